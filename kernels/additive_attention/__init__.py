@@ -1,0 +1,32 @@
+"""Additive (soft) attention: e = v·tanh(keys + query), α = softmax(e), z = Σ α x."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0) -> dict:
+        mask = None
+        if masked:
+            mask = rng.random((N, L)) < 0.6
+            mask[:, 0] = True
+        return {
+            "x": rng.standard_normal((N, L, D)),
+            "keys": rng.standard_normal((N, L, A)),
+            "query": rng.standard_normal((N, A)),
+            "v": scale * rng.standard_normal(A),
+            "mask": mask,
+        }
+
+    return {
+        "odd": case(3, 5, 2, 4),
+        "mask": case(3, 5, 4, 2, masked=True),
+        "one region": case(3, 1, 2, 4),
+        "ones": case(1, 1, 1, 1),
+        "sharp": case(2, 7, 3, 4, scale=20.0),
+        "larger than a block": case(5, 49, 67, 131),
+        "empty batch": case(0, 5, 2, 4),
+    }

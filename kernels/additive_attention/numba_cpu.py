@@ -1,0 +1,106 @@
+"""Additive attention in float32: score, softmax and context of one picture while it is in cache, pictures in parallel.
+
+No (N, L, A) array of tanh is kept: the backward pass computes it again, which is cheaper than to read it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh
+from scratchlv.kernels.matmul.numba_cpu import float32_only
+
+Array = np.ndarray
+ZERO, ONE = np.float32(0), np.float32(1)
+_NOT_MASKED = np.empty((0, 0), np.bool_)
+
+
+class Cache(NamedTuple):
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, A)
+    query: Array  # (N, A)
+    v: Array  # (A,)
+    alpha: Array  # (N, L)
+
+
+def limits(x, keys, query, v, mask=None, *, train=True) -> str | None:
+    return float32_only(x, keys, query, v)
+
+
+def forward(
+    x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
+) -> tuple[tuple[Array, Array], Cache | None]:
+    x, keys, query, v = (np.ascontiguousarray(a) for a in (x, keys, query, v))
+    N, L, D = x.shape
+    z, alpha = np.empty((N, D), np.float32), np.empty((N, L), np.float32)
+    _forward(x, keys, query, v, _NOT_MASKED if mask is None else np.ascontiguousarray(mask, np.bool_), z, alpha)
+    return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
+
+
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
+    x, keys, query, v, alpha = cache
+    dz, dalpha = (
+        np.zeros(shape, np.float32) if d is None else np.ascontiguousarray(d)
+        for d, shape in zip(dy, ((x.shape[0], x.shape[2]), alpha.shape), strict=True)
+    )
+    dx, dkeys, dquery = np.empty_like(x), np.empty_like(keys), np.zeros_like(query)
+    dv = np.zeros_like(query)  # (N, A): each picture's share, so that no two threads add to one number
+    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv)
+    return dx, dkeys, dquery, dv.sum(axis=0)
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _forward(x, keys, query, v, mask, z, alpha):
+    N, L, D = x.shape
+    A = v.size
+    for n in prange(N):
+        q, weights = query[n], alpha[n]
+        largest = np.float32(-np.inf)
+        for l in range(L):
+            key, e = keys[n, l], ZERO
+            for a in range(A):
+                e += v[a] * tanh(key[a] + q[a])
+            if mask.size and not mask[n, l]:
+                e = np.float32(-np.inf)
+            weights[l] = e
+            largest = e if e > largest or e != e else largest
+        total = ZERO
+        for l in range(L):
+            weights[l] = exp(weights[l] - largest)
+            total += weights[l]
+        context = z[n]
+        context[:] = 0
+        for l in range(L):
+            w = weights[l] / total
+            weights[l] = w
+            region = x[n, l]
+            for d in range(D):
+                context[d] += w * region[d]
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
+    N, L, D = x.shape
+    A = v.size
+    for n in prange(N):
+        weights, dcontext, q, dq, dv_n = alpha[n], dz[n], query[n], dquery[n], dv[n]
+        de = np.empty(L, np.float32)
+        mean = ZERO  # Σ α dα
+        for l in range(L):
+            region, dregion, w, da = x[n, l], dx[n, l], weights[l], dalpha[n, l]
+            for d in range(D):
+                da += region[d] * dcontext[d]
+                dregion[d] = w * dcontext[d]
+            de[l] = da
+            mean += w * da
+        for l in range(L):
+            g = weights[l] * (de[l] - mean)
+            key, dkey = keys[n, l], dkeys[n, l]
+            for a in range(A):
+                s = tanh(key[a] + q[a])
+                dv_n[a] += g * s
+                gradient = g * v[a] * (ONE - s * s)
+                dkey[a] = gradient
+                dq[a] += gradient

@@ -1,0 +1,55 @@
+"""Additive attention, the specification (Bahdanau et al. 2015; over pictures, Xu et al. 2015; the lecture's f_att).
+
+e_l = v · tanh(keys_l + query)        keys = x W_x + b and query = h W_h are linear maps, made by the caller
+α   = softmax(e)
+z   = Σ_l α_l x_l
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, A)
+    query: Array  # (N, A)
+    v: Array  # (A,)
+    alpha: Array  # (N, L)
+
+
+def forward(
+    x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
+) -> tuple[tuple[Array, Array], Cache | None]:
+    """Look at ``x`` (N, L, D): the context ``z`` (N, D) and the attention ``alpha`` (N, L), which sums to 1.
+
+    ``keys`` are (N, L, A), ``query`` (N, A), ``v`` (A,). Where ``mask`` (N, L) is False nobody looks; every row needs a
+    True.
+    """
+    e = np.tanh(keys + query[:, None]) @ v  # (N, L)
+    if mask is not None:
+        e = np.where(mask, e, e.dtype.type(-np.inf))
+    e = np.exp(e - e.max(axis=1, keepdims=True))  # the largest is 1: no overflow
+    alpha = e / e.sum(axis=1, keepdims=True)  # (N, L)
+    z = (alpha[:, None] @ x)[:, 0]  # (N, D)
+    return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
+
+
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
+    """``dx, dkeys, dquery, dv`` from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either of which may be None for zero."""
+    x, keys, query, v, alpha = cache
+    dz, dalpha_out = dy
+    dalpha, dx = np.zeros_like(alpha), np.zeros_like(x)
+    if dz is not None:
+        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L): z = Σ α x
+        dx = alpha[:, :, None] * dz[:, None]  # (N, L, D)
+    if dalpha_out is not None:
+        dalpha = dalpha + dalpha_out
+    de = alpha * (
+        dalpha - (alpha * dalpha).sum(axis=1, keepdims=True)
+    )  # (N, L): softmax; 0 where α is 0, so where masked
+    s = np.tanh(keys + query[:, None])  # (N, L, A): computed again rather than kept
+    dkeys = de[:, :, None] * v * (1 - s**2)  # (N, L, A)
+    return dx, dkeys, dkeys.sum(axis=1), np.tensordot(de, s, axes=((0, 1), (0, 1)))

@@ -1,0 +1,22 @@
+"""Average pooling: every window, or the whole image, becomes its mean."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(*shape: int, size: int | None, stride: int | None = None) -> dict:
+        return {"x": rng.standard_normal(shape), "size": size, "stride": stride}
+
+    return {
+        "odd": case(3, 7, 5, 2, size=2),
+        "global": case(3, 5, 4, 2, size=None),
+        "overlapping": case(2, 6, 5, 3, size=3, stride=2),
+        "gaps": case(2, 8, 7, 3, size=2, stride=3),
+        "ones": case(1, 1, 1, 1, size=1),
+        "larger than a block": case(2, 37, 35, 67, size=3, stride=2),
+        "empty batch": case(0, 5, 4, 2, size=2),
+    }

@@ -1,0 +1,25 @@
+"""Batch normalisation of feature maps: every channel is brought to mean 0 and variance 1, then scaled and shifted."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(*shape: int, offset: float = 0.5, eps: float = 1e-5) -> dict:
+        return {
+            "x": 2 * rng.standard_normal(shape) + offset,
+            "gamma": rng.uniform(0.5, 2, shape[-1]),
+            "beta": rng.standard_normal(shape[-1]),
+            "eps": eps,
+        }
+
+    return {
+        "odd": case(3, 5, 4, 2),
+        "one pixel": case(5, 1, 1, 3),
+        "one image, one channel": case(1, 3, 2, 1, eps=1e-3),
+        "mean far from zero": case(3, 4, 5, 2, offset=100.0),
+        "larger than a block": case(5, 37, 11, 67),
+    }

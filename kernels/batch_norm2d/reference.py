@@ -1,0 +1,83 @@
+"""Batch normalisation, the specification: y = gamma (x - mean) / sqrt(var + eps) + beta, per channel."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    x_hat: Array  # (N, H, W, C), x brought to mean 0 and variance 1
+    gamma: Array  # (C,)
+    inverse_std: Array  # (C,), 1 / sqrt(var + eps)
+    running_mean: Array | None  # (C,), moved towards this batch's mean
+    running_var: Array | None  # (C,), moved towards this batch's variance, without bias
+
+
+def forward(
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    *,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    train: bool = True,
+) -> tuple[Array, Cache | None]:
+    """Normalise ``x`` (N, H, W, C) over N, H and W; all the others are (C,); ``y`` is (N, H, W, C).
+
+    With ``train`` by the batch's mean and variance; the running statistics, moved by ``momentum`` towards them, are
+    returned in the cache (nothing is overwritten), and no gradient flows through them. Without, by the running ones.
+
+    Raises:
+        ValueError: fewer than two numbers per channel to train on, or no running statistics to apply.
+    """
+    if not train:
+        if running_mean is None or running_var is None:
+            raise ValueError("train=False needs running_mean and running_var")
+        scale = gamma / np.sqrt(running_var + eps)
+        return x * scale + (beta - running_mean * scale), None
+    check_batch(x.shape)
+    mean = x.mean((0, 1, 2))  # (C,)
+    centred = x - mean
+    var = (centred * centred).mean((0, 1, 2))  # (C,)
+    inverse_std = 1 / np.sqrt(var + eps)
+    x_hat = centred * inverse_std
+    running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
+    return x_hat * gamma + beta, Cache(x_hat, gamma, inverse_std, *running)
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+    """``dx`` (N, H, W, C), ``dgamma`` and ``dbeta`` (C,); ``dy`` is (N, H, W, C)."""
+    x_hat, gamma, inverse_std = cache[:3]
+    dbeta = dy.sum((0, 1, 2))
+    dgamma = (dy * x_hat).sum((0, 1, 2))
+    n = x_hat.size // x_hat.shape[-1]
+    # x moves its batch's mean and variance too: that part of dy, constant or along x_hat, has no effect
+    dx = gamma * inverse_std * (dy - dbeta / n - x_hat * (dgamma / n))
+    return dx, dgamma, dbeta
+
+
+def check_batch(shape: tuple) -> None:
+    if shape[0] * shape[1] * shape[2] < 2:
+        raise ValueError(f"a variance needs two numbers per channel, and x is {shape}")
+
+
+def moved(running_mean, running_var, mean, var, n: int, momentum: float) -> tuple[Array | None, Array | None]:
+    """The running statistics, moved; the variance by n / (n - 1) larger than the batch's, as it stands for all data."""
+    new_mean = None if running_mean is None else (1 - momentum) * running_mean + momentum * mean
+    new_var = None if running_var is None else (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))
+    return new_mean, new_var
+
+
+def fold(
+    W: Array, b: Array | None, gamma: Array, beta: Array, mean: Array, var: Array, eps: float = 1e-5
+) -> tuple[Array, Array]:
+    """Weights and bias of a layer that does what (W, b) followed by a normalisation with running statistics does.
+
+    ``W`` (..., C) of a linear layer, a convolution or a depthwise one: its last axis are the normalised channels.
+    """
+    scale = gamma / np.sqrt(var + eps)  # (C,)
+    return W * scale, beta + ((0 if b is None else b) - mean) * scale

@@ -1,0 +1,102 @@
+"""Vector instructions for Numba kernels, emitted as LLVM; addresses are int64, in bytes.
+
+The four words that a micro-kernel is spelled in are :meth:`Emitter.load`, :meth:`~Emitter.store`,
+:meth:`~Emitter.broadcast` and :meth:`~Emitter.fma`. One vector holds :data:`WIDTH` floats.
+"""
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+
+def _width_and_registers() -> tuple[int, int]:
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16, 32
+    if features.get("avx2") and features.get("fma"):
+        return 8, 16
+    return 4, 32 if "neon" in features or "aarch64" in llvm.get_process_triple() else 16
+
+
+WIDTH, REGISTERS = _width_and_registers()
+VECTOR = ir.VectorType(F32, WIDTH)
+ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
+
+
+class Emitter:
+    """Emits vector code at the place where ``builder`` stands."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+
+    def address(self, base, elements):
+        """The address ``elements`` (an int or a value) of 4 bytes past ``base``."""
+        if isinstance(elements, int):
+            return base if elements == 0 else self.builder.add(base, I64(4 * elements))
+        return self.builder.add(base, self.builder.shl(elements, I64(2)))
+
+    def load(self, address):
+        """WIDTH floats at an address that need not be aligned."""
+        value = self.builder.load(self.builder.inttoptr(address, VECTOR.as_pointer()))
+        value.align = 4
+        return value
+
+    def store(self, value, address):
+        stored = self.builder.store(value, self.builder.inttoptr(address, VECTOR.as_pointer()))
+        stored.align = 4
+
+    def load_word(self, address):
+        """One int64 at an address."""
+        return self.builder.load(self.builder.inttoptr(address, I64.as_pointer()))
+
+    def broadcast(self, address):
+        """One float, in every lane."""
+        scalar = self.builder.load(self.builder.inttoptr(address, F32.as_pointer()))
+        undefined = ir.Constant(VECTOR, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, I32(0))
+        return self.builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, WIDTH), [0] * WIDTH))
+
+    def fma(self, a, b, c):
+        """a b + c, rounded once."""
+        name = f"llvm.fma.v{WIDTH}f32"
+        module = self.builder.module
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
+        return self.builder.call(function, [a, b, c])
+
+    def loop(self, count, start, body):
+        """Emit ``for i in range(count)``, ``count`` >= 0, threading values through: ``body(i, values) -> values``."""
+        builder, before = self.builder, self.builder.block
+        head, inside, after = (builder.append_basic_block(name) for name in ("head", "inside", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        i = builder.phi(I64)
+        i.add_incoming(I64(0), before)
+        values = []
+        for value in start:
+            phi = builder.phi(value.type)
+            phi.add_incoming(value, before)
+            values.append(phi)
+        builder.cbranch(builder.icmp_signed("<", i, count), inside, after)
+        builder.position_at_end(inside)
+        new = body(i, list(values))
+        i.add_incoming(builder.add(i, I64(1)), builder.block)
+        for phi, value in zip(values, new, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return values
+
+
+@intrinsic
+def float_at(typing_context, address):
+    """The float32 at an address."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.load(builder.inttoptr(arguments[0], F32.as_pointer()))
+
+    return types.float32(types.int64), emit

@@ -1,0 +1,32 @@
+"""Two-dimensional convolution (cross-correlation, as every library has it), NHWC."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(x: tuple, W: tuple, bias: bool = True, **settings) -> dict:
+        return {
+            "x": rng.standard_normal(x),
+            "W": rng.standard_normal(W),
+            "b": rng.standard_normal(W[3]) if bias else None,
+            **settings,
+        }
+
+    return {
+        "odd": case((3, 5, 7, 2), (3, 2, 2, 4), padding=1),
+        "stride 2": case((2, 7, 5, 3), (3, 3, 3, 4), stride=2, padding=1),
+        "stride 3, no bias": case((2, 8, 7, 2), (2, 3, 2, 3), bias=False, stride=3),
+        "one-sided padding": case((2, 4, 5, 3), (3, 3, 3, 2), stride=2, padding=((0, 1), (1, 0))),
+        "groups": case((2, 5, 4, 6), (3, 3, 2, 9), padding=1, groups=3),
+        "depthwise": case((2, 5, 4, 3), (3, 3, 1, 3), padding=1, groups=3),
+        "1x1": case((2, 3, 4, 9), (1, 1, 9, 5)),
+        "one pixel": case((1, 1, 1, 1), (1, 1, 1, 1)),
+        "wide": case((2, 3, 4, 11), (3, 3, 11, 3), padding=1),
+        "larger than a block": case((3, 19, 17, 21), (3, 3, 21, 67), padding=1),
+        "larger than a block, stride 2": case((3, 19, 17, 40), (5, 3, 40, 33), stride=2, padding=((2, 2), (0, 1))),
+        "empty batch": case((0, 5, 5, 3), (3, 3, 3, 4), padding=1),
+    }

@@ -1,0 +1,138 @@
+"""Depthwise convolution in float32: one row of pixels per task, no padded copy, channels innermost."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.threads import share
+from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
+from scratchlv.kernels.matmul.numba_cpu import float32_only
+
+Array = np.ndarray
+_PARTS = 32  # dW is summed in so many parts, whatever the number of threads
+
+
+class Cache(NamedTuple):
+    x: Array  # (N, H, W, C)
+    W: Array  # (kh, kw, C)
+    bias: bool
+    stride: int
+    padding: Padding
+
+
+def limits(
+    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+) -> str | None:
+    return float32_only(x, W, b)
+
+
+def forward(
+    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+) -> tuple[Array, Cache | None]:
+    x, W = np.ascontiguousarray(x), np.ascontiguousarray(W)
+    size = output_size(x.shape, W.shape, stride, padding)
+    y = np.empty((x.shape[0], *size, x.shape[3]), np.float32)
+    start = np.zeros(x.shape[3], np.float32) if b is None else np.ascontiguousarray(b)
+    (_, (top, _), (left, _), _) = pads(padding)
+    _forward(x, W, start, y, stride, top, left)
+    return y, Cache(x, W, b is not None, stride, padding) if train else None
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
+    x, W, bias, stride, padding = cache
+    dy = np.ascontiguousarray(dy)
+    (_, (top, _), (left, _), _) = pads(padding)
+    dx = np.empty_like(x)
+    _backward_x(dy, W, dx, stride, top, left)
+    parts = np.zeros((_PARTS, W.shape[0] * W.shape[1] + 1, W.shape[2]), np.float32)  # the last row is db
+    _backward_W(dy, x, W.shape[0], W.shape[1], parts, stride, top, left)
+    sums = parts.sum(0)
+    return dx, sums[:-1].reshape(W.shape), sums[-1] if bias else None
+
+
+@njit(inline="always")
+def _taps(start, size, kernel):
+    """The taps of a window starting at ``start`` that lie inside an image of ``size``: first and last + 1."""
+    return max(0, -start), min(kernel, size - start)
+
+
+@kernel(parallel=True, nogil=True, fastmath=FLAGS)
+def _forward(x, W, b, y, stride, top, left):
+    N, H, width, C = x.shape
+    kh, kw = W.shape[:2]
+    H_out, W_out = y.shape[1:3]
+    for task in prange(N * H_out):
+        n, h = task // H_out, task % H_out
+        row = h * stride - top
+        i0, i1 = _taps(row, H, kh)
+        for w in range(W_out):
+            column = w * stride - left
+            j0, j1 = _taps(column, width, kw)
+            out = y[n, h, w]
+            out[:] = b
+            for i in range(i0, i1):
+                j = j0
+                while j + 3 <= j1:  # three taps at once: the output is loaded and stored a third as often
+                    a0, a1, a2 = x[n, row + i, column + j], x[n, row + i, column + j + 1], x[n, row + i, column + j + 2]
+                    w0, w1, w2 = W[i, j], W[i, j + 1], W[i, j + 2]
+                    for c in range(C):
+                        out[c] += a0[c] * w0[c] + a1[c] * w1[c] + a2[c] * w2[c]
+                    j += 3
+                while j < j1:
+                    a0, w0 = x[n, row + i, column + j], W[i, j]
+                    for c in range(C):
+                        out[c] += a0[c] * w0[c]
+                    j += 1
+
+
+@kernel(parallel=True, nogil=True, fastmath=FLAGS)
+def _backward_x(dy, W, dx, stride, top, left):
+    """Each pixel gathers from the windows that saw it, so no two tasks write to one place."""
+    N, H, width, C = dx.shape
+    kh, kw = W.shape[:2]
+    H_out, W_out = dy.shape[1:3]
+    for task in prange(N * H):
+        n, h = task // H, task % H
+        for w in range(width):
+            out = dx[n, h, w]
+            out[:] = 0
+            for i in range(kh):
+                row = h + top - i  # = stride * the window's row
+                if row < 0 or row % stride or row // stride >= H_out:
+                    continue
+                for j in range(kw):
+                    column = w + left - j
+                    if column < 0 or column % stride or column // stride >= W_out:
+                        continue
+                    d, tap = dy[n, row // stride, column // stride], W[i, j]
+                    for c in range(C):
+                        out[c] += d[c] * tap[c]
+
+
+@kernel(parallel=True, nogil=True, fastmath=FLAGS)
+def _backward_W(dy, x, kh, kw, parts, stride, top, left):
+    """``parts[p]`` = (dW in kh·kw rows, then db), summed over the p-th share of all rows of all images."""
+    N, H, width, C = x.shape
+    H_out, W_out = dy.shape[1:3]
+    for part in prange(parts.shape[0]):
+        first, last = share(N * H_out, part, parts.shape[0])
+        sums = parts[part]
+        for task in range(first, last):
+            n, h = task // H_out, task % H_out
+            row = h * stride - top
+            i0, i1 = _taps(row, H, kh)
+            for w in range(W_out):
+                column = w * stride - left
+                j0, j1 = _taps(column, width, kw)
+                d = dy[n, h, w]
+                for i in range(i0, i1):
+                    for j in range(j0, j1):
+                        pixel, out = x[n, row + i, column + j], sums[i * kw + j]
+                        for c in range(C):
+                            out[c] += d[c] * pixel[c]
+                out = sums[kh * kw]
+                for c in range(C):
+                    out[c] += d[c]

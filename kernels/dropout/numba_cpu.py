@@ -1,0 +1,59 @@
+"""Dropout on the CPU: one parallel sweep that draws the mask as it goes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange, uint64
+
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.dropout.reference import GOLDEN, check_probability, fold, threshold
+
+Array = np.ndarray
+BLOCK = 8192  # values: 32 KiB of float32, a first-level cache
+
+
+class Cache(NamedTuple):
+    key: int
+    p: float
+
+
+def limits(x: Any, *, p: float, seed: int | tuple[int, ...], train: bool = True) -> str | None:
+    """Why these arrays cannot be served, or None."""
+    if not isinstance(x, np.ndarray):
+        return "x is not a NumPy array"
+    if x.dtype not in (np.float32, np.float64):
+        return f"x is {x.dtype}; it serves float32 and float64"
+    return None
+
+
+def forward(x: Array, *, p: float, seed: int | tuple[int, ...], train: bool = True) -> tuple[Array, Cache | None]:
+    """Zero each value of ``x`` with probability ``p``, multiply the others by 1 / (1 − p)."""
+    check_probability(p)
+    if not train:
+        return x, None
+    cache = Cache(fold(seed), p)
+    return _drop(x, cache), cache
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array]:
+    """``dx``, with the mask drawn again."""
+    return (_drop(dy, cache),)
+
+
+def _drop(x: Array, cache: Cache) -> Array:
+    key, p = cache
+    y = np.empty(x.shape, x.dtype)
+    flat = np.ascontiguousarray(x).reshape(-1)
+    _sweep(flat, y.reshape(-1), np.uint64(key), np.uint64(threshold(p)), x.dtype.type(1 / (1 - p)))
+    return y
+
+
+@kernel(parallel=True, error_model="numpy")
+def _sweep(x, y, key, limit, scale):
+    for block in prange((len(x) + BLOCK - 1) // BLOCK):
+        for i in range(block * BLOCK, min(len(x), (block + 1) * BLOCK)):
+            z = key + uint64(i + 1) * uint64(GOLDEN)
+            z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+            z = z ^ (z >> uint64(31))
+            y[i] = x[i] * (scale if (z >> uint64(32)) >= limit else scale * 0)

@@ -1,0 +1,29 @@
+"""Linear, the specification: y = x W + b."""
+
+from typing import Any, NamedTuple
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    x: Array  # (..., D)
+    W: Array  # (D, M)
+    bias: bool
+
+
+def forward(x: Array, W: Array, b: Array | None = None, *, train: bool = True) -> tuple[Array, Cache | None]:
+    """``y = x W + b``, with ``x`` (..., D), ``W`` (D, M), ``b`` (M,) or None; ``y`` is (..., M)."""
+    y = x @ W  # (..., M)
+    if b is not None:
+        y = y + b
+    return y, Cache(x, W, b is not None) if train else None
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
+    """``dx`` (..., D), ``dW`` (D, M) and ``db`` (M,), None where there was no bias; ``dy`` is (..., M)."""
+    x, W, bias = cache
+    dx = dy @ W.T  # (..., D)
+    x2, dy2 = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])  # all rows alike
+    dW = x2.T @ dy2  # (D, M)
+    db = dy2.sum(0) if bias else None  # (M,): the bias was added to every row
+    return dx, dW, db

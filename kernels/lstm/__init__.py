@@ -1,0 +1,30 @@
+"""Long short-term memory over a whole sequence, with sequences of different lengths; gates in the order i, f, g, o."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(T: int, N: int, D: int, H: int, lengths: list[int] | None = None) -> dict:
+        return {
+            "x": rng.standard_normal((T, N, D)),
+            "h0": 0.5 * rng.standard_normal((N, H)),
+            "c0": rng.standard_normal((N, H)),
+            "Wx": rng.standard_normal((D, 4 * H)) / D**0.5,
+            "Wh": rng.standard_normal((H, 4 * H)) / H**0.5,
+            "b": rng.standard_normal(4 * H),
+            "lengths": None if lengths is None else np.array(lengths),
+        }
+
+    return {
+        "odd": case(4, 3, 5, 2),
+        "lengths": case(4, 3, 2, 5, lengths=[4, 1, 3]),
+        "a length of zero": case(4, 3, 2, 5, lengths=[2, 0, 4]),
+        "one step": case(1, 3, 2, 5),
+        "ones": case(1, 1, 1, 1),
+        "larger than a block": case(7, 37, 19, 41, lengths=[1 + i % 7 for i in range(37)]),
+        "no steps": case(0, 3, 2, 5),
+    }

@@ -1,0 +1,23 @@
+"""Max pooling: the largest value of each window."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(*shape: int, **settings: int) -> dict:
+        return {"x": rng.standard_normal(shape), **settings}
+
+    return {
+        "rows dropped": case(3, 5, 7, 2),  # 5 and 7 do not divide by 2
+        "even": case(2, 4, 6, 3, size=2),
+        "overlapping": case(2, 7, 8, 3, size=3, stride=2),
+        "gaps": case(2, 8, 6, 1, size=2, stride=3),
+        "ties": {"x": rng.integers(0, 3, (2, 6, 4, 3)).astype(float), "size": 2},
+        "ones": case(1, 1, 1, 1, size=1),
+        "larger than a block": case(3, 33, 35, 67, size=3, stride=2),
+        "empty batch": case(0, 4, 4, 3),
+    }

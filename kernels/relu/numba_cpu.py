@@ -1,0 +1,58 @@
+"""Rectified linear unit in float32: one pass over memory, which is all that it costs."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.matmul.numba_cpu import float32_only
+
+Array = np.ndarray
+
+
+class Cache(NamedTuple):
+    y: Array
+    cap: float | None
+
+
+def limits(x: Array, *, cap: float | None = None, train: bool = True) -> str | None:
+    return float32_only(x)
+
+
+def forward(x: Array, *, cap: float | None = None, train: bool = True) -> tuple[Array, Cache | None]:
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    _forward(x.reshape(-1), y.reshape(-1), _float(cap), n_threads())
+    return y, Cache(y, cap) if train else None
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array]:
+    dx = np.empty_like(cache.y)
+    _backward(np.ascontiguousarray(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap), n_threads())
+    return (dx,)
+
+
+def _float(cap: float | None) -> np.float32:
+    return np.float32(np.nan if cap is None else cap)  # no number is at least NaN, infinity neither
+
+
+@kernel(parallel=True, nogil=True)
+def _forward(x, y, cap, threads):
+    zero = np.float32(0)
+    for thread in prange(threads):
+        first, last = share(x.size, thread, threads)
+        for i in range(first, last):
+            v = zero if x[i] <= zero else x[i]  # a comparison with NaN is false: NaN passes through
+            y[i] = cap if v >= cap else v
+
+
+@kernel(parallel=True, nogil=True)
+def _backward(dy, y, dx, cap, threads):
+    zero = np.float32(0)
+    for thread in prange(threads):
+        first, last = share(y.size, thread, threads)
+        for i in range(first, last):
+            flat = (y[i] <= zero) | (y[i] >= cap)
+            dx[i] = zero if flat else dy[i]

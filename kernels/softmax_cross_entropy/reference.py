@@ -1,0 +1,73 @@
+"""Softmax and cross-entropy, the specification: the mean of −log softmax(z)[target]."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    p: Array  # (K, V): the probabilities at the K places that count
+    targets: Array  # (K,)
+    weights: Array  # (K,) float64: they add up to 1
+    kept: Array  # (...) bool: which places count
+
+
+def forward(
+    logits: Array, targets: Array, *, mask: Array | None = None, train: bool = True
+) -> tuple[Any, Cache | None]:
+    """The loss, a scalar: the mean of ``-log softmax(logits)[target]`` over the places where ``mask`` is not 0.
+
+    ``logits`` is (..., V); ``targets`` (...) are integers in [0, V) and are not read where the mask is 0;
+    ``mask`` (...), bool or float, weights the mean. The loss is 0 if nothing counts.
+
+    Raises:
+        ValueError: a target that counts is not in [0, V).
+    """
+    kept, weights = places_that_count(logits, targets, mask)
+    z, targets = logits[kept], targets[kept]  # (K, V), (K,)
+    check_targets(targets, logits.shape[-1])
+    z = z - z.max(-1, keepdims=True)  # softmax stays the same, and exp cannot overflow
+    e = np.exp(z)
+    total = e.sum(-1, keepdims=True)  # (K, 1)
+    log_p = np.take_along_axis(z, targets[:, None], -1) - np.log(total)  # (K, 1)
+    loss = -(weights @ log_p)[0].astype(logits.dtype)  # summed in float64
+    return loss, Cache(e / total, targets, weights, kept) if train else None
+
+
+def backward(dloss: Any, cache: Cache) -> tuple[Array]:
+    """``dlogits`` (..., V): at each place (p − one-hot(target)) times the place's weight; ``dloss`` is a scalar."""
+    p, targets, weights, kept = cache
+    dz = p.copy()  # (K, V)
+    dz[np.arange(len(dz)), targets] -= 1
+    dz *= (weights * dloss).astype(p.dtype)[:, None]
+    dlogits = np.zeros_like(p, shape=(*kept.shape, p.shape[-1]))
+    dlogits[kept] = dz
+    return (dlogits,)
+
+
+def places_that_count(logits: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
+    """Which places count, (...) bool, and their weights in the mean, (K,), which add up to 1."""
+    shape = logits.shape[:-1]
+    for name, array in {"targets": targets, "mask": mask}.items():
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {shape}")
+    mask = np.ones_like(targets, dtype=bool) if mask is None else mask
+    kept = mask != 0
+    weights = mask[kept].astype(np.float64)
+    if weights.size:
+        weights /= weights.sum()
+    return kept, weights
+
+
+def check_targets(targets: Array, V: int) -> None:
+    """Only the targets of the places that count."""
+    if targets.dtype.kind not in "iu":
+        raise ValueError(f"targets must be integers; they are {targets.dtype}")
+    if targets.size:
+        for target in (int(targets.min()), int(targets.max())):
+            if not 0 <= target < V:
+                raise ValueError(
+                    f"target {target} is not a class: there are V = {V}, 0 to {V - 1}; mask what is padding"
+                )

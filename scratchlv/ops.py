@@ -1,0 +1,124 @@
+"""One name per operation; the arrays decide which variant runs, and :meth:`Operation.explain` says which and why.
+
+    from scratchlv.ops import lstm
+    (h, c), cache = lstm.forward(x, h0, c0, Wx, Wh, b)
+    dx, dh0, dc0, dWx, dWh, db = lstm.backward((dh, dc), cache)
+
+The variants of an operation stand side by side in its room, ``kernels/<operation>/``. The backward pass runs in the
+variant that made the cache. ``with scratchlv.use("reference"):`` overrides the choice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import importlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+OPERATIONS = (
+    "matmul",
+    "linear",
+    "embedding",
+    "lstm",
+    "additive_attention",
+    "softmax_cross_entropy",
+    "conv2d",
+    "depthwise_conv2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "batch_norm2d",
+    "relu",
+    "dropout",
+    "adam",
+)
+VARIANTS = ("numba_cpu", "reference")  # in the order in which they are tried
+
+_forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("variant", default=None)
+
+
+@contextlib.contextmanager
+def use(variant: str | None) -> Iterator[None]:
+    """Run every operation inside the ``with`` block in this variant ("reference", "numba_cpu").
+
+    None lets the arrays decide again. A call that the variant cannot serve raises ``ValueError``.
+    """
+    if variant is not None and variant not in VARIANTS:
+        raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}")
+    token = _forced.set(variant)
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+class Operation:
+    """An operation by name. Its room has a module for each variant, with ``forward``, ``backward`` and ``limits``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def room(self) -> ModuleType:
+        """The room: the names of its variants, and the cases that it is checked on."""
+        return importlib.import_module(f"scratchlv.kernels.{self.name}")
+
+    def variant(self, name: str) -> ModuleType:
+        """The module of one variant."""
+        if name not in self.room.VARIANTS:
+            raise ValueError(f"{self.name} has no variant {name!r}; it has {', '.join(self.room.VARIANTS)}")
+        return importlib.import_module(f"scratchlv.kernels.{self.name}.{name}")
+
+    def choose(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
+        """The name of the variant that serves this call, and the reason in words.
+
+        Raises:
+            ValueError: a variant was asked for by :func:`use` and cannot serve the call.
+        """
+        forced = _forced.get()
+        if forced is not None and forced in self.room.VARIANTS:
+            limit = _limit(self.variant(forced), args, kwargs)
+            if limit is not None:
+                raise ValueError(f"{self.name}: the variant {forced} cannot serve this call: {limit}")
+            return forced, "asked for by scratchlv.use"
+        passed_over: list[str] = []
+        for name in VARIANTS:
+            if name not in self.room.VARIANTS:
+                continue
+            limit = _limit(self.variant(name), args, kwargs)
+            if limit is None:
+                return name, "; ".join([*passed_over, "the fastest that serves these arrays"])
+            passed_over.append(f"not {name}: {limit}")
+        raise ValueError(f"{self.name}: no variant serves this call: {'; '.join(passed_over)}")
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """One line: which variant this call would run in, and why."""
+        name, why = self.choose(*args, **kwargs)
+        return f"{self.name} runs in {name} ({why})"
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        name, _ = self.choose(*args, **kwargs)
+        return self.variant(name).forward(*args, **kwargs)
+
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        """For an optimiser (adam): one step, in place."""
+        name, _ = self.choose(*args, **kwargs)
+        return self.variant(name).step(*args, **kwargs)
+
+    def backward(self, dy: Any, cache: Any) -> Any:
+        """Gradients in the order of ``forward``'s inputs, from the variant that made the cache."""
+        return sys.modules[type(cache).__module__].backward(dy, cache)
+
+
+def _limit(module: ModuleType, args: tuple, kwargs: dict) -> str | None:
+    limits = getattr(module, "limits", None)
+    return limits(*args, **kwargs) if limits is not None else None
+
+
+def __getattr__(name: str) -> Operation:
+    if name in OPERATIONS:
+        operation = globals()[name] = Operation(name)
+        return operation
+    raise AttributeError(f"module {__name__!r} has no operation {name!r}")

@@ -1,0 +1,169 @@
+"""PyTorch as an oracle: the same operation, and its gradients by autograd, in float64. Needs PyTorch, else skipped."""
+
+import numpy as np
+import pytest
+
+from scratchlv import ops
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle here; it is not a dependency")
+F = torch.nn.functional
+rng = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape)
+
+
+def channels_first(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def channels_last(y):
+    return y.permute(0, 2, 3, 1)
+
+
+def assert_agrees(name, inputs, oracle, **settings):
+    """``oracle`` maps torch tensors, given as ``inputs`` are, to an output or a tuple of outputs."""
+    reference = getattr(ops, name).variant("reference")
+    y, cache = reference.forward(*inputs, **settings)
+    tensors = [None if value is None else torch.tensor(value) for value in inputs]
+    leaves = [tensor.requires_grad_() for tensor in tensors if tensor is not None and tensor.is_floating_point()]
+    expected = oracle(*tensors)
+    outputs, results = (y, expected) if isinstance(y, tuple) else ((y,), (expected,))
+    dy = tuple(normal(*np.shape(output)) for output in outputs)
+    for got, true in zip(outputs, results, strict=True):
+        np.testing.assert_allclose(got, true.detach().numpy(), rtol=1e-10, atol=1e-12)
+    grads = reference.backward(dy if isinstance(y, tuple) else dy[0], cache)
+    true_grads = torch.autograd.grad(results, leaves, [torch.as_tensor(part) for part in dy])
+    for got, true in zip([grad for grad in grads if grad is not None], true_grads, strict=True):
+        np.testing.assert_allclose(got, true.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_matmul():
+    assert_agrees("matmul", [normal(5, 3), normal(3, 4)], lambda a, b: a @ b)
+
+
+def test_linear():
+    assert_agrees("linear", [normal(4, 3, 5), normal(5, 2), normal(2)], lambda x, W, b: F.linear(x, W.T, b))
+
+
+def test_embedding():
+    assert_agrees("embedding", [rng.integers(0, 7, (4, 3)), normal(7, 5)], F.embedding)
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 1, 3]])
+def test_lstm(lengths):
+    T, N, D, H = 4, 3, 5, 2
+    inputs = [normal(T, N, D), normal(N, H), normal(N, H), normal(D, 4 * H), normal(H, 4 * H), normal(4 * H)]
+
+    def oracle(x, h0, c0, Wx, Wh, b, lengths=None):
+        lstm = torch.nn.LSTM(D, H).double()
+        weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
+
+        def run(x, h0, c0):
+            y, (h, c) = torch.func.functional_call(lstm, weights, (x, (h0[None], c0[None])))
+            return y, h[0], c[0]
+
+        if lengths is None:
+            y, _, c = run(x, h0, c0)
+            return y, c
+        rows = []  # one sequence at a time, its last state repeated
+        for n, length in enumerate(lengths.tolist()):
+            y, h, c = run(x[:length, n : n + 1], h0[n : n + 1], c0[n : n + 1])
+            rows.append((torch.cat([y, h[None].expand(T - length, -1, -1)]), c))
+        return torch.cat([y for y, _ in rows], 1), torch.cat([c for _, c in rows])
+
+    assert_agrees("lstm", [*inputs, np.array(lengths)] if lengths else inputs, oracle)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_additive_attention(masked):
+    inputs = [normal(3, 5, 2), normal(3, 5, 4), normal(3, 4), normal(4)]
+    if masked:
+        inputs.append(np.array([[1, 1, 0, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool))
+
+    def oracle(x, keys, query, v, mask=None):
+        e = torch.tanh(keys + query[:, None]) @ v
+        alpha = torch.softmax(e if mask is None else e.masked_fill(~mask, -torch.inf), 1)
+        return torch.einsum("nl,nld->nd", alpha, x), alpha
+
+    assert_agrees("additive_attention", inputs, oracle)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_softmax_cross_entropy(masked):
+    targets, mask = rng.integers(0, 5, (4, 3)), rng.random((4, 3)) < 0.6 if masked else None
+
+    def oracle(logits, targets):
+        if masked:
+            targets = targets.masked_fill(~torch.tensor(mask), -100)
+        return F.cross_entropy(logits.reshape(-1, 5), targets.reshape(-1), ignore_index=-100)
+
+    assert_agrees("softmax_cross_entropy", [normal(4, 3, 5), targets], oracle, mask=mask)
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"groups": 3}, {"padding": ((0, 2), (1, 0))}])
+def test_conv2d(settings):
+    groups = settings.get("groups", 1)
+    (top, bottom), (left, right) = ((p, p), (p, p)) if isinstance(p := settings.get("padding", 0), int) else p
+
+    def oracle(x, W, b):
+        x = F.pad(channels_first(x), (left, right, top, bottom))
+        return channels_last(F.conv2d(x, W.permute(3, 2, 0, 1), b, settings.get("stride", 1), groups=groups))
+
+    assert_agrees("conv2d", [normal(2, 7, 8, 6), normal(3, 2, 6 // groups, 9), normal(9)], oracle, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}])
+def test_depthwise_conv2d(settings):
+    def oracle(x, W, b):
+        weight = W.permute(2, 0, 1)[:, None]
+        return channels_last(F.conv2d(channels_first(x), weight, b, groups=len(weight), **settings))
+
+    assert_agrees("depthwise_conv2d", [normal(2, 7, 8, 5), normal(3, 3, 5), normal(5)], oracle, **settings)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (2, 3)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_max_pool2d(size, stride, ties):
+    x = rng.integers(0, 3, (2, 7, 9, 5)).astype(float) if ties else normal(2, 7, 9, 5)
+    settings = {"size": size, "stride": stride}
+    assert_agrees("max_pool2d", [x], lambda x: channels_last(F.max_pool2d(channels_first(x), size, stride)), **settings)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (2, 3)])
+def test_avg_pool2d(size, stride):
+    settings = {"size": size, "stride": stride}
+    assert_agrees(
+        "avg_pool2d",
+        [normal(2, 7, 9, 5)],
+        lambda x: channels_last(F.avg_pool2d(channels_first(x), size, stride)),
+        **settings,
+    )
+
+
+def test_batch_norm2d():
+    def oracle(x, gamma, beta):
+        return channels_last(F.batch_norm(channels_first(x), None, None, gamma, beta, training=True))
+
+    assert_agrees("batch_norm2d", [normal(3, 5, 4, 2), normal(2), normal(2)], oracle)
+
+
+@pytest.mark.parametrize("cap", [None, 0.7])
+def test_relu(cap):
+    assert_agrees("relu", [normal(3, 5)], lambda x: torch.clamp(x, 0, cap), cap=cap)
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam(variant, weight_decay):
+    parameter = torch.nn.Parameter(torch.tensor(normal(13)))
+    settings = {"lr": 0.01, "weight_decay": weight_decay}
+    optimizer = torch.optim.AdamW([parameter], betas=(0.8, 0.99), eps=1e-6, **settings)
+    params, m, v = parameter.detach().numpy().copy(), np.zeros(13), np.zeros(13)
+    for t in range(1, 6):
+        grads = normal(13)
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        ops.adam.variant(variant).step(params, grads, m, v, t, beta1=0.8, beta2=0.99, eps=1e-6, **settings)
+    np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-12)

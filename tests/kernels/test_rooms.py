@@ -1,0 +1,238 @@
+"""What holds in every room, whatever the operation: the contract of forward and backward."""
+
+import copy
+
+import numba
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv import ops
+from scratchlv.gradcheck import check_operation
+
+ROOMS = [name for name in ops.OPERATIONS if hasattr(getattr(ops, name).variant("reference"), "forward")]
+VARIANTS = [(name, variant) for name in ROOMS for variant in getattr(ops, name).room.VARIANTS]
+
+
+def cases(name):
+    return getattr(ops, name).room.cases(np.random.default_rng(0))
+
+
+CASES = [(name, case) for name in ROOMS for case in cases(name)]
+VARIANT_CASES = [(name, variant, case) for name, variant in VARIANTS for case in cases(name)]
+TRAINING_DIFFERS = {"dropout", "batch_norm2d"}  # the output depends on ``train``
+NOT_READ = {"embedding"}  # not every element of the inputs reaches the output
+
+
+def transform(value, function):
+    """The same structure with the function applied to its arrays."""
+    if isinstance(value, dict):
+        return {key: transform(item, function) for key, item in value.items()}
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(transform(item, function) for item in value)
+    return function(value) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def as_dtype(value, dtype):
+    return transform(value, lambda array: array.astype(dtype) if array.dtype.kind == "f" else array)
+
+
+def arrays(value):
+    """The arrays in a structure, in order."""
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        return [array for item in value for array in arrays(item)]
+    return [] if value is None else [np.asarray(value)]
+
+
+def assert_same_bits(a, b):
+    for p, q in zip(arrays(a), arrays(b), strict=True):
+        assert p.dtype == q.dtype
+        assert p.tobytes() == q.tobytes()
+
+
+def serve(name, variant, case=None, dtype=np.float32):
+    """The variant's module and inputs that it serves; skips where it says that it does not."""
+    module, inputs = getattr(ops, name).variant(variant), cases(name)
+    inputs = as_dtype(inputs[case or next(iter(inputs))], dtype)
+    limit = module.limits(**inputs) if hasattr(module, "limits") else None
+    if limit is not None:
+        pytest.skip(f"says that it cannot serve this: {limit}")
+    return module, inputs
+
+
+def output_gradient(y):
+    rng = np.random.default_rng(1)
+    if isinstance(y, tuple):
+        return tuple(rng.standard_normal(np.shape(part)).astype(part.dtype) for part in y)
+    return np.asarray(rng.standard_normal(np.shape(y)), y.dtype)[()]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_the_reference_agrees_with_central_differences(name, case):
+    (report,) = check_operation(name, "reference", case)
+    assert report.ok, str(report)
+    assert report.gradients
+
+
+@pytest.mark.parametrize(("name", "variant", "case"), [row for row in VARIANT_CASES if row[1] != "reference"])
+def test_a_variant_is_as_accurate_as_the_reference_in_float32(name, variant, case):
+    serve(name, variant, case)
+    (report,) = check_operation(name, variant, case)
+    assert report.ok, str(report)
+    assert not report.not_checked
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_a_variant_serves_the_first_case_in_float32(name, variant):
+    module, inputs = getattr(ops, name).variant(variant), as_dtype(next(iter(cases(name).values())), np.float32)
+    assert not hasattr(module, "limits") or module.limits(**inputs) is None
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_without_training_there_is_no_cache(name, variant):
+    module, inputs = serve(name, variant)
+    y, cache = module.forward(**inputs)
+    assert cache is not None
+    if name == "batch_norm2d":
+        inputs |= {"running_mean": np.zeros_like(inputs["beta"]), "running_var": np.ones_like(inputs["beta"])}
+    y_without, cache = module.forward(**inputs, train=False)
+    assert cache is None
+    if name not in TRAINING_DIFFERS:
+        assert_same_bits(y, y_without)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
+def test_the_dtype_in_is_the_dtype_out(name, variant, case, dtype):
+    module, inputs = serve(name, variant, case, dtype)
+    y, cache = module.forward(**inputs)
+    grads = module.backward(output_gradient(y), cache)
+    assert [array.dtype for array in arrays((y, grads))] == [dtype] * len(arrays((y, grads)))
+
+
+@pytest.mark.parametrize(("name", "variant"), [row for row in VARIANTS if row[1] != "reference"])
+def test_a_variant_that_serves_float64_computes_in_float64(name, variant):
+    module, inputs = serve(name, variant, dtype=np.float64)
+    reference = getattr(ops, name).variant("reference")
+    y, cache = module.forward(**inputs)
+    expected, expected_cache = reference.forward(**inputs)
+    dy = output_gradient(expected)
+    results = arrays((y, module.backward(dy, cache)))
+    for got, exact in zip(results, arrays((expected, reference.backward(dy, expected_cache))), strict=True):
+        np.testing.assert_allclose(got, exact, rtol=0, atol=1e-13 * max(1, np.abs(exact).max(initial=0)))
+
+
+@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
+def test_nothing_is_changed_in_place(name, variant, case):
+    module, inputs = serve(name, variant, case)
+    inputs_before = copy.deepcopy(inputs)
+    y, cache = module.forward(**inputs)
+    assert_same_bits(inputs, inputs_before)
+    dy = output_gradient(y)
+    before = copy.deepcopy((inputs, dy, cache))
+    module.backward(dy, cache)
+    assert_same_bits((inputs, dy, cache), before)
+
+
+@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
+def test_two_runs_are_bit_identical(name, variant, case):
+    module, inputs = serve(name, variant, case)
+
+    def run():
+        y, cache = module.forward(**inputs)
+        return y, module.backward(output_gradient(y), cache)
+
+    assert_same_bits(run(), run())
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads, for one test."""
+    before = numba.get_num_threads()
+    yield numba.set_num_threads
+    numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("name", "variant", "case"), [row for row in VARIANT_CASES if row[1] != "reference"])
+def test_the_output_does_not_depend_on_the_number_of_threads(name, variant, case, threads):
+    module, inputs = serve(name, variant, case)
+    threads(1)
+    y, _ = module.forward(**inputs)
+    threads(2)
+    assert_same_bits(y, module.forward(**inputs)[0])
+
+
+def fortran(array):
+    return np.asfortranarray(array) if array.ndim else array
+
+
+def strided(array):
+    roomy = np.empty((*array.shape, 2), array.dtype)
+    roomy[..., 0] = array
+    return roomy[..., 0]
+
+
+def read_only(array):
+    array = np.array(array)
+    array.flags.writeable = False
+    return array
+
+
+# To Numba a read-only array is another type, and a kernel is compiled again for it: here only where that is quick.
+QUICK_TO_COMPILE = {"embedding", "softmax_cross_entropy", "relu", "dropout"}
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "layout"),
+    [(*row, layout) for row in VARIANTS for layout in (fortran, strided)]
+    + [(*row, read_only) for row in VARIANTS if row[1] == "reference" or row[0] in QUICK_TO_COMPILE],
+)
+def test_any_layout_in_memory_is_served(name, variant, layout):
+    dtype = np.float64 if variant == "reference" else np.float32
+    module, inputs = serve(name, variant, dtype=dtype)
+    y, cache = module.forward(**inputs)
+    dy = output_gradient(y)
+    grads = module.backward(dy, cache)
+    laid_out, laid_out_dy = transform(inputs, layout), transform(dy, layout)
+    y_again, cache = module.forward(**laid_out)
+    grads_again = module.backward(laid_out_dy, cache)
+    rounding = 1e-13 if dtype == np.float64 else 1e-6  # BLAS may add in another order
+    for a, b in zip(arrays((y, grads)), arrays((y_again, grads_again)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=rounding * max(1, np.abs(a).max(initial=0)))
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_nan_in_any_input_reaches_the_output(name, variant):
+    module, inputs = serve(name, variant)
+    if name == "softmax_cross_entropy":
+        inputs["mask"], inputs["targets"] = None, np.maximum(inputs["targets"], 0)  # else the NaN might be padding
+    for key, value in inputs.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            spoiled = value.copy()
+            spoiled.flat[0] = np.nan
+            if name in NOT_READ:
+                spoiled[:] = np.nan
+            y, _ = module.forward(**inputs | {key: spoiled})
+            assert any(np.isnan(array).any() for array in arrays(y)), key
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_nan_in_the_output_gradient_reaches_the_gradients(name, variant):
+    module, inputs = serve(name, variant)
+    y, cache = module.forward(**inputs)
+    dy = transform(output_gradient(y), lambda array: np.full_like(array, np.nan)[()])
+    assert any(np.isnan(array).any() for array in arrays(module.backward(dy, cache)))
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_the_variant_that_was_asked_for_runs_forward_and_backward(name, variant):
+    module, inputs = serve(name, variant)
+    operation = getattr(ops, name)
+    with scratchlv.use(variant):
+        y, cache = operation.forward(**inputs)
+        assert variant in operation.explain(**inputs)
+    assert type(cache).__module__ == module.__name__
+    grads = operation.backward(output_gradient(y), cache)
+    assert_same_bits(grads, module.backward(output_gradient(y), cache))

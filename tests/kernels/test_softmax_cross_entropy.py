@@ -1,0 +1,120 @@
+"""Softmax and cross-entropy: what is particular to it."""
+
+import numpy as np
+import pytest
+
+from scratchlv.ops import softmax_cross_entropy
+
+rng = np.random.default_rng(0)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+
+
+def run(variant, logits, targets, dloss=1.0, **settings):
+    module = softmax_cross_entropy.variant(variant)
+    loss, cache = module.forward(np.asarray(logits, np.float32), np.asarray(targets), **settings)
+    return loss, module.backward(dloss, cache)[0]
+
+
+@variants
+def test_equal_logits_cost_the_logarithm_of_the_number_of_classes(variant):
+    loss, dlogits = run(variant, np.zeros((3, 7)), [0, 3, 6])
+    assert loss == pytest.approx(np.log(7), rel=1e-6)
+    np.testing.assert_allclose(dlogits, (1 / 7 - np.eye(7)[[0, 3, 6]]) / 3, atol=1e-7)
+
+
+@variants
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_it_is_stable_at_1e4(variant, size):
+    loss, dlogits = run(variant, [[size, 0.0, 0.0], [0.0, size, 0.0]], [0, 0])
+    right, wrong = (0.0, 1e4) if size > 0 else (1e4 + np.log(2), np.log(2))
+    assert loss == pytest.approx((right + wrong) / 2, rel=1e-6)
+    assert np.isfinite(dlogits).all()
+
+
+@variants
+def test_a_constant_on_all_logits_changes_nothing(variant):
+    logits, targets = rng.integers(-8, 8, (5, 4)), [3, 1, 0, 2, 2]
+    loss, dlogits = run(variant, logits, targets)
+    shifted_loss, shifted_dlogits = run(variant, logits + 4096, targets)
+    assert loss == shifted_loss
+    np.testing.assert_array_equal(dlogits, shifted_dlogits)
+
+
+@variants
+def test_rows_of_the_gradient_add_up_to_zero(variant):
+    _, dlogits = run(variant, rng.standard_normal((4, 3, 11)), rng.integers(0, 11, (4, 3)))
+    np.testing.assert_allclose(dlogits.sum(-1), 0, atol=1e-7)
+
+
+@variants
+def test_a_masked_place_is_not_read(variant):
+    """Neither its target, which may be padding, nor its logits."""
+    logits, targets, mask = rng.standard_normal((4, 3, 5)), rng.integers(0, 5, (4, 3)), rng.random((4, 3)) < 0.5
+    spoiled, padded = logits.copy(), targets.copy()
+    spoiled[~mask], padded[~mask] = np.nan, -1
+    loss, dlogits = run(variant, spoiled, padded, mask=mask)
+    kept_loss, kept_dlogits = run(variant, logits[mask], targets[mask])
+    assert loss == kept_loss
+    np.testing.assert_array_equal(dlogits[mask], kept_dlogits)
+    assert not dlogits[~mask].any()
+
+
+@variants
+def test_nothing_counts_nothing_costs(variant):
+    loss, dlogits = run(variant, rng.standard_normal((2, 3, 5)), np.full((2, 3), -1), mask=np.zeros((2, 3), bool))
+    assert loss == 0
+    assert dlogits.shape == (2, 3, 5)
+    assert not dlogits.any()
+
+
+@variants
+def test_a_float_mask_weights_the_mean(variant):
+    logits, targets = rng.standard_normal((3, 5)), [1, 2, 0]
+    losses = [run(variant, logits[k : k + 1], targets[k : k + 1])[0] for k in range(3)]
+    loss, _ = run(variant, logits, targets, mask=np.array([1.0, 0.5, 2.5], np.float32))
+    assert loss == pytest.approx(np.average(losses, weights=[1, 0.5, 2.5]), rel=1e-6)
+
+
+@variants
+def test_nan_in_a_place_that_counts_is_a_loss_of_nan(variant):
+    for nan in (np.nan, -np.nan):
+        for k in range(5):
+            logits = rng.standard_normal((3, 5))
+            logits[1, k] = nan
+            assert np.isnan(run(variant, logits, [0, 1, 2])[0])
+
+
+@variants
+def test_a_class_that_is_ruled_out_has_no_gradient(variant):
+    loss, dlogits = run(variant, [[0.0, -np.inf, 0.0]], [0])
+    assert loss == pytest.approx(np.log(2), rel=1e-6)
+    np.testing.assert_allclose(dlogits, [[-0.5, 0, 0.5]], atol=1e-7)
+
+
+@variants
+@pytest.mark.parametrize("target", [-1, 5])
+def test_a_target_that_is_no_class_is_named(variant, target):
+    with pytest.raises(ValueError, match=f"target {target} is not a class: there are V = 5"):
+        run(variant, np.zeros((2, 5)), [0, target])
+
+
+@variants
+def test_shapes_that_do_not_fit_are_named(variant):
+    with pytest.raises(ValueError, match=r"targets has the shape \(3,\); logits \(2, 5\) need \(2,\)"):
+        run(variant, np.zeros((2, 5)), [0, 1, 2])
+    with pytest.raises(ValueError, match=r"mask has the shape \(3,\)"):
+        run(variant, np.zeros((2, 5)), [0, 1], mask=np.ones(3, bool))
+
+
+@variants
+def test_the_loss_of_many_rows_is_summed_in_float64(variant):
+    """A million equal terms, added in float32 one after the other, would be off in the third digit."""
+    rows = 200_000
+    loss, _ = run(variant, np.tile(np.float32([0, 1]), (rows, 1)), np.zeros(rows, int))
+    assert loss == pytest.approx(np.log1p(np.e), rel=1e-6)
+
+
+@variants
+def test_dloss_scales_the_gradient(variant):
+    logits, targets = rng.standard_normal((3, 5)), [1, 2, 0]
+    np.testing.assert_array_equal(run(variant, logits, targets, -4.0)[1], -4 * run(variant, logits, targets)[1])
