@@ -1,0 +1,189 @@
+"""Every kind of picture that a folder of photographs may hold, and what only looks like one."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv.errors import UserError
+from scratchlv.vision.images import MAX_PIXELS, load_image
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(image: Image.Image, name: str, **options):
+        image.save(tmp_path / name, **options)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    """Smooth, not symmetric, height and width different."""
+    y, x = np.mgrid[:30, :40]
+    return Image.fromarray(np.stack([6 * x, 8 * y, 3 * (x + y)], -1).astype(np.uint8))
+
+
+def test_rgb_is_read_as_it_is(saved, photo):
+    pixels = load_image(saved(photo, "photo.png"))
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, np.array(photo))
+
+
+def test_jpeg(saved, photo):
+    pixels = load_image(str(saved(photo, "photo.jpg", quality=95)))
+    assert abs(pixels.astype(int) - np.array(photo)).max() < 12
+
+
+def test_size_is_height_and_width(saved, photo):
+    pixels = load_image(saved(photo, "photo.png"), (15, 8))
+    assert pixels.shape == (15, 8, 3)
+    means = np.array(photo).reshape(15, 2, 8, 5, 3).mean((1, 3))
+    assert abs(pixels[1:-1, 1:-1] - means[1:-1, 1:-1]).max() < 1.5, "each pixel stands for all those it replaces"
+
+
+def test_grey(saved):
+    pixels = load_image(saved(Image.new("L", (3, 2), 77), "grey.png"))
+    assert pixels.shape == (2, 3, 3)
+    assert (pixels == 77).all()
+
+
+def test_black_and_white(saved):
+    assert (load_image(saved(Image.new("1", (3, 2), 1), "bits.png")) == 255).all()
+
+
+@pytest.mark.parametrize(("name", "mode"), [("deep.png", "I;16"), ("deep.tif", "I;16"), ("deep.tif", "I")])
+def test_sixteen_bits_are_scaled_not_cut(saved, name, mode):
+    values = np.array([[0, 257, 49152], [65535, 128, 129]])
+    image = Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.int32))
+    assert np.array_equal(load_image(saved(image, name))[..., 0], [[0, 1, 191], [255, 0, 1]])
+
+
+def test_palette(saved, photo):
+    image = photo.quantize(200)
+    assert np.array_equal(load_image(saved(image, "palette.png")), np.array(image.convert("RGB")))
+
+
+def test_palette_with_transparency_is_laid_on_white(saved):
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, 0, 0, 255])
+    image.putdata([0, 1])
+    pixels = load_image(saved(image, "palette.png", transparency=1))
+    assert np.array_equal(pixels, [[RED, WHITE]])
+
+
+def test_transparency_is_laid_on_white(saved):
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(255, 0, 0, 255), (0, 0, 0, 0), (0, 0, 0, 128)])
+    pixels = load_image(saved(image, "clear.png"))
+    assert np.array_equal(pixels, [[RED, WHITE, (127, 127, 127)]])
+
+
+def test_grey_with_transparency(saved):
+    pixels = load_image(saved(Image.new("LA", (1, 1), (0, 0)), "clear.png"))
+    assert np.array_equal(pixels, [[WHITE]])
+
+
+def test_cmyk(saved):
+    pixels = load_image(saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "print.jpg", quality=100))
+    assert abs(pixels.astype(int) - RED).max() < 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_cameras_orientation_is_applied(saved, photo, orientation):
+    turns = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: np.rot90(a, 1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = load_image(saved(photo, "turned.png", exif=exif))
+    assert np.array_equal(pixels, turns[orientation](np.array(photo)))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_an_unreadable_orientation_is_ignored(saved, photo):
+    path = saved(photo, "photo.png", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff garbage")
+    assert np.array_equal(load_image(path), np.array(photo))
+
+
+def test_one_pixel(saved):
+    path = saved(Image.new("RGB", (1, 1), RED), "dot.png")
+    assert np.array_equal(load_image(path), [[RED]])
+    assert (load_image(path, (5, 7)) == RED).all()
+
+
+def test_an_animations_first_frame(saved):
+    frames = [Image.new("RGB", (4, 3), colour) for colour in (RED, WHITE)]
+    pixels = load_image(saved(frames[0], "moving.gif", save_all=True, append_images=frames[1:]))
+    assert (pixels == RED).all()
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
+def test_truncated(saved, photo, name):
+    path = saved(photo, name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=f"{name} cannot be decoded"):
+        load_image(path)
+
+
+def test_damaged(saved, photo):
+    path = saved(photo, "photo.png")
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"photo\.png cannot be decoded"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "is empty"), (b"hello", "is no picture"), (b"\xff\xd8\xff\xe0", "photo.jpg")]
+)
+def test_no_picture(tmp_path, content, reason):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        load_image(path)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(UserError, match=r"none\.jpg does not exist"):
+        load_image(tmp_path / "none.jpg")
+    with pytest.raises(UserError, match="is not a file"):
+        load_image(tmp_path)
+
+
+def test_drawings_that_another_program_would_run_are_refused(saved, photo):
+    with pytest.raises(UserError, match=r"photo\.eps is a drawing"):
+        load_image(saved(photo, "photo.eps"))
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A header, and no pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(MAX_PIXELS + 1, 1), (10_000, 10_000), (60_000, 60_000)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch, width, height):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_that_claims(width, height))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=r"bomb\.png has more than 80 million pixels"):
+        load_image(path)
