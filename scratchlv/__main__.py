@@ -1,0 +1,5 @@
+import sys
+
+from scratchlv.cli import main
+
+sys.exit(main())

@@ -1,0 +1,58 @@
+"""Pictures with captions, ready to be cut into batches: from Scenes, or from photographs through their features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchlv.data.scenes import Scene
+from scratchlv.data.vocabulary import END, START, Vocabulary, pad
+from scratchlv.models.captioner import CaptionBatch
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class CaptionSet:
+    """``pictures`` (n, …): images or features; each caption belongs to ``pictures[picture_of[k]]``."""
+
+    pictures: Array
+    captions: list[list[int]]  # tokens, without <start> and <end>
+    picture_of: Array  # (number of captions,)
+    vocabulary: Vocabulary
+    names: list[str]  # of the pictures
+    scenes: list[Scene] | None = None  # the truth, where it is known
+
+    def batch(self, rows: Array, dropout_seed: int = 0) -> CaptionBatch:
+        """The captions ``rows`` and their pictures."""
+        sentences = [[START, *self.captions[k], END] for k in rows]
+        tokens, lengths = pad(sentences)  # (T + 1, N), (N,)
+        return CaptionBatch(np.asarray(self.pictures[self.picture_of[rows]]), tokens, lengths - 1, dropout_seed)
+
+    def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
+        """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
+        n = len(self.captions)
+        size = min(size, n)
+        per_epoch = n // size
+        epoch, k = divmod(step, per_epoch)
+        order = np.random.default_rng([seed, 2, epoch]).permutation(n)
+        return self.batch(order[k * size : (k + 1) * size], dropout_seed=seed * 1_000_003 + step)
+
+    def blind(self) -> CaptionSet:
+        """The same captions, each with the picture of another image: what is learned here was not seen."""
+        n = len(self.pictures)
+        return CaptionSet(
+            self.pictures, self.captions, (self.picture_of + 1) % n, self.vocabulary, self.names, self.scenes
+        )
+
+    def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
+        """Loss per word, in nats, over the first ``most`` captions; every word counts alike."""
+        total = words = 0.0
+        for first in range(0, min(most, len(self.captions)), size):
+            batch = self.batch(np.arange(first, min(first + size, most, len(self.captions))))
+            loss, _ = model.forward(batch, train=False)
+            total += loss * batch.lengths.sum()
+            words += batch.lengths.sum()
+        return float(total / words)

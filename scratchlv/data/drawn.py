@@ -1,0 +1,41 @@
+"""Many scenes at once, drawn in parallel."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from scratchlv.data.scenes import SIDE, Scene, World, draw, scene, split_index
+
+_FEW = 3000  # fewer scenes are drawn right here: a new process takes half a second to start
+_CHUNK = 500
+
+
+def draw_scenes(seed: int, split: str, n: int, world: World) -> tuple[list[Scene], np.ndarray]:
+    """The first ``n`` scenes of a split, and their pictures (n, 64, 64, 3) uint8."""
+    chunks = [(seed, split, first, min(first + _CHUNK, n), world) for first in range(0, n, _CHUNK)]
+    scenes: list[Scene] = []
+    pictures = np.empty((n, SIDE, SIDE, 3), np.uint8)
+    workers = min(os.cpu_count() or 1, len(chunks))
+    if n < _FEW or workers < 2:
+        results = map(_draw_chunk, chunks)
+        return _collect(results, scenes, pictures)
+    # spawned, not forked: a fork would copy the threads of the kernels half-way through whatever they do
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return _collect(pool.map(_draw_chunk, chunks), scenes, pictures)
+
+
+def _collect(results, scenes: list[Scene], pictures: np.ndarray) -> tuple[list[Scene], np.ndarray]:
+    for chunk_scenes, chunk_pictures in results:
+        pictures[len(scenes) : len(scenes) + len(chunk_scenes)] = chunk_pictures
+        scenes += chunk_scenes
+    return scenes, pictures
+
+
+def _draw_chunk(chunk: tuple[int, str, int, int, World]) -> tuple[list[Scene], np.ndarray]:
+    seed, split, first, last, world = chunk
+    scenes = [scene(seed, split_index(split, i), world) for i in range(first, last)]
+    return scenes, np.stack([draw(s) for s in scenes])

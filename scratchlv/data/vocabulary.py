@@ -1,0 +1,94 @@
+"""Words and their numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from scratchlv.errors import UserError
+
+SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
+PAD, START, END, UNK = range(4)
+
+
+class Vocabulary:
+    """A word for every number, and a number for every word.
+
+    The numbers 0 to 3 are ``<pad>`` (behind the end of a shorter sequence), ``<start>``, ``<end>`` and ``<unk>`` (any word
+    that is not here); the words follow in the order given.
+
+    Raises:
+        ValueError: a word is given twice, or is one of the four symbols.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words: tuple[str, ...] = (*SPECIALS, *words)
+        self._ids = {word: i for i, word in enumerate(self.words)}
+        if len(self._ids) < len(self.words):
+            twice = next(word for word, n in Counter(self.words).items() if n > 1)
+            raise ValueError(f"the word {twice!r} is in the vocabulary twice")
+
+    @classmethod
+    def from_counts(cls, sentences: Iterable[Iterable[str]], min_count: int = 1) -> Vocabulary:
+        """The words that occur at least ``min_count`` times: the most frequent first, ties in alphabetical order."""
+        counts = Counter(word for sentence in sentences for word in sentence)
+        frequent = [word for word, n in counts.items() if n >= min_count and word not in SPECIALS]
+        return cls(sorted(frequent, key=lambda word: (-counts[word], word)))
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def encode(self, words: Iterable[str]) -> list[int]:
+        """The number of each word; ``UNK`` for one that is not here. No symbol is added at either end."""
+        return [self._ids.get(word, UNK) for word in words]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words up to the first ``<end>``, which is left out.
+
+        Raises:
+            ValueError: a number is that of no word.
+        """
+        words = []
+        for i in ids:
+            if i == END:
+                break
+            if not 0 <= i < len(self.words):
+                raise ValueError(f"{i} is the number of no word: the vocabulary has {len(self.words)}")
+            words.append(self.words[i])
+        return words
+
+    def to_json(self) -> list[str]:
+        """All words, the four symbols first: a word's number is its position."""
+        return list(self.words)
+
+    @classmethod
+    def from_json(cls, words: list[str]) -> Vocabulary:
+        """The vocabulary that :meth:`to_json` wrote.
+
+        Raises:
+            UserError: it is no such list.
+        """
+        is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+        if not is_list or tuple(words[: len(SPECIALS)]) != SPECIALS:
+            raise UserError(f"the vocabulary is damaged: it must be a list of words that begins {', '.join(SPECIALS)}")
+        try:
+            return cls(words[len(SPECIALS) :])
+        except ValueError as error:
+            raise UserError(f"the vocabulary is damaged: {error}") from None
+
+
+def pad(sequences: Sequence[Sequence[int]], value: int = PAD) -> tuple[np.ndarray, np.ndarray]:
+    """Stand sequences side by side: ``ids`` (T, N) int64, time-major, and their ``lengths`` (N,) int64.
+
+    T is the length of the longest; shorter ones are filled with ``value``.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)  # (N,)
+    ids = np.full((lengths.max(initial=0), len(sequences)), value, np.int64)  # (T, N)
+    for n, sequence in enumerate(sequences):
+        ids[: len(sequence), n] = sequence
+    return ids, lengths

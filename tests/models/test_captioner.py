@@ -1,0 +1,145 @@
+"""The captioner's backward pass, whole, against numerical derivatives; and its forward pass against the lecture's lines."""
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv.data.vocabulary import END, START
+from scratchlv.decode import greedy
+from scratchlv.gradcheck import check_model
+from scratchlv.models.captioner import CaptionBatch, Captioner, CaptionerShape
+
+V = 11
+
+
+def small(feature_channels=None, dropout=0.0) -> Captioner:
+    shape = CaptionerShape(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout)
+    model = Captioner(shape, seed=3)
+    model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
+    model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
+    return model
+
+
+def batch(feature_channels=None, seed=0) -> CaptionBatch:
+    rng = np.random.default_rng(seed)
+    shape = (3, 16, 24, 3) if feature_channels is None else (3, 2, 3, feature_channels)
+    pictures = rng.integers(0, 256, shape).astype(np.uint8) if feature_channels is None else rng.standard_normal(shape)
+    tokens = np.full((6, 3), 0)
+    tokens[0] = START
+    lengths = np.array([5, 2, 4])
+    for n, length in enumerate(lengths):
+        tokens[1:length, n] = rng.integers(3, V, length - 1)
+        tokens[length, n] = END
+    return CaptionBatch(pictures, tokens, lengths, dropout_seed=5)
+
+
+@pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
+def test_every_gradient_of_the_whole_model(feature_channels, dropout):
+    model, data = small(feature_channels, dropout), batch(feature_channels)
+
+    def loss_and_grads(params):
+        model.params = params
+        loss, cache = model.forward(data)
+        return loss, model.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1)
+    assert report.ok, str(report)
+
+
+def test_a_gradient_that_is_dropped_is_found():
+    """The check above can fail: without the way from the query to the state before, it does."""
+    model, data = small(7), batch(7)
+
+    def loss_and_grads(params):
+        model.params = params
+        loss, cache = model.forward(data)
+        grads = model.backward(cache)
+        return loss, {**grads, "embedding.W": grads["embedding.W"] * (1 + 1e-3)}
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1)
+    assert not report.ok
+    assert "embedding.W" in str(report)
+
+
+def test_the_loss_is_what_the_lectures_lines_give():
+    """Written out once more, one caption and one word at a time, in plain NumPy."""
+    model, data = small(7), batch(7)
+    p = model.params
+    with scratchlv.use("reference"):
+        loss, _ = model.forward(data, train=False)
+    across, down = np.meshgrid(np.linspace(-1, 1, 3), np.linspace(-1, 1, 2))
+    total, count = 0.0, 0
+    for n in range(3):
+        x = np.concatenate([data.pictures[n].reshape(6, 7), across.reshape(6, 1), down.reshape(6, 1)], axis=1)
+        h = c = np.zeros(6)
+        for t in range(data.lengths[n]):
+            y = p["embedding.W"][data.tokens[t, n]]
+            e = np.array(
+                [
+                    p["attention.v"] @ np.tanh(xl @ p["attention.Wx"] + p["attention.b"] + h @ p["attention.Wh"])
+                    for xl in x
+                ]
+            )
+            alpha = np.exp(e) / np.exp(e).sum()
+            z = sum(a * xl for a, xl in zip(alpha, x, strict=True))
+            i, f, g, o = np.split(np.concatenate([y, z]) @ p["decoder.Wx"] + h @ p["decoder.Wh"] + p["decoder.b"], 4)
+            i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+            c = f * c + i * np.tanh(g)
+            h = o * np.tanh(c)
+            scores = (y + h @ p["output.Wh"] + z @ p["output.Wz"]) @ p["output.Wo"] + p["output.b"]
+            total -= scores[data.tokens[t + 1, n]] - np.log(np.exp(scores).sum())
+            count += 1
+    assert loss == pytest.approx(total / count, rel=1e-12)
+
+
+def test_the_kernels_give_the_gradients_of_the_reference():
+    data = batch()
+    exact, fast = small(), Captioner(small().shape, seed=3)
+    with scratchlv.use("reference"):
+        loss, cache = exact.forward(data)
+        grads = exact.backward(cache)
+    fast_loss, cache = fast.forward(data)
+    assert fast_loss == pytest.approx(loss, abs=2e-6)
+    for name, grad in fast.backward(cache).items():
+        assert grad.dtype == np.float32
+        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+
+
+def test_padding_changes_nothing():
+    data = batch(7)
+    longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
+    model = Captioner(small(7).shape, seed=3)
+    (loss, cache), (loss_longer, cache_longer) = model.forward(data), model.forward(longer)
+    assert loss == pytest.approx(loss_longer, rel=1e-6)
+    for name, grad in model.backward(cache).items():
+        np.testing.assert_allclose(grad, model.backward(cache_longer)[name], atol=1e-6, err_msg=name)
+
+
+def test_steps_say_what_teacher_forcing_says():
+    """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
+    model, data = Captioner(small(7).shape, seed=3), batch(7)
+    loss, _ = model.forward(data, train=False)
+    state, total = model.start(data.pictures), 0.0
+    for t in range(5):
+        log_probs, state = model.step(state, data.tokens[t])
+        np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
+        total -= log_probs[np.arange(3), data.tokens[t + 1]][t < data.lengths].sum()
+    assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
+
+
+def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
+    model, data = Captioner(small(7).shape, seed=3), batch(7)
+    model.params["output.b"][:] = 0
+    model.params["output.b"][4] = 1e4
+    for g in greedy(model, data.pictures, max_length=9):
+        assert g.tokens.tolist() == [4] * 9
+        assert not g.finished
+        assert g.alphas.shape == (9, 6)
+    model.params["output.b"][END] = 2e4
+    for g in greedy(model, data.pictures, max_length=9):
+        assert g.tokens.tolist() == [END]
+        assert g.finished
+        np.testing.assert_allclose(g.probabilities, 1)
