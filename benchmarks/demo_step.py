@@ -208,7 +208,7 @@ def compare(blocks: int, steps: int) -> dict[str, list[float]]:
             sides = [side for side in sides if "AVX-512" not in side]
         workers = {}
         for side in sides:
-            environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_WAIT_POLICY="PASSIVE")
+            environment = dict(os.environ, PYTHONPATH=str(ROOT))
             if "AVX-512" in side:
                 environment["LD_PRELOAD"] = str(library)
             command = [sys.executable, __file__, "--serve", side]

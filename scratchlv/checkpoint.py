@@ -44,12 +44,15 @@ def save(folder: str | Path, tensors: dict[str, np.ndarray], state: dict[str, An
 
     Raises:
         UserError: the files cannot be written, because the disk is full for example.
-        ValueError: ``state`` has no step, or holds what JSON cannot.
+        ValueError: ``state`` has no step, or holds what JSON cannot; an array is not of numbers.
     """
     folder, step = Path(folder), _step_of(state)
     if keep < 1:
         raise ValueError(f"keep must be at least 1, not {keep}")
-    data = safetensors.save({name: _plain(array) for name, array in tensors.items()})
+    try:
+        data = safetensors.save({name: _plain(array) for name, array in tensors.items()})
+    except SafetensorError as error:
+        raise ValueError(f"a checkpoint cannot hold such arrays: {error}") from None
     text = _describe(state, data)
     tensors_path, json_path = _paths(folder, step)
     with _writing(json_path, len(data)):
@@ -264,4 +267,5 @@ def _way_back(folder: Path, step: int, steps: list[int]) -> str:
     earlier = [s for s in steps if s < step]
     if not earlier:
         return "there is no earlier checkpoint in this run: train again, or restore the file from a copy"
-    return f"the previous one can be taken with --checkpoint {_paths(folder, earlier[0])[0]}"
+    newest = _paths(folder, step)[1].name
+    return f"use the previous one with --step {earlier[0]}, or delete {newest} to go on from there"

@@ -25,6 +25,14 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, head say, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        print(
+            f"scratchlv: {error.filename or 'a file'}: {error.strerror}; free some space or choose another folder",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("scratchlv: interrupted", file=sys.stderr)
         return 130
@@ -55,13 +63,19 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
 # --- demo --------------------------------------------------------------------------------------------------------
 
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="train a captioner on drawn scenes and see what it says, in two minutes")
     demo.add_argument("--out", type=Path, help="folder of the run (default: runs/demo, or the next that is free)")
-    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--seed", type=_seed, default=0)
     demo.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the preset")
     demo.add_argument("--json", action="store_true", help="end with one line of JSON")
     demo.set_defaults(command=_demo)
@@ -108,11 +122,11 @@ def _add_train(commands: Any) -> None:
         "--backbone", choices=["conv", "efficientnet-lite0"], help="default: conv for scenes, else the other"
     )
     caption.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    caption.add_argument("--seed", type=int, default=0)
+    caption.add_argument("--seed", type=_seed, default=0)
     caption.add_argument(
         "--blind", action="store_true", help="show it another image's picture: the baseline that cannot see"
     )
-    caption.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    caption.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
     caption.add_argument(
         "--overfit-one-batch", action="store_true", help="only see whether it can learn one batch by heart"
     )
@@ -221,7 +235,7 @@ def _save_picture(picture: Any, path: Path) -> None:
 def _add_gradcheck(commands: Any) -> None:
     gradcheck = commands.add_parser("gradcheck", help="compare every derivative with a numerical one")
     gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
-    gradcheck.add_argument("--variant", default="reference", help="reference (default) or numba_cpu")
+    gradcheck.add_argument("--variant", help="reference or numba_cpu (default: every one)")
     gradcheck.add_argument("--json", action="store_true", help="end with one line of JSON")
     gradcheck.set_defaults(command=_gradcheck)
 
@@ -237,7 +251,7 @@ def _add_data(commands: Any) -> None:
     kinds = data.add_subparsers(metavar="DATA", required=True)
     scenes = kinds.add_parser("scenes", help="draw scenes with their captions")
     scenes.add_argument("--n", type=int, default=12)
-    scenes.add_argument("--seed", type=int, default=0)
+    scenes.add_argument("--seed", type=_seed, default=0)
     scenes.add_argument("--split", choices=["train", "val", "test", "compositional"], default="train")
     scenes.add_argument("--grammar", choices=["places", "relations"], default="places")
     scenes.add_argument("--out", type=Path, required=True, metavar="SHEET.png")

@@ -6,6 +6,8 @@ its last checkpoint ends with the same bits as one that was never disturbed.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import math
 import signal
@@ -57,6 +59,7 @@ class Trainer:
         validate: Callable[[], dict[str, float]] | None = None,
         show_progress: bool = True,
     ) -> None:
+        _keep_freed_memory()
         self.model, self.batch_at, self.settings = model, batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
@@ -216,6 +219,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep what is freed: every step needs the same arrays, and new pages from the system cost an eighth of it."""
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
 @contextmanager

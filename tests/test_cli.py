@@ -158,6 +158,7 @@ def test_unknown_options_and_keys(capsys, tmp_path):
     )
     fails(capsys, "demo", "--nonsense", saying="usage")
     fails(capsys, "nonsense", saying="usage")
+    assert "whole number" in fails(capsys, "demo", "--seed", "-1", saying="usage")
     out = tmp_path / "run"
     for setting, parts in {
         "stepz=3": ["stepz", "no such key", "steps"],
@@ -165,6 +166,10 @@ def test_unknown_options_and_keys(capsys, tmp_path):
         "steps=many": ["steps", "int", "many"],
         "grammar=klingon": ["klingon", "places"],
         "most_objects=99": ["n_objects", "99"],
+        "batch=0": ["batch=0", "1 or more"],
+        "steps=-3": ["steps=-3"],
+        "learning_rate=nan": ["learning_rate", "above 0"],
+        "dropout=1": ["dropout", "below 1"],
     }.items():
         fails(capsys, "train", "caption", "--out", out, "--set", setting, saying=parts)
         assert not out.exists()

@@ -6,7 +6,6 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
@@ -24,13 +23,13 @@ def limits(x: Array, *, cap: float | None = None, train: bool = True) -> str | N
 def forward(x: Array, *, cap: float | None = None, train: bool = True) -> tuple[Array, Cache | None]:
     x = np.ascontiguousarray(x)
     y = np.empty_like(x)
-    _forward(x.reshape(-1), y.reshape(-1), _float(cap), n_threads())
+    _forward(x.reshape(-1), y.reshape(-1), _float(cap))
     return y, Cache(y, cap) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     dx = np.empty_like(cache.y)
-    _backward(np.ascontiguousarray(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap), n_threads())
+    _backward(np.ascontiguousarray(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
     return (dx,)
 
 
@@ -39,20 +38,16 @@ def _float(cap: float | None) -> np.float32:
 
 
 @kernel(parallel=True, nogil=True)
-def _forward(x, y, cap, threads):
+def _forward(x, y, cap):
     zero = np.float32(0)
-    for thread in prange(threads):
-        first, last = share(x.size, thread, threads)
-        for i in range(first, last):
-            v = zero if x[i] <= zero else x[i]  # a comparison with NaN is false: NaN passes through
-            y[i] = cap if v >= cap else v
+    for i in prange(x.size):  # selects, no branches: both sides are computed, and the loop vectorises
+        v = zero if x[i] <= zero else x[i]  # a comparison with NaN is false: NaN passes through
+        y[i] = cap if v >= cap else v
 
 
 @kernel(parallel=True, nogil=True)
-def _backward(dy, y, dx, cap, threads):
+def _backward(dy, y, dx, cap):
     zero = np.float32(0)
-    for thread in prange(threads):
-        first, last = share(y.size, thread, threads)
-        for i in range(first, last):
-            flat = (y[i] <= zero) | (y[i] >= cap)
-            dx[i] = zero if flat else dy[i]
+    for i in prange(y.size):
+        passed = zero if y[i] <= zero else dy[i]
+        dx[i] = zero if y[i] >= cap else passed

@@ -207,7 +207,7 @@ class Captioner:
         """The regions (N, L, D) of pictures or of their features."""
         dtype = self.params["attention.Wx"].dtype.type
         if self.shape.feature_channels is not None:
-            return _with_coordinates(pictures.astype(dtype)), None
+            return _with_coordinates(_unit_size(pictures.astype(dtype))), None
         x = conv_extractor.preprocess(pictures, dtype)
         features, blocks = conv_extractor.forward(self.params, self.buffers, x, train=train)
         return _with_coordinates(features), _ExtractorCache(blocks, features.shape[1:3])
@@ -216,6 +216,12 @@ class Captioner:
 class _ExtractorCache(NamedTuple):
     blocks: list
     grid: tuple[int, int]
+
+
+def _unit_size(features: Array) -> Array:
+    """Features (N, h, w, C), each picture's scaled to a mean square of 1: other networks' may be of any size."""
+    mean_square = np.square(features).mean(axis=(1, 2, 3), keepdims=True)
+    return features / np.sqrt(mean_square + features.dtype.type(1e-12))
 
 
 def _with_coordinates(features: Array) -> Array:

@@ -47,11 +47,24 @@ class Settings:
     # photographs
     min_count: int = 5  # words that are rarer become <unk>
 
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if name in ("learning_rate", "clip"):
+                right, wanted = 0 < value < float("inf"), "above 0"
+            elif name == "dropout":
+                right, wanted = 0 <= value < 1, "0 or more and below 1"
+            elif name in ("warmup", "validate_every"):
+                right, wanted = value >= 0, "0 or more"
+            else:
+                right, wanted = isinstance(value, str) or value >= 1, "1 or more"
+            if not right:
+                raise UserError(f"{name}={value}: it must be {wanted}")
+
 
 PRESETS = {
-    ("scenes", "quick"): Settings(steps=1400, batch=32, learning_rate=4e-3),
+    ("scenes", "quick"): Settings(steps=1700, batch=32, learning_rate=4e-3),
     ("scenes", "full"): Settings(
-        steps=8000,
+        steps=10_000,
         batch=64,
         learning_rate=3e-3,
         n_train=60_000,
@@ -167,6 +180,8 @@ class Run:
         if kind == "scenes":
             if split not in scenes_world.SPLITS:
                 raise UserError(f"--split {split}: Scenes has {', '.join(scenes_world.SPLITS)}")
+            if n is not None and n < 1:
+                raise UserError(f"--n {n}: give 1 or more")
             n = n or (self.settings.n_train if split == "train" else self.settings.n_val)
             found = scenes_set(self.seed, split, n, self.settings)
         else:

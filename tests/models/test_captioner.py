@@ -69,10 +69,11 @@ def test_the_loss_is_what_the_lectures_lines_give():
     p = model.params
     with scratchlv.use("reference"):
         loss, _ = model.forward(data, train=False)
+    pictures = data.pictures / np.sqrt((data.pictures**2).mean(axis=(1, 2, 3), keepdims=True))
     across, down = np.meshgrid(np.linspace(-1, 1, 3), np.linspace(-1, 1, 2))
     total, count = 0.0, 0
     for n in range(3):
-        x = np.concatenate([data.pictures[n].reshape(6, 7), across.reshape(6, 1), down.reshape(6, 1)], axis=1)
+        x = np.concatenate([pictures[n].reshape(6, 7), across.reshape(6, 1), down.reshape(6, 1)], axis=1)
         h = c = np.zeros(6)
         for t in range(data.lengths[n]):
             y = p["embedding.W"][data.tokens[t, n]]

@@ -1,0 +1,72 @@
+"""Words to numbers and back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scratchlv.data.vocabulary import END, PAD, START, UNK, Vocabulary, pad
+from scratchlv.errors import UserError
+
+
+def test_symbols_come_first():
+    vocabulary = Vocabulary(["cat", "dog"])
+    assert vocabulary.words == ("<pad>", "<start>", "<end>", "<unk>", "cat", "dog")
+    assert (PAD, START, END, UNK) == (0, 1, 2, 3)
+    assert len(vocabulary) == 6 and "cat" in vocabulary and "cow" not in vocabulary
+
+
+def test_there_and_back():
+    vocabulary = Vocabulary(["cat", "dog"])
+    assert vocabulary.encode(["dog", "cow", "cat"]) == [5, UNK, 4]
+    assert vocabulary.decode([5, UNK, 4]) == ["dog", "<unk>", "cat"]
+    assert vocabulary.decode(np.array([4, END, 5, END, PAD])) == ["cat"]
+    assert vocabulary.decode([END]) == vocabulary.decode([]) == []
+
+
+@pytest.mark.parametrize("i", [-1, 6])
+def test_numbers_of_no_word(i):
+    with pytest.raises(ValueError, match=f"{i} is the number of no word"):
+        Vocabulary(["cat", "dog"]).decode([4, i])
+
+
+@pytest.mark.parametrize("words", [["a", "b", "a"], ["<end>"]])
+def test_no_word_twice(words):
+    with pytest.raises(ValueError, match="twice"):
+        Vocabulary(words)
+
+
+def test_from_counts():
+    sentences = ["b a c".split(), "a b".split(), "a d <unk>".split()]
+    assert Vocabulary.from_counts(sentences, 1).words[4:] == ("a", "b", "c", "d")
+    assert Vocabulary.from_counts(iter(sentences), 2).words[4:] == ("a", "b")
+    assert Vocabulary.from_counts([["z", "b", "z"]]).words[4:] == ("z", "b")
+    assert len(Vocabulary.from_counts([])) == 4
+
+
+def test_json():
+    vocabulary = Vocabulary(["été", "dog"])
+    again = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+    assert again.words == vocabulary.words
+
+
+@pytest.mark.parametrize(
+    "damaged", [["cat"], {"cat": 4}, None, ["<pad>", "<start>", "<end>", "<unk>", 7], ["<pad>", "<start>", "<end>"]]
+)
+def test_damaged_json(damaged):
+    with pytest.raises(UserError, match="vocabulary is damaged"):
+        Vocabulary.from_json(damaged)
+
+
+def test_damaged_json_with_a_word_twice():
+    with pytest.raises(UserError, match="vocabulary is damaged.*twice"):
+        Vocabulary.from_json([*Vocabulary([]).to_json(), "cat", "cat"])
+
+
+def test_pad():
+    ids, lengths = pad([[5, 6, 7], [], [8]])
+    np.testing.assert_array_equal(ids, [[5, 0, 8], [6, 0, 0], [7, 0, 0]])
+    np.testing.assert_array_equal(lengths, [3, 0, 1])
+    assert ids.dtype == lengths.dtype == np.int64
+    assert pad([[1], [2, 3]], value=-1)[0].tolist() == [[1, 2], [-1, 3]]
+    assert pad([])[0].shape == (0, 0) and pad([[], []])[0].shape == (0, 2)

@@ -1,0 +1,153 @@
+"""What the kernels are made of: elementary functions over all of float32, the matrix product, where compiled code is kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from scratchlv.kernels.building_blocks import fast_math
+from scratchlv.kernels.matmul.numba_cpu import gemm
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def over(function):
+    @njit(fastmath=fast_math.FLAGS, error_model="numpy")
+    def loop(x, y):
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    def apply(x):
+        x = np.asarray(x, np.float32)
+        y = np.empty_like(x)
+        loop(x, y)
+        return y
+
+    return apply
+
+
+EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
+
+
+def everything(least, most):
+    """Every 1009th float32 between two bounds, of both signs, and zero."""
+    bits = np.arange(np.float32(least).view(np.int32), np.float32(most).view(np.int32), 1009, dtype=np.int32)
+    positive = bits.view(np.float32)
+    return np.concatenate([-positive[::-1], [np.float32(0)], positive])
+
+
+def exact_sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_exp():
+    x = everything(1e-30, 87.3)
+    exact = np.exp(x.astype(np.float64))
+    assert np.abs(EXP(x) / exact - 1).max() < 3e-7
+
+
+def test_tanh():
+    x = everything(1e-30, 1e30)
+    assert np.abs(TANH(x) - np.tanh(x.astype(np.float64))).max() < 3e-7
+    small = x[np.abs(x) < 1e-3]
+    np.testing.assert_allclose(TANH(small), np.tanh(small.astype(np.float64)), rtol=3e-7)
+
+
+def test_sigmoid():
+    x = everything(1e-30, 80)
+    exact = exact_sigmoid(x.astype(np.float64))
+    assert np.abs(SIGMOID(x) / exact - 1).max() < 4e-7
+
+
+def test_at_the_ends():
+    ends = [np.inf, -np.inf, np.nan, 1e4, -1e4, 3e38, -3e38, 0]
+    np.testing.assert_array_equal(EXP(ends), np.float32([np.inf, 0, np.nan, np.inf, 0, np.inf, 0, 1]))
+    np.testing.assert_allclose(TANH(ends), [1, -1, np.nan, 1, -1, 1, -1, 0], atol=2e-7)
+    np.testing.assert_array_equal(SIGMOID(ends), np.float32([1, 0, np.nan, 1, 0, 1, 0, 0.5]))
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 70), (14, 16, 32), (15, 300, 33), (131, 67, 97), (3, 0, 4)])
+def test_gemm_in_all_its_forms(transpose_a, transpose_b, shape):
+    m, k, n = shape
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+    start, bias = rng.standard_normal((m, n)), rng.standard_normal(n)
+    a32 = np.float32(a.T.copy() if transpose_a else a)
+    b32 = np.float32(b.T.copy() if transpose_b else b)
+    out = np.float32(start)
+    gemm(a32, b32, out, transpose_a=transpose_a, transpose_b=transpose_b, accumulate=True, bias=np.float32(bias))
+    np.testing.assert_allclose(out, start + a @ b + bias, atol=1e-6 * max(1, k))
+    gemm(a32, b32, out, transpose_a=transpose_a, transpose_b=transpose_b)
+    np.testing.assert_allclose(out, a @ b, atol=1e-6 * max(1, k))
+
+
+def test_gemm_refuses_what_does_not_fit():
+    a = np.zeros((3, 4), np.float32)
+    with pytest.raises(ValueError, match=r"\(3, 4\) by \(3, 4\)"):
+        gemm(a, a)
+    with pytest.raises(ValueError, match="out"):
+        gemm(a, a, np.zeros((4, 4), np.float32), transpose_b=True)
+
+
+def test_long_sums_stay_exact():
+    """A hundred thousand terms: summed one after the other in float32, the error would be a hundred times as large."""
+    rng = np.random.default_rng(2)
+    a, b = rng.random((5, 100_000), np.float32), rng.random((100_000, 3), np.float32)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.abs(gemm(a, b) / exact - 1).max() < 2e-6
+    assert np.abs(gemm(a.T.copy(), b, transpose_a=True) / exact - 1).max() < 2e-6
+
+
+NARROW = """
+import sys
+import llvmlite.binding as llvm
+features = llvm.get_host_cpu_features()
+wanted = dict(features, **{name: False for name in features if name.startswith("avx512") or "avx2" in sys.argv[2:]
+                           and name in sys.argv[2:]})
+llvm.get_host_cpu_features = lambda: type(features)(wanted)
+from scratchlv.kernels.building_blocks.simd import WIDTH
+from scratchlv.kernels.matmul.micro_kernels import ROWS
+assert WIDTH == int(sys.argv[1]), WIDTH
+from scratchlv.gradcheck import check_operation
+for name in ("matmul", "conv2d", "lstm"):
+    for report in check_operation(name, "numba_cpu"):
+        assert report.ok or report.not_checked, report
+"""
+
+
+@pytest.mark.parametrize(("width", "without"), [(8, []), (4, ["avx2", "fma"])])
+def test_narrower_machines(width, without, tmp_path):
+    """The kernels as a processor without AVX-512, or without AVX2, would have them."""
+    from scratchlv.kernels.building_blocks.simd import WIDTH
+
+    if width > WIDTH:
+        pytest.skip(f"this machine's vectors hold {WIDTH} floats")
+    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))
+    command = [sys.executable, "-c", NARROW, str(width), *without]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+FOLDER = "from scratchlv.kernels.building_blocks.compiling import kernel_folder; print(kernel_folder())"
+
+
+def folder_with(**environment):
+    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "SCRATCHLV_CACHE")}
+    command = [sys.executable, "-c", FOLDER]
+    done = subprocess.run(command, env={**kept, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+def test_where_compiled_kernels_are_kept(tmp_path):
+    assert folder_with(SCRATCHLV_CACHE=str(tmp_path)).parent == tmp_path / "kernels"
+    assert folder_with(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == tmp_path / "mine"
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder can be made here")
+    assert folder_with(SCRATCHLV_CACHE=str(blocked), TMPDIR=str(tmp_path)).is_relative_to(tmp_path)

@@ -1,0 +1,65 @@
+"""Which variant runs, and why."""
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv import ops
+
+RNG = np.random.default_rng(0)
+X64, W64 = RNG.standard_normal((3, 5)), RNG.standard_normal((5, 4))
+X32, W32 = X64.astype(np.float32), W64.astype(np.float32)
+
+
+def test_the_arrays_decide():
+    assert ops.linear.choose(X32, W32)[0] == "numba_cpu"
+    assert ops.linear.choose(X64, W64)[0] == "reference"
+    assert type(ops.linear.forward(X32, W32)[1]).__module__ == "scratchlv.kernels.linear.numba_cpu"
+    assert type(ops.linear.forward(X64, W64)[1]).__module__ == "scratchlv.kernels.linear.reference"
+
+
+def test_it_says_which_and_why():
+    assert "numba_cpu" in ops.linear.explain(X32, W32)
+    said = ops.linear.explain(X64, W64)
+    assert "reference" in said
+    assert "not numba_cpu" in said
+    assert "float64" in said
+
+
+def test_use_overrides_inside_its_block_only():
+    with scratchlv.use("reference"):
+        assert ops.linear.choose(X32, W32)[0] == "reference"
+        with scratchlv.use(None):
+            assert ops.linear.choose(X32, W32)[0] == "numba_cpu"
+    assert ops.linear.choose(X32, W32)[0] == "numba_cpu"
+
+
+def test_a_forced_variant_never_falls_back_silently():
+    with scratchlv.use("numba_cpu"), pytest.raises(ValueError, match="linear.*numba_cpu.*float64"):
+        ops.linear.forward(X64, W64)
+    with pytest.raises(ValueError, match="no variant 'cuda'.*numba_cpu"), scratchlv.use("cuda"):
+        pass
+
+
+def test_backward_runs_where_forward_ran():
+    y, cache = ops.linear.forward(X32, W32)
+    with scratchlv.use("reference"):
+        dx, _, _ = ops.linear.backward(y, cache)
+    assert dx.tobytes() == ops.linear.variant("numba_cpu").backward(y, cache)[0].tobytes()
+
+
+def test_names_that_are_none():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = ops.nonsense
+    with pytest.raises(ValueError, match="no variant 'nonsense'.*reference"):
+        ops.linear.variant("nonsense")
+
+
+@pytest.mark.parametrize("name", ops.OPERATIONS)
+def test_every_room_is_complete(name):
+    operation = getattr(ops, name)
+    assert operation.room.__doc__
+    assert operation.room.VARIANTS[0] == "reference"
+    for variant in operation.room.VARIANTS:
+        module = operation.variant(variant)
+        assert hasattr(module, "step") if name == "adam" else hasattr(module, "forward") and hasattr(module, "backward")
