@@ -79,7 +79,8 @@ def _gpu() -> str:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         return f"GPU: CuPy is installed but finds no usable GPU ({error})"
-    return f"GPU: CuPy {cupy.__version__} sees {count} device(s); the reference variants accept CuPy arrays, no CUDA kernel exists yet"
+    found = f"GPU: CuPy {cupy.__version__} sees {count} device(s)"
+    return f"{found}; but no kernel for it exists yet, so everything runs on the CPU"
 
 
 def _pretrained() -> str:

@@ -22,7 +22,8 @@ class Progress:
     """
 
     def __init__(self, total: int, unit: str = "step", enabled: bool = True, start: int = 0) -> None:
-        self.total, self.unit, self.enabled = total, unit, enabled
+        self.total, self.unit = total, unit
+        self.enabled = enabled and sys.stderr is not None  # None where there is no console at all
         self._done, self._fields = start, {}  # type: int, dict[str, Any]
         self._bar: Any = None
 
@@ -30,7 +31,7 @@ class Progress:
         self._began = self._said_at = monotonic()
         self._said = self._done
         self._recent: deque[tuple[float, int]] = deque([(self._began, self._done)], maxlen=_WINDOW)
-        if self.enabled and sys.stderr is not None and sys.stderr.isatty():
+        if self.enabled and sys.stderr.isatty():
             self._bar, self._task = _start_bar(self.total, self._done)
         return self
 

@@ -13,7 +13,7 @@ from scratchlv.metrics import pointing, pointing_accuracy, pointing_chance, true
 CIRCLE = SceneObject("circle", "red", "small", x=12.0, y=20.0, radius=6.0)
 SQUARE = SceneObject("square", "blue", "large", x=50.0, y=50.0, radius=8.0)
 SCENE = Scene(0, 0, (CIRCLE, SQUARE), (220, 220, 220), ((214, 40, 40), (40, 80, 220)))
-WORDS = "a small red circle and a large blue square".split()
+WORDS = ["a", "small", "red", "circle", "and", "a", "large", "blue", "square"]
 
 
 def looking_at(*cells: tuple[int, int] | None, rows: int = 8, cols: int = 8) -> np.ndarray:
@@ -41,7 +41,7 @@ def test_hits_and_misses():
 def test_a_shared_edge_is_no_overlap():
     square = SceneObject("square", "blue", "large", x=24.0, y=24.0, radius=8.0)  # exactly the cells 2-3, 2-3
     scene = Scene(0, 0, (square,), (220,) * 3, ((40, 80, 220),))
-    words = "a large blue square".split()
+    words = ["a", "large", "blue", "square"]
     hits = {
         (row, col): pointing(scene, words, looking_at(None, (row, col), None, None))[0][1]
         for row in range(8)
@@ -62,10 +62,17 @@ def test_any_grid_and_both_shapes_of_alphas():
 
 
 def test_a_place_in_the_caption_shifts_the_words():
-    words = [*"a small red circle".split(), *CIRCLE.place, "and", *"a large blue square".split()]
+    words = ["a", "small", "red", "circle", *CIRCLE.place, "and", "a", "large", "blue", "square"]
     assert judge(words, SCENE).true
     alphas = looking_at(*[(2, 1)] * 4, *[None] * (len(words) - 8), *[(6, 6)] * 4)
-    assert [word for word, hit in pointing(SCENE, words, alphas) if hit] == "small red circle large blue square".split()
+    assert [word for word, hit in pointing(SCENE, words, alphas) if hit] == [
+        "small",
+        "red",
+        "circle",
+        "large",
+        "blue",
+        "square",
+    ]
 
 
 def test_chance_is_the_rate_of_a_gaze_on_every_cell():
@@ -78,7 +85,7 @@ def test_chance_is_the_rate_of_a_gaze_on_every_cell():
 def test_of_two_alike_either_will_do():
     twin = SceneObject("circle", "red", "small", x=52.0, y=12.0, radius=5.0)
     scene = Scene(0, 0, (CIRCLE, twin), (220,) * 3, ((214, 40, 40),) * 2)
-    words = "a small red circle".split()
+    words = ["a", "small", "red", "circle"]
     assert pointing(scene, words, looking_at(None, (2, 1), (1, 6), (7, 0))) == [
         ("small", True),
         ("red", True),
@@ -87,7 +94,7 @@ def test_of_two_alike_either_will_do():
 
 
 def test_false_captions_name_nothing():
-    words = "a small red circle and a large green square".split()
+    words = ["a", "small", "red", "circle", "and", "a", "large", "green", "square"]
     assert pointing(SCENE, words, looking_at(*[(2, 1)] * 9)) == []
     assert math.isnan(pointing_chance(SCENE, words))
     assert math.isnan(pointing_accuracy([[], []]))

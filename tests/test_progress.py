@@ -149,7 +149,9 @@ def test_on_a_terminal_of_any_width(monkeypatch, columns):
         assert "step 3/3" in said and "loss 0.1250" in said and "[bold]a note[/bold]" in said
 
 
-def test_without_any_stderr(monkeypatch):
+def test_without_any_stderr(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", None)
     with Progress(2) as shown:
         shown.update(2)
+        shown.note("a note")
+    assert capsys.readouterr().out == ""

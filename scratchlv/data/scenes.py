@@ -32,7 +32,7 @@ COLOURS = {
     "purple": (140, 50, 170),
     "orange": (245, 130, 20),
 }
-SIZES = {"small": (4.5, 5.5), "large": (8.0, 9.5)}  #: radius in pixels, least and most
+SIZES = {"small": (5.0, 6.0), "large": (8.0, 9.5)}  #: radius in pixels, least and most
 RELATIONS = ("left of", "right of", "above", "below")
 #: (colour, shape) pairs that only the split ``compositional`` shows; one for each shape.
 HELD_OUT = frozenset(zip(("red", "green", "blue", "yellow", "purple"), SHAPES, strict=True))
@@ -42,7 +42,7 @@ _SPLIT_STRIDE = 2**32
 _BUCKETS = {"train": range(0, 8), "val": range(8, 9), "test": range(9, 10)}  # tenths of all arrangements
 
 _MARGIN = 1.5  # pixels between an object and the edge of the picture, or another object
-_BORDER = 1.5  # no centre lies closer than this to a border between two thirds: places are never in doubt
+_BORDER = 3.0  # no centre lies closer than this to a border between two thirds: places are never in doubt
 RELATION_GAP = 0.1 * SIDE  #: "left of" means left by at least this many pixels, centre to centre
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,10 @@ def load_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is a lower one
+            opened = Image.open(path)
+        with opened as image:
             _check(path, image)
             rgb = _rgb(_upright(image))
             if size is not None:

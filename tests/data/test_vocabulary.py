@@ -37,7 +37,7 @@ def test_no_word_twice(words):
 
 
 def test_from_counts():
-    sentences = ["b a c".split(), "a b".split(), "a d <unk>".split()]
+    sentences = [["b", "a", "c"], ["a", "b"], ["a", "d", "<unk>"]]
     assert Vocabulary.from_counts(sentences, 1).words[4:] == ("a", "b", "c", "d")
     assert Vocabulary.from_counts(iter(sentences), 2).words[4:] == ("a", "b")
     assert Vocabulary.from_counts([["z", "b", "z"]]).words[4:] == ("z", "b")
