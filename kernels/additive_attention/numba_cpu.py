@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, exp, tanh, total
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
@@ -57,23 +57,24 @@ def _forward(x, keys, query, v, mask, z, alpha):
     A = v.size
     for n in prange(N):
         q, weights = query[n], alpha[n]
-        largest = np.float32(-np.inf)
+        s, scores = np.empty(A, np.float32), np.empty(L)
+        largest = -np.inf
         for l in range(L):
-            key, e = keys[n, l], ZERO
+            key = keys[n, l]
             for a in range(A):
-                e += v[a] * tanh(key[a] + q[a])
+                s[a] = tanh(key[a] + q[a])
+            e = dot(s, v)
             if mask.size and not mask[n, l]:
-                e = np.float32(-np.inf)
-            weights[l] = e
+                e = -np.inf
+            scores[l] = e
             largest = e if e > largest or e != e else largest
-        total = ZERO
         for l in range(L):
-            weights[l] = exp(weights[l] - largest)
-            total += weights[l]
+            weights[l] = exp(np.float32(scores[l] - largest))
+        scale = np.float32(1 / total(weights))
         context = z[n]
         context[:] = 0
         for l in range(L):
-            w = weights[l] / total
+            w = weights[l] * scale
             weights[l] = w
             region = x[n, l]
             for d in range(D):
@@ -89,10 +90,10 @@ def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
         de = np.empty(L, np.float32)
         mean = ZERO  # Σ α dα
         for l in range(L):
-            region, dregion, w, da = x[n, l], dx[n, l], weights[l], dalpha[n, l]
+            dregion, w = dx[n, l], weights[l]
             for d in range(D):
-                da += region[d] * dcontext[d]
                 dregion[d] = w * dcontext[d]
+            da = np.float32(dalpha[n, l] + dot(x[n, l], dcontext))
             de[l] = da
             mean += w * da
         for l in range(L):

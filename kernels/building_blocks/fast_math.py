@@ -8,8 +8,12 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-#: Flags for ``@njit(fastmath=FLAGS)``: sums may be reordered and multiply-adds fused; NaN and infinity keep their meaning.
-FLAGS = {"reassoc", "contract", "nsz", "arcp"}
+from scratchlv.kernels.building_blocks.simd import WIDTH, dot_of_pairs, total_of_pairs
+
+#: Flags for ``@kernel(fastmath=FLAGS)``: multiply-adds may be fused; NaN and infinity keep their meaning. Sums may not be
+#: reordered ("reassoc"): LLVM would do it one way in the process that compiles and another way in the one that finds the code
+#: on disk, and a resumed run would not have the same bits. Long sums are written with :func:`dot` and :func:`total`.
+FLAGS = {"contract", "nsz", "arcp"}
 
 f32 = np.float32
 _LOG2_E = f32(1.44269504088896341)
@@ -83,3 +87,23 @@ def tanh(x):
 def sigmoid(x):
     """1 / (1 + e^-x); relative error at most 4e-7, so that what is nearly closed is as exact as what is open."""
     return _ONE / (_ONE + exp(-x))
+
+
+@njit(inline="always")
+def dot(x, y):
+    """Σ x_i y_i of two contiguous float32 vectors, summed in the lanes of two vector registers; a float64."""
+    pairs = x.size // (2 * WIDTH)
+    s = dot_of_pairs(x.ctypes.data, y.ctypes.data, pairs)
+    for i in range(pairs * 2 * WIDTH, x.size):
+        s += x[i] * y[i]
+    return s
+
+
+@njit(inline="always")
+def total(x):
+    """Σ x_i of a contiguous float32 vector, summed like :func:`dot`."""
+    pairs = x.size // (2 * WIDTH)
+    s = total_of_pairs(x.ctypes.data, pairs)
+    for i in range(pairs * 2 * WIDTH, x.size):
+        s += x[i]
+    return s

@@ -100,3 +100,49 @@ def float_at(typing_context, address):
         return builder.load(builder.inttoptr(arguments[0], F32.as_pointer()))
 
     return types.float32(types.int64), emit
+
+
+def _sum_lanes(e: Emitter, vector):
+    """The sum of the lanes, the first first, in float64."""
+    lanes = [e.builder.fpext(e.builder.extract_element(vector, I32(lane)), ir.DoubleType()) for lane in range(WIDTH)]
+    total = lanes[0]
+    for lane in lanes[1:]:
+        total = e.builder.fadd(total, lane)
+    return total
+
+
+@intrinsic
+def dot_of_pairs(typing_context, x, y, pairs):
+    """Σ x_i y_i over ``pairs`` of vectors, from two addresses, as a float64."""
+
+    def emit(context, builder, signature, arguments):
+        x, y, pairs = arguments
+        e = Emitter(builder)
+
+        def body(p, sums):
+            at = builder.mul(p, I64(2 * WIDTH))
+            x_at, y_at = e.address(x, at), e.address(y, at)
+            return [
+                e.fma(e.load(e.address(x_at, j * WIDTH)), e.load(e.address(y_at, j * WIDTH)), sums[j]) for j in range(2)
+            ]
+
+        return _sum_lanes(e, builder.fadd(*e.loop(pairs, [ZERO, ZERO], body)))
+
+    return types.float64(types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def total_of_pairs(typing_context, x, pairs):
+    """Σ x_i over ``pairs`` of vectors, from an address, as a float64."""
+
+    def emit(context, builder, signature, arguments):
+        x, pairs = arguments
+        e = Emitter(builder)
+
+        def body(p, sums):
+            x_at = e.address(x, builder.mul(p, I64(2 * WIDTH)))
+            return [builder.fadd(e.load(e.address(x_at, j * WIDTH)), sums[j]) for j in range(2)]
+
+        return _sum_lanes(e, builder.fadd(*e.loop(pairs, [ZERO, ZERO], body)))
+
+    return types.float64(types.int64, types.int64), emit

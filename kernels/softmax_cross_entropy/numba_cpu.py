@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, total
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
 Array = np.ndarray
@@ -14,7 +14,7 @@ Array = np.ndarray
 
 class Cache(NamedTuple):
     e: Array  # (K, V): exp(z - max z) at the K places that count
-    total: Array  # (K,): its sum over V
+    sums: Array  # (K,): its sum over V
     targets: Array  # (K,)
     weights: Array  # (K,) float64: they add up to 1
     rows: Array  # (M,): the place's number among those that count, or -1
@@ -41,26 +41,26 @@ def forward(
     z = np.ascontiguousarray(logits).reshape(-1, V)
     places = np.flatnonzero(kept)
     e = np.empty((len(places) if train else 0, V), np.float32)
-    total, losses = np.empty(len(places), np.float32), np.empty(len(places))
-    _forward(z, z.view(np.int32), places, targets, e, total, losses, train)
+    sums, losses = np.empty(len(places), np.float32), np.empty(len(places))
+    _forward(z, z.view(np.int32), places, targets, e, sums, losses, train)
     loss = np.float32(weights @ losses)
     if not train:
         return loss, None
     rows = np.full(kept.size, -1)
     rows[places] = np.arange(len(places))
-    return loss, Cache(e, total, targets, weights, rows, logits.shape)
+    return loss, Cache(e, sums, targets, weights, rows, logits.shape)
 
 
 def backward(dloss: Any, cache: Cache) -> tuple[Array]:
     """``dlogits`` (..., V); ``dloss`` is a scalar."""
-    e, total, targets, weights, rows, shape = cache
+    e, sums, targets, weights, rows, shape = cache
     dlogits = np.empty((len(rows), shape[-1]), np.float32)
-    _backward(e, total, targets, (weights * dloss).astype(np.float32), rows, dlogits)
+    _backward(e, sums, targets, (weights * dloss).astype(np.float32), rows, dlogits)
     return (dlogits.reshape(shape),)
 
 
 @kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
-def _forward(z, bits, places, targets, e, total, losses, train):
+def _forward(z, bits, places, targets, e, sums, losses, train):
     for k in prange(len(places)):
         row = places[k]
         most = np.int32(-(2**31))
@@ -69,17 +69,12 @@ def _forward(z, bits, places, targets, e, total, losses, train):
             b = bits[row, v]
             most = max(most, b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF)))
         top = _as_float(most)
-        s = np.float32(0)
-        if train:
-            for v in range(z.shape[1]):
-                value = exp(z[row, v] - top)
-                e[k, v] = value
-                s += value
-        else:
-            for v in range(z.shape[1]):
-                s += exp(z[row, v] - top)
-        total[k] = s
-        losses[k] = np.log(np.float64(s)) + (np.float64(top) - np.float64(z[row, targets[k]]))
+        row_of_e = e[k] if train else np.empty(z.shape[1], np.float32)
+        for v in range(z.shape[1]):
+            row_of_e[v] = exp(z[row, v] - top)
+        s = total(row_of_e)
+        sums[k] = s
+        losses[k] = np.log(s) + (np.float64(top) - np.float64(z[row, targets[k]]))
 
 
 @njit(inline="always")
@@ -90,14 +85,14 @@ def _as_float(most):
 
 
 @kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
-def _backward(e, total, targets, scales, rows, dlogits):
+def _backward(e, sums, targets, scales, rows, dlogits):
     for m in prange(len(rows)):
         k = rows[m]
         if k < 0:
             dlogits[m] = 0
         else:
-            factor = scales[k] / total[k]
+            factor = scales[k] / sums[k]
             for v in range(dlogits.shape[1]):
                 dlogits[m, v] = e[k, v] * factor
             target = targets[k]
-            dlogits[m, target] = (e[k, target] - total[k]) * factor  # p - 1, where p may be almost 1
+            dlogits[m, target] = (e[k, target] - sums[k]) * factor  # p - 1, where p may be almost 1
