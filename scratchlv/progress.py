@@ -29,7 +29,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._began = self._said_at = monotonic()
-        self._said = self._done
+        self._said, self._updated = self._done, False
         self._recent: deque[tuple[float, int]] = deque([(self._began, self._done)], maxlen=_WINDOW)
         if self.enabled and sys.stderr.isatty():
             self._bar, self._task = _start_bar(self.total, self._done)
@@ -48,6 +48,9 @@ class Progress:
         """``done`` of ``total`` are done; ``fields`` are shown by name, numbers with four digits."""
         now = monotonic()
         self._done, self._fields = done, fields
+        if not self._updated:  # the first step may have compiled kernels: it says nothing of the others
+            self._recent.clear()
+            self._updated = True
         self._recent.append((now, done))
         if self._bar is not None:
             self._bar.update(self._task, completed=done, text=self._text())
