@@ -14,6 +14,8 @@ import numba
 from numba import njit
 from numba.core import config
 
+from scratchlv.cache import cache_folder
+
 
 def kernel(**options: Any) -> Callable:
     """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options."""
@@ -38,9 +40,7 @@ def kernel_folder() -> Path:
     """
     if config.CACHE_DIR:
         return Path(config.CACHE_DIR)
-    named = os.environ.get("SCRATCHLV_CACHE")
-    home = Path(named).expanduser() if named else Path("~/.cache/scratchlv").expanduser()
-    folder = home / "kernels" / _fingerprint()
+    folder = cache_folder() / "kernels" / _fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

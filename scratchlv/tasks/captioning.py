@@ -94,7 +94,6 @@ PRESETS = {
         validate_every=500,
     ),
 }
-BACKBONES = ("conv", "efficientnet-lite0")
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ def _train(
         train_set, val_set = train_set.blind(), val_set.blind()
     config.setdefault("vocabulary", train_set.vocabulary.to_json())
     config.setdefault("feature_channels", None if kind == "scenes" else int(train_set.pictures.shape[-1]))
-    run = _new(config)
+    run = new(config)
     trainer = Trainer(
         run.model,
         lambda step: train_set.training_batch(step, settings.batch, config["seed"]),
@@ -286,7 +285,7 @@ def _train(
     return run
 
 
-def _new(config: dict[str, Any]) -> Run:
+def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     settings, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
     shape = CaptionerShape(
@@ -315,7 +314,7 @@ def load(folder: Path, step: int | None = None) -> Run:
     """
     config = run_folder.read_config(folder, "caption")
     try:
-        run = _new(config)
+        run = new(config)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'}: {error} is missing or wrong; this run cannot be used") from None
     tensors, _ = run_folder.load_weights(folder, step)

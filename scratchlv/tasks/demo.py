@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]
     train_set = run.dataset("train", n=_BLIND_PICTURES)
     channels = run.model.shape.channels[-1]
     config = {**run.config, "feature_channels": channels, "blind": True}
-    twin = captioning._new(config)
-    features = _with_pictures(train_set, _features(run.model, train_set.pictures)).blind()
+    twin = captioning.new(config)
+    features = replace(train_set, pictures=_features(run.model, train_set.pictures)).blind()
     batch = run.settings.batch
     trainer = Trainer(
         twin.model,
@@ -75,7 +76,7 @@ def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]
         show_progress=False,
     )
     trainer.run()
-    return twin, _with_pictures(test, _features(run.model, test.pictures)).blind()
+    return twin, replace(test, pictures=_features(run.model, test.pictures)).blind()
 
 
 def _features(model: Captioner, pictures: np.ndarray, size: int = 100) -> np.ndarray:
@@ -85,10 +86,6 @@ def _features(model: Captioner, pictures: np.ndarray, size: int = 100) -> np.nda
         x = conv_extractor.preprocess(pictures[at : at + size])
         parts.append(conv_extractor.forward(model.params, model.buffers, x, train=False)[0])
     return np.concatenate(parts)
-
-
-def _with_pictures(data: CaptionSet, pictures: np.ndarray) -> CaptionSet:
-    return CaptionSet(pictures, data.captions, data.picture_of, data.vocabulary, data.names, data.scenes)
 
 
 def _examples(run: Run, data: CaptionSet) -> list[tuple[Captioned, scenes_world.Verdict]]:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from scratchlv.cache import cache_folder
 from scratchlv.errors import UserError
 from scratchlv.vision.images import load_image
 
@@ -45,12 +46,6 @@ class Extractor(Protocol):
 
     def features(self, images: Array) -> Array:
         """(N, height, width, 3) uint8 to (N, *shape)."""
-
-
-def cache_folder() -> Path:
-    """``$SCRATCHLV_CACHE``, or else ``~/.cache/scratchlv``."""
-    named = os.environ.get("SCRATCHLV_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "scratchlv"
 
 
 def extract(
