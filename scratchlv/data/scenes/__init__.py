@@ -1,0 +1,73 @@
+"""Scenes: an endless, embedded world of drawn pictures whose truth is known.
+
+A scene is a pure function of ``(seed, index)``: three to eight plain shapes, each with a shape, a colour, a
+size and a place. Nothing is stored and nothing is downloaded. Because the truth is known, two things can be measured
+that photographs cannot give: whether a caption is *true* of its picture (:func:`judge`), and whether the
+attention of a model *points* at the object that a word names (:func:`scratchlv.metrics.pointing_accuracy`).
+
+Every index belongs to one split (:func:`split_index`). Two splits never hold the same scene: the
+arrangement itself decides, by a checksum, which of train, val and test it may appear in; and the (colour, shape)
+pairs in :data:`HELD_OUT` are drawn in the split ``compositional`` only.
+
+Only ``random.Random.random`` is used to draw lots: its stream is the same in every version of Python.
+"""
+
+from scratchlv.data.scenes.captions import (
+    GRAMMARS,
+    Caption,
+    Parse,
+    Phrase,
+    Verdict,
+    caption,
+    judge,
+    noun_phrase,
+    parse,
+    vocabulary_words,
+)
+from scratchlv.data.scenes.world import (
+    COLOURS,
+    HELD_OUT,
+    PLACES,
+    RELATION_GAP,
+    RELATIONS,
+    SHAPES,
+    SIDE,
+    SIZES,
+    SPLITS,
+    Scene,
+    SceneObject,
+    World,
+    draw,
+    relation_between,
+    scene,
+    split_index,
+)
+
+__all__ = [
+    "COLOURS",
+    "GRAMMARS",
+    "HELD_OUT",
+    "PLACES",
+    "RELATIONS",
+    "RELATION_GAP",
+    "SHAPES",
+    "SIDE",
+    "SIZES",
+    "SPLITS",
+    "Caption",
+    "Parse",
+    "Phrase",
+    "Scene",
+    "SceneObject",
+    "Verdict",
+    "World",
+    "caption",
+    "draw",
+    "judge",
+    "noun_phrase",
+    "parse",
+    "relation_between",
+    "scene",
+    "split_index",
+    "vocabulary_words",
+]
