@@ -1,29 +1,56 @@
-"""Generating words from any model that has ``start`` and ``step``."""
+"""Generating words from any model that has ``start`` and ``step``: greedily, by lot, or by beam search.
+
+A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they choose from it:
+
+    greedy         y_t = argmax p(y_t | …)
+    sample         y_t ~ p(y_t | …)^(1 / temperature), among the k likeliest (top-k) and the likeliest p (top-p)
+    beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
+
+The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
+at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said.
+
+Shapes: N inputs, B hypotheses for each, T words, V words known.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchlv.data.vocabulary import END, START
+from scratchlv.data.vocabulary import END, PAD, START
+from scratchlv.errors import UserError
 
 Array = Any
 
+_NEVER_SAID = (PAD, START)
+_LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+
 
 class Generator(Protocol):
-    """What a model needs so that words can be drawn from it."""
+    """What a model needs so that words can be drawn from it.
 
-    def start(self, pictures: Array) -> Any: ...
+    A state is a (named) tuple of arrays with the batch on axis 0, of None, and of such tuples. If it has a field
+    ``alpha`` (N, …), that is where the model looked for the last word.
+    """
+
+    def start(self, inputs: Any) -> Any: ...
     def step(self, state: Any, tokens: Array) -> tuple[Array, Any]: ...
 
 
 class Generated(NamedTuple):
-    """One sentence: its tokens, each with its probability, and where the model looked; ``<end>`` is last if it came."""
+    """One sentence: its tokens, each with its probability, and where the model looked; ``<end>`` is last if it came.
+
+    Probabilities are the model's own: before temperature, top-k, top-p and what is forbidden.
+    """
 
     tokens: Array  # (T,)
     probabilities: Array  # (T,)
-    alphas: Array  # (T, L)
+    alphas: Array  # (T, …); None when the model does not look
+    log_probability: float  # of the whole sentence, in nats
 
     @property
     def finished(self) -> bool:
@@ -31,30 +58,343 @@ class Generated(NamedTuple):
         return self.tokens.size > 0 and int(self.tokens[-1]) == END
 
 
-def greedy(model: Generator, inputs: Array, max_length: int = 40) -> list[Generated]:
-    """The likeliest word, each time, until every sentence has ended or is ``max_length`` words long."""
+def greedy(
+    model: Generator,
+    inputs: Any,
+    *,
+    max_length: int = 40,
+    min_length: int = 0,
+    prompt: Array | None = None,
+    ban: Sequence[int] = (),
+) -> list[Generated]:
+    """The likeliest word, each time, until every sentence has ended or is ``max_length`` long.
+
+    Args:
+        model: see :class:`Generator`.
+        inputs: what ``model.start`` takes, for N sentences.
+        max_length: a sentence is cut off here.
+        min_length: ``<end>`` is not said before so many words.
+        prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
+        ban: tokens that are not said, besides ``<pad>`` and ``<start>``.
+
+    Raises:
+        UserError: a length is out of range, or the model gives no numbers.
+    """
+    return _collect(_draw(model, inputs, _likeliest, max_length, min_length, prompt, ban))
+
+
+def sample(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_length: int = 40,
+    min_length: int = 0,
+    prompt: Array | None = None,
+    ban: Sequence[int] = (),
+) -> list[Generated]:
+    """Words by lot, as likely as the model says; what :func:`greedy` takes means the same here.
+
+    What may be said goes through ``temperature``, then ``top_k``, then ``top_p``, and is renormalised. Row n draws from
+    its own generator, seeded with (seed, n): what it says does not depend on the rows beside it.
+
+    Args:
+        seed: the same seed, the same sentences.
+        temperature: log probabilities are divided by it; below 1 the likely words become likelier.
+        top_k: only the k likeliest words; of equally likely ones the lower tokens.
+        top_p: only the smallest set of likeliest words that has at least this probability (Holtzman et al. 2020).
+
+    Raises:
+        UserError: an option is out of range, or the model gives no numbers.
+    """
+    lots = _Lots(seed, temperature, top_k, top_p)
+    return _collect(_draw(model, inputs, lots, max_length, min_length, prompt, ban))
+
+
+def stream(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_length: int = 40,
+    min_length: int = 0,
+    prompt: Array | None = None,
+    ban: Sequence[int] = (),
+) -> Iterator[int]:
+    """The tokens of one sentence, each as soon as it is drawn: :func:`sample`'s, or :func:`greedy`'s without a seed.
+
+    Raises:
+        UserError: as those two do.
+        ValueError: the inputs are not one sentence's, or there are options for sampling without a seed.
+    """
+    if seed is None and (temperature, top_k, top_p) != (1.0, None, None):
+        raise ValueError("temperature, top_k and top_p are for sampling, which needs a seed")
+    choose = _likeliest if seed is None else _Lots(seed, temperature, top_k, top_p)
+    words = _draw(model, inputs, choose, max_length, min_length, prompt, ban)
+    return (word.tokens.item() for word in words)
+
+
+def beam_search(
+    model: Generator,
+    inputs: Any,
+    *,
+    beam: int = 5,
+    length_normalisation: float = 1.0,
+    max_length: int = 40,
+    min_length: int = 0,
+    prompt: Array | None = None,
+    ban: Sequence[int] = (),
+) -> list[Generated]:
+    """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
+
+    Each step continues the open hypotheses of an input by every word and keeps the ``beam`` likeliest; those that end
+    leave the beam (Sutskever et al. 2014). Of the ended ones the best log p / length**length_normalisation is returned;
+    one that was cut off only if none ended. Of equals the earlier to end wins, then the better prefix, then the lower
+    token. An input is done when none of its open hypotheses can still win, even if it were certain of all that follows.
+
+    Raises:
+        UserError: an option is out of range, or the model gives no numbers.
+    """
+    if beam < 1:
+        raise UserError(f"--beam {beam}: give 1 or more; 1 is greedy decoding")
+    if not 0 <= length_normalisation <= 10:
+        raise UserError(
+            f"--length-normalisation {length_normalisation:g}: give 0 to 10; 0 is none, 1 is log p per word"
+        )
+    state, tokens = _begin(model, inputs, max_length, min_length, prompt)
+    N, B = len(tokens), beam
+    rows = np.arange(N)
+    state, tokens = _take(state, np.repeat(rows, B)), np.repeat(tokens, B)  # (N B, …)
+    scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
+    scores[:, 0] = 0
+    best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
+    steps: list[_BeamStep] = []
+    while (scores > -np.inf).any() and len(steps) < max_length:
+        log_probs, state = model.step(state, tokens)  # (N B, V)
+        allowed = _allowed(log_probs, len(steps), min_length, ban)
+        V = allowed.shape[1]
+        scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
+        parents, words = np.divmod(found, V)
+        own = np.reshape(log_probs, (N, B, V))[rows[:, None], parents, words]
+        steps.append(_BeamStep(words, own, parents, _alpha(state)))
+
+        ended = words == END
+        normalised = np.where(ended, scores / len(steps) ** length_normalisation, -np.inf)
+        slot = normalised.argmax(axis=1)
+        better = normalised[rows, slot] > best
+        best[better] = normalised[better, slot[better]]
+        best_at[better] = np.stack([np.full(N, len(steps) - 1), slot], axis=1)[better]
+        scores[ended] = -np.inf
+        bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
+        scores[best >= bound] = -np.inf
+        state, tokens = _take(state, (rows[:, None] * B + parents).ravel()), words.ravel()
+    for n in np.flatnonzero(best == -np.inf):  # none ended
+        best_at[n] = len(steps) - 1, scores[n].argmax()
+    return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
+
+
+# --- one word after the other ------------------------------------------------------------------------------------
+
+
+class _Words(NamedTuple):
+    """What was said at one step, in every row."""
+
+    tokens: Array  # (N,)
+    log_probs: Array  # (N,)
+    alphas: Array  # (N, …), or None
+
+
+def _draw(
+    model: Generator,
+    inputs: Any,
+    choose: Callable[[Array], Array],
+    max_length: int,
+    min_length: int,
+    prompt: Array | None,
+    ban: Sequence[int],
+) -> Iterator[_Words]:
+    """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others."""
+    state, tokens = _begin(model, inputs, max_length, min_length, prompt)  # mistakes show before the first word
+
+    def words() -> Iterator[_Words]:
+        nonlocal state, tokens
+        ended = np.zeros(len(tokens), bool)
+        for t in range(max_length):
+            if ended.all():
+                return
+            log_probs, state = model.step(state, tokens)
+            tokens = choose(_allowed(log_probs, t, min_length, ban))
+            yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
+            ended |= tokens == END
+
+    return words()
+
+
+def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prompt: Array | None) -> tuple[Any, Array]:
+    """The state after all of the prompt but its last tokens (N,), and those."""
+    if max_length < 1:
+        raise UserError(f"--max-length {max_length}: give 1 or more")
+    if not 0 <= min_length <= max_length:
+        raise UserError(f"--min-length {min_length}: give 0 to {max_length}, the longest that a sentence may be")
     state = model.start(inputs)
-    n = state.h.shape[0]
-    tokens = np.full(n, START)
-    said: list[Array] = []
-    probabilities: list[Array] = []
-    alphas: list[Array] = []
-    ended = np.zeros(n, bool)
-    while not ended.all() and len(said) < max_length:
-        log_probs, state = model.step(state, tokens)
-        tokens = log_probs.argmax(axis=1)
-        said.append(tokens)
-        probabilities.append(np.exp(log_probs[np.arange(n), tokens]))
-        alphas.append(state.alpha)
-        ended |= tokens == END
-    if not said:
-        return []
+    N = next(_arrays(state)).shape[0]
+    prompt = np.full((1, N), START) if prompt is None else np.asarray(prompt)
+    if prompt.ndim != 2 or prompt.shape[0] < 1 or prompt.shape[1] != N:
+        raise ValueError(f"a prompt is one token or more for each of {N} rows, (T, {N}), not {prompt.shape}")
+    for tokens in prompt[:-1]:
+        _, state = model.step(state, tokens)
+    return state, prompt[-1]
+
+
+def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> Array:
+    """The log probabilities in float64, and -inf where a word may not be said as number ``t``, from 0."""
+    if np.isnan(log_probs).any():
+        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+    forbidden = np.zeros(log_probs.shape[1], bool)  # (V,)
+    forbidden[[*_NEVER_SAID, *ban]] = True
+    forbidden[END] |= t < min_length
+    if forbidden.all():
+        raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
+    allowed = np.minimum(log_probs.astype(np.float64), 0)
+    allowed[:, forbidden] = -np.inf
+    stuck = (allowed == -np.inf).all(axis=1)  # all that may be said has probability 0: then any of it
+    allowed[np.ix_(stuck, ~forbidden)] = _LEAST
+    return allowed
+
+
+def _likeliest(allowed: Array) -> Array:
+    return allowed.argmax(axis=1)
+
+
+@dataclass
+class _Lots:
+    """Chooses words (N,) by lot from log probabilities (N, V)."""
+
+    seed: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    _generators: list[np.random.Generator] = field(default_factory=list)  # one for each row
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")
+        if not 0 < self.temperature < math.inf:
+            remedy = "it must be above 0 and finite; --greedy takes the likeliest word each time"
+            raise UserError(f"--temperature {self.temperature:g}: {remedy}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"--top-k {self.top_k}: give 1 or more")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"--top-p {self.top_p:g}: give a number above 0, and 1 at most")
+
+    def __call__(self, allowed: Array) -> Array:
+        N, V = allowed.shape
+        if self.top_k is not None and self.top_k > V:
+            raise UserError(f"--top-k {self.top_k}: the vocabulary has {V} words; give 1 to {V}")
+        self._generators = self._generators or [np.random.default_rng([self.seed, n]) for n in range(N)]
+        order, p = self._kept(allowed)
+        reached = p.cumsum(axis=1)
+        u = np.array([generator.random() for generator in self._generators])[:, None]
+        place = (reached <= u * reached[:, -1:]).sum(axis=1)  # the inverse of the cumulative distribution
+        place = np.minimum(place, np.count_nonzero(p, axis=1) - 1)  # u just below 1 may round up
+        return order[np.arange(N), place]
+
+    def _kept(self, allowed: Array) -> tuple[Array, Array]:
+        """The tokens (N, V), likeliest first, and the weight of each: 0 for those that are not kept."""
+        order = np.argsort(-allowed, axis=1, kind="stable")  # of equals the lower token first
+        ordered = np.take_along_axis(allowed, order, axis=1)
+        with np.errstate(over="ignore"):  # a small temperature makes -inf of what is less likely
+            p = np.exp((ordered - ordered[:, :1]) / self.temperature)
+        if self.top_k is not None:
+            p[:, self.top_k :] = 0
+        if self.top_p is not None:
+            reached = p.cumsum(axis=1)
+            before = reached[:, :-1]  # the likelier ones' weight: a word stays while theirs is not enough
+            p[:, 1:][before >= self.top_p * reached[:, -1:]] = 0
+        return order, p
+
+
+def _collect(words: Iterable[_Words]) -> list[Generated]:
+    """The sentences of the rows, each up to its end."""
+    steps = list(words)
+    if not steps:
+        return []  # no rows
+    tokens, log_probs = (np.stack([step[i] for step in steps], axis=1) for i in range(2))  # (N, T)
+    alphas = None if steps[0].alphas is None else np.stack([step.alphas for step in steps], axis=1)  # (N, T, …)
+    lengths = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
     return [
-        Generated(*(a[: _length(t)] for a in (t, q, w)))
-        for t, q, w in zip(*(np.stack(a, axis=1) for a in (said, probabilities, alphas)), strict=True)
+        _generated(tokens[n, :T], log_probs[n, :T], None if alphas is None else alphas[n, :T])
+        for n, T in enumerate(lengths)
     ]
 
 
-def _length(tokens: Array) -> int:
-    ends = np.flatnonzero(tokens == END)
-    return int(ends[0]) + 1 if ends.size else tokens.size
+def _generated(tokens: Array, log_probs: Array, alphas: Array) -> Generated:
+    log_probs = log_probs.astype(np.float64)
+    return Generated(tokens, np.exp(log_probs), alphas, float(log_probs.sum()))
+
+
+# --- hypotheses --------------------------------------------------------------------------------------------------
+
+
+class _BeamStep(NamedTuple):
+    """One step of all hypotheses: what each said, and the slot of the hypothesis that it continues."""
+
+    tokens: Array  # (N, B)
+    log_probs: Array  # (N, B)
+    parents: Array  # (N, B)
+    alphas: Array  # (N B, …), by the parents' slots, or None
+
+
+def _largest(values: Array, k: int) -> tuple[Array, Array]:
+    """The k largest of each row of values (N, M), which are used up: largest first, of equals the first. (N, k) each."""
+    rows = np.arange(len(values))
+    where = np.empty((len(values), k), np.int64)
+    largest = np.empty((len(values), k))
+    for i in range(k):
+        where[:, i] = values.argmax(axis=1)
+        largest[:, i] = values[rows, where[:, i]]
+        values[rows, where[:, i]] = -np.inf
+    return largest, where
+
+
+def _trace(steps: list[_BeamStep], n: int, last: int, slot: int) -> Generated:
+    """The hypothesis of input ``n`` that stands in ``slot`` at the step ``last``, from its last word back to its first."""
+    tokens, log_probs, alphas = [], [], []
+    for step in reversed(steps[: last + 1]):
+        parent = step.parents[n, slot]
+        tokens.append(step.tokens[n, slot])
+        log_probs.append(step.log_probs[n, slot])
+        if step.alphas is not None:
+            alphas.append(step.alphas[n * step.tokens.shape[1] + parent])
+        slot = parent
+    return _generated(np.array(tokens[::-1]), np.array(log_probs[::-1]), np.stack(alphas[::-1]) if alphas else None)
+
+
+# --- states ------------------------------------------------------------------------------------------------------
+
+
+def _alpha(state: Any) -> Array:
+    return getattr(state, "alpha", None)
+
+
+def _arrays(state: Any) -> Iterator[Array]:
+    """The arrays of a state, however nested."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _arrays(part)
+    elif state is not None:
+        yield state
+
+
+def _take(state: Any, rows: Array) -> Any:
+    """The state of ``rows``, in their order."""
+    if isinstance(state, tuple):
+        parts = [_take(part, rows) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return None if state is None else state[rows]

@@ -51,53 +51,64 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     return dx, dkeys, dquery, dv.sum(axis=0)
 
 
+@kernel(fastmath=FLAGS, error_model="numpy")
+def look(scores, regions, weights, context):
+    """Softmax and mean for one picture: ``weights`` (L,), ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D)."""
+    largest = -np.inf
+    for e in scores:
+        largest = e if e > largest or e != e else largest
+    for l in range(scores.size):
+        weights[l] = exp(np.float32(scores[l] - largest))
+    scale = np.float32(1 / total(weights))
+    context[:] = 0
+    for l in range(scores.size):
+        w = weights[l] * scale
+        weights[l] = w
+        region = regions[l]
+        for d in range(context.size):
+            context[d] += w * region[d]
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def look_back(dcontext, dweights, regions, weights, dregions, dscores):
+    """The way back of :func:`look`: ``dregions`` (L, D) and ``dscores`` (L,)."""
+    mean = ZERO  # Σ α dα
+    for l in range(weights.size):
+        dregion, w = dregions[l], weights[l]
+        for d in range(dcontext.size):
+            dregion[d] = w * dcontext[d]
+        dweight = np.float32(dweights[l] + dot(regions[l], dcontext))
+        dscores[l] = dweight
+        mean += w * dweight
+    for l in range(weights.size):
+        dscores[l] = weights[l] * (dscores[l] - mean)
+
+
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _forward(x, keys, query, v, mask, z, alpha):
-    N, L, D = x.shape
-    A = v.size
+    N, L, A = keys.shape
     for n in prange(N):
-        q, weights = query[n], alpha[n]
+        q = query[n]
         s, scores = np.empty(A, np.float32), np.empty(L)
-        largest = -np.inf
         for l in range(L):
             key = keys[n, l]
             for a in range(A):
                 s[a] = tanh(key[a] + q[a])
-            e = dot(s, v)
+            scores[l] = dot(s, v)
             if mask.size and not mask[n, l]:
-                e = -np.inf
-            scores[l] = e
-            largest = e if e > largest or e != e else largest
-        for l in range(L):
-            weights[l] = exp(np.float32(scores[l] - largest))
-        scale = np.float32(1 / total(weights))
-        context = z[n]
-        context[:] = 0
-        for l in range(L):
-            w = weights[l] * scale
-            weights[l] = w
-            region = x[n, l]
-            for d in range(D):
-                context[d] += w * region[d]
+                scores[l] = -np.inf
+        look(scores, x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
-    N, L, D = x.shape
-    A = v.size
+    N, L, A = keys.shape
     for n in prange(N):
-        weights, dcontext, q, dq, dv_n = alpha[n], dz[n], query[n], dquery[n], dv[n]
         de = np.empty(L, np.float32)
-        mean = ZERO  # Σ α dα
+        look_back(dz[n], dalpha[n], x[n], alpha[n], dx[n], de)
+        q, dq, dv_n = query[n], dquery[n], dv[n]
         for l in range(L):
-            dregion, w = dx[n, l], weights[l]
-            for d in range(D):
-                dregion[d] = w * dcontext[d]
-            da = np.float32(dalpha[n, l] + dot(x[n, l], dcontext))
-            de[l] = da
-            mean += w * da
-        for l in range(L):
-            g = weights[l] * (de[l] - mean)
+            g = de[l]
             key, dkey = keys[n, l], dkeys[n, l]
             for a in range(A):
                 s = tanh(key[a] + q[a])

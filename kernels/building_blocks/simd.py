@@ -4,6 +4,8 @@ The four words that a micro-kernel is spelled in are :meth:`Emitter.load`, :meth
 :meth:`~Emitter.broadcast` and :meth:`~Emitter.fma`. One vector holds :data:`WIDTH` floats.
 """
 
+import functools
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
@@ -102,13 +104,17 @@ def float_at(typing_context, address):
     return types.float32(types.int64), emit
 
 
-def _sum_lanes(e: Emitter, vector):
-    """The sum of the lanes, the first first, in float64."""
-    lanes = [e.builder.fpext(e.builder.extract_element(vector, I32(lane)), ir.DoubleType()) for lane in range(WIDTH)]
-    total = lanes[0]
-    for lane in lanes[1:]:
-        total = e.builder.fadd(total, lane)
-    return total
+def _sum_of_pairs(e: Emitter, addresses, pairs, add):
+    """The sum over ``pairs`` of vectors from each address, ``add(*vectors, sum)``: two registers, then their lanes in float64."""
+    builder = e.builder
+
+    def body(p, sums):
+        starts = [e.address(address, builder.mul(p, I64(2 * WIDTH))) for address in addresses]
+        return [add(*(e.load(e.address(start, j * WIDTH)) for start in starts), sums[j]) for j in range(2)]
+
+    vector = builder.fadd(*e.loop(pairs, [ZERO, ZERO], body))
+    lanes = [builder.fpext(builder.extract_element(vector, I32(lane)), ir.DoubleType()) for lane in range(WIDTH)]
+    return functools.reduce(builder.fadd, lanes)
 
 
 @intrinsic
@@ -118,15 +124,7 @@ def dot_of_pairs(typing_context, x, y, pairs):
     def emit(context, builder, signature, arguments):
         x, y, pairs = arguments
         e = Emitter(builder)
-
-        def body(p, sums):
-            at = builder.mul(p, I64(2 * WIDTH))
-            x_at, y_at = e.address(x, at), e.address(y, at)
-            return [
-                e.fma(e.load(e.address(x_at, j * WIDTH)), e.load(e.address(y_at, j * WIDTH)), sums[j]) for j in range(2)
-            ]
-
-        return _sum_lanes(e, builder.fadd(*e.loop(pairs, [ZERO, ZERO], body)))
+        return _sum_of_pairs(e, [x, y], pairs, e.fma)
 
     return types.float64(types.int64, types.int64, types.int64), emit
 
@@ -137,12 +135,6 @@ def total_of_pairs(typing_context, x, pairs):
 
     def emit(context, builder, signature, arguments):
         x, pairs = arguments
-        e = Emitter(builder)
-
-        def body(p, sums):
-            x_at = e.address(x, builder.mul(p, I64(2 * WIDTH)))
-            return [builder.fadd(e.load(e.address(x_at, j * WIDTH)), sums[j]) for j in range(2)]
-
-        return _sum_lanes(e, builder.fadd(*e.loop(pairs, [ZERO, ZERO], body)))
+        return _sum_of_pairs(Emitter(builder), [x], pairs, builder.fadd)
 
     return types.float64(types.int64, types.int64), emit

@@ -15,7 +15,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
-from scratchlv.kernels.matmul.numba_cpu import NO_BIAS, float32_only, gemm, pack, tile_product
+from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
 
 Array = np.ndarray
 ONE = np.float32(1)
@@ -65,19 +65,6 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     return dx, dh, dc, dWx, dWh, sum_rows(da2)
 
 
-@kernel()
-def _add_rows_product(a, panels, y, first, last, accumulate, table, scratch):
-    """``y[first:last] (+)= a[first:last] B`` for one thread, B in panels."""
-    for m0 in range(first, last, ROWS):
-        m1 = min(m0 + ROWS, last)
-        for i in range(ROWS):
-            table[i] = a.ctypes.data + 4 * a.shape[1] * min(m0 + i, last - 1)
-        for q in range(panels.shape[0]):
-            panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
-            n0, n1 = q * COLUMNS, min((q + 1) * COLUMNS, y.shape[1])
-            tile_product(table.ctypes.data, 1, a.shape[1], panel, y, m0, m1, n0, n1, NO_BIAS, accumulate, scratch)
-
-
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _forward(gates, panels, h, c, lengths, threads):
     T, N, H = gates.shape[0], h.shape[1], h.shape[2]
@@ -85,7 +72,7 @@ def _forward(gates, panels, h, c, lengths, threads):
         first, last = share(N, thread, threads)
         table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
         for t in range(T):
-            _add_rows_product(h[t], panels, gates[t], first, last, True, table, scratch)
+            add_rows_product(h[t], panels, gates[t], first, last, True, table, scratch)
             for n in range(first, last):
                 if t >= lengths[n]:
                     h[t + 1, n] = h[t, n]
@@ -134,7 +121,7 @@ def _backward(da, gates, panels, c, dh_above, dh, dc, lengths, threads):
                     da_g[j] = dc_here * i * (ONE - g * g)
                     da_o[j] = dh_n[j] * tanh_c * o * (ONE - o)
                     dc_n[j] = dc_here * f
-            _add_rows_product(da[t], panels, dh, first, last, False, table, scratch)
+            add_rows_product(da[t], panels, dh, first, last, False, table, scratch)
             for n in range(first, last):
                 if t >= lengths[n]:
                     dh[n] = kept[n]

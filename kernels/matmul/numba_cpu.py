@@ -73,6 +73,8 @@ def gemm(
     (kb, n) = b.shape[::-1] if transpose_b else b.shape
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
+    if bias is not None and bias.shape != (n,):
+        raise ValueError(f"bias has shape {bias.shape}, a row of the product has ({n},)")
     if out is None:
         out = np.empty((m, n), np.float32)
         accumulate = False
@@ -153,6 +155,22 @@ def tile_product(rows, n_segments, k, panel, c, m0, m1, n0, n1, bias, accumulate
         for i in range(m0, m1):
             for j in range(n0, n1):
                 c[i, j] += bias[j]
+
+
+@kernel()
+def add_rows_product(a, panels, y, first, last, accumulate, table, scratch):
+    """``y[first:last] (+)= a[first:last] B`` within one thread, for the step of a recurrence; B as :func:`pack` leaves it.
+
+    ``table`` (ROWS,) int64 and ``scratch`` (ROWS, COLUMNS) are the thread's own; rows of ``a`` and ``y`` are adjacent.
+    """
+    for m0 in range(first, last, ROWS):
+        m1 = min(m0 + ROWS, last)
+        for i in range(ROWS):
+            table[i] = a.ctypes.data + 4 * a.shape[1] * min(m0 + i, last - 1)
+        for q in range(panels.shape[0]):
+            panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
+            n0, n1 = q * COLUMNS, min((q + 1) * COLUMNS, y.shape[1])
+            tile_product(table.ctypes.data, 1, a.shape[1], panel, y, m0, m1, n0, n1, NO_BIAS, accumulate, scratch)
 
 
 @kernel(parallel=True)

@@ -9,27 +9,19 @@ The text files may also lie in ``DIR/Flickr8k_text/``. Flickr30k, in the same fo
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from scratchlv.data.text import bare_words as tokenize
+from scratchlv.data.text import first_few, read_csv, read_lines
 from scratchlv.errors import UserError
+
+__all__ = ["Flickr8k", "tokenize"]
 
 _SPLITS = {"train": "Flickr_8k.trainImages.txt", "val": "Flickr_8k.devImages.txt", "test": "Flickr_8k.testImages.txt"}
 _CAPTIONS = ("Flickr8k.token.txt", "captions.txt")
 _IMAGES = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-def tokenize(caption: str) -> list[str]:
-    """Lower-case words: letters and digits, apostrophes inside; all other punctuation is dropped.
-
-    >>> tokenize("A man's dog , brown-and-white , jumps .")
-    ['a', "man's", 'dog', 'brown', 'and', 'white', 'jumps']
-    """
-    return [word.replace("’", "'") for word in _WORD.findall(caption.lower())]
 
 
 class Flickr8k:
@@ -66,7 +58,7 @@ class Flickr8k:
         if name not in _SPLITS:
             raise UserError(f"Flickr8k has no split {name!r}; choose one of {', '.join(_SPLITS)}")
         list_file = self._text_file(_SPLITS[name])
-        names = [line.strip() for _, line in _lines(list_file) if line.strip()]
+        names = [line.strip() for _, line in read_lines(list_file) if line.strip()]
         if not names:
             raise UserError(f"{list_file} names no picture; copy it again")
         present = {entry.name for entry in os.scandir(self.image_folder)}
@@ -86,25 +78,12 @@ class Flickr8k:
 def _refuse_missing(file: Path, what: str, names: list[str], present, remedy: str) -> None:
     missing = [name for name in names if name not in present]
     if missing:
-        first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        raise UserError(f"{file} lists {len(missing)} of {len(names)} {what} ({first}); {remedy}, or shorten the list")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Numbered from 1, without a byte-order mark."""
-    number = 0
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            for number, line in enumerate(lines, 1):
-                yield number, line
-    except UnicodeDecodeError:
-        raise UserError(f"{file} is not UTF-8 text, somewhere after line {number}; convert it") from None
-    except OSError as error:
-        raise UserError(f"{file} cannot be read ({error.strerror or error}); change its permissions") from None
+        count = f"{len(missing)} of {len(names)}"
+        raise UserError(f"{file} lists {count} {what} ({first_few(missing)}); {remedy}, or shorten the list")
 
 
 def _read_tokens(file: Path) -> Iterator[tuple[str, str]]:
-    for number, line in _lines(file):
+    for number, line in read_lines(file):
         if not line.strip():
             continue
         name, tab, caption = line.strip().partition("\t")
@@ -117,16 +96,11 @@ def _read_tokens(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read_csv(file: Path) -> Iterator[tuple[str, str]]:
-    rows = csv.reader((line for _, line in _lines(file)), strict=True)
-    try:
-        if [title.strip() for title in next(rows, [])] != ["image", "caption"]:
-            raise UserError(f"{file} line 1: expected the header image,caption; add it")
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != 2 or not row[0].strip() or not row[1].strip():
-                found = ",".join(row)[:60]
-                raise UserError(f"{file} line {rows.line_num}: expected image,caption, found {found!r}; mend it")
-            yield row[0].strip(), row[1].strip()
-    except csv.Error as error:
-        raise UserError(f"{file} line {rows.line_num}: {error}; mend the line") from None
+    rows = read_csv(file)
+    _, titles = next(rows, (1, []))
+    if [title.strip() for title in titles] != ["image", "caption"]:
+        raise UserError(f"{file} line 1: expected the header image,caption; add it")
+    for number, row in rows:
+        if len(row) != 2 or not row[0].strip() or not row[1].strip():
+            raise UserError(f"{file} line {number}: expected image,caption, found {','.join(row)[:60]!r}; mend it")
+        yield row[0].strip(), row[1].strip()

@@ -50,10 +50,10 @@ def attention_sheet(
     if not (np.isfinite(alphas).all() and (alphas >= 0).all()):
         raise ValueError("alphas must be finite and 0 or more")
     picture = fit(Image.fromarray(image), _SIDE)
-    tiles = [_tile(picture, "", None)]
+    tiles = [tile(picture, "")]
     for t, (word, p) in enumerate(zip(words, probabilities, strict=True)):
         shown = word[:1].upper() + word[1:] if t == 0 else word
-        tiles.append(_tile(_lit(picture, alphas[t], mark), shown, p))
+        tiles.append(tile(lit(picture, alphas[t], mark), shown, p))
     rows = -(-len(tiles) // columns)
     return lay_out(tiles, -(-len(tiles) // rows), _GAP)
 
@@ -70,28 +70,30 @@ def gaze(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return smooth / max(smooth.max(), 1.0)
 
 
-def _lit(picture: Image.Image, alpha: np.ndarray, mark: bool) -> Image.Image:
+def lit(picture: Image.Image, alpha: np.ndarray, mark: bool = False) -> Image.Image:
+    """The picture, dim but for where attention weights (rows, cols) fall; ``mark`` frames the most attended cell."""
     light = gaze(alpha, picture.size)[..., None]  # (height, width, 1)
     pixels = np.asarray(picture, np.float64)
     grey = pixels.mean(axis=2, keepdims=True)
     dim = _DIMMED * (0.5 * pixels + 0.5 * grey)
-    lit = Image.fromarray((dim + light * (pixels - dim)).round().astype(np.uint8))
+    shown = Image.fromarray((dim + light * (pixels - dim)).round().astype(np.uint8))
     if mark:
         row, col = divmod(int(alpha.argmax()), alpha.shape[1])
         w, h = picture.width / alpha.shape[1], picture.height / alpha.shape[0]
-        ImageDraw.Draw(lit).rectangle((col * w, row * h, (col + 1) * w - 1, (row + 1) * h - 1), outline=_MARK, width=2)
-    return lit
+        ImageDraw.Draw(shown).rectangle(
+            (col * w, row * h, (col + 1) * w - 1, (row + 1) * h - 1), outline=_MARK, width=2
+        )
+    return shown
 
 
-def _tile(picture: Image.Image, word: str, probability: float | None) -> Image.Image:
-    tile = Image.new("RGB", (picture.width, picture.height + _TITLE), PAPER)
-    tile.paste(picture, (0, _TITLE))
-    if probability is not None:
-        pen, letters = ImageDraw.Draw(tile), font(_FONT)
-        suffix = f"({probability:.2f})"
-        room = picture.width - letters.getlength(suffix)
-        title = clip(word, room, _FONT)
-        left = max(0.0, (picture.width - letters.getlength(title + suffix)) / 2)
-        pen.text((left, _TITLE - 8), title, INK, letters, anchor="ls")
-        pen.text((left + letters.getlength(title), _TITLE - 8), suffix, FAINT, letters, anchor="ls")
-    return tile
+def tile(picture: Image.Image, title: str, probability: float | None = None) -> Image.Image:
+    """The picture under its title, with a probability behind that if there is one."""
+    framed = Image.new("RGB", (picture.width, picture.height + _TITLE), PAPER)
+    framed.paste(picture, (0, _TITLE))
+    pen, letters = ImageDraw.Draw(framed), font(_FONT)
+    suffix = "" if probability is None else f"({probability:.2f})"
+    title = clip(title, picture.width - letters.getlength(suffix), _FONT)
+    left = max(0.0, (picture.width - letters.getlength(title + suffix)) / 2)
+    pen.text((left, _TITLE - 8), title, INK, letters, anchor="ls")
+    pen.text((left + letters.getlength(title), _TITLE - 8), suffix, FAINT, letters, anchor="ls")
+    return framed

@@ -1,1 +1,53 @@
-"""Tasks: what ties data, a model and the trainer together into a run that can be trained, evaluated and used."""
+"""Tasks: what ties data, a model and the trainer together into a run that can be trained, evaluated and used.
+
+Every module of a task has ``PRESETS`` and
+
+    config(task, data, model, preset, seed, overrides, …) -> config     what was asked for, checked
+    prepare(config, show_progress, say) -> Job                          the data and the model, ready to train
+    new(config) -> Run                                                  fresh parameters
+    evaluate(run, split, n, show_progress) -> {name: figure}
+
+This file imports none of them: the command line reads it, and must be quick.
+"""
+
+import importlib
+from types import ModuleType
+from typing import NamedTuple
+
+
+class Task(NamedTuple):
+    """What a task is called and what it takes; the first model and the first kind of data are the defaults."""
+
+    title: str
+    module: str
+    models: tuple[str, ...]
+    data: tuple[str, ...]
+    command: str  # that uses a run
+    beam: bool = False  # whether it can be evaluated by beam search
+
+    def load(self) -> ModuleType:
+        """The module, imported."""
+        return importlib.import_module(f"scratchlv.tasks.{self.module}")
+
+
+_TRANSLATORS = ("additive", "dot", "naive")
+TASKS = {
+    "lm": Task("language modelling", "language_modelling", ("lstm", "rnn"), ("scenes", "ptb", "text"), "generate"),
+    "translate": Task("translation", "translation", _TRANSLATORS, ("scenes", "parallel", "csv"), "translate", True),
+    "summarize": Task("summarization", "translation", _TRANSLATORS, ("scenes", "csv", "parallel"), "summarize", True),
+    "caption": Task(
+        "image captioning",
+        "captioning",
+        ("attention", "naive", "shortcut", "uniform"),
+        ("scenes", "flickr8k"),
+        "caption",
+    ),
+    "vqa": Task(
+        "visual question answering",
+        "question_answering",
+        ("attention", "naive", "memory"),
+        ("scenes", "easy-vqa", "daquar"),
+        "answer",
+    ),
+    "babi": Task("questions about stories", "story_answering", ("memory",), ("babi",), "answer"),
+}

@@ -13,7 +13,7 @@ import numpy as np
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.models.captioner import Captioner
-from scratchlv.tasks import captioning
+from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
 from scratchlv.trainer import Trainer, TrainSettings, read_log
 from scratchlv.vision import conv_extractor
@@ -33,9 +33,8 @@ def demo(
 ) -> dict[str, Any]:
     """Train, evaluate on unseen scenes, compare with the blind twin, and write ``attention.png`` and ``report.html``."""
     began = time.monotonic()
-    run = captioning.train(
-        folder, data="scenes", preset="quick", seed=seed, overrides=overrides, show_progress=show_progress, say=say
-    )
+    config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides or [])
+    run = training.train(folder, config, show_progress=show_progress, say=say)
     test = run.dataset("test")
     say(f"captioning {len(test.pictures)} unseen pictures")
     figures = captioning.truth(run, test)
@@ -102,7 +101,6 @@ def write_report(
     folder: Path, title: str, facts: dict[str, Any], examples: list[tuple[Captioned, scenes_world.Verdict]]
 ) -> None:
     """``report.html``, one file with curves, pictures and captions; and ``attention.png``, the first picture of it."""
-    from scratchlv.show.attention import attention_sheet
     from scratchlv.show.curves import curves_svg
     from scratchlv.show.report import write_report as write_html
 
@@ -111,7 +109,7 @@ def write_report(
     svg = curves_svg({"training": loss}, "Loss per word", "step", "nats", log_y=True)
     sheets = [
         (
-            attention_sheet(e.image, e.words, e.probabilities, e.alphas),
+            captioning.attention_picture(e),
             " ".join(e.words),
             "true" if v.true else f"false: {v.reason}",
         )

@@ -8,8 +8,19 @@ from typing import Any, TypeVar, get_type_hints
 
 from scratchlv import checkpoint
 from scratchlv.errors import UserError
+from scratchlv.tasks import TASKS
 
 Settings = TypeVar("Settings")
+
+
+def refuse_taken(folder: Path) -> None:
+    """
+    Raises:
+        UserError: the folder holds something: a run is never written over.
+    """
+    if folder.is_dir() and any(folder.iterdir()) or folder.is_file():
+        way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
+        raise UserError(f"{folder} is not empty; {way_out} another --out")
 
 
 def create(folder: Path, config: dict[str, Any]) -> None:
@@ -18,9 +29,7 @@ def create(folder: Path, config: dict[str, Any]) -> None:
     Raises:
         UserError: the folder holds something, or cannot be written.
     """
-    if folder.is_dir() and any(folder.iterdir()) or folder.is_file():
-        way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
-        raise UserError(f"{folder} is not empty; {way_out} another --out")
+    refuse_taken(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -28,8 +37,8 @@ def create(folder: Path, config: dict[str, Any]) -> None:
     checkpoint.write_json_atomically(folder / "config.json", config)
 
 
-def read_config(folder: Path, task: str) -> dict[str, Any]:
-    """The config of a run of this task.
+def read_config(folder: Path, *tasks: str) -> dict[str, Any]:
+    """The config of a run of one of these tasks; of any task when none is given.
 
     Raises:
         UserError: it is no run, or one of another task.
@@ -37,9 +46,11 @@ def read_config(folder: Path, task: str) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a run: it has no config.json; give the folder that 'scratchlv train' wrote")
     config = checkpoint.read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("task") != task:
-        found = config.get("task") if isinstance(config, dict) else None
-        raise UserError(f"{folder} is a run of the task {found!r}, not {task!r}")
+    task = config.get("task") if isinstance(config, dict) else None
+    if task not in TASKS or tasks and task not in tasks:
+        wanted = " or ".join(map(repr, tasks or TASKS))
+        advice = f"; use it with: scratchlv {TASKS[task].command} {folder}" if task in TASKS else "; give another"
+        raise UserError(f"{folder} is a run of the task {task!r}, not {wanted}{advice}")
     return config
 
 

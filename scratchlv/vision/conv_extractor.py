@@ -16,6 +16,7 @@ from scratchlv.ops import batch_norm2d, conv2d, max_pool2d, relu
 Array = Any
 BLOCKS = ("conv1", "conv2", "conv3")
 SIDE = 64  #: pictures are resized to this before they come here
+GRID = SIDE // 8  #: rows and columns of the regions
 
 
 class _BlockCache(NamedTuple):

@@ -50,8 +50,8 @@ def test_splits_are_disjoint_by_construction(many):
         here = S.SPLITS[s.index // 2**32]
         if here == "compositional":
             continue
-        assert [split for split in ("train", "val", "test") if S._belongs(s.objects, split)] == [here]
-        assert S._belongs(tuple(reversed(s.objects)), here)  # in any order
+        assert [split for split in ("train", "val", "test") if S.world._belongs(s.objects, split)] == [here]
+        assert S.world._belongs(tuple(reversed(s.objects)), here)  # in any order
     small = World((2, 2))  # the fewest arrangements there can be
     held = {split: {key(s) for s in some(split, 200, world=small)} for split in S.SPLITS}
     for a, b in itertools.combinations(S.SPLITS, 2):

@@ -51,27 +51,63 @@ def test_embedding():
     assert_agrees("embedding", [rng.integers(0, 7, (4, 3)), normal(7, 5)], F.embedding)
 
 
+def recurrent(network, Wx, Wh, b):
+    """``run(x, *states) -> (y, *last states)`` of a network of torch.nn with our weights."""
+    weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
+
+    def run(x, *states):
+        states = tuple(state[None] for state in states)
+        y, last = torch.func.functional_call(network, weights, (x, states if len(states) > 1 else states[0]))
+        return y, *(state[0] for state in (last if len(states) > 1 else [last]))
+
+    return run
+
+
+def one_by_one(run, lengths, x, *states):
+    """Each sequence by itself, its last state repeated: all y, and the last states but the first, which y ends with."""
+    rows = []
+    for n, length in enumerate(lengths.tolist()):
+        y, last, *others = run(x[:length, n : n + 1], *(state[n : n + 1] for state in states))
+        rows.append((torch.cat([y, last[None].expand(len(x) - length, -1, -1)]), *others))
+    ys, *others = zip(*rows, strict=True)
+    return torch.cat(ys, 1), *(torch.cat(parts) for parts in others)
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 1, 3]])
+def test_rnn(lengths):
+    T, N, D, H = 4, 3, 5, 2
+    inputs = [normal(T, N, D), normal(N, H), normal(D, H), normal(H, H), normal(H)]
+
+    def oracle(x, h0, Wx, Wh, b, lengths=None):
+        run = recurrent(torch.nn.RNN(D, H).double(), Wx, Wh, b)
+        return run(x, h0)[0] if lengths is None else one_by_one(run, lengths, x, h0)[0]
+
+    assert_agrees("rnn", [*inputs, np.array(lengths)] if lengths else inputs, oracle)
+
+
+def test_rnn_with_sigmoid():
+    def oracle(x, h, Wx, Wh, b):
+        rows = []
+        for x_t in x:
+            h = torch.sigmoid(x_t @ Wx + h @ Wh + b)
+            rows.append(h)
+        return torch.stack(rows)
+
+    inputs = [normal(4, 3, 5), normal(3, 2), normal(5, 2), normal(2, 2), normal(2)]
+    assert_agrees("rnn", inputs, oracle, nonlinearity="sigmoid")
+
+
 @pytest.mark.parametrize("lengths", [None, [4, 1, 3]])
 def test_lstm(lengths):
     T, N, D, H = 4, 3, 5, 2
     inputs = [normal(T, N, D), normal(N, H), normal(N, H), normal(D, 4 * H), normal(H, 4 * H), normal(4 * H)]
 
     def oracle(x, h0, c0, Wx, Wh, b, lengths=None):
-        lstm = torch.nn.LSTM(D, H).double()
-        weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
-
-        def run(x, h0, c0):
-            y, (h, c) = torch.func.functional_call(lstm, weights, (x, (h0[None], c0[None])))
-            return y, h[0], c[0]
-
+        run = recurrent(torch.nn.LSTM(D, H).double(), Wx, Wh, b)
         if lengths is None:
             y, _, c = run(x, h0, c0)
             return y, c
-        rows = []  # one sequence at a time, its last state repeated
-        for n, length in enumerate(lengths.tolist()):
-            y, h, c = run(x[:length, n : n + 1], h0[n : n + 1], c0[n : n + 1])
-            rows.append((torch.cat([y, h[None].expand(T - length, -1, -1)]), c))
-        return torch.cat([y for y, _ in rows], 1), torch.cat([c for _, c in rows])
+        return one_by_one(run, lengths, x, h0, c0)
 
     assert_agrees("lstm", [*inputs, np.array(lengths)] if lengths else inputs, oracle)
 
@@ -88,6 +124,24 @@ def test_additive_attention(masked):
         return torch.einsum("nl,nld->nd", alpha, x), alpha
 
     assert_agrees("additive_attention", inputs, oracle)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("bilinear", [False, True])
+def test_dot_product_attention(bilinear, masked):
+    Q = 6 if bilinear else 4
+    inputs = [normal(3, 5, 2), normal(3, 5, 4), normal(3, Q), normal(Q, 4) if bilinear else None]
+    if masked:
+        inputs.append(np.array([[1, 1, 0, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool))
+
+    def oracle(x, keys, query, W, mask=None):
+        q, mask = (query if W is None else query @ W)[:, None], None if mask is None else mask[:, None]
+        one_hot = torch.eye(5, dtype=x.dtype).expand(3, 5, 5)  # looking at these shows where it looked
+        return tuple(
+            F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=0.7)[:, 0] for values in (x, one_hot)
+        )
+
+    assert_agrees("dot_product_attention", inputs, oracle, scale=0.7)
 
 
 @pytest.mark.parametrize("masked", [False, True])

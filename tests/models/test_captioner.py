@@ -7,22 +7,22 @@ import scratchlv
 from scratchlv.data.vocabulary import END, START
 from scratchlv.decode import greedy
 from scratchlv.gradcheck import check_model
-from scratchlv.models.captioner import CaptionBatch, Captioner, CaptionerShape
+from scratchlv.models.captioner import LOOK, CaptionBatch, Captioner, CaptionerShape
 
 V = 11
 
 
-def small(feature_channels=None, dropout=0.0) -> Captioner:
-    shape = CaptionerShape(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout)
+def small(feature_channels=None, dropout=0.0, model="attention") -> Captioner:
+    shape = CaptionerShape(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model)
     model = Captioner(shape, seed=3)
     model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
     model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
     return model
 
 
-def batch(feature_channels=None, seed=0) -> CaptionBatch:
+def batch(feature_channels=None, seed=0, size=(16, 24)) -> CaptionBatch:
     rng = np.random.default_rng(seed)
-    shape = (3, 16, 24, 3) if feature_channels is None else (3, 2, 3, feature_channels)
+    shape = (3, *size, 3) if feature_channels is None else (3, 2, 3, feature_channels)
     pictures = rng.integers(0, 256, shape).astype(np.uint8) if feature_channels is None else rng.standard_normal(shape)
     tokens = np.full((6, 3), 0)
     tokens[0] = START
@@ -34,8 +34,12 @@ def batch(feature_channels=None, seed=0) -> CaptionBatch:
 
 
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-def test_every_gradient_of_the_whole_model(feature_channels, dropout):
-    model, data = small(feature_channels, dropout), batch(feature_channels)
+@pytest.mark.parametrize("name", LOOK)
+def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
+    size = (
+        (64, 64) if name in ("naive", "shortcut") else (16, 24)
+    )  # the fully connected layer knows one size of picture
+    model, data = small(feature_channels, dropout, name), batch(feature_channels, size=size)
 
     def loss_and_grads(params):
         model.params = params
@@ -95,9 +99,10 @@ def test_the_loss_is_what_the_lectures_lines_give():
     assert loss == pytest.approx(total / count, rel=1e-12)
 
 
-def test_the_kernels_give_the_gradients_of_the_reference():
-    data = batch()
-    exact, fast = small(), Captioner(small().shape, seed=3)
+@pytest.mark.parametrize("name", LOOK)
+def test_the_kernels_give_the_gradients_of_the_reference(name):
+    data = batch(size=(64, 64))
+    exact, fast = small(model=name), Captioner(small(model=name).shape, seed=3)
     with scratchlv.use("reference"):
         loss, cache = exact.forward(data)
         grads = exact.backward(cache)
@@ -108,25 +113,30 @@ def test_the_kernels_give_the_gradients_of_the_reference():
         np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
 
 
-def test_padding_changes_nothing():
+@pytest.mark.parametrize("name", LOOK)
+def test_padding_changes_nothing(name):
     data = batch(7)
     longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
-    model = Captioner(small(7).shape, seed=3)
+    model = Captioner(small(7, model=name).shape, seed=3)
     (loss, cache), (loss_longer, cache_longer) = model.forward(data), model.forward(longer)
     assert loss == pytest.approx(loss_longer, rel=1e-6)
     for name, grad in model.backward(cache).items():
         np.testing.assert_allclose(grad, model.backward(cache_longer)[name], atol=1e-6, err_msg=name)
 
 
-def test_steps_say_what_teacher_forcing_says():
+@pytest.mark.parametrize("name", LOOK)
+def test_steps_say_what_teacher_forcing_says(name):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
-    model, data = Captioner(small(7).shape, seed=3), batch(7)
+    model, data = Captioner(small(7, model=name).shape, seed=3), batch(7)
     loss, _ = model.forward(data, train=False)
     state, total = model.start(data.pictures), 0.0
     for t in range(5):
         log_probs, state = model.step(state, data.tokens[t])
         np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
-        np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
+        if name in ("uniform", "attention"):
+            np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
+        else:
+            assert state.alpha is None
         total -= log_probs[np.arange(3), data.tokens[t + 1]][t < data.lengths].sum()
     assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
 
@@ -144,3 +154,22 @@ def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
         assert g.tokens.tolist() == [END]
         assert g.finished
         np.testing.assert_allclose(g.probabilities, 1)
+
+
+def test_uniform_attention_is_attention_that_cannot_move():
+    """With a score of zero for every region, the attention captioner is the uniform one."""
+    data = batch(7)
+    attention, uniform = (Captioner(small(7, model=name).shape, seed=3) for name in ("attention", "uniform"))
+    attention.params.update(uniform.params)
+    attention.params["attention.v"] = np.zeros_like(attention.params["attention.v"])
+    assert attention.forward(data, train=False)[0] == pytest.approx(uniform.forward(data, train=False)[0], rel=1e-6)
+
+
+def test_naive_sees_the_picture_in_its_first_state_only():
+    model, data = Captioner(small(7, model="naive").shape, seed=3), batch(7)
+    other = data._replace(pictures=data.pictures[::-1].copy())
+    state, swapped = model.start(data.pictures), model.start(other.pictures)
+    here, there = model.step(state, data.tokens[0])[0], model.step(swapped, data.tokens[0])[0]
+    assert not np.allclose(here[0], there[0])
+    swapped = swapped._replace(layer=state.layer)  # all else is still the other picture's
+    np.testing.assert_array_equal(model.step(swapped, data.tokens[0])[0], here)

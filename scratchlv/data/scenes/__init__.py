@@ -24,6 +24,27 @@ from scratchlv.data.scenes.captions import (
     parse,
     vocabulary_words,
 )
+from scratchlv.data.scenes.entropy import Entropy, caption_entropy
+from scratchlv.data.scenes.headlines import (
+    description,
+    description_vocabulary_words,
+    headline,
+    headline_vocabulary_words,
+)
+from scratchlv.data.scenes.questions import (
+    ANSWERS,
+    TEMPLATES,
+    Question,
+    answer,
+    question_vocabulary_words,
+    questions,
+)
+from scratchlv.data.scenes.translations import (
+    TRANSLATION_GRAMMARS,
+    french_vocabulary_words,
+    translation,
+    typeset,
+)
 from scratchlv.data.scenes.world import (
     COLOURS,
     HELD_OUT,
@@ -44,6 +65,17 @@ from scratchlv.data.scenes.world import (
 )
 
 __all__ = [
+    "Entropy",
+    "caption_entropy",
+    "description",
+    "description_vocabulary_words",
+    "headline",
+    "headline_vocabulary_words",
+    "TRANSLATION_GRAMMARS",
+    "french_vocabulary_words",
+    "translation",
+    "typeset",
+    "ANSWERS",
     "COLOURS",
     "GRAMMARS",
     "HELD_OUT",
@@ -54,18 +86,23 @@ __all__ = [
     "SIDE",
     "SIZES",
     "SPLITS",
+    "TEMPLATES",
     "Caption",
     "Parse",
     "Phrase",
+    "Question",
     "Scene",
     "SceneObject",
     "Verdict",
     "World",
+    "answer",
     "caption",
     "draw",
     "judge",
     "noun_phrase",
     "parse",
+    "question_vocabulary_words",
+    "questions",
     "relation_between",
     "scene",
     "split_index",

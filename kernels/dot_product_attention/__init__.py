@@ -1,0 +1,35 @@
+"""Dot-product attention: e = scale · keys·(query W), α = softmax(e), z = Σ α x."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(N: int, L: int, D: int, K: int, Q: int | None = None, masked: bool = False, scale: float = 1.0) -> dict:
+        mask = None
+        if masked:
+            mask = rng.random((N, L)) < 0.6
+            mask[:, 0] = True
+        return {
+            "x": rng.standard_normal((N, L, D)),
+            "keys": rng.standard_normal((N, L, K)),
+            "query": rng.standard_normal((N, Q or K)),
+            "W": None if Q is None else rng.standard_normal((Q, K)) / Q**0.5,
+            "mask": mask,
+            "scale": scale,
+        }
+
+    return {
+        "odd": case(3, 5, 2, 4, Q=6),
+        "no W": case(3, 5, 2, 4),
+        "mask": case(3, 5, 4, 2, Q=3, masked=True),
+        "scaled, mask, no W": case(3, 5, 2, 4, masked=True, scale=0.5),
+        "one region": case(3, 1, 2, 4, Q=6),
+        "ones": case(1, 1, 1, 1, Q=1),
+        "sharp": case(2, 7, 3, 4, Q=5, scale=20.0),
+        "larger than a block": case(5, 49, 67, 131, Q=71, scale=131**-0.5),
+        "empty batch": case(0, 5, 2, 4, Q=6),
+    }

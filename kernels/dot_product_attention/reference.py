@@ -1,0 +1,78 @@
+"""Dot-product attention, the specification (Luong et al. 2015: "dot", and "general" with W; scaled, Vaswani et al. 2017).
+
+e_l = scale · keys_l · (query W)        query W is query where there is no W
+α   = softmax(e)
+z   = Σ_l α_l x_l
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.kernels.building_blocks.shapes import require
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, K)
+    query: Array  # (N, Q)
+    W: Array | None  # (Q, K)
+    alpha: Array  # (N, L)
+    scale: float
+
+
+def forward(
+    x: Array,
+    keys: Array,
+    query: Array,
+    W: Array | None = None,
+    mask: Array | None = None,
+    *,
+    scale: float = 1.0,
+    train: bool = True,
+) -> tuple[tuple[Array, Array], Cache | None]:
+    """Look at ``x`` (N, L, D): the context ``z`` (N, D) and the attention ``alpha`` (N, L), which sums to 1.
+
+    ``keys`` are (N, L, K), ``query`` (N, Q), ``W`` (Q, K); without W, Q must be K. The scaled form has ``scale`` = 1/√K.
+    Where ``mask`` (N, L) is False nobody looks; every row needs a True.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
+    """
+    check(x, keys, query, W, mask)
+    scale = float(scale)  # a NumPy number would make float64 of float32
+    q = query if W is None else query @ W  # (N, K)
+    e = scale * (keys @ q[:, :, None])[:, :, 0]  # (N, L)
+    if mask is not None:
+        e = np.where(mask, e, e.dtype.type(-np.inf))
+    e = np.exp(e - e.max(axis=1, keepdims=True))  # the largest is 1: no overflow
+    alpha = e / e.sum(axis=1, keepdims=True)  # (N, L)
+    z = (alpha[:, None] @ x)[:, 0]  # (N, D)
+    return (z, alpha), Cache(x, keys, query, W, alpha, scale) if train else None
+
+
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
+    """``dx, dkeys, dquery, dW`` (None without W) from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either None for zero."""
+    x, keys, query, W, alpha, scale = cache
+    dz, dalpha_out = dy
+    dalpha, dx = np.zeros_like(alpha), np.zeros_like(x)
+    if dz is not None:
+        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L): z = Σ α x
+        dx = alpha[:, :, None] * dz[:, None]  # (N, L, D)
+    if dalpha_out is not None:
+        dalpha = dalpha + dalpha_out
+    de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))  # (N, L): softmax; 0 where masked
+    q = query if W is None else query @ W  # (N, K): computed again rather than kept
+    dkeys = scale * de[:, :, None] * q[:, None]  # (N, L, K)
+    dq = scale * (de[:, None] @ keys)[:, 0]  # (N, K): every key met the same query
+    return (dx, dkeys, dq, None) if W is None else (dx, dkeys, dq @ W.T, query.T @ dq)
+
+
+def check(x: Array, keys: Array, query: Array, W: Array | None, mask: Array | None) -> None:
+    (N, L, K), Q = keys.shape, query.shape[-1]
+    if W is None and Q != K:
+        raise ValueError(f"keys have {K} numbers and the query {Q}: without W they must be equally many")
+    given = f"keys {keys.shape} and a query of {Q} numbers"
+    require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, Q)), W=(W, (Q, K)), mask=(mask, (N, L)))

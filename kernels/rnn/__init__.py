@@ -1,0 +1,31 @@
+"""The plain recurrent layer over a whole sequence, with sequences of different lengths: h_t = f(x_t Wx + h_{t-1} Wh + b)."""
+
+import numpy as np
+
+VARIANTS = ("reference", "numba_cpu")
+
+
+def cases(rng: np.random.Generator) -> dict[str, dict]:
+    """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
+
+    def case(T: int, N: int, D: int, H: int, lengths: list[int] | None = None, nonlinearity: str = "tanh") -> dict:
+        return {
+            "x": rng.standard_normal((T, N, D)),
+            "h0": 0.5 * rng.standard_normal((N, H)),
+            "Wx": rng.standard_normal((D, H)) / D**0.5,
+            "Wh": rng.standard_normal((H, H)) / H**0.5,
+            "b": rng.standard_normal(H),
+            "lengths": None if lengths is None else np.array(lengths),
+            "nonlinearity": nonlinearity,
+        }
+
+    return {
+        "odd": case(4, 3, 5, 2),
+        "sigmoid": case(4, 3, 2, 5, nonlinearity="sigmoid"),
+        "lengths": case(4, 3, 2, 5, lengths=[4, 1, 3]),
+        "a length of zero": case(4, 3, 2, 5, lengths=[2, 0, 4], nonlinearity="sigmoid"),
+        "one step": case(1, 3, 2, 5),
+        "ones": case(1, 1, 1, 1),
+        "larger than a block": case(7, 37, 19, 41, lengths=[1 + i % 7 for i in range(37)]),
+        "no steps": case(0, 3, 2, 5),
+    }

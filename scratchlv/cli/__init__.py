@@ -1,0 +1,54 @@
+"""The command line. Everything heavy is imported by the command that needs it, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from scratchlv.cli import look, train, use
+from scratchlv.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0 done, 1 a gradient is wrong, 2 the user can mend it, 130 interrupted."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.command(arguments) or 0
+    except UserError as error:
+        print(f"scratchlv: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, head say, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        print(
+            f"scratchlv: {error.filename or 'a file'}: {error.strerror}; free some space or choose another folder",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("scratchlv: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scratchlv", description="Language and vision from scratch: every derivative by hand, no autograd."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for part in (train, use, look):
+        part.add_commands(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from scratchlv import __version__
+
+        print(f"scratchlv {__version__}")
+        parser.exit()

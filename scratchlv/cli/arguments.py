@@ -1,0 +1,56 @@
+"""What several commands share: kinds of arguments, and how a picture is saved."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from scratchlv.errors import UserError
+
+Arguments = argparse.Namespace
+
+
+def seed(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The run that a command uses, and which checkpoint of it."""
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--step", type=int, help="the checkpoint of this step, rather than the best")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the preset"
+    )
+
+
+def save_picture(picture: Any, path: Path) -> None:
+    """
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        picture.save(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be written ({error}); give a writable name that ends in .png") from None
+    print(f"wrote {path}", file=sys.stderr)
+
+
+def numbered(out: Path, i: int, n: int) -> Path:
+    """OUT.png, or OUT-1.png, OUT-2.png … when there are several."""
+    return out if n == 1 else out.with_name(f"{out.stem}-{i}{out.suffix}")
+
+
+def say_unknown(words: list[str]) -> None:
+    """Words that a run has never seen are read as <unk>; the user is told, once."""
+    if words:
+        are = "is a word" if len(words) == 1 else "are words"
+        print(f"note: {', '.join(words)} {are} that this run does not know; read as <unk>", file=sys.stderr)

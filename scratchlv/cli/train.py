@@ -1,0 +1,178 @@
+"""The commands that make a run, and say how good it is: demo, train, evaluate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scratchlv.cli.arguments import Arguments, add_run, add_settings
+from scratchlv.errors import UserError
+from scratchlv.tasks import TASKS
+from scratchlv.tasks.data_argument import FORMS
+
+
+def add_commands(commands: Any) -> None:
+    """Add them to the parser."""
+    _add_demo(commands)
+    _add_train(commands)
+    _add_evaluate(commands)
+
+
+# --- demo --------------------------------------------------------------------------------------------------------
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="train a captioner on drawn scenes and see what it says, in two minutes")
+    demo.add_argument("--out", type=Path, help="folder of the run (default: runs/demo, or the next that is free)")
+    add_settings(demo)
+    demo.add_argument("--json", action="store_true", help="end with one line of JSON")
+    demo.set_defaults(command=_demo)
+
+
+def _demo(arguments: Arguments) -> int | None:
+    from scratchlv.tasks.demo import demo
+    from scratchlv.trainer import Interrupted
+
+    folder = arguments.out or _free_folder(Path("runs/demo"))
+    try:
+        facts = demo(folder, seed=arguments.seed, overrides=arguments.set)
+    except Interrupted:
+        return _interrupted("caption", folder)
+    if arguments.json:
+        print(json.dumps(facts))
+    return None
+
+
+def _free_folder(folder: Path) -> Path:
+    candidate, n = folder, 1
+    while candidate.exists():
+        n += 1
+        candidate = folder.with_name(f"{folder.name}-{n}")
+    return candidate
+
+
+def _interrupted(task: str, folder: Path) -> int:
+    print(f"interrupted; go on with: scratchlv train {task} --out {folder} --resume", file=sys.stderr)
+    return 130
+
+
+# --- train -------------------------------------------------------------------------------------------------------
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train a model")
+    tasks = train.add_subparsers(metavar="TASK", required=True)
+    for name, task in TASKS.items():
+        parser = tasks.add_parser(name, help=task.title)
+        default = task.data[0] if FORMS[task.data[0]] == task.data[0] else None
+        parser.add_argument(
+            "--data", default=default, required=default is None, metavar="|".join(FORMS[kind] for kind in task.data)
+        )
+        parser.add_argument("--model", choices=task.models, default=task.models[0])
+        parser.add_argument("--preset", choices=["quick", "full"], default="quick")
+        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        add_settings(parser)
+        parser.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
+        parser.add_argument(
+            "--overfit-one-batch", action="store_true", help="only see whether it can learn one batch by heart"
+        )
+        for option, keywords in _OPTIONS[name].items():
+            parser.add_argument(option, **keywords)
+        parser.set_defaults(command=_train, task=name)
+
+
+_BLIND = {"action": "store_true", "help": "show it another image's picture: the baseline that cannot see"}
+_SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
+_LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
+_HOPS = {"type": int, "metavar": "N", "help": "how often it looks before it answers; the same as --set hops=N"}
+#: what only some tasks have
+_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "lm": {
+        "--layers": _LAYERS,
+        "--characters": {"action": "store_true", "help": "model letters, not words (--data text:FILE)"},
+    },
+    "translate": {"--layers": _LAYERS},
+    "summarize": {"--layers": _LAYERS},
+    "caption": {
+        "--backbone": {
+            "choices": ["conv", "efficientnet-lite0"],
+            "help": "what looks at the picture; conv for scenes, else the other",
+        },
+        "--blind": _BLIND,
+        "--skip-missing": _SKIP,
+    },
+    "vqa": {"--hops": _HOPS, "--skip-missing": _SKIP},
+    "babi": {"--hops": _HOPS},
+}
+_SETTINGS = ("layers", "hops")  # options that are settings
+
+
+def _train(arguments: Arguments) -> int | None:
+    from scratchlv.tasks import training
+    from scratchlv.trainer import Interrupted
+
+    given = vars(arguments)
+    overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]
+    if arguments.resume and overrides:
+        raise UserError("--resume takes the settings of the run; --set cannot change them half-way")
+    try:
+        training.train(
+            arguments.out,
+            None if arguments.resume else _config(arguments, overrides),
+            overfit_one_batch=arguments.overfit_one_batch,
+        )
+    except Interrupted:
+        return _interrupted(arguments.task, arguments.out)
+    if not arguments.overfit_one_batch:
+        print(f"trained: {arguments.out}; now: scratchlv evaluate {arguments.out}")
+    return None
+
+
+def _config(arguments: Arguments, overrides: list[str]) -> dict[str, Any]:
+    names = [option.lstrip("-").replace("-", "_") for option in _OPTIONS[arguments.task]]
+    options = {name: vars(arguments)[name] for name in names if name not in _SETTINGS}
+    module = TASKS[arguments.task].load()
+    return module.config(
+        arguments.task, arguments.data, arguments.model, arguments.preset, arguments.seed, overrides, **options
+    )
+
+
+# --- evaluate ----------------------------------------------------------------------------------------------------
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="how good a trained run is")
+    add_run(evaluate)
+    evaluate.add_argument("--split", default="val", help="val, test; on scenes also train, compositional")
+    evaluate.add_argument("--n", type=int, help="so many scenes, sentences or questions")
+    evaluate.add_argument("--beam", type=int, help="generate by beam search of this width, rather than greedily")
+    evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _evaluate(arguments: Arguments) -> None:
+    from scratchlv.tasks import training
+
+    run = training.load(arguments.run, step=arguments.step)
+    task = TASKS[run.config["task"]]
+    if arguments.beam is not None and not task.beam:
+        raise UserError(f"--beam does not go with {task.title}; leave it out")
+    options = {} if arguments.beam is None else {"beam": arguments.beam}
+    figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
+    for name, value in figures.items():
+        _print_figure(name, value)
+    if arguments.json:
+        print(json.dumps({"run": str(arguments.run), "split": arguments.split, "metrics": figures}))
+
+
+def _print_figure(name: str, value: Any, indent: str = "") -> None:
+    """A figure on a line of its own; a table of figures, by type say, below its name."""
+    if isinstance(value, dict):
+        print(f"{indent}{name}")
+        for key, part in value.items():
+            _print_figure(str(key), part, indent + "  ")
+    else:
+        label = f"{indent}{name}"
+        print(f"{label:26} {value:.4f}" if isinstance(value, float) else f"{label:26} {value}")

@@ -1,0 +1,182 @@
+"""The commands that use a run: generate, translate, summarize, caption, answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scratchlv.cli.arguments import Arguments, add_run, numbered, save_picture, say_unknown, seed
+from scratchlv.errors import UserError
+
+
+def add_commands(commands: Any) -> None:
+    """Add them to the parser."""
+    _add_generate(commands)
+    _add_translate(commands)
+    _add_summarize(commands)
+    _add_caption(commands)
+    _add_answer(commands)
+
+
+def _add_beam(parser: Any) -> None:
+    parser.add_argument("--beam", type=int, default=1, metavar="B", help="beam search of this width (default: greedy)")
+
+
+# --- generate ----------------------------------------------------------------------------------------------------
+
+
+def _add_generate(commands: Any) -> None:
+    generate = commands.add_parser("generate", help="let a language model write")
+    add_run(generate)
+    generate.add_argument("--prompt", default="", metavar="TEXT", help="go on from here")
+    generate.add_argument(
+        "--greedy", action="store_true", help="the likeliest word each time, instead of a draw by lot"
+    )
+    generate.add_argument("--temperature", type=float, metavar="X", help="below 1 the likely words become likelier")
+    generate.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest words")
+    generate.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest words that make up P")
+    generate.add_argument("--seed", type=seed, default=0)
+    generate.add_argument("-n", type=int, default=1, help="so many texts")
+    generate.add_argument("--min-length", type=int, default=0, metavar="N", help="words before which none may end")
+    generate.add_argument("--max-length", type=int, metavar="N", help="words at which it is cut off")
+    generate.set_defaults(command=_generate)
+
+
+def _generate(arguments: Arguments) -> None:
+    from scratchlv.tasks import language_modelling, training
+
+    a = arguments
+    if a.n < 1:
+        raise UserError(f"-n {a.n}: give 1 or more")
+    if a.greedy and (a.temperature, a.top_k, a.top_p) != (None, None, None):
+        raise UserError("--greedy takes the likeliest word; --temperature, --top-k and --top-p are for drawing by lot")
+    run = training.load(a.run, "lm", step=a.step)
+    prompt, unknown = language_modelling.read_prompt(run, a.prompt)
+    say_unknown(unknown)
+    options = {"min_length": a.min_length}
+    if a.max_length is not None:
+        options["max_length"] = a.max_length
+    if not a.greedy:
+        options |= {"top_k": a.top_k, "top_p": a.top_p}
+        options["temperature"] = 1.0 if a.temperature is None else a.temperature
+    for i in range(a.n):
+        chosen = options if a.greedy else options | {"seed": a.seed + i}
+        for piece in language_modelling.write(run, prompt, **chosen):
+            print(piece, end="", flush=True)
+        print()
+
+
+# --- translate, summarize ------------------------------------------------------------------------------------------
+
+
+def _add_translate(commands: Any) -> None:
+    translate = commands.add_parser("translate", help="translate texts")
+    add_run(translate)
+    translate.add_argument("texts", nargs="+", metavar="TEXT")
+    _add_beam(translate)
+    translate.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw which words it looked at")
+    translate.set_defaults(command=_translate)
+
+
+def _translate(arguments: Arguments) -> None:
+    _say_translations(arguments, "translate", arguments.texts)
+
+
+def _add_summarize(commands: Any) -> None:
+    summarize = commands.add_parser("summarize", help="say what a text says, in a few words")
+    add_run(summarize)
+    summarize.add_argument("files", nargs="+", metavar="FILE|-", help="a text each; - is standard input")
+    _add_beam(summarize)
+    summarize.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw which words it looked at")
+    summarize.set_defaults(command=_summarize)
+
+
+def _summarize(arguments: Arguments) -> None:
+    _say_translations(arguments, "summarize", [_read(name) for name in arguments.files])
+
+
+def _read(name: str) -> str:
+    from scratchlv.data.text import read_lines
+
+    if name == "-":
+        return sys.stdin.read()
+    text = " ".join(line for _, line in read_lines(name))
+    if not text.strip():
+        raise UserError(f"{name} is empty; give a file with a text")
+    return text
+
+
+def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None:
+    from scratchlv.tasks import training, translation
+
+    run = training.load(arguments.run, task, step=arguments.step)
+    if arguments.alignment and run.config["model"] == "naive":
+        raise UserError(
+            f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
+        )
+    said = [translation.translate_text(run, text, arguments.beam) for text in texts]
+    say_unknown(sorted({word for t in said for word in t.unknown}))
+    for i, t in enumerate(said, 1):
+        print(t)
+        if arguments.alignment:
+            save_picture(translation.alignment_of(t), numbered(arguments.alignment, i, len(said)))
+
+
+# --- caption -------------------------------------------------------------------------------------------------------
+
+
+def _add_caption(commands: Any) -> None:
+    caption = commands.add_parser("caption", help="say what is in a picture, word by word")
+    add_run(caption)
+    caption.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    _add_beam(caption)
+    caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw where it looked at each word")
+    caption.add_argument("--json", action="store_true", help="a line of JSON for each image")
+    caption.set_defaults(command=_caption)
+
+
+def _caption(arguments: Arguments) -> None:
+    from scratchlv.tasks import captioning, training
+
+    run = training.load(arguments.run, "caption", step=arguments.step)
+    results = captioning.caption_images(run, arguments.images, arguments.beam)
+    for c in results:
+        if arguments.json:
+            fields = {"image": c.path, "caption": " ".join(w for w in c.words if w != "<end>")}
+            attention = None if c.alphas is None else c.alphas.tolist()
+            print(json.dumps(fields | {"words": c.words, "probabilities": c.probabilities, "attention": attention}))
+        else:
+            print(f"{c.path}: {c}")
+    if arguments.picture:
+        for i, c in enumerate(results, 1):
+            save_picture(captioning.attention_picture(c), numbered(arguments.picture, i, len(results)))
+
+
+# --- answer --------------------------------------------------------------------------------------------------------
+
+
+def _add_answer(commands: Any) -> None:
+    answer = commands.add_parser("answer", help="answer a question about a picture or a story")
+    add_run(answer)
+    answer.add_argument("about", type=Path, metavar="IMAGE|STORY", help="a picture; or a text with a sentence a line")
+    answer.add_argument("question", metavar="QUESTION")
+    answer.add_argument("--picture", type=Path, metavar="OUT.png", help="draw where it looked, hop by hop")
+    answer.add_argument("--json", action="store_true", help="one line of JSON")
+    answer.set_defaults(command=_answer)
+
+
+def _answer(arguments: Arguments) -> None:
+    from scratchlv.tasks import TASKS, training
+
+    run = training.load(arguments.run, "vqa", "babi", step=arguments.step)
+    module = TASKS[run.config["task"]].load()
+    answered = module.answer(run, arguments.about, arguments.question)
+    say_unknown(answered.unknown)
+    if arguments.json:
+        print(json.dumps({"question": arguments.question, "answers": dict(answered.answers)}))
+    else:
+        print("  ".join(f"{word}({p:.2f})" for word, p in answered.answers))
+    if arguments.picture:
+        save_picture(module.picture(answered), arguments.picture)

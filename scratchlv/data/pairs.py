@@ -1,0 +1,70 @@
+"""Pairs of sentences, ready to be cut into batches of like lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from scratchlv.data.vocabulary import END, START, Vocabulary, pad
+from scratchlv.models.translator import PairBatch
+
+Array = Any
+_POOL = 50  # batches: within so many, pairs are sorted by length
+
+
+@dataclass(frozen=True, eq=False)  # compared, and cached, by identity
+class PairSet:
+    """``sources`` and ``targets`` as numbers of words, without end symbols; ``words`` are those of the targets, as they are."""
+
+    sources: list[list[int]]
+    targets: list[list[int]]
+    source_vocabulary: Vocabulary
+    vocabulary: Vocabulary
+    words: list[list[str]]
+
+    def batch(self, rows: Array, dropout_seed: int = 0) -> PairBatch:
+        """The pairs ``rows``, side by side."""
+        source, source_lengths = pad([self.sources[k] for k in rows])  # (S, N), (N,)
+        tokens, lengths = pad([[START, *self.targets[k], END] for k in rows])  # (T + 1, N), (N,)
+        return PairBatch(source, source_lengths, tokens, lengths - 1, dropout_seed)
+
+    def training_batch(self, step: int, size: int, seed: int) -> PairBatch:
+        """Batch number ``step`` of an endless shuffle: every pair once an epoch, beside others of about its length."""
+        n = len(self.sources)
+        size = min(size, n)
+        epoch, k = divmod(step, n // size)
+        rows = _buckets(self, size, seed, epoch)[k]
+        return self.batch(rows, dropout_seed=seed * 1_000_003 + step)
+
+    def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
+        """Loss per word of the target, in nats, over the first ``most`` pairs; every word counts alike."""
+        total = words = 0.0
+        for rows in self.by_length(size, most):
+            batch = self.batch(rows)
+            loss, _ = model.forward(batch, train=False)
+            total += loss * batch.lengths.sum()
+            words += batch.lengths.sum()
+        return float(total / words)
+
+    def by_length(self, size: int, most: int | None = None) -> list[Array]:
+        """The first ``most`` pairs in batches, the shortest sources first."""
+        lengths = [len(source) for source in self.sources[:most]]
+        order = np.argsort(lengths, kind="stable")
+        return [order[at : at + size] for at in range(0, len(order), size)]
+
+
+@lru_cache(maxsize=2)
+def _buckets(pairs: PairSet, size: int, seed: int, epoch: int) -> list[Array]:
+    """The batches of an epoch: shuffled, sorted by length within pools of many batches, and the batches shuffled again."""
+    lengths = [len(source) for source in pairs.sources]
+    rng = np.random.default_rng([seed, 2, epoch])
+    order = rng.permutation(len(lengths))
+    batches = []
+    for at in range(0, len(order), _POOL * size):
+        pool = order[at : at + _POOL * size]
+        pool = pool[np.argsort(np.take(lengths, pool), kind="stable")]
+        batches += [pool[k : k + size] for k in range(0, len(pool) - size + 1, size)]
+    return [batches[i] for i in rng.permutation(len(batches))]

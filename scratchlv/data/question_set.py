@@ -1,0 +1,164 @@
+"""Questions about pictures, and about stories, ready to be cut into batches; and how well they were answered."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data.captions import _order
+from scratchlv.data.drawn import draw_scenes
+from scratchlv.data.scenes import Question, Scene, World
+from scratchlv.data.vocabulary import UNK, Vocabulary, pad
+from scratchlv.models.memory_network import StoryBatch
+from scratchlv.models.question_answerer import QuestionBatch
+
+Array = Any
+NO_ANSWER = -1  #: the number of an answer that is none of those that can be given
+
+
+class _Answered:
+    """What questions about pictures and about stories have in common: ``answers``, ``answer_names`` and ``batch``."""
+
+    answers: Array
+    answer_names: tuple[str, ...]
+
+    def predict(self, model: Any, size: int = 200) -> Array:
+        """The answer that ``model`` finds likeliest to each question, by number (n,)."""
+        n = len(self.answers)
+        batches = (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]
+        return np.concatenate([model.answer(batch)[0].argmax(axis=1) for batch in batches])
+
+    def mean_loss(self, model: Any, size: int = 200, most: int = 4000) -> float:
+        """Loss per question, in nats, over the first ``most`` questions whose answer can be given."""
+        total = count = 0.0
+        n = min(most, len(self.answers))
+        for at in range(0, n, size):
+            batch = self.batch(np.arange(at, min(at + size, n)))  # type: ignore[attr-defined]
+            known = int((batch.answers != NO_ANSWER).sum())
+            total += model.forward(batch, train=False)[0] * known
+            count += known
+        return total / count if count else float("nan")
+
+    def prior(self) -> int:
+        """The most frequent answer, of several the first: what to say without picture or question."""
+        return int(np.bincount(self.answers[self.answers != NO_ANSWER], minlength=len(self.answer_names)).argmax())
+
+    def accuracy(self, predicted: Array) -> float:
+        """Share of right answers; an answer that could not be given counts as wrong. NaN when there are none."""
+        return float((np.asarray(predicted) == self.answers).mean()) if len(self.answers) else float("nan")
+
+
+@dataclass(frozen=True)
+class QuestionSet(_Answered):
+    """``pictures`` (P, …): images or features. Question k is about ``pictures[picture_of[k]]``, and these never fall."""
+
+    pictures: Array
+    questions: list[list[int]]  # tokens
+    picture_of: Array  # (n,)
+    answers: Array  # (n,): a place in answer_names, or NO_ANSWER
+    vocabulary: Vocabulary
+    answer_names: tuple[str, ...]
+    names: list[str]  # of the pictures
+    truth: list[Question] | None = None  # of each question, where it is known: template, hops, steps
+    scenes: list[Scene] | None = None  # of each picture
+
+    def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
+        """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
+        pictures, picture_of = np.unique(self.picture_of[rows], return_inverse=True)
+        tokens, lengths = pad([self.questions[k] for k in rows])  # (T, N), (N,)
+        return QuestionBatch(
+            np.asarray(self.pictures[pictures]), picture_of, tokens, lengths, self.answers[rows], dropout_seed
+        )
+
+    def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
+        """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
+        return self.batch(
+            self.rows_of(_shuffled(len(self.pictures), step, size, seed)), dropout_seed=seed * 1_000_003 + step
+        )
+
+    def rows_of(self, pictures: Array) -> Array:
+        """The questions about ``pictures``."""
+        first, past = (np.searchsorted(self.picture_of, pictures, side=side) for side in ("left", "right"))
+        return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
+
+    def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
+        """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""
+        groups: dict[str, dict[str, list[bool]]] = {"by_type": defaultdict(list), "by_hops": defaultdict(list)}
+        for right, question in zip(np.asarray(predicted) == self.answers, self.truth or [], strict=self.truth is not None):
+            groups["by_type"][question.template].append(right)
+            groups["by_hops"][str(question.hops)].append(right)
+        return {by: {key: float(np.mean(rights)) for key, rights in group.items()} for by, group in groups.items()}
+
+
+@dataclass(frozen=True)
+class StorySet(_Answered):
+    """Questions, each with the sentences that were told before it, oldest first."""
+
+    stories: list[list[list[int]]]  # tokens of the sentences of each question's story
+    questions: list[list[int]]
+    answers: Array  # (n,): a place in answer_names, or NO_ANSWER
+    vocabulary: Vocabulary
+    answer_names: tuple[str, ...]
+    memories: int = 50  # only so many of the latest sentences are remembered (Sukhbaatar et al. 2015)
+
+    def batch(self, rows: Array, dropout_seed: int = 0) -> StoryBatch:
+        """The questions ``rows`` with their stories, the latest sentence first."""
+        told = [self.stories[k][-self.memories :][::-1] for k in rows]
+        most = max((len(story) for story in told), default=0)
+        J = max((len(sentence) for story in told for sentence in story), default=0)
+        sentences = np.zeros((len(told), most, J), np.int64)  # (N, S, J), of PAD
+        for n, story in enumerate(told):
+            for s, sentence in enumerate(story):
+                sentences[n, s, : len(sentence)] = sentence
+        tokens, lengths = pad([self.questions[k] for k in rows])
+        return StoryBatch(sentences, tokens, lengths, self.answers[rows], dropout_seed)
+
+    def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
+        """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
+        return self.batch(_shuffled(len(self.questions), step, size, seed), dropout_seed=seed * 1_000_003 + step)
+
+
+def _shuffled(n: int, step: int, size: int, seed: int) -> Array:
+    size = min(size, n)
+    epoch, k = divmod(step, n // size)
+    return np.sort(_order(n, seed, epoch)[k * size : (k + 1) * size])
+
+
+# --- where they come from --------------------------------------------------------------------------------------------
+
+
+def scenes_questions(seed: int, split: str, n: int, per_scene: int, world: World) -> QuestionSet:
+    """``n`` scenes of a split, and ``per_scene`` questions about each."""
+    scenes, pictures = draw_scenes(seed, split, n, world)
+    asked = scenes_world.questions(scenes, per_scene, seed)
+    truth = [question for several in asked for question in several]
+    vocabulary = Vocabulary(scenes_world.question_vocabulary_words())
+    number = {name: k for k, name in enumerate(scenes_world.ANSWERS)}
+    return QuestionSet(
+        pictures,
+        [vocabulary.encode(question.words) for question in truth],
+        np.repeat(np.arange(n), [len(several) for several in asked]),
+        np.array([number[question.answer] for question in truth]),
+        vocabulary,
+        scenes_world.ANSWERS,
+        [f"scene {scene.seed}/{scene.index}" for scene in scenes],
+        truth,
+        scenes,
+    )
+
+
+def answers_of(answers: Iterable[str], min_count: int = 1) -> tuple[str, ...]:
+    """Those that occur at least ``min_count`` times: the most frequent first, ties in alphabetical order."""
+    counts = Counter(answers)
+    return tuple(sorted((a for a, n in counts.items() if n >= min_count), key=lambda a: (-counts[a], a)))
+
+
+def numbers_of(answers: Sequence[str], answer_names: Sequence[str]) -> Array:
+    """The place of each answer among ``answer_names``, ``NO_ANSWER`` for one that is not there."""
+    number = {name: k for k, name in enumerate(answer_names)}
+    return np.array([number.get(answer, NO_ANSWER) for answer in answers], np.int64)

@@ -1,0 +1,23 @@
+"""What a model is measured by.
+
+:mod:`~scratchlv.metrics.pointing` is for Scenes, whose truth is known; the others compare texts with references.
+Texts are lists of tokens: how to cut them is decided where they are read.
+"""
+
+from scratchlv.metrics.basic import exact_match, perplexity
+from scratchlv.metrics.bleu import Bleu, bleu
+from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
+from scratchlv.metrics.rouge import RougeL, rouge_l
+
+__all__ = [
+    "Bleu",
+    "RougeL",
+    "bleu",
+    "exact_match",
+    "perplexity",
+    "pointing",
+    "pointing_accuracy",
+    "pointing_chance",
+    "rouge_l",
+    "true_share",
+]

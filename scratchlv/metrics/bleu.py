@@ -1,0 +1,90 @@
+"""BLEU: which share of the n-grams that a system wrote do the references have too?
+
+Papineni, Roukos, Ward and Zhu, "BLEU: a Method for Automatic Evaluation of Machine Translation" (ACL 2002):
+
+    BLEU = BP · exp(1/N Σ_n log p_n),    n = 1 … N = 4
+
+p_n counts over the whole corpus, so BLEU is no mean over sentences. An n-gram counts at most as often as the one reference
+that has it most often (clipped: "the the the" gains nothing). p_n would be won by few, safe words: BP = exp(1 − r / c)
+where the c words of the hypotheses are fewer than the r words of the references, of each set the one closest in length.
+
+Smoothing "exp" (Chen and Cherry, WMT 2014, method 3, as in mteval-v13a and sacrebleu) gives the first n without a match
+1/2 of a match, the next 1/4, and so on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Tokens = Sequence[str]
+
+
+class Bleu(NamedTuple):
+    """Score and precisions in percent, as they are published; lengths in tokens, over the corpus."""
+
+    score: float
+    precisions: tuple[float, ...]  # p_1 … p_N, smoothed
+    brevity_penalty: float  # 0 to 1
+    hypothesis_length: int
+    reference_length: int
+
+
+def bleu(
+    hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]], max_n: int = 4, smooth: str = "exp"
+) -> Bleu:
+    """BLEU of a corpus; ``sacrebleu.corpus_bleu(..., tokenize="none")`` gives the same.
+
+    Args:
+        hypotheses: a list of tokens for each sentence.
+        references: for each sentence the list of its references, one or more lists of tokens.
+        max_n: N, the length of the longest n-grams.
+        smooth: "exp", or "none": then one p_n of zero makes the score zero.
+
+    Raises:
+        ValueError: no hypotheses, not as many sets of references, a hypothesis without a reference, or no such smoothing.
+        TypeError: references are not nested as above.
+    """
+    if smooth not in ("exp", "none"):
+        raise ValueError(f"smooth={smooth!r}: there are 'exp' and 'none'")
+    if not hypotheses or not all(references):
+        raise ValueError("there is no hypothesis to measure, or one is without a reference")
+    if any(isinstance(reference, str) for several in references for reference in several):
+        raise TypeError("references must be a list of references for each hypothesis, each of them a list of tokens")
+
+    matches, totals = [0] * max_n, [0] * max_n
+    c = r = 0
+    for hypothesis, several in zip(hypotheses, references, strict=True):
+        c += len(hypothesis)
+        r += min((len(reference) for reference in several), key=lambda length: (abs(length - len(hypothesis)), length))
+        for n in range(1, max_n + 1):
+            written = _ngrams(hypothesis, n)
+            known: Counter = Counter()
+            for reference in several:
+                known |= _ngrams(reference, n)  # the larger count of the two
+            matches[n - 1] += (written & known).total()  # the smaller: clipped
+            totals[n - 1] += written.total()
+
+    p = _precisions(matches, totals, smooth)
+    brevity = 1.0 if c >= r else math.exp(1 - r / c) if c else 0.0
+    score = brevity * math.exp(sum(map(math.log, p)) / max_n) if all(p) else 0.0
+    return Bleu(100 * score, tuple(100 * p_n for p_n in p), brevity, c, r)
+
+
+def _ngrams(tokens: Tokens, n: int) -> Counter:
+    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+
+def _precisions(matches: list[int], totals: list[int], smooth: str) -> list[float]:
+    """p_n = matches / totals; zero where no n-gram was written at all, and everywhere when not one word is right."""
+    p = [m / total if total else 0.0 for m, total in zip(matches, totals, strict=True)]
+    if smooth == "none" or not any(matches):
+        return p
+    half = 1.0
+    for i, total in enumerate(totals):
+        if total and not matches[i]:
+            half /= 2
+            p[i] = half / total
+    return p

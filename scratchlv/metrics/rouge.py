@@ -1,0 +1,57 @@
+"""ROUGE-L: how long is the longest sequence of words that a summary and its reference share, in order, gaps allowed?
+
+Lin, "ROUGE: a Package for Automatic Evaluation of Summaries" (2004). With the length of the longest common subsequence,
+
+    precision = LCS / words of the hypothesis,    recall = LCS / words of the reference,    F1 = 2 P R / (P + R).
+
+Lin weighs recall with β; here β = 1, as in the package rouge-score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Tokens = Sequence[str]
+
+
+class RougeL(NamedTuple):
+    """Means over the corpus, each 0 to 1."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Tokens]) -> RougeL:
+    """ROUGE-L of each hypothesis with its reference, the mean over all; zero where one of the two is empty.
+
+    Raises:
+        ValueError: there are no hypotheses, or not as many references.
+    """
+    if not hypotheses:
+        raise ValueError("there is no hypothesis to measure")
+    scores = [_sentence(h, r) for h, r in zip(hypotheses, references, strict=True)]
+    return RougeL(*(sum(column) / len(scores) for column in zip(*scores, strict=True)))
+
+
+def _sentence(hypothesis: Tokens, reference: Tokens) -> RougeL:
+    common = _lcs(hypothesis, reference)
+    if not common:
+        return RougeL(0.0, 0.0, 0.0)
+    precision, recall = common / len(hypothesis), common / len(reference)
+    return RougeL(precision, recall, 2 * precision * recall / (precision + recall))
+
+
+def _lcs(a: Tokens, b: Tokens) -> int:
+    """Length of the longest common subsequence, in time O(|a| |b|).
+
+    With L[i][j] that of the first i words of a and the first j of b: L[i][j] = L[i−1][j−1] + 1 where word i of a is word j
+    of b, else max(L[i−1][j], L[i][j−1]). Only one row is kept.
+    """
+    row = [0] * (len(b) + 1)
+    for word in a:
+        diagonal = 0  # L[i−1][j−1]
+        for j, other in enumerate(b, 1):
+            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
+    return row[-1]

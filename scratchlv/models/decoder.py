@@ -1,0 +1,360 @@
+"""The decoder of every model that says something about something: pictures for the captioner, sentences for the translator.
+
+The word before is y_{t-1}; what the model is told about its source, at step t, is z_t:
+
+    h_t = cell(h_{t-1}, [W_emb y_{t-1}, z_t])
+    ŷ_t = softmax(W_o (W_emb y_{t-1} + W_h h_t + W_z z_t) + b_o)            the deep output (Pascanu et al. 2014)
+
+Models differ in how they look, and in nothing else:
+
+    "state"     no z; one vector v is all the decoder gets, as its first state: h_0, c_0 = tanh(W v + b)
+    "shortcut"  z_t = v: the vector is joined at every step
+    "uniform"   z_t = Σ_l x_l / L: attention that cannot move
+    "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
+    "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
+
+In training the word before is the true one (teacher forcing). The loss is the mean over words of -log ŷ_t[y_t].
+
+Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
+H wide state, E wide embedding, V words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.models.initial import normal, uniform
+from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
+from scratchlv.ops import (
+    additive_attention,
+    dot_product_attention,
+    dropout,
+    embedding,
+    linear,
+    softmax_cross_entropy,
+)
+
+Array = Any
+LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
+VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """How a decoder looks, and its widths; ``source`` is D."""
+
+    look: str
+    vocabulary: int
+    source: int
+    embedding: int = 64
+    hidden: int = 128
+    attention: int = 128
+    cell: str = "lstm"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.look not in LOOKS:
+            raise ValueError(f"a decoder looks in one of the ways {', '.join(LOOKS)}, not {self.look!r}")
+
+
+class Source(NamedTuple):
+    """What the decoder looks at: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which there are."""
+
+    x: Array
+    keys: Array | None = None  # (N, L, A): W_x x + b, for "additive"
+    mask: Array | None = None
+
+
+class DecoderState(NamedTuple):
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+
+    x: Array  # (N, D) or (N, L, D)
+    keys: Array | None
+    mask: Array | None
+    layer: LayerState
+    alpha: Array | None  # (N, L)
+
+
+class Cache(NamedTuple):
+    begin: Any
+    keys: Any
+    words: Any
+    context: Any  # of the whole sequence at once, or of each step
+    run: Any
+    from_h: Any
+    from_z: Any
+    dropped: Any
+    logits: Any
+    loss: Any
+
+
+def init(rng: np.random.Generator, shape: DecoderShape) -> dict[str, Array]:
+    """The parameters, by name."""
+    V, D, E, H, A = shape.vocabulary, shape.source, shape.embedding, shape.hidden, shape.attention
+    p: dict[str, Array] = {"embedding.W": normal(rng, V, E, scale=0.1)}
+    if shape.look == "additive":
+        p["attention.Wx"] = uniform(rng, D, A)
+        p["attention.b"] = np.zeros(A, np.float32)
+        p["attention.Wh"] = uniform(rng, H, A)
+        p["attention.v"] = normal(rng, A, scale=A**-0.5)
+    elif shape.look == "dot":
+        p["attention.W"] = uniform(rng, H, D)
+    elif shape.look == "state":
+        states = len(zero_state(shape.cell, 0, H, np.float32))
+        p["begin.W"], p["begin.b"] = uniform(rng, D, states * H), np.zeros(states * H, np.float32)
+    told = E if shape.look == "state" else E + D
+    p.update(init_layer(rng, "decoder", shape.cell, told, H))
+    p["output.Wh"] = uniform(rng, H, E)
+    if shape.look != "state":
+        p["output.Wz"] = uniform(rng, D, E)
+    p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
+    return p
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def forward(
+    p: dict,
+    shape: DecoderShape,
+    x: Array,
+    tokens: Array,
+    lengths: Array,
+    *,
+    mask: Array | None = None,
+    dropout_seed: int = 0,
+    train: bool = True,
+) -> tuple[float, Cache]:
+    """Mean loss per word, in nats, and the cache that ``backward`` takes.
+
+    ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count.
+    """
+    T = tokens.shape[0] - 1
+    words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    state, begin = _begin(p, shape, x, train)
+    keys, keys_cache = _keys(p, shape, x, train)
+    source = Source(x, keys, mask)
+    run: Any
+    if shape.look in ("additive", "dot"):
+        hs, zs, run = _attend_step_by_step(p, shape, source, words, state, train)
+        context = None
+    else:
+        z, context = _constant_context(shape, source)
+        zs = None if z is None else np.repeat(z[None], T, axis=0)  # (T, N, D)
+        hs, _, run = layer_forward(p, "decoder", shape.cell, _join(words, zs), state, train=train)
+
+    deep, from_h_cache = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
+    deep = deep + words
+    from_z_cache = None
+    if zs is not None:
+        from_z, from_z_cache = linear.forward(zs, p["output.Wz"], train=train)  # (T, N, E)
+        deep += from_z
+    deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
+    logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
+    counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
+    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train)
+    cache = Cache(
+        begin, keys_cache, words_cache, context, run, from_h_cache, from_z_cache, dropped, logits_cache, loss_cache
+    )
+    return float(loss), cache
+
+
+def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array, dict[str, Array]]:
+    """``dx``, the gradient of the source, and the weights' by name: the lines of ``forward``, from the last to the first."""
+    g: dict[str, Array] = {}
+    (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+    ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
+    if cache.dropped is not None:
+        (ddeep,) = dropout.backward(ddeep, cache.dropped)
+    dzs = None
+    if cache.from_z is not None:
+        dzs, g["output.Wz"], _ = linear.backward(ddeep, cache.from_z)  # (T, N, D)
+    dwords = ddeep.copy()  # (T, N, E): the embedding was used by the deep output, and by the cell below
+    dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
+
+    E = shape.embedding
+    if shape.look in ("additive", "dot"):
+        dx, dkeys, dwords_below, run_grads = _attend_backward(p, shape, dhs, dzs, cache.run)
+        dwords += dwords_below
+        g.update(run_grads)
+    else:
+        djoined, dstate, run_grads = layer_backward(dhs, None, cache.run)
+        g.update(run_grads)
+        dwords += djoined[:, :, :E]
+        dkeys = None
+        dz = None if dzs is None else (dzs + djoined[:, :, E:]).sum(axis=0)  # the same z at every step
+        dx = _constant_context_backward(dz, cache.context)
+        if cache.begin is not None:
+            dx, begin_grads = _begin_backward(dstate, cache.begin)
+            g.update(begin_grads)
+    if dkeys is not None and cache.keys is not None:
+        dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
+        dx += dx_from_keys
+    (g["embedding.W"],) = embedding.backward(dwords, cache.words)
+    return dx, g
+
+
+# --- saying it ---------------------------------------------------------------------------------------------------
+
+
+def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> DecoderState:
+    """The state before the first word."""
+    layer, _ = _begin(p, shape, x, train=False)
+    keys, _ = _keys(p, shape, x, train=False)
+    alpha = None if shape.look in VECTOR else np.zeros(x.shape[:2], x.dtype)
+    return DecoderState(x, keys, mask, layer, alpha)
+
+
+def step(p: dict, shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
+    """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
+    words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
+    source = Source(state.x, state.keys, state.mask)
+    if shape.look in ("additive", "dot"):
+        z, alpha, _ = _attend(p, shape, source, state.layer[0], train=False)
+    else:
+        z, _ = _constant_context(shape, source)
+        alpha = uniform_attention(state.x, state.mask) if shape.look == "uniform" else None
+    hs, layer, _ = layer_forward(p, "decoder", shape.cell, _join(words, z)[None], state.layer, train=False)
+    deep = words + linear.forward(hs[0], p["output.Wh"], train=False)[0]
+    if z is not None:
+        deep += linear.forward(z, p["output.Wz"], train=False)[0]
+    logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
+    return log_softmax(logits), state._replace(layer=layer, alpha=alpha)
+
+
+def log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+# --- the first state ---------------------------------------------------------------------------------------------
+
+
+class _BeginCache(NamedTuple):
+    linear: Any
+    state: Array  # (N, states · H), after tanh
+
+
+def _begin(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerState, _BeginCache | None]:
+    """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
+    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x.dtype)
+    if shape.look != "state":
+        return zero, None
+    a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
+    state = np.tanh(a)
+    parts = tuple(np.ascontiguousarray(part) for part in np.split(state, len(zero), axis=1))
+    return parts, _BeginCache(cache, state) if train else None
+
+
+def _begin_backward(dstate: LayerState, cache: _BeginCache) -> tuple[Array, dict[str, Array]]:
+    da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
+    dx, dW, db = linear.backward(da, cache.linear)
+    return dx, {"begin.W": dW, "begin.b": db}
+
+
+# --- a context that does not move ----------------------------------------------------------------------------------
+
+
+def _constant_context(shape: DecoderShape, source: Source) -> tuple[Array | None, Any]:
+    """z (N, D) for every step: nothing, the vector, or the mean of the regions."""
+    if shape.look == "state":
+        return None, None
+    if shape.look == "shortcut":
+        return source.x, None
+    alpha = uniform_attention(source.x, source.mask)  # (N, L)
+    return (alpha[:, None] @ source.x)[:, 0], alpha
+
+
+def _constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
+    return dz if alpha is None or dz is None else alpha[:, :, None] * dz[:, None]
+
+
+def uniform_attention(x: Array, mask: Array | None) -> Array:
+    """α = 1/L over the regions that exist, (N, L)."""
+    there = np.ones(x.shape[:2], x.dtype) if mask is None else mask.astype(x.dtype)
+    return there / there.sum(axis=1, keepdims=True)
+
+
+def _join(words: Array, z: Array | None) -> Array:
+    return words if z is None else np.concatenate([words, z], axis=-1)
+
+
+# --- attention -----------------------------------------------------------------------------------------------------
+
+
+def _keys(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[Array | None, Any]:
+    """W_x x + b (N, L, A), the part of the additive score that is the same at every step."""
+    if shape.look != "additive":
+        return None, None
+    return linear.forward(x, p["attention.Wx"], p["attention.b"], train=train)
+
+
+def _attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
+    """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
+    x, keys, mask = source
+    if shape.look == "dot":
+        (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
+        return z, alpha, cache
+    query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
+    (z, alpha), cache = additive_attention.forward(x, keys, query, p["attention.v"], mask, train=train)
+    return z, alpha, (query_cache, cache)
+
+
+def _attend_back(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dh`` and the weights' gradients."""
+    if shape.look == "dot":
+        dx, dkeys, dh, dW = dot_product_attention.backward((dz, None), cache)
+        return dx + dkeys, None, dh, {"attention.W": dW}
+    query_cache, attention_cache = cache
+    dx, dkeys, dquery, dv = additive_attention.backward((dz, None), attention_cache)
+    dh, dWh, _ = linear.backward(dquery, query_cache)
+    return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
+
+
+def _attend_step_by_step(
+    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, train: bool
+) -> tuple[Array, Array, list]:
+    """Look, then run the cell: all h (T, N, H), all z (T, N, D), and a cache for each step."""
+    hs, zs, steps = [], [], []
+    for word in words:
+        z, _, attention = _attend(p, shape, source, state[0], train)
+        h, state, cell = layer_forward(p, "decoder", shape.cell, _join(word, z)[None], state, train=train)
+        hs.append(h[0])
+        zs.append(z)
+        steps.append((attention, cell))
+    return np.stack(hs), np.stack(zs), steps
+
+
+def _attend_backward(
+    p: dict, shape: DecoderShape, dhs: Array, dzs: Array, steps: list
+) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys``, ``dwords`` (T, N, E) and the weights' gradients: the same weights at every step, so they add up."""
+    E = shape.embedding
+    dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
+    g: dict[str, Array] = {}
+    dx = dkeys = None
+    dstate: LayerState | None = None  # from the step after
+    for t in reversed(range(len(steps))):
+        attention, cell = steps[t]
+        djoined, dstate, cell_grads = layer_backward(dhs[t][None], dstate, cell)
+        dwords[t] = djoined[0, :, :E]
+        dx_t, dkeys_t, dh, attention_grads = _attend_back(shape, dzs[t] + djoined[0, :, E:], attention)
+        dstate = (dstate[0] + dh, *dstate[1:])  # h was used by the cell, and to look
+        dx = _add(dx, dx_t)
+        dkeys = _add(dkeys, dkeys_t)
+        for name, d in {**cell_grads, **attention_grads}.items():
+            g[name] = _add(g.get(name), d)
+    return dx, dkeys, dwords, g
+
+
+def _add(total: Array | None, d: Array | None) -> Array | None:
+    """One more gradient of the same thing; the first becomes the sum."""
+    if total is None:
+        return d
+    if d is not None:
+        total += d
+    return total

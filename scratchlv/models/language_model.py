@@ -1,0 +1,138 @@
+"""Language modelling with a recurrent network (Mikolov et al. 2010; Zaremba et al. 2014).
+
+    x_t = D(W_emb y_t)                    embedding: the one-hot vector of the word, times a matrix
+    h_t = cell(h_{t-1}, x_t)              n layers, one on top of another
+    ŷ_{t+1} = softmax(W_o D(h_t) + b_o)   D is dropout, on what goes up and never on what goes on in time
+
+The text is one long stream, read T words at a time: the state at the end of one batch is the state at the start of the next,
+but no gradient flows back across (truncated back-propagation through time). The carried state lies in ``buffers``, so that
+an interrupted training goes on with it.
+
+Shapes: N streams side by side, T steps, E wide embedding, H wide state, V words (or characters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.models.decoder import log_softmax
+from scratchlv.models.initial import normal, uniform
+from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
+from scratchlv.ops import dropout, embedding, linear, softmax_cross_entropy
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class LanguageModelShape:
+    """The widths of a language model; ``streams`` is how many are trained side by side."""
+
+    vocabulary: int
+    embedding: int = 128
+    hidden: int = 256
+    layers: int = 1
+    cell: str = "lstm"
+    dropout: float = 0.0
+    streams: int = 20
+
+
+class StreamBatch(NamedTuple):
+    """T steps of N streams: ``tokens`` (T + 1, N), the last of which is only predicted."""
+
+    tokens: Array
+    first: bool = True  # these are the beginnings of their streams: nothing came before
+    dropout_seed: int = 0
+
+
+class LanguageModelState(NamedTuple):
+    """What was read so far."""
+
+    layers: State
+
+
+class LanguageModel:
+    """A language model: ``params``, ``buffers`` (the carried state), a forward pass, and the backward pass that mirrors it."""
+
+    def __init__(self, shape: LanguageModelShape, seed: int = 0) -> None:
+        rng = np.random.default_rng([seed, 1])
+        V, E, H = shape.vocabulary, shape.embedding, shape.hidden
+        self.shape = shape
+        self.params: dict[str, Array] = {
+            "embedding.W": normal(rng, V, E, scale=0.1),
+            **init_stack(rng, "recurrent", shape.cell, E, H, shape.layers),
+            "output.W": uniform(rng, H, V),
+            "output.b": np.zeros(V, np.float32),
+        }
+        self.buffers: dict[str, Array] = {}
+        self._carry(self.zero_state(shape.streams))
+
+    def zero_state(self, N: int) -> State:
+        """The state of N streams that have not begun."""
+        dtype = self.params["embedding.W"].dtype
+        return tuple(zero_state(self.shape.cell, N, self.shape.hidden, dtype) for _ in range(self.shape.layers))
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: StreamBatch, *, train: bool = True) -> tuple[float, Any]:
+        """Mean loss per word, in nats, and the cache that ``backward`` takes. In training, the state is carried on."""
+        N = batch.tokens.shape[1]
+        state = self.zero_state(N) if batch.first or not train else self._carried()
+        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, train=train)
+        if train:
+            self._carry(state)
+        return loss, cache
+
+    def read(
+        self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
+    ) -> tuple[float, State, Any]:
+        """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
+        p, drop = self.params, self.shape.dropout
+        x, words = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E)
+        h, state, layers = stack_forward(
+            p, "recurrent", self.shape.cell, x, state, p=drop, seed=(dropout_seed,), train=train
+        )  # (T, N, H)
+        h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.shape.layers), train=train and drop > 0)
+        logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
+        loss, said = softmax_cross_entropy.forward(logits, tokens[1:], train=train)
+        return float(loss), state, (words, layers, dropped, output, said)
+
+    def backward(self, cache: Any) -> dict[str, Array]:
+        """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""
+        words, layers, dropped, output, said = cache
+        g: dict[str, Array] = {}
+        (dlogits,) = softmax_cross_entropy.backward(1.0, said)
+        dh, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
+        if dropped is not None:
+            (dh,) = dropout.backward(dh, dropped)
+        dx, grads = stack_backward(dh, None, layers)
+        g.update(grads)
+        (g["embedding.W"],) = embedding.backward(dx, words)
+        return g
+
+    # --- saying it -----------------------------------------------------------------------------------------------
+
+    def start(self, n: int) -> LanguageModelState:
+        """The state of ``n`` texts before their first word."""
+        return LanguageModelState(self.zero_state(n))
+
+    def step(self, state: LanguageModelState, tokens: Array) -> tuple[Array, LanguageModelState]:
+        """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
+        p = self.params
+        x, _ = embedding.forward(tokens[None], p["embedding.W"], train=False)
+        h, layers, _ = stack_forward(p, "recurrent", self.shape.cell, x, state.layers, train=False)
+        logits, _ = linear.forward(h[0], p["output.W"], p["output.b"], train=False)
+        return log_softmax(logits), LanguageModelState(layers)
+
+    # --- the carried state ---------------------------------------------------------------------------------------
+
+    def _carry(self, state: State) -> None:
+        for k, layer in enumerate(state):
+            for name, array in zip("hc", layer, strict=False):
+                self.buffers[f"state.{k}.{name}"] = array
+
+    def _carried(self) -> State:
+        names = "hc" if self.shape.cell == "lstm" else "h"
+        return tuple(tuple(self.buffers[f"state.{k}.{name}"] for name in names) for k in range(self.shape.layers))

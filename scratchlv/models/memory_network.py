@@ -1,0 +1,239 @@
+"""End-to-end memory networks (Sukhbaatar et al. 2015), over the regions of a picture or over the sentences of a story.
+
+What is remembered, s_1 … s_S, is turned into keys m and values c; the question q asks the keys, K times:
+
+    m_i = A s_i + T_A(i)        c_i = C s_i + T_C(i)        u_0 = B q
+    p   = softmax(u_{k-1} · m_i)
+    u_k = u_{k-1} + Σ_i p_i c_i
+    ŷ   = softmax(W u_K + b)
+
+T are learned rows, one for each place in the memory: of a story i counts back from the question (temporal encoding), of a
+picture it is the place of the region. A sentence, as the question, is a bag of words that remembers some of their order
+(position encoding): Σ_j l_j ∘ A w_j with
+
+    l_kj = (1 - j/J) - (k/d) (1 - 2j/J)        word j of J, number k of d
+
+Every hop could have its own A and C; two ways of sharing them have fewer to learn:
+
+    adjacent      the values of a hop are the keys of the next, A_{k+1} = C_k; over sentences also B = A_1
+    layer-wise    all hops share A and C, and u is mapped in between: u_k = H u_{k-1} + Σ_i p_i c_i
+
+The answers have words of their own, so that W is not tied to C_K as it is in the paper.
+
+Shapes: P pictures, N questions, S memories, J words of a sentence, T of a question, d wide memories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.data.vocabulary import PAD
+from scratchlv.models.initial import normal, uniform
+from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
+from scratchlv.ops import dot_product_attention, embedding, linear, softmax_cross_entropy
+from scratchlv.vision import regions
+
+Array = Any
+TYINGS = ("adjacent", "layer-wise")
+
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """The widths of a memory network; ``memories`` is the most that a batch may hold of them: regions, or sentences.
+
+    Over sentences (``pictures`` False) it takes a :class:`StoryBatch`, over pictures a :class:`QuestionBatch`;
+    ``feature_channels`` is None when it has its own conv extractor.
+
+    Raises:
+        ValueError: there is no such tying, or no hop.
+    """
+
+    vocabulary: int
+    answers: int
+    memories: int
+    pictures: bool = True
+    hops: int = 3
+    width: int = 128
+    tying: str = "adjacent"
+    channels: tuple[int, int, int] = (32, 64, 64)
+    feature_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tying not in TYINGS:
+            raise ValueError(f"no tying {self.tying!r}; there are {', '.join(TYINGS)}")
+        if self.hops < 1:
+            raise ValueError(f"hops must be 1 or more, not {self.hops}")
+
+    def memory_names(self, hop: int) -> tuple[str, str]:
+        """Which keys and which values hop 0, 1 … uses."""
+        return (f"memory{hop}", f"memory{hop + 1}") if self.tying == "adjacent" else ("keys", "values")
+
+    @property
+    def question_words(self) -> str:
+        """The name of B."""
+        return "question.W" if self.pictures or self.tying == "layer-wise" else "memory0.W"
+
+
+class StoryBatch(NamedTuple):
+    """N questions, each with its story. Time runs down ``tokens``; of the sentences, the latest is the first."""
+
+    sentences: Array  # (N, S, J): the words, padding; a sentence of padding alone is not there
+    tokens: Array  # (T, N): the words of the question, padding
+    lengths: Array  # (N,)
+    answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
+    dropout_seed: int = 0
+
+
+class MemoryNetwork:
+    """``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
+
+    def __init__(self, shape: MemoryShape, seed: int = 0) -> None:
+        rng = np.random.default_rng([seed, 1])
+        d, S = shape.width, shape.memories
+        self.shape = shape
+        self.params: dict[str, Array] = {"answer.W": uniform(rng, d, shape.answers)}
+        self.params["answer.b"] = np.zeros(shape.answers, np.float32)
+        for name in dict.fromkeys(name for hop in range(shape.hops) for name in shape.memory_names(hop)):
+            if shape.pictures:
+                D = regions.width(shape.channels, shape.feature_channels)
+                self.params[f"{name}.W"] = uniform(rng, D, d)
+            else:
+                self.params[f"{name}.W"] = normal(rng, shape.vocabulary, d, scale=0.1)
+            self.params[f"{name}.T"] = normal(rng, S, d, scale=0.1)
+        if shape.question_words == "question.W":
+            self.params["question.W"] = normal(rng, shape.vocabulary, d, scale=0.1)
+        if shape.tying == "layer-wise":
+            self.params["hop.H"] = uniform(rng, d, d)
+        self.buffers: dict[str, Array] = {}
+        if shape.pictures:
+            params, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
+            self.params |= params
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: QuestionBatch | StoryBatch, *, train: bool = True) -> tuple[float, Any]:
+        """Mean loss per question, in nats, and the cache that ``backward`` takes."""
+        logits, _, cache = self._logits(batch, train)
+        known = batch.answers >= 0
+        loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
+        return float(loss), (cache, loss_cache)
+
+    def backward(self, cache: Any) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
+        cache, loss_cache = cache
+        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
+        return self._logits_backward(dlogits, cache)
+
+    def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
+        """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
+        logits, alphas, _ = self._logits(batch, train=False)
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True), alphas
+
+    # --- the hops --------------------------------------------------------------------------------------------------
+
+    def _logits(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[Array, Array, Any]:
+        p, shape = self.params, self.shape
+        u, question = bag_of_words(batch.tokens.T, p[shape.question_words], train=train)  # (N, d)
+        memories, mask, remembered = self._remember(batch, train)
+        alphas, steps = [], []
+        for hop in range(shape.hops):
+            key, value = shape.memory_names(hop)
+            (o, alpha), attention = dot_product_attention.forward(
+                memories[value], memories[key], u, mask=mask, train=train
+            )
+            mapped = None
+            if shape.tying == "layer-wise":
+                u, mapped = linear.forward(u, p["hop.H"], train=train)
+            u = u + o
+            alphas.append(alpha)
+            steps.append((key, value, attention, mapped))
+        logits, logits_cache = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
+        return logits, np.stack(alphas, axis=1), (question, memories, remembered, steps, logits_cache)
+
+    def _logits_backward(self, dlogits: Array, cache: Any) -> dict[str, Array]:
+        question, memories, remembered, steps, logits_cache = cache
+        shape = self.shape
+        g: dict[str, Array] = {}
+        du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, logits_cache)
+        dmemories = {name: np.zeros_like(memory) for name, memory in memories.items()}
+        if shape.tying == "layer-wise":
+            g["hop.H"] = np.zeros_like(self.params["hop.H"])
+        for key, value, attention, mapped in reversed(steps):
+            dvalues, dkeys, du_asked, _ = dot_product_attention.backward((du, None), attention)
+            dmemories[value] += dvalues  # what is remembered serves as values here, and as keys there: both add up
+            dmemories[key] += dkeys
+            if mapped is not None:
+                du, dH, _ = linear.backward(du, mapped)
+                g["hop.H"] += dH
+            du = du + du_asked
+        g |= self._remember_backward(dmemories, remembered)
+        dwords = bag_of_words_backward(du, question)
+        g[shape.question_words] = g[shape.question_words] + dwords if shape.question_words in g else dwords
+        return g
+
+    # --- what is remembered ------------------------------------------------------------------------------------------
+
+    def _remember(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[dict[str, Array], Array | None, Any]:
+        """The memories (N, S, d) by name, and which of them are there (N, S), None for all."""
+        p, shape = self.params, self.shape
+        names = [name.removesuffix(".T") for name in p if name.endswith(".T")]
+        memories, caches = {}, {}
+        if isinstance(batch, StoryBatch):
+            S = batch.sentences.shape[1]
+            for name in names:
+                bags, caches[name] = bag_of_words(batch.sentences, p[f"{name}.W"], train=train)  # (N, S, d)
+                memories[name] = bags + p[f"{name}.T"][:S]
+            return memories, batch.sentences[:, :, 0] != PAD, (None, caches)
+        x, seen = regions.forward(
+            p, self.buffers, batch.pictures, shape.feature_channels, p["answer.W"].dtype.type, train=train
+        )  # (P, L, D)
+        for name in names:
+            memory, linear_cache = linear.forward(x, p[f"{name}.W"], train=train)  # (P, L, d)
+            memories[name], picked = of_questions(memory + p[f"{name}.T"], batch.picture_of, train=train)
+            caches[name] = (linear_cache, picked)
+        return memories, None, (seen, caches)
+
+    def _remember_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
+        seen, caches = cache
+        g: dict[str, Array] = {}
+        dx: Any = 0.0
+        for name, dmemory in dmemories.items():
+            S = dmemory.shape[1]
+            g[f"{name}.T"] = np.zeros_like(self.params[f"{name}.T"])
+            g[f"{name}.T"][:S] = dmemory.sum(axis=0)
+            if self.shape.pictures:
+                linear_cache, picked = caches[name]
+                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, picked), linear_cache)
+                dx = dx + dx_here
+            else:
+                g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])
+        return g | (regions.backward(dx, seen) if self.shape.pictures else {})
+
+
+# --- a bag of words that remembers some of their order ---------------------------------------------------------------
+
+
+def bag_of_words(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Any]:
+    """``Σ_j l_j ∘ W[w_j]`` (…, d) of the words ``tokens`` (…, J), padding behind; zero where there are none."""
+    words, cache = embedding.forward(tokens, W, train=train)  # (…, J, d)
+    l = position_encoding(tokens, W.shape[1]).astype(W.dtype)
+    return (words * l).sum(axis=-2), (l, cache)
+
+
+def bag_of_words_backward(dy: Array, cache: Any) -> Array:
+    l, words_cache = cache
+    (dW,) = embedding.backward(dy[..., None, :] * l, words_cache)
+    return dW
+
+
+def position_encoding(tokens: Array, d: int) -> Array:
+    """``l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
+    J = (tokens != PAD).sum(axis=-1)[..., None, None]  # the words of each, without padding
+    j = np.arange(1, tokens.shape[-1] + 1)[:, None]  # (J, 1)
+    k = np.arange(1, d + 1)  # (d,)
+    share = j / np.maximum(J, 1)
+    return np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)

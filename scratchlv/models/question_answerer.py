@@ -1,0 +1,231 @@
+"""Visual question answering: a picture and a question in, one of many answers out.
+
+The question is read by an LSTM, whose last state is u_0; what it is then asked of differs:
+
+    blind       u = u_0                                         nothing: the question alone
+    naive       u = [v, u_0]                                    v, one vector for the whole picture
+    attention   u = u_K, after K hops over the L regions        stacked attention (Yang et al. 2016)
+
+                x_l   = tanh(W_I region_l + b_I)
+                e_l   = v_k · tanh(W_x^k x_l + b^k + W_u^k u_{k-1})
+                u_k   = u_{k-1} + Σ_l softmax(e)_l x_l
+
+    ŷ = softmax(W_2 relu(W_1 u + b_1) + b_2)
+
+The first hop finds what the question speaks of, the next looks from there: u_1 knows where that was. The loss is the mean
+over questions of -log ŷ[answer].
+
+Shapes: P pictures, N questions, T words, L regions of D numbers, H wide state, A wide attention, E wide embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.models.initial import normal, uniform
+from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
+from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, softmax_cross_entropy
+from scratchlv.vision import conv_extractor, image_feature, regions
+
+Array = Any
+MODELS = ("naive", "attention", "blind")
+
+
+@dataclass(frozen=True)
+class AnswererShape:
+    """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
+
+    Raises:
+        ValueError: there is no such model, or no hop.
+    """
+
+    vocabulary: int
+    answers: int
+    model: str = "attention"
+    hops: int = 1
+    embedding: int = 64
+    hidden: int = 128
+    attention: int = 128
+    channels: tuple[int, int, int] = (32, 64, 64)
+    feature_channels: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise ValueError(f"no model {self.model!r}; there are {', '.join(MODELS)}")
+        if self.hops < 1:
+            raise ValueError(f"hops must be 1 or more, not {self.hops}")
+
+
+class QuestionBatch(NamedTuple):
+    """P pictures, bytes (P, 64, 64, 3) or features (P, h, w, C), and N questions about them. Time runs down ``tokens``."""
+
+    pictures: Array
+    picture_of: Array  # (N,): which of the P pictures a question is about
+    tokens: Array  # (T, N): the words, padding
+    lengths: Array  # (N,)
+    answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
+    dropout_seed: int = 0
+
+
+class QuestionAnswerer:
+    """The three models: ``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
+
+    def __init__(self, shape: AnswererShape, seed: int = 0) -> None:
+        rng = np.random.default_rng([seed, 1])
+        E, H, A = shape.embedding, shape.hidden, shape.attention
+        self.shape = shape
+        self.params: dict[str, Array] = {
+            "embedding.W": normal(rng, shape.vocabulary, E, scale=1.0),
+            **init_layer(rng, "question", "lstm", E, H),
+            "answer.W1": uniform(rng, 2 * H if shape.model == "naive" else H, H),
+            "answer.b1": np.zeros(H, np.float32),
+            "answer.W2": uniform(rng, H, shape.answers),
+            "answer.b2": np.zeros(shape.answers, np.float32),
+        }
+        self.buffers: dict[str, Array] = {}
+        if shape.model == "blind":
+            return
+        D = regions.width(shape.channels, shape.feature_channels)
+        if shape.model == "naive":
+            L = (conv_extractor.SIDE // 8) ** 2 if shape.feature_channels is None else None
+            self.params |= image_feature.init(rng, L, D, H)
+        else:
+            self.params |= {"regions.W": uniform(rng, D, H), "regions.b": np.zeros(H, np.float32)}
+            for hop in _hop_names(shape.hops):
+                self.params |= {
+                    f"{hop}.Wx": uniform(rng, H, A),
+                    f"{hop}.b": np.zeros(A, np.float32),
+                    f"{hop}.Wu": uniform(rng, H, A),
+                    f"{hop}.v": normal(rng, A, scale=A**-0.5),
+                }
+        params, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
+        self.params |= params
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[float, Any]:
+        """Mean loss per question, in nats, and the cache that ``backward`` takes."""
+        logits, _, cache = self._logits(batch, train)
+        known = batch.answers >= 0
+        loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
+        return float(loss), (cache, loss_cache)
+
+    def backward(self, cache: Any) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
+        cache, loss_cache = cache
+        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
+        return self._logits_backward(dlogits, cache)
+
+    def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
+        """The probabilities (N, answers), and where each hop looked, (N, hops, L); None for a model that does not attend."""
+        logits, alphas, _ = self._logits(batch, train=False)
+        e = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True), alphas
+
+    # --- the question, the picture, the answer ---------------------------------------------------------------------
+
+    def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, Any]:
+        p, shape = self.params, self.shape
+        words, words_cache = embedding.forward(batch.tokens, p["embedding.W"], train=train)  # (T, N, E)
+        zero = zero_state("lstm", words.shape[1], shape.hidden, words.dtype)
+        _, (u, _), question = layer_forward(p, "question", "lstm", words, zero, batch.lengths, train=train)  # u (N, H)
+        alphas = seen = looked = None
+        if shape.model != "blind":
+            x, seen = regions.forward(
+                p, self.buffers, batch.pictures, shape.feature_channels, words.dtype.type, train=train
+            )  # (P, L, D)
+            look = self._whole_picture if shape.model == "naive" else self._hops
+            u, alphas, looked = look(x, u, batch.picture_of, train)
+        a, a_cache = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
+        a, rectified = relu.forward(a, train=train)
+        a, dropped = dropout.forward(a, p=shape.dropout, seed=batch.dropout_seed, train=train)
+        logits, logits_cache = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
+        return logits, alphas, (words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache)
+
+    def _logits_backward(self, dlogits: Array, cache: Any) -> dict[str, Array]:
+        words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache = cache
+        g: dict[str, Array] = {}
+        da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, logits_cache)
+        if dropped is not None:
+            (da,) = dropout.backward(da, dropped)
+        (da,) = relu.backward(da, rectified)
+        du, g["answer.W1"], g["answer.b1"] = linear.backward(da, a_cache)
+        if self.shape.model != "blind":
+            back = self._whole_picture_backward if self.shape.model == "naive" else self._hops_backward
+            dx, du, grads = back(du, looked)
+            g |= grads | regions.backward(dx, seen)
+        dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), question)
+        (g["embedding.W"],) = embedding.backward(dwords, words_cache)
+        return g | grads
+
+    # --- naive -----------------------------------------------------------------------------------------------------
+
+    def _whole_picture(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, None, Any]:
+        """``[v, u]`` (N, 2H): the feature of each question's picture, and the question."""
+        v, image = image_feature.forward(self.params, x, train=train)  # (P, H)
+        v_of, picked = embedding.forward(picture_of, v, train=train)  # (N, H)
+        return np.concatenate([v_of, u], axis=1), None, (image, picked)
+
+    def _whole_picture_backward(self, du: Array, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
+        image, picked = cache
+        H = self.shape.hidden
+        (dv,) = embedding.backward(np.ascontiguousarray(du[:, :H]), picked)
+        dx, grads = image_feature.backward(dv, image)
+        return dx, du[:, H:], grads
+
+    # --- attention -------------------------------------------------------------------------------------------------
+
+    def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, Any]:
+        """``u_K`` (N, H) and the gaze of each hop (N, K, L)."""
+        p = self.params
+        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], train=train)
+        x = np.tanh(a)  # (P, L, H)
+        x_of, picked = of_questions(x, picture_of, train=train)  # (N, L, H)
+        alphas, steps = [], []
+        for hop in _hop_names(self.shape.hops):
+            keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
+            keys_of, keys_picked = of_questions(keys, picture_of, train=train)  # (N, L, A)
+            query, query_cache = linear.forward(u, p[f"{hop}.Wu"], train=train)  # (N, A)
+            (z, alpha), attention = additive_attention.forward(x_of, keys_of, query, p[f"{hop}.v"], train=train)
+            u = u + z
+            alphas.append(alpha)
+            steps.append((hop, keys_cache, keys_picked, query_cache, attention))
+        return u, np.stack(alphas, axis=1), (x, region_cache, picked, steps) if train else None
+
+    def _hops_backward(self, du: Array, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
+        x, region_cache, picked, steps = cache
+        g: dict[str, Array] = {}
+        dx, dx_of = np.zeros_like(x), 0.0
+        for hop, keys_cache, keys_picked, query_cache, attention in reversed(steps):
+            dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, None), attention)
+            du_from_query, g[f"{hop}.Wu"], _ = linear.backward(dquery, query_cache)
+            du = du + du_from_query  # u went on as it was, and asked
+            dkeys = of_questions_backward(dkeys_of, keys_picked)
+            dx_from_keys, g[f"{hop}.Wx"], g[f"{hop}.b"] = linear.backward(dkeys, keys_cache)
+            dx += dx_from_keys
+            dx_of = dx_of + dx_of_hop
+        dx += of_questions_backward(dx_of, picked)
+        dregions, g["regions.W"], g["regions.b"] = linear.backward(dx * (1 - x**2), region_cache)
+        return dregions, du, g
+
+
+def _hop_names(hops: int) -> list[str]:
+    return [f"hop{k}" for k in range(1, hops + 1)]
+
+
+def of_questions(x: Array, picture_of: Array, *, train: bool) -> tuple[Array, Any]:
+    """``x[picture_of]``, (P, L, D) -> (N, L, D): an embedding, whose gradient adds up what the questions of a picture send."""
+    P, L, D = x.shape
+    y, cache = embedding.forward(picture_of, x.reshape(P, L * D), train=train)
+    return y.reshape(-1, L, D), cache
+
+
+def of_questions_backward(dy: Array, cache: Any) -> Array:
+    """(N, L, D) -> (P, L, D)."""
+    N, L, D = dy.shape
+    (dx,) = embedding.backward(dy.reshape(N, L * D), cache)
+    return dx.reshape(-1, L, D)

@@ -1,0 +1,200 @@
+"""Recurrent layers put together: one on top of another, and one in each direction.
+
+    stack           h^k = cell_k(D(h^{k-1})),  h^0 = x           D is dropout: Zaremba et al. 2014 drop what goes up,
+                                                                 never what goes from one step to the next
+    bidirectional   h_t = [forward cell at t, backward cell at t]        (Schuster and Paliwal 1997)
+
+``cell`` is "lstm" or "rnn". The state of a layer is a tuple, ``(h, c)`` or ``(h,)``, each (N, H); the state of a stack is the
+tuple of its layers' states. A layer's parameters are ``NAME.Wx``, ``NAME.Wh`` and ``NAME.b``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.models.initial import lstm_bias, uniform
+from scratchlv.ops import dropout, lstm, rnn
+
+Array = Any
+LayerState = tuple[Array, ...]
+State = tuple[LayerState, ...]
+CELLS = ("lstm", "rnn")
+
+
+# --- one layer ---------------------------------------------------------------------------------------------------
+
+
+def init_layer(rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int) -> dict[str, Array]:
+    """The parameters of one layer; an LSTM has four gates, a vanilla RNN none."""
+    gates = 4 if cell == "lstm" else 1
+    bias = lstm_bias(hidden) if cell == "lstm" else np.zeros(hidden, np.float32)
+    Wx, Wh = uniform(rng, inputs, gates * hidden), uniform(rng, hidden, gates * hidden)
+    return {f"{name}.Wx": Wx, f"{name}.Wh": Wh, f"{name}.b": bias}
+
+
+def zero_state(cell: str, N: int, hidden: int, dtype: Any) -> LayerState:
+    """The state of a layer that has seen nothing."""
+    return tuple(np.zeros((N, hidden), dtype) for _ in range(2 if cell == "lstm" else 1))
+
+
+class LayerCache(NamedTuple):
+    name: str
+    cell: str
+    kernel: Any
+
+
+def layer_forward(
+    params: dict,
+    name: str,
+    cell: str,
+    x: Array,
+    state: LayerState,
+    lengths: Array | None = None,
+    *,
+    train: bool = True,
+) -> tuple[Array, LayerState, LayerCache | None]:
+    """Run over ``x`` (T, N, D), T ≥ 1: all ``h`` (T, N, H), the last state, and the cache."""
+    weights = (params[f"{name}.Wx"], params[f"{name}.Wh"], params[f"{name}.b"])
+    if cell == "lstm":
+        (h, c), cache = lstm.forward(x, *state, *weights, lengths, train=train)
+        last: LayerState = (h[-1], c)
+    else:
+        h, cache = rnn.forward(x, *state, *weights, lengths, train=train)
+        last = (h[-1],)
+    return h, last, LayerCache(name, cell, cache) if train else None
+
+
+def layer_backward(
+    dh: Array | None, dlast: LayerState | None, cache: LayerCache
+) -> tuple[Array, LayerState, dict[str, Array]]:
+    """``dx``, the gradient of the initial state, and the weights' by name; ``dlast`` is the last state's."""
+    if dlast is not None:  # the last h is also the last row of h
+        h = cache.kernel.h  # (T + 1, N, H)
+        dh = np.zeros_like(h[1:]) if dh is None else dh.copy()
+        dh[-1] += dlast[0]
+    if cache.cell == "lstm":
+        dx, dh0, dc0, dWx, dWh, db = lstm.backward((dh, dlast[1] if dlast is not None else None), cache.kernel)
+        dstate: LayerState = (dh0, dc0)
+    else:
+        dx, dh0, dWx, dWh, db = rnn.backward(dh, cache.kernel)
+        dstate = (dh0,)
+    return dx, dstate, {f"{cache.name}.Wx": dWx, f"{cache.name}.Wh": dWh, f"{cache.name}.b": db}
+
+
+# --- a stack -----------------------------------------------------------------------------------------------------
+
+
+def init_stack(
+    rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int, layers: int
+) -> dict[str, Array]:
+    """Layers ``NAME.0``, ``NAME.1`` …, each on top of the one before."""
+    params: dict[str, Array] = {}
+    for k in range(layers):
+        params.update(init_layer(rng, f"{name}.{k}", cell, inputs if k == 0 else hidden, hidden))
+    return params
+
+
+def stack_forward(
+    params: dict,
+    name: str,
+    cell: str,
+    x: Array,
+    state: State,
+    lengths: Array | None = None,
+    *,
+    p: float = 0.0,
+    seed: tuple[int, ...] = (),
+    train: bool = True,
+) -> tuple[Array, State, list | None]:
+    """The top layer's ``h`` (T, N, H), the last state of every layer, and the cache; ``p`` is the probability to drop."""
+    caches, last = [], []
+    for k, layer_state in enumerate(state):
+        x, dropped = dropout.forward(x, p=p, seed=(*seed, k), train=train and p > 0)
+        x, layer_last, cache = layer_forward(params, f"{name}.{k}", cell, x, layer_state, lengths, train=train)
+        caches.append((dropped, cache))
+        last.append(layer_last)
+    return x, tuple(last), caches if train else None
+
+
+def stack_backward(dh: Array | None, dlast: LayerState | None, caches: list) -> tuple[Array, dict[str, Array]]:
+    """``dx`` and the weights' gradients; ``dlast`` is that of the top layer's last state, the only one that is used."""
+    grads: dict[str, Array] = {}
+    dx = dh
+    for dropped, cache in reversed(caches):
+        dx, _, layer_grads = layer_backward(dx, dlast, cache)
+        grads.update(layer_grads)
+        dlast = None
+        if dropped is not None:
+            (dx,) = dropout.backward(dx, dropped)
+    return dx, grads
+
+
+# --- in both directions ------------------------------------------------------------------------------------------
+
+
+def init_bidirectional(
+    rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int, layers: int
+) -> dict[str, Array]:
+    """Layers ``NAME.k.forward`` and ``NAME.k.backward``; from the second on, both read both directions of the one below."""
+    params: dict[str, Array] = {}
+    for k in range(layers):
+        for direction in ("forward", "backward"):
+            width = inputs if k == 0 else 2 * hidden
+            params.update(init_layer(rng, f"{name}.{k}.{direction}", cell, width, hidden))
+    return params
+
+
+def bidirectional_forward(
+    params: dict,
+    name: str,
+    cell: str,
+    x: Array,
+    lengths: Array,
+    layers: int,
+    *,
+    p: float = 0.0,
+    seed: tuple[int, ...] = (),
+    train: bool = True,
+) -> tuple[Array, list | None]:
+    """Both directions' ``h`` (T, N, 2H) of the top layer, from states of zero."""
+    N, hidden = x.shape[1], params[f"{name}.0.forward.Wh"].shape[0]
+    order = reversal(x.shape[0], lengths)
+    zero = zero_state(cell, N, hidden, x.dtype)
+    caches = []
+    for k in range(layers):
+        x, dropped = dropout.forward(x, p=p, seed=(*seed, k), train=train and p > 0)
+        there, _, there_cache = layer_forward(params, f"{name}.{k}.forward", cell, x, zero, lengths, train=train)
+        back, _, back_cache = layer_forward(
+            params, f"{name}.{k}.backward", cell, reverse(x, order), zero, lengths, train=train
+        )
+        x = np.concatenate([there, reverse(back, order)], axis=2)  # (T, N, 2H)
+        caches.append((dropped, there_cache, back_cache, order))
+    return x, caches if train else None
+
+
+def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Array]]:
+    """``dx`` (T, N, D) and the weights' gradients from ``dh`` (T, N, 2H)."""
+    grads: dict[str, Array] = {}
+    for dropped, there_cache, back_cache, order in reversed(caches):
+        H = dh.shape[2] // 2
+        dx_back, _, back_grads = layer_backward(reverse(dh[:, :, H:], order), None, back_cache)
+        dx, _, there_grads = layer_backward(np.ascontiguousarray(dh[:, :, :H]), None, there_cache)
+        grads.update(back_grads)
+        grads.update(there_grads)
+        dh = dx + reverse(dx_back, order)  # x went both ways: two gradients, added
+        if dropped is not None:
+            (dh,) = dropout.backward(dh, dropped)
+    return dh, grads
+
+
+def reversal(T: int, lengths: Array) -> Array:
+    """For each place (T, N), the time that a sequence read backwards has there; padding stays where it is."""
+    t = np.arange(T)[:, None]
+    return np.where(t < lengths, lengths - 1 - t, t)
+
+
+def reverse(x: Array, order: Array) -> Array:
+    """``x`` (T, N, D) with every sequence backwards: reading it so twice gives it back."""
+    return x[order, np.arange(x.shape[1])]

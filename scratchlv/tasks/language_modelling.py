@@ -1,0 +1,179 @@
+"""Language modelling: train, evaluate and use a language model on the captions of Scenes, or on any text."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchlv import decode, metrics
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data import text as plain_text
+from scratchlv.data.scenes.entropy import caption_entropy
+from scratchlv.data.stream import TokenStream, layout
+from scratchlv.data.text import Sentences, unigram_perplexity
+from scratchlv.data.vocabulary import END, SPECIALS, UNK, Vocabulary
+from scratchlv.errors import UserError
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.tasks import data_argument, training
+from scratchlv.tasks.training import Job, Say
+
+SPLITS = ("train", "val", "test")
+_OPENING = 50  # words of the training text that a run keeps, to read before it writes
+NEW_LINE = "\n"  # ends a line of characters; sentences of words end in <end>
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(training.Settings):
+    """``batch`` streams are read side by side, ``unroll`` words at a time."""
+
+    unroll: int = 35
+    embedding: int = 128
+    hidden: int = 256
+    layers: int = 1
+    min_count: int = 1  # words that are rarer become <unk>
+
+
+PRESETS = {
+    ("scenes", "quick"): Settings(steps=1500, batch=32, learning_rate=4e-3, n_val=2000),
+    ("ptb", "quick"): Settings(
+        steps=6600,
+        batch=20,
+        learning_rate=2e-3,
+        embedding=200,
+        hidden=200,
+        layers=2,
+        dropout=0.25,
+        clip=5.0,
+        validate_every=660,
+    ),
+    ("text", "quick"): Settings(
+        steps=2000, batch=32, learning_rate=2e-3, unroll=50, dropout=0.1, min_count=2, validate_every=250
+    ),
+}
+
+
+def config(
+    task: str, data: str, model: str, preset: str, seed: int, overrides: list[str], *, characters: bool = False
+) -> dict[str, Any]:
+    """The config of a new run.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    argument = data_argument.parse(data, task)
+    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
+    if characters and argument.kind != "text":
+        raise UserError(f"--characters goes with --data text:FILE, not with {argument.kind}")
+    return training.new_config(task, str(argument), model, preset, seed, settings, characters=characters)
+
+
+@dataclass
+class Run(training.Run[Settings]):
+    """A language model and its words."""
+
+    vocabulary: Vocabulary
+
+    def encode(self, sentences: Iterable[list[str]]) -> TokenStream:
+        """Sentences as one stream; each ends in its end symbol, or in the character that ends a line."""
+        ends = self.vocabulary.encode([_separator(self.config)])
+        ids = [i for words in sentences for i in (*self.vocabulary.encode(words), *ends)]
+        return TokenStream(np.array(ids, np.int64))
+
+
+def _separator(config: dict[str, Any]) -> str:
+    return NEW_LINE if config["characters"] else SPECIALS[END]
+
+
+def sentences(config: dict[str, Any], settings: Settings, split: str) -> Sentences:
+    """The text of a split."""
+    argument = data_argument.parse(config["data"], config["task"])
+    if argument.kind == "scenes":
+        training.check_split(split, scenes_world.SPLITS)
+        n = settings.n_train if split == "train" else settings.n_val
+        numbers = (scenes_world.split_index(split, i) for i in range(n))
+        drawn = (scenes_world.scene(config["seed"], number, settings.world) for number in numbers)
+        return [list(scenes_world.caption(s).words) for s in drawn]
+    file = argument.arguments[0]
+    splits = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config["characters"])
+    training.check_split(split, splits)
+    return splits[split]
+
+
+def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+    """The job of a config, which is told the vocabulary."""
+    settings = Settings(**config["settings"])
+    train = sentences(config, settings, "train")
+    if "vocabulary" not in config:
+        line_ends = [[NEW_LINE] * settings.min_count] if config["characters"] else []
+        config["vocabulary"] = Vocabulary.from_counts([*train, *line_ends], settings.min_count).to_json()
+        config["opening"] = list(itertools.islice(itertools.chain.from_iterable(train), _OPENING))
+        words = sum(len(sentence) + 1 for sentence in train)
+        config["streams"], config["unroll"] = layout(words, settings.batch, settings.unroll)
+    run = new(config)
+    stream, val = run.encode(train), run.encode(sentences(config, settings, "val"))
+    unit = "characters" if config["characters"] else "words"
+    say(f"{len(stream.ids):,} {unit}, {len(run.vocabulary):,} different ones; {len(val.ids):,} to validate on")
+    return Job(
+        run,
+        lambda step: stream.training_batch(step, config["streams"], config["unroll"], config["seed"]),
+        lambda: {"loss": val.mean_loss(run.model)},
+        len(run.vocabulary),
+    )
+
+
+def new(config: dict[str, Any]) -> Run:
+    """The run of a config, with fresh parameters."""
+    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
+    shape = LanguageModelShape(
+        len(vocabulary), s.embedding, s.hidden, s.layers, config["model"], s.dropout, config["streams"]
+    )
+    return Run(config, s, LanguageModel(shape, config["seed"]), vocabulary)
+
+
+def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, float]:
+    """``loss`` and ``perplexity`` per word. Beside it, on Scenes, the true entropy of the generator; else the unigram's."""
+    training.check_n(n)
+    stream = run.encode(sentences(run.config, run.settings, split)[:n])
+    loss = stream.mean_loss(run.model)
+    figures = {"loss": loss, "perplexity": metrics.perplexity(loss), "words": len(stream.ids)}
+    train = run.encode(sentences(run.config, run.settings, "train"))
+    figures["unigram_perplexity"] = unigram_perplexity(train.ids, stream.ids, len(run.vocabulary))
+    if run.config["data"] == "scenes" and split != "compositional":
+        entropy = caption_entropy(run.settings.world).nats_per_word
+        figures |= {"entropy": entropy, "perplexity_of_the_truth": metrics.perplexity(entropy)}
+        figures["above_entropy"] = loss / entropy - 1
+    return figures
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def read_prompt(run: Run, text: str) -> tuple[list[int], list[str]]:
+    """The tokens of the beginning of a text, and those of its words that the run does not know."""
+    words = list(text) if run.config["characters"] else text.split()
+    unknown = sorted({word for word in words if word not in run.vocabulary})
+    return run.vocabulary.encode(words), unknown
+
+
+def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
+    """A text that begins with ``prompt``, piece by piece as it is drawn; ``options`` are those of :func:`decode.stream`.
+
+    Raises:
+        UserError: an option is out of range.
+    """
+    between = "" if run.config["characters"] else " "
+    options.setdefault("max_length", 400 if run.config["characters"] else 40)
+    # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
+    before = run.vocabulary.encode([*run.config["opening"], _separator(run.config)])
+    tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], ban=(UNK,), **options)
+    yield between.join(run.vocabulary.words[token] for token in prompt)
+    first = not prompt
+    for token in tokens:
+        if token == END:
+            return
+        yield run.vocabulary.words[token] if first else between + run.vocabulary.words[token]
+        first = False

@@ -1,0 +1,37 @@
+"""Picture files as models take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def photograph_features(paths: list[Path], show_progress: bool) -> Array:
+    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it."""
+    from scratchlv.progress import Progress
+    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+    from scratchlv.vision.features import extract
+
+    with Progress(len(paths), "photograph", show_progress) as progress:
+        return extract(paths, EfficientNetLite0.load(), progress=lambda done, total: progress.update(done))
+
+
+def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
+    """Bytes (n, 64, 64, 3) for the conv extractor, or features for a model that was trained on features.
+
+    Raises:
+        UserError: a file is missing, damaged, no picture or too large.
+    """
+    from scratchlv.vision.images import load_image
+
+    if feature_channels is None:
+        from scratchlv.vision.conv_extractor import SIDE
+
+        return np.stack([load_image(path, size=(SIDE, SIDE)) for path in paths])
+    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+
+    return EfficientNetLite0.load().features(np.stack([load_image(path, size=(224, 224)) for path in paths]))

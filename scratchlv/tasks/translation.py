@@ -1,0 +1,277 @@
+"""Sequence to sequence: translation and summarization, on Scenes, on parallel files, or on two columns of a CSV file.
+
+Both are one system; they differ in the data, and in that a summary shares one vocabulary, and one embedding, with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchlv import metrics
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data.pairs import PairSet
+from scratchlv.data.parallel import Pair, Pairs, csv_pairs, parallel
+from scratchlv.data.text import detokenize, tokenize
+from scratchlv.data.vocabulary import UNK, Vocabulary, pad
+from scratchlv.decode import Generated, beam_search, greedy
+from scratchlv.errors import UserError
+from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.progress import Progress
+from scratchlv.tasks import data_argument, training
+from scratchlv.tasks.training import Job, Say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(training.Settings):
+    embedding: int = 64
+    hidden: int = 128
+    attention: int = 128
+    layers: int = 1  # of the encoder
+    min_count: int = 1  # words that are rarer become <unk>
+    most_words: int = 200  # of a source: longer ones are cut off
+    grammar: str = "definite"  # of the captions of Scenes
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grammar not in scenes_world.TRANSLATION_GRAMMARS:
+            raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.TRANSLATION_GRAMMARS)}")
+
+
+_TRANSLATE = Settings(
+    steps=4500,
+    batch=64,
+    learning_rate=2e-3,
+    embedding=256,
+    hidden=256,
+    attention=256,
+    dropout=0.3,
+    min_count=2,
+    most_words=60,
+    validate_every=450,
+)
+_SUMMARIZE = Settings(
+    steps=1200,
+    batch=32,
+    learning_rate=2e-3,
+    embedding=128,
+    hidden=192,
+    attention=192,
+    dropout=0.4,
+    min_count=2,
+    most_words=80,
+    validate_every=120,
+)
+#: by task, then by kind of data
+PRESETS = {
+    "translate": {
+        ("scenes", "quick"): Settings(steps=1500, batch=64, learning_rate=4e-3),
+        ("parallel", "quick"): _TRANSLATE,
+        ("csv", "quick"): _TRANSLATE,
+    },
+    "summarize": {
+        ("scenes", "quick"): Settings(steps=2500, batch=64, learning_rate=3e-3),
+        ("parallel", "quick"): _SUMMARIZE,
+        ("csv", "quick"): _SUMMARIZE,
+    },
+}
+
+
+def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+    """The config of a new run.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    argument = data_argument.parse(data, task)
+    settings = training.preset_of(PRESETS[task], argument.kind, preset, overrides)
+    return training.new_config(task, str(argument), model, preset, seed, settings)
+
+
+@dataclass
+class Run(training.Run[Settings]):
+    """A translator (or summarizer) and the words of both sides."""
+
+    source_vocabulary: Vocabulary
+    vocabulary: Vocabulary
+
+    @property
+    def summarizes(self) -> bool:
+        return self.config["task"] == "summarize"
+
+    def encode(self, pairs: Iterable[Pair]) -> PairSet:
+        pairs = list(pairs)
+        sources = [self.source_vocabulary.encode(words)[: self.settings.most_words] for words, _ in pairs]
+        words = [target for _, target in pairs]
+        targets = [self.vocabulary.encode(target) for target in words]
+        return PairSet(sources, targets, self.source_vocabulary, self.vocabulary, words)
+
+    def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100, most: int = 60) -> list[Generated]:
+        """Translations of encoded sources, by beam search; greedily when ``beam`` is 1."""
+        order = np.argsort([len(source) for source in sources], kind="stable")
+        found: list[Generated | None] = [None] * len(sources)
+        for at in range(0, len(order), size):
+            rows = order[at : at + size]
+            batch = pad([sources[k] for k in rows])
+            said = (
+                greedy(self.model, batch, max_length=most, ban=(UNK,))
+                if beam == 1
+                else beam_search(self.model, batch, beam=beam, max_length=most, ban=(UNK,))
+            )
+            for k, generated in zip(rows, said, strict=True):
+                found[k] = generated
+        return [generated for generated in found if generated is not None]
+
+    def words(self, generated: Generated) -> list[str]:
+        return self.vocabulary.decode(generated.tokens)
+
+
+def pairs(config: dict[str, Any], settings: Settings, say: Say = lambda line: None) -> Pairs:
+    """The pairs to train on, and those to validate on."""
+    argument = data_argument.parse(config["data"], config["task"])
+    if argument.kind == "scenes":
+        return Pairs(list(_scene_pairs(config, settings, "train")), list(_scene_pairs(config, settings, "val")))
+    found = parallel(*argument.arguments) if argument.kind == "parallel" else csv_pairs(*argument.arguments)
+    if found.dropped:
+        say(f"{found.dropped:,} pairs left out: one side of them, or both, is empty")
+    if found.repeated:
+        say(f"{found.repeated:,} training pairs left out: their source is also in the validation part")
+    return found
+
+
+def _scene_pairs(config: dict[str, Any], settings: Settings, split: str) -> Iterator[Pair]:
+    for i in range(settings.n_train if split == "train" else settings.n_val):
+        scene = scenes_world.scene(config["seed"], scenes_world.split_index(split, i), settings.world)
+        if config["task"] == "summarize":
+            yield list(scenes_world.description(scene)), list(scenes_world.headline(scene))
+        else:
+            english, french = scenes_world.translation(scene, settings.grammar)
+            yield list(english), list(french)
+
+
+def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+    """The job of a config, which is told the vocabularies."""
+    settings = Settings(**config["settings"])
+    train, val = pairs(config, settings, say)[:2]
+    if "vocabulary" not in config:
+        sources, targets = ([pair[side] for pair in train] for side in (0, 1))
+        if config["task"] == "summarize":
+            config["source_vocabulary"] = None
+            config["vocabulary"] = Vocabulary.from_counts([*sources, *targets], settings.min_count).to_json()
+        else:
+            config["source_vocabulary"] = Vocabulary.from_counts(sources, settings.min_count).to_json()
+            config["vocabulary"] = Vocabulary.from_counts(targets, settings.min_count).to_json()
+    run = new(config)
+    train_set, val_set = run.encode(train), run.encode(val)
+    say(
+        f"{len(train):,} pairs, {len(run.source_vocabulary):,} words of the source and {len(run.vocabulary):,} of the target; "
+        f"{len(val):,} pairs to validate on"
+    )
+    return Job(
+        run,
+        lambda step: train_set.training_batch(step, settings.batch, config["seed"]),
+        lambda: {"loss": val_set.mean_loss(run.model)},
+        len(run.vocabulary),
+    )
+
+
+def new(config: dict[str, Any]) -> Run:
+    """The run of a config, with fresh parameters."""
+    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
+    shared = config["source_vocabulary"] is None
+    source_vocabulary = vocabulary if shared else Vocabulary.from_json(config["source_vocabulary"])
+    shape = TranslatorShape(
+        len(vocabulary),
+        None if shared else len(source_vocabulary),
+        config["model"],
+        s.embedding,
+        s.hidden,
+        s.attention,
+        s.layers,
+        dropout=s.dropout,
+    )
+    return Run(config, s, Translator(shape, config["seed"]), source_vocabulary, vocabulary)
+
+
+def evaluate(
+    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, beam: int = 1
+) -> dict[str, float]:
+    """Figures by name: ``loss``, ``perplexity``, ``exact_match``, and ``bleu`` of translations or ``rouge_l`` of summaries.
+
+    ``rouge_l_lead`` is that of the first words of the source, as many as summaries have on average.
+    """
+    training.check_n(n)
+    training.check_split(split, ("train", "val"))
+    found = pairs(run.config, run.settings)
+    chosen = (found.train if split == "train" else found.val)[:n]
+    data = run.encode(chosen)
+    loss = data.mean_loss(run.model, most=len(chosen))
+    with Progress(len(chosen), "sentence", show_progress) as progress:
+        said = [run.words(g) for g in run.translate(data.sources, beam)]
+        progress.update(len(chosen))
+    figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
+    figures["exact_match"] = metrics.exact_match(said, data.words)
+    if run.summarizes:
+        length = round(float(np.mean([len(words) for words in data.words])))
+        figures["rouge_l"] = metrics.rouge_l(said, data.words).f1
+        figures["rouge_l_lead"] = metrics.rouge_l([source[:length] for source, _ in chosen], data.words).f1
+    else:
+        figures["bleu"] = metrics.bleu(said, [[words] for words in data.words]).score
+    return figures | {"n": len(chosen)}
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A text with its translation (or summary); ``alphas`` (T, S) is where the decoder looked, None if it cannot."""
+
+    source: list[str]
+    words: list[str]
+    alphas: np.ndarray | None
+    unknown: list[str]  # words of the source that the run has never seen
+    text: str  # the words, set as one writes them
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
+    """A text's translation, or its summary.
+
+    Raises:
+        UserError: there is no word in the text.
+    """
+    words = tokenize(text) if _kind(run) == "csv" else text.split()  # as the run's data was cut
+    if not words:
+        raise UserError("the text is empty: give at least one word")
+    words = words[: run.settings.most_words]
+    (generated,) = run.translate([run.source_vocabulary.encode(words)], beam)
+    unknown = sorted({word for word in words if word not in run.source_vocabulary})
+    said = run.words(generated)
+    alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(words)]
+    return Translated(words, said, alphas, unknown, _typeset(run, said))
+
+
+def alignment_of(t: Translated) -> Any:
+    """The picture of which source words the decoder looked at.
+
+    Raises:
+        UserError: it does not look.
+    """
+    from scratchlv.show.alignment import alignment_picture
+
+    if t.alphas is None:
+        raise UserError("this run has no attention to draw; train one with --model additive or --model dot")
+    return alignment_picture(t.source, t.words, t.alphas)
+
+
+def _kind(run: Run) -> str:
+    return data_argument.parse(run.config["data"], run.config["task"]).kind
+
+
+def _typeset(run: Run, words: list[str]) -> str:
+    if _kind(run) == "scenes":
+        return " ".join(words) if run.summarizes else scenes_world.typeset(words)
+    return detokenize(words) if _kind(run) == "csv" else " ".join(words)

@@ -1,0 +1,70 @@
+"""What a model sees: a picture as L regions, each with its place, and the gradient back to the conv extractor.
+
+    x ∈ R^{H×W×C}  →  L = H·W regions of D = C + 2 numbers
+
+The two numbers added are the region's coordinates, from -1 to 1: a weighted sum of regions forgets their order, so that
+each must itself know where it is. With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained
+features, (N, h, w, C), and nothing is learned below them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.vision import conv_extractor
+
+Array = Any
+
+
+class Cache(NamedTuple):
+    blocks: list  # of the conv extractor
+    grid: tuple[int, int]
+
+
+def init(
+    rng: np.random.Generator, channels: tuple[int, int, int], feature_channels: int | None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Parameters and buffers of the eyes: those of the conv extractor, or none for pretrained features."""
+    return conv_extractor.init(rng, channels) if feature_channels is None else ({}, {})
+
+
+def width(channels: tuple[int, int, int], feature_channels: int | None) -> int:
+    """D, the numbers of a region."""
+    return (channels[-1] if feature_channels is None else feature_channels) + 2
+
+
+def forward(
+    params: dict, buffers: dict, pictures: Array, feature_channels: int | None, dtype: Any = np.float32, *, train: bool
+) -> tuple[Array, Cache | None]:
+    """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
+    if feature_channels is not None:
+        return _with_coordinates(_unit_size(pictures.astype(dtype))), None
+    x = conv_extractor.preprocess(pictures, dtype)
+    features, blocks = conv_extractor.forward(params, buffers, x, train=train)
+    return _with_coordinates(features), Cache(blocks, features.shape[1:3]) if train else None
+
+
+def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
+    """Gradients of the conv extractor by the names of its parameters; places have none."""
+    if cache is None:
+        return {}
+    dfeatures = np.ascontiguousarray(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
+    return conv_extractor.backward(dfeatures, cache.blocks)
+
+
+def _unit_size(features: Array) -> Array:
+    """Features (N, h, w, C), each picture's scaled to a mean square of 1: other networks' may be of any size."""
+    mean_square = np.square(features).mean(axis=(1, 2, 3), keepdims=True)
+    return features / np.sqrt(mean_square + features.dtype.type(1e-12))
+
+
+def _with_coordinates(features: Array) -> Array:
+    """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1."""
+    N, h, w, C = features.shape
+    regions = np.empty_like(features, shape=(N, h, w, C + 2))
+    regions[..., :C] = features
+    regions[..., C] = np.linspace(-1, 1, w) if w > 1 else 0
+    regions[..., C + 1] = (np.linspace(-1, 1, h) if h > 1 else np.zeros(1))[:, None]
+    return regions.reshape(N, h * w, C + 2)

@@ -1,0 +1,275 @@
+"""Lines, words and plain text, whole and damaged."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchlv.data.text import (
+    bare_words,
+    detokenize,
+    ptb,
+    read_csv,
+    read_lines,
+    read_sentences,
+    text,
+    tokenize,
+    unigram_perplexity,
+)
+from scratchlv.data.vocabulary import END, Vocabulary
+from scratchlv.errors import UserError
+
+DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(content: str | bytes, name: str = "some.txt") -> Path:
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return tmp_path / name
+
+    return write
+
+
+# --- lines -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_are_numbered_and_bare(file, end, mark, last):
+    path = file(mark + end.join([b"one", b"", " größe ".encode()]) + (end if last else b""))
+    assert list(read_lines(path)) == [(1, "one"), (2, ""), (3, " größe ")]
+    assert list(read_lines(str(path))) == list(read_lines(path))
+
+
+def test_only_newlines_end_a_line(file):
+    strange = "a\x00b\x07\x0b\x0c\x1c\x85\u2028c\rd"
+    assert list(read_lines(file(strange + "\nnext\n"))) == [(1, strange), (2, "next")]
+
+
+def test_a_byte_order_mark_belongs_to_the_file_not_to_a_line(file):
+    assert list(read_lines(file("a\n\ufeffb\n"))) == [(1, "a"), (2, "\ufeffb")]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("before", "wrong", "line"), [(b"", "caf\xe9\n", 1), ("größer\n\r\n".encode(), "le caf\xe9 noir", 3)]
+)
+def test_the_byte_of_another_encoding_is_named(file, mark, before, wrong, line):
+    content = mark + before + wrong.encode("latin-1")
+    at = content.index(b"\xe9")
+    with pytest.raises(
+        UserError, match=rf"byte 0xe9 at position {at} \(line {line}\); convert the file, e.g. with iconv"
+    ):
+        list(read_lines(file(content)))
+
+
+def test_utf16_is_no_utf8(file):
+    with pytest.raises(UserError, match=r"byte 0xff at position 0 \(line 1\)"):
+        list(read_lines(file("hello".encode("utf-16"))))
+
+
+def test_a_sequence_cut_off_at_the_end(file):
+    with pytest.raises(UserError, match=r"byte 0xc3 at position 5 \(line 2\)"):
+        list(read_lines(file(b"abc\nx\xc3")))
+
+
+def test_files_that_cannot_be_read(file, tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.txt is not there"):
+        list(read_lines(tmp_path / "nothing.txt"))
+    with pytest.raises(UserError, match=r"is a folder; give the path of a text file"):
+        list(read_lines(tmp_path))
+    with pytest.raises(UserError, match=r"cannot be read \(Not a directory\)"):
+        list(read_lines(file("x") / "below"))
+    assert list(read_lines(file(""))) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(file):
+    path = file("x")
+    path.chmod(0)
+    with pytest.raises(UserError, match="cannot be read .*permissions"):
+        list(read_lines(path))
+
+
+def test_csv_rows_know_where_they_begin(file):
+    path = file('\ufeffa,b\r\n"two\r\nlines","say ""x"""\r\n\r\nlast,\x00\r\n')
+    assert list(read_csv(path)) == [(1, ["a", "b"]), (2, ["two\nlines", 'say "x"']), (5, ["last", "\x00"])]
+
+
+def test_a_field_of_100_000_words(file):
+    words = "word " * 100_000
+    assert list(read_csv(file(f"{words},x\n"))) == [(1, [words, "x"])]
+
+
+@pytest.mark.parametrize("wrong", ['"never closed,b\nc,d\n', '"a"b,c\nd,e\n'])
+def test_quotes_out_of_place(file, wrong):
+    with pytest.raises(UserError, match=r"some\.txt line 4: .* begins here; mend its quotes"):
+        list(read_csv(file('a,"b\nb"\nc,d\n' + wrong)))
+
+
+# --- sentences ---------------------------------------------------------------------------------------------------
+
+
+def test_sentences(file):
+    assert read_sentences(file("  the  cat\tsat \n\n \r\n<unk> N\n")) == [["the", "cat", "sat"], ["<unk>", "N"]]
+
+
+@pytest.mark.parametrize("empty", ["", "\n \n\t\r\n", "\ufeff"])
+def test_no_words(file, empty):
+    with pytest.raises(UserError, match=r"some\.txt has no words"):
+        read_sentences(file(empty))
+
+
+def test_ptb(file, tmp_path):
+    file(" a b \n c \n", "ptb.train.txt")
+    file(" a \n", "ptb.valid.txt")
+    assert ptb(tmp_path) == {"train": [["a", "b"], ["c"]], "val": [["a"]]}
+    file("b\n", "ptb.test.txt")
+    assert ptb(str(tmp_path))["test"] == [["b"]]
+    (tmp_path / "ptb.valid.txt").unlink()
+    with pytest.raises(UserError, match=r"ptb\.valid\.txt is not there"):
+        ptb(tmp_path)
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        ptb(tmp_path / "nowhere")
+
+
+def test_the_last_tenth_validates(file):
+    path = file("".join(f"line {i}\n\n" for i in range(25)))
+    splits = text(path)
+    assert splits["train"] + splits["val"] == [["line", str(i)] for i in range(25)]
+    assert len(splits["val"]) == 2
+
+
+def test_of_a_few_lines_one_validates(file):
+    assert text(file("a\nb\n")) == {"train": [["a"]], "val": [["b"]]}
+
+
+def test_characters_are_the_text(file):
+    content = "First Citizen:\n  Speak,\tspeak. \n\nAll:\n\n\nNo.\n"
+    splits = text(file(content), characters=True)
+    lines = splits["train"] + splits["val"]
+    assert "".join("".join(line) + "\n" for line in lines) == content
+    assert splits["val"] == [["N", "o", "."]]
+    assert all(len(c) == 1 for line in lines for c in line)
+
+
+def test_one_line_is_cut_within(file):
+    words = [f"w{i}" for i in range(100_000)]
+    splits = text(file(" ".join(words)))
+    assert splits == {"train": [words[:90_000]], "val": [words[90_000:]]}
+    assert text(file("abc\n"), characters=True) == {"train": [["a", "b"]], "val": [["c"]]}
+
+
+def test_one_word_again_and_again(file):
+    assert text(file("no " * 5)) == {"train": [["no"] * 4], "val": [["no"]]}
+
+
+@pytest.mark.parametrize(
+    ("content", "characters", "message"),
+    [
+        ("hello\n", False, "has 1 word: too short"),
+        ("h", True, "has 1 character: too short"),
+        ("\n\n\n", True, "has 0 characters: too short"),
+        ("", True, "has 0 characters: too short"),
+        ("\n", False, "has no words"),
+    ],
+)
+def test_too_short_to_train_on(file, content, characters, message):
+    with pytest.raises(UserError, match=rf"some\.txt {message}"):
+        text(file(content), characters)
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("He won't, 'ever'.", ["he", "won't", ",", "'", "ever", "'", "."]),
+        ("don’t", ["don't"]),
+        ("₹5.5 lakh, 45% of $1,000,000", ["₹", "5.5", "lakh", ",", "45", "%", "of", "$", "1,000,000"]),
+        ("In 2015, at 5:30; then...", ["in", "2015", ",", "at", "5:30", ";", "then", ".", ".", "."]),
+        ("me...when A.B,C", ["me", ".", ".", ".", "when", "a", ".", "b", ",", "c"]),
+        ("snake_case x-y - z", ["snake", "_", "case", "x-y", "-", "z"]),
+        ("cafe\u0301 ÜBER", ["caf\u00e9", "über"]),
+        ("\x00 a\tb\nc", ["\x00", "a", "b", "c"]),
+        ("", []),
+        (" \n", []),
+    ],
+)
+def test_tokenize(raw, words):
+    assert tokenize(raw) == words
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'she said, "he won\'t (ever) go", and left.',
+        "daman & diu: 45% of $1,000 [or £700] - paid at 5:30!",
+        "'virgin' now 'unmarried' in igims' form",
+        "\"it's 'over'\", he said; and/or not? yes...",
+        "60-year-old #1 wrote to @home",
+        "",
+    ],
+)
+def test_detokenize_is_the_inverse(written):
+    assert detokenize(tokenize(written)) == written
+    assert detokenize(tokenize(written.upper())) == written
+
+
+def test_what_is_detokenized_has_the_same_words():
+    lots = random.Random(1)
+    signs = "ab1 2é'\"-.,:;()[]$%/&_ \u0301İß\x00#"
+    for _ in range(2000):
+        words = tokenize("".join(lots.choice(signs) for _ in range(lots.randrange(20))))
+        assert tokenize(detokenize(words)) == words
+
+
+def test_bare_words():
+    assert bare_words("Is the man's T-shirt red?") == ["is", "the", "man's", "t", "shirt", "red"]
+    assert bare_words(" ?! ") == []
+
+
+# --- the baseline ------------------------------------------------------------------------------------------------
+
+
+def test_unigram_perplexity_by_hand():
+    # a a b, V = 3: p(a) = 3/6, p(b) = 2/6, p(c) = 1/6
+    train = np.array([[0, 0, 1]])
+    assert unigram_perplexity(train, np.array([0]), 3) == pytest.approx(2)
+    assert unigram_perplexity(train, np.array([1, 2]), 3) == pytest.approx(18**0.5)
+
+
+def test_unigram_perplexity_without_knowledge_is_the_vocabulary():
+    assert unigram_perplexity([], [0, 3, 3], 7) == pytest.approx(7)
+    assert unigram_perplexity([0] * 10**6, [0], 1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("train", "val"), [([3], [0]), ([0], [3]), ([-1], [0]), ([0], [])])
+def test_unigram_perplexity_of_wrong_ids(train, val):
+    with pytest.raises(ValueError, match="ids"):
+        unigram_perplexity(train, val, 3)
+
+
+@pytest.mark.skipif(not (DATA / "ptb").is_dir(), reason="no Penn Treebank in ../shared/data/ptb")
+def test_the_real_treebank():
+    splits = ptb(DATA / "ptb")
+    assert [sum(map(len, splits[s])) for s in ("train", "val")] == [887_521, 70_390]
+    vocabulary = Vocabulary.from_counts(splits["train"])
+    assert len(vocabulary) == 10_000 + 2  # with <unk> and <end>; besides, <pad> and <start>
+    train, val = ([i for s in splits[name] for i in [*vocabulary.encode(s), END]] for name in ("train", "val"))
+    assert len(train) == 929_589 and len(val) == 73_760  # as published
+    assert 100 < unigram_perplexity(train, val, len(vocabulary)) < 1000
+
+
+@pytest.mark.skipif(not (DATA / "tinyshakespeare").is_dir(), reason="no Shakespeare in ../shared/data/tinyshakespeare")
+def test_the_real_shakespeare():
+    path = DATA / "tinyshakespeare" / "input.txt"
+    splits = text(path, characters=True)
+    lines = splits["train"] + splits["val"]
+    assert "".join("".join(line) + "\n" for line in lines) == path.read_text()
+    assert (len(splits["train"]), len(splits["val"])) == (36_000, 4_000)

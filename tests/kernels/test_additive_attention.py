@@ -1,0 +1,48 @@
+"""Additive attention: what is particular to it (what it shares with the other form is in test_attention.py)."""
+
+import numpy as np
+import pytest
+
+from scratchlv.ops import additive_attention
+
+rng = np.random.default_rng(0)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+N, L, D, A = 3, 7, 4, 5
+
+
+def inputs():
+    shapes = (N, L, D), (N, L, A), (N, A), (A,)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+@variants
+def test_only_the_sum_of_key_and_query_counts(variant):
+    module = additive_attention.variant(variant)
+    x, keys, query, v = inputs()
+    keys, query = np.round(8 * keys) / 8, np.round(8 * query) / 8  # eighths, so that the sums are exact
+    (z, alpha), _ = module.forward(x, keys, query, v)
+    (z_moved, alpha_moved), _ = module.forward(x, keys + 2, query - 2, v)
+    np.testing.assert_array_equal(z, z_moved)
+    np.testing.assert_array_equal(alpha, alpha_moved)
+
+
+@variants
+def test_the_query_was_added_to_every_key(variant):
+    module = additive_attention.variant(variant)
+    (z, alpha), cache = module.forward(*inputs())
+    _, dkeys, dquery, _ = module.backward((np.ones_like(z), np.ones_like(alpha)), cache)
+    np.testing.assert_allclose(dquery, dkeys.sum(1), atol=1e-6)
+
+
+@variants
+def test_a_key_that_is_far_out_has_no_slope(variant):
+    """tanh is flat there: no more than v can be said for or against a region."""
+    module = additive_attention.variant(variant)
+    x, keys, query, v = inputs()
+    keys[:, 1] = 1e4
+    (z, alpha), cache = module.forward(x, keys, query, v)
+    score = np.log(alpha.astype(np.float64))
+    expected = v.sum() - np.tanh(keys + query[:, None]) @ v
+    np.testing.assert_allclose(score[:, 1:2] - score, expected, atol=1e-5)
+    _, dkeys, _, _ = module.backward((np.ones_like(z), None), cache)
+    np.testing.assert_allclose(dkeys[:, 1], 0, atol=1e-6)

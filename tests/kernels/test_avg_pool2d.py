@@ -1,0 +1,57 @@
+"""Average pooling: what is particular to it."""
+
+import numpy as np
+import pytest
+
+from scratchlv.ops import avg_pool2d
+
+rng = np.random.default_rng(0)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+
+
+def run(variant, x, dy=None, **settings):
+    module = avg_pool2d.variant(variant)
+    y, cache = module.forward(np.asarray(x, np.float32), **settings)
+    (dx,) = module.backward(np.ones_like(y) if dy is None else dy, cache)
+    return y, dx
+
+
+@variants
+def test_without_a_size_it_is_the_mean_of_the_picture(variant):
+    x, dy = rng.integers(-8, 9, (2, 4, 8, 3)), np.float32([[1, 2, 3], [4, 5, 6]]).reshape(2, 1, 1, 3)
+    y, dx = run(variant, x, dy, size=None)
+    np.testing.assert_array_equal(y, x.mean((1, 2), keepdims=True))
+    np.testing.assert_array_equal(dx, np.broadcast_to(dy / 32, x.shape))
+
+
+@variants
+def test_windows_tile_the_picture_unless_told_otherwise(variant):
+    x = np.arange(16).reshape(1, 4, 4, 1)
+    y, dx = run(variant, x, np.float32([[4, 8], [12, 16]]).reshape(1, 2, 2, 1), size=2)
+    np.testing.assert_array_equal(y.reshape(2, 2), [[2.5, 4.5], [10.5, 12.5]])
+    np.testing.assert_array_equal(dx.reshape(4, 4), np.kron([[1, 2], [3, 4]], np.ones((2, 2))))
+
+
+@variants
+def test_a_pixel_in_several_windows_receives_from_each(variant):
+    _, dx = run(
+        variant, np.zeros((1, 3, 3, 1)), np.float32([[4, 40], [400, 4000]]).reshape(1, 2, 2, 1), size=2, stride=1
+    )
+    np.testing.assert_array_equal(dx.reshape(3, 3), [[1, 11, 10], [101, 1111, 1010], [100, 1100, 1000]])
+
+
+@variants
+def test_a_pixel_in_no_window_is_not_read_and_receives_nothing(variant):
+    x = np.ones((1, 5, 6, 2))
+    x[:, 2], x[:, :, [2, 5]] = np.nan, np.nan  # between the windows, and past the last
+    y, dx = run(variant, x, size=2, stride=3)
+    np.testing.assert_array_equal(y, np.ones((1, 2, 2, 2)))
+    np.testing.assert_array_equal(dx, np.where(np.isnan(x), 0, 0.25))
+
+
+@variants
+@pytest.mark.parametrize("settings", [{"size": 5}, {"size": 0}, {"size": 2, "stride": 0}])
+def test_windows_that_cannot_be_are_named(variant, settings):
+    size, stride = settings["size"], settings.get("stride", settings["size"])
+    with pytest.raises(ValueError, match=f"a {size}x{size} window, stride {stride}, on a 4x6 image"):
+        run(variant, np.zeros((1, 4, 6, 2)), **settings)

@@ -1,0 +1,136 @@
+"""The LSTM: what is particular to it."""
+
+import numpy as np
+import pytest
+
+from scratchlv.ops import lstm
+
+rng = np.random.default_rng(0)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+T, N, D, H = 5, 4, 3, 6
+OPEN, SHUT = 1e4, -1e4  # far beyond where σ is 1 and 0
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def inputs():
+    states = {"h0": normal(N, H), "c0": normal(N, H)}
+    return {"x": normal(T, N, D)} | states | {"Wx": normal(D, 4 * H), "Wh": 0.3 * normal(H, 4 * H), "b": normal(4 * H)}
+
+
+def with_gates(i=0.0, f=0.0, g=0.0, o=0.0):
+    """Inputs whose gates are moved by so much, in the order i, f, g, o."""
+    arguments = inputs()
+    arguments["b"] += np.repeat(np.float32([i, f, g, o]), H)
+    return arguments
+
+
+def run(variant, dy, **arguments):
+    """h, c, and the gradients by name."""
+    module = lstm.variant(variant)
+    (h, c), cache = module.forward(**arguments)
+    return h, c, dict(zip(("x", "h0", "c0", "Wx", "Wh", "b"), module.backward(dy, cache), strict=True))
+
+
+def assert_close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * max(1, np.abs(expected).max()))
+
+
+@variants
+def test_with_nothing_written_and_nothing_forgotten_c_stays(variant):
+    """And its gradient comes back as it is, however many steps there were: what the cell was made for."""
+    arguments, dc = with_gates(i=SHUT, f=OPEN), normal(N, H)
+    _, c, grads = run(variant, (None, dc), **arguments)
+    np.testing.assert_array_equal(c, arguments["c0"])
+    np.testing.assert_array_equal(grads["c0"], dc)
+
+
+@variants
+def test_with_all_forgotten_c_is_what_was_written_last(variant):
+    _, c, grads = run(variant, (None, normal(N, H)), **with_gates(i=OPEN, f=SHUT, g=OPEN))
+    assert_close(c, np.ones((N, H)))
+    assert not grads["c0"].any()
+
+
+@variants
+def test_with_the_output_shut_h_is_zero(variant):
+    h, c, grads = run(variant, (normal(T, N, H), None), **with_gates(o=SHUT))
+    assert not h.any()
+    assert c.any()
+    assert not grads["c0"].any()
+
+
+@variants
+def test_with_the_output_open_h_is_tanh_of_c(variant):
+    arguments = with_gates(o=OPEN)
+    h, c, _ = run(variant, (None, None), **arguments)
+    assert_close(h[-1], np.tanh(c))
+
+
+@variants
+def test_it_saturates_without_overflow(variant):
+    for gates in ([OPEN] * 4, [SHUT] * 4):
+        h, c, grads = run(variant, (normal(T, N, H), normal(N, H)), **with_gates(*gates))
+        for array in (h, c, *grads.values()):
+            assert np.isfinite(array).all()
+
+
+@variants
+def test_past_its_length_a_state_stands_still(variant):
+    arguments, lengths = inputs(), np.array([5, 2, 0, 3])
+    h, c, grads = run(variant, (normal(T, N, H), normal(N, H)), **arguments, lengths=lengths)
+    states = np.concatenate([arguments["h0"][None], h])
+    for n, length in enumerate(lengths):
+        assert (states[length:, n] == states[length, n]).all()
+        assert (states[1 : length + 1, n] != states[:length, n]).any(axis=1).all()
+        alone = {"x": arguments["x"][:length, n : n + 1]} | {k: arguments[k][n : n + 1] for k in ("h0", "c0")}
+        (_, c_alone), _ = lstm.variant(variant).forward(**arguments | alone)
+        assert_close(c[n], c_alone[0])
+    over = np.arange(T)[:, None] >= lengths
+    assert not grads["x"][over].any()
+    assert grads["x"][~over].any(axis=1).all()
+
+
+@variants
+def test_what_stands_past_a_length_is_not_read(variant):
+    arguments, lengths, dy = inputs(), np.array([5, 2, 0, 3]), (normal(T, N, H), normal(N, H))
+    spoiled = arguments["x"].copy()
+    spoiled[np.arange(T)[:, None] >= lengths] = 1e4
+    h, c, grads = run(variant, dy, **arguments, lengths=lengths)
+    h_again, c_again, grads_again = run(variant, dy, **arguments | {"x": spoiled}, lengths=lengths)
+    np.testing.assert_array_equal(h, h_again)
+    np.testing.assert_array_equal(c, c_again)
+    for name in grads:
+        np.testing.assert_array_equal(grads[name], grads_again[name])
+
+
+@variants
+def test_a_stream_may_be_cut_anywhere(variant):
+    """The last state of one piece is the first of the next; its gradient is handed back the same way."""
+    arguments, (dh, dc) = inputs(), (normal(T, N, H), normal(N, H))
+    module, x, weights = lstm.variant(variant), arguments["x"], [arguments[name] for name in ("Wx", "Wh", "b")]
+    h, c, grads = run(variant, (dh, dc), **arguments)
+    (first, c_between), first_cache = module.forward(x[:2], arguments["h0"], arguments["c0"], *weights)
+    (second, c_last), second_cache = module.forward(x[2:], first[-1], c_between, *weights)
+    assert_close(np.concatenate([first, second]), h)
+    assert_close(c_last, c)
+    dx2, dh2, dc2, *dweights2 = module.backward((dh[2:], dc), second_cache)
+    dh1 = dh[:2].copy()
+    dh1[-1] += dh2
+    dx1, dh0, dc0, *dweights1 = module.backward((dh1, dc2), first_cache)
+    joined = {"x": np.concatenate([dx1, dx2]), "h0": dh0, "c0": dc0}
+    joined |= {name: a + b for name, a, b in zip(("Wx", "Wh", "b"), dweights1, dweights2, strict=True)}
+    for name in grads:
+        assert_close(joined[name], grads[name])
+
+
+@variants
+def test_an_output_that_nobody_uses_has_no_gradient(variant):
+    arguments, dh, dc = inputs(), normal(T, N, H), normal(N, H)
+    for given, zeros in [((dh, None), (dh, 0 * dc)), ((None, dc), (0 * dh, dc))]:
+        _, _, grads = run(variant, given, **arguments)
+        _, _, expected = run(variant, zeros, **arguments)
+        for name in grads:
+            np.testing.assert_array_equal(grads[name], expected[name])

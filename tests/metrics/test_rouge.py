@@ -1,0 +1,55 @@
+"""ROUGE-L by hand, and beside rouge-score."""
+
+import random
+
+import pytest
+
+from scratchlv.metrics import rouge_l
+
+words = str.split
+
+
+def test_the_example_of_the_paper():
+    """Lin 2004, section 3.1: the same words in another order share a shorter sequence."""
+    reference = words("police killed the gunman")
+    assert rouge_l([words("police kill the gunman")], [reference]) == pytest.approx((3 / 4,) * 3)
+    assert rouge_l([words("the gunman kill police")], [reference]) == pytest.approx((2 / 4,) * 3)
+
+
+def test_by_hand():
+    # a c e of a b c d e; the hypothesis has four words
+    score = rouge_l([words("a x c e")], [words("a b c d e")])
+    assert score.precision == pytest.approx(3 / 4)
+    assert score.recall == pytest.approx(3 / 5)
+    assert score.f1 == pytest.approx(2 * 3 / (4 + 5))
+
+
+def test_order_counts():
+    assert rouge_l([["c", "b", "a"]], [["a", "b", "c"]]).f1 == pytest.approx(1 / 3)
+    assert rouge_l([["a", "a", "a"]], [["a", "b", "a"]]).f1 == pytest.approx(2 / 3)
+
+
+def test_the_mean_over_sentences():
+    hypotheses, references = [["a"], ["x"], [], ["a", "b"]], [["a"], ["a"], ["a"], ["a"]]
+    score = rouge_l(hypotheses, references)
+    assert score == pytest.approx(((1 + 0.5) / 4, 2 / 4, (1 + 2 / 3) / 4))
+    assert rouge_l([["a"]], [[]]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("hypotheses", "references"), [([], []), ([["a"]], []), ([["a"]], [["a"]] * 2)])
+def test_wrong_arguments(hypotheses, references):
+    with pytest.raises(ValueError):
+        rouge_l(hypotheses, references)
+
+
+def test_equal_to_rouge_score():
+    scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="the test extra installs rouge-score")
+    theirs = scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    lots = random.Random(3)
+    hypotheses, references = (
+        [[f"w{lots.randrange(8)}" for _ in range(lots.randrange(30))] for _ in range(300)] for _ in "hr"
+    )
+    scores = [theirs.score(" ".join(r), " ".join(h))["rougeL"] for h, r in zip(hypotheses, references, strict=True)]
+    for h, r, score in zip(hypotheses, references, scores, strict=True):
+        assert rouge_l([h], [r]) == pytest.approx((score.precision, score.recall, score.fmeasure))
+    assert rouge_l(hypotheses, references).f1 == pytest.approx(sum(score.fmeasure for score in scores) / 300)

@@ -1,0 +1,108 @@
+"""The language model: gradients, the carried state, and that a lookup is a product with a one-hot vector."""
+
+import math
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv.gradcheck import check_model
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
+from scratchlv.ops import embedding, linear
+
+V, T, N = 7, 5, 3
+
+
+def small(cell="lstm", layers=2, dropout=0.0, dtype=np.float64) -> LanguageModel:
+    model = LanguageModel(LanguageModelShape(V, 4, 3, layers, cell, dropout, streams=N), seed=2)
+    model.params = {name: value.astype(dtype) for name, value in model.params.items()}
+    model.buffers = {name: value.astype(dtype) for name, value in model.buffers.items()}
+    return model
+
+
+def tokens(steps=T, seed=0):
+    return np.random.default_rng(seed).integers(0, V, (steps + 1, N))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_every_gradient_of_the_whole_model(cell, dropout):
+    """From a state that was carried in, so that the recurrent weights count at the first step too."""
+    model = small(cell, dropout=dropout)
+    rng = np.random.default_rng(1)
+    carried = {name: rng.standard_normal(value.shape) for name, value in model.buffers.items()}
+
+    def loss_and_grads(params):
+        model.params, model.buffers = params, dict(carried)
+        loss, cache = model.forward(StreamBatch(tokens(), first=False, dropout_seed=4))
+        return loss, model.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_the_kernels_give_the_gradients_of_the_reference(cell):
+    exact, fast = small(cell), small(cell, dtype=np.float32)
+    with scratchlv.use("reference"):
+        loss, cache = exact.forward(StreamBatch(tokens()))
+        grads = exact.backward(cache)
+    fast_loss, cache = fast.forward(StreamBatch(tokens()))
+    assert fast_loss == pytest.approx(loss, abs=2e-6)
+    for name, grad in fast.backward(cache).items():
+        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+
+
+def test_two_halves_with_the_state_carried_are_the_whole():
+    model, stream = small(), tokens(2 * T)
+    with scratchlv.use("reference"):
+        whole, _ = model.forward(StreamBatch(stream), train=False)
+        first, _ = model.forward(StreamBatch(stream[: T + 1], first=True))
+        second, _ = model.forward(StreamBatch(stream[T:], first=False))
+        forgotten, _ = model.forward(StreamBatch(stream[T:], first=True))
+    assert (first + second) / 2 == pytest.approx(whole, rel=1e-12)
+    assert second != pytest.approx(forgotten, rel=1e-3)
+
+
+def test_validation_leaves_the_carried_state_alone():
+    model = small()
+    with scratchlv.use("reference"):
+        model.forward(StreamBatch(tokens()))
+        before = {name: value.copy() for name, value in model.buffers.items()}
+        model.forward(StreamBatch(tokens(seed=5)), train=False)
+    assert any(value.any() for value in before.values())
+    for name, value in model.buffers.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_steps_say_what_teacher_forcing_says():
+    model, stream = small(dropout=0.3), tokens()
+    with scratchlv.use("reference"):
+        loss, _ = model.forward(StreamBatch(stream), train=False)
+        state, total = model.start(N), 0.0
+        for now, after in zip(stream[:-1], stream[1:], strict=True):
+            log_probs, state = model.step(state, now)
+            total -= log_probs[np.arange(N), after].sum()
+    assert loss == pytest.approx(total / (T * N), rel=1e-12)
+
+
+def test_a_model_that_knows_nothing_loses_ln_v():
+    model = small()
+    for value in model.params.values():
+        value[:] = 0
+    assert model.forward(StreamBatch(tokens()), train=False)[0] == pytest.approx(math.log(V))
+
+
+def test_the_lookup_is_the_product_with_a_one_hot_vector():
+    """Forward and backward: W[y] = onehot(y) W, and its gradient is onehot(y)ᵀ dx."""
+    rng = np.random.default_rng(0)
+    W, y, dx = rng.standard_normal((V, 4)), tokens(), rng.standard_normal((T + 1, N, 4))
+    one_hot = np.eye(V)[y]  # (T, N, V)
+    with scratchlv.use("reference"):
+        looked_up, lookup_cache = embedding.forward(y, W)
+        product, product_cache = linear.forward(one_hot, W)
+        np.testing.assert_array_equal(looked_up, product)
+        (dW,) = embedding.backward(dx, lookup_cache)
+        _, dW_product, _ = linear.backward(dx, product_cache)
+    np.testing.assert_allclose(dW, dW_product, rtol=1e-12)

@@ -1,0 +1,189 @@
+"""The memory network's backward pass, whole, against numerical derivatives; its forward pass against the paper's lines."""
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv.gradcheck import check_model
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, StoryBatch, position_encoding
+from scratchlv.models.question_answerer import QuestionBatch
+
+V, ANSWERS, D = 11, 5, 6
+CASES = [("adjacent", "sentences"), ("layer-wise", "sentences"), ("adjacent", "features"), ("layer-wise", "pictures")]
+
+
+def shape(tying="adjacent", over="sentences", hops=3) -> MemoryShape:
+    memories = {"sentences": 8, "features": 6, "pictures": 6}[over]
+    feature_channels = 7 if over == "features" else None
+    return MemoryShape(V, ANSWERS, memories, over != "sentences", hops, D, tying, (3, 4, 5), feature_channels)
+
+
+def exact(*args) -> MemoryNetwork:
+    """In float64, and with memories large enough to make a difference."""
+    model = MemoryNetwork(shape(*args), seed=3)
+    model.params = {name: 3 * value.astype(np.float64) for name, value in model.params.items()}
+    model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
+    return model
+
+
+def batch(over="sentences", seed=0) -> StoryBatch | QuestionBatch:
+    rng = np.random.default_rng(seed)
+    lengths = np.array([3, 1, 4, 2])
+    tokens = rng.integers(4, V, (4, 4)) * (np.arange(4)[:, None] < lengths)
+    answers = np.array([3, 0, -1, 4])
+    if over == "sentences":
+        n_sentences, n_words = np.array([5, 2, 1, 4]), rng.integers(1, 6, (4, 5))
+        sentences = rng.integers(4, V, (4, 5, 5)) * (np.arange(5) < n_words[:, :, None])
+        sentences *= (np.arange(5) < n_sentences[:, None])[:, :, None]
+        return StoryBatch(sentences, tokens, lengths, answers)
+    if over == "pictures":
+        pictures = rng.integers(0, 256, (3, 16, 24, 3)).astype(np.uint8)
+    else:
+        pictures = rng.standard_normal((3, 2, 3, 7))
+    return QuestionBatch(pictures, np.array([0, 0, 2, 1]), tokens, lengths, answers)
+
+
+@pytest.mark.parametrize(("tying", "over"), CASES)
+def test_every_gradient_of_the_whole_model(tying, over):
+    model, data = exact(tying, over), batch(over)
+
+    def loss_and_grads(params):
+        model.params = params
+        loss, cache = model.forward(data)
+        return loss, model.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1, max_elements=6)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("tying", "name", "planted"),
+    [
+        ("adjacent", "memory1.W", lambda g: g / 2),  # values of the first hop, keys of the second: one of them forgotten
+        ("adjacent", "memory0.T", lambda g: np.roll(g, 1, axis=0)),
+        ("layer-wise", "hop.H", lambda g: g.T),
+        ("layer-wise", "question.W", lambda g: -g),
+    ],
+)
+def test_a_planted_bug_is_found(tying, name, planted):
+    model, data = exact(tying), batch()
+
+    def loss_and_grads(params):
+        model.params = params
+        loss, cache = model.forward(data)
+        grads = model.backward(cache)
+        return loss, {**grads, name: planted(grads[name])}
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1, max_elements=6)
+    assert not report.ok
+    assert name in str(report)
+
+
+def bag(words, W):
+    """Position encoding, number by number, as the paper has it."""
+    J, d = len(words), W.shape[1]
+    total = np.zeros(d)
+    for j, word in enumerate(words, 1):
+        for k in range(1, d + 1):
+            total[k - 1] += ((1 - j / J) - (k / d) * (1 - 2 * j / J)) * W[word, k - 1]
+    return total
+
+
+@pytest.mark.parametrize("tying", ["adjacent", "layer-wise"])
+def test_the_answers_are_what_the_papers_lines_give(tying):
+    model, data = exact(tying), batch()
+    p = model.params
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+    B = p["memory0.W"] if tying == "adjacent" else p["question.W"]
+    for n in range(4):
+        story = [[w for w in sentence if w] for sentence in data.sentences[n] if sentence[0]]
+        u = bag(data.tokens[: data.lengths[n], n], B)
+        for k in range(3):
+            key, value = (f"memory{k}", f"memory{k + 1}") if tying == "adjacent" else ("keys", "values")
+            m, c = (
+                np.array([bag(s, p[f"{name}.W"]) + p[f"{name}.T"][i] for i, s in enumerate(story)])
+                for name in (key, value)
+            )
+            alpha = np.exp(m @ u) / np.exp(m @ u).sum()
+            np.testing.assert_allclose(alphas[n, k, : len(story)], alpha, rtol=1e-9)
+            np.testing.assert_array_equal(alphas[n, k, len(story) :], 0)
+            u = (u @ p["hop.H"] if tying == "layer-wise" else u) + alpha @ c
+        scores = u @ p["answer.W"] + p["answer.b"]
+        np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)
+
+
+def test_over_a_picture_the_regions_are_remembered_each_with_its_place():
+    model, data = exact("adjacent", "features", 1), batch("features")
+    p = model.params
+    across, down = np.meshgrid([-1, 0, 1], [-1, 1])
+    pictures = data.pictures / np.sqrt((data.pictures**2).mean(axis=(1, 2, 3), keepdims=True))
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+    for n in range(4):
+        picture = pictures[data.picture_of[n]].reshape(6, 7)
+        x = np.concatenate([picture, across.reshape(6, 1), down.reshape(6, 1)], axis=1)
+        u = bag(data.tokens[: data.lengths[n], n], p["question.W"])
+        e = (x @ p["memory0.W"] + p["memory0.T"]) @ u
+        alpha = np.exp(e) / np.exp(e).sum()
+        np.testing.assert_allclose(alphas[n, 0], alpha, rtol=1e-9)
+        scores = (u + alpha @ (x @ p["memory1.W"] + p["memory1.T"])) @ p["answer.W"] + p["answer.b"]
+        np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)
+
+
+def test_position_encoding_tells_the_order_of_words():
+    l = position_encoding(np.array([[5, 6, 7, 0]]), 2)[0]
+    #             j = 1 of 3            2 of 3                     3 of 3        padding
+    expected = [[2 / 3 - 1 / 6, 1 / 3], [1 / 3 + 1 / 6, 2 / 3], [0.5, 1], [0, 0]]
+    np.testing.assert_allclose(l, expected)
+
+
+@pytest.mark.parametrize(("tying", "over"), CASES)
+def test_the_kernels_give_the_gradients_of_the_reference(tying, over):
+    data = batch(over)
+    slow, fast = MemoryNetwork(shape(tying, over), seed=3), MemoryNetwork(shape(tying, over), seed=3)
+    slow.params = {name: value.astype(np.float64) for name, value in slow.params.items()}
+    slow.buffers = {name: value.astype(np.float64) for name, value in slow.buffers.items()}
+    with scratchlv.use("reference"):
+        loss, cache = slow.forward(data)
+        grads = slow.backward(cache)
+    fast_loss, cache = fast.forward(data)
+    assert fast_loss == pytest.approx(loss, abs=2e-6)
+    for name, grad in fast.backward(cache).items():
+        assert grad.dtype == np.float32
+        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("tying", ["adjacent", "layer-wise"])
+def test_padding_changes_nothing(tying):
+    """More words in the longest sentence, more sentences, a longer question: what is not there is not seen."""
+    data, model = batch(), MemoryNetwork(shape(tying), seed=3)
+    longer = data._replace(
+        sentences=np.pad(data.sentences, ((0, 0), (0, 2), (0, 3))), tokens=np.pad(data.tokens, ((0, 2), (0, 0)))
+    )
+    (loss, cache), (loss_longer, cache_longer) = model.forward(data), model.forward(longer)
+    assert loss == pytest.approx(loss_longer, rel=1e-6)
+    grads = model.backward(cache)
+    for name, grad in model.backward(cache_longer).items():
+        np.testing.assert_allclose(grads[name], grad, atol=1e-6, err_msg=name)
+
+
+def test_adjacent_hops_share_and_layer_wise_hops_do_too():
+    """The matrices that there are: the values of a hop are the keys of the next; or one pair for all, and H."""
+    adjacent, layer_wise = (set(MemoryNetwork(shape(tying)).params) for tying in ("adjacent", "layer-wise"))
+    assert {name for name in adjacent if name.endswith(".W")} == {"answer.W", *(f"memory{k}.W" for k in range(4))}
+    assert {name for name in layer_wise if name.endswith((".W", ".H"))} == {
+        "answer.W",
+        "hop.H",
+        "keys.W",
+        "question.W",
+        "values.W",
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"tying": "loose"}, {"hops": 0}])
+def test_what_there_is_no_network_for(wrong):
+    with pytest.raises(ValueError, match="tying|hops"):
+        MemoryShape(V, ANSWERS, 6, **wrong)

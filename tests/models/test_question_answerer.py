@@ -1,0 +1,188 @@
+"""The question answerer's backward pass, whole, against numerical derivatives; and its forward pass against the lines of the paper."""
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv.gradcheck import check_model
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+
+V, ANSWERS = 11, 5
+CASES = [
+    ("blind", 1, None, 0.0),
+    ("naive", 1, None, 0.0),
+    ("naive", 1, 7, 0.4),
+    ("attention", 1, None, 0.0),
+    ("attention", 3, 7, 0.4),
+]
+
+
+def shape(model="attention", hops=2, feature_channels=7, dropout=0.0) -> AnswererShape:
+    return AnswererShape(V, ANSWERS, model, hops, 3, 6, 4, (3, 4, 5), feature_channels, dropout)
+
+
+def exact(*args) -> QuestionAnswerer:
+    """In float64."""
+    model = QuestionAnswerer(shape(*args), seed=3)
+    model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
+    model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
+    return model
+
+
+def batch(feature_channels=7, seed=0) -> QuestionBatch:
+    """Four questions about three pictures; one picture has two of them, one has none."""
+    rng = np.random.default_rng(seed)
+    if feature_channels is None:
+        pictures = rng.integers(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    else:
+        pictures = rng.standard_normal((3, 2, 3, feature_channels))
+    lengths = np.array([5, 2, 4, 3])
+    tokens = rng.integers(4, V, (5, 4)) * (np.arange(5)[:, None] < lengths)
+    return QuestionBatch(pictures, np.array([0, 0, 2, 1]), tokens, lengths, np.array([3, 0, -1, 4]), dropout_seed=5)
+
+
+@pytest.mark.parametrize(("model", "hops", "feature_channels", "dropout"), CASES)
+def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropout):
+    answerer, data = exact(model, hops, feature_channels, dropout), batch(feature_channels)
+
+    def loss_and_grads(params):
+        answerer.params = params
+        loss, cache = answerer.forward(data)
+        return loss, answerer.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(answerer.params, loss_and_grads, seed=1, max_elements=6)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "planted"),
+    [
+        ("hop1.Wu", lambda g: 0 * g),  # the query of the first hop gets nothing
+        ("embedding.W", lambda g: g * (1 + 1e-3)),
+        ("regions.W", lambda g: -g),
+        ("answer.b2", lambda g: np.roll(g, 1)),
+    ],
+)
+def test_a_planted_bug_is_found(name, planted):
+    answerer, data = exact(), batch()
+
+    def loss_and_grads(params):
+        answerer.params = params
+        loss, cache = answerer.forward(data)
+        grads = answerer.backward(cache)
+        return loss, {**grads, name: planted(grads[name])}
+
+    with scratchlv.use("reference"):
+        report = check_model(answerer.params, loss_and_grads, seed=1, max_elements=6)
+    assert not report.ok
+    assert name in str(report)
+
+
+def lstm_state(p, tokens):
+    h = c = np.zeros(6)
+    for word in tokens:
+        a = p["embedding.W"][word] @ p["question.Wx"] + h @ p["question.Wh"] + p["question.b"]
+        i, f, g, o = np.split(a, 4)
+        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+        c = f * c + i * np.tanh(g)
+        h = o * np.tanh(c)
+    return h
+
+
+def test_the_answers_are_what_the_papers_lines_give():
+    """Stacked attention, written out once more: one question and one region at a time."""
+    model, data = exact("attention", 2), batch()
+    p = model.params
+    across, down = np.meshgrid([-1, 0, 1], [-1, 1])
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+        loss, _ = model.forward(data, train=False)
+    pictures = data.pictures / np.sqrt((data.pictures**2).mean(axis=(1, 2, 3), keepdims=True))
+    for n in range(4):
+        picture = pictures[data.picture_of[n]].reshape(6, 7)
+        regions = np.concatenate([picture, across.reshape(6, 1), down.reshape(6, 1)], axis=1)
+        x = [np.tanh(r @ p["regions.W"] + p["regions.b"]) for r in regions]
+        u = lstm_state(p, data.tokens[: data.lengths[n], n])
+        for k, hop in enumerate(("hop1", "hop2")):
+            e = [p[f"{hop}.v"] @ np.tanh(xl @ p[f"{hop}.Wx"] + p[f"{hop}.b"] + u @ p[f"{hop}.Wu"]) for xl in x]
+            alpha = np.exp(e) / np.exp(e).sum()
+            np.testing.assert_allclose(alphas[n, k], alpha, rtol=1e-9)
+            u = u + sum(a * xl for a, xl in zip(alpha, x, strict=True))
+        scores = np.maximum(u @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
+        np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)
+    known = probabilities[[0, 1, 3], [3, 0, 4]]  # the third has no answer that could be given
+    assert loss == pytest.approx(-np.log(known).mean(), rel=1e-9)
+
+
+def test_the_naive_model_joins_a_vector_of_the_picture_and_the_question():
+    model, data = exact("naive", 1), batch()
+    p = model.params
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+    assert alphas is None
+    pictures = data.pictures / np.sqrt((data.pictures**2).mean(axis=(1, 2, 3), keepdims=True))
+    for n in range(4):
+        mean = np.append(pictures[data.picture_of[n]].mean(axis=(0, 1)), [0, 0])  # places cancel
+        v = np.maximum(mean @ p["image.W"] + p["image.b"], 0)
+        u = np.concatenate([v, lstm_state(p, data.tokens[: data.lengths[n], n])])
+        scores = np.maximum(u @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
+        np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)
+
+
+def test_a_question_is_about_its_own_picture():
+    for model in ("naive", "attention"):
+        answerer, data = QuestionAnswerer(shape(model), seed=3), batch()
+        together, _ = answerer.answer(data)
+        for n in range(4):
+            picture = data.picture_of[n : n + 1]
+            alone = QuestionBatch(
+                data.pictures[picture], np.array([0]), data.tokens[:, [n]], data.lengths[[n]], data.answers[[n]]
+            )
+            np.testing.assert_allclose(answerer.answer(alone)[0][0], together[n], atol=1e-6)
+    blind = QuestionAnswerer(shape("blind"), seed=3)
+    other = batch()._replace(pictures=batch().pictures[::-1])
+    np.testing.assert_array_equal(blind.answer(batch())[0], blind.answer(other)[0])
+
+
+@pytest.mark.parametrize("model", ["naive", "attention", "blind"])
+def test_the_kernels_give_the_gradients_of_the_reference(model):
+    data = batch(None)
+    slow, fast = exact(model, 2, None), QuestionAnswerer(shape(model, 2, None), seed=3)
+    with scratchlv.use("reference"):
+        loss, cache = slow.forward(data)
+        grads = slow.backward(cache)
+    fast_loss, cache = fast.forward(data)
+    assert fast_loss == pytest.approx(loss, abs=2e-6)
+    for name, grad in fast.backward(cache).items():
+        assert grad.dtype == np.float32
+        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("model", ["naive", "attention", "blind"])
+def test_padding_changes_nothing(model):
+    data = batch()
+    longer = data._replace(tokens=np.concatenate([data.tokens, np.full((3, 4), 7)]))  # whatever stands there
+    answerer = QuestionAnswerer(shape(model), seed=3)
+    (loss, cache), (loss_longer, cache_longer) = answerer.forward(data), answerer.forward(longer)
+    assert loss == pytest.approx(loss_longer, rel=1e-6)
+    grads = answerer.backward(cache)
+    for name, grad in answerer.backward(cache_longer).items():
+        np.testing.assert_allclose(grads[name], grad, atol=1e-6, err_msg=name)
+
+
+def test_evaluation_drops_nothing_and_keeps_no_cache():
+    model, data = QuestionAnswerer(shape(dropout=0.5), seed=3), batch()
+    other = data._replace(dropout_seed=6)
+    assert model.forward(data)[0] != model.forward(other)[0]
+    assert model.forward(data, train=False)[0] == model.forward(other, train=False)[0]
+    probabilities, alphas = model.answer(data)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(alphas.sum(axis=2), 1, rtol=1e-5)
+    assert alphas.shape == (4, 2, 6)
+
+
+@pytest.mark.parametrize("wrong", [{"model": "clever"}, {"hops": 0}])
+def test_what_there_is_no_model_for(wrong):
+    with pytest.raises(ValueError, match="model|hops"):
+        AnswererShape(V, ANSWERS, **wrong)
