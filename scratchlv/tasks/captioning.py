@@ -114,8 +114,9 @@ def config(
     *,
     backbone: str | None = None,
     blind: bool = False,
+    skip_missing: bool = False,
 ) -> dict[str, Any]:
-    """The config of a new run; a ``blind`` one is shown another image's picture.
+    """The config of a new run; a ``blind`` one is shown another image's picture, ``skip_missing`` goes on without some.
 
     Raises:
         UserError: an argument is wrong.
@@ -125,7 +126,7 @@ def config(
     if backbone not in (None, fits):
         raise UserError(f"--backbone {backbone} does not go with --data {argument.kind}; use --backbone {fits}")
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    return training.new_config(task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind)
+    return training.new_config(task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing)
 
 
 @dataclass
