@@ -49,8 +49,10 @@ class Flickr8k:
         for name, caption in read(self.caption_file):
             self.captions.setdefault(name, []).append(caption)
 
-    def split(self, name: str) -> list[tuple[Path, list[str]]]:
+    def split(self, name: str, *, skip_missing: bool = False) -> list[tuple[Path, list[str]]]:
         """(path of the picture, its captions) for each picture of "train", "val" or "test", in the list's order.
+
+        With ``skip_missing``, a picture whose file is not there is left out.
 
         Raises:
             UserError: there is no such split, its list is missing, or pictures or captions of it are.
@@ -62,7 +64,10 @@ class Flickr8k:
         if not names:
             raise UserError(f"{list_file} names no picture; copy it again")
         present = {entry.name for entry in os.scandir(self.image_folder)}
-        _refuse_missing(list_file, f"pictures that are not in {self.image_folder}", names, present, "copy them there")
+        if skip_missing:
+            names = [image for image in names if image in present]
+        remedy = "copy them there, go on without them by --skip-missing"
+        _refuse_missing(list_file, f"pictures that are not in {self.image_folder}", names, present, remedy)
         remedy = "copy both files again"
         _refuse_missing(list_file, f"pictures without a caption in {self.caption_file}", names, self.captions, remedy)
         return [(self.image_folder / image, self.captions[image]) for image in names]

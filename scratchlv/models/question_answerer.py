@@ -95,6 +95,8 @@ class QuestionAnswerer:
             self.params |= image_feature.init(rng, L, D, H)
         else:
             self.params |= {"regions.W": uniform(rng, D, H), "regions.b": np.zeros(H, np.float32)}
+            # two coordinates among many features would hardly be heard, and every relation hangs on them
+            self.params["regions.W"][-2:] = uniform(rng, 1, H)
             for hop in _hop_names(shape.hops):
                 self.params |= {
                     f"{hop}.Wx": uniform(rng, H, A),

@@ -12,7 +12,9 @@ from scratchlv.show import font, text_width
 _MARKS = {"\u0300": "`", "\u0301": "´", "\u0302": "^", "\u0303": "~", "\u0308": "··", "\u0327": ","}
 
 
-def write(brush: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, colour: tuple[int, int, int], size: int) -> None:
+def write(
+    brush: ImageDraw.ImageDraw, xy: tuple[float, float], text: str, colour: tuple[int, int, int], size: int
+) -> None:
     """Write a line of text whose letters may bear accents; ``xy`` is its left upper corner, as for ``brush.text``.
 
     A mark that is not grave, acute, circumflex, tilde, diaeresis or cedilla is left away.

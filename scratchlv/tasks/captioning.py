@@ -85,13 +85,18 @@ def scenes_set(seed: int, split: str, n: int, settings: Settings) -> CaptionSet:
 
 
 def photographs_set(
-    folder: Path, split: str, vocabulary: Vocabulary | None, settings: Settings, show_progress: bool
+    folder: Path,
+    split: str,
+    vocabulary: Vocabulary | None,
+    settings: Settings,
+    show_progress: bool,
+    skip_missing: bool = False,
 ) -> CaptionSet:
     """The photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
     from scratchlv.data.flickr8k import Flickr8k
     from scratchlv.data.text import bare_words
 
-    items = Flickr8k(folder).split(split)
+    items = Flickr8k(folder).split(split, skip_missing=skip_missing)
     words = [[bare_words(c) for c in captions] for _, captions in items]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts((w for captions in words for w in captions), settings.min_count)
@@ -126,7 +131,9 @@ def config(
     if backbone not in (None, fits):
         raise UserError(f"--backbone {backbone} does not go with --data {argument.kind}; use --backbone {fits}")
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    return training.new_config(task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing)
+    return training.new_config(
+        task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing
+    )
 
 
 @dataclass
@@ -171,7 +178,8 @@ def dataset(
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
         return scenes_set(config["seed"], split, n, settings)
-    return photographs_set(Path(argument.arguments[0]), split, vocabulary, settings, show_progress)
+    skip_missing = config.get("skip_missing", False)  # runs of earlier versions do not say
+    return photographs_set(Path(argument.arguments[0]), split, vocabulary, settings, show_progress, skip_missing)
 
 
 def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:

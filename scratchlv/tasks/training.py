@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -72,6 +72,7 @@ class Run(Generic[S]):
     config: dict[str, Any]
     settings: S
     model: Any
+    folder: Path | None = field(default=None, kw_only=True)  # where it was loaded from
 
     @property
     def seed(self) -> int:
@@ -85,6 +86,7 @@ class Job(NamedTuple):
     batch_at: Callable[[int], Any]
     validate: Callable[[], dict[str, float]]
     choices: int  # words or answers: a model that knows nothing loses their logarithm
+    finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
 
 
 def new_config(
@@ -161,6 +163,8 @@ def train(
         say("compiling kernels (once)" if _kernels_are_new() else "kernels are compiled already")
         say(trainer.check_initial_loss(job.choices))
     trainer.run()
+    if job.finish is not None:
+        job.finish(folder)
     return job.run
 
 
@@ -184,6 +188,7 @@ def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
         raise UserError(f"{folder / 'config.json'}: {error} is missing or wrong; this run cannot be used") from None
     tensors, _ = run_folder.load_weights(folder, step)
     load_model_tensors(run.model, tensors, folder)
+    run.folder = folder
     return run
 
 

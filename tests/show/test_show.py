@@ -8,15 +8,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from scratchlv.data import scenes
 from scratchlv.errors import UserError
 from scratchlv.show import attention, clip, fit, text_width, wrap
+from scratchlv.show.accents import write
 from scratchlv.show.attention import attention_sheet, gaze
 from scratchlv.show.curves import curves_svg, log_ticks, ticks
 from scratchlv.show.report import write_report
-from scratchlv.show.scenes_sheet import scenes_sheet
+from scratchlv.show.scenes_sheet import STYLES, scenes_sheet
 
 # --- attention -----------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,45 @@ def test_a_sheet_needs_a_caption_for_each():
         scenes_sheet([scenes.scene(0, 0)], [])
     with pytest.raises(ValueError, match="needs scenes"):
         scenes_sheet([], [])
+
+
+def test_texts_in_their_colours():
+    """A list of texts: each in its own colour, one below the other, in the order given."""
+    some = [scenes.scene(0, i) for i in range(2)]
+    texts = [("what colour is the star ?", "text"), ("red", "answer"), ("beside it", "faint")]
+    pixels = np.asarray(scenes_sheet(some, [texts, [("a star", "text")]]))
+    tops = []
+    for style in ("text", "answer", "faint"):
+        rows, columns = np.nonzero((pixels == STYLES[style]).all(axis=2)[:, : 18 + 208 + 9])
+        tops.append((rows.min(), rows.max()))
+        assert columns.min() >= 18 and rows.min() > 18 + 208
+    assert tops[0][1] < tops[1][0] and tops[1][1] < tops[2][0]
+    with pytest.raises(ValueError, match="no style 'loud'"):
+        scenes_sheet(some[:1], [[("red", "loud")]])
+
+
+def written(text: str, size: int = 30) -> np.ndarray:
+    image = Image.new("L", (10 * size, 3 * size), 255)
+    write(ImageDraw.Draw(image), (size, size), text, 0, size)
+    return np.asarray(image) < 128
+
+
+@pytest.mark.parametrize(("letter", "bare"), [("é", "e"), ("à", "a"), ("ê", "e"), ("ö", "o"), ("É", "E"), ("ñ", "n")])
+def test_accents_stand_above_their_letter(letter, bare):
+    with_accent, without = written(f"la{letter}x"), written(f"la{bare}x")
+    assert (with_accent >= without).all()  # the letters are the bare ones
+    accent = with_accent & ~without
+    before, behind = text_width("la", 30), text_width(f"la{bare}", 30)
+    rows, columns = np.nonzero(accent)
+    assert 30 + before - 3 <= columns.min() and columns.max() <= 30 + behind + 3
+    letter_rows = np.nonzero(without[:, round(30 + before + 3) : round(30 + behind - 3)])[0]
+    assert letter_rows.min() - 15 < rows.min() and rows.max() < letter_rows.min()
+
+
+def test_acute_and_grave_lean_as_they_should():
+    for letter, bare, sign in (("é", "e", -1), ("è", "e", 1)):
+        rows, columns = np.nonzero(written(letter) & ~written(bare))
+        assert np.sign(np.corrcoef(rows, columns)[0, 1]) == sign
 
 
 # --- curves --------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Descriptions of scenes, several sentences long, and their headlines.
 
-A headline says how many of the shapes told of share a colour or a shape, and which of them differ in size: to
-write it one has to count over the whole description, pick one object out, and leave the rest away. It follows from
-the description alone.
+A headline says how many of the objects told of share a colour or a shape, and which of them leads: to write it one
+has to count over the whole description, pick one object out, and leave the rest away. It follows from the description
+alone.
 """
 
 from __future__ import annotations
@@ -46,15 +46,18 @@ def headline(scene: Scene) -> tuple[str, ...]:
     """What the description comes to, in a few words.
 
     The subject is the largest set of objects of one colour or of one shape (of equally large ones, a colour before a
-    shape, then the one told of first): "three red shapes , the large one at the top left", "two stars , both small".
-    Where no two objects are alike: "a large blue star beside two small shapes", "three small shapes , none alike".
+    shape, then the one told of first), led by whichever of them is told of first: "three red shapes , led by a large star
+    at the top left", "two stars , led by a small red one on the right". Where no two objects are alike: "a large blue
+    star beside two small shapes", "three small shapes , none alike".
     """
     told = _told(scene)
     alike = _largest_set(told)
     if alike is None:
         return _headline_of_different(told)
-    objects, name = alike
-    return (_NUMBERS[len(objects)], *name, ",", *_sizes(objects))
+    n, leader, by_colour = alike
+    subject = (leader.colour, "shapes") if by_colour else (_plural(leader.shape),)
+    named = (leader.shape,) if by_colour else (leader.colour, "one")
+    return (_NUMBERS[n], *subject, ",", "led", "by", "a", leader.size, *named, *leader.place)
 
 
 def description_vocabulary_words() -> tuple[str, ...]:
@@ -67,7 +70,7 @@ def description_vocabulary_words() -> tuple[str, ...]:
 def headline_vocabulary_words() -> tuple[str, ...]:
     """Every word that a headline can hold, sorted."""
     places = {word for place in PLACES.values() for word in place}
-    own = {"a", ",", "shape", "shapes", "both", "all", "one", "the", "beside", "none", "alike"}
+    own = {"a", ",", "shape", "shapes", "led", "by", "one", "beside", "none", "alike"}
     plurals = {_plural(shape) for shape in SHAPES}
     return tuple(sorted({*own, *_NUMBERS[1:], *SIZES, *COLOURS, *SHAPES, *plurals, *places}))
 
@@ -82,26 +85,15 @@ def _where_it_is(o: SceneObject, lots: random.Random) -> list[str]:
     return [*o.place, "is", *noun_phrase(o), "."]
 
 
-def _largest_set(told: tuple[SceneObject, ...]) -> tuple[list[SceneObject], tuple[str, ...]] | None:
-    """The objects of one colour or shape that are most, and their name; None when no two share either."""
+def _largest_set(told: tuple[SceneObject, ...]) -> tuple[int, SceneObject, bool] | None:
+    """How many share a colour or a shape, the first of them, and whether it is a colour; None when no two do."""
     colour, n_of_colour = Counter(o.colour for o in told).most_common(1)[0]  # the first told of, among equals
     shape, n_of_shape = Counter(o.shape for o in told).most_common(1)[0]
     if max(n_of_colour, n_of_shape) == 1:
         return None
     if n_of_colour >= n_of_shape:
-        return [o for o in told if o.colour == colour], (colour, "shapes")
-    return [o for o in told if o.shape == shape], (_plural(shape),)
-
-
-def _sizes(objects: list[SceneObject]) -> tuple[str, ...]:
-    """How large they are: the one that differs, and where it is; of one each, the large one."""
-    for size in ("large", "small"):
-        of_size = [o for o in objects if o.size == size]
-        if len(of_size) == len(objects):
-            return ("both" if len(objects) == 2 else "all", size)
-        if len(of_size) == 1:
-            return ("the", size, "one", *of_size[0].place)
-    return ("two", "large")
+        return n_of_colour, next(o for o in told if o.colour == colour), True
+    return n_of_shape, next(o for o in told if o.shape == shape), False
 
 
 def _headline_of_different(told: tuple[SceneObject, ...]) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def _sentence(scene: Scene, grammar: str) -> _Sentence:
     lots = random.Random(f"translation {scene.seed} {scene.index}")
     references = []
     for phrase, (_, _, index) in zip(parsed.phrases, told.mentions, strict=True):
-        named = ("a", phrase.size, phrase.colour)
+        named: tuple[str, str | None, str | None] = ("a", phrase.size, phrase.colour)
         if grammar == "definite":
             named = _single_out(scene.objects[index], scene, lots) or named
         references.append(_Reference(*named, phrase.shape, phrase.place))

@@ -1,0 +1,154 @@
+"""Questions about stories (bAbI): train, evaluate and use an end-to-end memory network over sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlv.data.babi import babi
+from scratchlv.data.question_set import StorySet, answers_of, numbers_of
+from scratchlv.data.text import bare_words, read_lines
+from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.errors import UserError
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
+from scratchlv.tasks import data_argument, training
+from scratchlv.tasks.question_answering import likeliest, question_words
+from scratchlv.tasks.training import Job, Say
+
+Array = Any
+_REMEMBERED = 50  # of a story, the latest sentences (Sukhbaatar et al. 2015)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(training.Settings):
+    hops: int = 3
+    width: int = 40
+    tying: str = "adjacent"
+
+
+PRESETS = {("babi", "quick"): Settings(steps=4000, batch=32, learning_rate=3e-3, validate_every=500)}
+
+
+def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+    """The config of a new run.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    argument = data_argument.parse(data, task)
+    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
+    return training.new_config(task, str(argument), model, preset, seed, settings)
+
+
+@dataclass
+class Run(training.Run[Settings]):
+    """A memory network, its words and its answers."""
+
+    vocabulary: Vocabulary
+    answer_names: tuple[str, ...]
+
+
+def dataset(config: dict[str, Any], split: str, n: int | None = None) -> StorySet:
+    """The questions of a split, each with its story; the words and answers are made when the config has none."""
+    splits = babi(*data_argument.parse(config["data"], config["task"]).arguments)
+    training.check_split(split, splits)
+    stories = splits[split][:n]
+    if "vocabulary" in config:
+        vocabulary, answers = Vocabulary.from_json(config["vocabulary"]), tuple(config["answers"])
+    else:
+        told = (sentence for story in stories for sentence in (*story.sentences, story.question))
+        vocabulary, answers = Vocabulary.from_counts(told), answers_of([story.answer for story in stories])
+    return StorySet(
+        [[vocabulary.encode(sentence) for sentence in story.sentences] for story in stories],
+        [vocabulary.encode(story.question) for story in stories],
+        numbers_of([story.answer for story in stories], answers),
+        vocabulary,
+        answers,
+        _REMEMBERED,
+    )
+
+
+def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+    """The job of a config, which is told the words and the answers."""
+    train_set = dataset(config, "train")
+    config.setdefault("vocabulary", train_set.vocabulary.to_json())
+    config.setdefault("answers", list(train_set.answer_names))
+    config.setdefault("prior", train_set.prior())
+    run, val_set = new(config), dataset(config, "val")
+    say(
+        f"{len(train_set.answers):,} questions, {len(run.answer_names)} answers; {len(val_set.answers):,} to validate on"
+    )
+    return Job(
+        run,
+        lambda step: train_set.training_batch(step, run.settings.batch, config["seed"]),
+        lambda: {"loss": val_set.mean_loss(run.model), "accuracy": val_set.accuracy(val_set.predict(run.model))},
+        len(run.answer_names),
+    )
+
+
+def new(config: dict[str, Any]) -> Run:
+    """The run of a config, with fresh parameters."""
+    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
+    answers = tuple(config["answers"])
+    shape = MemoryShape(len(vocabulary), len(answers), _REMEMBERED, False, s.hops, s.width, s.tying)
+    return Run(config, s, MemoryNetwork(shape, config["seed"]), vocabulary, answers)
+
+
+def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, Any]:
+    """``loss`` and ``accuracy``, and that of the prior: the commonest answer of the training part."""
+    training.check_n(n)
+    data = dataset(run.config, split, n)
+    return {
+        "loss": data.mean_loss(run.model, most=len(data.answers)),
+        "accuracy": data.accuracy(data.predict(run.model)),
+        "prior_accuracy": data.accuracy(np.full(len(data.answers), run.config["prior"])),
+        "n": len(data.answers),
+    }
+
+
+# --- any question about any story ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question about a story with its likeliest answers; ``alphas`` (hops, sentences), the oldest sentence first."""
+
+    sentences: list[str]
+    question: str
+    answers: list[tuple[str, float]]
+    alphas: Array
+    unknown: list[str]
+
+
+def answer(run: Run, story: Path, question: str) -> Answered:
+    """Answer a question about a story, a text file with one sentence a line.
+
+    Raises:
+        UserError: the file cannot be read or has no sentence; or there is no word in the question.
+    """
+    lines = [line.strip() for _, line in read_lines(story) if bare_words(line)][-_REMEMBERED:]
+    if not lines:
+        raise UserError(f"{story} has no sentences; give a text with one sentence a line")
+    words = question_words(question, run.vocabulary)
+    told = [bare_words(line) for line in lines]
+    data = StorySet(
+        [[run.vocabulary.encode(sentence) for sentence in told]],
+        [run.vocabulary.encode(words)],
+        np.zeros(1, np.int64),
+        run.vocabulary,
+        run.answer_names,
+        _REMEMBERED,
+    )
+    probabilities, alphas = run.model.answer(data.batch(np.arange(1)))
+    unknown = sorted({word for sentence in (*told, words) for word in sentence if word not in run.vocabulary})
+    return Answered(lines, question, likeliest(probabilities[0], run.answer_names), alphas[0][:, ::-1], unknown)
+
+
+def picture(answered: Answered) -> Any:
+    """Which sentences the model looked at, hop by hop."""
+    from scratchlv.show.hops import hops_table
+
+    return hops_table(answered.sentences, answered.alphas, answered.question, answered.answers)

@@ -1,0 +1,134 @@
+"""Questions about pictures and stories: batches, shuffles, and how well they were answered."""
+
+import numpy as np
+import pytest
+
+from scratchlv.data.question_set import NO_ANSWER, QuestionSet, StorySet, answers_of, numbers_of, scenes_questions
+from scratchlv.data.scenes import ANSWERS, World, answer, draw
+from scratchlv.data.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def data():
+    """Four pictures with 2, 3, 0 and 1 questions."""
+    pictures = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
+    questions = [[4], [5, 6], [4, 5, 6], [6], [5], [6, 6]]
+    answers = np.array([0, 1, 2, NO_ANSWER, 1, 1])
+    vocabulary = Vocabulary(["a", "b", "c"])
+    return QuestionSet(pictures, questions, np.array([0, 0, 1, 1, 1, 3]), answers, vocabulary, ("x", "y", "z"), list("wxyz"))
+
+
+def test_a_batch_holds_every_picture_once(data):
+    batch = data.batch(np.array([1, 2, 4]))
+    np.testing.assert_array_equal(batch.pictures, data.pictures[[0, 1]])
+    assert batch.picture_of.tolist() == [0, 1, 1]
+    assert batch.tokens.T.tolist() == [[5, 6, 0], [4, 5, 6], [5, 0, 0]]
+    assert batch.lengths.tolist() == [2, 3, 1]
+    assert batch.answers.tolist() == [1, 2, 1]
+
+
+def test_rows_in_any_order_keep_their_pictures(data):
+    batch = data.batch(np.array([5, 0, 4]))
+    for n, k in enumerate((5, 0, 4)):
+        np.testing.assert_array_equal(batch.pictures[batch.picture_of[n]], data.pictures[data.picture_of[k]])
+
+
+def test_every_question_comes_once_an_epoch_and_the_order_changes(data):
+    def epoch(e):
+        batches = [data.training_batch(2 * e + k, size=2, seed=5) for k in range(2)]
+        return [sorted(tuple(column) for column in b.tokens.T.tolist()) for b in batches]
+
+    asked = [tuple(t for t in words if t) for batch in epoch(0) for words in batch]
+    assert sorted(asked) == sorted(map(tuple, data.questions))
+    assert epoch(0) == epoch(0)
+    assert any(epoch(0) != epoch(e) for e in range(1, 5))
+
+
+def test_a_batch_is_a_function_of_its_step(data):
+    a, b = (data.training_batch(11, size=2, seed=1) for _ in range(2))
+    assert a.tokens.tobytes() == b.tokens.tobytes()
+    assert a.dropout_seed == b.dropout_seed != data.training_batch(12, size=2, seed=1).dropout_seed
+
+
+def test_a_batch_larger_than_the_set_is_the_set(data):
+    assert data.training_batch(3, size=100, seed=0).tokens.shape[1] == 6
+
+
+class Says:
+    """A model that gives every question the answer whose number is its first word less 4."""
+
+    def answer(self, batch):
+        return np.eye(3)[batch.tokens[0] - 4], None
+
+    def forward(self, batch, train):
+        assert not train
+        return float(batch.lengths[batch.answers >= 0].mean()), None
+
+
+def test_accuracy_counts_what_cannot_be_answered_as_wrong(data):
+    predicted = data.predict(Says(), size=4)
+    assert predicted.tolist() == [0, 1, 0, 2, 1, 2]
+    assert data.accuracy(predicted) == pytest.approx(3 / 6)
+    assert data.accuracy_by(predicted) == {"by_type": {}, "by_hops": {}}
+    assert data.prior() == 1
+    assert data.accuracy(np.full(6, data.prior())) == pytest.approx(3 / 6)
+
+
+def test_the_mean_loss_counts_every_question_alike(data):
+    for size in (1, 4, 6):
+        assert data.mean_loss(Says(), size=size) == pytest.approx((1 + 2 + 3 + 1 + 2) / 5)
+    assert data.mean_loss(Says(), most=2) == pytest.approx(3 / 2)
+
+
+def test_answers_and_their_numbers():
+    names = answers_of(["b", "a", "c", "b", "a", "d"], min_count=2)
+    assert names == ("a", "b")
+    assert numbers_of(["b", "c", "a"], names).tolist() == [1, NO_ANSWER, 0]
+
+
+# --- Scenes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return scenes_questions(3, "val", 20, 6, World((4, 6)))
+
+
+def test_questions_of_scenes_stand_with_their_pictures(scenes):
+    for k, question in enumerate(scenes.truth):
+        scene = scenes.scenes[scenes.picture_of[k]]
+        assert tuple(scenes.vocabulary.decode(scenes.questions[k])) == question.words
+        assert ANSWERS[scenes.answers[k]] == question.answer == answer(question.words, scene)
+    np.testing.assert_array_equal(scenes.pictures[7], draw(scenes.scenes[7]))
+    assert len(scenes.questions) == 20 * 6
+
+
+def test_accuracy_by_type_and_by_hops(scenes):
+    """A guess that is right for one template, and for it alone."""
+    guess = np.where([q.template == "relation" for q in scenes.truth], scenes.answers, -2)
+    by = scenes.accuracy_by(guess)
+    assert by["by_type"] == {t: float(t == "relation") for t in {q.template for q in scenes.truth}}
+    two = [q.template == "relation" for q in scenes.truth if q.hops == 2]
+    assert by["by_hops"] == {"1": 0, "2": pytest.approx(sum(two) / len(two)), "3": 0}
+    assert scenes.accuracy(guess) == pytest.approx(sum(two) / 120)
+
+
+# --- stories -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stories():
+    told = [[[4, 5], [6]], [[4], [5, 5, 5], [6, 6]], []]
+    return StorySet(told, [[4], [5, 6], [6]], np.array([0, 1, 0]), Vocabulary(["a", "b", "c"]), ("x", "y"), memories=2)
+
+
+def test_the_latest_sentence_comes_first_and_old_ones_are_forgotten(stories):
+    batch = stories.batch(np.array([1, 0]))
+    assert batch.sentences.tolist() == [[[6, 6, 0], [5, 5, 5]], [[6, 0, 0], [4, 5, 0]]]
+    assert batch.tokens.T.tolist() == [[5, 6], [4, 0]]
+    assert batch.answers.tolist() == [1, 0]
+
+
+def test_stories_are_shuffled_too(stories):
+    seen = [stories.training_batch(step, size=1, seed=2).tokens[0, 0] for step in range(3)]
+    assert sorted(seen) == [4, 5, 6]
