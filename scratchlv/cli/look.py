@@ -9,6 +9,8 @@ from typing import Any
 from scratchlv.cli.arguments import Arguments, save_picture, seed
 from scratchlv.errors import UserError
 
+_QUESTIONS = 4  # about each scene of a sheet
+
 
 def add_commands(commands: Any) -> None:
     """Add them to the parser."""
@@ -40,7 +42,11 @@ def _add_data(commands: Any) -> None:
     scenes.add_argument("--n", type=int, default=12)
     scenes.add_argument("--seed", type=seed, default=0)
     scenes.add_argument("--split", choices=["train", "val", "test", "compositional"], default="train")
-    scenes.add_argument("--grammar", choices=["places", "relations"], default="places", help="of captions")
+    scenes.add_argument(
+        "--grammar",
+        choices=["places", "relations", "definite"],
+        help="of captions (default: places) and translations (default: definite)",
+    )
     scenes.add_argument("--out", type=Path, required=True, metavar="SHEET.png")
     scenes.set_defaults(command=_data_scenes)
 
@@ -52,15 +58,33 @@ def _data_scenes(arguments: Arguments) -> None:
     if not 1 <= arguments.n <= 1000:
         raise UserError(f"--n {arguments.n}: a sheet holds 1 to 1000 scenes")
     scenes = [scene(arguments.seed, split_index(arguments.split, i)) for i in range(arguments.n)]
-    texts = _texts(arguments.task, scenes, arguments.grammar)
+    texts = _texts(arguments.task, scenes, arguments.grammar, arguments.seed)
     save_picture(scenes_sheet(scenes, texts), arguments.out)
 
 
-def _texts(task: str, scenes: list, grammar: str) -> list:
-    """What a task says of each scene."""
-    from scratchlv.data.scenes import caption
+def _texts(task: str, scenes: list, grammar: str | None, seed: int) -> list[list[tuple[str, str]]]:
+    """What a task says of each scene: texts, each with its style on the sheet."""
+    from scratchlv.data import scenes as world
 
-    return [caption(s, grammar) for s in scenes]
+    if task == "caption":
+        if grammar not in (None, *world.GRAMMARS):
+            raise UserError(f"--grammar {grammar} is of translations only; captions have {', '.join(world.GRAMMARS)}")
+        return [[(str(world.caption(s, grammar or "places")), "text")] for s in scenes]
+    if task == "translate":
+        return [_source_and_target(*world.translation(s, grammar or "definite")) for s in scenes]
+    if task == "summarize":
+        return [_source_and_target(world.description(s), world.headline(s)) for s in scenes]
+    asked = world.questions(scenes, _QUESTIONS, seed)
+    return [
+        [text for q in several for text in ((str(q).replace(" ?", "?"), "text"), (q.answer, "answer"))]
+        for several in asked
+    ]
+
+
+def _source_and_target(source: tuple[str, ...], target: tuple[str, ...]) -> list[tuple[str, str]]:
+    from scratchlv.data.scenes import typeset
+
+    return [(typeset(source), "text"), (typeset(target), "answer")]
 
 
 def _doctor(arguments: Arguments) -> None:

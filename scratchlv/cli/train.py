@@ -67,9 +67,7 @@ def _add_train(commands: Any) -> None:
     for name, task in TASKS.items():
         parser = tasks.add_parser(name, help=task.title)
         default = task.data[0] if FORMS[task.data[0]] == task.data[0] else None
-        parser.add_argument(
-            "--data", default=default, required=default is None, metavar="|".join(FORMS[kind] for kind in task.data)
-        )
+        parser.add_argument("--data", default=default, metavar="|".join(FORMS[kind] for kind in task.data))
         parser.add_argument("--model", choices=task.models, default=task.models[0])
         parser.add_argument("--preset", choices=["quick", "full"], default="quick")
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
@@ -115,8 +113,8 @@ def _train(arguments: Arguments) -> int | None:
 
     given = vars(arguments)
     overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]
-    if arguments.resume and overrides:
-        raise UserError("--resume takes the settings of the run; --set cannot change them half-way")
+    if arguments.resume:
+        _refuse_resume(arguments, overrides)
     try:
         training.train(
             arguments.out,
@@ -130,7 +128,26 @@ def _train(arguments: Arguments) -> int | None:
     return None
 
 
+def _refuse_resume(arguments: Arguments, overrides: list[str]) -> None:
+    """
+    Raises:
+        UserError: it would change the settings of the run, or the run is one of another task.
+    """
+    from scratchlv.tasks import run_folder
+
+    if overrides:
+        raise UserError("--resume takes the settings of the run; --set cannot change them half-way")
+    task = run_folder.read_config(arguments.out)["task"]
+    if task != arguments.task:
+        raise UserError(
+            f"{arguments.out} is a run of the task {task!r}, not {arguments.task!r}; "
+            f"go on with it by: scratchlv train {task} --out {arguments.out} --resume"
+        )
+
+
 def _config(arguments: Arguments, overrides: list[str]) -> dict[str, Any]:
+    if arguments.data is None:
+        raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in TASKS[arguments.task].data)}")
     names = [option.lstrip("-").replace("-", "_") for option in _OPTIONS[arguments.task]]
     options = {name: vars(arguments)[name] for name in names if name not in _SETTINGS}
     module = TASKS[arguments.task].load()

@@ -101,11 +101,21 @@ def _read(name: str) -> str:
     from scratchlv.data.text import read_lines
 
     if name == "-":
-        return sys.stdin.read()
+        return _read_standard_input()
     text = " ".join(line for _, line in read_lines(name))
     if not text.strip():
         raise UserError(f"{name} is empty; give a file with a text")
     return text
+
+
+def _read_standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"standard input is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}; "
+            "convert it, e.g. with iconv"
+        ) from None
 
 
 def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None:
@@ -119,6 +129,11 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
     said = [translation.translate_text(run, text, arguments.beam) for text in texts]
     say_unknown(sorted({word for t in said for word in t.unknown}))
     for i, t in enumerate(said, 1):
+        if t.cut:
+            most = len(t.source)
+            print(
+                f"note: a text of {most + t.cut:,} words is cut off; this run reads the first {most}", file=sys.stderr
+            )
         print(t)
         if arguments.alignment:
             save_picture(translation.alignment_of(t), numbered(arguments.alignment, i, len(said)))

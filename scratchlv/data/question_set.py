@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import _order
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.scenes import Question, Scene, World
-from scratchlv.data.vocabulary import UNK, Vocabulary, pad
+from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.models.memory_network import StoryBatch
 from scratchlv.models.question_answerer import QuestionBatch
 
@@ -83,13 +83,15 @@ class QuestionSet(_Answered):
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""
-        first, past = (np.searchsorted(self.picture_of, pictures, side=side) for side in ("left", "right"))
-        return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
+        first = np.searchsorted(self.picture_of, pictures, "left")
+        past = np.searchsorted(self.picture_of, pictures, "right")
+        return np.concatenate([np.arange(a, b) for a, b in zip(first.tolist(), past.tolist(), strict=True)])
 
     def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
         """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""
         groups: dict[str, dict[str, list[bool]]] = {"by_type": defaultdict(list), "by_hops": defaultdict(list)}
-        for right, question in zip(np.asarray(predicted) == self.answers, self.truth or [], strict=self.truth is not None):
+        rights = (np.asarray(predicted) == self.answers).tolist()
+        for question, right in zip(self.truth or [], rights, strict=False):  # no truth, no groups
             groups["by_type"][question.template].append(right)
             groups["by_hops"][str(question.hops)].append(right)
         return {by: {key: float(np.mean(rights)) for key, rights in group.items()} for by, group in groups.items()}

@@ -62,12 +62,14 @@ class Captioner:
         rng = np.random.default_rng([seed, 1])
         self.shape = shape
         self.params: dict[str, Array] = decoder.init(rng, shape.decoder)
+        eyes, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
+        self.params.update(eyes)
         if shape.decoder.look in decoder.VECTOR:
             L = None if shape.feature_channels is not None else conv_extractor.GRID**2
             D = regions.width(shape.channels, shape.feature_channels)
-            self.params.update(image_feature.init(rng, L, D, shape.hidden))
-        eyes, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
-        self.params.update(eyes)
+            feature, statistics = image_feature.init(rng, L, D, shape.hidden)
+            self.params.update(feature)
+            self.buffers.update(statistics)
 
     # --- training ------------------------------------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class Captioner:
         x, eyes = regions.forward(self.params, self.buffers, pictures, self.shape.feature_channels, dtype, train=train)
         if "image.W" not in self.params:
             return x, (None, eyes)
-        v, feature = image_feature.forward(self.params, x, train=train)
+        v, feature = image_feature.forward(self.params, self.buffers, x, train=train)
         return v, (feature, eyes)
 
     def _look_backward(self, dx: Array, cache: Any) -> dict[str, Array]:

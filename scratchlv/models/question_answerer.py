@@ -91,8 +91,10 @@ class QuestionAnswerer:
             return
         D = regions.width(shape.channels, shape.feature_channels)
         if shape.model == "naive":
-            L = (conv_extractor.SIDE // 8) ** 2 if shape.feature_channels is None else None
-            self.params |= image_feature.init(rng, L, D, H)
+            L = conv_extractor.GRID**2 if shape.feature_channels is None else None
+            feature, statistics = image_feature.init(rng, L, D, H)
+            self.params |= feature
+            self.buffers |= statistics
         else:
             self.params |= {"regions.W": uniform(rng, D, H), "regions.b": np.zeros(H, np.float32)}
             # two coordinates among many features would hardly be heard, and every relation hangs on them
@@ -104,8 +106,9 @@ class QuestionAnswerer:
                     f"{hop}.Wu": uniform(rng, H, A),
                     f"{hop}.v": normal(rng, A, scale=A**-0.5),
                 }
-        params, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
-        self.params |= params
+        eyes, statistics = regions.init(rng, shape.channels, shape.feature_channels)
+        self.params |= eyes
+        self.buffers |= statistics
 
     # --- training ------------------------------------------------------------------------------------------------
 
@@ -168,7 +171,7 @@ class QuestionAnswerer:
 
     def _whole_picture(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, None, Any]:
         """``[v, u]`` (N, 2H): the feature of each question's picture, and the question."""
-        v, image = image_feature.forward(self.params, x, train=train)  # (P, H)
+        v, image = image_feature.forward(self.params, self.buffers, x, train=train)  # (P, H)
         v_of, picked = embedding.forward(picture_of, v, train=train)  # (N, H)
         return np.concatenate([v_of, u], axis=1), None, (image, picked)
 

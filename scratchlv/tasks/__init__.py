@@ -41,6 +41,7 @@ TASKS = {
         ("attention", "naive", "shortcut", "uniform"),
         ("scenes", "flickr8k"),
         "caption",
+        True,
     ),
     "vqa": Task(
         "visual question answering",

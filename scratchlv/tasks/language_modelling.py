@@ -170,9 +170,10 @@ def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
     # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
     before = run.vocabulary.encode([*run.config["opening"], _separator(run.config)])
     tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], ban=(UNK,), **options)
+    drawn = itertools.chain([next(tokens)], tokens)  # an option that is out of range shows before anything is said
     yield between.join(run.vocabulary.words[token] for token in prompt)
     first = not prompt
-    for token in tokens:
+    for token in drawn:
         if token == END:
             return
         yield run.vocabulary.words[token] if first else between + run.vocabulary.words[token]

@@ -202,10 +202,7 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
 
 def _train_blind(run: Run, train_set: QuestionSet, folder: Path, say: Say) -> None:
     """The twin that reads only the question, into ``folder/blind``; it learns soon all that there is to learn."""
-    blind = folder / "blind"
-    if blind.is_dir() and checkpoint.latest_steps(blind):
-        return
-    s = run.settings
+    blind, s = folder / "blind", run.settings
     say("training the twin that reads only the question")
     blind.mkdir(exist_ok=True)
     trainer = Trainer(
@@ -215,16 +212,20 @@ def _train_blind(run: Run, train_set: QuestionSet, folder: Path, say: Say) -> No
         blind,
         show_progress=False,
     )
+    trainer.resume()  # where it was interrupted
     trainer.run()
 
 
 def _blind_twin(run: Run, folder: Path) -> Any | None:
-    """The twin, or None where the training was interrupted before it."""
+    """The twin, or None where the training was interrupted before it was done."""
     blind = folder / "blind"
     if not (blind.is_dir() and checkpoint.latest_steps(blind)):
         return None
+    tensors, state = checkpoint.load(blind)
+    if state["step"] < run.settings.blind_steps:
+        return None
     model = _model(run.config, run.settings, "blind")
-    load_model_tensors(model, checkpoint.load(blind)[0], blind)
+    load_model_tensors(model, tensors, blind)
     return model
 
 

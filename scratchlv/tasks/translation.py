@@ -32,7 +32,7 @@ class Settings(training.Settings):
     attention: int = 128
     layers: int = 1  # of the encoder
     min_count: int = 1  # words that are rarer become <unk>
-    most_words: int = 200  # of a source: longer ones are cut off
+    most_words: int = 200  # of a source or a target: longer ones are cut off
     grammar: str = "definite"  # of the captions of Scenes
 
     def __post_init__(self) -> None:
@@ -103,10 +103,10 @@ class Run(training.Run[Settings]):
         return self.config["task"] == "summarize"
 
     def encode(self, pairs: Iterable[Pair]) -> PairSet:
-        pairs = list(pairs)
-        sources = [self.source_vocabulary.encode(words)[: self.settings.most_words] for words, _ in pairs]
+        pairs, most = list(pairs), self.settings.most_words
+        sources = [self.source_vocabulary.encode(source[:most]) for source, _ in pairs]
         words = [target for _, target in pairs]
-        targets = [self.vocabulary.encode(target) for target in words]
+        targets = [self.vocabulary.encode(target[:most]) for target in words]
         return PairSet(sources, targets, self.source_vocabulary, self.vocabulary, words)
 
     def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100, most: int = 60) -> list[Generated]:
@@ -164,6 +164,9 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
         else:
             config["source_vocabulary"] = Vocabulary.from_counts(sources, settings.min_count).to_json()
             config["vocabulary"] = Vocabulary.from_counts(targets, settings.min_count).to_json()
+    longer = sum(max(map(len, pair)) > settings.most_words for pair in (*train, *val))
+    if longer:
+        say(f"{longer:,} pairs cut off: texts longer than most_words={settings.most_words} lose their ends")
     run = new(config)
     train_set, val_set = run.encode(train), run.encode(val)
     say(
@@ -232,6 +235,7 @@ class Translated:
     alphas: np.ndarray | None
     unknown: list[str]  # words of the source that the run has never seen
     text: str  # the words, set as one writes them
+    cut: int  # words at the end of the source that were left away, for it was too long
 
     def __str__(self) -> str:
         return self.text
@@ -243,27 +247,32 @@ def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
     Raises:
         UserError: there is no word in the text.
     """
-    words = tokenize(text) if _kind(run) == "csv" else text.split()  # as the run's data was cut
+    words = text.split() if _kind(run) == "parallel" else tokenize(text)  # as the run's data was cut
     if not words:
         raise UserError("the text is empty: give at least one word")
+    given = len(words)
     words = words[: run.settings.most_words]
     (generated,) = run.translate([run.source_vocabulary.encode(words)], beam)
     unknown = sorted({word for word in words if word not in run.source_vocabulary})
     said = run.words(generated)
     alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(words)]
-    return Translated(words, said, alphas, unknown, _typeset(run, said))
+    return Translated(words, said, alphas, unknown, _typeset(run, said), given - len(words))
 
 
 def alignment_of(t: Translated) -> Any:
     """The picture of which source words the decoder looked at.
 
     Raises:
-        UserError: it does not look.
+        UserError: it does not look, or it said nothing.
     """
     from scratchlv.show.alignment import alignment_picture
 
     if t.alphas is None:
         raise UserError("this run has no attention to draw; train one with --model additive or --model dot")
+    if not t.words:
+        raise UserError(
+            f"nothing was said of {' '.join(t.source)[:60]!r}, so there is no alignment to draw; leave --alignment out"
+        )
     return alignment_picture(t.source, t.words, t.alphas)
 
 

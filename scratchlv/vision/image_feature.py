@@ -1,7 +1,10 @@
 """One vector for a whole picture, for models that do not attend: the lecture's CNN feature.
 
-v = relu(W flat(x) + b)      after the own conv extractor: a fully connected layer over all regions, as VGG's fc6
-v = relu(W mean(x) + b)      over pretrained features, whose network was itself trained on the mean of its regions
+    v = relu(BN(W flat(x)))      after the own conv extractor: a fully connected layer over all regions, as VGG's fc6
+    v = relu(BN(W mean(x)))      over pretrained features, whose network was itself trained on the mean of its regions
+
+BN is batch normalisation. Without it nothing is learned at a usual learning rate: x is never negative, so that a small step in
+all of a row of W moves its unit for every picture alike, beyond the rectifier's corner, where no gradient comes back from.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.models.initial import uniform
-from scratchlv.ops import linear, relu
+from scratchlv.ops import batch_norm2d, linear, relu
 
 Array = Any
 
@@ -20,28 +23,49 @@ class Cache(NamedTuple):
     regions: tuple[int, int, int]
     mean: bool
     linear: Any
+    norm: Any
     relu: Any
 
 
-def init(rng: np.random.Generator, L: int | None, D: int, width: int) -> dict[str, Array]:
-    """Parameters for ``L`` regions of ``D`` numbers; ``L`` None takes their mean."""
-    return {"image.W": uniform(rng, D if L is None else L * D, width), "image.b": np.zeros(width, np.float32)}
+def init(rng: np.random.Generator, L: int | None, D: int, width: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Parameters and buffers for ``L`` regions of ``D`` numbers; ``L`` None takes their mean."""
+    params = {
+        "image.W": uniform(rng, D if L is None else L * D, width),
+        "image.gamma": np.ones(width, np.float32),
+        "image.beta": np.zeros(width, np.float32),
+    }
+    return params, {"image.mean": np.zeros(width, np.float32), "image.var": np.ones(width, np.float32)}
 
 
-def forward(params: dict, regions: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
-    """The feature ``v`` (N, width) of ``regions`` (N, L, D); the shape of ``image.W`` says whether all or their mean."""
+def forward(params: dict, buffers: dict, regions: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
+    """The feature ``v`` (N, width) of ``regions`` (N, L, D); the shape of ``image.W`` says whether all or their mean.
+
+    In training ``buffers`` take in the statistics of this batch, which must have two pictures or more.
+    """
     N, L, D = regions.shape
     mean = params["image.W"].shape[0] == D
     x = regions.mean(axis=1) if mean else regions.reshape(N, L * D)
-    a, linear_cache = linear.forward(x, params["image.W"], params["image.b"], train=train)
-    v, relu_cache = relu.forward(a, train=train)
-    return v, Cache(regions.shape, mean, linear_cache, relu_cache) if train else None
+    a, linear_cache = linear.forward(x, params["image.W"], train=train)
+    a, norm = batch_norm2d.forward(
+        a[:, None, None],  # (N, 1, 1, width): pictures of one pixel
+        params["image.gamma"],
+        params["image.beta"],
+        running_mean=buffers["image.mean"],
+        running_var=buffers["image.var"],
+        train=train,
+    )
+    if train:
+        buffers["image.mean"], buffers["image.var"] = norm.running_mean, norm.running_var
+    v, relu_cache = relu.forward(a[:, 0, 0], train=train)
+    return v, Cache(regions.shape, mean, linear_cache, norm, relu_cache) if train else None
 
 
 def backward(dv: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
     """``dregions`` (N, L, D) and the gradients by name."""
     N, L, D = cache.regions
+    g: dict[str, Array] = {}
     (da,) = relu.backward(dv, cache.relu)
-    dx, dW, db = linear.backward(da, cache.linear)
+    da, g["image.gamma"], g["image.beta"] = batch_norm2d.backward(da[:, None, None], cache.norm)
+    dx, g["image.W"], _ = linear.backward(da[:, 0, 0], cache.linear)
     dregions = np.repeat(dx[:, None] / dx.dtype.type(L), L, axis=1) if cache.mean else dx.reshape(N, L, D)
-    return dregions, {"image.W": dW, "image.b": db}
+    return dregions, g

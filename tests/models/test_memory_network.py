@@ -36,10 +36,9 @@ def batch(over="sentences", seed=0) -> StoryBatch | QuestionBatch:
         sentences = rng.integers(4, V, (4, 5, 5)) * (np.arange(5) < n_words[:, :, None])
         sentences *= (np.arange(5) < n_sentences[:, None])[:, :, None]
         return StoryBatch(sentences, tokens, lengths, answers)
-    if over == "pictures":
-        pictures = rng.integers(0, 256, (3, 16, 24, 3)).astype(np.uint8)
-    else:
-        pictures = rng.standard_normal((3, 2, 3, 7))
+    pictures = (
+        rng.standard_normal((3, 2, 3, 7)) if over == "features" else rng.integers(0, 256, (3, 16, 24, 3), np.uint8)
+    )
     return QuestionBatch(pictures, np.array([0, 0, 2, 1]), tokens, lengths, answers)
 
 
@@ -60,7 +59,11 @@ def test_every_gradient_of_the_whole_model(tying, over):
 @pytest.mark.parametrize(
     ("tying", "name", "planted"),
     [
-        ("adjacent", "memory1.W", lambda g: g / 2),  # values of the first hop, keys of the second: one of them forgotten
+        (
+            "adjacent",
+            "memory1.W",
+            lambda g: g / 2,
+        ),  # values of the first hop, keys of the second: one of them forgotten
         ("adjacent", "memory0.T", lambda g: np.roll(g, 1, axis=0)),
         ("layer-wise", "hop.H", lambda g: g.T),
         ("layer-wise", "question.W", lambda g: -g),

@@ -1,4 +1,4 @@
-"""The question answerer's backward pass, whole, against numerical derivatives; and its forward pass against the lines of the paper."""
+"""The question answerer's backward pass, whole, against numerical derivatives; its forward pass against the paper's lines."""
 
 import numpy as np
 import pytest
@@ -117,14 +117,16 @@ def test_the_answers_are_what_the_papers_lines_give():
 
 def test_the_naive_model_joins_a_vector_of_the_picture_and_the_question():
     model, data = exact("naive", 1), batch()
-    p = model.params
+    p, b = model.params, model.buffers
+    b["image.mean"], b["image.var"] = b["image.mean"] + 0.3, b["image.var"] * 2.0
     with scratchlv.use("reference"):
         probabilities, alphas = model.answer(data)
     assert alphas is None
     pictures = data.pictures / np.sqrt((data.pictures**2).mean(axis=(1, 2, 3), keepdims=True))
     for n in range(4):
         mean = np.append(pictures[data.picture_of[n]].mean(axis=(0, 1)), [0, 0])  # places cancel
-        v = np.maximum(mean @ p["image.W"] + p["image.b"], 0)
+        a = (mean @ p["image.W"] - b["image.mean"]) / np.sqrt(b["image.var"] + 1e-5)
+        v = np.maximum(a * p["image.gamma"] + p["image.beta"], 0)
         u = np.concatenate([v, lstm_state(p, data.tokens[: data.lengths[n], n])])
         scores = np.maximum(u @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
         np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)

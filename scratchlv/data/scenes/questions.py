@@ -5,11 +5,15 @@ A question is answered in steps, each a look at the objects that the step before
     exist, count    is there a small red circle ?   how many red shapes are there ?               1 step
     query           what colour is the large circle ?                                             1
     same, more      is the star the same size as the red cross ?   are there more stars than crosses ?  1 (both at once)
-    relation        what colour is the shape right of the red circle ?                            2
+    relation        what colour is the star right of the red circle ?                             2
     follow-up       what colour is the circle ? what about the one right of it ?                  2
-    chain           what colour is the shape above the shape right of the red circle ?            3
+    chain           what colour is the shape above the star right of the red circle ?             3
 
 "the" is said of what there is exactly one of, and a relation is that of :func:`relation_between`.
+
+What lies alone to the right of something is mostly the rightmost of all, and who looks there need not ask right of what.
+So a relation is asked only where it matters from where: from another object of the same picture it leads to another answer
+(within a chain, to another object).
 
 Answers are balanced by rejection, as CLEVR's are (Johnson et al. 2017): among the questions of one template that name the
 same attributes (one *form*), no answer may get ahead of its fair share. So who has not seen the picture can do little
@@ -140,6 +144,7 @@ class _View:
         self.scene = scene
         self.held_out = scene.index >= split_index(SPLITS[-1], 0)  # may the held-out pairs be named?
         self._alike: dict[Attributes, dict[Attributes, tuple[int, ...]]] = {}
+        self._ways: dict[tuple[str, bool], list[tuple[tuple[str, ...], dict[int, int]]]] = {}
         self._lying: dict[tuple[str, int], tuple[int, ...]] = defaultdict(tuple)
         for i, j in itertools.permutations(range(len(scene.objects)), 2):
             relation = relation_between(scene.objects[i], scene.objects[j])
@@ -167,10 +172,30 @@ class _View:
             if len(fitting) == 1
         ]
 
-    def only(self, relation: str, j: int) -> int | None:
-        """The object that lies so to object ``j``, when there is exactly one."""
-        lying = self._lying[relation, j]
-        return lying[0] if len(lying) == 1 else None
+    def leads(self, relation: str, fitting: tuple[int, ...]) -> dict[int, int]:
+        """From each object, to the one among ``fitting`` that lies so to it; without those where not exactly one does."""
+        lying = {j: [i for i in self._lying[relation, j] if i in fitting] for j in range(len(self.scene.objects))}
+        return {j: found[0] for j, found in lying.items() if len(found) == 1}
+
+    def ways(self, asked: str, *, bare: bool = False) -> list[tuple[tuple[str, ...], dict[int, int]]]:
+        """The phrases "the star right of", named by none (``bare``) or one attribute other than ``asked``, and where they
+        lead from each object: only those that lead to more than one."""
+        key = asked, bare
+        if key not in self._ways:
+            self._ways[key] = [
+                (("the", *_noun(named, values), *relation.split()), leads)
+                for named in ((), *(() if bare else _SINGLE))
+                if named != (asked,)
+                for values, fitting in self.alike(named).items()
+                for relation in RELATIONS
+                for leads in [self.leads(relation, fitting)]
+                if len(set(leads.values())) > 1
+            ]
+        return self._ways[key]
+
+    def telling_ways(self, asked: str, *, bare: bool = False) -> list[tuple[tuple[str, ...], dict[int, int]]]:
+        """Those of the ways that lead to more than one answer: it matters from where."""
+        return [way for way in self.ways(asked, bare=bare) if len({self.value(k, asked) for k in way[1].values()}) > 1]
 
 
 @lru_cache
@@ -228,33 +253,29 @@ def _query(view: _View, form: tuple[str, Attributes]) -> Iterator[Candidate]:
 
 def _relation(view: _View, form: tuple[str, Attributes]) -> Iterator[Candidate]:
     asked, named = form
-    for words, i in view.unique(named):
-        for relation in RELATIONS:
-            j = view.only(relation, i)
-            if j is not None:
-                question = ("what", asked, "is", "the", "shape", *relation.split(), *words, "?")
-                yield question, view.value(j, asked), ((i,), (j,))
+    for way, leads in view.telling_ways(asked):
+        for words, i in view.unique(named):
+            if i in leads:
+                yield ("what", asked, "is", *way, *words, "?"), view.value(leads[i], asked), ((i,), (leads[i],))
 
 
 def _follow_up(view: _View, form: tuple[str, Attributes]) -> Iterator[Candidate]:
     asked, named = form
-    for words, i in view.unique(named):
-        for relation in RELATIONS:
-            j = view.only(relation, i)
-            if j is not None:
-                again = ("what", "about", "the", "one", *relation.split(), "it", "?")
-                yield ("what", asked, "is", *words, "?", *again), view.value(j, asked), ((i,), (j,))
+    for (_, _, *relation), leads in view.telling_ways(asked, bare=True):
+        for words, i in view.unique(named):
+            if i in leads:
+                question = ("what", asked, "is", *words, "?", "what", "about", "the", "one", *relation, "it", "?")
+                yield question, view.value(leads[i], asked), ((i,), (leads[i],))
 
 
 def _chain(view: _View, form: tuple[str, Attributes]) -> Iterator[Candidate]:
     asked, named = form
-    for words, i in view.unique(named):
-        for first, second in itertools.product(RELATIONS, RELATIONS):
-            j = view.only(first, i)
-            k = None if j is None else view.only(second, j)
-            if j is not None and k is not None and k != i:  # back where it began, the words would give the answer away
-                places = ("the", "shape", *second.split(), "the", "shape", *first.split())
-                yield ("what", asked, "is", *places, *words, "?"), view.value(k, asked), ((i,), (j,), (k,))
+    for (way, leads), (way_on, leads_on) in itertools.product(view.ways(asked), view.telling_ways(asked)):
+        for words, i in view.unique(named):
+            j = leads.get(i)
+            k = leads_on.get(j) if j is not None else None
+            if j is not None and k is not None and k != i:  # back at i, the words would give the answer away
+                yield ("what", asked, "is", *way_on, *way, *words, "?"), view.value(k, asked), ((i,), (j,), (k,))
 
 
 def _subsets(attributes: Iterable[str]) -> tuple[Attributes, ...]:
@@ -284,10 +305,10 @@ TEMPLATES: dict[str, tuple[tuple, Callable[[_View, tuple], Iterator[Candidate]]]
 
 def question_vocabulary_words() -> tuple[str, ...]:
     """Every word that a question can hold, sorted."""
-    grammar = "? a about an are as how is it many more one same than the there what".split()
+    grammar = ("?", "a", "about", "an", "are", "as", "how", "is", "it", "many", "more", "one", "same", "than", "the")
     values = {value for several in VALUES.values() for value in several}
     relations = {word for relation in RELATIONS for word in relation.split()}
-    return tuple(sorted({*grammar, *VALUES, *values, *_PLURAL.values(), *relations}))
+    return tuple(sorted({*grammar, "there", "what", *VALUES, *values, *_PLURAL.values(), *relations}))
 
 
 # --- the judge -----------------------------------------------------------------------------------------------------

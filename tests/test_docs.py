@@ -1,0 +1,182 @@
+"""What the documents point at is there: files, headings, commands; and the map of the lecture leaves nothing out."""
+
+import argparse
+import itertools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from scratchlv.cli import build_parser
+from scratchlv.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[1]
+LECTURE = ROOT / "docs/lecture.md"
+PAGES = sorted(
+    path
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "kernels/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+# What stands for a number in a command, and a number of its kind; other capitals stand for names and may stay.
+NUMBERS = {"N": "3", "K": "3", "B": "3", "X": "0.5", "P": "0.5"}
+
+pytestmark = pytest.mark.skipif(not LECTURE.is_file(), reason="the tests are not in a checkout")
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+# --- links -------------------------------------------------------------------------------------------------------
+
+
+def links(page: Path) -> list[str]:
+    """Where the page's links and images lead."""
+    return re.findall(r"\]\(([^()\s]+)\)", prose(page.read_text("utf-8")))
+
+
+def broken(page: Path, root: Path = ROOT) -> list[str]:
+    """The links of a page that lead out of the project, to no file, or to no heading."""
+    return [link for link in links(page) if not re.match(r"[a-z]+:", link) and not leads_somewhere(link, page, root)]
+
+
+def leads_somewhere(link: str, page: Path, root: Path) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.exists() or not target.is_relative_to(root):
+        return False
+    return "#" not in link or (target.suffix == ".md" and anchor in anchors(target.read_text("utf-8")))
+
+
+def prose(text: str) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The headings' names, as they stand in addresses: letters, digits and hyphens; a second of one name is NAME-1."""
+    names: set[str] = set()
+    for heading in re.findall(r"^#+ +(.+?) *$", prose(text), re.MULTILINE):
+        bare = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        numbered = (f"{bare}-{n}" for n in itertools.count(1))
+        names.add(bare if bare not in names else next(name for name in numbered if name not in names))
+    return names
+
+
+@each_page
+def test_no_link_is_broken(page):
+    assert not broken(page)
+
+
+def test_a_broken_link_is_found(tmp_path):
+    (tmp_path / "there.md").write_text(
+        "# A title\n## Und dann, (noch) eins\n## Twice\n## Twice\n```\n# no title\n```\n"
+    )
+    fine = ["there.md", "there.md#a-title", "there.md#und-dann-noch-eins", "there.md#twice-1", ".", "#here"]
+    wrong = ["gone.md", "there.md#gone", "there.md#no-title", "there.md#twice-2", "#gone", "../", "gone/there.md"]
+    page = tmp_path / "page.md"
+    page.write_text("# here\n" + " ".join(f"[a `name`]({link})" for link in [*fine, *wrong, "https://example.org/x"]))
+    assert broken(page, tmp_path) == wrong
+
+
+# --- paths that are named ------------------------------------------------------------------------------------------
+
+
+@each_page
+def test_no_path_that_is_named_is_gone(page):
+    """Code spans such as ``scratchlv/decode.py``; of ``kernels/<operation>/`` there must be one."""
+    named = re.findall(r"`((?:scratchlv|kernels|tests|docs|benchmarks)/[\w./<>-]*)`", page.read_text("utf-8"))
+    assert not [path for path in named if not any(ROOT.glob(re.sub("<.*?>", "*", path).rstrip("/")))]
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+def commands(text: str) -> list[str]:
+    """All commands of a page: code spans that begin with ``scratchlv``, and lines of fenced blocks that call it."""
+    spans = [" ".join(span.split()) for span in re.findall(r"`(scratchlv [^`]+)`", prose(text))]
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.split(r"\n|&&", block.replace("\\\n", " "))]
+    calls = [re.sub(r"^\S*/", "", line.strip()) for line in lines if re.match(r" *(\S*/)?scratchlv\s", line + " ")]
+    return spans + calls
+
+
+def spelt_out(command: str) -> list[list[str]]:
+    """The arguments of a command, once for each choice: ``[--split val|test]`` is given, with val and with test."""
+    words = [word for word in shlex.split(command, comments=True) if word != "…"][1:]
+    choices = [[NUMBERS.get(choice, choice) for choice in word.strip("[]").split("|")] for word in words]
+    return [list(chosen) for chosen in itertools.product(*choices)]
+
+
+def refused(command: str) -> bool:
+    """Whether the parser refuses one of the command's spellings; its bare name, as prose has it, is no mistake."""
+    return any(not (is_a_name(arguments) or is_accepted(arguments)) for arguments in spelt_out(command))
+
+
+def is_accepted(arguments: list[str]) -> bool:
+    try:
+        build_parser().parse_args(arguments)
+    except SystemExit as stopped:
+        return not stopped.code  # --help
+    return True
+
+
+def is_a_name(words: list[str]) -> bool:
+    """Whether these are the words of a command, ``train lm``, and nothing else."""
+    parser = build_parser()
+    for word in words:
+        below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if not below or word not in below[0]:
+            return False
+        parser = below[0][word]
+    return True
+
+
+@each_page
+def test_every_command_is_one(page, capsys):
+    wrong = [command for command in commands(page.read_text("utf-8")) if refused(command)]
+    assert not wrong, capsys.readouterr().err
+
+
+def test_a_wrong_command_is_found(capsys):
+    page = """`scratchlv train lm --out RUN [--layers N]` and `scratchlv train lm
+    --gone RUN`, `scratchlv gone`, `scratchlv train …`,
+    `scratchlv translate RUN`, `scratchlv data scenes --task vqa|gone --out OUT.png`
+```sh
+.venv/bin/python -m pytest && .venv/bin/scratchlv doctor   # what can run here
+scratchlv generate RUN --top-k K \\
+    --top-p P -n many
+```
+"""
+    found = commands(page)
+    assert len(found) == 8
+    assert [command.split("#")[0].strip() for command in found if refused(command)] == [
+        "scratchlv train lm --gone RUN",
+        "scratchlv gone",
+        "scratchlv translate RUN",
+        "scratchlv data scenes --task vqa|gone --out OUT.png",
+        "scratchlv generate RUN --top-k K      --top-p P -n many",
+    ]
+
+
+# --- the map is whole ----------------------------------------------------------------------------------------------
+
+
+def on_the_map() -> set[Path]:
+    return {(LECTURE.parent / link.partition("#")[0]).resolve() for link in links(LECTURE)}
+
+
+def test_every_room_is_on_the_map():
+    rooms = {path.parent for path in (ROOT / "kernels").glob("*/README.md")}
+    assert rooms == {path.parent for path in (ROOT / "kernels").glob("*/__init__.py")}
+    assert not rooms - {place.parent for place in on_the_map()}
+
+
+@pytest.mark.parametrize("package", ["models", "metrics", "data/scenes"])
+def test_every_module_is_on_the_map(package):
+    modules = {path for path in (ROOT / "scratchlv" / package).glob("*.py") if path.name != "__init__.py"}
+    assert modules
+    assert not modules - on_the_map()
+
+
+def test_every_task_can_be_trained_from_the_map():
+    trained = {command.split()[2] for command in commands(LECTURE.read_text("utf-8")) if " train " in command}
+    assert trained == set(TASKS)
