@@ -1,5 +1,7 @@
 """The command line as a user meets it: what it does, and what it says when something is wrong."""
 
+import functools
+import io
 import json
 import shutil
 import subprocess
@@ -10,15 +12,41 @@ import pytest
 from PIL import Image
 
 from scratchlv.cli import main
+from scratchlv.tasks import TASKS
 
+MODELS = [(name, model) for name, task in TASKS.items() for model in task.models]
 TINY = ["--set", "n_train=40", "--set", "n_val=12", "--set", "steps=6", "--set", "batch=8", "--set", "warmup=2"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    assert main(["train", "caption", "--data", "scenes", "--out", str(folder), *TINY]) == 0
+def runs(tmp_path_factory):
+    """A run of any task and model, trained when it is first asked for."""
+    root, found = tmp_path_factory.mktemp("runs"), {}
+
+    def run_of(task, model=None):
+        model = model or TASKS[task].models[0]
+        if (task, model) not in found:
+            found[task, model] = folder = root / f"{task}-{model}"
+            data = ["--data", f"babi:{stories(root)}:1"] if task == "babi" else []
+            blind = ["--set", "blind_steps=2"] if task == "vqa" else []
+            assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *blind]) == 0
+        return found[task, model]
+
+    return run_of
+
+
+def stories(root):
+    folder = root / "babi"
+    folder.mkdir(exist_ok=True)
+    told = "1 Mary went to the {0}.\n2 John moved to the {1}.\n3 Where is Mary? \t{0}\t1\n"
+    text = "".join(told.format(*rooms) for rooms in [("hall", "garden"), ("garden", "hall")] * 8)
+    (folder / "qa1_single-supporting-fact_train.txt").write_text(text)
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(runs):
+    return runs("caption")
 
 
 @pytest.fixture
@@ -74,6 +102,129 @@ def test_a_run_can_be_evaluated(trained, capsys):
         assert main(["evaluate", str(trained), "--split", split, "--n", "5"]) == 0
 
 
+FIGURES = {
+    "lm": {"loss", "perplexity", "unigram_perplexity", "entropy", "above_entropy"},
+    "translate": {"loss", "perplexity", "exact_match", "bleu", "n"},
+    "summarize": {"loss", "perplexity", "exact_match", "rouge_l", "rouge_l_lead", "n"},
+    "caption": {"loss", "perplexity", "true_share", "n"},
+    "vqa": {"loss", "accuracy", "question_only_accuracy", "prior_accuracy", "by_type", "by_hops", "n"},
+    "babi": {"loss", "accuracy", "prior_accuracy", "n"},
+}
+
+
+@pytest.mark.parametrize(("task", "model"), MODELS)
+def test_every_model_is_trained_and_evaluated(runs, capsys, task, model):
+    run = runs(task, model)
+    capsys.readouterr()
+    beam = ["--beam", "2"] if TASKS[task].beam else []
+    assert main(["evaluate", str(run), "--json", *beam]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    said = json.loads(last, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (said["run"], said["split"]) == (str(run), "val")
+    assert FIGURES[task] <= said["metrics"].keys()
+    for name in said["metrics"]:
+        assert any(line.startswith(name) for line in lines), name
+
+
+def test_texts_are_written_again_by_their_seed(runs, capsys):
+    def generate(*arguments):
+        assert main(["generate", str(runs("lm")), "--prompt", "a large", *arguments]) == 0
+        return capsys.readouterr().out
+
+    options = ["--temperature", "0.9", "--top-k", "9", "--top-p", "0.9", "--min-length", "8", "--max-length", "12"]
+    runs("lm")
+    capsys.readouterr()
+    three = generate(*options, "-n", "3", "--seed", "5")
+    assert three == generate(*options, "-n", "3", "--seed", "5")
+    first, second, third = three.splitlines()
+    assert all(line.startswith("a large ") and 10 <= len(line.split()) <= 14 for line in (first, second, third))
+    assert generate(*options, "--seed", "6") == second + "\n"  # the texts are seeded one after the other
+    assert len({first, second, third}) == 3
+    assert generate("--greedy") == generate("--greedy")
+
+
+def test_words_stream_as_they_are_drawn(runs):
+    command = f"{sys.executable} -m scratchlv generate {runs('lm')} -n 100000 | head -c 20; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert len(done.stdout) == 20
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("model", TASKS["translate"].models)
+@pytest.mark.parametrize("beam", ["1", "3"])
+def test_texts_are_translated(runs, capsys, tmp_path, model, beam):
+    run, texts = runs("translate", model), ["a large red star and a small circle", "the cross"]
+    capsys.readouterr()
+    assert main(["translate", str(run), *texts, "--beam", beam]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_alignments_are_drawn(runs, capsys, tmp_path, monkeypatch):
+    from scratchlv import decode
+    from scratchlv.tasks import translation
+
+    run, out = runs("translate"), tmp_path / "alignment.png"
+    capsys.readouterr()
+    # a run of six steps may well say nothing, and then there is nothing to draw
+    monkeypatch.setattr(translation, "greedy", functools.partial(decode.greedy, min_length=3))
+    assert main(["translate", str(run), "the zorp star", "a zorp", "--alignment", str(out)]) == 0
+    assert capsys.readouterr().err.count("zorp") == 1  # an unknown word is told once
+    for i in (1, 2):
+        assert Image.open(tmp_path / f"alignment-{i}.png").height > 20
+
+
+def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeypatch):
+    text = "a large red star is at the top . it is left of the last ."
+    (tmp_path / "text.txt").write_text(text.replace(" . ", " .\n") + "\n")
+    run = runs("summarize")
+    capsys.readouterr()
+    assert main(["summarize", str(run), str(tmp_path / "text.txt"), "--beam", "2"]) == 0
+    from_file = capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert main(["summarize", str(run), "-", "--beam", "2"]) == 0
+    assert capsys.readouterr().out == from_file
+
+
+@pytest.mark.parametrize("model", TASKS["vqa"].models)
+def test_questions_about_pictures_are_answered(runs, capsys, tmp_path, model):
+    run, image, out = runs("vqa", model), picture(tmp_path / "x.png"), tmp_path / "gaze.png"
+    capsys.readouterr()
+    arguments = ["answer", str(run), str(image), "What colour is the zorp?"]
+    assert main([*arguments, "--json"] + ([] if model == "naive" else ["--picture", str(out)])) == 0
+    said = capsys.readouterr()
+    answers = json.loads(said.out)["answers"]
+    assert len(answers) == 5
+    assert said.err.count("zorp") == 1
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "  ".join(f"{word}({p:.2f})" for word, p in answers.items()) + "\n"
+    if model == "naive":
+        fails(capsys, *arguments, "--picture", out, saying=["no attention", "--model attention"])
+    else:
+        assert Image.open(out).width > 300
+
+
+def test_questions_about_stories_are_answered(runs, capsys, tmp_path):
+    run, out = runs("babi"), tmp_path / "gaze.png"
+    (tmp_path / "story.txt").write_text("Mary went to the hall.\nJohn moved to the garden.\n")
+    capsys.readouterr()
+    assert main(["answer", str(run), str(tmp_path / "story.txt"), "Where is Mary?", "--picture", str(out)]) == 0
+    assert {answer.partition("(")[0] for answer in capsys.readouterr().out.split()} == {"hall", "garden"}
+    assert Image.open(out).width > 200
+
+
+@pytest.mark.parametrize("model", TASKS["caption"].models)
+def test_pictures_are_captioned_by_every_model(runs, capsys, tmp_path, model):
+    run, image, out = runs("caption", model), picture(tmp_path / "x.png"), tmp_path / "gaze.png"
+    looks = model in ("attention", "uniform")
+    capsys.readouterr()
+    drawn = ["--picture", str(out)] if looks else []
+    assert main(["caption", str(run), str(image), "--json", "--beam", "2", *drawn]) == 0
+    assert (json.loads(capsys.readouterr().out)["attention"] is not None) == out.exists() == looks
+    if not looks:
+        fails(capsys, "caption", run, image, "--picture", out, saying=["no attention", "--model attention"])
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "LA", "1"])
 def test_any_kind_of_picture_is_captioned(trained, tmp_path, capsys, mode):
     suffix = ".tif" if mode == "CMYK" else ".png"
@@ -116,7 +267,13 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
         main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "gaze.png")]) == 0
     )
     (folder / "images" / "1.jpg").unlink()
-    fails(capsys, "train", "caption", "--data", f"flickr8k:{folder}", "--out", tmp_path / "no", saying=["1.jpg"])
+    again = ["train", "caption", "--data", f"flickr8k:{folder}", *small, "--out"]
+    fails(capsys, *again, tmp_path / "no", saying=["1.jpg", "--skip-missing"])
+    assert not (tmp_path / "no").exists()
+    assert main([*again, str(tmp_path / "without"), "--skip-missing"]) == 0
+    for image in ("0.jpg", "2.jpg", "3.jpg"):
+        (folder / "images" / image).unlink()
+    fails(capsys, *again, tmp_path / "no", "--skip-missing", saying=[str(folder), "none of the pictures of train"])
     assert not (tmp_path / "no").exists()
 
 
@@ -131,9 +288,40 @@ def test_one_pixel_is_a_picture(trained, tmp_path):
     assert main(["caption", str(trained), str(picture(tmp_path / "one.png", size=(1, 1)))]) == 0
 
 
-def test_a_sheet_of_scenes(tmp_path):
-    assert main(["data", "scenes", "--n", "5", "--grammar", "relations", "--out", str(tmp_path / "sheet.png")]) == 0
+@pytest.mark.parametrize("task", ["caption", "vqa", "translate", "summarize"])
+def test_a_sheet_of_scenes(tmp_path, task):
+    arguments = ["data", "scenes", "--task", task, "--n", "5", "--grammar", "relations"]
+    assert main([*arguments, "--out", str(tmp_path / "sheet.png")]) == 0
     assert Image.open(tmp_path / "sheet.png").width > 300
+
+
+def test_a_sheet_says_what_the_task_says(tmp_path, monkeypatch):
+    from scratchlv.data import scenes as world
+
+    drawn = {}
+    monkeypatch.setattr(
+        "scratchlv.show.scenes_sheet.scenes_sheet",
+        lambda scenes, texts: drawn.update(scene=scenes[0], texts=texts[0]) or Image.new("RGB", (9, 9)),
+    )
+    for task in ("caption", "translate", "summarize", "vqa"):
+        assert (
+            main(["data", "scenes", "--task", task, "--n", "1", "--seed", "3", "--out", str(tmp_path / "x.png")]) == 0
+        )
+        (first, _), *others = drawn["texts"]
+        scene, texts = drawn["scene"], [text for text, _ in others]
+        if task == "caption":
+            assert first == str(world.caption(scene))
+        elif task == "translate":
+            assert [first, *texts] == [world.typeset(words) for words in world.translation(scene)]
+        elif task == "summarize":
+            assert [first, *texts] == [
+                world.typeset(words) for words in (world.description(scene), world.headline(scene))
+            ]
+        else:
+            spoken = [first, *texts]
+            assert len(spoken) == 8
+            for question, answer in zip(spoken[::2], spoken[1::2], strict=True):
+                assert world.answer(question.replace("?", " ?").split(), scene) == answer
 
 
 def test_doctor_says_what_runs_and_ends_well(capsys):
@@ -149,13 +337,16 @@ def test_gradcheck_of_one_operation(capsys):
 
 
 def test_overfit_one_batch_writes_nothing(tmp_path, capsys):
-    arguments = ["train", "caption", "--out", str(tmp_path / "no"), "--overfit-one-batch", *TINY]
+    data = ["--data", f"babi:{stories(tmp_path)}:1", "--set", "learning_rate=0.01"]
+    arguments = ["train", "babi", "--out", str(tmp_path / "no"), "--overfit-one-batch", *TINY, *data]
     assert main(arguments) == 0
     assert not (tmp_path / "no").exists()
     assert "it can learn" in capsys.readouterr().out
 
 
-def test_the_demo_ends_with_json_and_leaves_pictures(tmp_path, capsys):
+def test_the_demo_ends_with_json_and_leaves_pictures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("scratchlv.tasks.demo._BLIND_PICTURES", 40)
+    monkeypatch.setattr("scratchlv.tasks.demo._BLIND_STEPS", 5)
     assert main(["demo", "--out", str(tmp_path / "demo"), "--json", *TINY]) == 0
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"seconds", "true_share", "blind_true_share", "pointing_accuracy", "run"} <= facts.keys()
@@ -232,8 +423,131 @@ def test_a_folder_that_is_no_run(capsys, tmp_path, command):
     fails(capsys, *command, tmp_path, *image, saying=["config.json"])
     (tmp_path / "config.json").write_text('{"task": "caption"}')
     fails(capsys, *command, tmp_path, *image, saying=["config.json"])
-    (tmp_path / "config.json").write_text('{"task": "translate"}')
-    fails(capsys, *command, tmp_path, *image, saying=["translate"])
+    (tmp_path / "config.json").write_text('{"task": "knitting"}')
+    fails(capsys, *command, tmp_path, *image, saying=["knitting", "caption"])
+
+
+def test_a_run_of_another_task(capsys, runs, tmp_path):
+    image, text = picture(tmp_path / "x.png"), tmp_path / "text.txt"
+    text.write_text("a star")
+    commands = {
+        "generate": ("translate", []),
+        "translate": ("summarize", ["a star"]),
+        "summarize": ("lm", [text]),
+        "caption": ("vqa", [image]),
+        "answer": ("caption", [image, "what?"]),
+    }
+    for command, (task, more) in commands.items():
+        fits = f"scratchlv {TASKS[task].command} {runs(task)}"
+        fails(capsys, command, runs(task), *more, saying=[str(runs(task)), repr(task), fits])
+    fits = f"scratchlv train vqa --out {runs('vqa')} --resume"
+    fails(capsys, "train", "lm", "--out", runs("vqa"), "--resume", saying=["'vqa', not 'lm'", fits])
+
+
+def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
+    """The command that is printed works as it stands, of every task."""
+    from scratchlv.tasks import training
+    from scratchlv.trainer import Interrupted
+
+    for task in TASKS:
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "train", _raise(Interrupted))
+            assert main(["train", task, "--out", str(runs(task)), "--resume"]) == 130
+        command = capsys.readouterr().err.partition("go on with: scratchlv ")[2].split()
+        assert main(command) == 0
+
+
+def _raise(kind):
+    def raises(*_, **__):
+        raise kind
+
+    return raises
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(capsys, tmp_path):
+    fails(capsys, "train", "babi", "--out", tmp_path / "no", "--resume", saying=[str(tmp_path / "no"), "not a run"])
+    fails(capsys, "train", "babi", "--out", tmp_path / "no", saying=["--data is missing", "babi:DIR:TASK"])
+    assert not (tmp_path / "no").exists()
+
+
+def test_options_of_generating_that_cannot_be(capsys, runs):
+    for options in (
+        ["--temperature", "0"],
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--top-k", "0"],
+        ["--top-k", "1000"],
+        ["--top-p", "2"],
+        ["-n", "0"],
+        ["--max-length", "0"],
+        ["--min-length", "50"],
+        ["--greedy", "--temperature", "2"],
+    ):
+        run = runs("lm")
+        capsys.readouterr()
+        assert main(["generate", str(run), "--prompt", "a star", *options]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"scratchlv: {options[0]}")
+        assert said.err.count("\n") == 1
+    assert "invalid float" in fails(capsys, "generate", runs("lm"), "--temperature", "warm", saying="usage")
+
+
+def test_beams_that_cannot_be(capsys, runs, tmp_path):
+    image = picture(tmp_path / "x.png")
+    fails(capsys, "translate", runs("translate"), "a star", "--beam", "0", saying=["--beam 0"])
+    fails(capsys, "caption", runs("caption"), image, "--beam", "-1", saying=["--beam -1"])
+    fails(capsys, "evaluate", runs("summarize"), "--beam", "0", saying=["--beam 0"])
+    fails(capsys, "evaluate", runs("lm"), "--beam", "2", saying=["--beam", "language modelling"])
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_figures_that_cannot_be(capsys, runs, task):
+    fails(capsys, "evaluate", runs(task), "--n", "0", saying=["--n 0"])
+    fails(capsys, "evaluate", runs(task), "--split", "nonsense", saying=["--split nonsense", "val"])
+    fails(capsys, "evaluate", runs(task), "--step", "999", saying=[str(runs(task)), "999"])
+
+
+def test_texts_that_are_none(capsys, runs, tmp_path, monkeypatch):
+    empty, latin = tmp_path / "empty.txt", tmp_path / "latin.txt"
+    empty.write_text("\n\n")
+    latin.write_bytes("a star\nun caf\xe9".encode("latin1"))
+    image = picture(tmp_path / "x.png")
+    fails(capsys, "translate", runs("translate"), " ", saying=["empty"])
+    fails(capsys, "summarize", runs("summarize"), empty, saying=["empty.txt", "empty"])
+    fails(capsys, "summarize", runs("summarize"), tmp_path / "no.txt", saying=["no.txt"])
+    fails(capsys, "summarize", runs("summarize"), latin, saying=["latin.txt", "0xe9", "position 13", "line 2"])
+    for given, saying in ((b"", ["empty"]), (b"un caf\xe9", ["standard input", "0xe9", "position 6"])):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        fails(capsys, "summarize", runs("summarize"), "-", saying=saying)
+    fails(capsys, "answer", runs("vqa"), image, "?", saying=["question is empty"])
+    fails(capsys, "answer", runs("vqa"), tmp_path / "no.png", "what?", saying=["no.png"])
+    fails(capsys, "answer", runs("vqa"), latin, "what?", saying=["latin.txt"])
+    fails(capsys, "answer", runs("babi"), empty, "where?", saying=["empty.txt"])
+    fails(capsys, "answer", runs("babi"), image, "where?", saying=["x.png", "UTF-8"])
+
+
+def test_a_text_of_many_words_is_cut_off_and_it_is_said(capsys, runs, tmp_path):
+    (tmp_path / "long.txt").write_text("star " * 100_000)
+    assert main(["summarize", str(runs("summarize")), str(tmp_path / "long.txt")]) == 0
+    assert "100,000 words is cut off; this run reads the first 200" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text(" ".join(f"w{i}" for i in range(150)))
+    assert main(["summarize", str(runs("summarize")), str(tmp_path / "words.txt")]) == 0
+    assert "and 140 more are words that this run does not know" in capsys.readouterr().err
+
+
+def test_alignments_that_cannot_be(capsys, runs, tmp_path):
+    out = tmp_path / "x.png"
+    naive = runs("translate", "naive")
+    fails(capsys, "translate", naive, "a star", "--alignment", out, saying=[str(naive), "--model additive"])
+    assert not out.exists()
+
+
+def test_sheets_that_cannot_be(capsys, tmp_path):
+    out = tmp_path / "x.png"
+    for n in ("0", "-1", "1001"):
+        fails(capsys, "data", "scenes", "--n", n, "--out", out, saying=[f"--n {n}"])
+    fails(capsys, "data", "scenes", "--grammar", "definite", "--out", out, saying=["definite", "places"])
 
 
 def test_an_unknown_split(capsys, run):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
+from scratchlv.kernels.additive_attention.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, exp, tanh, total
 from scratchlv.kernels.matmul.numba_cpu import float32_only
@@ -32,6 +33,7 @@ def limits(x, keys, query, v, mask=None, *, train=True) -> str | None:
 def forward(
     x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
 ) -> tuple[tuple[Array, Array], Cache | None]:
+    check(x, keys, query, v, mask)
     x, keys, query, v = (np.ascontiguousarray(a) for a in (x, keys, query, v))
     N, L, D = x.shape
     z, alpha = np.empty((N, D), np.float32), np.empty((N, L), np.float32)

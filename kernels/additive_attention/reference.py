@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks.shapes import require
+
 Array = Any  # NumPy or CuPy
 
 
@@ -27,7 +29,11 @@ def forward(
 
     ``keys`` are (N, L, A), ``query`` (N, A), ``v`` (A,). Where ``mask`` (N, L) is False nobody looks; every row needs a
     True.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
     """
+    check(x, keys, query, v, mask)
     e = np.tanh(keys + query[:, None]) @ v  # (N, L)
     if mask is not None:
         e = np.where(mask, e, e.dtype.type(-np.inf))
@@ -53,3 +59,9 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     s = np.tanh(keys + query[:, None])  # (N, L, A): computed again rather than kept
     dkeys = de[:, :, None] * v * (1 - s**2)  # (N, L, A)
     return dx, dkeys, dkeys.sum(axis=1), np.tensordot(de, s, axes=((0, 1), (0, 1)))
+
+
+def check(x: Array, keys: Array, query: Array, v: Array, mask: Array | None) -> None:
+    N, L, A = keys.shape
+    given = f"keys {keys.shape}"
+    require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, A)), v=(v, (A,)), mask=(mask, (N, L)))

@@ -44,7 +44,8 @@ def _forward(x, y, kernel, step):
         n, h = task // H_out, task % H_out
         for w in range(W_out):
             out = y[n, h, w]
-            out[:] = 0
+            for c in range(C):
+                out[c] = 0
             for i in range(kernel[0]):
                 for j in range(kernel[1]):
                     pixel = x[n, h * step[0] + i, w * step[1] + j]
@@ -71,7 +72,8 @@ def _backward(dy, dx, kernel, step):
         for w in range(width):
             column0, column1 = _windows(w, kernel[1], step[1], W_out)
             out = dx[n, h, w]
-            out[:] = 0
+            for c in range(C):
+                out[c] = 0
             for row in range(row0, row1):
                 for column in range(column0, column1):
                     d = dy[n, row, column]

@@ -72,7 +72,8 @@ def _forward(x, W, b, y, stride, top, left):
             column = w * stride - left
             j0, j1 = _taps(column, width, kw)
             out = y[n, h, w]
-            out[:] = b
+            for c in range(C):
+                out[c] = b[c]
             for i in range(i0, i1):
                 j = j0
                 while j + 3 <= j1:  # three taps at once: the output is loaded and stored a third as often
@@ -98,7 +99,8 @@ def _backward_x(dy, W, dx, stride, top, left):
         n, h = task // H, task % H
         for w in range(width):
             out = dx[n, h, w]
-            out[:] = 0
+            for c in range(C):
+                out[c] = 0
             for i in range(kh):
                 row = h + top - i  # = stride * the window's row
                 if row < 0 or row % stride or row // stride >= H_out:

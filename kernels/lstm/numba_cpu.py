@@ -14,6 +14,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
+from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
 from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
 
@@ -38,6 +39,7 @@ def limits(x, h0, c0, Wx, Wh, b, lengths=None, *, train=True) -> str | None:
 def forward(
     x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None = None, *, train: bool = True
 ) -> tuple[tuple[Array, Array], Cache | None]:
+    check(x, h0, c0, Wx, Wh, b, lengths)
     T, (N, H) = x.shape[0], h0.shape
     x = np.ascontiguousarray(x)
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)

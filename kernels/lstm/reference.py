@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks.shapes import require
+
 Array = Any  # NumPy or CuPy
 
 
@@ -37,7 +39,11 @@ def forward(
 
     ``Wx`` is (D, 4H), ``Wh`` (H, 4H), ``b`` (4H,). Past its length (``lengths``, (N,) integers) the state of a
     sequence stands still, so the last row of ``h`` is the final state of every sequence.
+
+    Raises:
+        ValueError: the shapes do not fit each other.
     """
+    check(x, h0, c0, Wx, Wh, b, lengths)
     T, H = x.shape[0], h0.shape[1]
     h, c = np.zeros_like(h0, shape=(T + 1, *h0.shape)), np.zeros_like(c0, shape=(T + 1, *c0.shape))
     gates = np.zeros_like(h0, shape=(T, h0.shape[0], 4 * H))
@@ -90,6 +96,13 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
         db += da.sum(0)
         dh, dc = dh_before, dc_before
     return dx, dh, dc, dWx, dWh, db
+
+
+def check(x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None) -> None:
+    (_, N, D), H = x.shape, h0.shape[-1]
+    given = f"x {x.shape} and a state of {H} numbers"
+    require(given, h0=(h0, (N, H)), c0=(c0, (N, H)), lengths=(lengths, (N,)))
+    require(given, Wx=(Wx, (D, 4 * H)), Wh=(Wh, (H, 4 * H)), b=(b, (4 * H,)))
 
 
 def sigmoid(a: Array) -> Array:

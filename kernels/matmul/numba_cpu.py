@@ -209,9 +209,9 @@ def _few_rows(a, b, c, bias, accumulate, threads):
     for thread in prange(threads):
         first, last = share(n, thread, threads)
         for i in range(m):
-            row = c[i, first:last]
             if not accumulate:
-                row[:] = 0
+                c[i, first:last] = 0
+            row = c[i, first:last]
             for q in range(k):
                 x = a[i, q]
                 row_of_b = b[q, first:last]

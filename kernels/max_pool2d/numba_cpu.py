@@ -55,7 +55,8 @@ def _forward(x, y, winner, size, stride, train):
             for place in range(size * size):
                 value = x[n, h * stride + place // size, w * stride + place % size]
                 if place == 0:
-                    best[:] = value
+                    for c in range(C):
+                        best[c] = value[c]
                     if train:
                         winner[n, h, w, :] = 0
                 elif train:

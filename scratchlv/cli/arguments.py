@@ -10,6 +10,7 @@ from typing import Any
 from scratchlv.errors import UserError
 
 Arguments = argparse.Namespace
+_UNKNOWN = 10  # unknown words that are named, at most
 
 
 def seed(text: str) -> int:
@@ -53,4 +54,6 @@ def say_unknown(words: list[str]) -> None:
     """Words that a run has never seen are read as <unk>; the user is told, once."""
     if words:
         are = "is a word" if len(words) == 1 else "are words"
-        print(f"note: {', '.join(words)} {are} that this run does not know; read as <unk>", file=sys.stderr)
+        more = f" and {len(words) - _UNKNOWN:,} more" if len(words) > _UNKNOWN else ""
+        named = ", ".join(words[:_UNKNOWN]) + more
+        print(f"note: {named} {are} that this run does not know; read as <unk>", file=sys.stderr)

@@ -54,6 +54,9 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _interrupted(task: str, folder: Path) -> int:
+    if not (folder / "config.json").exists():
+        print("interrupted before its own training began; the same command goes on", file=sys.stderr)
+        return 130
     print(f"interrupted; go on with: scratchlv train {task} --out {folder} --resume", file=sys.stderr)
     return 130
 
@@ -101,7 +104,15 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
     },
-    "vqa": {"--hops": _HOPS, "--skip-missing": _SKIP},
+    "vqa": {
+        "--hops": _HOPS,
+        "--eyes": {
+            "type": Path,
+            "metavar": "RUN",
+            "help": "see with the conv extractor of this captioner of scenes (default: one is trained first, into OUT/eyes)",
+        },
+        "--skip-missing": _SKIP,
+    },
     "babi": {"--hops": _HOPS},
 }
 _SETTINGS = ("layers", "hops")  # options that are settings

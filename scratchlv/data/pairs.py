@@ -61,10 +61,11 @@ def _buckets(pairs: PairSet, size: int, seed: int, epoch: int) -> list[Array]:
     """The batches of an epoch: shuffled, sorted by length within pools of many batches, and the batches shuffled again."""
     lengths = [len(source) for source in pairs.sources]
     rng = np.random.default_rng([seed, 2, epoch])
-    order = rng.permutation(len(lengths))
+    whole = len(lengths) // size * size  # the rest, too few for a batch, is left out by lot and not by length
+    order = rng.permutation(len(lengths))[:whole]
     batches = []
     for at in range(0, len(order), _POOL * size):
         pool = order[at : at + _POOL * size]
         pool = pool[np.argsort(np.take(lengths, pool), kind="stable")]
-        batches += [pool[k : k + size] for k in range(0, len(pool) - size + 1, size)]
+        batches += [pool[k : k + size] for k in range(0, len(pool), size)]
     return [batches[i] for i in rng.permutation(len(batches))]

@@ -83,9 +83,9 @@ class QuestionSet(_Answered):
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""
-        first = np.searchsorted(self.picture_of, pictures, "left")
-        past = np.searchsorted(self.picture_of, pictures, "right")
-        return np.concatenate([np.arange(a, b) for a, b in zip(first.tolist(), past.tolist(), strict=True)])
+        first: Array = np.searchsorted(self.picture_of, pictures, "left")
+        past: Array = np.searchsorted(self.picture_of, pictures, "right")
+        return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
 
     def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
         """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""

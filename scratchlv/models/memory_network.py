@@ -101,10 +101,10 @@ class MemoryNetwork:
                 D = regions.width(shape.channels, shape.feature_channels)
                 self.params[f"{name}.W"] = uniform(rng, D, d)
             else:
-                self.params[f"{name}.W"] = normal(rng, shape.vocabulary, d, scale=0.1)
-            self.params[f"{name}.T"] = normal(rng, S, d, scale=0.1)
+                self.params[f"{name}.W"] = normal(rng, shape.vocabulary, d, scale=0.3)
+            self.params[f"{name}.T"] = normal(rng, S, d, scale=0.3)
         if shape.question_words == "question.W":
-            self.params["question.W"] = normal(rng, shape.vocabulary, d, scale=0.1)
+            self.params["question.W"] = normal(rng, shape.vocabulary, d, scale=0.3)
         if shape.tying == "layer-wise":
             self.params["hop.H"] = uniform(rng, d, d)
         self.buffers: dict[str, Array] = {}

@@ -38,6 +38,8 @@ MODELS = ("naive", "attention", "blind")
 class AnswererShape:
     """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
 
+    ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
+
     Raises:
         ValueError: there is no such model, or no hop.
     """
@@ -52,6 +54,7 @@ class AnswererShape:
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
     dropout: float = 0.0
+    regions: int | None = None
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -91,14 +94,14 @@ class QuestionAnswerer:
             return
         D = regions.width(shape.channels, shape.feature_channels)
         if shape.model == "naive":
-            L = conv_extractor.GRID**2 if shape.feature_channels is None else None
+            L = conv_extractor.GRID**2 if shape.feature_channels is None else shape.regions
             feature, statistics = image_feature.init(rng, L, D, H)
             self.params |= feature
             self.buffers |= statistics
         else:
             self.params |= {"regions.W": uniform(rng, D, H), "regions.b": np.zeros(H, np.float32)}
             # two coordinates among many features would hardly be heard, and every relation hangs on them
-            self.params["regions.W"][-2:] = uniform(rng, 1, H)
+            self.params["regions.W"][-2:] = rng.uniform(-2, 2, (2, H))
             for hop in _hop_names(shape.hops):
                 self.params |= {
                     f"{hop}.Wx": uniform(rng, H, A),

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out
+from scratchlv.show.lettering import write
 
 _SIDE = 176  # the longer side of each picture, in pixels
 _TITLE = 30  # height of a title
@@ -94,6 +95,6 @@ def tile(picture: Image.Image, title: str, probability: float | None = None) -> 
     suffix = "" if probability is None else f"({probability:.2f})"
     title = clip(title, picture.width - letters.getlength(suffix), _FONT)
     left = max(0.0, (picture.width - letters.getlength(title + suffix)) / 2)
-    pen.text((left, _TITLE - 8), title, INK, letters, anchor="ls")
+    write(framed, (left, _TITLE - 8), title, INK, _FONT)
     pen.text((left + letters.getlength(title), _TITLE - 8), suffix, FAINT, letters, anchor="ls")
     return framed

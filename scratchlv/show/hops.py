@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out, text_width, wrap
 from scratchlv.show.alignment import shade
 from scratchlv.show.attention import lit, tile
+from scratchlv.show.lettering import write
 
 _SIDE = 208  # the longer side of each picture, in pixels
 _COLUMNS = 4  # pictures in a row, at most
@@ -75,9 +76,9 @@ def hops_table(
     left = 2 * _GAP + round(max(text_width(line, _FONT) for line in lines))
     width, height = _CELL
     table = Image.new("RGB", (left + len(alphas) * width + _GAP, (len(lines) + 1) * height + _GAP), PAPER)
-    pen, letters = ImageDraw.Draw(table), font(_FONT)
+    pen = ImageDraw.Draw(table)
     for s, line in enumerate(lines):
-        pen.text((_GAP, (s + 1.5) * height), line, INK, letters, anchor="lm")
+        write(table, (_GAP, (s + 1.5) * height), line, INK, _FONT, "lm")
     for hop, weights in enumerate(alphas):
         x = left + hop * width
         pen.text((x + width / 2, height / 2), _ordinal(hop), FAINT, font(_FONT - 2), anchor="mm")
@@ -102,9 +103,8 @@ def _sheet(question: Sequence[str], body: Image.Image, answers: Image.Image) -> 
     lines = wrap(" ".join(question), width - 2 * _GAP, _QUESTION)
     top = _GAP + len(lines) * _QUESTION_LINE
     sheet = Image.new("RGB", (width, top + max(body.height, answers.height)), PAPER)
-    pen = ImageDraw.Draw(sheet)
     for i, line in enumerate(lines):
-        pen.text((_GAP, _GAP + i * _QUESTION_LINE), line, INK, font(_QUESTION), anchor="lt")
+        write(sheet, (_GAP, _GAP + i * _QUESTION_LINE), line, INK, _QUESTION, "lt")
     sheet.paste(body, (0, top))
     sheet.paste(answers, (body.width, top))
     return sheet
@@ -122,7 +122,7 @@ def _answers(answers: Answers, truth: str | None) -> Image.Image:
     pen, letters = ImageDraw.Draw(panel), font(_FONT)
     for i, word in enumerate(words):
         y = top + (i + 0.5) * _ANSWER
-        pen.text((start - 10, y), word, FAINT if i == len(answers) else INK, letters, anchor="rm")
+        write(panel, (start - 10, y), word, FAINT if i == len(answers) else INK, _FONT, "rm")
     for i, (word, p) in enumerate(answers):
         y, reach = top + (i + 0.5) * _ANSWER, start + round(p * _BAR)
         pen.rectangle((start, y - 8, reach, y + 8), _GREEN if word == truth else _GREY)
@@ -132,5 +132,5 @@ def _answers(answers: Answers, truth: str | None) -> Image.Image:
             pen.line(((x, y), (x + 5, y + 5), (x + 14, y - 7)), _GREEN, 3)
     if missed:
         y = top + (len(answers) + 0.5) * _ANSWER
-        pen.text((start, y), clip(str(truth), end - start, _FONT), _GREEN, letters, anchor="lm")
+        write(panel, (start, y), clip(str(truth), end - start, _FONT), _GREEN, _FONT, "lm")
     return panel

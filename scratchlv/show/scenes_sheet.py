@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from scratchlv.data.scenes import Scene, draw
 from scratchlv.show import FAINT, INK, PAPER, fit, lay_out, wrap
-from scratchlv.show.accents import write
+from scratchlv.show.lettering import write
 
 STYLES = {"text": INK, "answer": (176, 42, 84), "faint": FAINT}  #: the colours a text can have
 
@@ -37,7 +37,7 @@ def scenes_sheet(scenes: Sequence[Scene], captions: Sequence[object], *, columns
         tile = Image.new("RGB", (_SIDE, height), PAPER)
         tile.paste(fit(Image.fromarray(draw(scene)), _SIDE), (0, 0))
         for y, line, colour in lines:
-            write(ImageDraw.Draw(tile), (0, _SIDE + 8 + y), line, colour, _FONT)
+            write(tile, (0, _SIDE + 10 + y), line, colour, _FONT, "lt")
         tiles.append(tile)
     return lay_out(tiles, min(columns, len(tiles)), _GAP)
 

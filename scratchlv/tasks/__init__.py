@@ -3,7 +3,7 @@
 Every module of a task has ``PRESETS`` and
 
     config(task, data, model, preset, seed, overrides, …) -> config     what was asked for, checked
-    prepare(config, show_progress, say) -> Job                          the data and the model, ready to train
+    prepare(config, show_progress, say, folder) -> Job                  the data and the model, ready to train
     new(config) -> Run                                                  fresh parameters
     evaluate(run, split, n, show_progress) -> {name: figure}
 

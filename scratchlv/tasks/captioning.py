@@ -97,6 +97,8 @@ def photographs_set(
     from scratchlv.data.text import bare_words
 
     items = Flickr8k(folder).split(split, skip_missing=skip_missing)
+    if not items:
+        raise UserError(f"{folder} has none of the pictures of {split}; copy them there")
     words = [[bare_words(c) for c in captions] for _, captions in items]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts((w for captions in words for w in captions), settings.min_count)
@@ -182,7 +184,7 @@ def dataset(
     return photographs_set(Path(argument.arguments[0]), split, vocabulary, settings, show_progress, skip_missing)
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
     """The job of a config, which is told the vocabulary and the width of the features."""
     settings = Settings(**config["settings"])
     if config["data"] == "scenes":

@@ -8,15 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
-from scratchlv.models.captioner import Captioner
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
+from scratchlv.tasks.eyes import see
 from scratchlv.trainer import Trainer, TrainSettings, read_log
-from scratchlv.vision import conv_extractor
 
 _BLIND_PICTURES = 4000
 _BLIND_STEPS = 400  # it learns the grammar and what is frequent, and there is no more to learn
@@ -66,7 +63,7 @@ def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]
     channels = run.model.shape.channels[-1]
     config = {**run.config, "feature_channels": channels, "blind": True}
     twin = captioning.new(config)
-    features = replace(train_set, pictures=_features(run.model, train_set.pictures)).blind()
+    features = replace(train_set, pictures=see(run.model, train_set.pictures)).blind()
     batch = run.settings.batch
     trainer = Trainer(
         twin.model,
@@ -75,16 +72,7 @@ def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]
         show_progress=False,
     )
     trainer.run()
-    return twin, replace(test, pictures=_features(run.model, test.pictures)).blind()
-
-
-def _features(model: Captioner, pictures: np.ndarray, size: int = 100) -> np.ndarray:
-    """What the trained extractor sees in pictures: (n, 8, 8, C)."""
-    parts = []
-    for at in range(0, len(pictures), size):
-        x = conv_extractor.preprocess(pictures[at : at + size])
-        parts.append(conv_extractor.forward(model.params, model.buffers, x, train=False)[0])
-    return np.concatenate(parts)
+    return twin, replace(test, pictures=see(run.model, test.pictures)).blind()
 
 
 def _examples(run: Run, data: CaptionSet) -> list[tuple[Captioned, scenes_world.Verdict]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,17 @@ class Run(training.Run[Settings]):
     vocabulary: Vocabulary
 
     def encode(self, sentences: Iterable[list[str]]) -> TokenStream:
-        """Sentences as one stream; each ends in its end symbol, or in the character that ends a line."""
+        """Sentences as one stream; each ends in its end symbol, or in the character that ends a line.
+
+        Raises:
+            UserError: they are no more than one empty line, in which there is nothing to predict.
+        """
         ends = self.vocabulary.encode([_separator(self.config)])
         ids = [i for words in sentences for i in (*self.vocabulary.encode(words), *ends)]
+        if len(ids) < 2:
+            raise UserError(
+                f"--data {self.config['data']}: a part of it is one empty line, too short; take that line out"
+            )
         return TokenStream(np.array(ids, np.int64))
 
 
@@ -103,7 +112,7 @@ def sentences(config: dict[str, Any], settings: Settings, split: str) -> Sentenc
     return splits[split]
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
     """The job of a config, which is told the vocabulary."""
     settings = Settings(**config["settings"])
     train = sentences(config, settings, "train")

@@ -1,5 +1,9 @@
 """Visual question answering: train, evaluate and use a model on Scenes, easy-VQA or DAQUAR.
 
+As the lecture's CNN comes trained on ImageNet, the eyes are trained before: on Scenes they are the conv extractor of a captioner
+(trained first, into ``eyes/``, or given by ``--eyes``); photographs are seen by EfficientNet-Lite0. Only easy-VQA's pictures,
+with one shape each, are simple enough to learn to see from answers alone.
+
 Beside each score stand two that see no picture: a twin that reads only the question (trained after the model, into ``blind/``),
 and the prior, which gives the commonest answer of the training part (to questions of that type, where types are known).
 """
@@ -8,7 +12,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +26,10 @@ from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
+from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
 from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
-from scratchlv.tasks import data_argument, training
+from scratchlv.tasks import data_argument, eyes, run_folder, training
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.trainer import Trainer, TrainSettings, load_model_tensors
@@ -40,7 +46,8 @@ class Settings(training.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
-    questions: int = 4  # about each scene
+    questions: int = 8  # about each scene
+    eyes_steps: int = 1200  # for the captioner of Scenes whose eyes it has
     min_count: int = 1  # answers that are rarer cannot be given
     blind_steps: int = 600  # for the twin that reads only the question
 
@@ -62,16 +69,24 @@ def config(
     seed: int,
     overrides: list[str],
     *,
+    eyes: Path | None = None,
     skip_missing: bool = False,
 ) -> dict[str, Any]:
     """The config of a new run; ``skip_missing`` goes on without questions whose picture is missing.
+
+    ``eyes`` is the folder of a captioner of Scenes; None trains one first.
 
     Raises:
         UserError: an argument is wrong.
     """
     argument = data_argument.parse(data, task)
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    return training.new_config(task, str(argument), model, preset, seed, settings, skip_missing=skip_missing)
+    if eyes is not None and argument.kind != "scenes":
+        raise UserError(f"--eyes goes with --data scenes, not with {argument.kind}; leave it out")
+    seen_with = None if eyes is None else str(eyes.resolve())
+    return training.new_config(
+        task, str(argument), model, preset, seed, settings, eyes=seen_with, skip_missing=skip_missing
+    )
 
 
 @dataclass
@@ -81,23 +96,39 @@ class Run(training.Run[Settings]):
     vocabulary: Vocabulary
     answer_names: tuple[str, ...]
 
+    @cached_property
+    def eyes(self) -> Captioner | None:
+        """The captioner of Scenes whose eyes it has; None where it sees with its own, or with a pretrained network."""
+        if self.config["data"] != "scenes":
+            return None
+        assert self.folder is not None
+        return eyes.load(Path(self.config["eyes"] or self.folder / run_folder.EYES))
+
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> QuestionSet:
-        """The questions of a split; ``n`` counts scenes."""
-        return dataset(self.config, self.settings, split, n, show_progress)
+        """The questions of a split; ``n`` counts scenes, or questions about other pictures."""
+        return dataset(self.config, self.settings, self.eyes, split, n, show_progress)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
 
 
 def dataset(
-    config: dict[str, Any], settings: Settings, split: str, n: int | None = None, show_progress: bool = False
+    config: dict[str, Any],
+    settings: Settings,
+    captioner: Captioner | None,
+    split: str,
+    n: int | None = None,
+    show_progress: bool = False,
 ) -> QuestionSet:
     """The questions of a split, in the words and answers of the config where it has them."""
     argument = data_argument.parse(config["data"], config["task"])
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
+        assert captioner is not None
         n = n or (settings.n_train if split == "train" else settings.n_val)
-        return question_set.scenes_questions(config["seed"], split, n, settings.questions, settings.world)
+        data = question_set.scenes_questions(config["seed"], split, n, settings.questions, settings.world)
+        # half precision halves the memory, and is far finer than what one learns from
+        return replace(data, pictures=eyes.see(captioner, data.pictures, np.float16))
     splits = _read(argument, config["skip_missing"])
     training.check_split(split, splits)
     return _picture_questions(splits[split][:n], config, settings, argument.kind == "easy-vqa", show_progress)
@@ -140,17 +171,20 @@ def _picture_questions(
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config, which is told the words, the answers, and the width of the features."""
     settings = Settings(**config["settings"])
-    train_set = dataset(config, settings, "train", show_progress=show_progress)
+    captioner = _eyes(config, settings, folder, show_progress, say)
+    train_set = dataset(config, settings, captioner, "train", show_progress=show_progress)
+    if not train_set.answer_names:
+        raise UserError(f"min_count={settings.min_count}: no answer is given so often; choose a lower one")
     config.setdefault("vocabulary", train_set.vocabulary.to_json())
     config.setdefault("answers", list(train_set.answer_names))
     config.setdefault("prior", _prior(train_set))
     channels = None if train_set.pictures.dtype == np.uint8 else int(train_set.pictures.shape[-1])
     config.setdefault("feature_channels", channels)
     config.setdefault("regions", int(np.prod(train_set.pictures.shape[1:3])) if channels else 64)
-    val_set = dataset(config, settings, "val", show_progress=show_progress)
+    val_set = dataset(config, settings, captioner, "val", show_progress=show_progress)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {len(config['answers'])} answers; "
         f"{len(val_set.answers):,} to validate on"
@@ -167,6 +201,19 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
         len(run.answer_names),
         finish,
     )
+
+
+def _eyes(config: dict[str, Any], settings: Settings, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
+    """The eyes for Scenes: those that the config names, or new ones, in the run's folder."""
+    if config["data"] != "scenes":
+        return None
+    if config["eyes"]:
+        return eyes.load(Path(config["eyes"]))
+    own = folder / run_folder.EYES
+    names = ("n_train", "n_val", "least_objects", "most_objects")
+    overrides = [f"{name}={getattr(settings, name)}" for name in names] + [f"steps={settings.eyes_steps}"]
+    eyes.train(own, config["seed"], overrides, show_progress, say)
+    return eyes.load(own)
 
 
 def new(config: dict[str, Any]) -> Run:
@@ -193,6 +240,7 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
         s.attention,
         feature_channels=config["feature_channels"],
         dropout=s.dropout,
+        regions=config["regions"] if config["data"] == "scenes" else None,
     )
     return QuestionAnswerer(shape, config["seed"])
 
@@ -288,7 +336,10 @@ def answer(run: Run, image: Path, question: str) -> Answered:
 
     words = question_words(question, run.vocabulary)
     shown = load_image(image)
-    pictures = pictures_of([image], run.config["feature_channels"])
+    if run.eyes is not None:
+        pictures = eyes.see(run.eyes, pictures_of([image], None))
+    else:
+        pictures = pictures_of([image], run.config["feature_channels"])
     tokens = np.array(run.vocabulary.encode(words))[:, None]  # (T, 1)
     one = np.zeros(1, np.int64)
     probabilities, alphas = run.model.answer(QuestionBatch(pictures, one, tokens, one + len(words), one))

@@ -13,12 +13,15 @@ from scratchlv.tasks import TASKS
 Settings = TypeVar("Settings")
 
 
+EYES = "eyes"  #: the folder, within a run, of the captioner whose conv extractor it sees with: it is trained first
+
+
 def refuse_taken(folder: Path) -> None:
     """
     Raises:
-        UserError: the folder holds something: a run is never written over.
+        UserError: the folder holds something (but its eyes, which are trained first): a run is never written over.
     """
-    if folder.is_dir() and any(folder.iterdir()) or folder.is_file():
+    if folder.is_dir() and any(entry.name != EYES for entry in folder.iterdir()) or folder.is_file():
         way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
         raise UserError(f"{folder} is not empty; {way_out} another --out")
 

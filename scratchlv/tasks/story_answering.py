@@ -71,7 +71,7 @@ def dataset(config: dict[str, Any], split: str, n: int | None = None) -> StorySe
     )
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
     """The job of a config, which is told the words and the answers."""
     train_set = dataset(config, "train")
     config.setdefault("vocabulary", train_set.vocabulary.to_json())

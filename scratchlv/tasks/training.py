@@ -141,7 +141,7 @@ def train(
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    job: Job = TASKS[config["task"]].load().prepare(config, show_progress, say)
+    job: Job = TASKS[config["task"]].load().prepare(config, show_progress, say, folder)
     s = job.run.settings
     trainer = Trainer(
         job.run.model,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def _scene_pairs(config: dict[str, Any], settings: Settings, split: str) -> Iter
             yield list(english), list(french)
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say) -> Job:
+def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
     """The job of a config, which is told the vocabularies."""
     settings = Settings(**config["settings"])
     train, val = pairs(config, settings, say)[:2]

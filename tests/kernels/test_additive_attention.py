@@ -1,5 +1,7 @@
 """Additive attention: what is particular to it (what it shares with the other form is in test_attention.py)."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,22 @@ def test_a_key_that_is_far_out_has_no_slope(variant):
     np.testing.assert_allclose(score[:, 1:2] - score, expected, atol=1e-5)
     _, dkeys, _, _ = module.backward((np.ones_like(z), None), cache)
     np.testing.assert_allclose(dkeys[:, 1], 0, atol=1e-6)
+
+
+@variants
+@pytest.mark.parametrize(
+    ("name", "shape", "needed"),
+    [
+        ("x", (N, L - 1, D), (N, L, D)),
+        ("query", (1, A), (N, A)),
+        ("v", (A - 2,), (A,)),
+        ("mask", (N, 1), (N, L)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(variant, name, shape, needed):
+    """Before a kernel reads past their ends, and before NumPy stretches what is 1 wide."""
+    arguments = dict(zip(("x", "keys", "query", "v"), inputs(), strict=True))
+    wrong = np.ones(shape, bool if name == "mask" else np.float32)
+    message = f"{name} has the shape {shape}; keys (3, 7, 5) need {needed}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        additive_attention.variant(variant).forward(**arguments | {name: wrong})

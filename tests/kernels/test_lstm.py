@@ -1,5 +1,7 @@
 """The LSTM: what is particular to it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,23 @@ def test_an_output_that_nobody_uses_has_no_gradient(variant):
         _, _, expected = run(variant, zeros, **arguments)
         for name in grads:
             np.testing.assert_array_equal(grads[name], expected[name])
+
+
+@variants
+@pytest.mark.parametrize(
+    ("name", "shape", "needed"),
+    [
+        ("h0", (3, H), (N, H)),
+        ("c0", (N, 1), (N, H)),
+        ("Wx", (D + 1, 4 * H), (D, 4 * H)),
+        ("Wh", (H, H), (H, 4 * H)),
+        ("b", (1,), (4 * H,)),
+        ("lengths", (N + 1,), (N,)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(variant, name, shape, needed):
+    """Before a kernel reads past their ends, and before NumPy stretches what is 1 wide."""
+    wrong = np.zeros(shape, int if name == "lengths" else np.float32)
+    message = f"{name} has the shape {shape}; x (5, 4, 3) and a state of 6 numbers need {needed}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        lstm.variant(variant).forward(**inputs() | {name: wrong})

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from scratchlv.show import INK, PAPER
-from scratchlv.show.alignment import _GAP, alignment_picture, lettering, shade
+from scratchlv.show.alignment import _GAP, alignment_picture, shade
 
 SOURCE = ["there", "is", "a", "small", "red", "circle", "left", "of", "the", "square", "."]
 TARGET = ["il", "y", "a", "un", "petit", "cercle", "rouge", "à", "gauche", "du", "carré", ".", "<end>"]
@@ -101,38 +101,3 @@ def test_what_does_not_go_together(source, target, alphas):
 def test_shades():
     np.testing.assert_array_equal(shade(np.array([0.0, 1.0, 7.0])), [PAPER, INK, INK])
     assert (np.diff(shade(np.linspace(0, 1, 11)).astype(int), axis=0) < 0).all()
-
-
-# --- letters -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("accented", "plain"), [("é", "e"), ("à", "a"), ("ê", "e"), ("Ü", "U"), ("ñ", "n"), ("å", "a")]
-)
-def test_an_accent_is_above_its_letter(accented, plain):
-    with_accent, without = (np.asarray(lettering(f"x{c}x", 40), int) for c in (accented, plain))
-    assert with_accent.shape == without.shape
-    rows, columns = np.nonzero(np.abs(with_accent - without) > 60)
-    letter = np.flatnonzero((without > 60)[:, without.shape[1] // 3 : -without.shape[1] // 3].any(axis=1))
-    assert rows.size and rows.max() <= letter.min()
-    assert abs(columns.mean() - without.shape[1] / 2) < 3
-
-
-def test_a_cedilla_is_below_and_the_dot_of_an_i_gives_way():
-    with_cedilla, c = (np.asarray(lettering(text, 40), int) for text in ("ç", "c"))
-    rows, _ = np.nonzero(np.abs(with_cedilla - c) > 60)
-    assert rows.min() >= np.flatnonzero((c > 60).any(axis=1)).max() - 1
-    circumflex, dotted = (np.asarray(lettering(text, 40), int) for text in ("î", "i"))
-    assert (dotted - circumflex > 100).any()  # ink that is gone
-
-
-def test_other_letters_are_spelt_and_forms_are_one():
-    for written, spelt in (("œuf", "oeuf"), ("Straße", "Strasse"), ("l’eau", "l'eau")):
-        np.testing.assert_array_equal(lettering(written, 20), lettering(spelt, 20))
-    np.testing.assert_array_equal(lettering("é", 20), lettering("e\N{COMBINING ACUTE ACCENT}", 20))
-
-
-@pytest.mark.parametrize("text", ["", " ", "\N{COMBINING ACUTE ACCENT}", "日本", "a\N{COMBINING ENCLOSING CIRCLE}"])
-def test_strange_texts(text):
-    mask = lettering(text, 16)
-    assert mask.mode == "L" and mask.height == 24 and mask.width >= 1

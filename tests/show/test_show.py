@@ -8,12 +8,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from scratchlv.data import scenes
 from scratchlv.errors import UserError
 from scratchlv.show import attention, clip, fit, text_width, wrap
-from scratchlv.show.accents import write
 from scratchlv.show.attention import attention_sheet, gaze
 from scratchlv.show.curves import curves_svg, log_ticks, ticks
 from scratchlv.show.report import write_report
@@ -184,30 +183,6 @@ def test_texts_in_their_colours():
     assert tops[0][1] < tops[1][0] and tops[1][1] < tops[2][0]
     with pytest.raises(ValueError, match="no style 'loud'"):
         scenes_sheet(some[:1], [[("red", "loud")]])
-
-
-def written(text: str, size: int = 30) -> np.ndarray:
-    image = Image.new("L", (10 * size, 3 * size), 255)
-    write(ImageDraw.Draw(image), (size, size), text, 0, size)
-    return np.asarray(image) < 128
-
-
-@pytest.mark.parametrize(("letter", "bare"), [("é", "e"), ("à", "a"), ("ê", "e"), ("ö", "o"), ("É", "E"), ("ñ", "n")])
-def test_accents_stand_above_their_letter(letter, bare):
-    with_accent, without = written(f"la{letter}x"), written(f"la{bare}x")
-    assert (with_accent >= without).all()  # the letters are the bare ones
-    accent = with_accent & ~without
-    before, behind = text_width("la", 30), text_width(f"la{bare}", 30)
-    rows, columns = np.nonzero(accent)
-    assert 30 + before - 3 <= columns.min() and columns.max() <= 30 + behind + 3
-    letter_rows = np.nonzero(without[:, round(30 + before + 3) : round(30 + behind - 3)])[0]
-    assert letter_rows.min() - 15 < rows.min() and rows.max() < letter_rows.min()
-
-
-def test_acute_and_grave_lean_as_they_should():
-    for letter, bare, sign in (("é", "e", -1), ("è", "e", 1)):
-        rows, columns = np.nonzero(written(letter) & ~written(bare))
-        assert np.sign(np.corrcoef(rows, columns)[0, 1]) == sign
 
 
 # --- curves --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,95 @@
+"""Every system of the lecture, trained and evaluated by the commands that a user would type, one after another.
+
+    python benchmarks/systems.py --only scenes                         what needs no data
+    python benchmarks/systems.py --data DIR --only ptb multi30k …      real sets, in DIR/ptb, DIR/multi30k, …
+
+Each row of the JSON file has the commands, the seconds of training (data made ready and kernels loaded included) and the figures
+that ``scratchlv evaluate --json`` ends with. A row that is there already is not run again; remove it to repeat it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+#: name -> the arguments of train; those of evaluate. {data} is the folder of real sets.
+SYSTEMS: dict[str, tuple[str, str]] = {
+    "scenes-lm": ("lm", ""),
+    "scenes-lm-rnn": ("lm --model rnn", ""),
+    "scenes-translate-additive": ("translate", ""),
+    "scenes-translate-dot": ("translate --model dot", ""),
+    "scenes-translate-naive": ("translate --model naive", ""),
+    "scenes-summarize": ("summarize", ""),
+    "scenes-caption-naive": ("caption --model naive", "--n 1000"),
+    "scenes-caption-shortcut": ("caption --model shortcut", "--n 1000"),
+    "scenes-caption-uniform": ("caption --model uniform", "--n 1000"),
+    "scenes-caption-attention": ("caption --model attention", "--n 1000"),
+    "scenes-vqa-naive": ("vqa --model naive", "--n 2000"),
+    "scenes-vqa-1-hop": ("vqa --model attention --hops 1", "--n 2000"),
+    "scenes-vqa-2-hops": ("vqa --model attention --hops 2", "--n 2000"),
+    "scenes-vqa-memory": ("vqa --model memory --hops 2", "--n 2000"),
+    "ptb": ("lm --data ptb:{data}/ptb --layers 2", ""),
+    "multi30k": (
+        "translate --data parallel:{data}/multi30k/train.lc.norm.tok.en,{data}/multi30k/train.lc.norm.tok.de",
+        "",
+    ),
+    "news": ("summarize --data csv:{data}/news/news.train.csv:text:headline", ""),
+    "babi-1": ("babi --data babi:{data}/babi:1", "--split test"),
+    "babi-2": ("babi --data babi:{data}/babi:2", "--split test"),
+    "easy-vqa": ("vqa --data easy-vqa --hops 1", "--split test"),
+    "daquar": ("vqa --data daquar:{data}/daquar", ""),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="systems whose names begin so")
+    parser.add_argument("--data", type=Path, help="folder of real sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/systems"), help="folder of the runs")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/systems.json"))
+    arguments = parser.parse_args()
+    rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    for name, (train, evaluate) in SYSTEMS.items():
+        if name in rows or not name.startswith(tuple(arguments.only)):
+            continue
+        if "{data}" in train and arguments.data is None:
+            print(f"{name}: left out, for it needs --data")
+            continue
+        rows[name] = measure(arguments.runs / name, train, evaluate, arguments.data)
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def measure(run: Path, train: str, evaluate: str, data: Path | None) -> dict:
+    """Train into ``run``, evaluate, and say what came of it."""
+    began = time.monotonic()
+    scratchlv(f"train {train}", data, "--out", str(run))
+    seconds = round(time.monotonic() - began, 1)
+    said = scratchlv(f"evaluate {run} --json {evaluate}", data)
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
+        "train": f"scratchlv train {train.replace('{data}', 'DIR')}",
+        "evaluate": f"scratchlv evaluate RUN {evaluate}".strip(),
+        "seconds": seconds,
+        "metrics": json.loads(said.splitlines()[-1])["metrics"],
+    }
+
+
+def scratchlv(command: str, data: Path | None, *more: str) -> str:
+    """Run a command; its standard output, which is shown as well."""
+    words = [word.format(data=data) for word in command.split()]
+    print(f"--- scratchlv {' '.join([*words, *more])}", flush=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "scratchlv", *words, *more], stdout=subprocess.PIPE, text=True, check=True
+    )
+    print(done.stdout, flush=True)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Eyes that were trained before: the conv extractor of a captioner of Scenes, lent to another model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlv import checkpoint
+from scratchlv.errors import UserError
+from scratchlv.models.captioner import Captioner
+from scratchlv.tasks import captioning, training
+from scratchlv.tasks.training import Say
+from scratchlv.vision import conv_extractor
+
+Array = Any
+
+
+def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, say: Say) -> None:
+    """Train a captioner of Scenes into ``folder``, or take it up again where it was interrupted; nothing if it is done."""
+    if not (folder / "config.json").is_file():
+        say(f"first the eyes: a captioner of scenes, into {folder}")
+        config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides)
+        training.train(folder, config, show_progress=show_progress, say=say)
+        return
+    steps = checkpoint.read_json(folder / "config.json")["settings"]["steps"]
+    if max(checkpoint.latest_steps(folder), default=0) < steps:
+        training.train(folder, show_progress=show_progress, say=say)
+
+
+def load(folder: Path) -> Captioner:
+    """The captioner whose eyes are lent.
+
+    Raises:
+        UserError: it is no run of a captioner, or one that sees photographs with eyes of others.
+    """
+    run = training.load(folder, "caption")
+    if run.model.shape.feature_channels is not None:
+        raise UserError(f"{folder} has no conv extractor of its own; give a captioner that was trained on scenes")
+    return run.model
+
+
+def see(eyes: Captioner, pictures: Array, dtype: Any = np.float32, size: int = 200) -> Array:
+    """The features (n, 8, 8, C) of ``pictures``, bytes (n, 64, 64, 3)."""
+    features = np.empty((len(pictures), conv_extractor.GRID, conv_extractor.GRID, eyes.shape.channels[-1]), dtype)
+    for at in range(0, len(pictures), size):
+        x = conv_extractor.preprocess(pictures[at : at + size])
+        features[at : at + size], _ = conv_extractor.forward(eyes.params, eyes.buffers, x, train=False)
+    return features

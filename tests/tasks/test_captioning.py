@@ -1,0 +1,132 @@
+"""Captioning as a task: its data, its figures, and captions of any picture."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data.vocabulary import END
+from scratchlv.decode import Generated
+from scratchlv.errors import UserError
+from scratchlv.tasks import captioning
+
+SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8", "attention=8"]
+MODELS = ("attention", "naive", "shortcut", "uniform")
+
+
+def made(model="attention", more=(), **options):
+    """A run that was never trained."""
+    config = captioning.config("caption", "scenes", model, "quick", 0, [*SMALL, *more], **options)
+    return captioning.prepare(config, False, lambda line: None).run
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def run(request):
+    return made(request.param)
+
+
+def saying(words_of, alpha):
+    """A stand-in for ``Run.caption`` that says ``words_of(k)`` of the k-th picture and looks at ``alpha(k)`` (T, L)."""
+
+    def caption(run, pictures, beam=1, size=100):
+        found = []
+        for k in range(len(pictures)):
+            tokens = [*run.vocabulary.encode(words_of(k)), END]
+            found.append(Generated(np.array(tokens), np.ones(len(tokens)), alpha(k, len(tokens)), 0.0))
+        return found
+
+    return caption
+
+
+def nowhere(k, T):
+    return None
+
+
+def everywhere(k, T):
+    return np.full((T, 64), 1 / 64)
+
+
+def test_who_says_the_truth_has_all_of_it(monkeypatch):
+    run = made()
+    data = run.dataset("val")
+    truth = [scenes_world.caption(scene).words for scene in data.scenes]
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: truth[k], everywhere))
+    figures = captioning.evaluate(run)
+    assert figures["true_share"] == 1
+    assert 0 < figures["pointing_chance"] < 0.5
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: truth[k] if k % 4 == 0 else ["a"], everywhere))
+    assert captioning.evaluate(run)["true_share"] == 0.25
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: ["a"], everywhere))
+    figures = captioning.evaluate(run)
+    assert (figures["true_share"], figures["pointing_accuracy"]) == (0, 0)  # there, if nothing was true
+
+
+def test_a_gaze_on_what_is_named_is_counted(monkeypatch):
+    run = made()
+    data = run.dataset("val")
+    captions = [scenes_world.caption(scene) for scene in data.scenes]
+
+    def on_the_object(k, T):
+        alphas = np.zeros((T, 64))
+        for first, last, index in captions[k].mentions:
+            o = data.scenes[k].objects[index]
+            alphas[first:last, int(o.y / 8) * 8 + int(o.x / 8)] = 1
+        return alphas
+
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: captions[k].words, on_the_object))
+    assert captioning.truth(run, data)["pointing_accuracy"] == 1
+
+
+def test_only_who_looks_can_point(run):
+    figures = captioning.evaluate(run, n=4)
+    looks = run.config["model"] in ("attention", "uniform")
+    assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
+    assert figures["n"] == 4
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+def test_captions_of_picture_files(run, tmp_path, beam):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "wide.png", tmp_path / "tall.jpg"]
+    for path, shape in zip(paths, ((40, 90, 3), (90, 30, 3)), strict=True):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    for path, told in zip(paths, captioning.caption_images(run, paths, beam), strict=True):
+        assert told.path == str(path)
+        assert len(told.words) == len(told.probabilities)
+        assert all(0 < p <= 1 for p in told.probabilities)
+        if run.config["model"] in ("attention", "uniform"):
+            assert told.alphas.shape == (len(told.words), 8, 8)
+            assert captioning.attention_picture(told).width > 100
+        else:
+            with pytest.raises(UserError, match="--model attention"):
+                captioning.attention_picture(told)
+
+
+def test_without_attention_every_place_has_the_same_weight():
+    run = made("uniform")
+    (told,) = run.caption(run.dataset("val", n=1).pictures)
+    np.testing.assert_allclose(told.alphas, 1 / 64, rtol=1e-5)
+
+
+def test_a_blind_run_is_shown_another_picture():
+    seeing, blind = made(), made(blind=True)
+    ours, theirs = seeing.dataset("val"), blind.dataset("val")
+    assert ours.captions == theirs.captions
+    assert not (ours.picture_of == theirs.picture_of).any()
+
+
+def test_arguments_that_do_not_go_together():
+    with pytest.raises(UserError, match="--backbone efficientnet-lite0 does not go with --data scenes"):
+        made(backbone="efficientnet-lite0")
+    with pytest.raises(UserError, match="grammar=klingon"):
+        made(more=["grammar=klingon"])
+    run = made()
+    with pytest.raises(UserError, match="--split nonsense"):
+        captioning.evaluate(run, "nonsense")
+    with pytest.raises(UserError, match="--n 0"):
+        captioning.evaluate(run, n=0)
+    with pytest.raises(UserError, match="--beam 0"):
+        captioning.evaluate(run, n=2, beam=0)

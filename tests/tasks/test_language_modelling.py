@@ -1,0 +1,217 @@
+"""Language modelling as a task: its text, its figures, and what it writes."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from scratchlv.data.vocabulary import END, UNK
+from scratchlv.errors import UserError
+from scratchlv.tasks import language_modelling
+
+SMALL = ["steps=3", "batch=4", "warmup=1", "n_train=60", "n_val=20", "hidden=16", "embedding=8", "unroll=10"]
+LINES = ["the cat sees a dog .", "a dog sees the cat .", "the dog sleeps ."] * 8
+
+
+def made(*more, data="scenes", model="lstm", **options):
+    """A run that was never trained."""
+    config = language_modelling.config("lm", data, model, "quick", 0, [*SMALL, *more], **options)
+    return language_modelling.prepare(config, False, lambda line: None).run
+
+
+def of_file(tmp_path, text, *more, **options):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    return made(*more, data=f"text:{tmp_path / 'text.txt'}", **options)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return made()
+
+
+@pytest.fixture
+def words(tmp_path):
+    return of_file(tmp_path, "\n".join(LINES) + "\n")
+
+
+# --- its text ----------------------------------------------------------------------------------------------------
+
+
+def test_every_sentence_ends_in_its_end_symbol(words):
+    stream = words.encode([["the", "cat"], ["zebra"]])
+    assert stream.ids.tolist() == [*words.vocabulary.encode(["the", "cat"]), END, UNK, END]
+
+
+def test_characters_with_their_line_ends_are_the_file(tmp_path):
+    text = "Été, naïve.\n\n  two  spaces\n" + "more\n" * 9
+    run = of_file(tmp_path, text, "min_count=1", characters=True)
+    parts = [language_modelling.sentences(run.config, run.settings, split) for split in ("train", "val")]
+    ids = np.concatenate([run.encode(part).ids for part in parts])
+    assert "".join(run.vocabulary.words[i] for i in ids) == text
+
+
+@pytest.mark.parametrize("text", ["a b\n", "no " * 30 + "\n", "no\n" * 30, "one\ntwo\nthree\n"])
+def test_one_word_corpora_can_be_trained_on(tmp_path, text):
+    run = of_file(tmp_path, text, "min_count=1")
+    job = language_modelling.prepare(run.config, False, lambda line: None)
+    for step in range(3):
+        loss, cache = job.run.model.forward(job.batch_at(step))
+        assert math.isfinite(loss)
+        job.run.model.backward(cache)
+    assert math.isfinite(job.validate()["loss"])
+    assert isinstance("".join(language_modelling.write(run, [], seed=1)), str)
+
+
+def test_a_line_of_many_words_is_read_as_a_text(tmp_path):
+    run = of_file(tmp_path, " ".join(f"w{i % 50}" for i in range(100_000)), "min_count=1")
+    assert len(run.encode(language_modelling.sentences(run.config, run.settings, "train")).ids) == 90_001
+    assert (run.config["streams"], run.config["unroll"]) == (4, 10)
+
+
+@pytest.mark.parametrize(("text", "saying"), [("", "no words"), ("\n\n", "no words"), ("one\n", "1 word")])
+def test_texts_that_are_too_short(tmp_path, text, saying):
+    with pytest.raises(UserError, match=saying):
+        of_file(tmp_path, text)
+
+
+def test_a_part_that_is_one_empty_line_is_found_before_training(tmp_path):
+    with pytest.raises(UserError, match=r"text\.txt.*empty line"):
+        of_file(tmp_path, "abc\n\n", characters=True)
+
+
+def test_characters_are_of_files_only():
+    with pytest.raises(UserError, match="--characters goes with --data text:FILE"):
+        made(characters=True)
+
+
+# --- its figures -------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_knows_nothing_is_as_perplexed_as_there_are_words(words):
+    for value in words.model.params.values():
+        value[...] = 0
+    figures = language_modelling.evaluate(words)
+    assert figures["perplexity"] == pytest.approx(len(words.vocabulary), rel=1e-5)
+    assert figures["loss"] == pytest.approx(math.log(len(words.vocabulary)), rel=1e-5)
+
+
+def test_a_model_of_frequencies_is_as_perplexed_as_the_unigram(words):
+    """Weights that give log((count + 1) / (n + V)) whatever was read are the baseline that is printed beside the score."""
+    train = words.encode(language_modelling.sentences(words.config, words.settings, "train")).ids
+    V = len(words.vocabulary)
+    for value in words.model.params.values():
+        value[...] = 0
+    words.model.params["output.b"][...] = np.log((np.bincount(train, minlength=V) + 1) / (len(train) + V))
+    text = [*LINES[-2:]]
+    figures = language_modelling.evaluate(words)
+    assert figures["words"] == sum(len(line.split()) + 1 for line in text)
+    ids = words.encode([line.split() for line in text]).ids
+    first = math.exp(words.model.params["output.b"][ids[0]])  # the first word is read, not predicted
+    n = len(ids)
+    log_unigram = -math.log(figures["unigram_perplexity"]) * n
+    assert figures["loss"] == pytest.approx(-(log_unigram - math.log(first)) / (n - 1), rel=1e-5)
+
+
+def test_on_scenes_the_truth_stands_beside_it(scenes):
+    figures = language_modelling.evaluate(scenes, n=10)
+    assert figures["perplexity_of_the_truth"] == pytest.approx(math.exp(figures["entropy"]))
+    assert figures["above_entropy"] == pytest.approx(figures["loss"] / figures["entropy"] - 1)
+    assert figures["above_entropy"] > 0  # it was never trained
+    held_out = language_modelling.evaluate(scenes, "compositional", n=5)
+    assert "entropy" not in held_out  # the counting holds for the other splits only
+    assert held_out["words"] < figures["words"]
+
+
+def test_splits_and_counts_that_are_not_there(scenes, words):
+    with pytest.raises(UserError, match="--split nonsense: this data has train, val, test, compositional"):
+        language_modelling.evaluate(scenes, "nonsense")
+    with pytest.raises(UserError, match="--split test: this data has train, val"):
+        language_modelling.evaluate(words, "test")
+    with pytest.raises(UserError, match="--n 0"):
+        language_modelling.evaluate(words, n=0)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def written(run, text="", **options):
+    prompt, _ = language_modelling.read_prompt(run, text)
+    return "".join(language_modelling.write(run, prompt, **options))
+
+
+def test_a_text_begins_with_the_prompt_and_the_seed_makes_it_again(scenes):
+    text = written(scenes, "a large star", seed=4, min_length=10)
+    assert text.startswith("a large star ")
+    assert len(text.split()) >= 13
+    assert text == written(scenes, "a large star", seed=4, min_length=10)
+    assert len({written(scenes, seed=seed, min_length=10) for seed in range(5)}) == 5
+
+
+def test_it_goes_on_from_what_it_has_read_and_says_it_as_drawn(scenes):
+    pieces = language_modelling.write(scenes, scenes.vocabulary.encode(["a"]), seed=0, max_length=6, min_length=6)
+    assert list(itertools.islice(pieces, 1)) == ["a"]
+    rest = list(pieces)
+    assert len(rest) == 6  # a piece for every word
+    assert all(piece.startswith(" ") for piece in rest)
+
+
+def test_without_a_prompt_there_is_no_space_before_the_first_word(scenes):
+    assert not written(scenes, seed=0, min_length=3).startswith(" ")
+    assert not written(scenes, "   ", seed=0, min_length=3).startswith(" ")
+
+
+def test_what_is_never_said(scenes):
+    scenes.model.params["output.b"][UNK] += 50
+    try:
+        assert "<unk>" not in written(scenes, seed=0)
+    finally:
+        scenes.model.params["output.b"][UNK] -= 50
+
+
+def test_characters_are_written_without_spaces(tmp_path):
+    run = of_file(tmp_path, "abcdefgh\n" * 30, characters=True)
+    text = written(run, "abc", seed=1, max_length=20, min_length=20)
+    assert len(text) == 23
+    assert set(text) <= set("abcdefgh\n")
+
+
+def test_unknown_words_are_told_once_each(words, tmp_path):
+    prompt, unknown = language_modelling.read_prompt(words, "the zebra sees zebra okapi")
+    assert unknown == ["okapi", "zebra"]
+    assert prompt.count(UNK) == 3
+    run = of_file(tmp_path, "abc\n" * 30, characters=True)
+    assert language_modelling.read_prompt(run, "axbx")[1] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("options", "saying"),
+    [
+        ({"temperature": 0.0}, "--temperature 0"),
+        ({"temperature": -1.0}, "--temperature -1"),
+        ({"top_k": 0}, "--top-k 0"),
+        ({"top_k": 10_000}, "--top-k 10000: the vocabulary has"),
+        ({"top_p": 0.0}, "--top-p 0"),
+        ({"max_length": 0}, "--max-length 0"),
+        ({"min_length": 41}, "--min-length 41"),
+    ],
+)
+def test_options_out_of_range_show_before_anything_is_said(scenes, options, saying):
+    pieces = language_modelling.write(scenes, scenes.vocabulary.encode(["a"]), seed=0, **options)
+    with pytest.raises(UserError, match=saying):
+        next(pieces)
+
+
+def test_it_reads_a_beginning_of_the_text_before_it_writes(scenes, monkeypatch):
+    """A run needs no data to write; and in training, too, a sentence never began from nothing."""
+    train = language_modelling.sentences(scenes.config, scenes.settings, "train")
+    opening = [word for sentence in train for word in sentence][:50]
+    read = []
+
+    def stream(model, n, *, prompt, **options):
+        read.extend(prompt[:, 0].tolist())
+        yield END
+
+    monkeypatch.setattr(language_modelling.decode, "stream", stream)
+    assert written(scenes, "a star") == "a star"
+    assert read == [*scenes.vocabulary.encode(opening), END, *scenes.vocabulary.encode(["a", "star"])]

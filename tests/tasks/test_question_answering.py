@@ -1,0 +1,209 @@
+"""Visual question answering as a task: its data, its figures beside the baselines, and any question about any picture."""
+
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data.question_set import QuestionSet
+from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.errors import UserError
+from scratchlv.tasks import question_answering, training
+
+SMALL = ["steps=2", "batch=4", "warmup=1", "n_train=20", "n_val=10", "hidden=16", "embedding=8", "attention=8"]
+SMALL += ["blind_steps=2"]
+MODELS = ("attention", "naive", "memory")
+
+
+def config(model="attention", data="scenes", more=(), **options):
+    return question_answering.config("vqa", data, model, "quick", 0, [*SMALL, *more], **options)
+
+
+def made(*arguments, **options):
+    """A run that was never trained."""
+    return question_answering.prepare(config(*arguments, **options), False, lambda line: None).run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "vqa"
+    training.train(folder, config(), show_progress=False, say=lambda line: None)
+    return training.load(folder, "vqa")
+
+
+@pytest.fixture
+def image(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)).save(tmp_path / "x.png")
+    return tmp_path / "x.png"
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_who_answers_right_is_right_in_every_type(trained, monkeypatch):
+    monkeypatch.setattr(QuestionSet, "predict", lambda data, model, size=200: data.answers)
+    figures = question_answering.evaluate(trained)
+    assert figures["accuracy"] == figures["question_only_accuracy"] == 1
+    for name in ("by_type", "by_hops", "question_only_by_type", "question_only_by_hops"):
+        assert figures[name]
+        assert set(figures[name].values()) == {1.0}
+    assert set(figures["by_type"]) <= set(scenes_world.TEMPLATES)
+    assert set(figures["by_hops"]) <= {"1", "2", "3"}
+
+
+def test_the_prior_is_the_commonest_answer_to_questions_of_that_type(trained):
+    train, val = (trained.dataset(split) for split in ("train", "val"))
+    counts = {}
+    for question in train.truth:
+        counts.setdefault(question.template, Counter())[question.answer] += 1
+    right = 0
+    for question in val.truth:
+        (_, most), *_ = counts[question.template].most_common(1)
+        commonest = [a for a, n in counts[question.template].items() if n == most]
+        if len(commonest) == 1:
+            right += question.answer == commonest[0]
+        else:  # the first answer in the list wins
+            right += question.answer == min(commonest, key=scenes_world.ANSWERS.index)
+    assert question_answering.evaluate(trained)["prior_accuracy"] == right / len(val.truth)
+
+
+def test_the_twin_that_reads_only_the_question_sees_nothing(trained):
+    twin = question_answering._blind_twin(trained, trained.folder)
+    data = trained.dataset("val")
+    shuffled = QuestionSet(
+        data.pictures[::-1].copy(),
+        data.questions,
+        data.picture_of,
+        data.answers,
+        data.vocabulary,
+        data.answer_names,
+        [],
+    )
+    assert (data.predict(twin) == shuffled.predict(twin)).all()
+    assert twin.params.keys() < trained.model.params.keys()
+
+
+def test_the_figures_of_every_model(image):
+    for model in MODELS:
+        run = made(model, more=["hops=2"])
+        figures = question_answering.evaluate(run, "compositional", n=3)
+        assert 0 <= figures["accuracy"] <= 1
+        assert figures["n"] == len(run.dataset("compositional", 3).answers)
+        assert "question_only_accuracy" not in figures  # there is no twin yet
+        told = question_answering.answer(run, image, "what colour is the star")
+        if model == "naive":
+            assert told.alphas is None
+            with pytest.raises(UserError, match="--model attention"):
+                question_answering.picture(told)
+        else:
+            assert told.alphas.shape == (2, 8, 8)
+            np.testing.assert_allclose(told.alphas.sum(axis=(1, 2)), 1, atol=1e-4)
+            assert question_answering.picture(told).width > 300
+
+
+def test_splits_and_counts_that_are_not_there(trained):
+    with pytest.raises(UserError, match="--split nonsense"):
+        question_answering.evaluate(trained, "nonsense")
+    with pytest.raises(UserError, match="--n 0"):
+        question_answering.evaluate(trained, n=0)
+
+
+# --- any question about any picture ----------------------------------------------------------------------------------
+
+
+def test_the_answers_are_the_five_likeliest(trained, image):
+    told = question_answering.answer(trained, image, "How many stars are there?")
+    assert len(told.answers) == len({name for name, _ in told.answers}) == 5
+    chances = [p for _, p in told.answers]
+    assert chances == sorted(chances, reverse=True)
+    assert 0 < sum(chances) <= 1
+    assert told.question == ["how", "many", "stars", "are", "there", "?"]
+    assert told.unknown == []
+
+
+def test_a_question_is_cut_as_the_data_was():
+    scenes = Vocabulary(scenes_world.question_vocabulary_words())
+    words = ["what", "colour", "is", "the", "star", "?"]
+    for question in (
+        "What colour is the star?",
+        "what colour is the star ?",
+        "what colour is the star",
+        "WHAT colour is the star??",
+    ):
+        asked = question_answering.question_words(question, scenes)
+        assert asked[:6] == words
+    follow_up = "what shape is the red shape? what about the one left of it?"
+    assert question_answering.question_words(follow_up, scenes).count("?") == 2
+    photographs = Vocabulary(["what", "colour", "is", "the", "star"])
+    assert question_answering.question_words("What colour, is the star?", photographs) == words[:5]
+
+
+def test_unknown_words_and_none_at_all(trained, image):
+    assert question_answering.answer(trained, image, "is the zorp a zorp or a blip?").unknown == ["blip", "or", "zorp"]
+    for empty in ("", "  ", "?!"):
+        with pytest.raises(UserError, match="question is empty"):
+            question_answering.answer(trained, image, empty)
+    with pytest.raises(UserError, match=r"absent\.png"):
+        question_answering.answer(trained, image.with_name("absent.png"), "what?")
+
+
+# --- pictures in files -------------------------------------------------------------------------------------------
+
+
+def daquar(folder, n=30):
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    lines = []
+    for k in range(1, n + 1):
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / "images" / f"image{k}.png")
+        lines += [f"what is left of the lamp in the image{k} ?", "chair, lamp" if k % 3 else "table"]
+    (folder / "qa.train.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_missing_pictures_are_named_before_anything_is_written(tmp_path):
+    folder = daquar(tmp_path / "daquar")
+    (folder / "images" / "image7.png").unlink()
+    with pytest.raises(UserError, match=r"lacks 1 of 30 pictures \(image7\).*--skip-missing"):
+        training.train(tmp_path / "run", config(data=f"daquar:{folder}"), show_progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model):
+    def features(paths, show_progress):
+        assert all(path.exists() for path in paths)
+        return np.random.default_rng(1).random((len(paths), 7, 7, 12), np.float32)
+
+    monkeypatch.setattr(question_answering, "photograph_features", features)
+    folder = daquar(tmp_path / "daquar")
+    (folder / "images" / "image7.png").unlink()
+    run = made(model, data=f"daquar:{folder}", skip_missing=True)
+    train, val = (run.dataset(split) for split in ("train", "val"))
+    assert len(train.answers) + len(val.answers) == 29
+    assert run.answer_names == ("chair", "table")
+    assert not any("image7.png" in name for name in train.names + val.names)
+    named = [train.names[k] for k in train.picture_of]
+    assert named == sorted(named)  # the questions about one picture stand together
+    figures = question_answering.evaluate(run)
+    assert figures["prior_accuracy"] == np.mean(val.answers == 0)  # most of them are chairs
+    assert "by_type" not in figures
+    with pytest.raises(UserError, match="min_count=99: no answer"):
+        made(model, data=f"daquar:{folder}", skip_missing=True, more=["min_count=99"])
+
+
+def test_questions_and_answers_that_do_not_match(tmp_path):
+    folder = daquar(tmp_path / "daquar")
+    with open(folder / "qa.train.txt", "a") as file:
+        file.write("what is on the table in the image3 ?\n")
+    with pytest.raises(UserError, match=r"qa\.train\.txt has 61 lines, an odd number"):
+        made(data=f"daquar:{folder}")
+
+
+def test_the_package_easy_vqa_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "easy_vqa", None)
+    with pytest.raises(UserError, match="pip install easy-vqa"):
+        made(data="easy-vqa")

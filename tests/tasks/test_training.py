@@ -1,0 +1,174 @@
+"""What training is in every task: settings, a run's folder, and that an interrupted run ends with the same bits."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from scratchlv import checkpoint
+from scratchlv.data.question_set import QuestionSet
+from scratchlv.errors import UserError
+from scratchlv.tasks import TASKS, language_modelling, run_folder, training
+from scratchlv.trainer import Interrupted
+
+SMALL = ["steps=6", "batch=4", "warmup=2", "n_train=60", "n_val=8", "hidden=16", "embedding=8", "dropout=0.3"]
+STEPS = 6
+
+
+def config(task, *more, model=None, data="scenes"):
+    of_task = TASKS[task]
+    return of_task.load().config(task, data, model or of_task.models[0], "quick", 3, [*SMALL, *more])
+
+
+def train(folder, of_config=None):
+    return training.train(folder, of_config, show_progress=False, say=lambda line: None)
+
+
+def interrupt_at(monkeypatch, task, step):
+    """Ctrl-C while batch number ``step`` is made, the first time that it is asked for."""
+    module, prepare = TASKS[task].load(), TASKS[task].load().prepare
+    pressed = []
+
+    def prepared(*arguments):
+        job = prepare(*arguments)
+
+        def batch_at(k):
+            if k == step and not pressed:
+                pressed.append(k)
+                os.kill(os.getpid(), signal.SIGINT)
+            return job.batch_at(k)
+
+        return job._replace(batch_at=batch_at)
+
+    monkeypatch.setattr(module, "prepare", prepared)
+
+
+def assert_same_bits(a, b, step):
+    (one, _), (other, state) = checkpoint.load(a), checkpoint.load(b)
+    assert state["step"] == step
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.tobytes() == other[name].tobytes(), name
+
+
+CASES = [
+    ("lm", "lstm", ["layers=2", "unroll=10"]),
+    ("lm", "rnn", ["unroll=10"]),
+    ("translate", "additive", ["attention=8"]),
+    ("translate", "naive", ["layers=2"]),
+    ("summarize", "dot", ["attention=8"]),
+    ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3"]),
+]
+
+
+@pytest.mark.parametrize(("task", "model", "more"), CASES)
+def test_interrupted_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatch, task, model, more):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, config(task, *more, model=model))
+    interrupt_at(monkeypatch, task, 2)
+    with pytest.raises(Interrupted):
+        train(parts, config(task, *more, model=model))
+    assert 0 < checkpoint.load(parts)[1]["step"] < STEPS
+    assert not (parts / "blind").exists()
+    train(parts)
+    assert_same_bits(whole, parts, STEPS)
+    if task == "vqa":
+        assert_same_bits(whole / "blind", parts / "blind", 3)
+
+
+def test_the_state_of_a_language_model_is_carried_over_the_interruption(tmp_path, monkeypatch):
+    """The test above would see a difference: a model that begins again with an empty state ends with other bits."""
+    for folder in ("kept", "lost"):
+        interrupt_at(monkeypatch, "lm", 2)
+        with pytest.raises(Interrupted):
+            train(tmp_path / folder, config("lm", "unroll=10"))
+        monkeypatch.undo()
+    tensors, state = checkpoint.load(tmp_path / "lost")
+    carried = {name: value for name, value in tensors.items() if name.startswith("buffers/state")}
+    assert carried
+    assert all(value.any() for value in carried.values())
+    checkpoint.save(tmp_path / "lost", {**tensors, **{name: 0 * value for name, value in carried.items()}}, state)
+    kept, lost = train(tmp_path / "kept"), train(tmp_path / "lost")
+    assert any((kept.model.params[name] != value).any() for name, value in lost.model.params.items())
+
+
+def test_the_blind_twin_is_taken_up_where_it_was_interrupted(tmp_path, monkeypatch):
+    more = ["attention=8", "blind_steps=5"]
+    train(tmp_path / "whole", config("vqa", *more))
+    made, batch = [], QuestionSet.training_batch
+
+    def training_batch(self, *arguments):
+        made.append(arguments)
+        if len(made) == 1 + STEPS + 3:  # the check of the first loss, the model, and half of the twin
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(self, *arguments)
+
+    monkeypatch.setattr(QuestionSet, "training_batch", training_batch)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "parts", config("vqa", *more))
+    assert 0 < checkpoint.load(tmp_path / "parts" / "blind")[1]["step"] < 5
+    module = TASKS["vqa"].load()
+    assert "question_only_accuracy" not in module.evaluate(training.load(tmp_path / "parts"))
+    train(tmp_path / "parts")
+    assert_same_bits(tmp_path / "whole", tmp_path / "parts", STEPS)
+    assert_same_bits(tmp_path / "whole" / "blind", tmp_path / "parts" / "blind", 5)
+    assert "question_only_accuracy" in module.evaluate(training.load(tmp_path / "parts"))
+
+
+def test_a_run_says_what_it_was_asked_for_and_is_used_from_there(tmp_path):
+    asked = config("lm")
+    run = train(tmp_path / "run", asked)
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert kept == asked  # what was asked for, and the vocabulary
+    loaded = training.load(tmp_path / "run", "lm")
+    assert loaded.vocabulary.to_json() == run.vocabulary.to_json()
+    for name, value in run.model.params.items():
+        assert (loaded.model.params[name] == value).all()
+    assert language_modelling.evaluate(loaded) == language_modelling.evaluate(run)
+
+
+def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
+    for task in ("lm", "vqa", "babi"):
+        folder = tmp_path / task
+        run_folder.create(folder, {"task": task})
+        with pytest.raises(UserError) as refused:
+            training.load(folder, "translate")
+        for part in (str(folder), repr(task), "'translate'", f"scratchlv {TASKS[task].command} {folder}"):
+            assert part in str(refused.value)
+    with pytest.raises(UserError, match="not a run"):
+        train(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "saying"),
+    [
+        (["stepz=1"], "no such key"),
+        (["steps"], "key=value"),
+        (["steps=x"], "int"),
+        (["steps=0"], "1 or more"),
+        (["warmup=-1"], "0 or more"),
+        (["dropout=1"], "below 1"),
+        (["learning_rate=inf"], "above 0"),
+        (["clip=0"], "above 0"),
+        (["least_objects=4", "most_objects=3"], "least_objects"),
+    ],
+)
+@pytest.mark.parametrize("task", ["lm", "translate", "summarize", "caption", "vqa"])
+def test_settings_that_cannot_be(task, wrong, saying):
+    with pytest.raises(UserError, match=saying):
+        TASKS[task].load().config(task, "scenes", TASKS[task].models[0], "quick", 0, wrong)
+
+
+def test_models_and_presets_that_are_not_there():
+    with pytest.raises(UserError, match="--model gru: language modelling has lstm, rnn"):
+        language_modelling.config("lm", "scenes", "gru", "quick", 0, [])
+    with pytest.raises(UserError, match="--preset huge: for --data scenes there is quick"):
+        language_modelling.config("lm", "scenes", "lstm", "huge", 0, [])
+
+
+def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"not empty; choose another --out"):
+        train(tmp_path, config("lm"))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

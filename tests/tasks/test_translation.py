@@ -1,0 +1,184 @@
+"""Translation and summarization as a task: their words, their figures, and texts that people give."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from scratchlv.data.vocabulary import END, UNK
+from scratchlv.decode import Generated
+from scratchlv.errors import UserError
+from scratchlv.tasks import translation
+
+SMALL = ["batch=4", "n_train=30", "n_val=10", "hidden=16", "embedding=8", "attention=8", "min_count=1"]
+
+
+def made(task="translate", data="scenes", model="additive", say=lambda line: None, more=()):
+    """A run that was never trained; its weights are large, so that it is sure of what it says."""
+    config = translation.config(task, data, model, "quick", 0, [*SMALL, *more])
+    run = translation.prepare(config, False, say).run
+    rng = np.random.default_rng(1)
+    for value in run.model.params.values():
+        value[...] = rng.standard_normal(value.shape) * 0.7
+    return run
+
+
+@pytest.fixture(scope="module")
+def translator():
+    return made()
+
+
+@pytest.fixture(scope="module")
+def summarizer():
+    return made("summarize")
+
+
+def parallel(folder, source, target):
+    (folder / "x.en").write_text("\n".join(source) + "\n", encoding="utf-8")
+    (folder / "x.fr").write_text("\n".join(target) + "\n", encoding="utf-8")
+    return f"parallel:{folder / 'x.en'},{folder / 'x.fr'}"
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+def test_a_summary_shares_its_words_with_its_source_and_a_translation_does_not(translator, summarizer):
+    assert summarizer.source_vocabulary is summarizer.vocabulary
+    assert {"led", "is"} <= set(summarizer.vocabulary.words)  # of headlines, of descriptions
+    assert "étoile" in translator.vocabulary
+    assert "étoile" not in translator.source_vocabulary
+    assert "star" in translator.source_vocabulary
+
+
+def test_long_texts_lose_their_ends_and_it_is_said(tmp_path):
+    said = []
+    source, target = ["w " * 100_000, "a b", "c"], ["x", "y " * 100_000, "z"]
+    run = made(data=parallel(tmp_path, source, target), say=said.append, more=["most_words=30"])
+    assert any(line.startswith("2 pairs cut off") and "most_words=30" in line for line in said)
+    encoded = run.encode([(s.split(), t.split()) for s, t in zip(source, target, strict=True)])
+    assert [len(s) for s in encoded.sources] == [30, 2, 1]
+    assert [len(t) for t in encoded.targets] == [1, 30, 1]
+    assert len(encoded.words[1]) == 100_000  # what it is measured by is whole
+    told = translation.translate_text(run, "a " * 100_000)
+    assert (len(told.source), told.cut) == (30, 99_970)
+    assert translation.translate_text(run, "a " * 30).cut == 0
+
+
+def test_pairs_that_are_left_out_are_told(tmp_path):
+    said = []
+    made(data=parallel(tmp_path, ["a", "", "b", "c", "c"], ["x", "y", "", "z", "z"]), say=said.append)
+    assert any(line.startswith("2 pairs left out") for line in said)
+    assert any(line.startswith("1 training pairs left out") for line in said)
+
+
+def test_files_that_do_not_belong_together(tmp_path):
+    with pytest.raises(UserError, match=r"x\.en has 3 lines and .*x\.fr has 2"):
+        made(data=parallel(tmp_path, ["a", "b", "c"], ["x", "y"]))
+
+
+def test_a_grammar_that_is_none():
+    with pytest.raises(UserError, match=r"grammar=klingon: there are .*definite"):
+        made(more=["grammar=klingon"])
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def saying(words_of):
+    """A stand-in for ``Run.translate`` that says ``words_of(run, k)`` of the k-th source."""
+
+    def translate(run, sources, beam=1, size=100, most=60):
+        tokens = [[*run.vocabulary.encode(words_of(run, k)), END] for k in range(len(sources))]
+        return [Generated(np.array(t), np.ones(len(t)), None, 0.0) for t in tokens]
+
+    return translate
+
+
+@pytest.mark.parametrize("task", ["translate", "summarize"])
+def test_who_says_what_was_to_be_said_has_full_marks(monkeypatch, task):
+    run = made(task)
+    val = translation.pairs(run.config, run.settings).val
+    monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: val[k][1]))
+    figures = translation.evaluate(run)
+    assert figures["exact_match"] == 1
+    assert figures["n"] == len(val) == 10
+    assert figures["rouge_l" if task == "summarize" else "bleu"] == pytest.approx(1 if task == "summarize" else 100)
+    monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: val[k][1] if k % 2 else ["<unk>"]))
+    assert translation.evaluate(run)["exact_match"] == 0.5
+    assert translation.evaluate(run, n=1)["exact_match"] == 0
+
+
+def test_the_lead_is_as_long_as_a_summary(tmp_path):
+    """Summaries that are the first three words of their sources: the lead cannot be beaten."""
+    rows = [[f"w{i} x{i % 7} y{i % 3} and so on and on", f"w{i} x{i % 7} y{i % 3}"] for i in range(30)]
+    with open(tmp_path / "news.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["text", "headline"], *rows])
+    run = made("summarize", f"csv:{tmp_path / 'news.csv'}:text:headline")
+    figures = translation.evaluate(run)
+    assert figures["rouge_l_lead"] == pytest.approx(1)
+    assert figures["rouge_l"] < 1
+
+
+def test_splits_and_counts_that_are_not_there(translator):
+    with pytest.raises(UserError, match="--split test: this data has train, val"):
+        translation.evaluate(translator, "test")
+    with pytest.raises(UserError, match="--n -1"):
+        translation.evaluate(translator, n=-1)
+    with pytest.raises(UserError, match="--beam 0"):
+        translation.evaluate(translator, beam=0)
+
+
+# --- texts that people give ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("model", ["additive", "dot", "naive"])
+def test_a_source_is_translated_alike_alone_and_among_longer_ones(model, beam):
+    run = made(model=model)
+    sources = run.encode(translation.pairs(run.config, run.settings).train[:9]).sources
+    sources[4] = sources[4][:2]
+    together = run.translate(sources, beam, size=4)
+    assert len({tuple(g.tokens.tolist()) for g in together}) > 1
+    for source, among in zip(sources, together, strict=True):
+        (alone,) = run.translate([source], beam)
+        assert alone.tokens.tolist() == among.tokens.tolist()
+        assert UNK not in alone.tokens
+
+
+def test_where_it_looked_has_a_row_for_each_word_said(translator, summarizer):
+    for run in (translator, summarizer):
+        told = translation.translate_text(run, "the red star is left of the blue square")
+        assert told.alphas.shape == (len(told.words), 9)
+        np.testing.assert_allclose(told.alphas.sum(axis=1), 1, atol=1e-5)
+    assert translation.translate_text(made(model="naive"), "the star").alphas is None
+
+
+def test_unknown_words_and_capitals(translator):
+    told = translation.translate_text(translator, "The zebra is left of the blorp zebra")
+    assert told.unknown == ["blorp", "zebra"]
+    assert told.source[0] == "the"
+
+
+def test_french_is_printed_as_it_is_written(translator, monkeypatch):
+    words = ["l'", "étoile", "est", "à", "gauche", "du", "carré"]
+    monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: words))
+    assert str(translation.translate_text(translator, "the star")) == "l'étoile est à gauche du carré"
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_an_empty_text(translator, text):
+    with pytest.raises(UserError, match="empty"):
+        translation.translate_text(translator, text)
+
+
+def test_alignments_that_cannot_be_drawn(translator, monkeypatch):
+    assert translation.alignment_of(translation.translate_text(translator, "the star")).width > 20
+    with pytest.raises(UserError, match="--model additive or --model dot"):
+        translation.alignment_of(translation.translate_text(made(model="naive"), "the star"))
+
+    def silent(run, sources, beam=1):
+        return [Generated(np.array([END]), np.ones(1), np.ones((1, len(sources[0]))), 0.0)]
+
+    monkeypatch.setattr(translation.Run, "translate", silent)
+    with pytest.raises(UserError, match="nothing was said"):
+        translation.alignment_of(translation.translate_text(translator, "the star"))
