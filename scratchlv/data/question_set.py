@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class QuestionSet(_Answered):
     names: list[str]  # of the pictures
     truth: list[Question] | None = None  # of each question, where it is known: template, hops, steps
     scenes: list[Scene] | None = None  # of each picture
+    gaze: Array | None = None  # (n, hops, L): where each hop ought to look, for training; see with_gaze
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
         """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
@@ -77,15 +78,30 @@ class QuestionSet(_Answered):
 
     def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
-        return self.batch(
-            self.rows_of(_shuffled(len(self.pictures), step, size, seed)), dropout_seed=seed * 1_000_003 + step
-        )
+        rows = self.rows_of(_shuffled(len(self.pictures), step, size, seed))
+        batch = self.batch(rows, dropout_seed=seed * 1_000_003 + step)
+        return batch if self.gaze is None else batch._replace(gaze=self.gaze[rows])
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""
         first: Array = np.searchsorted(self.picture_of, pictures, "left")
         past: Array = np.searchsorted(self.picture_of, pictures, "right")
         return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
+
+    def with_gaze(self, hops: int, grid: tuple[int, int]) -> QuestionSet:
+        """The same, with the regions (of ``grid``, rows and columns) that each hop ought to look at.
+
+        The last hop looks at what the last step of the question depends on, those before at the steps in their order; a
+        question of fewer steps is looked at longer.
+        """
+        assert self.truth is not None and self.scenes is not None
+        objects = [np.stack([_cells(o.box, grid) for o in scene.objects]) for scene in self.scenes]  # (objects, L) each
+        gaze = np.zeros((len(self.questions), hops, grid[0] * grid[1]), bool)
+        for k, (question, scene) in enumerate(zip(self.truth, self.picture_of, strict=True)):
+            for hop in range(hops):
+                step = question.steps[-1 if hop == hops - 1 else min(hop, question.hops - 1)]
+                gaze[k, hop] = objects[scene][list(step)].any(axis=0)
+        return replace(self, gaze=gaze)
 
     def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
         """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""
@@ -95,6 +111,15 @@ class QuestionSet(_Answered):
             groups["by_type"][question.template].append(right)
             groups["by_hops"][str(question.hops)].append(right)
         return {by: {key: float(np.mean(rights)) for key, rights in group.items()} for by, group in groups.items()}
+
+
+def _cells(box: tuple[float, float, float, float], grid: tuple[int, int]) -> Array:
+    """Which cells of a grid over the picture a box, in pixels, overlaps: (rows · columns,) bool."""
+    left, top, right, bottom = box
+    across, down = (np.arange(n + 1) * scenes_world.SIDE / n for n in (grid[1], grid[0]))
+    columns = (across[:-1] < right) & (left < across[1:])
+    rows = (down[:-1] < bottom) & (top < down[1:])
+    return (rows[:, None] & columns).ravel()
 
 
 @dataclass(frozen=True)
@@ -134,10 +159,12 @@ def _shuffled(n: int, step: int, size: int, seed: int) -> Array:
 # --- where they come from --------------------------------------------------------------------------------------------
 
 
-def scenes_questions(seed: int, split: str, n: int, per_scene: int, world: World) -> QuestionSet:
-    """``n`` scenes of a split, and ``per_scene`` questions about each."""
+def scenes_questions(
+    seed: int, split: str, n: int, per_scene: int, world: World, templates: Sequence[str] | None = None
+) -> QuestionSet:
+    """``n`` scenes of a split, and ``per_scene`` questions about each, of all templates or of these."""
     scenes, pictures = draw_scenes(seed, split, n, world)
-    asked = scenes_world.questions(scenes, per_scene, seed)
+    asked = scenes_world.questions(scenes, per_scene, seed, templates)
     truth = [question for several in asked for question in several]
     vocabulary = Vocabulary(scenes_world.question_vocabulary_words())
     number = {name: k for k, name in enumerate(scenes_world.ANSWERS)}

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.data.vocabulary import PAD
+from scratchlv.models import gaze
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
 from scratchlv.ops import dot_product_attention, embedding, linear, softmax_cross_entropy
@@ -45,7 +46,8 @@ class MemoryShape:
     """The widths of a memory network; ``memories`` is the most that a batch may hold of them: regions, or sentences.
 
     Over sentences (``pictures`` False) it takes a :class:`StoryBatch`, over pictures a :class:`QuestionBatch`;
-    ``feature_channels`` is None when it has its own conv extractor.
+    ``feature_channels`` is None when it has its own conv extractor; ``gaze`` is the weight, in training, of the loss that
+    teaches where to look.
 
     Raises:
         ValueError: there is no such tying, or no hop.
@@ -60,6 +62,7 @@ class MemoryShape:
     tying: str = "adjacent"
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
+    gaze: float = 0.0
 
     def __post_init__(self) -> None:
         if self.tying not in TYINGS:
@@ -85,6 +88,7 @@ class StoryBatch(NamedTuple):
     lengths: Array  # (N,)
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
+    gaze: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known
 
 
 class MemoryNetwork:
@@ -115,17 +119,25 @@ class MemoryNetwork:
     # --- training ------------------------------------------------------------------------------------------------
 
     def forward(self, batch: QuestionBatch | StoryBatch, *, train: bool = True) -> tuple[float, Any]:
-        """Mean loss per question, in nats, and the cache that ``backward`` takes."""
-        logits, _, cache = self._logits(batch, train)
+        """Mean loss per question, in nats, and the cache that ``backward`` takes.
+
+        Where ``batch.gaze`` is given, the loss of the gaze is added by its weight.
+        """
+        logits, alphas, cache = self._logits(batch, train)
         known = batch.answers >= 0
         loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
-        return float(loss), (cache, loss_cache)
+        taught = None
+        if batch.gaze is not None and self.shape.gaze > 0:
+            gaze_loss, taught = gaze.forward(alphas, batch.gaze)
+            loss += self.shape.gaze * gaze_loss
+        return float(loss), (cache, loss_cache, taught)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
-        cache, loss_cache = cache
+        cache, loss_cache, taught = cache
+        dalphas = None if taught is None else self.shape.gaze * gaze.backward(taught)
         (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
-        return self._logits_backward(dlogits, cache)
+        return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
@@ -154,7 +166,7 @@ class MemoryNetwork:
         logits, logits_cache = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
         return logits, np.stack(alphas, axis=1), (question, memories, remembered, steps, logits_cache)
 
-    def _logits_backward(self, dlogits: Array, cache: Any) -> dict[str, Array]:
+    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
         question, memories, remembered, steps, logits_cache = cache
         shape = self.shape
         g: dict[str, Array] = {}
@@ -162,8 +174,9 @@ class MemoryNetwork:
         dmemories = {name: np.zeros_like(memory) for name, memory in memories.items()}
         if shape.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
-        for key, value, attention, mapped in reversed(steps):
-            dvalues, dkeys, du_asked, _ = dot_product_attention.backward((du, None), attention)
+        for k, (key, value, attention, mapped) in reversed(list(enumerate(steps))):
+            dalpha = None if dalphas is None else dalphas[:, k]
+            dvalues, dkeys, du_asked, _ = dot_product_attention.backward((du, dalpha), attention)
             dmemories[value] += dvalues  # what is remembered serves as values here, and as keys there: both add up
             dmemories[key] += dkeys
             if mapped is not None:

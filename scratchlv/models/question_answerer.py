@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models import gaze
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, softmax_cross_entropy
@@ -39,6 +40,7 @@ class AnswererShape:
     """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
 
     ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
+    ``gaze`` is the weight, in training, of the loss that teaches where to look.
 
     Raises:
         ValueError: there is no such model, or no hop.
@@ -55,6 +57,7 @@ class AnswererShape:
     feature_channels: int | None = None
     dropout: float = 0.0
     regions: int | None = None
+    gaze: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -72,6 +75,7 @@ class QuestionBatch(NamedTuple):
     lengths: Array  # (N,)
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
+    gaze: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
 
 
 class QuestionAnswerer:
@@ -116,17 +120,25 @@ class QuestionAnswerer:
     # --- training ------------------------------------------------------------------------------------------------
 
     def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[float, Any]:
-        """Mean loss per question, in nats, and the cache that ``backward`` takes."""
-        logits, _, cache = self._logits(batch, train)
+        """Mean loss per question, in nats, and the cache that ``backward`` takes.
+
+        Where ``batch.gaze`` is given, the loss of the gaze is added by its weight.
+        """
+        logits, alphas, cache = self._logits(batch, train)
         known = batch.answers >= 0
         loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
-        return float(loss), (cache, loss_cache)
+        taught = None
+        if batch.gaze is not None and alphas is not None and self.shape.gaze > 0:
+            gaze_loss, taught = gaze.forward(alphas, batch.gaze)
+            loss += self.shape.gaze * gaze_loss
+        return float(loss), (cache, loss_cache, taught)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
-        cache, loss_cache = cache
+        cache, loss_cache, taught = cache
+        dalphas = None if taught is None else self.shape.gaze * gaze.backward(taught)
         (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
-        return self._logits_backward(dlogits, cache)
+        return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, L); None for a model that does not attend."""
@@ -154,7 +166,7 @@ class QuestionAnswerer:
         logits, logits_cache = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
         return logits, alphas, (words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache)
 
-    def _logits_backward(self, dlogits: Array, cache: Any) -> dict[str, Array]:
+    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
         words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache = cache
         g: dict[str, Array] = {}
         da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, logits_cache)
@@ -163,8 +175,10 @@ class QuestionAnswerer:
         (da,) = relu.backward(da, rectified)
         du, g["answer.W1"], g["answer.b1"] = linear.backward(da, a_cache)
         if self.shape.model != "blind":
-            back = self._whole_picture_backward if self.shape.model == "naive" else self._hops_backward
-            dx, du, grads = back(du, looked)
+            if self.shape.model == "naive":
+                dx, du, grads = self._whole_picture_backward(du, looked)
+            else:
+                dx, du, grads = self._hops_backward(du, dalphas, looked)
             g |= grads | regions.backward(dx, seen)
         dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), question)
         (g["embedding.W"],) = embedding.backward(dwords, words_cache)
@@ -204,12 +218,13 @@ class QuestionAnswerer:
             steps.append((hop, keys_cache, keys_picked, query_cache, attention))
         return u, np.stack(alphas, axis=1), (x, region_cache, picked, steps) if train else None
 
-    def _hops_backward(self, du: Array, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
+    def _hops_backward(self, du: Array, dalphas: Array | None, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
         x, region_cache, picked, steps = cache
         g: dict[str, Array] = {}
         dx, dx_of = np.zeros_like(x), 0.0
-        for hop, keys_cache, keys_picked, query_cache, attention in reversed(steps):
-            dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, None), attention)
+        for k, (hop, keys_cache, keys_picked, query_cache, attention) in reversed(list(enumerate(steps))):
+            dalpha = None if dalphas is None else dalphas[:, k]
+            dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, dalpha), attention)
             du_from_query, g[f"{hop}.Wu"], _ = linear.backward(dquery, query_cache)
             du = du + du_from_query  # u went on as it was, and asked
             dkeys = of_questions_backward(dkeys_of, keys_picked)

@@ -17,7 +17,7 @@ from scratchlv.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every")
+_ZERO_OR_MORE = ("warmup", "validate_every", "gaze")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,35 @@
+"""Teaching where to look: a loss on the attention of each hop, for questions of which it is known what they depend on.
+
+    loss = mean over the hops that are taught of -log Σ_{l ∈ G} α_l
+
+G are the regions that the hop ought to look at; how the weight is shared among them is left open. (Attention was supervised
+in visual question answering by Gan et al. 2017 and Qiao et al. 2018, with regions that people had marked.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def forward(alphas: Array, gaze: Array) -> tuple[float, Any]:
+    """The loss of ``alphas`` (N, K, L), which sum to 1 over the regions, where ``gaze`` (N, K, L) is True on G.
+
+    A hop without a region to look at is not taught; when none is, the loss is 0.
+    """
+    taught = gaze.any(axis=2)  # (N, K)
+    inside = np.where(taught, (alphas * gaze).sum(axis=2), 1)  # (N, K)
+    inside = np.maximum(
+        inside, np.finfo(alphas.dtype).tiny
+    )  # a weight that is 0 in this precision costs much, not infinity
+    count = max(1, int(taught.sum()))
+    return float(-np.log(inside).sum() / count), (inside, gaze, count)
+
+
+def backward(cache: Any) -> Array:
+    """``dalphas`` (N, K, L)."""
+    inside, gaze, count = cache
+    return np.where(gaze, -1 / (inside[:, :, None] * inside.dtype.type(count)), inside.dtype.type(0))
