@@ -132,10 +132,12 @@ class StorySet(_Answered):
     vocabulary: Vocabulary
     answer_names: tuple[str, ...]
     memories: int = 50  # only so many of the latest sentences are remembered (Sukhbaatar et al. 2015)
+    noise: float = 0.0  # of empty memories among the sentences, in training: they blur the places (the same, "RN")
 
-    def batch(self, rows: Array, dropout_seed: int = 0) -> StoryBatch:
+    def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0) -> StoryBatch:
         """The questions ``rows`` with their stories, the latest sentence first."""
-        told = [self.stories[k][-self.memories :][::-1] for k in rows]
+        lots = np.random.default_rng([dropout_seed, 4])
+        told = [self._with_noise(self.stories[k], noise, lots)[-self.memories :][::-1] for k in rows]
         most = max((len(story) for story in told), default=0)
         J = max((len(sentence) for story in told for sentence in story), default=0)
         sentences = np.zeros((len(told), most, J), np.int64)  # (N, S, J), of PAD
@@ -145,9 +147,17 @@ class StorySet(_Answered):
         tokens, lengths = pad([self.questions[k] for k in rows])
         return StoryBatch(sentences, tokens, lengths, self.answers[rows], dropout_seed)
 
+    def _with_noise(self, story: list[list[int]], noise: float, lots: np.random.Generator) -> list[list[int]]:
+        """The story with an empty sentence behind a share of the others."""
+        if noise == 0:
+            return story
+        empty = lots.random(len(story)) < noise
+        return [s for told, more in zip(story, empty, strict=True) for s in ([told, []] if more else [told])]
+
     def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
         """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
-        return self.batch(_shuffled(len(self.questions), step, size, seed), dropout_seed=seed * 1_000_003 + step)
+        rows = _shuffled(len(self.questions), step, size, seed)
+        return self.batch(rows, seed * 1_000_003 + step, self.noise)
 
 
 def _shuffled(n: int, step: int, size: int, seed: int) -> Array:

@@ -27,9 +27,10 @@ class Settings(training.Settings):
     hops: int = 3
     width: int = 40
     tying: str = "adjacent"
+    noise: float = 0.1  # of empty memories among the sentences, in training
 
 
-PRESETS = {("babi", "quick"): Settings(steps=4000, batch=32, learning_rate=3e-3, validate_every=500)}
+PRESETS = {("babi", "quick"): Settings(steps=4000, batch=32, learning_rate=1e-2, clip=5.0, width=20)}
 
 
 def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def dataset(config: dict[str, Any], split: str, n: int | None = None) -> StorySe
         vocabulary,
         answers,
         _REMEMBERED,
+        config["settings"]["noise"],
     )
 
 

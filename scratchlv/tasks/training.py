@@ -43,7 +43,7 @@ class Settings:
                 continue
             if name in _POSITIVE:
                 right, wanted = 0 < value < math.inf, "above 0"
-            elif name == "dropout":
+            elif name in ("dropout", "noise"):
                 right, wanted = 0 <= value < 1, "0 or more and below 1"
             elif name in _ZERO_OR_MORE:
                 right, wanted = value >= 0, "0 or more"

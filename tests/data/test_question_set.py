@@ -1,5 +1,7 @@
 """Questions about pictures and stories: batches, shuffles, and how well they were answered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,25 @@ def test_accuracy_by_type_and_by_hops(scenes):
     assert scenes.accuracy(guess) == pytest.approx(sum(two) / 120)
 
 
+def test_the_gaze_is_on_what_each_step_depends_on(scenes):
+    """Cell by cell: it is lit where the middle of the cell, or a part of it, is in the box of an object of the step."""
+    taught = scenes.with_gaze(2, (8, 8))
+    for k, question in enumerate(scenes.truth):
+        objects = scenes.scenes[scenes.picture_of[k]].objects
+        for hop, step in ((0, question.steps[0]), (1, question.steps[-1])):
+            lit = taught.gaze[k, hop].reshape(8, 8)
+            for row in range(8):
+                for column in range(8):
+                    middle = (8 * column + 4, 8 * row + 4)
+                    boxes = [objects[i].box for i in step]
+                    inside = [b[0] < middle[0] < b[2] and b[1] < middle[1] < b[3] for b in boxes]
+                    near = [b[0] - 4 < middle[0] < b[2] + 4 and b[1] - 4 < middle[1] < b[3] + 4 for b in boxes]
+                    assert any(inside) <= lit[row, column] == any(near)
+    batch = taught.training_batch(0, 4, seed=1)
+    assert batch.gaze.shape == (len(batch.answers), 2, 64)
+    assert scenes.training_batch(0, 4, seed=1).gaze is None
+
+
 # --- stories -----------------------------------------------------------------------------------------------------------
 
 
@@ -135,3 +156,14 @@ def test_the_latest_sentence_comes_first_and_old_ones_are_forgotten(stories):
 def test_stories_are_shuffled_too(stories):
     seen = [stories.training_batch(step, size=1, seed=2).tokens[0, 0] for step in range(3)]
     assert sorted(seen) == [4, 5, 6]
+
+
+def test_empty_sentences_in_training_move_the_others_back(stories):
+    """Random noise (Sukhbaatar et al. 2015): the story is the same, but not the places of its sentences."""
+    noisy = replace(stories, noise=0.9)
+    plain, moved = (s.training_batch(0, size=3, seed=0) for s in (stories, noisy))
+    assert moved.sentences.shape[1] > plain.sentences.shape[1] or (moved.sentences[:, :, 0] == 0).any()
+    told = [[row for row in story.tolist() if any(row)] for story in noisy.batch(np.array([1, 0])).sentences]
+    assert told == [[[6, 6, 0], [5, 5, 5]], [[6, 0, 0], [4, 5, 0]]]  # only training is noisy
+    again = noisy.training_batch(0, size=3, seed=0)
+    np.testing.assert_array_equal(again.sentences, moved.sentences)

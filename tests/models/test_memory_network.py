@@ -1,5 +1,7 @@
 """The memory network's backward pass, whole, against numerical derivatives; its forward pass against the paper's lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,21 @@ def batch(over="sentences", seed=0) -> StoryBatch | QuestionBatch:
 @pytest.mark.parametrize(("tying", "over"), CASES)
 def test_every_gradient_of_the_whole_model(tying, over):
     model, data = exact(tying, over), batch(over)
+
+    def loss_and_grads(params):
+        model.params = params
+        loss, cache = model.forward(data)
+        return loss, model.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(model.params, loss_and_grads, seed=1, max_elements=6)
+    assert report.ok, str(report)
+
+
+def test_every_gradient_where_the_gaze_is_taught():
+    model, data = exact("adjacent", "features"), batch("features")
+    model.shape = replace(model.shape, gaze=0.7)
+    data = data._replace(gaze=np.random.default_rng(2).random((4, 3, 6)) < 0.4)
 
     def loss_and_grads(params):
         model.params = params

@@ -1,5 +1,7 @@
 """The question answerer's backward pass, whole, against numerical derivatives; its forward pass against the paper's lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,28 @@ def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropou
     with scratchlv.use("reference"):
         report = check_model(answerer.params, loss_and_grads, seed=1, max_elements=6)
     assert report.ok, str(report)
+
+
+def test_every_gradient_where_the_gaze_is_taught():
+    answerer, data = QuestionAnswerer(replace(shape(), gaze=0.7), seed=3), batch()
+    answerer.params = {name: value.astype(np.float64) for name, value in answerer.params.items()}
+    where = np.random.default_rng(2).random((4, 2, 6)) < 0.4
+    where[1, 0] = False  # nothing is known of this look
+    data = data._replace(gaze=where)
+
+    def loss_and_grads(params):
+        answerer.params = params
+        loss, cache = answerer.forward(data)
+        return loss, answerer.backward(cache)
+
+    with scratchlv.use("reference"):
+        report = check_model(answerer.params, loss_and_grads, seed=1, max_elements=6)
+        untaught, _ = answerer.forward(data._replace(gaze=None))
+        _, alphas = answerer.answer(data)
+        taught, _ = answerer.forward(data)
+    assert report.ok, str(report)
+    inside = [alphas[n, k][where[n, k]].sum() for n in range(4) for k in range(2) if where[n, k].any()]
+    assert taught - untaught == pytest.approx(-0.7 * np.mean(np.log(inside)), rel=1e-9)
 
 
 @pytest.mark.parametrize(
