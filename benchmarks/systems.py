@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-#: name -> the arguments of train; those of evaluate. {data} is the folder of real sets.
+#: name -> the arguments of train; those of evaluate. {data} is the folder of real sets, {runs} that of the runs.
 SYSTEMS: dict[str, tuple[str, str]] = {
     "scenes-lm": ("lm", ""),
     "scenes-lm-rnn": ("lm --model rnn", ""),
@@ -29,10 +30,14 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "scenes-caption-shortcut": ("caption --model shortcut", "--n 1000"),
     "scenes-caption-uniform": ("caption --model uniform", "--n 1000"),
     "scenes-caption-attention": ("caption --model attention", "--n 1000"),
-    "scenes-vqa-naive": ("vqa --model naive", "--n 2000"),
-    "scenes-vqa-1-hop": ("vqa --model attention --hops 1", "--n 2000"),
-    "scenes-vqa-2-hops": ("vqa --model attention --hops 2", "--n 2000"),
-    "scenes-vqa-memory": ("vqa --model memory --hops 2", "--n 2000"),
+    "scenes-vqa-naive": ("vqa --model naive --eyes {runs}/scenes-caption-attention", "--n 1000"),
+    "scenes-vqa-1-hop": ("vqa --model attention --hops 1 --eyes {runs}/scenes-caption-attention", "--n 1000"),
+    "scenes-vqa-2-hops": ("vqa --model attention --hops 2", "--n 1000"),
+    "scenes-vqa-2-hops-answers-alone": (
+        "vqa --model attention --hops 2 --set gaze=0 --eyes {runs}/scenes-caption-attention",
+        "--n 1000",
+    ),
+    "scenes-vqa-memory": ("vqa --model memory --hops 2 --eyes {runs}/scenes-caption-attention", "--n 1000"),
     "ptb": ("lm --data ptb:{data}/ptb --layers 2", ""),
     "multi30k": (
         "translate --data parallel:{data}/multi30k/train.lc.norm.tok.en,{data}/multi30k/train.lc.norm.tok.de",
@@ -60,33 +65,32 @@ def main() -> None:
         if "{data}" in train and arguments.data is None:
             print(f"{name}: left out, for it needs --data")
             continue
-        rows[name] = measure(arguments.runs / name, train, evaluate, arguments.data)
+        rows[name] = measure(arguments.runs, name, train, evaluate, arguments.data)
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def measure(run: Path, train: str, evaluate: str, data: Path | None) -> dict:
-    """Train into ``run``, evaluate, and say what came of it."""
+def measure(runs: Path, name: str, train: str, evaluate: str, data: Path | None) -> dict:
+    """Train into ``runs/name``, evaluate, and say what came of it."""
+    run = runs / name
     began = time.monotonic()
-    scratchlv(f"train {train}", data, "--out", str(run))
+    scratchlv([*train.format(data=data, runs=runs).split(), "--out", str(run)], "train")
     seconds = round(time.monotonic() - began, 1)
-    said = scratchlv(f"evaluate {run} --json {evaluate}", data)
+    said = scratchlv([str(run), "--json", *evaluate.split()], "evaluate")
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
-        "train": f"scratchlv train {train.replace('{data}', 'DIR')}",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "train": f"scratchlv train {train.format(data='DIR', runs='RUNS')} --out RUN",
         "evaluate": f"scratchlv evaluate RUN {evaluate}".strip(),
         "seconds": seconds,
         "metrics": json.loads(said.splitlines()[-1])["metrics"],
     }
 
 
-def scratchlv(command: str, data: Path | None, *more: str) -> str:
+def scratchlv(words: list[str], command: str) -> str:
     """Run a command; its standard output, which is shown as well."""
-    words = [word.format(data=data) for word in command.split()]
-    print(f"--- scratchlv {' '.join([*words, *more])}", flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "scratchlv", *words, *more], stdout=subprocess.PIPE, text=True, check=True
-    )
+    print(f"--- scratchlv {command} {' '.join(words)}", flush=True)
+    line = [sys.executable, "-m", "scratchlv", command, *words]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
     print(done.stdout, flush=True)
     return done.stdout
 

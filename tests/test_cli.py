@@ -28,8 +28,8 @@ def runs(tmp_path_factory):
         if (task, model) not in found:
             found[task, model] = folder = root / f"{task}-{model}"
             data = ["--data", f"babi:{stories(root)}:1"] if task == "babi" else []
-            blind = ["--set", "blind_steps=2"] if task == "vqa" else []
-            assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *blind]) == 0
+            beside = ["--set", "blind_steps=2", "--set", "eyes_steps=2"] if task == "vqa" else []
+            assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *beside]) == 0
         return found[task, model]
 
     return run_of

@@ -14,7 +14,7 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import question_answering, training
 
 SMALL = ["steps=2", "batch=4", "warmup=1", "n_train=20", "n_val=10", "hidden=16", "embedding=8", "attention=8"]
-SMALL += ["blind_steps=2"]
+SMALL += ["blind_steps=2", "eyes_steps=2"]
 MODELS = ("attention", "naive", "memory")
 
 
@@ -22,9 +22,11 @@ def config(model="attention", data="scenes", more=(), **options):
     return question_answering.config("vqa", data, model, "quick", 0, [*SMALL, *more], **options)
 
 
-def made(*arguments, **options):
-    """A run that was never trained."""
-    return question_answering.prepare(config(*arguments, **options), False, lambda line: None).run
+def made(folder, *arguments, **options):
+    """A run that was never trained; where it is of scenes, the eyes in ``folder`` were, a little."""
+    run = question_answering.prepare(config(*arguments, **options), False, lambda line: None, folder).run
+    run.folder = folder
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +88,9 @@ def test_the_twin_that_reads_only_the_question_sees_nothing(trained):
     assert twin.params.keys() < trained.model.params.keys()
 
 
-def test_the_figures_of_every_model(image):
+def test_the_figures_of_every_model(image, tmp_path):
     for model in MODELS:
-        run = made(model, more=["hops=2"])
+        run = made(tmp_path / model, model, more=["hops=2"])
         figures = question_answering.evaluate(run, "compositional", n=3)
         assert 0 <= figures["accuracy"] <= 1
         assert figures["n"] == len(run.dataset("compositional", 3).answers)
@@ -181,7 +183,7 @@ def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model
     monkeypatch.setattr(question_answering, "photograph_features", features)
     folder = daquar(tmp_path / "daquar")
     (folder / "images" / "image7.png").unlink()
-    run = made(model, data=f"daquar:{folder}", skip_missing=True)
+    run = made(tmp_path / "run", model, data=f"daquar:{folder}", skip_missing=True)
     train, val = (run.dataset(split) for split in ("train", "val"))
     assert len(train.answers) + len(val.answers) == 29
     assert run.answer_names == ("chair", "table")
@@ -192,7 +194,7 @@ def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model
     assert figures["prior_accuracy"] == np.mean(val.answers == 0)  # most of them are chairs
     assert "by_type" not in figures
     with pytest.raises(UserError, match="min_count=99: no answer"):
-        made(model, data=f"daquar:{folder}", skip_missing=True, more=["min_count=99"])
+        made(tmp_path / "run", model, data=f"daquar:{folder}", skip_missing=True, more=["min_count=99"])
 
 
 def test_questions_and_answers_that_do_not_match(tmp_path):
@@ -200,10 +202,10 @@ def test_questions_and_answers_that_do_not_match(tmp_path):
     with open(folder / "qa.train.txt", "a") as file:
         file.write("what is on the table in the image3 ?\n")
     with pytest.raises(UserError, match=r"qa\.train\.txt has 61 lines, an odd number"):
-        made(data=f"daquar:{folder}")
+        made(tmp_path / "run", data=f"daquar:{folder}")
 
 
-def test_the_package_easy_vqa_is_asked_for(monkeypatch):
+def test_the_package_easy_vqa_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "easy_vqa", None)
     with pytest.raises(UserError, match="pip install easy-vqa"):
-        made(data="easy-vqa")
+        made(tmp_path / "run", data="easy-vqa")
