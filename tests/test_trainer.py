@@ -176,9 +176,12 @@ def test_clipping_and_the_schedule():
 KILLED = """
 import sys
 from pathlib import Path
-from scratchlv.tasks.captioning import train
-train(Path(sys.argv[1]), data="scenes", preset="quick", resume=sys.argv[2] == "resume", show_progress=False,
-      overrides=["n_train=40", "n_val=10", "steps=40", "batch=8", "warmup=5"], say=lambda line: print(line, flush=True))
+from scratchlv.tasks import captioning
+from scratchlv.tasks.training import train
+tiny = ["n_train=40", "n_val=10", "steps=40", "batch=8", "warmup=5"]
+config = captioning.config("caption", "scenes", "attention", "quick", 0, tiny)
+train(Path(sys.argv[1]), None if sys.argv[2] == "resume" else config, show_progress=False,
+      say=lambda line: print(line, flush=True))
 """
 # the same with a clock that runs so fast that it saves every other step
 HASTY = KILLED.replace(

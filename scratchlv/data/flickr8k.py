@@ -57,20 +57,31 @@ class Flickr8k:
         Raises:
             UserError: there is no such split, its list is missing, or pictures or captions of it are.
         """
+        list_file, names, present = self._listed(name)
+        if skip_missing:
+            names = [image for image in names if image in present]
+            if not names:
+                raise UserError(f"{self.image_folder} has none of the pictures in {list_file}; copy them there")
+        remedy = "copy them there, go on without them by --skip-missing"
+        _refuse_missing(list_file, f"pictures that are not in {self.image_folder}", names, present, remedy)
+        remedy = "copy both files again"
+        _refuse_missing(list_file, f"pictures without a caption in {self.caption_file}", names, self.captions, remedy)
+        return [(self.image_folder / image, self.captions[image]) for image in names]
+
+    def missing(self, name: str) -> list[str]:
+        """The pictures of a split whose files are not there."""
+        _, names, present = self._listed(name)
+        return [image for image in names if image not in present]
+
+    def _listed(self, name: str) -> tuple[Path, list[str], set[str]]:
+        """The list of a split, the names in it, and those of all files that there are."""
         if name not in _SPLITS:
             raise UserError(f"Flickr8k has no split {name!r}; choose one of {', '.join(_SPLITS)}")
         list_file = self._text_file(_SPLITS[name])
         names = [line.strip() for _, line in read_lines(list_file) if line.strip()]
         if not names:
             raise UserError(f"{list_file} names no picture; copy it again")
-        present = {entry.name for entry in os.scandir(self.image_folder)}
-        if skip_missing:
-            names = [image for image in names if image in present]
-        remedy = "copy them there, go on without them by --skip-missing"
-        _refuse_missing(list_file, f"pictures that are not in {self.image_folder}", names, present, remedy)
-        remedy = "copy both files again"
-        _refuse_missing(list_file, f"pictures without a caption in {self.caption_file}", names, self.captions, remedy)
-        return [(self.image_folder / image, self.captions[image]) for image in names]
+        return list_file, names, {entry.name for entry in os.scandir(self.image_folder)}
 
     def _text_file(self, *names: str) -> Path:
         for folder in (self.folder, self.folder / "Flickr8k_text"):

@@ -122,13 +122,13 @@ class QuestionAnswerer:
     def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[float, Any]:
         """Mean loss per question, in nats, and the cache that ``backward`` takes.
 
-        Where ``batch.gaze`` is given, the loss of the gaze is added by its weight.
+        In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
         """
         logits, alphas, cache = self._logits(batch, train)
         known = batch.answers >= 0
         loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
         taught = None
-        if batch.gaze is not None and alphas is not None and self.shape.gaze > 0:
+        if train and batch.gaze is not None and alphas is not None and self.shape.gaze > 0:
             gaze_loss, taught = gaze.forward(alphas, batch.gaze)
             loss += self.shape.gaze * gaze_loss
         return float(loss), (cache, loss_cache, taught)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from PIL import Image, ImageFont
 
 PAPER, INK, FAINT = (255, 255, 255), (32, 33, 36), (110, 114, 120)
@@ -13,7 +15,9 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def text_width(text: str, size: int) -> float:
-    return font(size).getlength(text)
+    """In pixels, as :mod:`scratchlv.show.lettering` sets it: in bare letters, measured large."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return font(4 * size).getlength(bare) / 4
 
 
 def wrap(text: str, width: float, size: int) -> list[str]:

@@ -12,6 +12,8 @@ from scratchlv import metrics
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.drawn import draw_scenes
+from scratchlv.data.flickr8k import Flickr8k
+from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import END, SPECIALS, Vocabulary
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
@@ -93,9 +95,6 @@ def photographs_set(
     skip_missing: bool = False,
 ) -> CaptionSet:
     """The photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
-    from scratchlv.data.flickr8k import Flickr8k
-    from scratchlv.data.text import bare_words
-
     items = Flickr8k(folder).split(split, skip_missing=skip_missing)
     if not items:
         raise UserError(f"{folder} has none of the pictures of {split}; copy them there")
@@ -132,6 +131,8 @@ def config(
     fits = "conv" if argument.kind == "scenes" else "efficientnet-lite0"
     if backbone not in (None, fits):
         raise UserError(f"--backbone {backbone} does not go with --data {argument.kind}; use --backbone {fits}")
+    if skip_missing and argument.kind == "scenes":
+        raise UserError("--skip-missing goes with photographs; scenes are never missing")
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
     return training.new_config(
         task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing
@@ -189,6 +190,10 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path 
     settings = Settings(**config["settings"])
     if config["data"] == "scenes":
         say(f"drawing {settings.n_train} scenes")
+    if config.get("skip_missing"):
+        photographs = Flickr8k(data_argument.parse(config["data"], config["task"]).arguments[0])
+        n = sum(len(photographs.missing(split)) for split in ("train", "val"))
+        say(f"{n:,} photographs are missing, and left out")
     vocabulary = Vocabulary.from_json(config["vocabulary"]) if "vocabulary" in config else None
     train_set = dataset(config, settings, vocabulary, "train", show_progress=show_progress)
     if config["blind"]:
@@ -248,7 +253,7 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
-        if verdict.true and g.alphas is not None:
+        if verdict.true and run.config["model"] == "attention":  # the uniform gaze points nowhere
             hits.append(metrics.pointing(scene, words, g.alphas, grid(g)))
             chances.append(metrics.pointing_chance(scene, words, grid(g)))
     figures: dict[str, float] = {"true_share": metrics.true_share(verdicts)}

@@ -25,6 +25,8 @@ import numpy as np
 from scratchlv import checkpoint
 from scratchlv.data import question_set
 from scratchlv.data import scenes as scenes_world
+from scratchlv.data.daquar import Questions, daquar
+from scratchlv.data.easy_vqa import easy_vqa
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary
@@ -89,6 +91,8 @@ def config(
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
     if eyes is not None and argument.kind != "scenes":
         raise UserError(f"--eyes goes with --data scenes, not with {argument.kind}; leave it out")
+    if skip_missing and argument.kind == "scenes":
+        raise UserError("--skip-missing goes with photographs; scenes are never missing")
     seen_with = None if eyes is None else str(eyes.resolve())
     return training.new_config(
         task, str(argument), model, preset, seed, settings, eyes=seen_with, skip_missing=skip_missing
@@ -135,19 +139,13 @@ def dataset(
         data = question_set.scenes_questions(config["seed"], split, n, settings.questions, settings.world)
         # half precision halves the memory, and is far finer than what one learns from
         return replace(data, pictures=eyes.see(captioner, data.pictures, np.float16))
-    splits = _read(argument, config["skip_missing"])
+    splits = _read(argument, config["skip_missing"]).splits
     training.check_split(split, splits)
     return _picture_questions(splits[split][:n], config, settings, argument.kind == "easy-vqa", show_progress)
 
 
-def _read(argument: data_argument.DataArgument, skip_missing: bool) -> dict[str, list]:
-    if argument.kind == "easy-vqa":
-        from scratchlv.data.easy_vqa import easy_vqa
-
-        return easy_vqa().splits
-    from scratchlv.data.daquar import daquar
-
-    return daquar(argument.arguments[0], skip_missing=skip_missing).splits
+def _read(argument: data_argument.DataArgument, skip_missing: bool) -> Questions:
+    return easy_vqa() if argument.kind == "easy-vqa" else daquar(argument.arguments[0], skip_missing=skip_missing)
 
 
 def _picture_questions(
@@ -180,6 +178,9 @@ def _picture_questions(
 def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config, which is told the words, the answers, and the width of the features."""
     settings = Settings(**config["settings"])
+    if config["skip_missing"]:
+        skipped = _read(data_argument.parse(config["data"], config["task"]), skip_missing=True).skipped
+        say(f"{skipped:,} questions are left out, for their pictures are missing")
     captioner = _eyes(config, settings, folder, show_progress, say)
     train_set = dataset(config, settings, captioner, "train", show_progress=show_progress)
     if not train_set.answer_names:

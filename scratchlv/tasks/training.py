@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,6 +142,15 @@ def train(
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
+    if overfit_one_batch:
+        with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
+            return _train(Path(scratch) / "run", config, False, True, show_progress, say)
+    return _train(folder, config, resume, False, show_progress, say)
+
+
+def _train(
+    folder: Path, config: dict[str, Any], resume: bool, overfit_one_batch: bool, show_progress: bool, say: Say
+) -> Any:
     job: Job = TASKS[config["task"]].load().prepare(config, show_progress, say, folder)
     s = job.run.settings
     trainer = Trainer(

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from scratchlv.data import scenes
-from scratchlv.show import hops, text_width
+from scratchlv.show import attention, hops, lettering, text_width
 from scratchlv.show.attention import _TITLE
 from scratchlv.show.hops import hops_picture, hops_table
 
@@ -23,15 +23,22 @@ def one_hot(*cells: tuple[int, int]) -> np.ndarray:
 
 @pytest.fixture
 def written(monkeypatch):
-    """Every text that is drawn, with where it begins: (x, y, text, size)."""
+    """Every line of text that is written, with where: (x, y, text, size)."""
     texts = []
-    real = ImageDraw.ImageDraw.text
+    draw, write = ImageDraw.ImageDraw.text, lettering.write
 
-    def text(self, xy, text, fill=None, font=None, anchor=None, **kwargs):
-        texts.append((*xy, text, font.size))
-        real(self, xy, text, fill, font, anchor=anchor, **kwargs)
+    def drawn(self, xy, text, fill=None, font=None, anchor=None, **kwargs):
+        if font.size < 4 * min(hops._FONT - 3, hops._QUESTION):  # the letters of ``write`` are drawn large, and told below
+            texts.append((*xy, text, font.size))
+        draw(self, xy, text, fill, font, anchor=anchor, **kwargs)
 
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    def set_in_letters(image, xy, text, colour, size, anchor="ls"):
+        texts.append((*xy, text, size))
+        write(image, xy, text, colour, size, anchor)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", drawn)
+    for module in (hops, attention):
+        monkeypatch.setattr(module, "write", set_in_letters)
     return texts
 
 
