@@ -31,10 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.data.vocabulary import PAD
-from scratchlv.models import gaze
+from scratchlv.models import answering
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
-from scratchlv.ops import dot_product_attention, embedding, linear, softmax_cross_entropy
+from scratchlv.ops import dot_product_attention, embedding, linear
 from scratchlv.vision import regions
 
 Array = Any
@@ -124,26 +124,19 @@ class MemoryNetwork:
         In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
         """
         logits, alphas, cache = self._logits(batch, train)
-        known = batch.answers >= 0
-        loss, loss_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=known, train=train)
-        taught = None
-        if train and batch.gaze is not None and self.shape.gaze > 0:
-            gaze_loss, taught = gaze.forward(alphas, batch.gaze)
-            loss += self.shape.gaze * gaze_loss
-        return float(loss), (cache, loss_cache, taught)
+        loss, loss_cache = answering.forward(logits, alphas, batch, self.shape.gaze, train=train)
+        return loss, (cache, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
-        cache, loss_cache, taught = cache
-        dalphas = None if taught is None else self.shape.gaze * gaze.backward(taught)
-        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
+        cache, loss_cache = cache
+        dlogits, dalphas = answering.backward(loss_cache)
         return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
         logits, alphas, _ = self._logits(batch, train=False)
-        e = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True), alphas
+        return answering.probabilities(logits), alphas
 
     # --- the hops --------------------------------------------------------------------------------------------------
 
