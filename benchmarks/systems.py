@@ -24,7 +24,10 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "scenes-lm-rnn": ("lm --model rnn", ""),
     "scenes-translate-additive": ("translate", ""),
     "scenes-translate-dot": ("translate --model dot", ""),
-    "scenes-translate-naive": ("translate --model naive --set steps=6000 --set learning_rate=1.5e-3", ""),
+    "scenes-translate-naive": (
+        "translate --model naive --set steps=6000 --set learning_rate=1.5e-3 --set dropout=0",
+        "",
+    ),
     "scenes-summarize": ("summarize", ""),
     "scenes-caption-naive": ("caption --model naive", "--n 1000"),
     "scenes-caption-shortcut": ("caption --model shortcut", "--n 1000"),

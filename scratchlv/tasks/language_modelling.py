@@ -23,7 +23,8 @@ from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.training import Job, Say
 
 SPLITS = ("train", "val", "test")
-_OPENING = 50  # words of the training text that a run keeps, to read before it writes
+_OPENING = 5  # sentences of the training text that a run keeps, to read before it writes
+_LONGEST = 50  # of each of them, the last words
 NEW_LINE = "\n"  # ends a line of characters; sentences of words end in <end>
 
 
@@ -119,7 +120,7 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path 
     if "vocabulary" not in config:
         line_ends = [[NEW_LINE] * settings.min_count] if config["characters"] else []
         config["vocabulary"] = Vocabulary.from_counts([*train, *line_ends], settings.min_count).to_json()
-        config["opening"] = list(itertools.islice(itertools.chain.from_iterable(train), _OPENING))
+        config["opening"] = [word for words in train[:_OPENING] for word in (*words[-_LONGEST:], _separator(config))]
         words = sum(len(sentence) + 1 for sentence in train)
         config["streams"], config["unroll"] = layout(words, settings.batch, settings.unroll)
     run = new(config)
@@ -177,7 +178,7 @@ def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
     between = "" if run.config["characters"] else " "
     options.setdefault("max_length", 400 if run.config["characters"] else 40)
     # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
-    before = run.vocabulary.encode([*run.config["opening"], _separator(run.config)])
+    before = run.vocabulary.encode(run.config["opening"])
     tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], ban=(UNK,), **options)
     drawn = itertools.chain([next(tokens)], tokens)  # an option that is out of range shows before anything is said
     yield between.join(run.vocabulary.words[token] for token in prompt)
