@@ -93,8 +93,10 @@ def scratchlv(words: list[str], command: str) -> str:
     """Run a command; its standard output, which is shown as well."""
     print(f"--- scratchlv {command} {' '.join(words)}", flush=True)
     line = [sys.executable, "-m", "scratchlv", command, *words]
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
     print(done.stdout, flush=True)
+    if done.returncode != 0:
+        sys.exit(f"it ended with status {done.returncode}; what was measured before is kept")
     return done.stdout
 
 
