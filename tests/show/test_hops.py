@@ -28,7 +28,9 @@ def written(monkeypatch):
     draw, write = ImageDraw.ImageDraw.text, lettering.write
 
     def drawn(self, xy, text, fill=None, font=None, anchor=None, **kwargs):
-        if font.size < 4 * min(hops._FONT - 3, hops._QUESTION):  # the letters of ``write`` are drawn large, and told below
+        if font.size < 4 * min(
+            hops._FONT - 3, hops._QUESTION
+        ):  # the letters of ``write`` are drawn large, and told below
             texts.append((*xy, text, font.size))
         draw(self, xy, text, fill, font, anchor=anchor, **kwargs)
 
