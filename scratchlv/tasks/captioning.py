@@ -96,8 +96,6 @@ def photographs_set(
 ) -> CaptionSet:
     """The photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
     items = Flickr8k(folder).split(split, skip_missing=skip_missing)
-    if not items:
-        raise UserError(f"{folder} has none of the pictures of {split}; copy them there")
     words = [[bare_words(c) for c in captions] for _, captions in items]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts((w for captions in words for w in captions), settings.min_count)
