@@ -273,7 +273,9 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
     assert main([*again, str(tmp_path / "without"), "--skip-missing"]) == 0
     for image in ("0.jpg", "2.jpg", "3.jpg"):
         (folder / "images" / image).unlink()
-    fails(capsys, *again, tmp_path / "no", "--skip-missing", saying=[str(folder), "none of the pictures", "trainImages"])
+    fails(
+        capsys, *again, tmp_path / "no", "--skip-missing", saying=[str(folder), "none of the pictures", "trainImages"]
+    )
     assert not (tmp_path / "no").exists()
 
 
