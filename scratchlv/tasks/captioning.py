@@ -132,6 +132,7 @@ def config(
     if skip_missing and argument.kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
+    training.check_pictures(model, settings)
     return training.new_config(
         task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing
     )

@@ -89,6 +89,7 @@ def config(
     """
     argument = data_argument.parse(data, task)
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
+    training.check_pictures(model, settings)
     if eyes is not None and argument.kind != "scenes":
         raise UserError(f"--eyes goes with --data scenes, not with {argument.kind}; leave it out")
     if skip_missing and argument.kind == "scenes":

@@ -202,6 +202,12 @@ def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
     return run
 
 
+def check_pictures(model: str, settings: Settings) -> None:
+    """Refuse batches of one picture for a model whose image feature is normalised over a batch."""
+    if model in ("naive", "shortcut") and min(settings.batch, settings.n_train) < 2:
+        raise UserError(f"--model {model} needs batches of 2 pictures or more; raise batch and n_train")
+
+
 def check_n(n: int | None) -> None:
     """Refuse a ``--n`` below 1."""
     if n is not None and n < 1:

@@ -130,3 +130,11 @@ def test_arguments_that_do_not_go_together():
         captioning.evaluate(run, n=0)
     with pytest.raises(UserError, match="--beam 0"):
         captioning.evaluate(run, n=2, beam=0)
+
+
+@pytest.mark.parametrize("setting", ["batch=1", "n_train=1"])
+def test_one_picture_is_too_few_to_normalise_over(setting):
+    for model in ("naive", "shortcut"):
+        with pytest.raises(UserError, match=f"--model {model} needs batches of 2"):
+            captioning.config("caption", "scenes", model, "quick", 0, [setting])
+    captioning.config("caption", "scenes", "attention", "quick", 0, [setting])
