@@ -247,16 +247,17 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
+    points = run.config["model"] == "attention"  # a uniform gaze points nowhere
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
-        if verdict.true and run.config["model"] == "attention":  # the uniform gaze points nowhere
+        if verdict.true and points:
             hits.append(metrics.pointing(scene, words, g.alphas, grid(g)))
             chances.append(metrics.pointing_chance(scene, words, grid(g)))
     figures: dict[str, float] = {"true_share": metrics.true_share(verdicts)}
-    if captions[0].alphas is not None:
+    if points:
         figures["pointing_accuracy"] = metrics.pointing_accuracy(hits) if hits else 0.0
         figures["pointing_chance"] = float(np.mean(chances)) if chances else 0.0
     return figures | {"n": len(verdicts)}
