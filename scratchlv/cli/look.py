@@ -52,12 +52,12 @@ def _add_data(commands: Any) -> None:
 
 
 def _data_scenes(arguments: Arguments) -> None:
-    from scratchlv.data.scenes import scene, split_index
+    from scratchlv.data.scenes import first_scenes
     from scratchlv.show.scenes_sheet import scenes_sheet
 
     if not 1 <= arguments.n <= 1000:
         raise UserError(f"--n {arguments.n}: a sheet holds 1 to 1000 scenes")
-    scenes = [scene(arguments.seed, split_index(arguments.split, i)) for i in range(arguments.n)]
+    scenes = list(first_scenes(arguments.seed, arguments.split, arguments.n))
     texts = _texts(arguments.task, scenes, arguments.grammar, arguments.seed)
     save_picture(scenes_sheet(scenes, texts), arguments.out)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.captions import _order
 from scratchlv.data.drawn import draw_scenes
+from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.models.memory_network import StoryBatch
@@ -78,7 +78,7 @@ class QuestionSet(_Answered):
 
     def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
-        rows = self.rows_of(_shuffled(len(self.pictures), step, size, seed))
+        rows = self.rows_of(np.sort(rows_of_batch(len(self.pictures), step, size, seed)))
         batch = self.batch(rows, dropout_seed=seed * 1_000_003 + step)
         return batch if self.gaze is None else batch._replace(gaze=self.gaze[rows])
 
@@ -156,14 +156,8 @@ class StorySet(_Answered):
 
     def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
         """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
-        rows = _shuffled(len(self.questions), step, size, seed)
+        rows = np.sort(rows_of_batch(len(self.questions), step, size, seed))
         return self.batch(rows, seed * 1_000_003 + step, self.noise)
-
-
-def _shuffled(n: int, step: int, size: int, seed: int) -> Array:
-    size = min(size, n)
-    epoch, k = divmod(step, n // size)
-    return np.sort(_order(n, seed, epoch)[k * size : (k + 1) * size])
 
 
 # --- where they come from --------------------------------------------------------------------------------------------

@@ -104,9 +104,8 @@ def sentences(config: dict[str, Any], settings: Settings, split: str) -> Sentenc
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = settings.n_train if split == "train" else settings.n_val
-        numbers = (scenes_world.split_index(split, i) for i in range(n))
-        drawn = (scenes_world.scene(config["seed"], number, settings.world) for number in numbers)
-        return [list(scenes_world.caption(s).words) for s in drawn]
+        scenes = scenes_world.first_scenes(config["seed"], split, n, settings.world)
+        return [list(scenes_world.caption(scene).words) for scene in scenes]
     file = argument.arguments[0]
     splits = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config["characters"])
     training.check_split(split, splits)

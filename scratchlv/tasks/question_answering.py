@@ -320,13 +320,14 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
     prior = np.array([run.config["prior"].get(kind, -1) for kind in _types(data)])
     twin = None if run.folder is None else _blind_twin(run, run.folder)
     figures: dict[str, Any] = {"loss": loss, "accuracy": data.accuracy(predicted)}
-    if twin is not None:
-        figures["question_only_accuracy"] = data.accuracy(data.predict(twin))
+    blind = None if twin is None else data.predict(twin)
+    if blind is not None:
+        figures["question_only_accuracy"] = data.accuracy(blind)
     figures |= {"prior_accuracy": data.accuracy(prior), "n": len(data.answers)}
     if data.truth is not None:
         figures |= data.accuracy_by(predicted)
-        if twin is not None:
-            figures |= {f"question_only_{by}": table for by, table in data.accuracy_by(data.predict(twin)).items()}
+        if blind is not None:
+            figures |= {f"question_only_{by}": table for by, table in data.accuracy_by(blind).items()}
     return figures
 
 

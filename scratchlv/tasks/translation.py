@@ -145,8 +145,8 @@ def pairs(config: dict[str, Any], settings: Settings, say: Say = lambda line: No
 
 
 def _scene_pairs(config: dict[str, Any], settings: Settings, split: str) -> Iterator[Pair]:
-    for i in range(settings.n_train if split == "train" else settings.n_val):
-        scene = scenes_world.scene(config["seed"], scenes_world.split_index(split, i), settings.world)
+    n = settings.n_train if split == "train" else settings.n_val
+    for scene in scenes_world.first_scenes(config["seed"], split, n, settings.world):
         if config["task"] == "summarize":
             yield list(scenes_world.description(scene)), list(scenes_world.headline(scene))
         else:

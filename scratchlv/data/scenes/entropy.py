@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scratchlv.data.scenes.captions import caption
-from scratchlv.data.scenes.world import COLOURS, HELD_OUT, SHAPES, World, scene, split_index
+from scratchlv.data.scenes.world import COLOURS, HELD_OUT, SHAPES, World, first_scenes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def caption_entropy(world: World | None = None, grammar: str = "places", *, n: i
     """
     if n < 1:
         raise ValueError(f"an entropy needs scenes to count, not {n}")
-    captions = [caption(scene(seed, split_index("train", i), world), grammar).words for i in range(n)]
+    captions = [caption(s, grammar).words for s in first_scenes(seed, "train", n, world)]
     other_words, standard_error = entropy_of_counts(Counter(map(without_kinds, captions)).values())
     n_pairs = len(COLOURS) * len(SHAPES) - len(HELD_OUT)
     nats = 2 * math.log(n_pairs) + other_words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,6 +124,11 @@ def scene(seed: int, index: int, world: World | None = None) -> Scene:
     background = tuple(int(b) for b in _shade((205 + 45 * lots.random(),) * 3, lots, 6.0))
     tints = tuple(tuple(int(t) for t in _shade(COLOURS[o.colour], lots, 14.0)) for o in objects)
     return Scene(seed, index, objects, background, tints)  # type: ignore[arg-type]
+
+
+def first_scenes(seed: int, split: str, n: int, world: World | None = None) -> Iterator[Scene]:
+    """The first ``n`` scenes of a split."""
+    return (scene(seed, split_index(split, i), world) for i in range(n))
 
 
 def _arrange(lots: random.Random, world: World, split: str) -> tuple[SceneObject, ...] | None:
