@@ -35,6 +35,7 @@ OPERATIONS = (
     "relu",
     "dropout",
     "adam",
+    "sgd",
 )
 VARIANTS = ("numba_cpu", "reference")  # in the order in which they are tried
 

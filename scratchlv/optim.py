@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
+
 Array = Any
 
 
@@ -31,21 +33,21 @@ class FlatParameters:
             at += size
         return parts
 
-    def collect(self, grads: dict[str, Array]) -> Array:
-        """The gradients in the flat buffer ``grads``; every parameter must have one."""
+    def collect(self, grads: dict[str, Array]) -> tuple[Array, float]:
+        """The gradients in the flat buffer ``grads``, and their norm; every parameter must have one."""
         if grads.keys() != self.shapes.keys():
             raise ValueError(f"gradients and parameters differ: {sorted(grads.keys() ^ self.shapes.keys())}")
+        squares = 0.0
         for name, view in self.views(self.grads).items():
-            view[...] = grads[name]
-        return self.grads
+            if grads[name].shape != view.shape:
+                raise ValueError(f"the gradient of {name} has the shape {grads[name].shape}, not {view.shape}")
+            squares += copy_and_sum_squares(grads[name], view)
+        return self.grads, math.sqrt(squares)
 
 
-def clip_norm(grads: Array, most: float) -> float:
-    """Scale ``grads`` in place so that its norm is at most ``most``; returns the norm it had (Pascanu et al. 2013)."""
-    norm = math.sqrt(float(np.sum(np.square(grads), dtype=np.float64)))
-    if norm > most:
-        grads *= grads.dtype.type(most / norm)
-    return norm
+def clip_factor(norm: float, most: float) -> float:
+    """What to scale a gradient by so that its norm is at most ``most`` (Pascanu et al. 2013)."""
+    return most / norm if norm > most else 1.0
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:

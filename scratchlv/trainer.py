@@ -23,8 +23,8 @@ import numpy as np
 
 from scratchlv import checkpoint
 from scratchlv.errors import UserError
-from scratchlv.ops import adam
-from scratchlv.optim import FlatParameters, clip_norm, learning_rate
+from scratchlv.ops import adam, sgd
+from scratchlv.optim import FlatParameters, clip_factor, learning_rate
 from scratchlv.progress import Progress
 
 
@@ -38,6 +38,7 @@ class TrainSettings:
     clip: float = 1.0
     validate_every: int = 0  # steps; 0 is never
     checkpoint_seconds: float = 30.0  # at most so much work is lost
+    optimiser: str = "adam"  # or "sgd"
 
 
 class Interrupted(Exception):
@@ -110,13 +111,16 @@ class Trainer:
         loss, cache = self.model.forward(self.batch_at(self.step))
         if not math.isfinite(loss):
             raise UserError(self._not_finite(loss))
-        grads = self.flat.collect(self.model.backward(cache))
-        norm = clip_norm(grads, s.clip)
+        grads, norm = self.flat.collect(self.model.backward(cache))
         if not math.isfinite(norm):
             raise UserError(self._not_finite(norm, "the norm of the gradient"))
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
         self.step += 1
-        adam.step(self.flat.values, grads, self.m, self.v, self.step, lr=rate)
+        scale = clip_factor(norm, s.clip)
+        if s.optimiser == "sgd":
+            sgd.step(self.flat.values, grads, lr=rate, grad_scale=scale)
+        else:
+            adam.step(self.flat.values, grads, self.m, self.v, self.step, lr=rate, grad_scale=scale)
         return loss, norm, rate
 
     def _not_finite(self, value: float, what: str = "the loss") -> str:

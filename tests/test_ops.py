@@ -62,4 +62,8 @@ def test_every_room_is_complete(name):
     assert operation.room.VARIANTS[0] == "reference"
     for variant in operation.room.VARIANTS:
         module = operation.variant(variant)
-        assert hasattr(module, "step") if name == "adam" else hasattr(module, "forward") and hasattr(module, "backward")
+        assert (
+            hasattr(module, "step")
+            if name in ("adam", "sgd")
+            else hasattr(module, "forward") and hasattr(module, "backward")
+        )

@@ -1,5 +1,6 @@
 """The trainer: it learns, it stops when it must, and a run that was killed ends with the same bits."""
 
+import dataclasses
 import json
 import math
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from scratchlv import checkpoint
 from scratchlv.errors import UserError
-from scratchlv.optim import FlatParameters, clip_norm, learning_rate
+from scratchlv.optim import FlatParameters, clip_factor, learning_rate
 from scratchlv.trainer import Interrupted, Trainer, TrainSettings, read_log
 
 
@@ -144,6 +145,29 @@ def test_a_model_with_a_wrong_gradient_cannot_overfit():
     assert "it did not" in t.overfit_one_batch(50)
 
 
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_a_clipped_step_is_a_step_with_the_clipped_gradient(optimiser):
+    """The same parameters as with a gradient that was shortened by hand."""
+    settings = TrainSettings(steps=3, learning_rate=0.1, warmup=1, clip=0.01, optimiser=optimiser)
+    clipped, by_hand = trainer(settings=settings), trainer(settings=dataclasses.replace(settings, clip=1e9))
+    right = by_hand.model.backward
+
+    def shortened(cache):
+        grads = right(cache)
+        norm = math.sqrt(sum(float(grad[0]) ** 2 for grad in grads.values()))
+        assert norm > 0.01
+        return {name: grad * (0.01 / norm) for name, grad in grads.items()}
+
+    by_hand.model.backward = shortened
+    clipped.run(), by_hand.run()
+    np.testing.assert_allclose(clipped.flat.values, by_hand.flat.values, rtol=1e-5)
+
+
+def test_sgd_learns_too():
+    t = trainer(settings=dataclasses.replace(SETTINGS, optimiser="sgd", clip=1e9))
+    assert t.run() < 1e-4
+
+
 def test_a_missing_gradient_is_an_error():
     t = trainer()
     t.model.backward = lambda cache: {"w": np.zeros(1)}
@@ -157,15 +181,28 @@ def test_flat_parameters_are_the_parameters():
     flat.values[0] = 7
     assert params["a"][0, 0] == 7
     assert params["a"].base is not None
-    assert flat.collect({"a": np.full((2, 3), 2.0), "b": np.zeros(2)}).tolist() == [2] * 6 + [0] * 2
+    grads, norm = flat.collect({"a": np.full((2, 3), 2.0), "b": np.float32([3, -4])})
+    assert grads.tolist() == [2] * 6 + [3, -4]
+    assert norm == 7
+
+
+@pytest.mark.parametrize("size", [1, 31, 8191, 8192, 8193, 100_003])
+def test_the_norm_is_that_of_all_gradients_together(size):
+    grads = {name: np.random.default_rng(k).standard_normal(size).astype(np.float32) for k, name in enumerate("ab")}
+    flat, norm = FlatParameters({name: np.zeros_like(grad) for name, grad in grads.items()}).collect(grads)
+    np.testing.assert_array_equal(flat, np.concatenate([*grads.values()]))
+    assert norm == pytest.approx(np.linalg.norm(flat.astype(np.float64)), rel=1e-6)
+
+
+def test_a_gradient_of_another_shape_is_named():
+    with pytest.raises(ValueError, match=r"gradient of a has the shape \(3, 2\), not \(2, 3\)"):
+        FlatParameters({"a": np.zeros((2, 3), np.float32)}).collect({"a": np.zeros((3, 2), np.float32)})
 
 
 def test_clipping_and_the_schedule():
-    grads = np.array([3.0, 4.0], np.float32)
-    assert clip_norm(grads, 1.0) == pytest.approx(5)
-    np.testing.assert_allclose(grads, [0.6, 0.8], rtol=1e-6)
-    assert clip_norm(grads, 2.0) == pytest.approx(1)
-    np.testing.assert_allclose(grads, [0.6, 0.8], rtol=1e-6)
+    assert clip_factor(5.0, 1.0) == pytest.approx(0.2)
+    assert clip_factor(0.5, 1.0) == 1.0
+    assert clip_factor(0.0, 1.0) == 1.0
     rates = [learning_rate(s, 1000, 1.0, 100) for s in range(1000)]
     assert rates[0] == 0.01
     assert max(rates) == rates[99] == 1.0

@@ -27,6 +27,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "first step": case(13, t=1),
         "later": case(13, t=7, lr=0.01, beta1=0.8, beta2=0.99, eps=1e-6),
         "weight decay": case(7, t=3, weight_decay=0.1),
+        "clipped": case(11, t=2, grad_scale=0.3),
         "one": case(1, t=2),
         "larger than a block": case(20011, t=1000),
         "empty": case(0, t=1),

@@ -8,6 +8,8 @@ from numba import prange
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.memory import contiguous
+from scratchlv.kernels.building_blocks.shapes import not_updatable
 
 Array = np.ndarray
 BLOCK = 4096  # values of each of four arrays: 64 KiB of float32
@@ -15,16 +17,7 @@ BLOCK = 4096  # values of each of four arrays: 64 KiB of float32
 
 def limits(params: Any, grads: Any, m: Any, v: Any, *args: Any, **settings: Any) -> str | None:
     """Why these arrays cannot be served, or None."""
-    for name, array in {"params": params, "grads": grads, "m": m, "v": v}.items():
-        if not isinstance(array, np.ndarray):
-            return f"{name} is not a NumPy array"
-        if array.dtype not in (np.float32, np.float64) or array.dtype != params.dtype:
-            return f"{name} is {array.dtype}; it serves arrays that are all float32 or all float64"
-        if array.shape != params.shape:
-            return f"{name} has the shape {array.shape}, and params {params.shape}"
-        if name != "grads" and not array.flags.c_contiguous:
-            return f"{name} is not contiguous and could not be updated in place"
-    return None
+    return not_updatable(grads, params=params, m=m, v=v)
 
 
 def step(
@@ -39,26 +32,29 @@ def step(
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
 ) -> None:
     """Update ``params``, ``m`` and ``v`` in place."""
     check_step(t)
     limit = limits(params, grads, m, v)
     if limit is not None:
         raise ValueError(limit)
-    settings = (lr / (1 - beta1**t), 1 - beta1, 1 - beta2, (1 - beta2**t) ** -0.5, eps, 1 - lr * weight_decay)
-    arrays = (params, np.ascontiguousarray(grads), m, v)
+    rates = (lr / (1 - beta1**t), 1 - beta1, 1 - beta2, (1 - beta2**t) ** -0.5)
+    settings = (*rates, eps, 1 - lr * weight_decay, grad_scale)
+    arrays = (params, contiguous(grads), m, v)
     _sweep(*(array.reshape(-1) for array in arrays), *(params.dtype.type(number) for number in settings))
 
 
 @kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
-def _sweep(params, grads, m, v, rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink):
+def _sweep(params, grads, m, v, rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, grad_scale):
     # The bias corrections are numbers, not arrays: they are multiplied into the rate and into √v.
     for block in prange((len(params) + BLOCK - 1) // BLOCK):
         part = slice(block * BLOCK, (block + 1) * BLOCK)
         p, g, m_part, v_part = params[part], grads[part], m[part], v[part]
         for i in range(len(p)):
-            mean = m_part[i] + one_minus_beta1 * (g[i] - m_part[i])
-            square = v_part[i] + one_minus_beta2 * (g[i] * g[i] - v_part[i])
+            grad = g[i] * grad_scale
+            mean = m_part[i] + one_minus_beta1 * (grad - m_part[i])
+            square = v_part[i] + one_minus_beta2 * (grad * grad - v_part[i])
             m_part[i] = mean
             v_part[i] = square
             p[i] = p[i] * shrink - rate * mean / (np.sqrt(square) * correction + eps)

@@ -19,15 +19,18 @@ def step(
     beta2: float = 0.999,
     eps: float = 1e-8,
     weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
 ) -> None:
     """Update ``params``, ``m`` and ``v`` in place; all arrays, ``grads`` too, are of one shape and dtype.
 
-    ``t`` is the number of this step, counted from 1. ``m`` and ``v`` are zero before the first.
+    ``t`` is the number of this step, counted from 1. ``m`` and ``v`` are zero before the first. ``grad_scale`` multiplies
+    the gradient: the factor that clips its norm, if it is to be clipped.
 
     Raises:
         ValueError: ``t`` is less than 1.
     """
     check_step(t)
+    grads = grads * grad_scale
     m += (1 - beta1) * (grads - m)  # the running mean of the gradient
     v += (1 - beta2) * (grads * grads - v)  # and of its square
     m_hat = m / (1 - beta1**t)  # both start at 0 and are too small at first

@@ -90,6 +90,34 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
     return array
 
 
+def contiguous(array: Array, dtype: Any = None) -> Array:
+    """``array`` as the kernels take it: C-contiguous, aligned, and not marked read-only; copied only where it must be.
+
+    Numba compiles a kernel again for read-only or misaligned arrays, which are other types to it. The kernels write to
+    nothing but what they are told to write to.
+    """
+    dtype = array.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned and array.dtype == dtype):
+        copied = empty(array.shape, dtype)
+        copied[...] = array
+        return copied
+    if not flags.writeable:
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        return np.asarray(_View(interface, array))
+    return array
+
+
+class _View:
+    """Another array on the memory of ``owner``."""
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, interface: dict[str, Any], owner: Array) -> None:
+        self.__array_interface__, self.owner = interface, owner
+
+
 def blocks_made() -> int:
     """How many blocks of memory were asked from the system so far: it stands still once a training has settled."""
     return _pool.made

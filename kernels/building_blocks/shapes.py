@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 
 def require(given: str, **shapes: tuple[Any, tuple[int, ...]]) -> None:
     """Each of ``shapes``, ``name=(array or None, the shape it must have)``, is as it must be; ``given`` says why it must.
@@ -12,3 +14,21 @@ def require(given: str, **shapes: tuple[Any, tuple[int, ...]]) -> None:
     for name, (array, shape) in shapes.items():
         if array is not None and array.shape != shape:
             raise ValueError(f"{name} has the shape {array.shape}; {given} need {shape}")
+
+
+def not_updatable(grads: Any, **updated: Any) -> str | None:
+    """Why an optimiser's sweep cannot update these arrays in place from ``grads``, or None."""
+    first = next(iter(updated.values()))
+    for name, array in {**updated, "grads": grads}.items():
+        if not isinstance(array, np.ndarray):
+            return f"{name} is not a NumPy array"
+        if array.dtype not in (np.float32, np.float64) or array.dtype != first.dtype:
+            return f"{name} is {array.dtype}; it serves arrays that are all float32 or all float64"
+        if array.shape != first.shape:
+            return f"{name} has the shape {array.shape}, and {next(iter(updated))} {first.shape}"
+        if name != "grads":
+            if not (array.flags.c_contiguous and array.flags.aligned):
+                return f"{name} is not contiguous and aligned, and could not be updated in place"
+            if not array.flags.writeable:
+                return f"{name} is read-only"
+    return None

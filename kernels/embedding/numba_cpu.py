@@ -1,4 +1,4 @@
-"""Embedding on the CPU: rows are copied in parallel; their gradients are added in parallel over columns."""
+"""Embedding on the CPU: rows are copied in parallel, and each thread adds up the gradients of its own rows of W."""
 
 from typing import Any, NamedTuple
 
@@ -6,10 +6,11 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.memory import contiguous, empty
+from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
 
 Array = np.ndarray
-COLUMNS = 64  # a thread's share of columns: four cache lines of float32
 
 
 class Cache(NamedTuple):
@@ -29,9 +30,9 @@ def limits(tokens: Any, W: Any, *, train: bool = True) -> str | None:
 def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
-    tokens = np.ascontiguousarray(check_tokens(tokens, V), np.int64).reshape(np.shape(tokens))
-    y = np.empty((*tokens.shape, E), W.dtype)
-    _gather(tokens.reshape(-1), np.ascontiguousarray(W), y.reshape(-1, E))
+    tokens = contiguous(check_tokens(tokens, V), np.int64)
+    y = empty((*tokens.shape, E), W.dtype)
+    _gather(tokens.reshape(-1), contiguous(W), y.reshape(-1, E))
     return y, Cache(tokens, V) if train else None
 
 
@@ -39,24 +40,30 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dW`` (V, E); ``dy`` is (..., E)."""
     tokens, V = cache
     E = dy.shape[-1]
-    dW = np.zeros((V, E), dy.dtype)
-    _scatter_add(tokens.reshape(-1), np.ascontiguousarray(dy).reshape(-1, E), dW)
+    dW = empty((V, E), dy.dtype)
+    _scatter_add(tokens.reshape(-1), contiguous(dy).reshape(-1, E), dW, n_threads())
     return (dW,)
 
 
 @kernel(parallel=True, error_model="numpy")
 def _gather(tokens, W, y):
     for i in prange(len(tokens)):
-        y[i] = W[tokens[i]]
+        row, out = W[tokens[i]], y[i]
+        for e in range(len(out)):
+            out[e] = row[e]
 
 
 @kernel(parallel=True, error_model="numpy")
-def _scatter_add(tokens, dy, dW):
-    # Two threads never share a column, and each adds in the order of the tokens: no atomics, one result.
-    E = dW.shape[1]
-    for block in prange((E + COLUMNS - 1) // COLUMNS):
-        first, last = block * COLUMNS, min(E, (block + 1) * COLUMNS)
+def _scatter_add(tokens, dy, dW, threads):
+    # Two threads never share a row, and each adds in the order of the tokens: no atomics, one result.
+    V, E = dW.shape
+    for thread in prange(threads):
+        first, last = share(V, thread, threads)
+        for v in range(first, last):
+            for e in range(E):
+                dW[v, e] = 0
         for i in range(len(tokens)):
-            row = dW[tokens[i]]
-            for e in range(first, last):
-                row[e] += dy[i, e]
+            if first <= tokens[i] < last:
+                row, grad = dW[tokens[i]], dy[i]
+                for e in range(E):
+                    row[e] += grad[e]

@@ -15,12 +15,13 @@ class Cache(NamedTuple):
 
 
 def forward(
-    logits: Array, targets: Array, *, mask: Array | None = None, train: bool = True
+    logits: Array, targets: Array, *, mask: Array | None = None, train: bool = True, overwrite: bool = False
 ) -> tuple[Any, Cache | None]:
     """The loss, a scalar: the mean of ``-log softmax(logits)[target]`` over the places where ``mask`` is not 0.
 
     ``logits`` is (..., V); ``targets`` (...) are integers in [0, V) and are not read where the mask is 0;
-    ``mask`` (...), bool or float, weights the mean. The loss is 0 if nothing counts.
+    ``mask`` (...), bool or float, weights the mean. The loss is 0 if nothing counts. With ``overwrite`` a variant may use
+    the memory of the logits for their gradient; this one does not.
 
     Raises:
         ValueError: a target that counts is not in [0, V).

@@ -118,3 +118,32 @@ def test_the_loss_of_many_rows_is_summed_in_float64(variant):
 def test_dloss_scales_the_gradient(variant):
     logits, targets = rng.standard_normal((3, 5)), [1, 2, 0]
     np.testing.assert_array_equal(run(variant, logits, targets, -4.0)[1], -4 * run(variant, logits, targets)[1])
+
+
+@variants
+@pytest.mark.parametrize("masked", [False, True])
+def test_overwriting_the_logits_gives_the_same_bits(variant, masked):
+    logits, targets = rng.standard_normal((6, 4, 33)).astype(np.float32), rng.integers(0, 33, (6, 4))
+    mask = rng.random((6, 4)) < 0.5 if masked else None
+    loss, dlogits = run(variant, logits.copy(), targets, mask=mask)
+    scratch = logits.copy()
+    overwriting_loss, overwriting = run(variant, scratch, targets, mask=mask, overwrite=True)
+    assert overwriting_loss == loss
+    np.testing.assert_array_equal(overwriting, dlogits)
+    assert np.shares_memory(overwriting, scratch) == (variant == "numba_cpu")
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: a.repeat(2, axis=1)[:, ::2]])
+def test_logits_that_are_not_contiguous_are_not_overwritten(layout):
+    logits = layout(rng.standard_normal((6, 33)).astype(np.float32))
+    before = logits.copy()
+    run("numba_cpu", logits, rng.integers(0, 33, 6), overwrite=True)
+    np.testing.assert_array_equal(logits, before)
+
+
+def test_logits_that_are_read_only_are_not_overwritten():
+    logits = rng.standard_normal((6, 33)).astype(np.float32)
+    before = logits.copy()
+    logits.flags.writeable = False
+    run("numba_cpu", logits, rng.integers(0, 33, 6), overwrite=True)
+    np.testing.assert_array_equal(logits, before)
