@@ -1,0 +1,116 @@
+"""What this machine can do at most: multiplications and additions a second, and bytes a second, from memory and from cache.
+
+    python benchmarks/ceilings.py
+
+prints one line of JSON. Every core takes part. A byte that is written counts once, though most processors read a line before
+they write to it: so copying is slower than reading, and than an update in place (two read, one written). The best counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numba import prange, types
+from numba.extending import intrinsic
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.simd import I32, WIDTH, Emitter, total_of_pairs
+from scratchlv.kernels.building_blocks.threads import n_threads
+
+CHAINS = 12  # independent sums: enough to hide the latency of an fma, few enough for the registers
+TURNS = 4_000_000
+LARGE, SMALL = 192 << 20, 8 << 20  # bytes: far larger than the caches, and well within the last of them
+BLOCK = 1 << 14  # floats
+
+
+def main() -> None:
+    threads = n_threads()
+    print(
+        json.dumps(
+            {
+                "gflops": round(2e-9 * CHAINS * WIDTH * TURNS * threads / best(lambda: _peak(threads, TURNS), 7), 1),
+                **{f"{name}_gbs": round(value, 1) for name, value in bandwidths().items()},
+            }
+        )
+    )
+
+
+def bandwidths() -> dict[str, float]:
+    """GB/s: ``dram``, the best of ``dram_read``, ``dram_copy`` and ``dram_update``; ``cache``, reading from the last level."""
+    a, b = (np.ones(LARGE // 4, np.float32) for _ in range(2))
+    blocks = LARGE // 4 // BLOCK
+    found = {
+        "dram_read": LARGE / best(lambda: _read(a, blocks), 9),
+        "dram_copy": 2 * LARGE / best(lambda: _copy(a, b), 9),
+        "dram_update": 3 * LARGE / best(lambda: _update(a, b), 9),
+    }
+    found["dram"] = max(found.values())
+    found["cache"] = SMALL / best(lambda: _read(a, SMALL // 4 // BLOCK), 99)
+    return {name: value / 1e9 for name, value in found.items()}
+
+
+def best(action: Callable[[], object], times: int) -> float:
+    """Seconds of the fastest; a ceiling is what was reached at least once."""
+    action()
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+@intrinsic
+def _chains(typing_context, number, turns):
+    """``turns`` times one fma in each of CHAINS registers, which begin with the float at the address ``number``."""
+
+    def emit(context, builder, signature, arguments):
+        e = Emitter(builder)
+        x = e.broadcast(arguments[0])
+        sums = e.loop(arguments[1], [x] * CHAINS, lambda i, sums: [e.fma(s, x, x) for s in sums])
+        total = sums[0]
+        for s in sums[1:]:
+            total = builder.fadd(total, s)
+        return builder.extract_element(total, I32(0))
+
+    return types.float32(types.int64, types.int64), emit
+
+
+@kernel(parallel=True)
+def _peak(threads, turns):
+    found = np.full(threads, np.float32(0.5))
+    for thread in prange(threads):
+        found[thread] = _chains(found.ctypes.data + 4 * thread, turns)
+    return found
+
+
+@kernel(parallel=True)
+def _read(a, blocks):
+    sums = np.zeros(blocks)
+    for block in prange(blocks):
+        sums[block] = total_of_pairs(a.ctypes.data + 4 * BLOCK * block, BLOCK // (2 * WIDTH))
+    return sums
+
+
+@kernel(parallel=True)
+def _copy(a, b):
+    for i in prange(len(a)):
+        b[i] = a[i]
+
+
+@kernel(parallel=True)
+def _update(a, b):
+    for i in prange(len(a)):
+        b[i] += a[i]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,443 @@
+"""Our models and kernels on the CPU against PyTorch, and against textbook NumPy.
+
+    python benchmarks/cpu.py [--only NAME…] [--json FILE]
+
+Each side of a work runs in a process of its own. All take one step from the same parameters first, and a work whose losses or
+gradients are not the same on all sides is not timed. Then every side is tried for a moment, and the fastest of each kind are
+timed in alternating blocks (A B C A B C …); those whose turn it is not are stopped, so that nobody's waiting threads disturb
+another. A figure is the median of all steps, with its 20% and 80% quantiles.
+
+PyTorch runs as installed, and with its libraries free to take their AVX-512 kernels on processors of any maker (a preloaded
+library tells MKL that the processor is Intel's; this needs gcc); NumPy as installed, and with OpenBLAS free to choose its
+kernel where the environment forbids it. The fastest counts: `torch_ms` is PyTorch eager as installed, `torch_best_ms`
+whatever was fastest.
+`limit_ms` is what the arithmetic and the traffic of memory that no implementation can do without would take at this machine's
+ceilings, measured in the same run. A JSON file that is there already keeps its rows of other works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from works import NUMPY, OURS, TORCH, Side, Work, all_works  # noqa: E402
+
+INSTALLED, AVX512 = "as installed", "AVX-512 kernels"
+TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.5, 0.7, 6
+CLOSE = 1.15  # whoever is so near to the fastest of its kind in the trial is timed as well
+GUESS = 45  # seconds a work takes, before any was timed
+RECORDED = ("OPENBLAS_", "MKL_", "OMP_", "NUMBA_", "GOMP_", "MALLOC_", "LD_PRELOAD", "SCRATCHLV_")
+
+
+class Refused(Exception):
+    """A work cannot be timed: a side failed, or its results are not those of the others."""
+
+
+def main() -> None:
+    arguments = parse()
+    works = choose(arguments.only)
+    if not installed("torch"):
+        print("the peers need PyTorch: python -m pip install torch==2.13.0", file=sys.stderr)
+        sys.exit(2)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    rows = Rows(arguments.json)
+    refused = []
+    began = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="scratchlv-") as folder:
+            library = avx512_library(Path(folder))
+            say("measuring the ceilings of this machine")
+            ceilings = measure_ceilings()
+            for number, work in enumerate(works):
+                left = (len(works) - number) * ((time.monotonic() - began) / number if number else GUESS)
+                say(f"{number + 1} of {len(works)}: {work.name} (about {clock(left)} left)")
+                try:
+                    rows.add(measure(work, ceilings, library, Path(folder)))
+                except Refused as error:
+                    refused.append(f"{work.name}: {error}")
+                    say(f"  not timed: {error}")
+    except KeyboardInterrupt:
+        say("interrupted; what was measured before is kept")
+        print(table(rows.new))
+        sys.exit(130)
+    print(table(rows.new))
+    for line in refused:
+        print(f"not timed: {line}")
+    sys.exit(1 if refused else 0)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="works of this name, or that begin so")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    return parser.parse_args()
+
+
+def choose(names: list[str]) -> list[Work]:
+    """The works of these names; where there is none of a name, those that begin with it."""
+    works = all_works()
+    chosen: dict[str, Work] = {}
+    for name in names or works:
+        found = [name] if name in works else [other for other in works if other.startswith(name)]
+        if not found:
+            print(f"there is no work {name!r}; there are {', '.join(works)}", file=sys.stderr)
+            sys.exit(2)
+        chosen.update((each, works[each]) for each in found)
+    return list(chosen.values())
+
+
+# --- one work ----------------------------------------------------------------------------------------------------
+
+
+class Way(NamedTuple):
+    """A side in an environment."""
+
+    side: Side
+    environment: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.side.kind}: {self.side.name}, {self.environment}" if self.side.kind != OURS else self.side.name
+
+
+def measure(work: Work, ceilings: dict[str, float], library: Path | None, folder: Path) -> dict[str, Any]:
+    """The row of a work.
+
+    Raises:
+        Refused: a side failed, or its results are not ours.
+    """
+    ways = ways_of(work, library)
+    with contextlib.ExitStack() as stack:
+        workers = {way: stack.enter_context(Worker(work, way, library, folder)) for way in ways}
+        results = {way: worker.start() for way, worker in workers.items()}
+        differences = {way: difference(work, way, results[ways[0]], results[way]) for way in ways[1:]}
+        del results
+        trial = {way: statistics.median(worker.run(TRIAL_SECONDS)) for way, worker in workers.items()}
+        finalists = [way for way in ways if trial[way] <= CLOSE * fastest(trial, way)]
+        for way in set(ways) - set(finalists):
+            workers[way].kill()
+        times: dict[Way, list[float]] = {way: [] for way in finalists}
+        for block in range(BLOCKS):
+            for way in finalists:
+                if way.side.kind == NUMPY and block % 3:
+                    continue  # slow, and only for the scale
+                times[way] += workers[way].run(BLOCK_SECONDS)
+    return row(work, ceilings, times, {way: trial[way] for way in ways if way not in times}, differences)
+
+
+def ways_of(work: Work, library: Path | None) -> list[Way]:
+    """Every side in every environment that makes a difference to it; ours first."""
+    openblas_is_free = not any(name.startswith("OPENBLAS_") for name in os.environ)
+    ways = []
+    for side in work.sides:
+        ways.append(Way(side, INSTALLED))
+        frees = {OURS: False, NUMPY: not openblas_is_free}.get(side.kind, library is not None)
+        if frees:
+            ways.append(Way(side, AVX512))
+    return sorted(ways, key=lambda way: way.side.kind != OURS)
+
+
+def fastest(times: dict[Way, float], like: Way) -> float:
+    """Of the ways that are of the same kind; PyTorch's two environments are two kinds, for both are quoted."""
+
+    def kind(way: Way) -> tuple:
+        if way.side.kind in (OURS, NUMPY):
+            return (way.side.kind,)
+        return ("torch", way.side.kind == TORCH and way.environment == INSTALLED)
+
+    return min(time for way, time in times.items() if kind(way) == kind(like))
+
+
+def difference(work: Work, way: Way, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
+    """The largest difference of a result, relative to its largest number.
+
+    Raises:
+        Refused: it is larger than the work allows, or a result is missing.
+    """
+    if ours.keys() != theirs.keys():
+        raise Refused(f"{way.name}: only one side has {', '.join(sorted(ours.keys() ^ theirs.keys()))}")
+    worst = 0.0
+    for name, value in ours.items():
+        other = theirs[name]
+        if value.shape != other.shape:
+            raise Refused(f"{way.name}: {name} has the shape {other.shape}, ours {value.shape}")
+        apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
+        most = work.tolerance / 10 if name == "loss" else work.tolerance
+        if not apart <= most:
+            raise Refused(f"{way.name}: {name} differs from ours by {apart:.1e} of its largest number")
+        worst = max(worst, apart)
+    return worst
+
+
+class Worker:
+    """A process that does one side of a work when it is told to, and stands still else."""
+
+    def __init__(self, work: Work, way: Way, library: Path | None, folder: Path) -> None:
+        self.way = way
+        self.results = Path(tempfile.mkstemp(".npz", dir=folder)[1])
+        self.errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by kill
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), work.name, way.side.name, str(self.results)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=environment(way, library),
+            start_new_session=True,  # Ctrl-C is for us
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> dict[str, np.ndarray]:
+        """Wait until it is ready; the results of its first step."""
+        if self._answer() != "ready\n":
+            raise Refused(f"{self.way.name} failed: {self._last_words()}")
+        with np.load(self.results) as file:
+            results = {name: file[name] for name in file.files}
+        self.results.unlink()
+        self.stop()
+        return results
+
+    def run(self, seconds: float) -> list[float]:
+        """Times in ms of steps that take about so long."""
+        assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
+        answer = self._answer()
+        self.stop()
+        if not answer:
+            raise Refused(f"{self.way.name} failed: {self._last_words()}")
+        return json.loads(answer)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.errors.close()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def _last_words(self) -> str:
+        self.process.wait(timeout=10)
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with status {self.process.returncode}"
+
+
+# --- environments ------------------------------------------------------------------------------------------------
+
+
+def environment(way: Way, library: Path | None) -> dict[str, str]:
+    """The environment of a worker."""
+    variables = dict(os.environ)
+    if way.environment == AVX512:
+        for name in [name for name in variables if name.startswith("OPENBLAS_")]:
+            del variables[name]
+        if way.side.kind != NUMPY and library is not None:
+            variables["LD_PRELOAD"] = str(library)
+    return variables
+
+
+def avx512_library(folder: Path) -> Path | None:
+    """MKL takes AVX2 kernels on processors that are not Intel's, unless this function says otherwise."""
+    source, library = folder / "intel.c", folder / "intel.so"
+    source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    try:
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        say("no gcc: PyTorch is timed as installed only")
+        return None
+    return library
+
+
+def measure_ceilings() -> dict[str, float]:
+    """GFLOP/s and GB/s, by name; in a process of its own, as everything that is timed."""
+    done = subprocess.run([sys.executable, str(HERE / "ceilings.py")], check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def limit_ms(work: Work, ceilings: dict[str, float]) -> float:
+    """What the phases of a work take at the ceilings, one after the other."""
+    total = 0.0
+    for phase in work.phases:
+        bandwidth = ceilings["cache_gbs" if phase.cached else "dram_gbs"]
+        total += max(phase.flops / ceilings["gflops"], phase.bytes / bandwidth) / 1e6
+    return total
+
+
+# --- what is said ------------------------------------------------------------------------------------------------
+
+
+def row(
+    work: Work,
+    ceilings: dict[str, float],
+    times: dict[Way, list[float]],
+    losers: dict[Way, float],
+    differences: dict[Way, float],
+) -> dict[str, Any]:
+    """The figures of a work, as they are written."""
+    medians = {way: statistics.median(values) for way, values in times.items()}
+    ours = next(way for way in medians if way.side.kind == OURS)
+    torches = [way for way in medians if way.side.kind not in (OURS, NUMPY)]
+    eager = min((w for w in torches if (w.side.kind, w.environment) == (TORCH, INSTALLED)), key=medians.__getitem__)
+    best = min(torches, key=medians.__getitem__)
+    numpy = min((way for way in medians if way.side.kind == NUMPY), key=medians.__getitem__)
+    ratio, ratio_best = medians[eager] / medians[ours], medians[best] / medians[ours]
+    limit = limit_ms(work, ceilings)
+    reached = {"ratio": ratio, "ratio_best": ratio_best, "share": limit / medians[ours]}
+    goals = {name: value for name, value in vars(work.goal).items() if value is not None}
+    return {
+        "work": work.name,
+        "what": work.what,
+        "ours_ms": rounded(medians[ours]),
+        "torch_ms": rounded(medians[eager]),
+        "torch_best_ms": rounded(medians[best]),
+        "numpy_ms": rounded(medians[numpy]),
+        "ratio": rounded(ratio),
+        "ratio_best": rounded(ratio_best),
+        "limit_ms": rounded(limit),
+        "share_of_limit": rounded(limit / medians[ours]),
+        "goal": goals,
+        "met": all(reached[name] >= value for name, value in goals.items()),
+        "torch": eager.name,
+        "torch_best": best.name,
+        "sides": {
+            way.name: {
+                "median_ms": rounded(medians[way]),
+                "p20_ms": rounded(float(np.percentile(values, 20))),
+                "p80_ms": rounded(float(np.percentile(values, 80))),
+                "steps": len(values),
+                "differs_by": differences.get(way, 0.0),
+                "environment": recorded(way),
+            }
+            for way, values in times.items()
+        },
+        "slower_in_the_trial_ms": {way.name: rounded(time) for way, time in losers.items()},
+        "ceilings": ceilings,
+        "date": datetime.date.today().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("numpy", "numba", "torch")},
+        },
+        "commit": commit(),
+    }
+
+
+class Rows:
+    """The rows of this run, and those of other works that the file had; it is written anew with each row."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self.new: list[dict[str, Any]] = []
+        self.old: list[dict[str, Any]] = json.loads(file.read_text()) if file is not None and file.exists() else []
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.new.append(row)
+        if self.file is None:
+            return
+        by_name = {each["work"]: each for each in [*self.old, *self.new]}
+        ordered = [by_name[name] for name in all_works() if name in by_name]
+        part = self.file.with_name(self.file.name + ".part")
+        part.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(self.file)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One line a work: ms, ratios, and whether the goal is met."""
+    head = ("work", "ours", "torch", "at best", "numpy", "limit", "ratio", "at best", "of limit", "goal")
+    lines = [head]
+    for r in rows:
+        goal = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r["goal"].items())
+        times = [f"{r[name]:.2f}" for name in ("ours_ms", "torch_ms", "torch_best_ms", "numpy_ms", "limit_ms")]
+        ratios = [f"{r['ratio']:.2f}", f"{r['ratio_best']:.2f}", f"{r['share_of_limit']:.0%}"]
+        lines.append((r["work"], *times, *ratios, f"{goal}: {'met' if r['met'] else 'MISSED'}"))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i in (0, len(head) - 1) else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def recorded(way: Way) -> dict[str, str]:
+    """The variables that decide which kernels run, and on how many threads."""
+    found = {name: value for name, value in environment(way, None).items() if name.startswith(RECORDED)}
+    if way.environment == AVX512 and way.side.kind != NUMPY:
+        found["LD_PRELOAD"] = "mkl_serv_intel_cpu_true"
+    return found
+
+
+def rounded(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def commit() -> str | None:
+    """Of this checkout; "+" where files were changed since."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=HERE, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

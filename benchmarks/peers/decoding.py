@@ -1,0 +1,66 @@
+"""Greedy decoding in PyTorch, one word after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from works import Task
+from works.decoding import WORDS, H, V, first_words, problem
+
+from peers import Twin
+from scratchlv.data.vocabulary import END, PAD, START
+
+Tensor = torch.Tensor
+FORBIDDEN = [PAD, START, END]
+
+
+class Net(nn.Module):
+    """``step`` gives the logits of the next word and the state after this one."""
+
+    def __init__(self, params: dict[str, Any], kind: str) -> None:
+        super().__init__()
+        self.embedding, self.output = nn.Embedding(V, H), nn.Linear(H, V)
+        self.cell = nn.LSTMCell(H, H) if kind == "cell" else nn.LSTM(H, H)
+        twin = Twin(params)
+        twin.tie("embedding.W", self.embedding.weight)
+        twin.tie_recurrent(self.cell, "recurrent.0", "" if kind == "cell" else "_l0")
+        twin.tie_linear(self.output, "output.W", "output.b")
+
+    def forward(self, tokens: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.embedding(tokens)
+        if isinstance(self.cell, nn.LSTMCell):
+            h, c = self.cell(x, (h, c))
+        else:
+            _, (h1, c1) = self.cell(x[None], (h[None], c[None]))
+            h, c = h1[0], c1[0]
+        return self.output(h), h, c
+
+
+def greedy(N: int, kind: str, compiled: bool) -> Task:
+    net = Net(problem().params, kind)
+    next_word: Any = torch.compile(net) if compiled else net
+    first, forbidden = torch.from_numpy(first_words(N)), torch.tensor(FORBIDDEN)
+
+    @torch.no_grad()
+    def words() -> list[tuple[Tensor, Tensor]]:
+        tokens, h, c = first, torch.zeros(N, H), torch.zeros(N, H)
+        said = []
+        for _ in range(WORDS):
+            logits, h, c = next_word(tokens, h, c)
+            tokens = logits.index_fill(1, forbidden, -torch.inf).argmax(dim=1)
+            said.append((tokens, logits))
+        return said
+
+    @torch.inference_mode()
+    def step() -> Tensor:
+        return torch.stack([tokens for tokens, _ in words()])
+
+    def results() -> dict[str, Any]:
+        said = words()
+        tokens = torch.stack([tokens for tokens, _ in said], dim=1)  # (N, T)
+        p = torch.stack([torch.softmax(logits, dim=1) for _, logits in said], dim=1)
+        return {"tokens": tokens.numpy(), "probabilities": p.gather(2, tokens[..., None])[..., 0].numpy()}
+
+    return Task(words if compiled else step, results)

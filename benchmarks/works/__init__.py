@@ -1,0 +1,109 @@
+"""The works that ``benchmarks/cpu.py`` times: what each is, who does it, the least it can take, and what it must reach.
+
+A work is done by several sides, each in a process of its own. All of them start from the same numbers, and must come to the
+same results before any of them is timed. Ours are the project's models as a user would call them; the reference variants of
+the kernels are the textbook NumPy version; the peers (``benchmarks/peers``) are the same models in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+OURS, NUMPY, TORCH, COMPILED = "ours", "numpy", "torch", "torch.compile"
+F32 = 4  # bytes
+
+
+class Task(NamedTuple):
+    """A side made ready. ``results`` takes the first step and says what came of it, by our names, in our layout."""
+
+    step: Callable[[], Any]  # what is timed
+    results: Callable[[], dict[str, Any]]
+
+
+class Side(NamedTuple):
+    """One way to do a work; ``build`` is called in the side's own process."""
+
+    name: str
+    kind: str  # one of the four above
+    build: Callable[[], Task]
+
+
+class Phase(NamedTuple):
+    """A part of a work that cannot take less than its arithmetic, or its traffic of memory, whichever is longer.
+
+    ``bytes`` are those that any implementation must move: each input and parameter read once, each result and gradient
+    written once; nothing for what could stay in the caches between.
+    """
+
+    flops: float = 0.0
+    bytes: float = 0.0
+    cached: bool = False  # the bytes stay in the last-level cache from one step to the next
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the project wants to reach: PyTorch's time over ours, as installed and at its best, or the share of the limit."""
+
+    ratio: float | None = None
+    ratio_best: float | None = None
+    share: float | None = None  # of the bandwidth ceiling
+
+
+@dataclass(frozen=True)
+class Work:
+    name: str
+    what: str
+    sides: tuple[Side, ...]
+    phases: tuple[Phase, ...]
+    goal: Goal = field(default_factory=Goal)
+    tolerance: float = 1e-4  # of a result, relative to its largest number; of a loss, a tenth of it
+
+
+def ours_and_numpy(build: Callable[[], Task]) -> tuple[Side, Side]:
+    """The same calls in our fast kernels and in the reference ones; the worker chooses."""
+    return Side("scratchlv", OURS, build), Side("textbook NumPy", NUMPY, build)
+
+
+def training_task(model: Any, batch: Any) -> Task:
+    """A forward and a backward pass of one of our models."""
+
+    def step() -> tuple[float, dict[str, Array]]:
+        loss, cache = model.forward(batch)
+        return loss, model.backward(cache)
+
+    def results() -> dict[str, Any]:
+        loss, grads = step()
+        return {"loss": loss, **grads}
+
+    return Task(step, results)
+
+
+def matmul_flops(*sizes: int) -> float:
+    """Of a forward pass ``(M, K) @ (K, N)``; each of its two gradients takes as many again."""
+    return 2.0 * float(np.prod(sizes, dtype=np.float64))
+
+
+def training_phases(forward_flops: float, parameters: int, inputs: int = 0, passes: float = 3) -> tuple[Phase, ...]:
+    """Forward and both gradients of matrix products: parameters are read, their gradients written, inputs read, once each."""
+    return (Phase(passes * forward_flops, F32 * (2.0 * parameters + inputs)),)
+
+
+def all_works() -> dict[str, Work]:
+    """By name, in the order of the table."""
+    from works import captioner, decoding, language_model, question_answerer, sweeps, vision
+
+    works = (
+        *language_model.WORKS,
+        *captioner.WORKS,
+        *question_answerer.WORKS,
+        *vision.WORKS,
+        *decoding.WORKS,
+        *captioner.DEMO,
+        *sweeps.WORKS,
+    )
+    return {work.name: work for work in works}

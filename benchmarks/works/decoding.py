@@ -1,0 +1,73 @@
+"""Greedy decoding of 20 words from a language model of 512."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from works import COMPILED, TORCH, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
+
+V, H, WORDS = 10_000, 512, 20
+
+
+def problem() -> Any:
+    from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+
+    model = LanguageModel(LanguageModelShape(V, embedding=H, hidden=H), seed=0)
+    model.params["embedding.W"] *= 10  # wide apart, so that rounding does not choose the words
+    return model
+
+
+def greedy(N: int) -> Task:
+    """Through ``decode.greedy``; row n begins with the word 10 + n, and none may end early."""
+    from scratchlv import decode
+
+    model, prompt = problem(), first_words(N)[None]
+
+    def step() -> list:
+        return decode.greedy(model, N, max_length=WORDS, min_length=WORDS, prompt=prompt)
+
+    def results() -> dict[str, Any]:
+        said = step()
+        return {
+            "tokens": np.stack([sentence.tokens for sentence in said]),
+            "probabilities": np.stack([sentence.probabilities for sentence in said]),
+        }
+
+    return Task(step, results)
+
+
+def first_words(N: int) -> np.ndarray:
+    return np.arange(10, 10 + N)
+
+
+def _peer(N: int, cell: str, compiled: bool = False) -> Any:
+    def build() -> Task:
+        from peers import decoding as peers
+
+        return peers.greedy(N, cell, compiled)
+
+    return build
+
+
+def _work(N: int, ratio: float) -> Work:
+    weights = 2 * H * 4 * H + H * V  # 29 MB: they stay in the last-level cache, where there is one of 32 MB
+    flops = matmul_flops(N, weights)
+    return Work(
+        f"decode-n{N}",
+        f"greedy decoding of {WORDS} words, H=512, V=10,000, batch {N}",
+        (
+            *ours_and_numpy(partial(greedy, N)),
+            Side("nn.LSTMCell", TORCH, _peer(N, "cell")),
+            Side("nn.LSTM", TORCH, _peer(N, "layer")),
+            Side("nn.LSTMCell, compiled", COMPILED, _peer(N, "cell", True)),
+        ),
+        (Phase(WORDS * flops, WORDS * 4.0 * weights, cached=True),),
+        Goal(ratio=ratio),
+        tolerance=1e-3,
+    )
+
+
+WORKS = (_work(1, 7), _work(16, 3))

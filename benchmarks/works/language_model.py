@@ -1,0 +1,106 @@
+"""Language models: one LSTM or tanh layer of 512, and the small model of Zaremba et al. 2014 with clipping and SGD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from works import TORCH, Goal, Side, Task, Work, matmul_flops, ours_and_numpy, training_phases, training_task
+
+LSTM = {"vocabulary": 10_000, "embedding": 512, "hidden": 512, "layers": 1, "cell": "lstm", "streams": 32}
+RNN = {**LSTM, "cell": "rnn"}
+SMALL = {"vocabulary": 10_000, "embedding": 200, "hidden": 200, "layers": 2, "cell": "lstm", "streams": 20}
+STEPS, SMALL_STEPS = 20, 35
+CLIP, RATE = 0.25, 1.0  # low enough that the gradient is clipped
+
+
+def problem(settings: dict[str, Any], T: int) -> tuple[Any, Any]:
+    """The model, and one batch of random words."""
+    from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
+
+    shape = LanguageModelShape(**settings)
+    tokens = np.random.default_rng(1).integers(0, shape.vocabulary, (T + 1, shape.streams))
+    return LanguageModel(shape, seed=0), StreamBatch(tokens)
+
+
+def train_small() -> Task:
+    """Forward, backward, clipping, SGD; the results are the clipped gradients and the parameters after the step."""
+    from scratchlv.optim import FlatParameters, clip_norm
+
+    model, batch = problem(SMALL, SMALL_STEPS)
+    flat = FlatParameters(model.params)
+
+    def step() -> float:
+        loss, cache = model.forward(batch)
+        grads = flat.collect(model.backward(cache))
+        clip_norm(grads, CLIP)
+        np.multiply(grads, np.float32(-RATE), out=grads)
+        np.add(flat.values, grads, out=flat.values)
+        return loss
+
+    def results() -> dict[str, Any]:
+        loss = step()
+        grads = {name: -grad / RATE for name, grad in flat.views(flat.grads).items()}
+        return {"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}}
+
+    return Task(step, results)
+
+
+def _peer(name: str, *arguments: Any) -> Any:
+    def build() -> Task:
+        from peers import language_model as peers
+
+        return getattr(peers, name)(*arguments)
+
+    return build
+
+
+def _phases(settings: dict[str, Any], T: int, sweeps: int = 0) -> tuple:
+    """The products of every layer and of the output; ``sweeps`` over all parameters for the optimiser."""
+    V, E, H, layers, N = (settings[k] for k in ("vocabulary", "embedding", "hidden", "layers", "streams"))
+    gates = 4 if settings["cell"] == "lstm" else 1
+    flops = sum(matmul_flops(T * N, (E if k == 0 else H) + H, gates * H) for k in range(layers))
+    weights = sum(((E if k == 0 else H) + H) * gates * H for k in range(layers)) + H * V
+    parameters = weights + V * E
+    (training,) = training_phases(flops + matmul_flops(T * N, H, V), parameters)
+    return (training._replace(bytes=training.bytes + sweeps * 4 * parameters),)
+
+
+WORKS = (
+    Work(
+        "lstm-lm",
+        "LSTM language model, V=10,000, H=512, N=32, T=20; forward and backward",
+        (
+            *ours_and_numpy(lambda: training_task(*problem(LSTM, STEPS))),
+            Side("nn.LSTM", TORCH, _peer("layers", LSTM, STEPS)),
+            Side("nn.LSTMCell", TORCH, _peer("cells", LSTM, STEPS)),
+        ),
+        _phases(LSTM, STEPS),
+        Goal(ratio=1.9, ratio_best=1.1),
+    ),
+    Work(
+        "lstm-lm-200",
+        "LSTM language model, 2 layers of 200, V=10,000, N=20, T=35; with clipping and SGD",
+        (
+            *ours_and_numpy(train_small),
+            Side("nn.LSTM, SGD", TORCH, _peer("small", "layers", {})),
+            Side("nn.LSTM, foreach SGD", TORCH, _peer("small", "layers", {"foreach": True})),
+            Side("nn.LSTM, fused SGD", TORCH, _peer("small", "layers", {"fused": True})),
+            Side("nn.LSTMCell, fused SGD", TORCH, _peer("small", "cells", {"fused": True})),
+        ),
+        _phases(SMALL, SMALL_STEPS, sweeps=4),  # the norm; parameters and gradients read, parameters written
+        Goal(ratio=1.9, ratio_best=1.1),
+    ),
+    Work(
+        "rnn-lm",
+        "tanh RNN language model, V=10,000, H=512, N=32, T=20; forward and backward",
+        (
+            *ours_and_numpy(lambda: training_task(*problem(RNN, STEPS))),
+            Side("nn.RNN", TORCH, _peer("layers", RNN, STEPS)),
+            Side("nn.RNNCell", TORCH, _peer("cells", RNN, STEPS)),
+        ),
+        _phases(RNN, STEPS),
+        Goal(ratio=2.3, ratio_best=1.15),
+    ),
+)

@@ -1,0 +1,50 @@
+"""Stacked attention (Yang et al. 2016): two hops over given features, one question a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from works import TORCH, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy, training_task
+
+V, E, H, A, C = 10_000, 512, 512, 512, 512
+N, T, GRID, HOPS, ANSWERS = 32, 14, 14, 2, 1000
+D, L = C + 2, GRID * GRID  # a region is its features and its two coordinates
+
+
+def problem() -> tuple[Any, Any]:
+    from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+
+    rng = np.random.default_rng(1)
+    features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
+    shape = AnswererShape(V, ANSWERS, "attention", HOPS, E, H, A, feature_channels=C)
+    tokens, answers = rng.integers(0, V, (T, N)), rng.integers(0, ANSWERS, N)
+    return QuestionAnswerer(shape, seed=0), QuestionBatch(features, np.arange(N), tokens, np.full(N, T), answers)
+
+
+def _peer() -> Task:
+    from peers import question_answerer as peers
+
+    return peers.stacked_attention()
+
+
+def _phases() -> tuple[Phase, ...]:
+    regions = matmul_flops(N * L, D, H)
+    question = matmul_flops(T * N, E + H, 4 * H)
+    hops = HOPS * (matmul_flops(N * L, H, A) + matmul_flops(N, H, A) + 2.0 * N * L * (A + H))
+    answer = matmul_flops(N, H, H) + matmul_flops(N, H, ANSWERS)
+    weights = V * E + (E + H) * 4 * H + D * H + HOPS * 2 * H * A + H * H + H * ANSWERS
+    # the features are given: no gradient of them is wanted
+    return (Phase(3 * (regions + question + hops + answer) - regions, 4.0 * (2 * weights + N * L * C)),)
+
+
+WORKS = (
+    Work(
+        "stacked-attention",
+        "two hops over 196 regions of 512, N=32, questions of 14 words, H=512, 1,000 answers; forward and backward",
+        (*ours_and_numpy(lambda: training_task(*problem())), Side("nn.LSTM and nn.Linear", TORCH, _peer)),
+        _phases(),
+        Goal(ratio=2.2, ratio_best=1.2),
+    ),
+)

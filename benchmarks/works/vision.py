@@ -1,0 +1,181 @@
+"""Convolutional networks: VGG16 up to conv5_3, forward, and the training step of a small one."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from works import COMPILED, TORCH, Array, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
+
+VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+SMALL = (32, 64, 128, 128)  # each followed by a pooling
+SIDE, SMALL_SIDE, SMALL_N, CLASSES = 224, 64, 32, 10
+FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
+
+
+# --- VGG16 -------------------------------------------------------------------------------------------------------
+
+
+def vgg_problem(N: int) -> tuple[list[tuple[Array, Array, bool]], Array]:
+    """The convolutions, each (W, b, whether a pooling follows), and pictures (N, 224, 224, 3)."""
+    from scratchlv.models.initial import he, normal
+
+    rng = np.random.default_rng(1)
+    layers, c_in = [], 3
+    for c_out, following in zip(VGG16, (*VGG16[1:], None), strict=True):
+        if not isinstance(c_out, str):
+            layers.append((he(rng, 3, 3, c_in, c_out), normal(rng, c_out, scale=0.05), following == "pool"))
+            c_in = c_out
+    return layers, normal(rng, N, SIDE, SIDE, 3, scale=1.0)
+
+
+def vgg(N: int) -> Task:
+    layers, pictures = vgg_problem(N)
+
+    def step() -> Array:
+        x = pictures
+        for W, b, pool in layers:
+            x, _ = convolve(x, W, b, pool, train=False)
+        return x
+
+    return Task(step, lambda: {"conv5_3": step()})
+
+
+# --- the small network ---------------------------------------------------------------------------------------------
+
+
+def small_problem() -> tuple[dict[str, Array], Array, Array]:
+    """Parameters, pictures (32, 64, 64, 3), and their classes."""
+    from scratchlv.models.initial import he, normal, uniform
+
+    rng = np.random.default_rng(1)
+    params, c_in = {}, 3
+    for i, c_out in enumerate(SMALL):
+        params[f"conv{i}.W"], params[f"conv{i}.b"] = he(rng, 3, 3, c_in, c_out), normal(rng, c_out, scale=0.05)
+        c_in = c_out
+    params["output.W"], params["output.b"] = uniform(rng, FLAT, CLASSES), np.zeros(CLASSES, np.float32)
+    pictures = normal(rng, SMALL_N, SMALL_SIDE, SMALL_SIDE, 3, scale=1.0)
+    return params, pictures, rng.integers(0, CLASSES, SMALL_N)
+
+
+def small_conv() -> Task:
+    from scratchlv.ops import linear, softmax_cross_entropy
+
+    p, pictures, classes = small_problem()
+
+    def step() -> tuple[float, dict[str, Array]]:
+        x, caches = pictures, []
+        for i in range(len(SMALL)):
+            x, cache = convolve(x, p[f"conv{i}.W"], p[f"conv{i}.b"], True, x_is_data=i == 0)
+            caches.append(cache)
+        logits, output = linear.forward(x.reshape(SMALL_N, -1), p["output.W"], p["output.b"])
+        loss, said = softmax_cross_entropy.forward(logits, classes)
+        g: dict[str, Array] = {}
+        (dlogits,) = softmax_cross_entropy.backward(1.0, said)
+        dx, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
+        dx = dx.reshape(x.shape)
+        for i, cache in reversed(list(enumerate(caches))):
+            dx, g[f"conv{i}.W"], g[f"conv{i}.b"] = convolve_backward(dx, cache)
+        return float(loss), g
+
+    def results() -> dict[str, Any]:
+        loss, grads = step()
+        return {"loss": loss, **grads}
+
+    return Task(step, results)
+
+
+# --- a block: 3x3 convolution, ReLU, pooling -------------------------------------------------------------------------
+
+
+def convolve(x: Array, W: Array, b: Array, pool: bool, *, x_is_data: bool = False, train: bool = True) -> tuple:
+    from scratchlv.ops import conv2d, max_pool2d, relu
+
+    x, conv = conv2d.forward(x, W, b, padding=1, x_is_data=x_is_data, train=train)
+    x, rectified = relu.forward(x, train=train)
+    pooled = None
+    if pool:
+        x, pooled = max_pool2d.forward(x, size=2, train=train)
+    return x, (conv, rectified, pooled)
+
+
+def convolve_backward(dy: Array, cache: tuple) -> tuple:
+    from scratchlv.ops import conv2d, max_pool2d, relu
+
+    conv, rectified, pooled = cache
+    if pooled is not None:
+        (dy,) = max_pool2d.backward(dy, pooled)
+    (dy,) = relu.backward(dy, rectified)
+    return conv2d.backward(dy, conv)
+
+
+# --- what it takes, and who does it ----------------------------------------------------------------------------------
+
+
+def _vgg_phases(N: int) -> tuple[Phase, ...]:
+    """Multiplications as Winograd's F(4x4, 3x3) makes them, 36 for 144, where there are channels enough."""
+    phases, side, c_in = [], SIDE, 3
+    for c_out in VGG16:
+        if isinstance(c_out, str):
+            side //= 2
+        else:
+            direct = matmul_flops(N * side**2, 9 * c_in, c_out)
+            phases.append(Phase(direct if c_in == 3 else direct / 4, 4.0 * 9 * c_in * c_out))
+            c_in = c_out
+    return tuple(phases)
+
+
+def _small_phases() -> tuple[Phase, ...]:
+    """Direct convolutions; of memory, each block's pooled output and its gradient, written and read once."""
+    phases, side, c_in = [], SMALL_SIDE, 3
+    for c_out in SMALL:
+        direct = matmul_flops(SMALL_N * side**2, 9 * c_in, c_out)
+        side //= 2
+        phases.append(Phase((2 if c_in == 3 else 3) * direct, 4.0 * SMALL_N * side**2 * c_out * 4))
+        c_in = c_out
+    return tuple(phases)
+
+
+def _peer(name: str, *arguments: Any) -> Any:
+    def build() -> Task:
+        from peers import vision as peers
+
+        return getattr(peers, name)(*arguments)
+
+    return build
+
+
+def _vgg_work(N: int, ratio: float) -> Work:
+    return Work(
+        f"vgg16-n{N}",
+        f"VGG16 to conv5_3, forward, N={N}",
+        (
+            *ours_and_numpy(partial(vgg, N)),
+            Side("contiguous", TORCH, _peer("vgg", N, False)),
+            Side("channels-last", TORCH, _peer("vgg", N, True)),
+        ),
+        _vgg_phases(N),
+        Goal(ratio=ratio),
+        tolerance=1e-3,  # Winograd rounds more
+    )
+
+
+WORKS = (
+    _vgg_work(1, 2.3),
+    _vgg_work(8, 2.4),
+    Work(
+        "small-conv",
+        "32-64-128-128 conv3×3 with max-pool on 64×64, N=32; forward and backward",
+        (
+            *ours_and_numpy(small_conv),
+            Side("contiguous", TORCH, _peer("small", False, False)),
+            Side("channels-last", TORCH, _peer("small", True, False)),
+            Side("channels-last, compiled", COMPILED, _peer("small", True, True)),
+        ),
+        _small_phases(),
+        Goal(ratio=1.2),
+        tolerance=1e-3,  # Winograd rounds more, and of two equal maxima each library may take its own
+    ),
+)
