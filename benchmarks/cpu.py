@@ -7,10 +7,10 @@ gradients are not the same on all sides is not timed. Then every side is tried f
 timed in alternating blocks (A B C A B C …); those whose turn it is not are stopped, so that nobody's waiting threads disturb
 another. A figure is the median of all steps, with its 20% and 80% quantiles.
 
-PyTorch runs as installed, and with its libraries free to take their AVX-512 kernels on processors of any maker (a preloaded
-library tells MKL that the processor is Intel's; this needs gcc); NumPy as installed, and with OpenBLAS free to choose its
-kernel where the environment forbids it. The fastest counts: `torch_ms` is PyTorch eager as installed, `torch_best_ms`
-whatever was fastest.
+PyTorch runs as installed, and tuned: MKL free to take its AVX-512 kernels on processors of any maker (a preloaded library
+tells it that this one is Intel's; that needs gcc), and glibc told to keep the memory that is freed. NumPy runs as installed,
+and with OpenBLAS free to choose its kernels where the environment forbids it. The fastest counts: `torch_ms` is PyTorch eager
+as installed, `torch_best_ms` whatever was fastest.
 `limit_ms` is what the arithmetic and the traffic of memory that no implementation can do without would take at this machine's
 ceilings, measured in the same run. A JSON file that is there already keeps its rows of other works.
 """
@@ -40,7 +40,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from works import NUMPY, OURS, TORCH, Side, Work, all_works  # noqa: E402
 
-INSTALLED, AVX512 = "as installed", "AVX-512 kernels"
+INSTALLED, TUNED = "as installed", "tuned"
+#: glibc keeps what is freed, as our pool does: new pages cost much
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.5, 0.7, 6
 CLOSE = 1.15  # whoever is so near to the fastest of its kind in the trial is timed as well
 GUESS = 45  # seconds a work takes, before any was timed
@@ -151,7 +153,7 @@ def ways_of(work: Work, library: Path | None) -> list[Way]:
         ways.append(Way(side, INSTALLED))
         frees = {OURS: False, NUMPY: not openblas_is_free}.get(side.kind, library is not None)
         if frees:
-            ways.append(Way(side, AVX512))
+            ways.append(Way(side, TUNED))
     return sorted(ways, key=lambda way: way.side.kind != OURS)
 
 
@@ -258,11 +260,11 @@ class Worker:
 def environment(way: Way, library: Path | None) -> dict[str, str]:
     """The environment of a worker."""
     variables = dict(os.environ)
-    if way.environment == AVX512:
+    if way.environment == TUNED:
         for name in [name for name in variables if name.startswith("OPENBLAS_")]:
             del variables[name]
         if way.side.kind != NUMPY and library is not None:
-            variables["LD_PRELOAD"] = str(library)
+            variables |= {"LD_PRELOAD": str(library), **KEEP_MEMORY}
     return variables
 
 
@@ -394,7 +396,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def recorded(way: Way) -> dict[str, str]:
     """The variables that decide which kernels run, and on how many threads."""
     found = {name: value for name, value in environment(way, None).items() if name.startswith(RECORDED)}
-    if way.environment == AVX512 and way.side.kind != NUMPY:
+    if way.environment == TUNED and way.side.kind != NUMPY:
         found["LD_PRELOAD"] = "mkl_serv_intel_cpu_true"
     return found
 

@@ -110,6 +110,6 @@ DEMO = (
         ),
         _demo_phases(),
         Goal(ratio=1.5),
-        tolerance=1e-3,  # gradients pass through batch norms, which divide
+        tolerance=1e-2,  # of nearly equal maxima each side takes its own, and batch norms divide
     ),
 )
