@@ -1,15 +1,89 @@
-"""How many threads a kernel uses, and how work is divided among them."""
+"""How many threads a kernel uses, how work is divided among them, and what becomes of them in a fork."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
 
 import numba
 from numba import njit
 
 
 def n_threads() -> int:
-    """Threads that a kernel may use now: Numba's setting (``NUMBA_NUM_THREADS``, ``numba.set_num_threads``)."""
+    """Threads that a kernel may use now: Numba's setting (``NUMBA_NUM_THREADS``, :func:`set_threads`)."""
     return numba.get_num_threads()
+
+
+def set_threads(n: int) -> int:
+    """Have the kernels that this Python thread calls use ``n`` threads; returns how many they used before.
+
+    Raises:
+        ValueError: ``n`` is less than 1, or more than Numba has (one for each core, or ``NUMBA_NUM_THREADS``).
+    """
+    most = numba.config.NUMBA_NUM_THREADS
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise ValueError(f"{n!r} threads: give a whole number, 1 to {most}")
+    if n < 1:
+        raise ValueError(f"{n} threads: give 1 or more")
+    if n > most:
+        raise ValueError(f"{n} threads: there are {most}; set NUMBA_NUM_THREADS={n} before Python starts to have so many")
+    before = numba.get_num_threads()
+    numba.set_num_threads(n)
+    return before
 
 
 @njit(inline="always")
 def share(total, part, parts):
     """The half-open range of ``total`` items that belongs to one of ``parts`` equal shares."""
     return total * part // parts, total * (part + 1) // parts
+
+
+# --- forks -----------------------------------------------------------------------------------------------------------
+# A fork copies no threads but its own, and GNU OpenMP cannot start them anew: Numba then kills the process. We say why
+# instead. It is the fork that is watched, not the calls: those cost what they always did.
+
+_guarded: list[Any] = []
+_lost = False  # whether this process is a fork without its parent's threads
+
+
+def guard_against_fork(kernel: Any) -> None:
+    """Have a parallel kernel raise ``RuntimeError`` in a process that was forked after GNU OpenMP's threads had started."""
+    _guarded.append(kernel)
+    if _lost:
+        _refuse_calls(kernel)
+
+
+def _after_fork() -> None:
+    global _lost
+    if not _lost and _gnu_openmp_has_started():
+        _lost = True
+        for kernel in _guarded:
+            _refuse_calls(kernel)
+
+
+def _gnu_openmp_has_started() -> bool:
+    try:
+        if numba.threading_layer() != "omp":
+            return False
+    except ValueError:  # no threads were started yet
+        return False
+    from numba.np.ufunc import omppool
+
+    return omppool.openmp_vendor == "GNU"
+
+
+def _refuse_calls(kernel: Any) -> None:
+    kernel._reset_overloads()  # now a call of any type comes to where kernels are compiled
+    kernel._compile_for_args = _refuse
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise RuntimeError(
+        "this process was forked after its parent had started the threads of parallel kernels, and they do not live on in a "
+        "fork (GNU OpenMP): start processes by multiprocessing's 'spawn' or 'forkserver', fork before the first kernel runs, "
+        "or set NUMBA_THREADING_LAYER=workqueue before Python starts"
+    )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -138,14 +138,17 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
+    from scratchlv.kernels.building_blocks.compiling import announced
+
     resume = config is None
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    if overfit_one_batch:
-        with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
-            return _train(Path(scratch) / "run", config, False, True, show_progress, say)
-    return _train(folder, config, resume, False, show_progress, say)
+    with announced(say):
+        if overfit_one_batch:
+            with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
+                return _train(Path(scratch) / "run", config, False, True, show_progress, say)
+        return _train(folder, config, resume, False, show_progress, say)
 
 
 def _train(
@@ -170,19 +173,11 @@ def _train(
         say(f"resuming {folder} at step {trainer.step} of {s.steps}")
     else:
         run_folder.create(folder, config)
-        say("compiling kernels (once)" if _kernels_are_new() else "kernels are compiled already")
         say(trainer.check_initial_loss(job.choices))
     trainer.run()
     if job.finish is not None:
         job.finish(folder)
     return job.run
-
-
-def _kernels_are_new() -> bool:
-    """Whether nothing has been compiled on this machine yet."""
-    from scratchlv.kernels.building_blocks.compiling import kernel_folder
-
-    return not any(kernel_folder().rglob("*.nbi"))
 
 
 def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
