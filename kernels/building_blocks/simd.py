@@ -1,7 +1,8 @@
 """Vector instructions for Numba kernels, emitted as LLVM; addresses are int64, in bytes.
 
-The four words that a micro-kernel is spelled in are :meth:`Emitter.load`, :meth:`~Emitter.store`,
-:meth:`~Emitter.broadcast` and :meth:`~Emitter.fma`. One vector holds :data:`WIDTH` floats.
+The words that a kernel is spelled in are :meth:`Emitter.load`, :meth:`~Emitter.store`, :meth:`~Emitter.broadcast`,
+:meth:`~Emitter.fma` and :meth:`~Emitter.transpose`; :meth:`~Emitter.lanes` makes the mask of a load or store of less than
+a vector. One vector holds :data:`WIDTH` floats.
 """
 
 import functools
@@ -26,6 +27,9 @@ def _width_and_registers() -> tuple[int, int]:
 WIDTH, REGISTERS = _width_and_registers()
 VECTOR = ir.VectorType(F32, WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
+INDICES = ir.VectorType(I32, WIDTH)
+UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
+MASK = ir.VectorType(ir.IntType(1), WIDTH)
 
 
 class Emitter:
@@ -40,15 +44,37 @@ class Emitter:
             return base if elements == 0 else self.builder.add(base, I64(4 * elements))
         return self.builder.add(base, self.builder.shl(elements, I64(2)))
 
-    def load(self, address):
-        """WIDTH floats at an address that need not be aligned."""
-        value = self.builder.load(self.builder.inttoptr(address, VECTOR.as_pointer()))
+    def load(self, address, lanes=None):
+        """WIDTH floats at an address that need not be aligned; of the others than ``lanes`` zeros, and nothing is read."""
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if lanes is not None:
+            load = self._function("llvm.masked.load", VECTOR, [pointer.type, I32, MASK, VECTOR], ".p0")
+            return self.builder.call(load, [pointer, I32(4), lanes, ZERO])
+        value = self.builder.load(pointer)
         value.align = 4
         return value
 
-    def store(self, value, address):
-        stored = self.builder.store(value, self.builder.inttoptr(address, VECTOR.as_pointer()))
-        stored.align = 4
+    def store(self, value, address, lanes=None):
+        """Store a vector, or only ``lanes`` of it."""
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if lanes is not None:
+            store = self._function("llvm.masked.store", ir.VoidType(), [VECTOR, pointer.type, I32, MASK], ".p0")
+            self.builder.call(store, [value, pointer, I32(4), lanes])
+        else:
+            self.builder.store(value, pointer).align = 4
+
+    def lanes(self, count):
+        """The mask of the first ``count`` lanes (an int64, of any size)."""
+        numbers = ir.Constant(INDICES, list(range(WIDTH)))
+        first = self.builder.insert_element(UNDEFINED_INDICES, self.builder.trunc(count, I32), I32(0))
+        counts = self.builder.shuffle_vector(first, UNDEFINED_INDICES, ir.Constant(INDICES, [0] * WIDTH))
+        return self.builder.icmp_signed("<", numbers, counts)
+
+    def prefetch(self, address):
+        """Ask for the cache line at an address, which is soon to be written."""
+        pointer = self.builder.inttoptr(address, ir.IntType(8).as_pointer())
+        signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+        self.builder.call(self._named("llvm.prefetch.p0", signature), [pointer, I32(1), I32(3), I32(1)])
 
     def load_word(self, address):
         """One int64 at an address."""
@@ -63,12 +89,30 @@ class Emitter:
 
     def fma(self, a, b, c):
         """a b + c, rounded once."""
-        name = f"llvm.fma.v{WIDTH}f32"
+        return self.builder.call(self._function("llvm.fma", VECTOR, [VECTOR] * 3), [a, b, c])
+
+    def transpose(self, rows):
+        """WIDTH vectors, as the rows of a square: its columns. Blocks are exchanged, of half its side, of a quarter …"""
+        side = WIDTH // 2
+        while side:
+            upper = ir.Constant(INDICES, [j if not j & side else WIDTH + j - side for j in range(WIDTH)])
+            lower = ir.Constant(INDICES, [j + side if not j & side else WIDTH + j for j in range(WIDTH)])
+            rows = [
+                self.builder.shuffle_vector(rows[i], rows[i + side], upper)
+                if not i & side
+                else self.builder.shuffle_vector(rows[i - side], rows[i], lower)
+                for i in range(WIDTH)
+            ]
+            side //= 2
+        return rows
+
+    def _function(self, name, result, arguments, suffix=""):
+        """LLVM's intrinsic of that name for our vectors."""
+        return self._named(f"{name}.v{WIDTH}f32{suffix}", ir.FunctionType(result, arguments))
+
+    def _named(self, name, signature):
         module = self.builder.module
-        function = module.globals.get(name)
-        if function is None:
-            function = ir.Function(module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
-        return self.builder.call(function, [a, b, c])
+        return module.globals.get(name) or ir.Function(module, signature, name)
 
     def loop(self, count, start, body):
         """Emit ``for i in range(count)``, ``count`` >= 0, threading values through: ``body(i, values) -> values``."""
@@ -102,6 +146,17 @@ def float_at(typing_context, address):
         return builder.load(builder.inttoptr(arguments[0], F32.as_pointer()))
 
     return types.float32(types.int64), emit
+
+
+@intrinsic
+def store_float(typing_context, value, address):
+    """Write a float32 to an address."""
+
+    def emit(context, builder, signature, arguments):
+        builder.store(arguments[0], builder.inttoptr(arguments[1], F32.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.float32, types.int64), emit
 
 
 def _sum_of_pairs(e: Emitter, addresses, pairs, add):

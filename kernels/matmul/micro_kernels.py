@@ -9,6 +9,7 @@ Long sums are made of short ones: each segment is summed from zero and then adde
 with the length of a segment and the number of segments, not with their product.
 """
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -18,6 +19,7 @@ COLUMNS = 2 * WIDTH  #: columns of C in a tile: two vectors
 ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 28 (or 12) sums, 2 vectors of B, 1 of A
 CHANNELS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``columns_kernel``
 _UNROLL = 4
+AT_ONCE = 8  #: rows of B that one sweep adds up, where there are too few rows of A for tiles
 
 
 def _load_tile(e: Emitter, c, ldc, accumulate, rows: int):
@@ -126,3 +128,144 @@ def columns_kernel(typing_context, table, offset, n, b, ldb, c, ldc, accumulate)
         return context.get_dummy_value()
 
     return signature, emit
+
+
+# --- the packed product -------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def tile_kernel(typing_context, rows, columns, k, a, a_step, b, b_step, start, start_step, c, c_step):
+    """A tile of a product, ``C[i, j] = S[i, j] + Σ_p a[p, i] b[p, j]``: at most ``ROWS`` by ``COLUMNS``.
+
+    All are addresses, with the distance of their rows in floats; of each ``a[p]`` and ``b[p]`` as much is read as a tile has,
+    rows rounded up to even. S is where the sums start from: C itself, a bias (its rows 0 apart) or zeros.
+    """
+    signature = types.void(*[types.int64] * 11)
+
+    def emit(context, builder, sig, arguments):
+        rows = arguments[0]
+        after = builder.append_basic_block("after")
+        heights = list(range(2, ROWS + 1, 2))
+        blocks = [builder.append_basic_block(f"tile_{height}") for height in heights]
+        switch = builder.switch(rows, blocks[-1])
+        for height, block in zip(heights, blocks, strict=True):
+            for n in (height - 1, height):
+                switch.add_case(I64(n), block)
+            builder.position_at_end(block)
+            builder.call(_tile_function(builder.module, height), arguments)
+            builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _tile_function(module, height: int):
+    """The function that computes tiles of ``height`` rows, or of one row less."""
+    name = f"scratchlv_tile_{height}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 11), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    rows, columns, k, a, a_step, b, b_step, start, start_step, c, c_step = function.args
+    e = Emitter(builder)
+    for i in range(height):
+        for j in range(2):
+            e.prefetch(_tile_address(e, c, c_step, i, j))
+    a_bytes, b_bytes = (builder.shl(step, I64(2)) for step in (a_step, b_step))
+
+    def body(p, values):
+        a_at, b_at, *sums = values
+        row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(2)]
+        for i in range(height):
+            number = e.broadcast(e.address(a_at, i))
+            for j in range(2):
+                sums[2 * i + j] = e.fma(number, row_of_b[j], sums[2 * i + j])
+        return [builder.add(a_at, a_bytes), builder.add(b_at, b_bytes), *sums]
+
+    _, _, *sums = e.loop(k, [a, b, *[ZERO] * (2 * height)], body)
+
+    def finish(i: int, lanes) -> None:
+        for j in range(2):
+            before = e.load(_tile_address(e, start, start_step, i, j), lanes[j])
+            e.store(builder.fadd(before, sums[2 * i + j]), _tile_address(e, c, c_step, i, j), lanes[j])
+
+    def finish_all(lanes) -> None:
+        for i in range(height - 1):
+            finish(i, lanes)
+        with builder.if_then(builder.icmp_signed("==", rows, I64(height))):
+            finish(height - 1, lanes)
+
+    with builder.if_else(builder.icmp_signed("==", columns, I64(COLUMNS))) as (whole, ragged):
+        with whole:
+            finish_all([None, None])
+        with ragged:
+            finish_all([e.lanes(builder.sub(columns, I64(j * WIDTH))) for j in range(2)])
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def transpose_block(typing_context, x, step, rows, out, out_step):
+    """``out[p, i] = x[i, p]`` for WIDTH values of p and of i; rows of x past the last one repeat it."""
+
+    def emit(context, builder, signature, arguments):
+        x, step, rows, out, out_step = arguments
+        e = Emitter(builder)
+        last = builder.sub(rows, I64(1))
+        loaded = []
+        for i in range(WIDTH):
+            row = builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
+            loaded.append(e.load(e.address(x, builder.mul(step, row))))
+        for p, column in enumerate(e.transpose(loaded)):
+            e.store(column, e.address(out, builder.mul(out_step, I64(p))))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), emit
+
+
+@intrinsic
+def copy_vector(typing_context, x, out):
+    """``out[:WIDTH] = x[:WIDTH]``."""
+
+    def emit(context, builder, signature, arguments):
+        e = Emitter(builder)
+        e.store(e.load(arguments[0]), arguments[1])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@intrinsic
+def add_rows(typing_context, a, a_step, k, b, b_step, y, columns):
+    """``y[j] += Σ_p a[p] b[p, j]``, ``k`` rows of b, each of ``columns`` adjacent numbers: ``AT_ONCE`` rows in one sweep over y."""
+
+    def emit(context, builder, signature, arguments):
+        a, a_step, k, b, b_step, y, columns = arguments
+        e = Emitter(builder)
+        whole, rest = builder.sdiv(columns, I64(WIDTH)), e.lanes(builder.srem(columns, I64(WIDTH)))
+
+        def sweep(first, rows: int) -> None:
+            numbers = [e.broadcast(e.address(a, builder.mul(a_step, builder.add(first, I64(p))))) for p in range(rows)]
+            starts = [e.address(b, builder.mul(b_step, builder.add(first, I64(p)))) for p in range(rows)]
+
+            def add(j, lanes=None):
+                at = builder.mul(j, I64(WIDTH))
+                total = e.load(e.address(y, at), lanes)
+                for number, start in zip(numbers, starts, strict=True):
+                    total = e.fma(number, e.load(e.address(start, at), lanes), total)
+                e.store(total, e.address(y, at), lanes)
+                return []
+
+            e.loop(whole, [], lambda j, _: add(j))
+            add(whole, rest)
+
+        groups = builder.sdiv(k, I64(AT_ONCE))
+        e.loop(groups, [], lambda g, _: sweep(builder.mul(g, I64(AT_ONCE)), AT_ONCE) or [])
+        grouped = builder.mul(groups, I64(AT_ONCE))
+        e.loop(builder.sub(k, grouped), [], lambda p, _: sweep(builder.add(grouped, p), 1) or [])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), emit

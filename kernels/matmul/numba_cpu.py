@@ -1,27 +1,46 @@
 """Matrix product in float32: packed panels of B and a register-tiled micro-kernel, in parallel.
 
-B is copied once per call into panels of ``COLUMNS`` adjacent columns, so that the micro-kernel reads it in order; A is
-read where it lies. Every number of C is summed by one thread in the order of k: the result does not depend on the
-number of threads. Nothing here calls a BLAS library: its threads and Numba's would fight for the cores.
+A block of A and a block of B are copied ("packed") into the order in which the micro-kernel reads them: tiles of rows of A,
+panels of columns of B. An operand is found by its address and two strides, one of which is 1: transposed operands and
+slices are packed from where they lie. Every number of C is summed by one thread in the order of k: the result depends
+neither on the number of threads nor on the rows beside. Nothing here calls a BLAS library: its threads and Numba's would
+fight for the cores.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.simd import float_at
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.simd import WIDTH, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.matmul.micro_kernels import CHANNELS, COLUMNS, ROWS, columns_kernel, rows_kernel
+from scratchlv.kernels.matmul.micro_kernels import (
+    CHANNELS,
+    COLUMNS,
+    ROWS,
+    add_rows,
+    columns_kernel,
+    copy_vector,
+    rows_kernel,
+    tile_kernel,
+    transpose_block,
+)
 
 Array = np.ndarray
-_FEW_ROWS = 3  # up to so many rows of A, packing B costs more than it brings
-_BLOCK = 16 * ROWS  # rows of A that stay in the second-level cache while the panels of B pass by
-INNER_BLOCK = (
-    256  # so many terms are summed from zero before they are added to C: a panel of B that fits the first-level cache
-)
+#: So many terms at most are summed from zero before they are added to C: rounding errors stay small, and a panel of B
+#: stays in the first-level cache while tiles of A pass by.
+INNER_BLOCK = 256
+BLOCK_ROWS = 16 * ROWS  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
+BLOCK_COLUMNS = 1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
+_TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
+_ROW_PART = 4096  # columns of a single row of C that stay in the first-level cache while rows of B pass by
+_WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
 class Cache(NamedTuple):
@@ -34,9 +53,9 @@ def limits(a: Array, b: Array, *, train: bool = True) -> str | None:
     return float32_only(a, b)
 
 
-def float32_only(*arrays: Array | None) -> str | None:
+def float32_only(*arrays: Any) -> str | None:
     for array in arrays:
-        if array is not None and not (isinstance(array, np.ndarray) and array.dtype == np.float32):
+        if array is not None and not (isinstance(array, np.ndarray | PackedMatrix) and array.dtype == np.float32):
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__module__.split(".")[0] + " array"
             return f"it computes in float32 on NumPy arrays, and got {kind}"
     return None
@@ -50,9 +69,26 @@ def backward(dc: Array, cache: Cache) -> tuple[Array, Array]:
     return gemm(dc, cache.b, transpose_b=True), gemm(cache.a, dc, transpose_a=True)
 
 
+class PackedMatrix:
+    """A matrix that many products will be taken by: its panels are made once, when a product first needs them."""
+
+    dtype, ndim = np.dtype(np.float32), 2
+
+    def __init__(self, array: Array) -> None:
+        self.array = array  # (K, N)
+        self.shape = array.shape
+
+    @functools.cached_property
+    def panels(self) -> Array:
+        return pack(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.array, dtype, copy=copy)
+
+
 def gemm(
     a: Array,
-    b: Array,
+    b: Array | PackedMatrix,
     out: Array | None = None,
     *,
     transpose_a: bool = False,
@@ -62,77 +98,262 @@ def gemm(
 ) -> Array:
     """``out (+)= op(a) op(b) + bias``, all float32 and two-dimensional; ``bias`` (N,) is added to every row.
 
-    ``out`` must be C-contiguous and must not overlap the inputs; it is made when not given.
+    ``a`` and ``b`` may lie in any way; rows of ``out``, which is made when not given, must be contiguous.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
     """
-    if transpose_a and transpose_b:
-        a, transpose_a = np.ascontiguousarray(a.T), False
-    (k, m) = a.shape if transpose_a else a.shape[::-1]
-    (kb, n) = b.shape[::-1] if transpose_b else b.shape
+    panels = None
+    if isinstance(b, PackedMatrix):
+        b, panels = b.array, b.panels if a.shape[0] > 1 and not transpose_b else None
+    (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
     if bias is not None and bias.shape != (n,):
         raise ValueError(f"bias has shape {bias.shape}, a row of the product has ({n},)")
     if out is None:
-        out = np.empty((m, n), np.float32)
-        accumulate = False
-    elif out.shape != (m, n):
-        raise ValueError(f"out has shape {out.shape}, the product has ({m}, {n})")
+        out, accumulate = empty((m, n)), False
+    else:
+        _check_out(out, (m, n), a, b, bias)
     if m == 0 or n == 0:
         return out
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    if transpose_a:
-        _transposed_product(a, b, out, accumulate, n_threads())
-        if bias is not None:
-            out += bias
-        return out
-    bias = NO_BIAS if bias is None else np.ascontiguousarray(bias)
-    if m <= _FEW_ROWS and not transpose_b:
-        _few_rows(a, b, out, bias, accumulate, n_threads())
+    if accumulate and bias is not None:
+        out += bias
+    a, a_row, a_term = _operand(a.T if transpose_a else a)
+    b, b_term, b_column = _operand(b.T if transpose_b else b)
+    c, c_row = _address(out), out.strides[0] // 4
+    if accumulate:
+        start = (c, c_row, 1)
+    elif bias is not None:
+        bias = _vector(bias)
+        start = (_address(bias), 0, 1)
     else:
-        panels = pack(b, transpose=transpose_b)
-        _product(a, panels, out, bias, accumulate, n_threads())
+        start = (_ZEROS_AT, 0, 0)
+    threads = n_threads() if m * n * k > _WORTH_THREADS else 1
+    if m == 1 and b_column == 1:
+        _one_row(_address(a), a_term, _address(b), b_term, c, start[0], start[2], n, k, threads)
+        return out
+    by_rows, by_columns = _grid(m, n, threads)
+    terms, packed = min(k, INNER_BLOCK), panels is not None
+    a_space, b_space = _space(min(m, BLOCK_ROWS), ROWS, terms), 0 if packed else _space(min(n, BLOCK_COLUMNS), COLUMNS, terms)
+    work = empty((by_rows * by_columns, a_space + b_space))
+    b_at = (_address(panels), 0, 0) if packed else (_address(b), b_column, b_term)
+    _product(
+        *(_address(a), a_row, a_term), *b_at, packed, c, c_row, *start, m, n, k, by_rows, by_columns, _address(work), a_space, b_space
+    )  # fmt: skip
     return out
 
 
-NO_BIAS = np.empty(0, np.float32)
+_ZEROS = np.zeros(COLUMNS, np.float32)
+_ZEROS_AT = _ZEROS.ctypes.data
+
+
+def _address(array: Array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _vector(x: Array) -> Array:
+    return np.require(x, np.float32, ("C", "A"))
+
+
+def _operand(x: Array) -> tuple[Array, int, int]:
+    """The matrix, and the distances between its rows and between its columns, in floats, one of which is 1."""
+    if x.dtype != np.float32:
+        raise ValueError(f"the matrix product computes in float32, and got {x.dtype}")
+    row, column = x.strides
+    if not (4 in (row, column) and row % 4 == column % 4 == 0 and x.flags.aligned):
+        x = np.array(x, order="C")
+        row, column = x.strides
+    return x, row // 4, column // 4
+
+
+def _check_out(out: Array, shape: tuple[int, int], *inputs: Array | None) -> None:
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, the product has {shape}")
+    flags = out.flags
+    if out.dtype != np.float32 or out.strides[1] != 4 and shape[1] > 1 or not (flags.aligned and flags.writeable):
+        raise ValueError("out must be a writeable float32 array with contiguous rows")
+    for array in inputs:
+        if array is not None and np.may_share_memory(out, array) and np.shares_memory(out, array):
+            raise ValueError("out overlaps an input: it would be changed while it is read")
+
+
+def _space(count: int, height: int, terms: int) -> int:
+    """Floats that ``count`` rows need when they are packed into tiles of at most that height."""
+    return (-(-count // height) + 1) * (height * terms + WIDTH)
+
+
+@functools.lru_cache(maxsize=4096)
+def _grid(m: int, n: int, threads: int) -> tuple[int, int]:
+    """How many threads share the rows of C, and how many its columns: what costs the slowest of them least."""
+    tiles, panels = -(-m // ROWS), -(-n // COLUMNS)
+
+    def cost(by_rows: int) -> int:
+        rows, columns = -(-tiles // by_rows) * ROWS, -(-panels // (threads // by_rows)) * COLUMNS
+        return rows * columns + 16 * (rows + columns)  # the products, and the packing
+
+    by_rows = min((d for d in range(1, threads + 1) if threads % d == 0), key=cost)
+    return by_rows, threads // by_rows
 
 
 def pack(b: Array, transpose: bool = False) -> Array:
-    """The columns of ``b`` (K, N), or of its transpose, in panels: (ceil(N / COLUMNS), K, COLUMNS), zeros at the end."""
-    n, k = (b.shape[0], b.shape[1]) if transpose else (b.shape[1], b.shape[0])
-    panels = np.empty((-(-n // COLUMNS), k, COLUMNS), np.float32)
-    (_pack_transposed if transpose else _pack)(b, panels)
+    """The columns of ``b`` (K, N), or of its transpose, in panels: (ceil(N / COLUMNS), K, COLUMNS)."""
+    b, term, column = _operand(b.T if transpose else b)
+    k, n = b.shape
+    panels = empty((-(-n // COLUMNS), k, COLUMNS))
+    _pack(_address(b), column, term, n, k, _address(panels), n_threads() if n * k > _WORTH_THREADS else 1)
     return panels
 
 
 @kernel(parallel=True)
-def _pack(b, panels):
-    k, n = b.shape
-    for q in prange(panels.shape[0]):
-        first = q * COLUMNS
-        width = min(COLUMNS, n - first)
-        for i in range(k):
-            for j in range(width):
-                panels[q, i, j] = b[i, first + j]
-            for j in range(width, COLUMNS):
-                panels[q, i, j] = 0
+def _pack(b, column, term, n, k, panels, threads):
+    for thread in prange(threads):
+        first, last = share(-(-n // COLUMNS), thread, threads)
+        if first < last:
+            at, count = b + 4 * first * COLUMNS * column, min(n, last * COLUMNS) - first * COLUMNS
+            pack_tiles(at, column, term, count, k, COLUMNS, panels + 4 * first * k * COLUMNS, k * COLUMNS)
+
+
+@kernel()
+def pack_tiles(x, row, term, count, k, height, out, tile_step):
+    """``count`` rows of ``k`` numbers in tiles: number p of row i of a tile, ``x[4 (i row + p term)]``, goes to ``p height + i``.
+
+    ``row`` or ``term`` is 1. Tiles begin ``tile_step`` floats apart; between them, up to WIDTH floats may be written.
+    """
+    tiles, padded = -(-count // height), -(-height // WIDTH) * WIDTH
+    if term == 1:
+        for t in range(tiles):
+            i = t * height
+            _pack_across(x + 4 * i * row, row, min(height, count - i), k, height, out + 4 * t * tile_step)
+        return
+    readable = (count - padded) // height + 1 if count >= padded else 0  # tiles that may be read in whole vectors
+    for tile0 in range(0, tiles, _TILES_AT_ONCE):
+        tile1 = min(tiles, tile0 + _TILES_AT_ONCE)
+        whole = max(tile0, min(tile1, readable))
+        for p in range(k):
+            from_here, to = x + 4 * p * term, out + 4 * p * height
+            for t in range(tile0, whole):
+                for i in range(0, height, WIDTH):
+                    copy_vector(from_here + 4 * (t * height + i), to + 4 * (t * tile_step + i))
+            for t in range(whole, tile1):
+                for i in range(min(height, count - t * height)):
+                    store_float(float_at(from_here + 4 * (t * height + i)), to + 4 * (t * tile_step + i))
+
+
+@kernel()
+def _pack_across(x, row, count, k, height, out):
+    """A tile whose rows lie apart: squares of it are transposed, the last rows first, since they may write too far."""
+    whole = k - k % WIDTH
+    for p in range(0, whole, WIDTH):
+        for i in range((count - 1) // WIDTH * WIDTH, -1, -WIDTH):
+            transpose_block(x + 4 * (i * row + p), row, min(WIDTH, count - i), out + 4 * (p * height + i), height)
+    for i in range(count):
+        for p in range(whole, k):
+            store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
+
+
+@kernel()
+def multiply(
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work
+):  # fmt: skip
+    """``C = S + A B`` within one thread; all are addresses, with strides in floats.
+
+    B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. m and n are above 0.
+    """
+    k_blocks = max(1, -(-k // INNER_BLOCK))
+    height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
+    height += height % 2
+    block_rows = BLOCK_ROWS // height * height
+    for j0 in range(0, n, BLOCK_COLUMNS):
+        columns = min(BLOCK_COLUMNS, n - j0)
+        for block in range(k_blocks):
+            k0, k1 = share(k, block, k_blocks)
+            terms = k1 - k0
+            if packed:
+                panels, panel_step = b + 4 * (j0 * k + k0 * COLUMNS), k * COLUMNS
+            else:
+                panels, panel_step = b_work, terms * COLUMNS + WIDTH
+                at = b + 4 * (j0 * b_column + k0 * b_term)
+                pack_tiles(at, b_column, b_term, columns, terms, COLUMNS, panels, panel_step)
+            s, s_row, s_column = (c, c_row, 1) if block > 0 else (start, start_row, start_column)
+            tile_step = terms * height + WIDTH
+            for i0 in range(0, m, block_rows):
+                rows = min(block_rows, m - i0)
+                pack_tiles(a + 4 * (i0 * a_row + k0 * a_term), a_row, a_term, rows, terms, height, a_work, tile_step)
+                for j in range(0, columns, COLUMNS):
+                    panel = panels + 4 * (j // COLUMNS) * panel_step
+                    for i in range(0, rows, height):
+                        tile_kernel(
+                            min(height, rows - i),
+                            min(COLUMNS, columns - j),
+                            terms,
+                            a_work + 4 * (i // height) * tile_step,
+                            height,
+                            panel,
+                            COLUMNS,
+                            s + 4 * ((i0 + i) * s_row + (j0 + j) * s_column),
+                            s_row,
+                            c + 4 * ((i0 + i) * c_row + j0 + j),
+                            c_row,
+                        )
 
 
 @kernel(parallel=True)
-def _pack_transposed(b, panels):
-    n, k = b.shape
-    for q in prange(panels.shape[0]):
-        first = q * COLUMNS
-        width = min(COLUMNS, n - first)
-        for block in range(0, k, 16):  # a strip of 16 columns of b stays in the first-level cache
-            for i in range(block, min(block + 16, k)):
-                for j in range(width):
-                    panels[q, i, j] = b[first + j, i]
-                for j in range(width, COLUMNS):
-                    panels[q, i, j] = 0
+def _product(
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k,
+    by_rows, by_columns, work, a_space, b_space,
+):  # fmt: skip
+    for thread in prange(by_rows * by_columns):
+        m0, m1 = share(m, thread // by_columns, by_rows)
+        panel0, panel1 = share(-(-n // COLUMNS), thread % by_columns, by_columns)
+        n0, n1 = panel0 * COLUMNS, min(n, panel1 * COLUMNS)
+        if m0 < m1 and n0 < n1:
+            a_work = work + 4 * thread * (a_space + b_space)
+            multiply(
+                a + 4 * m0 * a_row,
+                a_row,
+                a_term,
+                b + 4 * n0 * (k if packed else b_column),
+                b_column,
+                b_term,
+                packed,
+                c + 4 * (m0 * c_row + n0),
+                c_row,
+                start + 4 * (m0 * start_row + n0 * start_column),
+                start_row,
+                start_column,
+                m1 - m0,
+                n1 - n0,
+                k,
+                a_work,
+                a_work + 4 * a_space,
+            )
+
+
+@kernel(parallel=True)
+def _one_row(a, a_term, b, b_term, c, start, start_column, n, k, threads):
+    """A row times a matrix: bound by reading B, which is done once, where it lies."""
+    for thread in prange(threads):
+        first, last = share(-(-n // WIDTH), thread, threads)
+        sums = np.empty(_ROW_PART, np.float32)
+        for j0 in range(first * WIDTH, min(n, last * WIDTH), _ROW_PART):
+            columns = min(_ROW_PART, min(n, last * WIDTH) - j0)
+            k_blocks = max(1, -(-k // INNER_BLOCK))
+            for block in range(k_blocks):
+                k0, k1 = share(k, block, k_blocks)
+                for j in range(columns):
+                    sums[j] = 0
+                add_rows(
+                    a + 4 * k0 * a_term, a_term, k1 - k0, b + 4 * (k0 * b_term + j0), b_term, sums.ctypes.data, columns
+                )
+                for j in range(columns):
+                    before = float_at(c + 4 * (j0 + j)) if block else float_at(start + 4 * (j0 + j) * start_column)
+                    store_float(before + sums[j], c + 4 * (j0 + j))
+
+
+# --- by address: for convolutions -------------------------------------------------------------------------------
+
+NO_BIAS = np.empty(0, np.float32)
 
 
 @kernel(fastmath=FLAGS)
@@ -155,95 +376,6 @@ def tile_product(rows, n_segments, k, panel, c, m0, m1, n0, n1, bias, accumulate
         for i in range(m0, m1):
             for j in range(n0, n1):
                 c[i, j] += bias[j]
-
-
-@kernel()
-def add_rows_product(a, panels, y, first, last, accumulate, table, scratch):
-    """``y[first:last] (+)= a[first:last] B`` within one thread, for the step of a recurrence; B as :func:`pack` leaves it.
-
-    ``table`` (ROWS,) int64 and ``scratch`` (ROWS, COLUMNS) are the thread's own; rows of ``a`` and ``y`` are adjacent.
-    """
-    for m0 in range(first, last, ROWS):
-        m1 = min(m0 + ROWS, last)
-        for i in range(ROWS):
-            table[i] = a.ctypes.data + 4 * a.shape[1] * min(m0 + i, last - 1)
-        for q in range(panels.shape[0]):
-            panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
-            n0, n1 = q * COLUMNS, min((q + 1) * COLUMNS, y.shape[1])
-            tile_product(table.ctypes.data, 1, a.shape[1], panel, y, m0, m1, n0, n1, NO_BIAS, accumulate, scratch)
-
-
-@kernel(parallel=True)
-def _product(a, panels, c, bias, accumulate, threads):
-    m, k = a.shape
-    n = c.shape[1]
-    n_panels = panels.shape[0]
-    n_tiles = -(-m // ROWS)
-    by_rows = n_tiles >= n_panels  # what there is more of is divided among the threads
-    for thread in prange(threads):
-        tile0, tile1 = share(n_tiles, thread, threads) if by_rows else (0, n_tiles)
-        panel0, panel1 = (0, n_panels) if by_rows else share(n_panels, thread, threads)
-        scratch = np.empty((ROWS, COLUMNS), np.float32)
-        rows = np.empty(_BLOCK, np.int64)
-        for block0 in range(tile0 * ROWS, min(m, tile1 * ROWS), _BLOCK):
-            block1 = min(block0 + _BLOCK, m, tile1 * ROWS)
-            for k0 in range(0, max(k, 1), INNER_BLOCK):
-                terms = min(INNER_BLOCK, k - k0)
-                bias_now = bias if k0 + terms >= k else bias[:0]
-                for i in range(_BLOCK):
-                    rows[i] = a.ctypes.data + 4 * (k * min(block0 + i, m - 1) + k0)
-                for q in range(panel0, panel1):
-                    panel = panels.ctypes.data + 4 * (q * k + k0) * COLUMNS
-                    for m0 in range(block0, block1, ROWS):
-                        m1, n1 = min(m0 + ROWS, m), min((q + 1) * COLUMNS, n)
-                        table = rows.ctypes.data + 8 * (m0 - block0)
-                        add = accumulate or k0 > 0
-                        tile_product(table, 1, terms, panel, c, m0, m1, q * COLUMNS, n1, bias_now, add, scratch)
-
-
-@kernel(parallel=True, fastmath=FLAGS)
-def _few_rows(a, b, c, bias, accumulate, threads):
-    """A few rows times a matrix: bound by reading B, which is done once, where it lies."""
-    m, k = a.shape
-    n = b.shape[1]
-    for thread in prange(threads):
-        first, last = share(n, thread, threads)
-        for i in range(m):
-            if not accumulate:
-                c[i, first:last] = 0
-            row = c[i, first:last]
-            for q in range(k):
-                x = a[i, q]
-                row_of_b = b[q, first:last]
-                for j in range(last - first):
-                    row[j] += x * row_of_b[j]
-            if bias.size:
-                for j in range(last - first):
-                    row[j] += bias[first + j]
-
-
-@kernel(parallel=True)
-def _transposed_product(a, b, c, accumulate, threads):
-    """C (M, N) (+)= Aᵀ B, A (K, M) and B (K, N) read where they lie: a sum of outer products over their rows."""
-    k, m = a.shape
-    n = b.shape[1]
-    n_tiles = -(-m // CHANNELS)
-    n_panels = -(-n // COLUMNS)
-    by_rows = n_tiles >= n_panels
-    for thread in prange(threads):
-        tile0, tile1 = share(n_tiles, thread, threads) if by_rows else (0, n_tiles)
-        panel0, panel1 = (0, n_panels) if by_rows else share(n_panels, thread, threads)
-        if not accumulate:
-            c[tile0 * CHANNELS : tile1 * CHANNELS, panel0 * COLUMNS : panel1 * COLUMNS] = 0
-        table = np.empty(INNER_BLOCK, np.int64)
-        buffers = new_buffers()
-        for k0 in range(0, k, INNER_BLOCK):
-            rows = min(INNER_BLOCK, k - k0)
-            for p in range(rows):
-                table[p] = a.ctypes.data + 4 * m * (k0 + p)
-            for q in range(panel0, panel1):
-                for t in range(tile0, tile1):
-                    transposed_tile(table[:rows], m, t * CHANNELS, b, k0, q * COLUMNS, c, t * CHANNELS, buffers)
 
 
 @kernel()
