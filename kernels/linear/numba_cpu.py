@@ -7,7 +7,8 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.matmul.numba_cpu import float32_only, gemm
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, plain, unpacked
 
 Array = np.ndarray
 
@@ -22,9 +23,11 @@ def limits(x: Array, W: Array, b: Array | None = None, *, train: bool = True) ->
     return float32_only(x, W, b)
 
 
-def forward(x: Array, W: Array, b: Array | None = None, *, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(
+    x: Array, W: Array | PackedMatrix, b: Array | None = None, *, train: bool = True
+) -> tuple[Array, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, W, b is not None) if train else None
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
@@ -36,13 +39,13 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
 
 
 def _rows(x: Array) -> Array:
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def sum_rows(x: Array) -> Array:
     """The sum over the rows of ``x`` (n, m): (m,)."""
-    total = np.empty(x.shape[1], np.float32)
-    _sum_rows(np.ascontiguousarray(x), total, n_threads())
+    total = empty(x.shape[1])
+    _sum_rows(plain(x), total, n_threads())
     return total
 
 

@@ -12,11 +12,20 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
+from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.lstm.reference import check
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
-from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
+from scratchlv.kernels.matmul.numba_cpu import (
+    PackedMatrix,
+    add_rows_product,
+    float32_only,
+    gemm,
+    plain,
+    unpacked,
+    work_space,
+)
+from scratchlv.kernels.rnn.numba_cpu import steps_apart
 
 Array = np.ndarray
 ONE = np.float32(1)
@@ -37,29 +46,48 @@ def limits(x, h0, c0, Wx, Wh, b, lengths=None, *, train=True) -> str | None:
 
 
 def forward(
-    x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None = None, *, train: bool = True
+    x: Array,
+    h0: Array,
+    c0: Array,
+    Wx: Array | PackedMatrix,
+    Wh: Array | PackedMatrix,
+    b: Array,
+    lengths: Array | None = None,
+    *,
+    train: bool = True,
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, h0, c0, Wx, Wh, b, lengths)
-    T, (N, H) = x.shape[0], h0.shape
-    x = np.ascontiguousarray(x)
+    T, (N, H), threads = x.shape[0], h0.shape, n_threads()
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
-    h, c = np.empty((T + 1, N, H), np.float32), np.empty((T + 1, N, H), np.float32)
+    h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
     h[0], c[0] = h0, c0
-    lengths = np.full(N, T) if lengths is None else np.ascontiguousarray(lengths, np.int64)
-    _forward(gates, pack(Wh), h, c, lengths, n_threads())
-    return (h[1:], c[T]), Cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+    lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
+    if steps_apart(T, N, threads):
+        for t in range(T):
+            gemm(h[t], Wh, gates[t], accumulate=True)
+            _step(gates, h, c, t, lengths, 0, N)
+    else:
+        panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
+        _forward(gates, panels, h, c, lengths, empty((threads, work_space(N, H))), threads)
+    return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
     x, h, c, gates, Wx, Wh, lengths = cache
-    T, N, H = gates.shape[0], h.shape[1], h.shape[2]
+    T, N, H, threads = gates.shape[0], h.shape[1], h.shape[2], n_threads()
     dh_above, dc_last = dy
-    dh_above = np.zeros((T, N, H), np.float32) if dh_above is None else np.ascontiguousarray(dh_above)
-    dh, dc = np.zeros((N, H), np.float32), np.zeros((N, H), np.float32)
+    dh_above = zeros((T, N, H)) if dh_above is None else plain(dh_above)
+    dh, dc, da = zeros((N, H)), zeros((N, H)), empty((T, N, 4 * H))
     if dc_last is not None:
         dc[:] = dc_last
-    da = np.empty_like(gates)
-    _backward(da, gates, pack(Wh, transpose=True), c, dh_above, dh, dc, lengths, n_threads())
+    Wh_T = PackedMatrix(Wh.T)
+    if steps_apart(T, N, threads):
+        for t in range(T - 1, -1, -1):
+            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, 0, N)
+            gemm(da[t], Wh_T, dh, accumulate=True)
+    else:
+        work = empty((threads, work_space(N, 4 * H)))
+        _backward(da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
@@ -68,62 +96,72 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(gates, panels, h, c, lengths, threads):
-    T, N, H = gates.shape[0], h.shape[1], h.shape[2]
+def _forward(gates, panels, h, c, lengths, work, threads):
     for thread in prange(threads):
-        first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
-        for t in range(T):
-            add_rows_product(h[t], panels, gates[t], first, last, True, table, scratch)
-            for n in range(first, last):
-                if t >= lengths[n]:
-                    h[t + 1, n] = h[t, n]
-                    c[t + 1, n] = c[t, n]
-                    continue
-                gate_i, gate_f = gates[t, n, :H], gates[t, n, H : 2 * H]
-                gate_g, gate_o = gates[t, n, 2 * H : 3 * H], gates[t, n, 3 * H :]
-                c_before, c_after, h_after = c[t, n], c[t + 1, n], h[t + 1, n]
-                for j in range(H):
-                    i, f = sigmoid(gate_i[j]), sigmoid(gate_f[j])
-                    g, o = tanh(gate_g[j]), sigmoid(gate_o[j])
-                    new = f * c_before[j] + i * g
-                    c_after[j] = new
-                    h_after[j] = o * tanh(new)
-                    gate_i[j], gate_f[j], gate_g[j], gate_o[j] = i, f, g, o
+        first, last = share(gates.shape[1], thread, threads)
+        for t in range(gates.shape[0]):
+            add_rows_product(h[t], panels, gates[t], first, last, work[thread])
+            _step(gates, h, c, t, lengths, first, last)
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def _step(gates, h, c, t, lengths, first, last):
+    """``gates[t]`` enters as pre-activations. Short loops of few arrays: LLVM vectorises those, and no longer ones."""
+    H = h.shape[2]
+    for n in range(first, last):
+        if t >= lengths[n]:
+            h[t + 1, n] = h[t, n]
+            c[t + 1, n] = c[t, n]
+            continue
+        gate, c_before, c_after, h_after = gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n]
+        for j in range(2 * H):
+            gate[j] = sigmoid(gate[j])
+        for j in range(2 * H, 3 * H):
+            gate[j] = tanh(gate[j])
+        for j in range(3 * H, 4 * H):
+            gate[j] = sigmoid(gate[j])
+        for j in range(H):
+            c_after[j] = gate[H + j] * c_before[j] + gate[j] * gate[2 * H + j]
+        for j in range(H):
+            h_after[j] = gate[3 * H + j] * tanh(c_after[j])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(da, gates, panels, c, dh_above, dh, dc, lengths, threads):
+def _backward(da, gates, panels, c, dh_above, dh, dc, lengths, work, threads):
     """``da`` becomes the gradient of the pre-activations; ``dh`` and ``dc`` enter as those of the last state."""
-    T, N, H = dh_above.shape
     for thread in prange(threads):
-        first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
-        kept = np.empty((N, H), np.float32)  # dh of the sequences that are over
-        for t in range(T - 1, -1, -1):
-            for n in range(first, last):
-                dh_n, dc_n = dh[n], dc[n]
-                for j in range(H):
-                    dh_n[j] += dh_above[t, n, j]
-                if t >= lengths[n]:
-                    da[t, n] = 0
-                    kept[n] = dh_n
-                    continue
-                gate_i, gate_f = gates[t, n, :H], gates[t, n, H : 2 * H]
-                gate_g, gate_o = gates[t, n, 2 * H : 3 * H], gates[t, n, 3 * H :]
-                da_i, da_f = da[t, n, :H], da[t, n, H : 2 * H]
-                da_g, da_o = da[t, n, 2 * H : 3 * H], da[t, n, 3 * H :]
-                c_before, c_after = c[t, n], c[t + 1, n]
-                for j in range(H):
-                    i, f, g, o = gate_i[j], gate_f[j], gate_g[j], gate_o[j]
-                    tanh_c = tanh(c_after[j])
-                    dc_here = dc_n[j] + dh_n[j] * o * (ONE - tanh_c * tanh_c)
-                    da_i[j] = dc_here * g * i * (ONE - i)
-                    da_f[j] = dc_here * c_before[j] * f * (ONE - f)
-                    da_g[j] = dc_here * i * (ONE - g * g)
-                    da_o[j] = dh_n[j] * tanh_c * o * (ONE - o)
-                    dc_n[j] = dc_here * f
-            add_rows_product(da[t], panels, dh, first, last, False, table, scratch)
-            for n in range(first, last):
-                if t >= lengths[n]:
-                    dh[n] = kept[n]
+        first, last = share(gates.shape[1], thread, threads)
+        for t in range(gates.shape[0] - 1, -1, -1):
+            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
+            add_rows_product(da[t], panels, dh, first, last, work[thread])
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last):
+    """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
+    H = dh.shape[1]
+    for n in range(first, last):
+        dh_n, dc_n, above, gate, da_n = dh[n], dc[n], dh_above[t, n], gates[t, n], da[t, n]
+        for j in range(H):
+            dh_n[j] += above[j]
+        if t >= lengths[n]:  # dh stays, and the product adds nothing to it
+            da[t, n] = 0
+            continue
+        c_before, c_after = c[t, n], c[t + 1, n]
+        da_i, da_f, da_g, da_o = da_n[:H], da_n[H : 2 * H], da_n[2 * H : 3 * H], da_n[3 * H :]
+        gate_i, gate_f, gate_g, gate_o = gate[:H], gate[H : 2 * H], gate[2 * H : 3 * H], gate[3 * H :]
+        for j in range(H):
+            da_g[j] = tanh(c_after[j])  # it will do for a moment
+        for j in range(H):
+            da_o[j] = dh_n[j] * da_g[j] * gate_o[j] * (ONE - gate_o[j])
+        for j in range(H):
+            dc_n[j] += dh_n[j] * gate_o[j] * (ONE - da_g[j] * da_g[j])
+            dh_n[j] = 0
+        for j in range(H):
+            da_i[j] = dc_n[j] * gate_g[j] * gate_i[j] * (ONE - gate_i[j])
+        for j in range(H):
+            da_f[j] = dc_n[j] * c_before[j] * gate_f[j] * (ONE - gate_f[j])
+        for j in range(H):
+            da_g[j] = dc_n[j] * gate_i[j] * (ONE - gate_g[j] * gate_g[j])
+        for j in range(H):
+            dc_n[j] *= gate_f[j]

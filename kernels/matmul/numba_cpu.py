@@ -33,9 +33,8 @@ from scratchlv.kernels.matmul.micro_kernels import (
 )
 
 Array = np.ndarray
-#: So many terms at most are summed from zero before they are added to C: rounding errors stay small, and a panel of B
-#: stays in the first-level cache while tiles of A pass by.
-INNER_BLOCK = 256
+INNER_BLOCK = 256  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
+SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
 BLOCK_ROWS = 16 * ROWS  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
 BLOCK_COLUMNS = 1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
@@ -86,6 +85,17 @@ class PackedMatrix:
         return np.array(self.array, dtype, copy=copy)
 
 
+def unpacked(matrix: Array | PackedMatrix) -> Array:
+    """The matrix as an array."""
+    return matrix.array if isinstance(matrix, PackedMatrix) else matrix
+
+
+def plain(x: Array) -> Array:
+    """``x``, or a copy that is as Numba's kernels are compiled for: contiguous, aligned and writeable."""
+    flags = x.flags
+    return x if flags.c_contiguous and flags.aligned and flags.writeable else np.array(x, order="C")
+
+
 def gemm(
     a: Array,
     b: Array | PackedMatrix,
@@ -103,9 +113,7 @@ def gemm(
     Raises:
         ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
     """
-    panels = None
-    if isinstance(b, PackedMatrix):
-        b, panels = b.array, b.panels if a.shape[0] > 1 and not transpose_b else None
+    packed, b = (b, b.array) if isinstance(b, PackedMatrix) and not transpose_b else (None, unpacked(b))
     (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
@@ -125,7 +133,7 @@ def gemm(
     if accumulate:
         start = (c, c_row, 1)
     elif bias is not None:
-        bias = _vector(bias)
+        bias = plain(bias)
         start = (_address(bias), 0, 1)
     else:
         start = (_ZEROS_AT, 0, 0)
@@ -134,13 +142,16 @@ def gemm(
         _one_row(_address(a), a_term, _address(b), b_term, c, start[0], start[2], n, k, threads)
         return out
     by_rows, by_columns = _grid(m, n, threads)
-    terms, packed = min(k, INNER_BLOCK), panels is not None
-    a_space, b_space = _space(min(m, BLOCK_ROWS), ROWS, terms), 0 if packed else _space(min(n, BLOCK_COLUMNS), COLUMNS, terms)
+    a_space, b_space = work_space(m, k), 0
+    if packed is None:
+        b_at, b_space = _address(b), _space(min(n, BLOCK_COLUMNS), COLUMNS, k)
+    else:
+        b_at = _address(packed.panels)
     work = empty((by_rows * by_columns, a_space + b_space))
-    b_at = (_address(panels), 0, 0) if packed else (_address(b), b_column, b_term)
     _product(
-        *(_address(a), a_row, a_term), *b_at, packed, c, c_row, *start, m, n, k, by_rows, by_columns, _address(work), a_space, b_space
-    )  # fmt: skip
+        *(_address(a), a_row, a_term, b_at, b_column, b_term, packed is not None, c, c_row, *start),
+        *(m, n, k, by_rows, by_columns, _address(work), a_space, b_space),
+    )
     return out
 
 
@@ -150,10 +161,6 @@ _ZEROS_AT = _ZEROS.ctypes.data
 
 def _address(array: Array) -> int:
     return array.__array_interface__["data"][0]
-
-
-def _vector(x: Array) -> Array:
-    return np.require(x, np.float32, ("C", "A"))
 
 
 def _operand(x: Array) -> tuple[Array, int, int]:
@@ -178,9 +185,14 @@ def _check_out(out: Array, shape: tuple[int, int], *inputs: Array | None) -> Non
             raise ValueError("out overlaps an input: it would be changed while it is read")
 
 
-def _space(count: int, height: int, terms: int) -> int:
+def work_space(m: int, k: int) -> int:
+    """How many floats :func:`multiply` needs to pack rows of A (m, k)."""
+    return _space(min(m, BLOCK_ROWS), ROWS, k)
+
+
+def _space(count: int, height: int, k: int) -> int:
     """Floats that ``count`` rows need when they are packed into tiles of at most that height."""
-    return (-(-count // height) + 1) * (height * terms + WIDTH)
+    return (-(-count // height) + 1) * (height * min(k, SEGMENTS * INNER_BLOCK) + WIDTH)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -260,42 +272,50 @@ def multiply(
 
     B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. m and n are above 0.
     """
-    k_blocks = max(1, -(-k // INNER_BLOCK))
+    segments = max(1, -(-k // INNER_BLOCK))
     height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
     height += height % 2
     block_rows = BLOCK_ROWS // height * height
     for j0 in range(0, n, BLOCK_COLUMNS):
         columns = min(BLOCK_COLUMNS, n - j0)
-        for block in range(k_blocks):
-            k0, k1 = share(k, block, k_blocks)
-            terms = k1 - k0
+        for s0 in range(0, segments, SEGMENTS):
+            s1 = min(s0 + SEGMENTS, segments)
+            k0, k1 = k * s0 // segments, k * s1 // segments
             if packed:
                 panels, panel_step = b + 4 * (j0 * k + k0 * COLUMNS), k * COLUMNS
             else:
-                panels, panel_step = b_work, terms * COLUMNS + WIDTH
+                panels, panel_step = b_work, (k1 - k0) * COLUMNS + WIDTH
                 at = b + 4 * (j0 * b_column + k0 * b_term)
-                pack_tiles(at, b_column, b_term, columns, terms, COLUMNS, panels, panel_step)
-            s, s_row, s_column = (c, c_row, 1) if block > 0 else (start, start_row, start_column)
-            tile_step = terms * height + WIDTH
+                pack_tiles(at, b_column, b_term, columns, k1 - k0, COLUMNS, panels, panel_step)
+            tile_step = (k1 - k0) * height + WIDTH
             for i0 in range(0, m, block_rows):
                 rows = min(block_rows, m - i0)
-                pack_tiles(a + 4 * (i0 * a_row + k0 * a_term), a_row, a_term, rows, terms, height, a_work, tile_step)
+                at = a + 4 * (i0 * a_row + k0 * a_term)
+                pack_tiles(at, a_row, a_term, rows, k1 - k0, height, a_work, tile_step)
                 for j in range(0, columns, COLUMNS):
-                    panel = panels + 4 * (j // COLUMNS) * panel_step
+                    panel, tile = panels + 4 * (j // COLUMNS) * panel_step, a_work
                     for i in range(0, rows, height):
-                        tile_kernel(
-                            min(height, rows - i),
-                            min(COLUMNS, columns - j),
-                            terms,
-                            a_work + 4 * (i // height) * tile_step,
-                            height,
-                            panel,
-                            COLUMNS,
-                            s + 4 * ((i0 + i) * s_row + (j0 + j) * s_column),
-                            s_row,
-                            c + 4 * ((i0 + i) * c_row + j0 + j),
-                            c_row,
-                        )
+                        to = c + 4 * ((i0 + i) * c_row + j0 + j)
+                        for s in range(s0, s1):
+                            first, last = k * s // segments, k * (s + 1) // segments
+                            before, before_row = to, c_row
+                            if s == 0:
+                                before = start + 4 * ((i0 + i) * start_row + (j0 + j) * start_column)
+                                before_row = start_row
+                            tile_kernel(
+                                min(height, rows - i),
+                                min(COLUMNS, columns - j),
+                                last - first,
+                                tile + 4 * (first - k0) * height,
+                                height,
+                                panel + 4 * (first - k0) * COLUMNS,
+                                COLUMNS,
+                                before,
+                                before_row,
+                                to,
+                                c_row,
+                            )
+                        tile += 4 * tile_step
 
 
 @kernel(parallel=True)
@@ -328,6 +348,19 @@ def _product(
                 a_work,
                 a_work + 4 * a_space,
             )
+
+
+@kernel()
+def add_rows_product(a, panels, y, first, last, work):
+    """``y[first:last] += a[first:last] B`` within one thread, for the step of a recurrence; B as :func:`pack` leaves it.
+
+    ``work``, :func:`work_space` floats, is the thread's own; a (N, K) and y (N, M) are contiguous.
+    """
+    if first < last:
+        k, n = a.shape[1], y.shape[1]
+        a_at, y_at = a.ctypes.data + 4 * first * k, y.ctypes.data + 4 * first * n
+        at = work.ctypes.data
+        multiply(a_at, k, 1, panels.ctypes.data, 0, 0, True, y_at, n, y_at, n, 1, last - first, n, k, at, at)
 
 
 @kernel(parallel=True)

@@ -11,10 +11,18 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
+from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
-from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
+from scratchlv.kernels.matmul.numba_cpu import (
+    PackedMatrix,
+    add_rows_product,
+    float32_only,
+    gemm,
+    plain,
+    unpacked,
+    work_space,
+)
 from scratchlv.kernels.rnn.reference import check
 
 Array = np.ndarray
@@ -37,8 +45,8 @@ def limits(x, h0, Wx, Wh, b, lengths=None, *, nonlinearity="tanh", train=True) -
 def forward(
     x: Array,
     h0: Array,
-    Wx: Array,
-    Wh: Array,
+    Wx: Array | PackedMatrix,
+    Wh: Array | PackedMatrix,
     b: Array,
     lengths: Array | None = None,
     *,
@@ -46,23 +54,34 @@ def forward(
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
     check(x, h0, Wx, Wh, b, lengths, nonlinearity)
-    T, (N, H) = x.shape[0], h0.shape
-    x = np.ascontiguousarray(x)
-    h = np.empty((T + 1, N, H), np.float32)
+    T, (N, H), threads = x.shape[0], h0.shape, n_threads()
+    h = empty((T + 1, N, H))
     h[0] = h0
     gemm(x.reshape(T * N, x.shape[2]), Wx, h[1:].reshape(T * N, H), bias=b)
-    lengths = np.full(N, T) if lengths is None else np.ascontiguousarray(lengths, np.int64)
-    _forward(h, pack(Wh), lengths, nonlinearity == "tanh", n_threads())
-    return h[1:], Cache(x, h, Wx, Wh, lengths, nonlinearity) if train else None
+    lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
+    f_is_tanh = nonlinearity == "tanh"
+    if steps_apart(T, N, threads):
+        for t in range(T):
+            gemm(h[t], Wh, h[t + 1], accumulate=True)
+            _step(h, t, lengths, f_is_tanh, 0, N)
+    else:
+        space = work_space(N, H)
+        panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
+        _forward(h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
+    return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     x, h, Wx, Wh, lengths, nonlinearity = cache
-    T, N, H = dy.shape
-    dh, da = np.zeros((N, H), np.float32), np.empty((T, N, H), np.float32)
-    _backward(
-        da, np.ascontiguousarray(dy), dh, pack(Wh, transpose=True), h, lengths, nonlinearity == "tanh", n_threads()
-    )
+    (T, N, H), threads = dy.shape, n_threads()
+    dh, da, dy, f_is_tanh = zeros((N, H)), empty((T, N, H)), plain(dy), nonlinearity == "tanh"
+    Wh_T = PackedMatrix(Wh.T)
+    if steps_apart(T, N, threads):
+        for t in range(T - 1, -1, -1):
+            _step_back(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
+            gemm(da[t], Wh_T, dh, accumulate=True)
+    else:
+        _backward(da, dy, dh, Wh_T.panels, h, lengths, f_is_tanh, empty((threads, work_space(N, H))), threads)
     da2 = da.reshape(T * N, H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
@@ -70,44 +89,56 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     return dx, dh, dWx, dWh, sum_rows(da2)
 
 
+def steps_apart(T: int, N: int, threads: int) -> bool:
+    """Whether threads rather share the columns of each step than take their sequences through all steps."""
+    return T == 1 or N < threads
+
+
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(h, panels, lengths, f_is_tanh, threads):
-    """``h[t + 1]`` enters as x_t Wx + b."""
-    steps, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+def _forward(h, panels, lengths, f_is_tanh, work, threads):
     for thread in prange(threads):
-        first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
-        for t in range(steps):
-            add_rows_product(h[t], panels, h[t + 1], first, last, True, table, scratch)
-            for n in range(first, last):
-                state = h[t + 1, n]
-                if t >= lengths[n]:
-                    h[t + 1, n] = h[t, n]
-                elif f_is_tanh:
-                    for j in range(H):
-                        state[j] = tanh(state[j])
-                else:
-                    for j in range(H):
-                        state[j] = sigmoid(state[j])
+        first, last = share(h.shape[1], thread, threads)
+        for t in range(h.shape[0] - 1):
+            add_rows_product(h[t], panels, h[t + 1], first, last, work[thread])
+            _step(h, t, lengths, f_is_tanh, first, last)
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def _step(h, t, lengths, f_is_tanh, first, last):
+    """``h[t + 1]`` enters as x_t Wx + b + h_t Wh."""
+    for n in range(first, last):
+        state = h[t + 1, n]
+        if t >= lengths[n]:
+            h[t + 1, n] = h[t, n]
+        elif f_is_tanh:
+            for j in range(state.size):
+                state[j] = tanh(state[j])
+        else:
+            for j in range(state.size):
+                state[j] = sigmoid(state[j])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(da, dy, dh, panels, h, lengths, f_is_tanh, threads):
+def _backward(da, dy, dh, panels, h, lengths, f_is_tanh, work, threads):
     """``da`` becomes the gradient of what f was applied to; ``dh`` enters as zero and leaves as that of the first state."""
-    T, N, H = dy.shape
     for thread in prange(threads):
-        first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
-        for t in range(T - 1, -1, -1):
-            for n in range(first, last):
-                state, dh_n, da_n, dy_n = h[t + 1, n], dh[n], da[t, n], dy[t, n]
-                for j in range(H):
-                    dh_n[j] += dy_n[j]
-                if t >= lengths[n]:  # dh stays, and the product below adds nothing to it
-                    da[t, n] = 0
-                    continue
-                for j in range(H):
-                    slope = ONE - state[j] * state[j] if f_is_tanh else state[j] * (ONE - state[j])
-                    da_n[j] = dh_n[j] * slope
-                    dh_n[j] = 0
-            add_rows_product(da[t], panels, dh, first, last, True, table, scratch)
+        first, last = share(dy.shape[1], thread, threads)
+        for t in range(dy.shape[0] - 1, -1, -1):
+            _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
+            add_rows_product(da[t], panels, dh, first, last, work[thread])
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last):
+    """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
+    for n in range(first, last):
+        state, dh_n, da_n, dy_n = h[t + 1, n], dh[n], da[t, n], dy[t, n]
+        for j in range(state.size):
+            dh_n[j] += dy_n[j]
+        if t >= lengths[n]:  # dh stays, and the product adds nothing to it
+            da[t, n] = 0
+            continue
+        for j in range(state.size):
+            slope = ONE - state[j] * state[j] if f_is_tanh else state[j] * (ONE - state[j])
+            da_n[j] = dh_n[j] * slope
+            dh_n[j] = 0
