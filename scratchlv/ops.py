@@ -26,6 +26,7 @@ OPERATIONS = (
     "lstm",
     "additive_attention",
     "dot_product_attention",
+    "attention_lstm",
     "softmax_cross_entropy",
     "conv2d",
     "depthwise_conv2d",

@@ -9,13 +9,16 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.additive_attention.reference import check
+from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, exp, tanh, total
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh, total
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
+from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
 ZERO, ONE = np.float32(0), np.float32(1)
-_NOT_MASKED = np.empty((0, 0), np.bool_)
+_BLOCK = 16  # so many rows of tanh are kept in the first-level cache
 
 
 class Cache(NamedTuple):
@@ -34,36 +37,52 @@ def forward(
     x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, keys, query, v, mask)
-    x, keys, query, v = (np.ascontiguousarray(a) for a in (x, keys, query, v))
+    x, keys, query, v = (plain(a) for a in (x, keys, query, v))
     N, L, D = x.shape
-    z, alpha = np.empty((N, D), np.float32), np.empty((N, L), np.float32)
-    _forward(x, keys, query, v, _NOT_MASKED if mask is None else np.ascontiguousarray(mask, np.bool_), z, alpha)
+    z, alpha = empty((N, D)), empty((N, L))
+    _forward(x, keys, query, v, plain_mask(mask, N), z, alpha)
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
     x, keys, query, v, alpha = cache
-    dz, dalpha = (
-        np.zeros(shape, np.float32) if d is None else np.ascontiguousarray(d)
-        for d, shape in zip(dy, ((x.shape[0], x.shape[2]), alpha.shape), strict=True)
-    )
-    dx, dkeys, dquery = np.empty_like(x), np.empty_like(keys), np.zeros_like(query)
-    dv = np.zeros_like(query)  # (N, A): each picture's share, so that no two threads add to one number
+    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
+    dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])
+    dx, dkeys, dquery = empty_like(x), empty_like(keys), empty_like(query)
+    dv = empty_like(query)  # (N, A): each picture's share, so that no two threads add to one number
     _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv)
-    return dx, dkeys, dquery, dv.sum(axis=0)
+    return dx, dkeys, dquery, sum_rows(dv)
+
+
+def plain(array: Array) -> Array:
+    """An array as the kernels are compiled for: in the order of C, aligned, writeable; a copy where it is not."""
+    return np.require(array, requirements=("C", "A", "W"))
+
+
+def plain_mask(mask: Array | None, N: int) -> Array:
+    """The mask (N, L) for the kernels; (N, 0) where everything may be looked at."""
+    return np.empty((N, 0), np.bool_) if mask is None else np.require(mask, np.bool_, ("C", "A", "W"))
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def look(scores, regions, weights, context):
-    """Softmax and mean for one picture: ``weights`` (L,), ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D)."""
+def look(scores, may_look, regions, weights, context):
+    """Softmax and mean for one picture: ``weights`` (L,) and ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D).
+
+    ``may_look`` (L,) or (0,) says where; elsewhere the weight is 0.
+    """
+    L = weights.size
     largest = -np.inf
-    for e in scores:
+    for l in range(L):
+        if may_look.size and not may_look[l]:
+            scores[l] = -np.inf
+        e = scores[l]
         largest = e if e > largest or e != e else largest
-    for l in range(scores.size):
+    for l in range(L):
         weights[l] = exp(np.float32(scores[l] - largest))
     scale = np.float32(1 / total(weights))
-    context[:] = 0
-    for l in range(scores.size):
+    for d in range(context.size):
+        context[d] = 0
+    for l in range(L):
         w = weights[l] * scale
         weights[l] = w
         region = regions[l]
@@ -72,16 +91,14 @@ def look(scores, regions, weights, context):
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def look_back(dcontext, dweights, regions, weights, dregions, dscores):
-    """The way back of :func:`look`: ``dregions`` (L, D) and ``dscores`` (L,)."""
+def look_back(dcontext, dweights, regions, weights, sums, dscores):
+    """The way back of :func:`look` to ``dscores`` (L,); ``sums`` (L + 3,) is for what lies between."""
+    dots_of_rows(regions, dcontext, sums)
     mean = ZERO  # Σ α dα
     for l in range(weights.size):
-        dregion, w = dregions[l], weights[l]
-        for d in range(dcontext.size):
-            dregion[d] = w * dcontext[d]
-        dweight = np.float32(dweights[l] + dot(regions[l], dcontext))
+        dweight = np.float32(dweights[l] + sums[l])
         dscores[l] = dweight
-        mean += w * dweight
+        mean += weights[l] * dweight
     for l in range(weights.size):
         dscores[l] = weights[l] * (dscores[l] - mean)
 
@@ -91,27 +108,33 @@ def _forward(x, keys, query, v, mask, z, alpha):
     N, L, A = keys.shape
     for n in prange(N):
         q = query[n]
-        s, scores = np.empty(A, np.float32), np.empty(L)
-        for l in range(L):
-            key = keys[n, l]
-            for a in range(A):
-                s[a] = tanh(key[a] + q[a])
-            scores[l] = dot(s, v)
-            if mask.size and not mask[n, l]:
-                scores[l] = -np.inf
-        look(scores, x[n], alpha[n], z[n])
+        s, scores = np.empty((_BLOCK, A), np.float32), np.empty(L + 3)
+        for first in range(0, L, _BLOCK):
+            rows = min(_BLOCK, L - first)
+            for i in range(rows):
+                key, row = keys[n, first + i], s[i]
+                for a in range(A):
+                    row[a] = tanh(key[a] + q[a])
+            dots_of_rows(s[:rows], v, scores[first:])
+        look(scores, mask[n], x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
     N, L, A = keys.shape
     for n in prange(N):
-        de = np.empty(L, np.float32)
-        look_back(dz[n], dalpha[n], x[n], alpha[n], dx[n], de)
+        de, sums = np.empty(L, np.float32), np.empty(L + 3)
+        dcontext = dz[n]
+        look_back(dcontext, dalpha[n], x[n], alpha[n], sums, de)
         q, dq, dv_n = query[n], dquery[n], dv[n]
+        for a in range(A):
+            dq[a] = 0
+            dv_n[a] = 0
         for l in range(L):
-            g = de[l]
-            key, dkey = keys[n, l], dkeys[n, l]
+            w, dregion = alpha[n, l], dx[n, l]
+            for d in range(dregion.size):
+                dregion[d] = w * dcontext[d]
+            g, key, dkey = de[l], keys[n, l], dkeys[n, l]
             for a in range(A):
                 s = tanh(key[a] + q[a])
                 dv_n[a] += g * s

@@ -31,7 +31,7 @@ def forward(
     True.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not fit each other, or there is no region.
     """
     check(x, keys, query, v, mask)
     e = np.tanh(keys + query[:, None]) @ v  # (N, L)
@@ -63,5 +63,12 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 def check(x: Array, keys: Array, query: Array, v: Array, mask: Array | None) -> None:
     N, L, A = keys.shape
+    check_regions(L)
     given = f"keys {keys.shape}"
     require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, A)), v=(v, (A,)), mask=(mask, (N, L)))
+
+
+def check_regions(L: int) -> None:
+    """A softmax over nothing has no value."""
+    if L == 0:
+        raise ValueError("there is nothing to look at: L, the number of regions, is 0")

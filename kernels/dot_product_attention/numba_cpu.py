@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back
+from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain, plain_mask
+from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot
+from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.dot_product_attention.reference import check
 from scratchlv.kernels.matmul.numba_cpu import float32_only, gemm
 
 Array = np.ndarray
-_NOT_MASKED = np.empty((0, 0), np.bool_)
 
 
 class Cache(NamedTuple):
@@ -43,21 +44,19 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, keys, query, W, mask)
-    x, keys, query = (np.ascontiguousarray(a) for a in (x, keys, query))
+    x, keys, query = (plain(a) for a in (x, keys, query))
     q = query if W is None else gemm(query, W)
-    z, alpha = np.empty((x.shape[0], x.shape[2]), np.float32), np.empty(x.shape[:2], np.float32)
-    mask = _NOT_MASKED if mask is None else np.ascontiguousarray(mask, np.bool_)
-    _forward(x, keys, q, mask, float(scale), z, alpha)
+    N, L, D = x.shape
+    z, alpha = empty((N, D)), empty((N, L))
+    _forward(x, keys, q, plain_mask(mask, N), float(scale), z, alpha)
     return (z, alpha), Cache(x, keys, query, W, q, alpha, float(scale)) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
     x, keys, query, W, q, alpha, scale = cache
-    dz, dalpha = (
-        np.zeros(shape, np.float32) if d is None else np.ascontiguousarray(d)
-        for d, shape in zip(dy, ((x.shape[0], x.shape[2]), alpha.shape), strict=True)
-    )
-    dx, dkeys, dq = np.empty_like(x), np.empty_like(keys), np.zeros_like(q)
+    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
+    dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])
+    dx, dkeys, dq = empty_like(x), empty_like(keys), empty_like(q)
     _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
     if W is None:
         return dx, dkeys, dq, None
@@ -66,25 +65,30 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _forward(x, keys, q, mask, scale, z, alpha):
-    for n in prange(x.shape[0]):
-        scores = np.empty(x.shape[1])
-        for l in range(scores.size):
-            scores[l] = scale * dot(keys[n, l], q[n])
-            if mask.size and not mask[n, l]:
-                scores[l] = -np.inf
-        look(scores, x[n], alpha[n], z[n])
+    N, L = alpha.shape
+    for n in prange(N):
+        scores = np.empty(L + 3)
+        dots_of_rows(keys[n], q[n], scores)
+        for l in range(L):
+            scores[l] *= scale
+        look(scores, mask[n], x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq):
     N, L, K = keys.shape
     for n in prange(N):
-        de = np.empty(L, np.float32)
-        look_back(dz[n], dalpha[n], x[n], alpha[n], dx[n], de)
+        de, sums = np.empty(L, np.float32), np.empty(L + 3)
+        dcontext = dz[n]
+        look_back(dcontext, dalpha[n], x[n], alpha[n], sums, de)
         q_n, dq_n = q[n], dq[n]
+        for k in range(K):
+            dq_n[k] = 0
         for l in range(L):
-            g = np.float32(scale * de[l])
-            key, dkey = keys[n, l], dkeys[n, l]
+            w, dregion = alpha[n, l], dx[n, l]
+            for d in range(dregion.size):
+                dregion[d] = w * dcontext[d]
+            g, key, dkey = np.float32(scale * de[l]), keys[n, l], dkeys[n, l]
             for k in range(K):
                 dkey[k] = g * q_n[k]
                 dq_n[k] += g * key[k]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.additive_attention.reference import check_regions
 from scratchlv.kernels.building_blocks.shapes import require
 
 Array = Any  # NumPy or CuPy
@@ -39,7 +40,7 @@ def forward(
     Where ``mask`` (N, L) is False nobody looks; every row needs a True.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not fit each other, or there is no region.
     """
     check(x, keys, query, W, mask)
     scale = float(scale)  # a NumPy number would make float64 of float32
@@ -74,5 +75,6 @@ def check(x: Array, keys: Array, query: Array, W: Array | None, mask: Array | No
     (N, L, K), Q = keys.shape, query.shape[-1]
     if W is None and Q != K:
         raise ValueError(f"keys have {K} numbers and the query {Q}: without W they must be equally many")
+    check_regions(L)
     given = f"keys {keys.shape} and a query of {Q} numbers"
     require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, Q)), W=(W, (Q, K)), mask=(mask, (N, L)))

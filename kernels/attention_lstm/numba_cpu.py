@@ -1,0 +1,372 @@
+"""The attending LSTM in float32: every thread takes its rows of the batch through all steps, and waits for no other.
+
+Weights are packed once. The words go through their part of Wx in one product before the loop; the gradients of the weights,
+of the words, of the regions and of the keys are each one pass over all steps after it. What a step of attention costs:
+
+    tanh(k + q) = 1 - 2 r,   r = 1 / (1 + e^{2k} e^{2q})
+
+e^{2k} is made once for each picture and e^{2q} once for each step, so that a score takes one division for each of its terms,
+forward and backward, and nothing of size (N, L, A) is kept of a step. (Σ v is the same for every region: softmax takes no
+notice of it.) Both factors must stay within float32. That of the query is held within e^±86: where the keys of a picture are
+all within ±30 the sum is then beyond ±13 and tanh is ±1 all the same. A picture with a key further out than that, or with NaN,
+has e^{2(k + q)} computed whole at every step: slower, and right.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain, plain_mask
+from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, reciprocals_of_rows
+from scratchlv.kernels.attention_lstm.reference import check
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, sigmoid, tanh
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.linear.numba_cpu import sum_rows
+from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
+from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
+
+Array = np.ndarray
+ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
+MOST_KEY, MOST_QUERY = np.float32(30), np.float32(43)
+_NO_V = np.empty(0, np.float32)  # the score is a dot product
+
+
+class Cache(NamedTuple):
+    words: Array  # (T, N, E)
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, A)
+    factors: Array  # (N, L, A), e^{2 keys}
+    far: Array  # (N,), where the keys are too large for it
+    query: Array  # (T, N, A)
+    alpha: Array  # (T, N, L)
+    z: Array  # (T, N, D)
+    h: Array  # (T + 1, N, H)
+    c: Array  # (T + 1, N, H)
+    gates: Array  # (T, N, 4H), after σ and tanh
+    Wq: Array  # (H, A)
+    v: Array | None  # (A,)
+    Wx: Array  # (E + D, 4H)
+    Wh: Array  # (H, 4H)
+    x_is_data: bool
+
+
+def limits(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask=None, *, x_is_data=False, train=True) -> str | None:
+    return float32_only(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
+
+
+def forward(
+    words: Array,
+    x: Array,
+    keys: Array,
+    h0: Array,
+    c0: Array,
+    Wq: Array,
+    v: Array | None,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    mask: Array | None = None,
+    *,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> tuple[tuple[Array, Array, Array], Cache | None]:
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    words, x, keys, Wq, Wx, Wh, b = (plain(a) for a in (words, x, keys, Wq, Wx, Wh, b))
+    v = None if v is None else plain(v)
+    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
+    query, alpha, z = empty((T, N, A)), empty((T, N, L)), empty((T, N, D))
+    h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
+    h[0], c[0] = h0, c0
+    factors, far = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
+    _forward(
+        gates,
+        x,
+        keys,
+        factors,
+        far,
+        _NO_V if v is None else v,
+        plain_mask(mask, N),
+        pack(Wq),
+        pack(Wh),
+        pack(Wx[E:]),
+        query,
+        alpha,
+        z,
+        h,
+        c,
+        n_threads(),
+    )
+    cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
+    return (h[1:], z, alpha), cache if train else None
+
+
+def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+    words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
+    (T, N, E), H, A = words.shape, h.shape[2], keys.shape[2]
+    dh_above, dz_above, dalpha = dy
+    dh_above = zeros((T, N, H)) if dh_above is None else plain(dh_above)
+    dalpha = zeros(alpha.shape) if dalpha is None else plain(dalpha)
+    dz = empty_like(z)
+    dz[:] = 0 if dz_above is None else dz_above
+    dh, dc = zeros((N, H)), zeros((N, H))
+    da, dquery, de = empty_like(gates), empty_like(query), empty_like(alpha)
+    v_or_none = _NO_V if v is None else v
+    to_h, to_z = pack(Wh, transpose=True), pack(Wx[E:], transpose=True)
+    from_query = pack(Wq, transpose=True)
+    _backward(
+        da,
+        dquery,
+        de,
+        dz,
+        dh,
+        dc,
+        dh_above,
+        dalpha,
+        x,
+        keys,
+        factors,
+        far,
+        v_or_none,
+        query,
+        alpha,
+        c,
+        gates,
+        to_h,
+        to_z,
+        from_query,
+        n_threads(),
+    )
+    dkeys, dv, dx = empty_like(keys), None, None
+    if v is None:
+        _sum_over_steps(de, query, dkeys)  # e = keys · query
+    else:
+        dv = empty((N, A))  # each picture's share
+        _key_gradients(de, query, keys, factors, far, v, dkeys, dv)
+        dv = sum_rows(dv)
+    if not x_is_data:
+        dx = empty_like(x)
+        _sum_over_steps(alpha, dz, dx)  # z = Σ α x
+    words2, da2, dquery2 = words.reshape(T * N, E), da.reshape(T * N, 4 * H), dquery.reshape(T * N, A)
+    h2, z2 = h[:T].reshape(T * N, H), z.reshape(T * N, z.shape[2])
+    dWx = empty_like(Wx)
+    gemm(words2, da2, dWx[:E], transpose_a=True)
+    gemm(z2, da2, dWx[E:], transpose_a=True)
+    dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
+    dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
+    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da2)
+
+
+# --- through all steps -----------------------------------------------------------------------------------------------
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _forward(
+    gates, x, keys, factors, far, v, mask, to_query, to_gates, from_z, query, alpha, z, h, c, threads
+):  # fmt: skip
+    T, N, L = alpha.shape
+    A = keys.shape[2]
+    for thread in prange(threads):
+        first, last = share(N, thread, threads)
+        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
+        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
+        for n in range(first, last if v.size else first):
+            far[n] = key_factors(keys[n], factors[n])
+        whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
+        for t in range(T):
+            add_rows_product(h[t], to_query, query[t], first, last, False, table, scratch)
+            add_rows_product(h[t], to_gates, gates[t], first, last, True, table, scratch)
+            for n in range(first, last):
+                if v.size:
+                    rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
+                    reciprocals_of_rows(rows, e_query, v, sums)
+                    for l in range(L):
+                        sums[l] *= -2
+                else:
+                    dots_of_rows(keys[n], query[t, n], sums)
+                look(sums, mask[n], x[n], alpha[t, n], z[t, n])
+            add_rows_product(z[t], from_z, gates[t], first, last, True, table, scratch)
+            for n in range(first, last):
+                cell(gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n])
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _backward(
+    da, dquery, de, dz, dh, dc, dh_above, dalpha, x, keys, factors, far, v, query, alpha, c, gates, to_h, to_z, from_query,
+    threads,
+):  # fmt: skip
+    """``dz``, ``dh`` and ``dc`` enter as the gradients from above; ``dh`` and ``dc`` leave as those of the first state."""
+    T, N, L = alpha.shape
+    H, A = dh.shape[1], keys.shape[2]
+    for thread in prange(threads):
+        first, last = share(N, thread, threads)
+        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
+        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
+        whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
+        for t in range(T - 1, -1, -1):
+            for n in range(first, last):
+                dh_n = dh[n]
+                for j in range(H):
+                    dh_n[j] += dh_above[t, n, j]
+                cell_back(gates[t, n], c[t, n], c[t + 1, n], dh_n, dc[n], da[t, n])
+            add_rows_product(da[t], to_z, dz[t], first, last, True, table, scratch)
+            for n in range(first, last):
+                look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
+                if v.size:
+                    rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
+                    query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
+                else:
+                    weighted_sum(de[t, n], keys[n], dquery[t, n])
+            add_rows_product(da[t], to_h, dh, first, last, False, table, scratch)
+            add_rows_product(dquery[t], from_query, dh, first, last, True, table, scratch)
+
+
+# --- one step of one picture -----------------------------------------------------------------------------------------
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def key_factors(keys, factors):
+    """``factors = e^{2 keys}`` (L, A), and whether a key is too large for it, or NaN."""
+    far = False
+    for l in range(keys.shape[0]):
+        key, factor = keys[l], factors[l]
+        outside = 0
+        for a in range(key.size):
+            factor[a] = exp(TWO * key[a])
+            outside += 0 if abs(key[a]) <= MOST_KEY else 1
+        far |= outside > 0
+    return far
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def both_factors(keys, factors, far, query, e_query, whole):
+    """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for a far picture."""
+    if not far:
+        for a in range(query.size):
+            q = query[a]
+            q = MOST_QUERY if q > MOST_QUERY else q
+            q = -MOST_QUERY if q < -MOST_QUERY else q
+            e_query[a] = exp(TWO * q)
+        return factors
+    for l in range(keys.shape[0]):
+        key, row = keys[l], whole[l]
+        for a in range(query.size):
+            row[a] = exp(TWO * (key[a] + query[a]))
+    for a in range(query.size):
+        e_query[a] = 1
+    return whole
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def query_gradient(de, rows, e_query, v, dquery):
+    """``dquery`` = Σ_l de_l v (1 - tanh²), with 1 - tanh² = 4 (r - r²)."""
+    for a in range(dquery.size):
+        dquery[a] = 0
+    for l in range(de.size):
+        row, d = rows[l], de[l]
+        for a in range(dquery.size):
+            r = ONE / (ONE + row[a] * e_query[a])
+            dquery[a] += d * (r - r * r)
+    for a in range(dquery.size):
+        dquery[a] *= FOUR * v[a]
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def weighted_sum(weights, rows, out):
+    """``out = Σ_l weights_l rows_l``."""
+    for a in range(out.size):
+        out[a] = 0
+    for l in range(weights.size):
+        row, w = rows[l], weights[l]
+        for a in range(out.size):
+            out[a] += w * row[a]
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def cell(gates, c_before, c_after, h):
+    """The LSTM's cell for one row; the gates overwrite their pre-activations."""
+    H = h.size
+    gate_i, gate_f, gate_g, gate_o = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
+    for j in range(H):
+        i, f, g, o = sigmoid(gate_i[j]), sigmoid(gate_f[j]), tanh(gate_g[j]), sigmoid(gate_o[j])
+        new = f * c_before[j] + i * g
+        c_after[j] = new
+        h[j] = o * tanh(new)
+        gate_i[j], gate_f[j], gate_g[j], gate_o[j] = i, f, g, o
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def cell_back(gates, c_before, c_after, dh, dc, da):
+    """The gradients ``da`` (4H,) of a row's pre-activations; ``dc`` becomes that of ``c_before``."""
+    H = dh.size
+    gate_i, gate_f, gate_g, gate_o = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
+    da_i, da_f, da_g, da_o = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
+    for j in range(H):
+        i, f, g, o = gate_i[j], gate_f[j], gate_g[j], gate_o[j]
+        tanh_c = tanh(c_after[j])
+        dc_here = dc[j] + dh[j] * o * (ONE - tanh_c * tanh_c)
+        da_i[j] = dc_here * g * i * (ONE - i)
+        da_f[j] = dc_here * c_before[j] * f * (ONE - f)
+        da_g[j] = dc_here * i * (ONE - g * g)
+        da_o[j] = dh[j] * tanh_c * o * (ONE - o)
+        dc[j] = dc_here * f
+
+
+# --- over all steps, after the loop ------------------------------------------------------------------------------------
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
+    """``dkeys`` (N, L, A) and each picture's share of dv (N, A), summed over all steps while a row of keys is at hand."""
+    T, N, L = de.shape
+    A = keys.shape[2]
+    for n in prange(N):
+        e_query, row = np.empty((T, A), np.float32), np.empty((1, A), np.float32)
+        one = np.empty(A, np.float32)
+        dv_n = dv[n]
+        for a in range(A):
+            dv_n[a] = 0
+        for t in range(T):
+            both_factors(keys[n], factors[n], False, query[t, n], e_query[t], row)
+        for l in range(L):
+            dkey = dkeys[n, l]
+            for a in range(A):
+                dkey[a] = 0
+            for t in range(T):
+                if far[n]:
+                    both_factors(keys[n, l : l + 1], factors[n], True, query[t, n], one, row)
+                    add_slopes(row[0], one, de[t, n, l], dkey, dv_n)
+                else:
+                    add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, dv_n)
+            for a in range(A):
+                dkey[a] *= FOUR * v[a]
+        for a in range(A):
+            dv_n[a] *= -TWO
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def add_slopes(factor, e_query, de, slope, r_sum):
+    """One step's ``de (r - r²)`` and ``de r`` for one region, (A,) each."""
+    for a in range(factor.size):
+        r = ONE / (ONE + factor[a] * e_query[a])
+        d = de * r
+        r_sum[a] += d
+        slope[a] += d - d * r
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _sum_over_steps(weights, rows, out):
+    """``out[n, l] = Σ_t weights[t, n, l] rows[t, n]``."""
+    T, N, L = weights.shape
+    for n in prange(N):
+        for l in range(L):
+            total = out[n, l]
+            for d in range(total.size):
+                total[d] = 0
+            for t in range(T):
+                w, row = weights[t, n, l], rows[t, n]
+                for d in range(total.size):
+                    total[d] += w * row[d]

@@ -1,0 +1,135 @@
+"""The LSTM that attends, the specification (Bahdanau et al. 2015; over pictures, Xu et al. 2015).
+
+For every step t:
+
+    query = h_{t-1} Wq
+    e_l   = v · tanh(keys_l + query)       or, without v, e_l = keys_l · query
+    α_t   = softmax(e)
+    z_t   = Σ_l α_{t,l} x_l
+    h_t, c_t = LSTM([word_t, z_t], h_{t-1}, c_{t-1})
+
+It is made of the rooms that attend and the LSTM; see there for what they do.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.kernels.additive_attention import reference as additive_attention
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.dot_product_attention import reference as dot_product_attention
+from scratchlv.kernels.lstm import reference as lstm
+
+Array = Any  # NumPy or CuPy
+
+
+class Cache(NamedTuple):
+    words: Array  # (T, N, E)
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, A)
+    h0: Array  # (N, H)
+    Wq: Array  # (H, A)
+    v: Array | None  # (A,)
+    Wx: Array  # (E + D, 4H)
+    Wh: Array  # (H, 4H)
+    steps: list  # of each step: h before it, the cache of looking, the cache of the cell
+    x_is_data: bool
+
+
+def forward(
+    words: Array,
+    x: Array,
+    keys: Array,
+    h0: Array,
+    c0: Array,
+    Wq: Array,
+    v: Array | None,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    mask: Array | None = None,
+    *,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> tuple[tuple[Array, Array, Array], Cache | None]:
+    """Run over ``words`` (T, N, E), looking at ``x`` (N, L, D): all ``h`` (T, N, H), ``z`` (T, N, D), ``alpha`` (T, N, L).
+
+    ``keys`` are (N, L, A); the state before is ``h0``, ``c0`` (N, H); ``Wq`` is (H, A), ``v`` (A,), or None for the dot
+    product of key and query. ``Wx`` is (E + D, 4H): first the rows of the word, then those of z. ``Wh`` is (H, 4H), ``b``
+    (4H,). Where ``mask`` (N, L) is False nobody looks; every row needs a True. ``x_is_data`` says that nobody wants ``dx``:
+    it is then None.
+
+    Raises:
+        ValueError: the shapes do not fit each other, or there is no region.
+    """
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    T, (N, L, D), H = words.shape[0], x.shape, h0.shape[1]
+    h, c, steps = h0, c0, []
+    hs, zs, alphas = (np.zeros_like(h0, shape=(T, N, size)) for size in (H, D, L))
+    for t in range(T):
+        query = h @ Wq  # (N, A)
+        if v is None:
+            (z, alpha), looked = dot_product_attention.forward(x, keys, query, None, mask)
+        else:
+            (z, alpha), looked = additive_attention.forward(x, keys, query, v, mask)
+        joined = np.concatenate([words[t], z], axis=1)  # (N, E + D)
+        before = h
+        (out, c), stepped = lstm.forward(joined[None], h, c, Wx, Wh, b)
+        h = out[0]
+        hs[t], zs[t], alphas[t] = h, z, alpha
+        steps.append((before, looked, stepped))
+    return (hs, zs, alphas), Cache(words, x, keys, h0, Wq, v, Wx, Wh, steps, x_is_data) if train else None
+
+
+def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+    """``dwords, dx, dkeys, dh0, dc0, dWq, dv, dWx, dWh, db`` from ``dy``: ``dh``, ``dz`` and ``dalpha``; None is zero.
+
+    ``dv`` is None where there was no v, ``dx`` where x was data.
+    """
+    words, x, keys, h0, Wq, v, Wx, Wh, steps, x_is_data = cache
+    dh_above, dz_above, dalpha_above = dy
+    E = words.shape[2]
+    dwords, dx, dkeys, dWq, dWx, dWh = (np.zeros_like(array) for array in (words, x, keys, Wq, Wx, Wh))
+    dv, db = None if v is None else np.zeros_like(v), np.zeros_like(Wh[0])
+    dh, dc = np.zeros_like(h0), np.zeros_like(h0)
+    for t in reversed(range(len(steps))):
+        before, looked, stepped = steps[t]
+        if dh_above is not None:
+            dh = dh + dh_above[t]  # from above, and from the step after
+        djoined, dh, dc, *dweights = lstm.backward((dh[None], dc), stepped)
+        dwords[t], dz = djoined[0, :, :E], djoined[0, :, E:]
+        if dz_above is not None:
+            dz = dz + dz_above[t]
+        dlooked = dz, None if dalpha_above is None else dalpha_above[t]
+        if v is None:
+            dx_t, dkeys_t, dquery, _ = dot_product_attention.backward(dlooked, looked)
+        else:
+            dx_t, dkeys_t, dquery, dv_t = additive_attention.backward(dlooked, looked)
+            dv += dv_t
+        dWq += before.T @ dquery
+        dh = dh + dquery @ Wq.T  # h was used by the cell, and to ask
+        dx += dx_t  # the same regions, keys and weights at every step: their gradients add up
+        dkeys += dkeys_t
+        for total, d in zip((dWx, dWh, db), dweights, strict=True):
+            total += d
+    return dwords, None if x_is_data else dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
+
+
+def check(
+    words: Array,
+    x: Array,
+    keys: Array,
+    h0: Array,
+    c0: Array,
+    Wq: Array,
+    v: Array | None,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    mask: Array | None,
+) -> None:
+    (T, _, E), (N, L, A), D, H = words.shape, keys.shape, x.shape[-1], h0.shape[-1]
+    additive_attention.check_regions(L)
+    given = f"keys {keys.shape}, words of {E}, regions of {D} and a state of {H} numbers"
+    require(given, words=(words, (T, N, E)), x=(x, (N, L, D)), h0=(h0, (N, H)), c0=(c0, (N, H)), mask=(mask, (N, L)))
+    require(given, Wq=(Wq, (H, A)), v=(v, (A,)), Wx=(Wx, (E + D, 4 * H)), Wh=(Wh, (H, 4 * H)), b=(b, (4 * H,)))
