@@ -43,7 +43,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "all far out": far_query,
         "one region": case(3, 2, 1, 2, 3, 4, 5),
         "one step": case(1, 3, 4, 2, 3, 6, 5),
-        "ones": case(1, 1, 1, 1, 1, 1, 1),
+        "ones": case(1, 3, 1, 1, 1, 1, 1),
         "larger than a block": case(5, 31, 37, 19, 67, 41, 33, masked=True),
         "larger than a block, dot": case(3, 15, 13, 17, 35, 67, 31, additive=False),
         "no steps": case(0, 3, 5, 2, 6, 7, 4),

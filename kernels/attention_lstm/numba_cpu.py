@@ -3,19 +3,19 @@
 Weights are packed once. The words go through their part of Wx in one product before the loop; the gradients of the weights,
 of the words, of the regions and of the keys are each one pass over all steps after it. What a step of attention costs:
 
-    tanh(k + q) = 1 - 2 r,   r = 1 / (1 + e^{2k} e^{2q})
+    tanh(k + q) = 1 - 2 r        1 - tanh² = 4 p r²        p = e^{2k} e^{2q},  r = 1 / (1 + p)
 
 e^{2k} is made once for each picture and e^{2q} once for each step, so that a score takes one division for each of its terms,
 forward and backward, and nothing of size (N, L, A) is kept of a step. (Σ v is the same for every region: softmax takes no
-notice of it.) Both factors must stay within float32. That of the query is held within e^±86: where the keys of a picture are
-all within ±30 the sum is then beyond ±13 and tanh is ±1 all the same. A picture with a key further out than that, or with NaN,
-has e^{2(k + q)} computed whole at every step: slower, and right.
+notice of it.) p must neither overflow nor vanish: q is held within ±28. Where the keys of a picture are all within ±14, k + q
+is then still beyond ±14, where tanh is ±1 to the last bit of float32 and more. A picture with a key further out, or with NaN,
+has p computed whole at every step, from k + q within ±42: slower, and as exact.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain, plain_mask
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, reciprocals_of_rows
@@ -30,7 +30,7 @@ from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, g
 
 Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
-MOST_KEY, MOST_QUERY = np.float32(30), np.float32(43)
+MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)
 _NO_V = np.empty(0, np.float32)  # the score is a dot product
 
 
@@ -246,30 +246,35 @@ def both_factors(keys, factors, far, query, e_query, whole):
     """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for a far picture."""
     if not far:
         for a in range(query.size):
-            q = query[a]
-            q = MOST_QUERY if q > MOST_QUERY else q
-            q = -MOST_QUERY if q < -MOST_QUERY else q
-            e_query[a] = exp(TWO * q)
+            e_query[a] = exp(TWO * within(query[a], MOST_QUERY))
         return factors
     for l in range(keys.shape[0]):
         key, row = keys[l], whole[l]
         for a in range(query.size):
-            row[a] = exp(TWO * (key[a] + query[a]))
+            row[a] = exp(TWO * within(key[a] + query[a], MOST_SUM))
     for a in range(query.size):
         e_query[a] = 1
     return whole
 
 
+@njit(inline="always")
+def within(x, most):
+    """``x``, at least -most and at most most; NaN stays NaN."""
+    x = most if x > most else x
+    return -most if x < -most else x
+
+
 @kernel(fastmath=FLAGS, error_model="numpy")
 def query_gradient(de, rows, e_query, v, dquery):
-    """``dquery`` = Σ_l de_l v (1 - tanh²), with 1 - tanh² = 4 (r - r²)."""
+    """``dquery`` = Σ_l de_l v (1 - tanh²)."""
     for a in range(dquery.size):
         dquery[a] = 0
     for l in range(de.size):
         row, d = rows[l], de[l]
         for a in range(dquery.size):
-            r = ONE / (ONE + row[a] * e_query[a])
-            dquery[a] += d * (r - r * r)
+            p = row[a] * e_query[a]
+            r = ONE / (ONE + p)
+            dquery[a] += d * (p * r * r)
     for a in range(dquery.size):
         dquery[a] *= FOUR * v[a]
 
@@ -349,12 +354,12 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
 
 @kernel(fastmath=FLAGS, error_model="numpy")
 def add_slopes(factor, e_query, de, slope, r_sum):
-    """One step's ``de (r - r²)`` and ``de r`` for one region, (A,) each."""
+    """One step's ``de p r²`` and ``de r`` for one region, (A,) each."""
     for a in range(factor.size):
-        r = ONE / (ONE + factor[a] * e_query[a])
-        d = de * r
-        r_sum[a] += d
-        slope[a] += d - d * r
+        p = factor[a] * e_query[a]
+        r = ONE / (ONE + p)
+        r_sum[a] += de * r
+        slope[a] += de * (p * r * r)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
