@@ -83,6 +83,7 @@ class Captioner:
             batch.tokens,
             batch.lengths,
             dropout_seed=batch.dropout_seed,
+            x_is_data=self.shape.feature_channels is not None and "image.W" not in self.params,
             train=train,
         )
         return loss, (seen, said)
@@ -116,7 +117,7 @@ class Captioner:
         v, feature = image_feature.forward(self.params, self.buffers, x, train=train)
         return v, (feature, eyes)
 
-    def _look_backward(self, dx: Array, cache: Any) -> dict[str, Array]:
+    def _look_backward(self, dx: Array | None, cache: Any) -> dict[str, Array]:
         feature, eyes = cache
         grads: dict[str, Array] = {}
         if feature is not None:

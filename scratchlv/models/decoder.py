@@ -26,10 +26,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models.arrays import empty, weight_gradients
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (
     additive_attention,
+    attention_lstm,
     dot_product_attention,
     dropout,
     embedding,
@@ -39,6 +41,7 @@ from scratchlv.ops import (
 
 Array = Any
 LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
+ATTENDING = ("additive", "dot")
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -79,6 +82,7 @@ class DecoderState(NamedTuple):
 
 
 class Cache(NamedTuple):
+    data: Array | None  # the source, where nobody wants its gradient
     begin: Any
     keys: Any
     words: Any
@@ -126,76 +130,76 @@ def forward(
     *,
     mask: Array | None = None,
     dropout_seed: int = 0,
+    x_is_data: bool = False,
     train: bool = True,
 ) -> tuple[float, Cache]:
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count.
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``x_is_data`` says that nobody
+    wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
     words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
     state, begin = _begin(p, shape, x, train)
-    keys, keys_cache = _keys(p, shape, x, train)
-    source = Source(x, keys, mask)
-    run: Any
-    if shape.look in ("additive", "dot"):
-        hs, zs, run = _attend_step_by_step(p, shape, source, words, state, train)
-        context = None
+    keys_cache = context = None
+    if shape.look in ATTENDING:
+        keys, keys_cache = _keys(p, shape, x, train)
+        hs, z, run = _attend_through(p, shape, Source(x, keys, mask), words, state, x_is_data, train)  # z (T, N, D)
     else:
-        z, context = _constant_context(shape, source)
-        zs = None if z is None else np.repeat(z[None], T, axis=0)  # (T, N, D)
-        hs, _, run = layer_forward(p, "decoder", shape.cell, _join(words, zs), state, train=train)
+        z, context = _constant_context(shape, Source(x, mask=mask))  # (N, D)
+        hs, _, run = layer_forward(p, "decoder", shape.cell, _join(words, z), state, train=train)
 
-    deep, from_h_cache = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
-    deep = deep + words
-    from_z_cache = None
-    if zs is not None:
-        from_z, from_z_cache = linear.forward(zs, p["output.Wz"], train=train)  # (T, N, E)
-        deep += from_z
+    deep, from_h = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
+    deep += words
+    from_z = None
+    if z is not None:
+        deep_from_z, from_z = linear.forward(z, p["output.Wz"], train=train)
+        deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
     loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train)
-    cache = Cache(
-        begin, keys_cache, words_cache, context, run, from_h_cache, from_z_cache, dropped, logits_cache, loss_cache
-    )
+    data = x if x_is_data else None
+    cache = Cache(data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache)
     return float(loss), cache
 
 
-def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array, dict[str, Array]]:
-    """``dx``, the gradient of the source, and the weights' by name: the lines of ``forward``, from the last to the first."""
+def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, dict[str, Array]]:
+    """``dx``, the gradient of the source, and the weights' by name: the lines of ``forward``, from the last to the first.
+
+    ``dx`` is None where the source was data.
+    """
     g: dict[str, Array] = {}
     (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
     ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
-    dzs = None
+    dz = None
     if cache.from_z is not None:
-        dzs, g["output.Wz"], _ = linear.backward(ddeep, cache.from_z)  # (T, N, D)
-    dwords = ddeep.copy()  # (T, N, E): the embedding was used by the deep output, and by the cell below
+        attends = shape.look in ATTENDING
+        dz, g["output.Wz"], _ = linear.backward(ddeep if attends else ddeep.sum(axis=0), cache.from_z)
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
-    E = shape.embedding
-    if shape.look in ("additive", "dot"):
-        dx, dkeys, dwords_below, run_grads = _attend_backward(p, shape, dhs, dzs, cache.run)
-        dwords += dwords_below
-        g.update(run_grads)
+    if shape.look in ATTENDING:
+        dx, dkeys, dwords, grads = _attend_through_backward(shape, dhs, dz, cache.run)
+        if dkeys is not None:
+            dx_from_keys, key_grads = _keys_backward(dkeys, cache.keys, cache.data)
+            dx = _add(dx, dx_from_keys)
+            g.update(key_grads)
     else:
-        djoined, dstate, run_grads = layer_backward(dhs, None, cache.run)
-        g.update(run_grads)
-        dwords += djoined[:, :, :E]
-        dkeys = None
-        dz = None if dzs is None else (dzs + djoined[:, :, E:]).sum(axis=0)  # the same z at every step
+        djoined, dstate, grads = layer_backward(dhs, None, cache.run)
+        dwords = djoined[:, :, : shape.embedding]
+        if dz is not None:
+            dz += djoined[:, :, shape.embedding :].sum(axis=0)  # the same z at every step
         dx = _constant_context_backward(dz, cache.context)
         if cache.begin is not None:
             dx, begin_grads = _begin_backward(dstate, cache.begin)
             g.update(begin_grads)
-    if dkeys is not None and cache.keys is not None:
-        dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
-        dx += dx_from_keys
-    (g["embedding.W"],) = embedding.backward(dwords, cache.words)
-    return dx, g
+    g.update(grads)
+    ddeep += dwords  # the embedding was used by the deep output, and by the cell
+    (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
+    return None if cache.data is not None else dx, g
 
 
 # --- saying it ---------------------------------------------------------------------------------------------------
@@ -213,13 +217,14 @@ def step(p: dict, shape: DecoderShape, state: DecoderState, tokens: Array) -> tu
     """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     source = Source(state.x, state.keys, state.mask)
-    if shape.look in ("additive", "dot"):
+    if shape.look in ATTENDING:
         z, alpha, _ = _attend(p, shape, source, state.layer[0], train=False)
     else:
         z, _ = _constant_context(shape, source)
         alpha = uniform_attention(state.x, state.mask) if shape.look == "uniform" else None
-    hs, layer, _ = layer_forward(p, "decoder", shape.cell, _join(words, z)[None], state.layer, train=False)
-    deep = words + linear.forward(hs[0], p["output.Wh"], train=False)[0]
+    hs, layer, _ = layer_forward(p, "decoder", shape.cell, _join(words[None], z), state.layer, train=False)
+    deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
+    deep += words
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
     logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
@@ -280,7 +285,13 @@ def uniform_attention(x: Array, mask: Array | None) -> Array:
 
 
 def _join(words: Array, z: Array | None) -> Array:
-    return words if z is None else np.concatenate([words, z], axis=-1)
+    """[W_emb y, z] (T, N, E + D), with the same z (N, D) at every step."""
+    if z is None:
+        return words
+    T, N, E = words.shape
+    joined = empty((T, N, E + z.shape[1]), words)
+    joined[:, :, :E], joined[:, :, E:] = words, z
+    return joined
 
 
 # --- attention -----------------------------------------------------------------------------------------------------
@@ -291,6 +302,15 @@ def _keys(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[Array | 
     if shape.look != "additive":
         return None, None
     return linear.forward(x, p["attention.Wx"], p["attention.b"], train=train)
+
+
+def _keys_backward(dkeys: Array, cache: Any, data: Array | None) -> tuple[Array | None, dict[str, Array]]:
+    """What the keys send to the source, None where it is ``data``, and the gradients of their weights."""
+    if data is None:
+        dx, dW, db = linear.backward(dkeys, cache)
+    else:
+        dx, (dW, db) = None, weight_gradients(dkeys, data)
+    return dx, {"attention.Wx": dW, "attention.b": db}
 
 
 def _attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
@@ -315,24 +335,53 @@ def _attend_back(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Arr
     return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
 
 
+def _attend_through(
+    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, x_is_data: bool, train: bool
+) -> tuple[Array, Array, Any]:
+    """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
+    if shape.cell != "lstm":
+        return _attend_step_by_step(p, shape, source, words, state, train)
+    x, keys, mask = source
+    cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
+    if shape.look == "dot":  # the regions are their own keys
+        score: tuple = x, *state, p["attention.W"], None
+    else:
+        score = keys, *state, p["attention.Wh"], p["attention.v"]
+    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, x_is_data=x_is_data, train=train)
+    return hs, zs, cache
+
+
+def _attend_through_backward(
+    shape: DecoderShape, dhs: Array, dzs: Array, cache: Any
+) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+    if shape.cell != "lstm":
+        return _attend_step_by_step_backward(shape, dhs, dzs, cache)
+    dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
+    g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
+    if shape.look == "dot":
+        return _add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
+    return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
+
+
 def _attend_step_by_step(
     p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, train: bool
 ) -> tuple[Array, Array, list]:
-    """Look, then run the cell: all h (T, N, H), all z (T, N, D), and a cache for each step."""
+    """The same for any cell, with a cache for each step."""
     hs, zs, steps = [], [], []
     for word in words:
         z, _, attention = _attend(p, shape, source, state[0], train)
-        h, state, cell = layer_forward(p, "decoder", shape.cell, _join(word, z)[None], state, train=train)
+        h, state, cell = layer_forward(p, "decoder", shape.cell, _join(word[None], z), state, train=train)
         hs.append(h[0])
         zs.append(z)
         steps.append((attention, cell))
     return np.stack(hs), np.stack(zs), steps
 
 
-def _attend_backward(
-    p: dict, shape: DecoderShape, dhs: Array, dzs: Array, steps: list
+def _attend_step_by_step_backward(
+    shape: DecoderShape, dhs: Array, dzs: Array, steps: list
 ) -> tuple[Array, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys``, ``dwords`` (T, N, E) and the weights' gradients: the same weights at every step, so they add up."""
+    """The same weights at every step: their gradients add up."""
     E = shape.embedding
     dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
     g: dict[str, Array] = {}
