@@ -25,8 +25,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, sigmoid, tan
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
-from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack
+from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack, work_space
 
 Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
@@ -78,7 +77,7 @@ def forward(
     v = None if v is None else plain(v)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
-    query, alpha, z = empty((T, N, A)), empty((T, N, L)), empty((T, N, D))
+    query, alpha, z = zeros((T, N, A)), empty((T, N, L)), empty((T, N, D))
     h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
     h[0], c[0] = h0, c0
     factors, far = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
@@ -98,6 +97,7 @@ def forward(
         z,
         h,
         c,
+        empty((n_threads(), work_space(N, max(H, D)))),
         n_threads(),
     )
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
@@ -138,6 +138,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
         to_h,
         to_z,
         from_query,
+        empty((n_threads(), work_space(N, max(A, 4 * H)))),
         n_threads(),
     )
     dkeys, dv, dx = empty_like(keys), None, None
@@ -165,20 +166,19 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _forward(
-    gates, x, keys, factors, far, v, mask, to_query, to_gates, from_z, query, alpha, z, h, c, threads
+    gates, x, keys, factors, far, v, mask, to_query, to_gates, from_z, query, alpha, z, h, c, work, threads
 ):  # fmt: skip
     T, N, L = alpha.shape
     A = keys.shape[2]
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
             far[n] = key_factors(keys[n], factors[n])
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T):
-            add_rows_product(h[t], to_query, query[t], first, last, False, table, scratch)
-            add_rows_product(h[t], to_gates, gates[t], first, last, True, table, scratch)
+            add_rows_product(h[t], to_query, query[t], first, last, work[thread])
+            add_rows_product(h[t], to_gates, gates[t], first, last, work[thread])
             for n in range(first, last):
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
@@ -188,7 +188,7 @@ def _forward(
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
-            add_rows_product(z[t], from_z, gates[t], first, last, True, table, scratch)
+            add_rows_product(z[t], from_z, gates[t], first, last, work[thread])
             for n in range(first, last):
                 cell(gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n])
 
@@ -196,14 +196,13 @@ def _forward(
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
 def _backward(
     da, dquery, de, dz, dh, dc, dh_above, dalpha, x, keys, factors, far, v, query, alpha, c, gates, to_h, to_z, from_query,
-    threads,
+    work, threads,
 ):  # fmt: skip
     """``dz``, ``dh`` and ``dc`` enter as the gradients from above; ``dh`` and ``dc`` leave as those of the first state."""
     T, N, L = alpha.shape
     H, A = dh.shape[1], keys.shape[2]
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        table, scratch = np.empty(ROWS, np.int64), np.empty((ROWS, COLUMNS), np.float32)
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T - 1, -1, -1):
@@ -212,7 +211,9 @@ def _backward(
                 for j in range(H):
                     dh_n[j] += dh_above[t, n, j]
                 cell_back(gates[t, n], c[t, n], c[t + 1, n], dh_n, dc[n], da[t, n])
-            add_rows_product(da[t], to_z, dz[t], first, last, True, table, scratch)
+                for j in range(H):
+                    dh_n[j] = 0  # the products below are added to it
+            add_rows_product(da[t], to_z, dz[t], first, last, work[thread])
             for n in range(first, last):
                 look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
@@ -220,8 +221,8 @@ def _backward(
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
-            add_rows_product(da[t], to_h, dh, first, last, False, table, scratch)
-            add_rows_product(dquery[t], from_query, dh, first, last, True, table, scratch)
+            add_rows_product(da[t], to_h, dh, first, last, work[thread])
+            add_rows_product(dquery[t], from_query, dh, first, last, work[thread])
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def forward(
     deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
-    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train)
+    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
     data = x if x_is_data else None
     cache = Cache(data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache)
     return float(loss), cache

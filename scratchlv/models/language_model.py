@@ -96,7 +96,7 @@ class LanguageModel:
         )  # (T, N, H)
         h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.shape.layers), train=train and drop > 0)
         logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
-        loss, said = softmax_cross_entropy.forward(logits, tokens[1:], train=train)
+        loss, said = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
         return float(loss), state, (words, layers, dropped, output, said)
 
     def backward(self, cache: Any) -> dict[str, Array]:
