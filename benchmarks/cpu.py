@@ -43,8 +43,8 @@ from works import NUMPY, OURS, TORCH, Side, Work, all_works  # noqa: E402
 INSTALLED, TUNED = "as installed", "tuned"
 #: glibc keeps what is freed, as our pool does: new pages cost much
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
-TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.5, 0.7, 6
-CLOSE = 1.15  # whoever is so near to the fastest of its kind in the trial is timed as well
+TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.4, 0.6, 5
+CLOSE = 1.1  # whoever is so near to the fastest of its kind in the trial is timed as well
 GUESS = 45  # seconds a work takes, before any was timed
 RECORDED = ("OPENBLAS_", "MKL_", "OMP_", "NUMBA_", "GOMP_", "MALLOC_", "LD_PRELOAD", "SCRATCHLV_")
 

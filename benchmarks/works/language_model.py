@@ -84,7 +84,6 @@ WORKS = (
         "LSTM language model, 2 layers of 200, V=10,000, N=20, T=35; with clipping and SGD",
         (
             *ours_and_numpy(train_small),
-            Side("nn.LSTM, SGD", TORCH, _peer("small", "layers", {})),
             Side("nn.LSTM, foreach SGD", TORCH, _peer("small", "layers", {"foreach": True})),
             Side("nn.LSTM, fused SGD", TORCH, _peer("small", "layers", {"fused": True})),
             Side("nn.LSTMCell, fused SGD", TORCH, _peer("small", "cells", {"fused": True})),
