@@ -56,7 +56,7 @@ class Refused(Exception):
 def main() -> None:
     arguments = parse()
     works = choose(arguments.only)
-    if not installed("torch"):
+    if version("torch") is None:
         print("the peers need PyTorch: python -m pip install torch==2.13.0", file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -181,7 +181,8 @@ def difference(work: Work, way: Way, ours: dict[str, np.ndarray], theirs: dict[s
         other = theirs[name]
         if value.shape != other.shape:
             raise Refused(f"{way.name}: {name} has the shape {other.shape}, ours {value.shape}")
-        apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
+        with np.errstate(invalid="ignore"):  # an infinity makes it NaN, which is refused
+            apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
         most = work.tolerance / 10 if name == "loss" else work.tolerance
         if not apart <= most:
             raise Refused(f"{way.name}: {name} differs from ours by {apart:.1e} of its largest number")
@@ -349,7 +350,7 @@ def row(
         "cores": os.cpu_count(),
         "versions": {
             "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("numpy", "numba", "torch")},
+            **{name: version(name) for name in ("numpy", "numba", "torch")},
         },
         "commit": commit(),
     }
@@ -414,12 +415,12 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def installed(name: str) -> bool:
+def version(name: str) -> str | None:
+    """Of an installed package; None where there is none."""
     try:
-        metadata.version(name)
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def processor() -> str:
