@@ -27,7 +27,7 @@ from scratchlv.kernels.building_blocks.threads import n_threads
 
 CHAINS = 12  # independent sums: enough to hide the latency of an fma, few enough for the registers
 TURNS = 4_000_000
-LARGE, SMALL = 192 << 20, 8 << 20  # bytes: far larger than the caches, and well within the last of them
+LARGE, SMALL = 384 << 20, 8 << 20  # bytes: far larger than the caches, and well within the last of them
 BLOCK = 1 << 14  # floats
 
 
@@ -48,9 +48,9 @@ def bandwidths() -> dict[str, float]:
     a, b = (np.ones(LARGE // 4, np.float32) for _ in range(2))
     blocks = LARGE // 4 // BLOCK
     found = {
-        "dram_read": LARGE / best(lambda: _read(a, blocks), 9),
-        "dram_copy": 2 * LARGE / best(lambda: _copy(a, b), 9),
-        "dram_update": 3 * LARGE / best(lambda: _update(a, b), 9),
+        "dram_read": LARGE / best(lambda: _read(a, blocks), 15),
+        "dram_copy": 2 * LARGE / best(lambda: _copy(a, b), 15),
+        "dram_update": 3 * LARGE / best(lambda: _update(a, b), 15),
     }
     found["dram"] = max(found.values())
     found["cache"] = SMALL / best(lambda: _read(a, SMALL // 4 // BLOCK), 99)

@@ -71,6 +71,8 @@ def main() -> None:
             for number, work in enumerate(works):
                 left = (len(works) - number) * ((time.monotonic() - began) / number if number else GUESS)
                 say(f"{number + 1} of {len(works)}: {work.name} (about {clock(left)} left)")
+                if number and work.goal.share:  # a virtual machine's memory is as fast as its neighbours let it be
+                    ceilings = measure_ceilings()
                 try:
                     rows.add(measure(work, ceilings, library, Path(folder)))
                 except Refused as error:
