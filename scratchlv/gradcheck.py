@@ -176,8 +176,13 @@ def check_operation(name: str, variant: str = "reference", case: str | None = No
     return reports
 
 
-def compare(module: Any, reference: Any, inputs: dict[str, Any], *, seed: int = 0, dtype: Any = np.float32) -> Report:
-    """Compare a variant with the float64 reference, forward and backward, by the rule of :func:`check_operation`."""
+def compare(
+    module: Any, reference: Any, inputs: dict[str, Any], *, seed: int = 0, dtype: Any = np.float32, draws: int = DRAWS
+) -> Report:
+    """Compare a variant with the float64 reference, forward and backward, by the rule of :func:`check_operation`.
+
+    It is compared on ``draws`` output gradients.
+    """
     rounded = {name: _cast(value, dtype) for name, value in inputs.items()}
     limit = module.limits(**rounded) if hasattr(module, "limits") else None
     if limit is not None:
@@ -185,12 +190,12 @@ def compare(module: Any, reference: Any, inputs: dict[str, Any], *, seed: int = 
     exact_inputs = _as_float64(rounded)
     y, _ = reference.forward(**exact_inputs)
     rng = np.random.default_rng(seed)
-    draws = [_map(lambda dy: _cast(dy, dtype), _random_like(y, rng)) for _ in range(DRAWS)]
+    dys = [_map(lambda dy: _cast(dy, dtype), _random_like(y, rng)) for _ in range(draws)]
 
     def run(module: Any, inputs: dict[str, Any], dtype: Any) -> dict[str, list[np.ndarray]]:
         y, cache = module.forward(**inputs)
         results: dict[str, list[np.ndarray]] = {}
-        for dy in draws:
+        for dy in dys:
             grads = module.backward(_map(lambda leaf: _cast(leaf, dtype), dy), cache)
             for name, value in _named(reference.forward, inputs, y, grads).items():
                 results.setdefault(name, []).append(np.asarray(value))
@@ -208,7 +213,7 @@ def compare(module: Any, reference: Any, inputs: dict[str, Any], *, seed: int = 
         elif result.dtype != dtype:
             report.problems.append(f"{name} is {result.dtype}, and should be {np.dtype(dtype)}")
         else:
-            report.gradients.append(_accuracy(name, got[name], plain[name], exact[name], dtype))
+            report.gradients.append(accuracy(name, got[name], plain[name], exact[name], dtype))
     return report
 
 
@@ -476,9 +481,12 @@ def _slope_unless_kink(loss_at: Callable[[float], float], noise: float) -> float
     return _central(loss_at, shorter)
 
 
-def _accuracy(name: str, got: Any, plain: Any, exact: Any, dtype: Any) -> Gradient:
-    """The largest error of ``got`` and what is allowed: twice the error of ``plain``, and 4 units in the last place."""
-    got, plain, exact = (np.stack(arrays).astype(np.float64) for arrays in (got, plain, exact))  # (DRAWS, ...)
+def accuracy(name: str, got: Any, plain: Any, exact: Any, dtype: Any = np.float32) -> Gradient:
+    """The largest error of ``got`` and what is allowed: twice the error of ``plain``, and 4 units in the last place.
+
+    All three are sequences of arrays, one of each draw.
+    """
+    got, plain, exact = (np.stack(arrays).astype(np.float64) for arrays in (got, plain, exact))  # (draws, ...)
     if not exact.size:
         return Gradient(name, 0.0, 0.0)
     largest = np.abs(exact).max()

@@ -26,7 +26,9 @@ def set_threads(n: int) -> int:
     if n < 1:
         raise ValueError(f"{n} threads: give 1 or more")
     if n > most:
-        raise ValueError(f"{n} threads: there are {most}; set NUMBA_NUM_THREADS={n} before Python starts to have so many")
+        raise ValueError(
+            f"{n} threads: there are {most}; set NUMBA_NUM_THREADS={n} before Python starts to have so many"
+        )
     before = numba.get_num_threads()
     numba.set_num_threads(n)
     return before

@@ -8,13 +8,16 @@ import sys
 from typing import Any
 
 from scratchlv.cli import look, train, use
+from scratchlv.cli.arguments import set_threads
 from scratchlv.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0 done, 1 a gradient is wrong, 2 the user can mend it, 130 interrupted."""
+    """Run a command; returns the exit status: 0 done, 1 a kernel is wrong, 2 the user can mend it, 130 interrupted."""
     arguments = build_parser().parse_args(argv)
     try:
+        if getattr(arguments, "threads", None) is not None:
+            set_threads(arguments.threads)
         return arguments.command(arguments) or 0
     except UserError as error:
         print(f"scratchlv: {error}", file=sys.stderr)

@@ -33,6 +33,25 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads that kernels use (default: one for each core)"
+    )
+
+
+def set_threads(n: int) -> None:
+    """
+    Raises:
+        UserError: there are not so many.
+    """
+    import scratchlv
+
+    try:
+        scratchlv.set_threads(n)
+    except ValueError as error:
+        raise UserError(f"--threads {n}: {error}") from None
+
+
 def save_picture(picture: Any, path: Path) -> None:
     """
     Raises:

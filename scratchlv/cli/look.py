@@ -1,4 +1,4 @@
-"""The commands that look at things: gradcheck, data, doctor."""
+"""The commands that look at things, and get them ready: gradcheck, bench, warmup, data, doctor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, save_picture, seed
+from scratchlv.cli.arguments import Arguments, add_threads, save_picture, seed
 from scratchlv.errors import UserError
 
 _QUESTIONS = 4  # about each scene of a sheet
@@ -15,6 +15,8 @@ _QUESTIONS = 4  # about each scene of a sheet
 def add_commands(commands: Any) -> None:
     """Add them to the parser."""
     _add_gradcheck(commands)
+    _add_bench(commands)
+    _add_warmup(commands)
     _add_data(commands)
     doctor = commands.add_parser("doctor", help="what can run here, what cannot, and why")
     doctor.set_defaults(command=_doctor)
@@ -32,6 +34,41 @@ def _gradcheck(arguments: Arguments) -> int:
     from scratchlv import gradcheck
 
     return gradcheck.run(arguments.ops, arguments.variant, arguments.json, sys.stdout)
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="time every version of every kernel against what this machine can reach")
+    bench.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    bench.add_argument(
+        "--compare", type=Path, metavar="FILE", help="say what became faster or slower since this --json"
+    )
+    bench.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the roofline, and time against size")
+    add_threads(bench)
+    bench.set_defaults(command=_bench)
+
+
+def _bench(arguments: Arguments) -> int:
+    from scratchlv.bench import command
+
+    return command.run(arguments.ops, arguments.json, arguments.compare, arguments.plot)
+
+
+def _add_warmup(commands: Any) -> None:
+    warmup = commands.add_parser("warmup", help="compile the kernels of models ahead of time")
+    warmup.add_argument("models", nargs="*", metavar="MODEL", help="task or task:model, such as lm:rnn (default: all)")
+    warmup.set_defaults(command=_warmup)
+
+
+def _warmup(arguments: Arguments) -> None:
+    from scratchlv import warmup
+
+    chosen = warmup.models(arguments.models)
+    print("compiling kernels (once)")
+    width = max(len(":".join(names)) for names in chosen)
+    for model in warmup.warm_up(arguments.models):
+        new = f"{model.compiled} kernels compiled" if model.compiled else "all there"
+        print(f"{model.name:{width}}  {model.seconds:5.1f} s  {new}", flush=True)
 
 
 def _add_data(commands: Any) -> None:

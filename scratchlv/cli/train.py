@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_run, add_settings
+from scratchlv.cli.arguments import Arguments, add_run, add_settings, add_threads
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.data_argument import FORMS
@@ -27,6 +27,7 @@ def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="train a captioner on drawn scenes and see what it says, in two minutes")
     demo.add_argument("--out", type=Path, help="folder of the run (default: runs/demo, or the next that is free)")
     add_settings(demo)
+    add_threads(demo)
     demo.add_argument("--json", action="store_true", help="end with one line of JSON")
     demo.set_defaults(command=_demo)
 
@@ -75,6 +76,7 @@ def _add_train(commands: Any) -> None:
         parser.add_argument("--preset", choices=["quick", "full"], default="quick")
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
         add_settings(parser)
+        add_threads(parser)
         parser.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
         parser.add_argument(
             "--overfit-one-batch", action="store_true", help="only see whether it can learn one batch by heart"
@@ -176,6 +178,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--split", default="val", help="val, test; on scenes also train, compositional")
     evaluate.add_argument("--n", type=int, help="so many scenes, sentences or questions")
     evaluate.add_argument("--beam", type=int, help="generate by beam search of this width, rather than greedily")
+    add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
     evaluate.set_defaults(command=_evaluate)
 

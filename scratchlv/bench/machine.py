@@ -1,0 +1,113 @@
+"""Where figures were measured: the machine, its threads, the libraries, and the state of the sources."""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from scratchlv import __version__
+from scratchlv.bench.ceilings import last_level_cache
+from scratchlv.kernels.building_blocks.simd import WIDTH
+from scratchlv.kernels.building_blocks.threads import n_threads
+
+SAME = ("processor", "cores", "threads")  # what must agree for two runs to be compared
+
+
+def describe() -> dict[str, Any]:
+    """By name; call it when the threads have started."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": n_threads(),
+        "threading_layer": numba.threading_layer(),
+        "vector_width": WIDTH,
+        "last_level_cache": last_level_cache(),
+        "blas": blas(),
+        "blas_threads": _openblas("get_num_threads", ctypes.c_int),
+        "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "llvmlite": importlib.metadata.version("llvmlite"),
+        "scratchlv": __version__,
+        "commit": _commit(),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def header(machine: dict[str, Any]) -> list[str]:
+    """Lines for people."""
+    told = f"OPENBLAS_CORETYPE={machine['OPENBLAS_CORETYPE']}" if machine["OPENBLAS_CORETYPE"] else "of its own choice"
+    told += f", {machine['blas_threads']} threads" if machine["blas_threads"] else ""
+    commit = f", commit {machine['commit']}" if machine["commit"] else ""
+    return [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['last_level_cache'] >> 20} MiB last-level cache; "
+        f"{machine['system']}",
+        f"{machine['threads']} threads by {machine['threading_layer']}, vectors of {machine['vector_width']} floats; "
+        f"NumPy's BLAS is {machine['blas']} ({told})",
+        f"Python {machine['python']}, NumPy {machine['numpy']}, Numba {machine['numba']}, llvmlite {machine['llvmlite']}, "
+        f"scratchlv {machine['scratchlv']}{commit}, {machine['date']}",
+    ]
+
+
+def blas() -> str:
+    """What NumPy multiplies matrices with, and for OpenBLAS the kernels it has chosen: "OpenBLAS, Haswell kernels"."""
+    kernels = _openblas("get_corename", ctypes.c_char_p)
+    if kernels is not None:
+        return f"OpenBLAS, {kernels.decode()} kernels"
+    config: Any = np.show_config(mode="dicts")
+    return config.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+
+
+def _openblas(function: str, result: Any) -> Any:
+    """Ask the OpenBLAS that NumPy has loaded; None where there is none. Its names depend on how it was built."""
+    np.dot(np.ones((2, 2)), np.ones((2, 2)))
+    for path in _libraries("openblas"):
+        library = ctypes.CDLL(path)
+        for name in (f"{p}openblas_{function}{s}" for p in ("scipy_", "") for s in ("64_", "_64", "")):
+            found = getattr(library, name, None)
+            if found is not None:
+                found.restype = result
+                return found()
+    return None
+
+
+def _libraries(word: str) -> list[str]:
+    """Shared libraries of this process with ``word`` in their file names."""
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        paths = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines() if "/" in line}
+    else:
+        root = Path(np.__file__).parent
+        paths = {str(p) for folder in (root.parent / "numpy.libs", root / ".dylibs") for p in folder.glob("*")}
+    return sorted(path for path in paths if word in Path(path).name)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Of the checkout that this package is in, with a mark when files differ from it."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

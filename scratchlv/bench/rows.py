@@ -1,0 +1,263 @@
+"""The rows of the bench: every version of a room, checked against the float64 reference, then timed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv import gradcheck, ops
+from scratchlv.bench import machine
+from scratchlv.bench.ceilings import Ceilings
+from scratchlv.bench.timing import Timing, time_calls
+from scratchlv.bench.workloads import ROOMS, Workload
+
+Array = np.ndarray
+Call = Callable[[], Any]
+_COLD_SECONDS = 0.2
+_CURVE_SECONDS = 0.08  # for a point of a curve
+
+
+@dataclass
+class Row:
+    """One pass of one version, on one workload; either timed, or with the reason why it was not."""
+
+    operation: str
+    version: str
+    part: str  # "forward", "backward", "both", "step"; empty where nothing was timed
+    shapes: str
+    dtype: str = "float32"
+    wrong: str = ""
+    not_served: str = ""
+    warm: Timing | None = None
+    cold: Timing | None = None
+    operations: float = 0.0
+    bytes: float = 0.0
+    least_seconds: float = 0.0  # at the ceiling
+    first_call_seconds: float = 0.0  # of all passes, on the smallest size
+    compiled: int = 0  # kernels, in that first call; 0: they came from disk, or there are none
+
+    @property
+    def name(self) -> str:
+        return " ".join(filter(None, (self.operation, self.version, self.part)))
+
+    @property
+    def intensity(self) -> float:
+        """Operations for each byte."""
+        return self.operations / self.bytes if self.bytes else 0.0
+
+    @property
+    def share(self) -> float:
+        """Of what is attainable: 1 is at the ceiling."""
+        return self.least_seconds / self.warm.median if self.warm else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        for kind in ("warm", "cold"):
+            timing: Timing | None = fields[kind]
+            fields[kind] = None if timing is None else Timing(*timing)._asdict()
+        if self.warm:
+            speed = {"gflops": self.operations / self.warm.median / 1e9, "gbs": self.bytes / self.warm.median / 1e9}
+            fields |= speed | {"intensity": self.intensity, "share": self.share}
+        return fields
+
+
+class Version(NamedTuple):
+    """One way to do an operation: ``passes(workload)`` gives what can be called, ``check(inputs)`` what is wrong with it."""
+
+    name: str
+    passes: Callable[[Workload], dict[str, Call]]
+    check: Callable[[dict[str, Any]], str]
+    limits: Callable[..., str | None] = lambda **inputs: None
+
+
+def versions(name: str) -> list[Version]:
+    """All that a room has: its variants, its numbered versions (forward only), and peers."""
+    operation: ops.Operation = getattr(ops, name)
+    reference = operation.variant("reference")
+    found = []
+    for variant in operation.room.VARIANTS:
+        module = operation.variant(variant)
+        limits = getattr(module, "limits", lambda **inputs: None)
+        if hasattr(module, "step"):
+            found.append(Version(variant, _steps(module), _check_step(module, reference), limits))
+        else:
+            found.append(Version(variant, _passes(module), _check_passes(module, reference), limits))
+    forwards = dict(getattr(operation.room, "VERSIONS", {}))
+    if name == "matmul":
+        forwards[f"numpy ({machine.blas()})"] = np.matmul
+    for label, function in forwards.items():
+        found.append(Version(label, _forward(function), _check_forward(function, reference)))
+    return found
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+def _passes(module: Any) -> Callable[[Workload], dict[str, Call]]:
+    def calls(workload: Workload) -> dict[str, Call]:
+        inputs = workload.inputs
+        y, cache = module.forward(**inputs)
+        dy = _output_gradient(y)
+        every = {
+            "forward": lambda: module.forward(**inputs),
+            "backward": lambda: module.backward(dy, cache),
+            "both": lambda: module.backward(dy, module.forward(**inputs)[1]),
+        }
+        return {part: every[part] for part in workload.work}
+
+    return calls
+
+
+def _steps(module: Any) -> Callable[[Workload], dict[str, Call]]:
+    def calls(workload: Workload) -> dict[str, Call]:
+        own = _copy(workload.inputs)
+        return {"step": lambda: module.step(**own)}
+
+    return calls
+
+
+def _forward(function: Callable) -> Callable[[Workload], dict[str, Call]]:
+    def calls(workload: Workload) -> dict[str, Call]:
+        arguments = tuple(workload.inputs.values())
+        return {"forward": lambda: function(*arguments)}
+
+    return calls
+
+
+def _output_gradient(y: Any) -> Any:
+    if isinstance(y, tuple):
+        return tuple(map(_output_gradient, y))
+    shape = np.shape(y)
+    return np.random.default_rng(1).standard_normal(shape, np.float32) if shape else np.float32(1)
+
+
+def _copy(inputs: dict[str, Any], dtype: Any = None) -> dict[str, Any]:
+    return {
+        name: np.array(value, dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+        for name, value in inputs.items()
+    }
+
+
+# --- right or wrong --------------------------------------------------------------------------------------------------
+
+
+def _check_passes(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
+    def check(inputs: dict[str, Any]) -> str:
+        if module is reference:
+            return ""  # its gradients are gradcheck's business
+        report = gradcheck.compare(module, reference, inputs, draws=1)
+        return _reason(report)
+
+    return check
+
+
+def _check_step(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
+    def check(inputs: dict[str, Any]) -> str:
+        def after(module: Any, dtype: Any) -> dict[str, Any]:
+            own = _copy(inputs, dtype)
+            module.step(**own)
+            return own
+
+        got, plain, exact = after(module, np.float32), after(reference, np.float32), after(reference, np.float64)
+        gradients = [
+            gradcheck.accuracy(name, [got[name]], [plain[name]], [exact[name]]) for name in ("params", "m", "v")
+        ]
+        return _reason(gradcheck.Report(gradients=gradients))
+
+    return check
+
+
+def _check_forward(function: Callable, reference: Any) -> Callable[[dict[str, Any]], str]:
+    def check(inputs: dict[str, Any]) -> str:
+        got = function(*inputs.values())
+        plain, exact = (reference.forward(**_copy(inputs, dtype))[0] for dtype in (np.float32, np.float64))
+        if np.shape(got) != np.shape(exact):
+            return f"y has the shape {np.shape(got)}, and should have {np.shape(exact)}"
+        return _reason(gradcheck.Report(gradients=[gradcheck.accuracy("y", [got], [plain], [exact])]))
+
+    return check
+
+
+def _reason(report: gradcheck.Report) -> str:
+    """What is wrong, in a few words; empty if nothing is."""
+    return "; ".join([*report.problems, *(str(each) for each in report.gradients if not each.ok)])
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+class Measured(NamedTuple):
+    """A row, and how to time it once more."""
+
+    row: Row
+    again: Callable[[], Timing] | None = None
+
+
+def measure(name: str, ceilings: Ceilings, flush: Call, say: Callable[[str], None]) -> Iterator[Measured]:
+    """Check and time all that the room ``name`` has, on the largest size of its workload."""
+    room, seed = ROOMS[name], 0
+    small, large = (room.make(np.random.default_rng(seed), size) for size in (room.sizes[0], room.sizes[-1]))
+    for version in versions(name):
+        row = Row(name, version.name, "", shapes(large.inputs))
+        limit = version.limits(**large.inputs)
+        if limit is not None:
+            row.not_served = limit
+            yield Measured(row)
+            continue
+        say(f"{name} {version.name}: right?")
+        row.first_call_seconds, row.compiled = _first_call(version, small)
+        row.wrong = version.check(small.inputs) or version.check(large.inputs)
+        if row.wrong:
+            yield Measured(row)
+            continue
+        calls = version.passes(large)
+        for part, call in calls.items():
+            say(f"{name} {version.name} {part}")
+            yield _timed(row, part, call, large, ceilings, flush)
+
+
+def _timed(row: Row, part: str, call: Call, workload: Workload, ceilings: Ceilings, flush: Call) -> Measured:
+    work = workload.work[part]
+    call()
+    timed = Row(**{**asdict(row), "part": part})
+    timed.warm = time_calls(call)
+    timed.cold = time_calls(call, seconds=_COLD_SECONDS, before=flush)
+    timed.operations, timed.bytes = work
+    timed.least_seconds = ceilings.least_seconds(*work)
+    return Measured(timed, lambda: time_calls(call))
+
+
+def _first_call(version: Version, workload: Workload) -> tuple[float, int]:
+    """Seconds of the first call of all passes, and how many kernels were compiled in it."""
+    from scratchlv.kernels.building_blocks.compiling import compiled
+
+    began, before = perf_counter(), compiled()
+    for call in version.passes(workload).values():
+        call()
+    return perf_counter() - began, compiled() - before
+
+
+def curve(name: str, say: Callable[[str], None]) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds against size, for each pass of the fast variant."""
+    room = ROOMS[name]
+    (version,) = (v for v in versions(name) if v.name == "numba_cpu")
+    points: dict[str, list[tuple[float, float]]] = {}
+    for size in room.sizes:
+        say(f"{name} against size: {size}")
+        for part, call in version.passes(room.make(np.random.default_rng(0), size)).items():
+            call()
+            points.setdefault(part, []).append((size, 1e3 * time_calls(call, seconds=_CURVE_SECONDS).median))
+    return points
+
+
+def shapes(inputs: dict[str, Any]) -> str:
+    """``x (20, 32, 512), W (512, 2048), padding=1``."""
+    return ", ".join(
+        f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value:.4g}"
+        for name, value in inputs.items()
+        if value is not None
+    )

@@ -1,0 +1,218 @@
+"""What each room is timed on: inputs of a size worth timing, and the work that they cannot be had without.
+
+*Operations* are float32 additions, multiplications, comparisons, divisions and elementary functions, one each, of the
+textbook's way to the result: who finds a shorter one (Winograd's, in conv2d) can pass for faster than the machine. *Bytes* are
+those that must move, once each: the inputs in, the results out; in the backward pass what the forward pass left for it,
+too. Arrays that are made on the way cost time and count for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Work(NamedTuple):
+    """Of one call: float32 operations, and bytes to and from memory."""
+
+    operations: float
+    bytes: float
+
+
+class Workload(NamedTuple):
+    """Inputs of ``forward`` (of ``step``, for an optimiser), float32; and by the name of each pass, its work."""
+
+    inputs: dict[str, Any]
+    work: dict[str, Work]
+
+
+class Room(NamedTuple):
+    """``make(rng, size)`` makes a workload; ``size`` is what the curves of time are drawn against, the largest is the one
+    that the table shows."""
+
+    make: Callable[[np.random.Generator, int], Workload]
+    sizes: tuple[int, ...]
+    size_is: str
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _weights(rng: np.random.Generator, *shape: int) -> Array:
+    return _normal(rng, *shape) / np.float32(math.sqrt(shape[0]))
+
+
+def _floats(*counts: float) -> float:
+    """Bytes of so many float32."""
+    return 4.0 * sum(counts)
+
+
+def _passes(forward: Work, backward: Work) -> dict[str, Work]:
+    return {"forward": forward, "backward": backward}
+
+
+# --- matrices --------------------------------------------------------------------------------------------------------
+
+
+def _matmul(rng: np.random.Generator, n: int) -> Workload:
+    work = _passes(Work(2 * n**3, _floats(3 * n * n)), Work(4 * n**3, _floats(5 * n * n)))
+    return Workload({"a": _normal(rng, n, n), "b": _normal(rng, n, n)}, work)
+
+
+def _linear(rng: np.random.Generator, out: int) -> Workload:
+    T, N, D = 20, 32, 512
+    rows = T * N
+    forward = Work(rows * out * (2 * D + 1), _floats(rows * D, D * out, out, rows * out))
+    backward = Work(rows * out * (4 * D + 1), _floats(rows * out, 2 * rows * D, 2 * D * out, out))
+    inputs = {"x": _normal(rng, T, N, D), "W": _weights(rng, D, out), "b": _normal(rng, out)}
+    return Workload(inputs, _passes(forward, backward))
+
+
+def _embedding(rng: np.random.Generator, E: int) -> Workload:
+    V, tokens = 20_000, rng.integers(0, 20_000, (50, 256))
+    rows = tokens.size * E
+    work = _passes(Work(0, tokens.nbytes + _floats(2 * rows)), Work(rows, tokens.nbytes + _floats(rows, V * E)))
+    return Workload({"tokens": tokens, "W": _normal(rng, V, E)}, work)
+
+
+# --- sequences -------------------------------------------------------------------------------------------------------
+
+
+def _recurrence(rng: np.random.Generator, H: int, gates: int, own: int) -> Workload:
+    """20 steps of 32 sequences, as wide as the state; ``own`` operations for each number of the state beside the products."""
+    T, N = 20, 32
+    states, weights = T * N * H, 2 * H * gates * H
+    forward = Work(2 * T * N * weights + own * states, _floats(2 * states, weights))
+    backward = Work(4 * T * N * weights + 2 * own * states, _floats((3 + gates) * states, 2 * weights))
+    inputs = {"x": _normal(rng, T, N, H), "h0": _normal(rng, N, H)}
+    if gates == 4:
+        inputs["c0"] = _normal(rng, N, H)
+    inputs |= {"Wx": _weights(rng, H, gates * H), "Wh": _weights(rng, H, gates * H), "b": _normal(rng, gates * H)}
+    return Workload(inputs, _passes(forward, backward))
+
+
+def _rnn(rng: np.random.Generator, H: int) -> Workload:
+    return _recurrence(rng, H, gates=1, own=3)
+
+
+def _lstm(rng: np.random.Generator, H: int) -> Workload:
+    return _recurrence(rng, H, gates=4, own=17)
+
+
+def _additive_attention(rng: np.random.Generator, A: int) -> Workload:
+    N, L, D = 64, 196, 512
+    regions, keys, scores = N * L * D, N * L * A, N * L
+    forward = Work(4 * keys + 5 * scores + 2 * regions, _floats(regions, keys, N * A, A, N * D, scores))
+    backward = Work(
+        9 * keys + 4 * scores + 3 * regions, _floats(2 * regions, 2 * keys, 2 * N * A, 2 * A, N * D, scores)
+    )
+    inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, A), "query": _normal(rng, N, A)}
+    return Workload(inputs | {"v": _weights(rng, A)}, _passes(forward, backward))
+
+
+def _dot_product_attention(rng: np.random.Generator, K: int) -> Workload:
+    N, L, D, Q = 64, 196, 512, 512
+    regions, keys, scores, product = N * L * D, N * L * K, N * L, N * Q * K
+    forward = Work(2 * (keys + regions + product) + 5 * scores, _floats(regions, keys, N * Q, Q * K, N * D, scores))
+    backward = Work(
+        3 * (keys + regions) + 6 * product + 4 * scores,
+        _floats(2 * regions, 2 * keys, 2 * N * Q, 2 * Q * K, N * D, scores),
+    )
+    inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, K), "query": _normal(rng, N, Q)}
+    inputs |= {"W": _weights(rng, Q, K), "scale": K**-0.5}
+    return Workload(inputs, _passes(forward, backward))
+
+
+def _softmax_cross_entropy(rng: np.random.Generator, V: int) -> Workload:
+    T, N = 40, 32
+    inputs = {"logits": _normal(rng, T, N, V), "targets": rng.integers(0, V, (T, N))}
+    # one sweep can do it all, whichever pass it belongs to: only the two together can be compared
+    return Workload(inputs, {"both": Work(6 * T * N * V, _floats(2 * T * N * V))})
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _conv2d(rng: np.random.Generator, C: int) -> Workload:
+    N, side = 8, 56
+    pixels, weights = N * side * side, 9 * C * C
+    forward = Work(pixels * (2 * weights + C), _floats(2 * pixels * C, weights))
+    backward = Work(pixels * (4 * weights + C), _floats(3 * pixels * C, 2 * weights))
+    inputs = {"x": _normal(rng, N, side, side, C), "W": _weights(rng, 3, 3, C, C), "b": _normal(rng, C), "padding": 1}
+    return Workload(inputs, _passes(forward, backward))
+
+
+def _depthwise_conv2d(rng: np.random.Generator, C: int) -> Workload:
+    N, side = 8, 112
+    values = N * side * side * C
+    inputs = {"x": _normal(rng, N, side, side, C), "W": _weights(rng, 3, 3, C), "b": _normal(rng, C), "padding": 1}
+    return Workload(inputs, _passes(Work(19 * values, _floats(2 * values)), Work(37 * values, _floats(3 * values))))
+
+
+def _max_pool2d(rng: np.random.Generator, C: int) -> Workload:
+    N, side = 16, 112
+    values = N * side * side * C
+    # which of the four it was is a byte, and enough for the backward pass
+    work = _passes(
+        Work(3 / 4 * values, _floats(values, values / 4) + values / 4),
+        Work(0, _floats(values / 4, values) + values / 4),
+    )
+    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
+
+
+def _avg_pool2d(rng: np.random.Generator, C: int) -> Workload:
+    N, side = 16, 112
+    values = N * side * side * C
+    work = _passes(Work(values, _floats(1.25 * values)), Work(values / 4, _floats(1.25 * values)))
+    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
+
+
+def _batch_norm2d(rng: np.random.Generator, C: int) -> Workload:
+    N, side = 32, 56
+    values = N * side * side * C
+    work = _passes(Work(8 * values, _floats(2 * values)), Work(9 * values, _floats(3 * values)))
+    return Workload({"x": _normal(rng, N, side, side, C), "gamma": _normal(rng, C), "beta": _normal(rng, C)}, work)
+
+
+def _relu(rng: np.random.Generator, n: int) -> Workload:
+    return Workload({"x": _normal(rng, n, 1024)}, _passes(*(Work(1024 * n, _floats(k * 1024 * n)) for k in (2, 3))))
+
+
+def _dropout(rng: np.random.Generator, n: int) -> Workload:
+    inputs = {"x": _normal(rng, n, 1024), "p": 0.5, "seed": 1}
+    return Workload(inputs, _passes(*(Work(1024 * n, _floats(2 * 1024 * n)) for _ in range(2))))
+
+
+# --- optimisers ------------------------------------------------------------------------------------------------------
+
+
+def _adam(rng: np.random.Generator, thousands: int) -> Workload:
+    n = 1024 * thousands
+    inputs = {"params": _normal(rng, n), "grads": _normal(rng, n), "m": _normal(rng, n), "v": _normal(rng, n) ** 2}
+    return Workload(inputs | {"t": 10, "lr": 1e-3}, {"step": Work(14 * n, _floats(7 * n))})
+
+
+ROOMS = {
+    "matmul": Room(_matmul, (64, 128, 256, 512, 1024), "rows and columns"),
+    "linear": Room(_linear, (64, 256, 1024, 2048), "numbers out of 512"),
+    "embedding": Room(_embedding, (64, 128, 256, 512), "width"),
+    "rnn": Room(_rnn, (64, 128, 256, 512), "width of the state"),
+    "lstm": Room(_lstm, (64, 128, 256, 512), "width of the state"),
+    "additive_attention": Room(_additive_attention, (64, 128, 256, 512), "width of the keys"),
+    "dot_product_attention": Room(_dot_product_attention, (64, 128, 256, 512), "width of the keys"),
+    "softmax_cross_entropy": Room(_softmax_cross_entropy, (500, 2000, 5000, 10_000), "words"),
+    "conv2d": Room(_conv2d, (16, 32, 64, 128), "channels"),
+    "depthwise_conv2d": Room(_depthwise_conv2d, (8, 16, 32, 64), "channels"),
+    "max_pool2d": Room(_max_pool2d, (8, 16, 32, 64), "channels"),
+    "avg_pool2d": Room(_avg_pool2d, (8, 16, 32, 64), "channels"),
+    "batch_norm2d": Room(_batch_norm2d, (8, 16, 32, 64), "channels"),
+    "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024"),
+    "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024"),
+    "adam": Room(_adam, (64, 512, 4096, 8192), "thousands of parameters"),
+}

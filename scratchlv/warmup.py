@@ -1,0 +1,83 @@
+"""Compile, ahead of time, the kernels that a model's training and use need: one step of it on a few scenes, then its use.
+
+A kernel is compiled for the types of its arrays, not for their sizes: so tiny data in the widths of the quick preset calls
+for the same kernels as a real run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scratchlv.errors import UserError
+from scratchlv.tasks import TASKS
+
+_TINY = ["n_train=64", "n_val=8", "steps=1", "validate_every=1"]
+_ALSO = {"vqa": ["eyes_steps=1", "blind_steps=1"]}
+
+
+class Warmed(NamedTuple):
+    """What it took to get one model ready."""
+
+    name: str
+    seconds: float
+    compiled: int  # kernels; 0: all were there
+
+
+def models(names: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The (task, model) pairs that ``names`` mean, each a task or ``task:model``; all when there are none.
+
+    Raises:
+        UserError: there is no such task or model.
+    """
+    chosen = []
+    for name in names or TASKS:
+        task, _, model = name.partition(":")
+        if task not in TASKS or model and model not in TASKS[task].models:
+            there = ", ".join(f"{name} ({', '.join(each.models)})" for name, each in TASKS.items())
+            raise UserError(f"there is no model {name!r} to warm up; there are {there}, written as task or task:model")
+        chosen += [(task, each) for each in ([model] if model else TASKS[task].models)]
+    return chosen
+
+
+def warm_up(names: Sequence[str] = ()) -> Iterator[Warmed]:
+    """Get the models that ``names`` mean ready, one after the other."""
+    from scratchlv.kernels.building_blocks.compiling import compiled
+
+    for task, model in models(names):
+        began, before = time.perf_counter(), compiled()
+        with tempfile.TemporaryDirectory() as folder:
+            _train_and_use(task, model, Path(folder))
+        yield Warmed(f"{task}:{model}", time.perf_counter() - began, compiled() - before)
+
+
+def _train_and_use(task: str, model: str, folder: Path) -> None:
+    from scratchlv.tasks import training
+
+    module = TASKS[task].load()
+    data = f"babi:{_stories(folder)}:1" if task == "babi" else "scenes"
+    config = module.config(task, data, model, "quick", 0, [*_TINY, *_ALSO.get(task, [])])
+    training.train(folder / "run", config, show_progress=False, say=_silence)
+    run = training.load(folder / "run")
+    if task == "lm":
+        "".join(module.write(run, [], max_length=2))
+        return
+    module.evaluate(run, n=1)  # a batch of one has kernels of its own
+    if TASKS[task].beam:
+        module.evaluate(run, n=8, beam=2)
+
+
+def _stories(folder: Path) -> Path:
+    """A set of stories laid out as bAbI is."""
+    stories = folder / "stories"
+    stories.mkdir()
+    told = "1 Mary went to the hall.\n2 John moved to the garden.\n3 Where is Mary? \thall\t1\n"
+    (stories / "qa1_single-supporting-fact_train.txt").write_text(told * 64)
+    return stories
+
+
+def _silence(line: Any) -> None:
+    pass
