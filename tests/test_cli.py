@@ -333,6 +333,44 @@ def test_doctor_says_what_runs_and_ends_well(capsys):
         assert part in said
 
 
+def test_the_bench_of_one_operation(tmp_path, capsys):
+    out, drawn = tmp_path / "run.json", tmp_path / "roofline.svg"
+    assert main(["bench", "softmax_cross_entropy", "--threads", "1", "--json", str(out), "--plot", str(drawn)]) == 0
+    assert "numba_cpu" in capsys.readouterr().out
+    written = json.loads(out.read_text())
+    assert written["machine"]["threads"] == 1
+    assert {(row["version"], row["part"]) for row in written["rows"]} == {("reference", "both"), ("numba_cpu", "both")}
+    assert drawn.read_text().startswith("<svg")
+
+
+def test_warming_up_says_how_long_it_took(capsys):
+    assert main(["warmup", "babi", "lm:rnn"]) == 0
+    first, *models = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in models] == ["babi:memory", "lm:rnn"]
+    assert all("all there" in line or "compiled" in line for line in models)
+    assert main(["warmup", "babi"]) == 0
+    assert "all there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["lstm", "lm:gru", ":lstm"])
+def test_a_model_to_warm_up_that_is_not_there(capsys, name):
+    fails(capsys, "warmup", name, saying=[repr(name), "lm (lstm, rnn)", "task:model"])
+
+
+@pytest.mark.parametrize("command", ["bench relu", "train lm --data scenes --out x", "demo", "evaluate x"])
+def test_threads_that_are_not_there(capsys, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fails(capsys, *command.split(), "--threads", "0", saying=["--threads", "1 or more"])
+    fails(capsys, *command.split(), "--threads", "4000", saying=["--threads", "NUMBA_NUM_THREADS=4000"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_bench_refuses_what_is_not_there(capsys, tmp_path):
+    fails(capsys, "bench", "lsmt", saying=["'lsmt'", "lstm", "adam"])
+    fails(capsys, "bench", "relu", "--json", tmp_path / "no" / "x.json", saying=["--json", "no/x.json"])
+    fails(capsys, "bench", "relu", "--compare", tmp_path / "absent.json", saying=["--compare", "absent.json"])
+
+
 def test_gradcheck_of_one_operation(capsys):
     assert main(["gradcheck", "linear", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -51,6 +51,12 @@ class Ceilings(NamedTuple):
         """The time of work that runs at the ceiling: operations / min(peak, intensity × bandwidth)."""
         return max(operations / self.peak, size / self.bandwidth(size))
 
+    def better(self, other: Ceilings) -> Ceilings:
+        """Of two measurements, the higher: neither can have been more than the machine can do."""
+        memory = {name: max(speed, other.memory[name]) for name, speed in self.memory.items()}
+        caches = {size: max(speed, other.caches[size]) for size, speed in self.caches.items()}
+        return Ceilings(max(self.peak, other.peak), memory, caches)
+
     def to_json(self) -> dict[str, Any]:
         """In GFLOP/s and GB/s."""
         return {

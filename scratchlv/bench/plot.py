@@ -47,7 +47,7 @@ class Axes:
         for x in x_ticks:
             at = self.place(x, 10 ** self.y_range[0])[0]
             parts.append(f'<path d="M{at:.1f} {bottom}v4" stroke="#333"/>')
-            parts.append(_text(at, bottom + 16, f"{x:,.6g}" if x < 10_000 else f"{x / 1000:,.6g}k", "middle", size))
+            parts.append(_text(at, bottom + 16, f"{x:,.6g}", "middle", size))
         parts.append(f'<path d="M{left} {top}V{bottom}H{right}" fill="none" stroke="#333"/>')
         return parts
 
@@ -190,7 +190,7 @@ def _panel(name: str, lines: dict[str, list[Point]], x: float, y: float) -> list
 
 def _log_range(values: Sequence[float], pad: float) -> Point:
     low, high = math.log10(min(values)), math.log10(max(values))
-    margin = pad * (high - low) or 0.1
+    margin = pad * (high - low) if high > low else 0.1
     return low - margin, high + margin
 
 

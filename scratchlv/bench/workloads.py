@@ -129,6 +129,21 @@ def _dot_product_attention(rng: np.random.Generator, K: int) -> Workload:
     return Workload(inputs, _passes(forward, backward))
 
 
+def _attention_lstm(rng: np.random.Generator, H: int) -> Workload:
+    """The keys are as wide as the state."""
+    T, N, L, E, D = 10, 16, 196, 256, 512
+    regions, keys, scores, weights = N * L * D, N * L * H, N * L, (H + 4 * (E + D) + 4 * H) * H
+    made, words = T * (N * H + N * D + scores), T * N * E
+    look, step = 4 * keys + 5 * scores + 2 * regions, 2 * N * weights + 17 * N * H
+    look_back, step_back = 9 * keys + 4 * scores + 3 * regions, 4 * N * weights + 34 * N * H
+    forward = Work(T * (look + step), _floats(words, regions, keys, weights, made))
+    backward = Work(T * (look_back + step_back), _floats(2 * words, 2 * regions, 2 * keys, 2 * weights, 2 * made))
+    inputs = {"words": _normal(rng, T, N, E), "x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, H)}
+    inputs |= {"h0": _normal(rng, N, H), "c0": _normal(rng, N, H), "Wq": _weights(rng, H, H), "v": _weights(rng, H)}
+    inputs |= {"Wx": _weights(rng, E + D, 4 * H), "Wh": _weights(rng, H, 4 * H), "b": _normal(rng, 4 * H)}
+    return Workload(inputs, _passes(forward, backward))
+
+
 def _softmax_cross_entropy(rng: np.random.Generator, V: int) -> Workload:
     T, N = 40, 32
     inputs = {"logits": _normal(rng, T, N, V), "targets": rng.integers(0, V, (T, N))}
@@ -206,6 +221,7 @@ ROOMS = {
     "lstm": Room(_lstm, (64, 128, 256, 512), "width of the state"),
     "additive_attention": Room(_additive_attention, (64, 128, 256, 512), "width of the keys"),
     "dot_product_attention": Room(_dot_product_attention, (64, 128, 256, 512), "width of the keys"),
+    "attention_lstm": Room(_attention_lstm, (64, 128, 256, 512), "width of state and keys"),
     "softmax_cross_entropy": Room(_softmax_cross_entropy, (500, 2000, 5000, 10_000), "words"),
     "conv2d": Room(_conv2d, (16, 32, 64, 128), "channels"),
     "depthwise_conv2d": Room(_depthwise_conv2d, (8, 16, 32, 64), "channels"),
@@ -214,5 +230,5 @@ ROOMS = {
     "batch_norm2d": Room(_batch_norm2d, (8, 16, 32, 64), "channels"),
     "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024"),
     "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024"),
-    "adam": Room(_adam, (64, 512, 4096, 8192), "thousands of parameters"),
+    "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters"),
 }

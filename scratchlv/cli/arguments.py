@@ -49,7 +49,7 @@ def set_threads(n: int) -> None:
     try:
         scratchlv.set_threads(n)
     except ValueError as error:
-        raise UserError(f"--threads {n}: {error}") from None
+        raise UserError(f"--threads: {error}") from None
 
 
 def save_picture(picture: Any, path: Path) -> None:

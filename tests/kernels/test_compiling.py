@@ -1,0 +1,112 @@
+"""How kernels are compiled: told once, kept, and with a folder that cannot be written."""
+
+import gc
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import njit
+
+from scratchlv.kernels.building_blocks import compiling
+
+ROOT = Path(__file__).resolve().parents[2]
+
+USE = """
+import numpy as np
+from scratchlv import ops
+from scratchlv.kernels.building_blocks.compiling import announced, compiled, kernel_folder
+x = np.array([-1, 2], np.float32)
+with announced(print):
+    for _ in range(2):
+        y, cache = ops.relu.forward(x)
+        (dx,) = ops.relu.backward(x, cache)
+assert y.tolist() == [0, 2] and dx.tolist() == [0, 2]
+print(compiled())
+print(kernel_folder())
+"""
+
+
+def use(**environment):
+    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "SCRATCHLV_CACHE")}
+    command = [sys.executable, "-c", USE]
+    done = subprocess.run(command, env={**kept, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *said, compiled, folder = done.stdout.splitlines()
+    return said, int(compiled), Path(folder)
+
+
+def test_compiling_is_told_once_and_only_when_it_happens(tmp_path):
+    said, compiled, _ = use(SCRATCHLV_CACHE=str(tmp_path))
+    assert said == ["compiling kernels (once)"]
+    assert compiled == 2  # forward and backward
+    assert use(SCRATCHLV_CACHE=str(tmp_path))[:2] == ([], 0)
+
+
+@pytest.mark.parametrize("where", ["below a file", "in /proc"])
+def test_where_nothing_can_be_kept_a_temporary_folder_serves(tmp_path, where):
+    """As root a folder is never read-only; below a file, or in /proc, not even root can make one."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    if where == "in /proc" and not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    named = blocked / "cache" if where == "below a file" else Path("/proc/scratchlv")
+    (tmp_path / "tmp").mkdir()
+    environment = {"SCRATCHLV_CACHE": str(named), "TMPDIR": str(tmp_path / "tmp")}
+    said, compiled, folder = use(**environment)
+    assert compiled == 2
+    assert folder.is_relative_to(tmp_path / "tmp")
+    assert use(**environment)[1] == 0  # kept there
+
+
+def test_what_is_compiled_elsewhere_is_left_alone():
+    """A function of the user's own, also one that calls a kernel, is compiled as if there were no kernels."""
+    from scratchlv.kernels.relu import numba_cpu  # noqa: F401
+
+    @compiling.kernel()
+    def double(x):
+        return 2 * x
+
+    @njit
+    def mine(x):
+        return double(x) + min(x, 3)
+
+    before = compiling.compiled()
+    assert mine(5) == 13
+    assert compiling.compiled() <= before + 1
+    assert double(4) == 8  # a kernel that another function was first to call can be called by itself
+    assert mine.overloads[mine.signatures[0]].library.get_pointer_to_function("nothing") == 0
+    assert gc.isenabled()
+
+
+def test_the_collector_is_left_as_it_was():
+    @compiling.kernel()
+    def triple(x):
+        return 3 * x
+
+    gc.disable()
+    try:
+        triple(np.float64(1))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    triple(np.float32(1))
+    assert gc.isenabled()
+
+
+def test_a_kernel_that_does_not_compile_leaves_nothing_behind():
+    @compiling.kernel()
+    def broken(x):
+        return x.no_such_attribute
+
+    @compiling.kernel()
+    def sound(x):
+        return x + 1
+
+    with pytest.raises(Exception, match="no_such_attribute"):
+        broken(1)
+    assert gc.isenabled()
+    assert "create_library" not in vars(compiling.cpu_target.target_context.codegen())
+    assert sound(1) == 2
