@@ -1,0 +1,147 @@
+"""What pooling 2x2 windows is made of, as vector code: other rooms that pool in the same sweep (conv2d, batch_norm2d) share it.
+
+A window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The winner's place is kept in a
+byte; :data:`NOBODY` stands there where ReLU let nothing through, so that the byte alone says where a gradient goes.
+"""
+
+from collections.abc import Callable
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from scratchlv.kernels.building_blocks.simd import I32, I64, VECTOR, WIDTH, ZERO, Emitter
+
+NOBODY = 4  #: the winner where ReLU is closed
+BYTES = ir.VectorType(ir.IntType(8), WIDTH)
+_BITS = ir.VectorType(ir.IntType(1), WIDTH)
+
+
+class PixelEmitter(Emitter):
+    """Emits code for WIDTH channels of a pixel, or for the fewer ones at the end (``mask``)."""
+
+    mask = None  #: which lanes may be read and written; None: all
+
+    def channels(self, count, body: Callable) -> None:
+        """Emit ``body(c)`` for c = 0, WIDTH, … below ``count``; the last time masked, if the channels end amid a vector."""
+        builder = self.builder
+        whole = builder.sdiv(count, I64(WIDTH))
+
+        def step(i, values):
+            body(builder.mul(i, I64(WIDTH)))
+            return values
+
+        self.loop(whole, [], step)
+        rest = builder.srem(count, I64(WIDTH))
+        with builder.if_then(builder.icmp_signed("!=", rest, I64(0))):
+            lanes = ir.Constant(ir.VectorType(I32, WIDTH), list(range(WIDTH)))
+            limit = self.splat(builder.trunc(rest, I32))
+            self.mask = builder.icmp_signed("<", lanes, limit)
+            body(builder.mul(whole, I64(WIDTH)))
+            self.mask = None
+
+    def splat(self, scalar):
+        """A scalar in every lane."""
+        kind = ir.VectorType(scalar.type, WIDTH)
+        undefined = ir.Constant(kind, ir.Undefined)
+        lanes = ir.Constant(ir.VectorType(I32, WIDTH), [0] * WIDTH)
+        return self.builder.shuffle_vector(self.builder.insert_element(undefined, scalar, I32(0)), undefined, lanes)
+
+    def load_lanes(self, address, kind=VECTOR):
+        """Floats (or, by ``kind``, bytes) of the channels at an address; zeros in lanes that are masked."""
+        pointer = self.builder.inttoptr(address, kind.as_pointer())
+        align = kind.element.width // 8 if isinstance(kind.element, ir.IntType) else 4
+        if self.mask is None:
+            value = self.builder.load(pointer)
+            value.align = align
+            return value
+        arguments = [kind.as_pointer(), I32, _BITS, kind]
+        function = self._declare("load", kind, ir.FunctionType(kind, arguments))
+        zeros = ir.Constant(kind, [0] * WIDTH)
+        return self.builder.call(function, [pointer, I32(align), self.mask, zeros])
+
+    def store_lanes(self, value, address) -> None:
+        kind = value.type
+        pointer = self.builder.inttoptr(address, kind.as_pointer())
+        align = kind.element.width // 8 if isinstance(kind.element, ir.IntType) else 4
+        if self.mask is None:
+            self.builder.store(value, pointer).align = align
+            return
+        arguments = [kind, kind.as_pointer(), I32, _BITS]
+        function = self._declare("store", kind, ir.FunctionType(ir.VoidType(), arguments))
+        self.builder.call(function, [value, pointer, I32(align), self.mask])
+
+    def _declare(self, what: str, kind, signature):
+        element = f"i{kind.element.width}" if isinstance(kind.element, ir.IntType) else "f32"
+        name = f"llvm.masked.{what}.v{WIDTH}{element}.p0"
+        module = self.builder.module
+        return module.globals.get(name) or ir.Function(module, signature, name)
+
+    def largest(self, values):
+        """The largest of four values in every lane, and the place of the first that is; NaN is largest."""
+        builder = self.builder
+        best, winner = values[0], place(0)
+        for k, value in enumerate(values[1:], 1):
+            larger = builder.and_(
+                builder.fcmp_unordered(">", value, best),  # also where either is NaN,
+                builder.fcmp_ordered("ord", best, best),  # but the first NaN stays
+            )
+            best, winner = builder.select(larger, value, best), builder.select(larger, place(k), winner)
+        return best, winner
+
+    def rectify(self, value, floor):
+        """``value``, or ``floor`` where it is below; a NaN in ``floor`` lets everything pass. And where it was not above."""
+        closed = self.builder.fcmp_ordered("<=", value, floor)
+        return self.builder.select(closed, floor, value), closed
+
+    def taken(self, gradient, winner, k: int):
+        """The gradient in lanes whose winner is place ``k``, elsewhere zero."""
+        return self.builder.select(self.builder.icmp_unsigned("==", winner, place(k)), gradient, ZERO)
+
+
+def place(k: int):
+    return ir.Constant(BYTES, [k] * WIDTH)
+
+
+@intrinsic
+def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
+    """Pool a 2x2 window: ``top`` and ``bottom`` are the addresses of its rows, each of two pixels of ``channels`` floats.
+
+    Writes the largest values to ``y`` and, if ``keep``, the bytes that tell their places to ``winner``.
+    """
+
+    def emit(context, builder, signature, arguments):
+        top, bottom, y, winner, channels, keep = arguments
+        e = PixelEmitter(builder)
+        pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
+
+        def body(c):
+            best, place_of_best = e.largest([e.load_lanes(e.address(pixel, c)) for pixel in pixels])
+            e.store_lanes(best, e.address(y, c))
+            with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
+                e.store_lanes(place_of_best, builder.add(winner, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), emit
+
+
+@intrinsic
+def unpool_pixel(typing_context, dy, winner, top, bottom, channels):
+    """Write the four pixels of a 2x2 window: each channel's gradient at its winner's place, zeros elsewhere."""
+
+    def emit(context, builder, signature, arguments):
+        dy, winner, top, bottom, channels = arguments
+        e = PixelEmitter(builder)
+        pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
+
+        def body(c):
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            for k, pixel in enumerate(pixels):
+                e.store_lanes(e.taken(gradient, place_of_best, k), e.address(pixel, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), emit
