@@ -26,7 +26,14 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "1x1": case((2, 3, 4, 9), (1, 1, 9, 5)),
         "one pixel": case((1, 1, 1, 1), (1, 1, 1, 1)),
         "wide": case((2, 3, 4, 11), (3, 3, 11, 3), padding=1),
-        "larger than a block": case((3, 19, 17, 21), (3, 3, 21, 67), padding=1),
+        "larger than a block": case((3, 19, 17, 21), (3, 3, 21, 67), padding=1, exact=True),
         "larger than a block, stride 2": case((3, 19, 17, 40), (5, 3, 40, 33), stride=2, padding=((2, 2), (0, 1))),
+        "relu": case((2, 5, 4, 3), (3, 3, 3, 4), padding=1, relu=True),
+        "pool, rows dropped": case((2, 5, 7, 2), (3, 2, 2, 4), padding=1, pool=True),
+        "relu, pool": case((2, 6, 8, 3), (3, 3, 3, 4), padding=1, relu=True, pool=True),
+        "relu, pool, stride 2": case((2, 11, 9, 11), (3, 3, 11, 5), stride=2, padding=1, relu=True, pool=True),
+        "relu, pool, larger than a block, exact": case(
+            (3, 19, 17, 21), (3, 3, 21, 67), padding=1, relu=True, pool=True, exact=True
+        ),
         "empty batch": case((0, 5, 5, 3), (3, 3, 3, 4), padding=1),
     }

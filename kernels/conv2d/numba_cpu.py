@@ -1,11 +1,7 @@
-"""Convolution in float32: an implicit matrix product whose rows are found by address.
+"""Convolution in float32, in two ways: by Winograd's minimal filtering (``winograd.py``) where it pays, else directly (``direct.py``).
 
-Row p of the product is an output pixel; its inner sum runs over the taps of the window, and each tap contributes the
-channels of one input pixel, adjacent in memory. The micro-kernel takes a table of the addresses of those pixels (that
-of a row of zeros where the window hangs over the edge): no padded copy and no im2col is made, any stride and
-padding serve. The gradient with respect to x is a convolution of dy with the taps turned round, and the gradient of W
-sums over pixels with the same tables. A first layer of few channels is gathered into rows (im2col) instead: a sum over
-three adjacent numbers at a time would waste the vector units.
+Both write bias, ReLU and pooling while the sums are in the cache, and both take up the gradient in its pooled form: the
+activation of full size is never stored. Every number is summed in an order that does not depend on the number of threads.
 """
 
 from typing import NamedTuple
@@ -14,36 +10,74 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size
-from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.micro_kernels import CHANNELS, COLUMNS, ROWS
-from scratchlv.kernels.matmul.numba_cpu import (
-    INNER_BLOCK,
-    NO_BIAS,
-    float32_only,
-    gemm,
-    new_buffers,
-    pack,
-    tile_product,
-    transposed_tile,
-)
+from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import empty, zeros
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.threads import share
+from scratchlv.kernels.conv2d import direct, winograd
+from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
+from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.kernels.max_pool2d.vectors import NOBODY, unpool_pixel
 
 Array = np.ndarray
-_FEW_CHANNELS = 8  # with fewer, im2col is the faster way
+_PARTS = 32  # db is summed in so many parts, whatever the number of threads
+_NO_WINNER = winograd.NO_WINNER
 
 
 class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     W: Array  # (kh, kw, C, M)
+    y: Array | None  # with ReLU and without pooling: it tells where ReLU was open
+    winner: Array  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or NOBODY
     bias: bool
     stride: int
     padding: Padding
+    exact: bool
     x_is_data: bool
-    columns: Array | None  # (N H' W', kh kw C): the gathered windows, where there are few channels
 
 
-def limits(x, W, b=None, *, stride=1, padding=0, groups=1, x_is_data=False, train=True) -> str | None:
+class Packed(np.ndarray):
+    """Weights that keep the forms that the kernels read, each made when it is first needed: for a network that only runs forward.
+
+    To everybody else they are an array; a read-only one, since those forms would not follow a change.
+    """
+
+    _forms: dict[str, Array]
+
+    def __array_finalize__(self, source: object) -> None:
+        self._forms = {}
+
+
+def pack(W: Array) -> Packed:
+    """``W`` (kh, kw, C, M), prepared for many calls of :func:`forward`."""
+    packed = np.array(W, order="C").view(Packed)
+    packed.flags.writeable = False
+    return packed
+
+
+def _form(W: Array, make) -> Array:
+    """``make(W)``, remembered by packed weights."""
+    if not isinstance(W, Packed):
+        return make(plain(W))
+    if make.__name__ not in W._forms:
+        W._forms[make.__name__] = make(plain(W))
+    return W._forms[make.__name__]
+
+
+def limits(
+    x,
+    W,
+    b=None,
+    *,
+    stride=1,
+    padding=0,
+    groups=1,
+    relu=False,
+    pool=False,
+    exact=False,
+    x_is_data=False,
+    train=True,
+) -> str | None:
     if groups != 1:
         return f"it serves one group, and got {groups} (for one channel a group, use depthwise_conv2d)"
     return float32_only(x, W, b)
@@ -57,32 +91,56 @@ def forward(
     stride: int = 1,
     padding: Padding = 0,
     groups: int = 1,
+    relu: bool = False,
+    pool: bool = False,
+    exact: bool = False,
     x_is_data: bool = False,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
-    H_out, W_out = output_size(x.shape, W.shape, stride, padding, groups)
-    kh, kw, C, M = W.shape
-    x, W2 = np.ascontiguousarray(x), np.ascontiguousarray(W).reshape(-1, M)
-    columns = None
-    if kh == kw == stride == 1 and padding == 0:
-        y = gemm(x.reshape(-1, C), W2, bias=b)
-    elif C < _FEW_CHANNELS:
-        columns = np.empty((x.shape[0] * H_out * W_out, kh * kw * C), np.float32)
-        _gather(x, columns, kw, H_out, W_out, stride, *_top_left(padding))
-        y = gemm(columns, W2, bias=b)
+    size = output_size(x.shape, W.shape, stride, padding, groups)
+    M = W.shape[3]
+    require("these weights", b=(b, (M,)))
+    x, bias = plain(x), np.zeros(M, np.float32) if b is None else plain(b)
+    y = empty((len(x), *(pooled_size(size) if pool else size), M))
+    winner = empty(y.shape, np.uint8) if pool and train else _NO_WINNER
+    floor = 0 if relu else np.nan
+    if y.size == 0:
+        pass
+    elif by_winograd(x.shape, W.shape, stride, padding, exact):
+        winograd.convolve(x, _form(W, winograd.transform_weights), bias, y, size, floor, winner)
     else:
-        y = np.empty((x.shape[0] * H_out * W_out, M), np.float32)
-        bias = NO_BIAS if b is None else np.ascontiguousarray(b)
-        _convolve(x, pack(W2), y, bias, kh, kw, H_out, W_out, stride, 1, *_top_left(padding), n_threads())
-    cache = Cache(x, W, b is not None, stride, padding, x_is_data, columns) if train else None
-    return y.reshape(x.shape[0], H_out, W_out, M), cache
+        panels = _form(W, direct.pack_windows)
+        direct.convolve(x, panels, W.shape[:2], bias, y, size, stride, _top_left(padding), 1, floor, winner)
+    if not train:
+        return y, None
+    kept = y if relu and not pool else None
+    return y, Cache(x, plain(W), kept, winner, b is not None, stride, padding, exact, x_is_data)
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    dy = np.ascontiguousarray(dy)
-    dx = None if cache.x_is_data else _input_gradient(dy, cache)
-    db = sum_rows(dy.reshape(-1, dy.shape[3])) if cache.bias else None
-    return dx, _weight_gradient(dy, cache), db
+    x, W, y, winner, bias, stride, padding, exact, x_is_data = cache
+    size = output_size(x.shape, W.shape, stride, padding, 1)
+    require("x and W", dy=(dy, (len(x), *(pooled_size(size) if winner.shape[1] else size), W.shape[3])))
+    dy = plain(dy)
+    if y is not None:
+        dy = _where_open(dy, y)
+    db = _bias_gradient(dy, winner) if bias else None
+    if x.size == 0 or dy.size == 0:
+        return None if x_is_data else zeros(x.shape), zeros(W.shape), db
+    if by_winograd(x.shape, W.shape, stride, padding, exact):
+        dW = winograd.weight_gradient(x, dy, size, winner)
+        dx = None if x_is_data else _winograd_input_gradient(dy, winner, cache)
+    else:
+        dW = direct.weight_gradient(x, dy, W.shape[:2], stride, _top_left(padding), winner)
+        dx = None if x_is_data else _direct_input_gradient(dy, winner, size, cache)
+    return dx, dW, db
+
+
+def by_winograd(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding, exact: bool) -> bool:
+    """Whether a call is served by Winograd's filtering: 3x3 windows, with channels and pixels enough that it pays."""
+    C, M = W_shape[2:]
+    fits = W_shape[:2] == (3, 3) and stride == 1 and both_sides(padding) == ((1, 1), (1, 1))
+    return fits and not exact and min(C, M) >= winograd.FEWEST_CHANNELS
 
 
 def _top_left(padding: Padding) -> tuple[int, int]:
@@ -90,113 +148,79 @@ def _top_left(padding: Padding) -> tuple[int, int]:
     return top, left
 
 
-def _input_gradient(dy: Array, cache: Cache) -> Array:
-    """dy, spread out by the stride, convolved with W turned round, its inputs and outputs exchanged."""
-    x, W, stride = cache.x, cache.W, cache.stride
-    kh, kw, C, M = W.shape
-    top, left = _top_left(cache.padding)
-    dx = np.empty((x.shape[0] * x.shape[1] * x.shape[2], C), np.float32)
-    turned = np.ascontiguousarray(W[::-1, ::-1].transpose(0, 1, 3, 2)).reshape(-1, C)  # (kh kw M, C)
-    pads = (kh - 1 - top, kw - 1 - left)
-    _convolve(dy, pack(turned), dx, NO_BIAS, kh, kw, *x.shape[1:3], 1, stride, *pads, n_threads())
-    return dx.reshape(x.shape)
-
-
-def _weight_gradient(dy: Array, cache: Cache) -> Array:
+def _winograd_input_gradient(dy: Array, winner: Array, cache: Cache) -> Array:
+    """The convolution of dy with the window turned round, inputs and outputs exchanged."""
     x, W = cache.x, cache.W
-    dy2 = dy.reshape(-1, dy.shape[3])  # (N H' W', M)
-    if cache.columns is not None:
-        return gemm(cache.columns, dy2, transpose_a=True).reshape(W.shape)
-    if W.shape[0] == W.shape[1] == cache.stride == 1 and cache.padding == 0:
-        return gemm(x.reshape(-1, x.shape[3]), dy2, transpose_a=True).reshape(W.shape)
-    dW = np.zeros((W.shape[0] * W.shape[1] * W.shape[2], W.shape[3]), np.float32)
-    top, left = _top_left(cache.padding)
-    _sum_over_pixels(x, dy2, dW, W.shape[0], W.shape[1], *dy.shape[1:3], cache.stride, top, left, n_threads())
-    return dW.reshape(W.shape)
+    dx = empty(x.shape)
+    no_bias = np.zeros(x.shape[3], np.float32)
+    U = winograd.transform_weights(W, turned=True)
+    winograd.convolve(dy, U, no_bias, dx, x.shape[1:3], x_winner=winner)
+    return dx
 
 
-@kernel()
-def _pixel_address(x, zeros, p, i, j, H_out, W_out, stride, spread, top, left):
-    """Where the pixel lies that tap (i, j) of output pixel p meets; ``spread`` - 1 zeros lie between pixels of x."""
-    n, rest = divmod(p, H_out * W_out)
-    h = (rest // W_out) * stride + i - top
-    w = (rest % W_out) * stride + j - left
-    if h < 0 or w < 0 or h % spread or w % spread:
-        return zeros
-    h //= spread
-    w //= spread
-    if h >= x.shape[1] or w >= x.shape[2]:
-        return zeros
-    return x.ctypes.data + 4 * x.shape[3] * ((n * x.shape[1] + h) * x.shape[2] + w)
+def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cache: Cache) -> Array:
+    """The same, of dy spread out by the stride."""
+    x, W, padding = cache.x, cache.W, cache.padding
+    if winner.size:
+        dz = empty((len(dy), *size, dy.shape[3]))
+        _unpool(dy, winner, dz)
+        dy = dz
+    dx = empty(x.shape)
+    no_bias = np.zeros(x.shape[3], np.float32)
+    top, left = _top_left(padding)
+    pads = W.shape[0] - 1 - top, W.shape[1] - 1 - left
+    panels, window = direct.pack_windows(W, turned=True), W.shape[:2]
+    direct.convolve(
+        dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_WINNER
+    )
+    return dx
 
 
-@kernel(parallel=True)
-def _convolve(x, panels, y, bias, kh, kw, H_out, W_out, stride, spread, top, left, threads):
-    n_pixels, M = y.shape
-    C = x.shape[3]
-    n_tiles = -(-n_pixels // ROWS)
-    for thread in prange(threads):
-        first, last = share(n_tiles, thread, threads)
-        zeros = np.zeros(C, np.float32)
-        scratch = np.empty((ROWS, COLUMNS), np.float32)
-        table = np.empty((kh * kw, ROWS), np.int64)
-        for tile in range(first, last):
-            p0, p1 = tile * ROWS, min((tile + 1) * ROWS, n_pixels)
-            for r in range(ROWS):
-                p = min(p0 + r, n_pixels - 1)  # a ragged tile repeats its last pixel
-                for i in range(kh):
-                    for j in range(kw):
-                        table[i * kw + j, r] = _pixel_address(
-                            x, zeros.ctypes.data, p, i, j, H_out, W_out, stride, spread, top, left
-                        )
-            for q in range(panels.shape[0]):
-                panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
-                n0, n1 = q * COLUMNS, min((q + 1) * COLUMNS, M)
-                tile_product(table.ctypes.data, kh * kw, C, panel, y, p0, p1, n0, n1, bias, False, scratch)
+def _where_open(dy: Array, y: Array) -> Array:
+    """The gradient before ReLU."""
+    dz = empty(dy.shape)
+    _mask(dy.reshape(-1), y.reshape(-1), dz.reshape(-1))
+    return dz
 
 
 @kernel(parallel=True)
-def _sum_over_pixels(x, dy, dW, kh, kw, H_out, W_out, stride, top, left, threads):
-    """``dW[tap C + c, m] += Σ_p x[pixel(p, tap), c] dy[p, m]``: each thread has its own taps and channels."""
-    n_pixels, M = dy.shape
-    C = x.shape[3]
-    tiles = -(-C // CHANNELS)
-    for thread in prange(threads):
-        first, last = share(kh * kw * tiles, thread, threads)
-        zeros = np.zeros(C + CHANNELS, np.float32)
-        table = np.empty(INNER_BLOCK, np.int64)
-        buffers = new_buffers()
-        for p0 in range(0, n_pixels, INNER_BLOCK):
-            rows = min(INNER_BLOCK, n_pixels - p0)
-            tap_in_table = -1
-            for job in range(first, last):
-                tap, tile = divmod(job, tiles)
-                if tap != tap_in_table:
-                    for r in range(rows):
-                        table[r] = _pixel_address(
-                            x, zeros.ctypes.data, p0 + r, tap // kw, tap % kw, H_out, W_out, stride, 1, top, left
-                        )
-                    tap_in_table = tap
-                for m0 in range(0, M, COLUMNS):
-                    transposed_tile(
-                        table[:rows], C, tile * CHANNELS, dy, p0, m0, dW, tap * C + tile * CHANNELS, buffers
-                    )
+def _mask(dy, y, dz):
+    for i in prange(dy.size):
+        dz[i] = np.float32(0) if y[i] <= np.float32(0) else dy[i]
 
 
 @kernel(parallel=True)
-def _gather(x, columns, kw, H_out, W_out, stride, top, left):
-    """Im2col: each row holds the window of one output pixel, zeros where it hangs over the edge."""
-    N, H, W, C = x.shape
-    kh = columns.shape[1] // (kw * C)
-    for row in prange(N * H_out):
-        n, h = divmod(np.int64(row), H_out)
-        for w in range(W_out):
-            out = columns[row * W_out + w]
-            for i in range(kh):
-                y_at = h * stride + i - top
-                for j in range(kw):
-                    x_at = w * stride + j - left
-                    at = (i * kw + j) * C
-                    inside = 0 <= y_at < H and 0 <= x_at < W
-                    for c in range(C):
-                        out[at + c] = x[n, y_at, x_at, c] if inside else 0
+def _unpool(dy, winner, dz):
+    N, H, W, M = dz.shape
+    rows, columns = dy.shape[1:3]
+    for row in prange(N * ((H + 1) // 2)):
+        n, h = divmod(np.int64(row), (H + 1) // 2)
+        if h == rows or W % 2:  # what filled no window
+            dz[n, 2 * h : 2 * h + 2] = np.float32(0)
+        if h < rows:
+            for w in range(columns):
+                at = ((n * rows + h) * columns + w) * M
+                top = dz.ctypes.data + 4 * ((n * H + 2 * h) * W + 2 * w) * M
+                unpool_pixel(dy.ctypes.data + 4 * at, winner.ctypes.data + at, top, top + 4 * W * M, M, M)
+
+
+def _bias_gradient(dy: Array, winner: Array) -> Array:
+    """Σ dy over all pixels, where ReLU let something through."""
+    M = dy.shape[3]
+    parts = np.zeros((_PARTS, M), np.float32)
+    _sum_pixels(dy.reshape(-1, M), winner.reshape(-1, M), parts)
+    return parts.sum(0)
+
+
+@kernel(parallel=True)
+def _sum_pixels(dy, winner, parts):
+    for part in prange(parts.shape[0]):
+        first, last = share(dy.shape[0], part, parts.shape[0])
+        sums = parts[part]
+        for p in range(first, last):
+            if winner.size:
+                for m in range(sums.size):
+                    sums[m] += np.float32(0) if winner[p, m] == NOBODY else dy[p, m]
+            else:
+                for m in range(sums.size):
+                    sums[m] += dy[p, m]

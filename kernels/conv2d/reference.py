@@ -1,8 +1,11 @@
-"""Convolution, the specification: y[n,h,w,:] = b + Σ_ij x[n, hs+i-p, ws+j-p, :] W[i,j]."""
+"""Convolution, the specification: y[n,h,w,:] = b + Σ_ij x[n, hs+i-p, ws+j-p, :] W[i,j]; ReLU and pooling may follow."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from scratchlv.kernels.max_pool2d import reference as max_pool2d
+from scratchlv.kernels.relu import reference as relu_
 
 Array = Any  # NumPy or CuPy
 Padding = int | tuple[tuple[int, int], tuple[int, int]]  # all around, or ((top, bottom), (left, right))
@@ -16,6 +19,8 @@ class Cache(NamedTuple):
     padding: Padding
     groups: int
     x_is_data: bool
+    relu: Any  # caches of what followed, or None
+    pool: Any
 
 
 def forward(
@@ -26,6 +31,9 @@ def forward(
     stride: int = 1,
     padding: Padding = 0,
     groups: int = 1,
+    relu: bool = False,
+    pool: bool = False,
+    exact: bool = False,
     x_is_data: bool = False,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
@@ -33,6 +41,10 @@ def forward(
 
     ``padding`` zeros are put around the picture. With ``groups``, the channels are parted, and each part of the outputs
     sees only its part of the inputs. ``x_is_data`` says that nobody wants ``dx`` (the first layer): it is then None.
+
+    With ``relu``, and ``pool`` (2x2 windows, max), y is what these make of it: one call for the three, since a variant can
+    do them in one sweep. ``exact`` asks for the plain sums that stand here; without it a variant may take a way of fewer
+    multiplications and more rounding.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -45,12 +57,21 @@ def forward(
             y[..., outputs] += window[..., inputs] @ W[i, j, :, outputs]  # (N, H', W', M / groups)
     if b is not None:
         y += b
-    return y, Cache(x, W, b is not None, stride, padding, groups, x_is_data) if train else None
+    rectified = pooled = None
+    if relu:
+        y, rectified = relu_.forward(y, train=train)
+    if pool:
+        y, pooled = max_pool2d.forward(y, size=2, train=train)
+    return y, Cache(x, W, b is not None, stride, padding, groups, x_is_data, rectified, pooled) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    """``dx`` like x (None if x is data), ``dW`` like W, ``db`` (M,); ``dy`` is (N, H', W', M)."""
-    x, W, bias, stride, padding, groups, x_is_data = cache
+    """``dx`` like x (None if x is data), ``dW`` like W, ``db`` (M,); ``dy`` is like y."""
+    x, W, bias, stride, padding, groups, x_is_data, rectified, pooled = cache
+    if pooled is not None:
+        (dy,) = max_pool2d.backward(dy, pooled)
+    if rectified is not None:
+        (dy,) = relu_.backward(dy, rectified)
     (top, bottom), (left, right) = both_sides(padding)
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     dpadded, dW = _zeros_like(x, padded.shape), _zeros_like(W, W.shape)
@@ -82,6 +103,11 @@ def output_size(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding, g
     if H_out < 1 or W_out < 1:
         raise ValueError(f"a {kh}x{kw} window does not fit into {x_shape[1]}x{x_shape[2]} with padding {padding}")
     return H_out, W_out
+
+
+def pooled_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after pooling; ValueError when no window fits."""
+    return max_pool2d.output_shape((1, *size, 1), 2, 2)[1:3]
 
 
 def _windows(padded: Array, W_shape: tuple, H_out: int, W_out: int, stride: int):

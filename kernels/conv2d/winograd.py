@@ -26,13 +26,14 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.conv2d.outer_products import CHANNELS, outer_products
+from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
 Array = np.ndarray
 TILE = 4  # rows and columns of y in a tile
 SEEN = 6  # rows and columns of x that a tile sees
+FEWEST_CHANNELS = 16  # with fewer, of x or of y, the transforms cost more than they save
 POINTS = SEEN * SEEN  # products for each pair of channels
 B_T = np.array(
     [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
@@ -40,6 +41,7 @@ B_T = np.array(
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 NO_WINNER = np.empty((0, 0, 0, 0), np.uint8)
+assert FEWEST_CHANNELS >= WIDTH  # the last vector of channels overlaps the one before: so there must be one
 
 _BLOCK = 1 << 19  # bytes of a thread's transformed tiles, so that they stay in the second-level cache
 _CHUNK = 1 << 22  # bytes of tiles that all threads transform together: they stay in the cache that they share
@@ -240,11 +242,6 @@ def _addresses(base, elsewhere, shape, size, n, row, column, side, table):
 # --- the convolution ---------------------------------------------------------------------------------------------
 
 
-def serves(C: int, M: int) -> bool:
-    """The last vector of channels overlaps the one before: so there must be one."""
-    return min(C, M) >= WIDTH
-
-
 def transform_weights(W: Array, turned: bool = False) -> Array:
     """G g Gᵀ of each window of ``W`` (3, 3, C, M), in panels for the products: (36, panels, C, COLUMNS).
 
@@ -302,7 +299,7 @@ def convolve(
     for first in range(0, tiles, block):
         last = min(first + block, tiles)
         for phase in range(3):
-            _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, block, first, last, phase, threads)
+            _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, first, last, phase, threads)
 
 
 def _points(threads: int, tiles: int, channels: int) -> Array:
@@ -320,12 +317,12 @@ def _by_tiles(x, x_winner, U, bias, y, winner, size, floor, V, products, block, 
         for b in range(block0, block1):
             first, last = b * block, min((b + 1) * block, tiles)
             _transform_input(x, x_winner, size, V[thread], first, first, last)
-            _multiply(V[thread], U, products[thread], block, last - first, 0, POINTS * U.shape[1])
+            _multiply(V[thread], U, products[thread], last - first, 0, POINTS * U.shape[1])
             _transform_output(products[thread], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first, last)
 
 
 @kernel(parallel=True)
-def _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, block, first, last, phase, threads):
+def _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, first, last, phase, threads):
     """One step for a block of tiles, by all threads together: for weights so large that they should be read but once."""
     for thread in prange(threads):
         t0, t1 = share(last - first, thread, threads)
@@ -333,7 +330,7 @@ def _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, block,
         if phase == 0:
             _transform_input(x, x_winner, size, V[0], first, first + t0, first + t1)
         elif phase == 1:
-            _multiply(V[0], U, products[0], block, last - first, job0, job1)
+            _multiply(V[0], U, products[0], last - first, job0, job1)
         else:
             _transform_output(products[0], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first + t0, first + t1)
 
@@ -366,14 +363,14 @@ def _transform_input(x, x_winner, size, V, base, first, last):
 
 
 @kernel()
-def _multiply(V, U, products, block, tiles, first, last):
+def _multiply(V, U, products, tiles, first, last):
     """The jobs ``first`` to ``last``, each a point and a panel of U: tiles by C times C by COLUMNS."""
     _, n_panels, C, _ = U.shape
     width = n_panels * COLUMNS
-    table = np.empty(block, np.int64)
+    table = np.empty(-(-tiles // ROWS) * ROWS, np.int64)
     for job in range(first, last):
         point, q = divmod(job, n_panels)
-        for t in range(block):
+        for t in range(table.size):
             table[t] = V.ctypes.data + 4 * (point * V.shape[1] + t * C)
         panel = U.ctypes.data + 4 * job * C * COLUMNS
         for t in range(0, tiles, ROWS):

@@ -128,13 +128,16 @@ def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
 
 
 @intrinsic
-def unpool_pixel(typing_context, dy, winner, top, bottom, channels):
-    """Write the four pixels of a 2x2 window: each channel's gradient at its winner's place, zeros elsewhere."""
+def unpool_pixel(typing_context, dy, winner, top, bottom, next_pixel, channels):
+    """Write the four pixels of a 2x2 window: each channel's gradient at its winner's place, zeros elsewhere.
+
+    ``top`` and ``bottom`` are the addresses of the window's rows, whose second pixels lie ``next_pixel`` floats further on.
+    """
 
     def emit(context, builder, signature, arguments):
-        dy, winner, top, bottom, channels = arguments
+        dy, winner, top, bottom, next_pixel, channels = arguments
         e = PixelEmitter(builder)
-        pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
+        pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
@@ -144,4 +147,4 @@ def unpool_pixel(typing_context, dy, winner, top, bottom, channels):
         e.channels(channels, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), emit
+    return types.void(*[types.int64] * 6), emit
