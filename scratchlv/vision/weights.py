@@ -13,6 +13,7 @@ keys of the blocks), then for each key an int64 count and the numbers themselves
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -83,6 +84,60 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); give a readable file of weights") from None
     except _Refusal as refusal:
         raise UserError(f"{path}: {refusal}") from None
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file (``NAME.safetensors``), or of one that ``torch.save`` wrote, by name.
+
+    Raises:
+        UserError: the file is missing, damaged, or something else.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return read_torch(path)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; give the path of a file of weights") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); give a readable file of weights") from None
+    except (SafetensorError, KeyError, TypeError) as error:  # the latter: a type of numbers that NumPy does not know
+        raise UserError(f"{path} is damaged or no safetensors file of plain numbers: {error}") from None
+
+
+class NamedWeights:
+    """The arrays of a file, each checked when it is taken."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], source: str, network: str) -> None:
+        self.arrays, self.source, self.network = arrays, source, network
+
+    def take(self, key: str, *shape: int) -> np.ndarray:
+        """The array of that name, as float64.
+
+        Raises:
+            UserError: it is missing, has another shape, or holds NaN or infinity: these are not the network's weights.
+        """
+        array = self.arrays.get(key)
+        if array is None:
+            problem = f"has no {key!r}"
+        elif array.shape != shape:
+            problem = f"has {key!r} of shape {array.shape} instead of {shape}"
+        elif not np.isfinite(array).all():
+            problem = f"has NaN or infinity in {key!r}"
+        else:
+            return array.astype(np.float64)
+        raise UserError(f"{self.source} {problem}; give the weights of {self.network}")
+
+
+def checksum(params: dict[str, np.ndarray]) -> str:
+    """Of a network's parameters: features computed by others have another."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key, array in sorted(params.items()):
+        digest.update(f"{key} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 class _Refusal(Exception):
