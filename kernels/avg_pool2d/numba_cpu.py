@@ -7,6 +7,9 @@ from numba import njit, prange
 
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
@@ -24,15 +27,16 @@ def limits(x: Array, *, size: int | None, stride: int | None = None, train: bool
 
 def forward(x: Array, *, size: int | None, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
     kernel, step, grid = geometry(x.shape, size, stride)
-    y = np.empty((x.shape[0], *grid, x.shape[3]), np.float32)
-    _forward(np.ascontiguousarray(x), y, kernel, step)
+    y = empty((x.shape[0], *grid, x.shape[3]))
+    _forward(plain(x), y, kernel, step)
     return y, Cache(x.shape, size, stride) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
-    kernel, step, _ = geometry(*cache)
-    dx = np.empty(cache.shape, np.float32)
-    _backward(np.ascontiguousarray(dy), dx, kernel, step)
+    kernel, step, grid = geometry(*cache)
+    require("x", dy=(dy, (cache.shape[0], *grid, cache.shape[3])))
+    dx = empty(cache.shape)
+    _backward(plain(dy), dx, kernel, step)
     return (dx,)
 
 

@@ -8,12 +8,13 @@ VARIANTS = ("reference", "numba_cpu")
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
 
-    def case(*shape: int, offset: float = 0.5, eps: float = 1e-5) -> dict:
+    def case(*shape: int, offset: float = 0.5, eps: float = 1e-5, **follows: bool) -> dict:
         return {
             "x": 2 * rng.standard_normal(shape) + offset,
             "gamma": rng.uniform(0.5, 2, shape[-1]),
             "beta": rng.standard_normal(shape[-1]),
             "eps": eps,
+            **follows,
         }
 
     return {
@@ -22,4 +23,8 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "one image, one channel": case(1, 3, 2, 1, eps=1e-3),
         "mean far from zero": case(3, 4, 5, 2, offset=100.0),
         "larger than a block": case(5, 37, 11, 67),
+        "relu": case(3, 5, 4, 2, relu=True),
+        "relu, pool": case(3, 4, 6, 2, relu=True, pool=True),
+        "pool, rows dropped": case(2, 5, 7, 3, pool=True),
+        "relu, pool, larger than a block": case(3, 19, 17, 67, relu=True, pool=True),
     }

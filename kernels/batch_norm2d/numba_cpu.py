@@ -1,24 +1,37 @@
-"""Batch normalisation in float32: sums in float64 over fixed shares of the rows, then one pass that writes."""
+"""Batch normalisation in float32, with the ReLU and the pooling that may follow: two sweeps forward, two backward.
+
+Sums are taken in float32 over a row of pixels and in float64 over rows, in fixed parts: they do not depend on the number of
+threads. Where ReLU and pooling follow, the normalised activation is never stored; ReLU's state is computed anew from x.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import intrinsic
 
 from scratchlv.kernels.batch_norm2d.reference import check_batch, moved
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.simd import I64, ZERO
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.kernels.max_pool2d.reference import output_shape
+from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
 Array = np.ndarray
-_PARTS = 32  # shares of the rows, whatever the number of threads: the sums do not depend on it
+_PARTS = 32  # shares of the rows that gradients are summed over, whatever the number of threads
+_CHUNK = 1 << 15  # numbers whose mean and variance are taken while they are in the cache
+_NO_WINNER = np.empty((0, 0, 0, 0), np.uint8)
 
 
 class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
-    gamma: Array  # (C,)
-    mean: Array  # (C,)
-    inverse_std: Array  # (C,)
+    constants: Array  # (4, C): mean, 1 / deviation, their product with gamma, beta
+    winner: Array  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
+    floor: float  # 0 with ReLU, else NaN
     running_mean: Array | None
     running_var: Array | None
 
@@ -36,9 +49,13 @@ def forward(
     running_var: Array | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    relu: bool = False,
+    pool: bool = False,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
-    x = np.ascontiguousarray(x)
+    C = (x.shape[-1],)
+    require("the channels of x", gamma=(gamma, C), beta=(beta, C), running_mean=(running_mean, C), running_var=(running_var, C))
+    x = plain(x)
     if train:
         check_batch(x.shape)
         mean, var = _statistics(x)
@@ -47,81 +64,296 @@ def forward(
     else:
         mean, var = running_mean, running_var
     inverse_std = (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
-    y = np.empty_like(x)
-    _normalise(_rows(x), mean.astype(np.float32), gamma * inverse_std, beta, _rows(y))
+    constants = np.stack([mean.astype(np.float32), inverse_std, gamma * inverse_std, beta])
+    y = empty(output_shape(x.shape, 2, 2) if pool else x.shape)
+    winner = empty(y.shape, np.uint8) if pool and train else _NO_WINNER
+    floor = np.float32(0 if relu else np.nan)
+    _normalise(x, constants, y, winner, pool, floor)
     if not train:
         return y, None
     running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
     running = [None if statistic is None else statistic.astype(np.float32) for statistic in running]
-    return y, Cache(x, gamma, mean.astype(np.float32), inverse_std, *running)
+    return y, Cache(x, constants, winner, floor, *running)
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    x, gamma, mean, inverse_std = cache[:4]
-    dy = np.ascontiguousarray(dy)
-    sums = np.zeros((_PARTS, 2, gamma.size))
-    _sum_gradients(_rows(dy), _rows(x), mean, inverse_std, sums)
-    dbeta, dgamma = sums.sum(0)
-    n = x.size // gamma.size
-    dx = np.empty_like(x)
-    shares = (dbeta / n).astype(np.float32), (dgamma / n).astype(np.float32)
-    _backward_x(_rows(dy), _rows(x), mean, inverse_std, gamma * inverse_std, *shares, _rows(dx))
-    return dx, dgamma.astype(np.float32), dbeta.astype(np.float32)
-
-
-def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    x, constants, winner, floor = cache[:4]
+    require("x", dy=(dy, winner.shape if winner.shape[1] else x.shape))
+    dy = plain(dy)
+    C = x.shape[-1]
+    sums = np.zeros((_PARTS, 2, C))
+    _sum_gradients(dy, x, winner, constants, floor, sums)
+    dbeta, dgamma = sums.sum(0).astype(np.float32)
+    shares = sums.sum(0) / (x.size // C)
+    dx = empty(x.shape)
+    _backward_x(dy, x, winner, np.concatenate([constants, shares.astype(np.float32)]), floor, dx)
+    return dx, dgamma, dbeta
 
 
 def _statistics(x: Array) -> tuple[Array, Array]:
-    """Mean and variance per channel, float64; around the mean, since the mean of squares would cancel."""
-    n = x.size // x.shape[-1]
-    sums = np.zeros((2, _PARTS, x.shape[-1]))
-    _sum(_rows(x), sums[0])
-    mean = sums[0].sum(0) / n
-    _sum_squares(_rows(x), mean, sums[1])
-    return mean, sums[1].sum(0) / n
+    """Mean and variance per channel, float64, in one sweep: chunk by chunk, then combined (Chan et al. 1979).
+
+    Always around a mean, since the mean of squares less the square of the mean would cancel.
+    """
+    C = x.shape[-1]
+    rows = x.reshape(-1, C)
+    size = max(_CHUNK // C, 1)
+    means, squares = np.empty((2, -(-len(rows) // size), C))
+    _chunk_statistics(rows, size, means, squares)
+    counts = np.full((len(means), 1), float(size))
+    counts[-1] = len(rows) - size * (len(means) - 1)
+    mean = (counts * means).sum(0) / len(rows)
+    return mean, (squares + counts * (means - mean) ** 2).sum(0) / len(rows)
 
 
-@kernel(parallel=True, nogil=True)
-def _sum(x, sums):
-    for part in prange(sums.shape[0]):
-        first, last = share(x.shape[0], part, sums.shape[0])
-        for i in range(first, last):
-            for c in range(x.shape[1]):
-                sums[part, c] += x[i, c]
+@kernel(parallel=True)
+def _chunk_statistics(x, size, means, squares):
+    """Mean of each chunk of ``size`` rows, and the sum of squares around it."""
+    for chunk in prange(means.shape[0]):
+        first, last = chunk * size, min((chunk + 1) * size, x.shape[0])
+        C = x.shape[1]
+        mean, sums, run = np.zeros(C, np.float32), np.zeros(C), np.zeros(C, np.float32)
+        for squared in range(2):
+            for block in range(first, last, 64):
+                for i in range(block, min(block + 64, last)):
+                    if squared:
+                        for c in range(C):
+                            run[c] += (x[i, c] - mean[c]) * (x[i, c] - mean[c])
+                    else:
+                        for c in range(C):
+                            run[c] += x[i, c]
+                for c in range(C):
+                    sums[c] += run[c]
+                    run[c] = 0
+            n = last - first
+            for c in range(C):
+                if squared:
+                    error = means[chunk, c] - mean[c]  # the mean was rounded
+                    squares[chunk, c] = sums[c] - n * error * error
+                else:
+                    means[chunk, c] = sums[c] / n
+                    mean[c] = means[chunk, c]
+                sums[c] = 0
 
 
-@kernel(parallel=True, nogil=True)
-def _sum_squares(x, mean, sums):
-    for part in prange(sums.shape[0]):
-        first, last = share(x.shape[0], part, sums.shape[0])
-        for i in range(first, last):
-            for c in range(x.shape[1]):
-                sums[part, c] += (x[i, c] - mean[c]) ** 2
+class _NormEmitter(PixelEmitter):
+    """Loads the rows of ``constants`` (rows, channels), and knows the formulas."""
+
+    def constant(self, constants, row: int, channels, c):
+        return self.load_lanes(self.address(self.address(constants, self.builder.mul(channels, I64(row))), c))
+
+    def normalised(self, x, constants, channels, c):
+        """(x - mean) scale + beta."""
+        mean, scale, beta = (self.constant(constants, row, channels, c) for row in (0, 2, 3))
+        return self.fma(self.builder.fsub(x, mean), scale, beta)
+
+    def x_hat(self, x, constants, channels, c):
+        mean, inverse_std = (self.constant(constants, row, channels, c) for row in (0, 1))
+        return self.builder.fmul(self.builder.fsub(x, mean), inverse_std)
+
+    def open_gradient(self, dy, x, constants, channels, c, floor):
+        """dy where ReLU was open."""
+        _, closed = self.rectify(self.normalised(x, constants, channels, c), floor)
+        return self.builder.select(closed, ZERO, dy)
+
+    def input_gradient(self, dz, x, constants, channels, c):
+        """scale (dz - mean of dz - x_hat mean of dz x_hat)."""
+        builder = self.builder
+        scale, dbeta, dgamma = (self.constant(constants, row, channels, c) for row in (2, 4, 5))
+        along = builder.fmul(self.x_hat(x, constants, channels, c), dgamma)
+        return builder.fmul(scale, builder.fsub(builder.fsub(dz, dbeta), along))
+
+    def add_to(self, address, value) -> None:
+        self.store_lanes(self.builder.fadd(self.load_lanes(address), value), address)
 
 
-@kernel(parallel=True, nogil=True)
-def _normalise(x, mean, scale, beta, y):
-    for i in prange(x.shape[0]):
-        for c in range(x.shape[1]):
-            y[i, c] = (x[i, c] - mean[c]) * scale[c] + beta[c]
+def _window(e: PixelEmitter, top, bottom, channels):
+    return [top, e.address(top, channels), bottom, e.address(bottom, channels)]
 
 
-@kernel(parallel=True, nogil=True)
-def _sum_gradients(dy, x, mean, inverse_std, sums):
+@intrinsic
+def _normalise_pixel(typing_context, x, constants, y, channels, floor):
+    def emit(context, builder, signature, arguments):
+        x, constants, y, channels, floor = arguments
+        e = _NormEmitter(builder)
+        floor = e.splat(floor)
+
+        def body(c):
+            value = e.normalised(e.load_lanes(e.address(x, c)), constants, channels, c)
+            e.store_lanes(e.rectify(value, floor)[0], e.address(y, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, types.float32), emit
+
+
+@intrinsic
+def _normalise_window(typing_context, top, bottom, constants, y, winner, keep, channels, floor):
+    def emit(context, builder, signature, arguments):
+        top, bottom, constants, y, winner, keep, channels, floor = arguments
+        e = _NormEmitter(builder)
+        floor = e.splat(floor)
+
+        def body(c):
+            values = [e.load_lanes(e.address(x, c)) for x in _window(e, top, bottom, channels)]
+            best, place_of_best = e.largest([e.normalised(x, constants, channels, c) for x in values])
+            value, closed = e.rectify(best, floor)
+            e.store_lanes(value, e.address(y, c))
+            with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
+                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(winner, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7, types.float32), emit
+
+
+@intrinsic
+def _sum_pixel(typing_context, dy, x, constants, sums, channels, floor):
+    """Add to ``sums`` (2, C): dbeta and dgamma of a pixel."""
+
+    def emit(context, builder, signature, arguments):
+        dy, x, constants, sums, channels, floor = arguments
+        e = _NormEmitter(builder)
+        floor = e.splat(floor)
+
+        def body(c):
+            x_here = e.load_lanes(e.address(x, c))
+            dz = e.open_gradient(e.load_lanes(e.address(dy, c)), x_here, constants, channels, c, floor)
+            e.add_to(e.address(sums, c), dz)
+            e.add_to(e.address(e.address(sums, channels), c), builder.fmul(dz, e.x_hat(x_here, constants, channels, c)))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, types.float32), emit
+
+
+@intrinsic
+def _sum_window(typing_context, dy, winner, top, bottom, constants, sums, channels):
+    """The same of a window that was pooled: of its winner."""
+
+    def emit(context, builder, signature, arguments):
+        dy, winner, top, bottom, constants, sums, channels = arguments
+        e = _NormEmitter(builder)
+
+        def body(c):
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            for k, x in enumerate(_window(e, top, bottom, channels)):
+                dz = e.taken(gradient, place_of_best, k)
+                along = e.x_hat(e.load_lanes(e.address(x, c)), constants, channels, c)
+                dbeta = dz if k == 0 else builder.fadd(dbeta, dz)
+                dgamma = builder.fmul(dz, along) if k == 0 else e.fma(dz, along, dgamma)
+            e.add_to(e.address(sums, c), dbeta)
+            e.add_to(e.address(e.address(sums, channels), c), dgamma)
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), emit
+
+
+@intrinsic
+def _backward_pixel(typing_context, dy, x, constants, dx, channels, floor):
+    def emit(context, builder, signature, arguments):
+        dy, x, constants, dx, channels, floor = arguments
+        e = _NormEmitter(builder)
+        floor = e.splat(floor)
+
+        def body(c):
+            x_here = e.load_lanes(e.address(x, c))
+            dz = e.open_gradient(e.load_lanes(e.address(dy, c)), x_here, constants, channels, c, floor)
+            e.store_lanes(e.input_gradient(dz, x_here, constants, channels, c), e.address(dx, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, types.float32), emit
+
+
+@intrinsic
+def _backward_window(typing_context, dy, winner, top, bottom, dx_top, dx_bottom, constants, channels):
+    def emit(context, builder, signature, arguments):
+        dy, winner, top, bottom, dx_top, dx_bottom, constants, channels = arguments
+        e = _NormEmitter(builder)
+        windows = zip(_window(e, top, bottom, channels), _window(e, dx_top, dx_bottom, channels), strict=True)
+        pixels = list(windows)
+
+        def body(c):
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            for k, (x, dx) in enumerate(pixels):
+                dz, x_here = e.taken(gradient, place_of_best, k), e.load_lanes(e.address(x, c))
+                e.store_lanes(e.input_gradient(dz, x_here, constants, channels, c), e.address(dx, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), emit
+
+
+@kernel(parallel=True)
+def _normalise(x, constants, y, winner, pooled, floor):
+    _, H, W, C = x.shape
+    N, rows, columns, _ = y.shape
+    for row in prange(N * rows):
+        n, h = divmod(np.int64(row), rows)
+        for w in range(columns):
+            at = C * (row * columns + w)
+            to = y.ctypes.data + 4 * at
+            if pooled:
+                top = x.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+                bottom = top + 4 * C * W
+                byte = winner.ctypes.data + at
+                _normalise_window(top, bottom, constants.ctypes.data, to, byte, winner.size, C, floor)
+            else:
+                _normalise_pixel(x.ctypes.data + 4 * at, constants.ctypes.data, to, C, floor)
+
+
+@kernel(parallel=True)
+def _sum_gradients(dy, x, winner, constants, floor, sums):
     """``sums[part]`` = (dbeta, dgamma) of the part's rows."""
+    _, H, W, C = x.shape
+    N, rows, columns, _ = dy.shape
     for part in prange(sums.shape[0]):
-        first, last = share(x.shape[0], part, sums.shape[0])
-        for i in range(first, last):
-            for c in range(x.shape[1]):
-                sums[part, 0, c] += dy[i, c]
-                sums[part, 1, c] += dy[i, c] * ((x[i, c] - mean[c]) * inverse_std[c])
+        first, last = share(N * rows, part, sums.shape[0])
+        run = np.zeros((2, C), np.float32)
+        for row in range(first, last):
+            n, h = divmod(row, rows)
+            for w in range(columns):
+                at = C * (row * columns + w)
+                gradient = dy.ctypes.data + 4 * at
+                if winner.size:
+                    top = x.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+                    bottom = top + 4 * C * W
+                    byte = winner.ctypes.data + at
+                    _sum_window(gradient, byte, top, bottom, constants.ctypes.data, run.ctypes.data, C)
+                else:
+                    _sum_pixel(gradient, x.ctypes.data + 4 * at, constants.ctypes.data, run.ctypes.data, C, floor)
+            for which in range(2):
+                for c in range(C):
+                    sums[part, which, c] += run[which, c]
+                    run[which, c] = 0
 
 
-@kernel(parallel=True, nogil=True)
-def _backward_x(dy, x, mean, inverse_std, scale, dbeta, dgamma, dx):
-    for i in prange(x.shape[0]):
-        for c in range(x.shape[1]):
-            x_hat = (x[i, c] - mean[c]) * inverse_std[c]
-            dx[i, c] = scale[c] * (dy[i, c] - dbeta[c] - x_hat * dgamma[c])
+@kernel(parallel=True)
+def _backward_x(dy, x, winner, constants, floor, dx):
+    """``constants`` (6, C) hold the means of dy and of dy x_hat too."""
+    N, H, W, C = x.shape
+    rows, columns = dy.shape[1:3]
+    for row in prange(N * H):
+        n, h = divmod(np.int64(row), H)
+        zeros = np.zeros(C, np.float32)
+        done = 0
+        if winner.size and h // 2 < rows:
+            done = 2 * columns
+            for w in range(columns if h % 2 == 0 else 0):
+                at = C * ((n * rows + h // 2) * columns + w)
+                here = 4 * C * (row * W + 2 * w)
+                top, to = x.ctypes.data + here, dx.ctypes.data + here
+                gradient, byte, below = dy.ctypes.data + 4 * at, winner.ctypes.data + at, 4 * C * W
+                _backward_window(gradient, byte, top, top + below, to, to + below, constants.ctypes.data, C)
+        for w in range(done, W):  # pixels that fill no window: they moved the mean and the variance, no more
+            at = 4 * C * (row * W + w)
+            gradient = zeros.ctypes.data if winner.size else dy.ctypes.data + at
+            _backward_pixel(gradient, x.ctypes.data + at, constants.ctypes.data, dx.ctypes.data + at, C, floor)

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.max_pool2d import reference as max_pool2d
+from scratchlv.kernels.relu import reference as relu_
+
 Array = Any  # NumPy or CuPy
 
 
@@ -13,6 +16,8 @@ class Cache(NamedTuple):
     inverse_std: Array  # (C,), 1 / sqrt(var + eps)
     running_mean: Array | None  # (C,), moved towards this batch's mean
     running_var: Array | None  # (C,), moved towards this batch's variance, without bias
+    relu: Any  # caches of what followed, or None
+    pool: Any
 
 
 def forward(
@@ -24,12 +29,16 @@ def forward(
     running_var: Array | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    relu: bool = False,
+    pool: bool = False,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
-    """Normalise ``x`` (N, H, W, C) over N, H and W; all the others are (C,); ``y`` is (N, H, W, C).
+    """Normalise ``x`` (N, H, W, C) over N, H and W; all the others are (C,); ``y`` is like x.
 
     With ``train`` by the batch's mean and variance; the running statistics, moved by ``momentum`` towards them, are
     returned in the cache (nothing is overwritten), and no gradient flows through them. Without, by the running ones.
+
+    With ``relu``, and ``pool`` (2x2 windows, max), y is what these make of it: a variant can do them in the same sweep.
 
     Raises:
         ValueError: fewer than two numbers per channel to train on, or no running statistics to apply.
@@ -38,7 +47,7 @@ def forward(
         if running_mean is None or running_var is None:
             raise ValueError("train=False needs running_mean and running_var")
         scale = gamma / np.sqrt(running_var + eps)
-        return x * scale + (beta - running_mean * scale), None
+        return _follow(x * scale + (beta - running_mean * scale), relu, pool, train=False)[0], None
     check_batch(x.shape)
     mean = x.mean((0, 1, 2))  # (C,)
     centred = x - mean
@@ -46,12 +55,26 @@ def forward(
     inverse_std = 1 / np.sqrt(var + eps)
     x_hat = centred * inverse_std
     running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
-    return x_hat * gamma + beta, Cache(x_hat, gamma, inverse_std, *running)
+    y, rectified, pooled = _follow(x_hat * gamma + beta, relu, pool, train=True)
+    return y, Cache(x_hat, gamma, inverse_std, *running, rectified, pooled)
+
+
+def _follow(y: Array, relu: bool, pool: bool, *, train: bool) -> tuple[Array, Any, Any]:
+    rectified = pooled = None
+    if relu:
+        y, rectified = relu_.forward(y, train=train)
+    if pool:
+        y, pooled = max_pool2d.forward(y, size=2, train=train)
+    return y, rectified, pooled
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    """``dx`` (N, H, W, C), ``dgamma`` and ``dbeta`` (C,); ``dy`` is (N, H, W, C)."""
+    """``dx`` (N, H, W, C), ``dgamma`` and ``dbeta`` (C,); ``dy`` is like y."""
     x_hat, gamma, inverse_std = cache[:3]
+    if cache.pool is not None:
+        (dy,) = max_pool2d.backward(dy, cache.pool)
+    if cache.relu is not None:
+        (dy,) = relu_.backward(dy, cache.relu)
     dbeta = dy.sum((0, 1, 2))
     dgamma = (dy * x_hat).sum((0, 1, 2))
     n = x_hat.size // x_hat.shape[-1]

@@ -17,7 +17,8 @@ from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
 from scratchlv.kernels.matmul.numba_cpu import float32_only
-from scratchlv.kernels.max_pool2d.vectors import NOBODY, unpool_pixel
+from scratchlv.kernels.max_pool2d.numba_cpu import unpool
+from scratchlv.kernels.max_pool2d.vectors import NOBODY
 
 Array = np.ndarray
 _PARTS = 32  # db is summed in so many parts, whatever the number of threads
@@ -163,7 +164,7 @@ def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cach
     x, W, padding = cache.x, cache.W, cache.padding
     if winner.size:
         dz = empty((len(dy), *size, dy.shape[3]))
-        _unpool(dy, winner, dz)
+        unpool(dy, winner, dz)
         dy = dz
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
@@ -187,21 +188,6 @@ def _where_open(dy: Array, y: Array) -> Array:
 def _mask(dy, y, dz):
     for i in prange(dy.size):
         dz[i] = np.float32(0) if y[i] <= np.float32(0) else dy[i]
-
-
-@kernel(parallel=True)
-def _unpool(dy, winner, dz):
-    N, H, W, M = dz.shape
-    rows, columns = dy.shape[1:3]
-    for row in prange(N * ((H + 1) // 2)):
-        n, h = divmod(np.int64(row), (H + 1) // 2)
-        if h == rows or W % 2:  # what filled no window
-            dz[n, 2 * h : 2 * h + 2] = np.float32(0)
-        if h < rows:
-            for w in range(columns):
-                at = ((n * rows + h) * columns + w) * M
-                top = dz.ctypes.data + 4 * ((n * H + 2 * h) * W + 2 * w) * M
-                unpool_pixel(dy.ctypes.data + 4 * at, winner.ctypes.data + at, top, top + 4 * W * M, M, M)
 
 
 def _bias_gradient(dy: Array, winner: Array) -> Array:

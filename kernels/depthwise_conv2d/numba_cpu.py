@@ -7,6 +7,9 @@ from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
 from scratchlv.kernels.matmul.numba_cpu import float32_only
@@ -32,10 +35,11 @@ def limits(
 def forward(
     x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
 ) -> tuple[Array, Cache | None]:
-    x, W = np.ascontiguousarray(x), np.ascontiguousarray(W)
+    x, W = plain(x), plain(W)
+    require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
     size = output_size(x.shape, W.shape, stride, padding)
-    y = np.empty((x.shape[0], *size, x.shape[3]), np.float32)
-    start = np.zeros(x.shape[3], np.float32) if b is None else np.ascontiguousarray(b)
+    y = empty((x.shape[0], *size, x.shape[3]))
+    start = np.zeros(x.shape[3], np.float32) if b is None else plain(b)
     (_, (top, _), (left, _), _) = pads(padding)
     _forward(x, W, start, y, stride, top, left)
     return y, Cache(x, W, b is not None, stride, padding) if train else None
@@ -43,9 +47,10 @@ def forward(
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
     x, W, bias, stride, padding = cache
-    dy = np.ascontiguousarray(dy)
+    require("x and W", dy=(dy, (x.shape[0], *output_size(x.shape, W.shape, stride, padding), x.shape[3])))
+    dy = plain(dy)
     (_, (top, _), (left, _), _) = pads(padding)
-    dx = np.empty_like(x)
+    dx = empty(x.shape)
     _backward_x(dy, W, dx, stride, top, left)
     parts = np.zeros((_PARTS, W.shape[0] * W.shape[1] + 1, W.shape[2]), np.float32)  # the last row is db
     _backward_W(dy, x, W.shape[0], W.shape[1], parts, stride, top, left)

@@ -6,6 +6,9 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
@@ -21,15 +24,16 @@ def limits(x: Array, *, cap: float | None = None, train: bool = True) -> str | N
 
 
 def forward(x: Array, *, cap: float | None = None, train: bool = True) -> tuple[Array, Cache | None]:
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    x = plain(x)
+    y = empty(x.shape)
     _forward(x.reshape(-1), y.reshape(-1), _float(cap))
     return y, Cache(y, cap) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
-    dx = np.empty_like(cache.y)
-    _backward(np.ascontiguousarray(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
+    require("x", dy=(dy, cache.y.shape))
+    dx = empty(dy.shape)
+    _backward(plain(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
     return (dx,)
 
 

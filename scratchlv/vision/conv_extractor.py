@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.models.initial import he
-from scratchlv.ops import batch_norm2d, conv2d, max_pool2d, relu
+from scratchlv.ops import batch_norm2d, conv2d
 
 Array = Any
 BLOCKS = ("conv1", "conv2", "conv3")
@@ -21,9 +21,7 @@ GRID = SIDE // 8  #: rows and columns of the regions
 
 class _BlockCache(NamedTuple):
     conv: Any
-    norm: Any
-    relu: Any
-    pool: Any  # None where the convolution itself steps by two
+    norm: Any  # with ReLU and pooling
 
 
 def init(rng: np.random.Generator, channels: tuple[int, int, int] = (32, 64, 64)) -> tuple[dict, dict]:
@@ -54,14 +52,11 @@ def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tup
         first = name == "conv1"
         x, conv = conv2d.forward(x, W, stride=2 if first else 1, padding=W.shape[0] // 2, x_is_data=first, train=train)
         mean, var = buffers[f"{name}.mean"], buffers[f"{name}.var"]
-        x, norm = batch_norm2d.forward(x, gamma, beta, running_mean=mean, running_var=var, train=train)
+        follow = {"relu": True, "pool": not first}
+        x, norm = batch_norm2d.forward(x, gamma, beta, running_mean=mean, running_var=var, **follow, train=train)
         if train:
             buffers[f"{name}.mean"], buffers[f"{name}.var"] = norm.running_mean, norm.running_var
-        x, rectified = relu.forward(x, train=train)
-        pool = None
-        if not first:
-            x, pool = max_pool2d.forward(x, size=2, train=train)
-        caches.append(_BlockCache(conv, norm, rectified, pool))
+        caches.append(_BlockCache(conv, norm))
     return x, caches
 
 
@@ -69,9 +64,6 @@ def backward(dx: Array, caches: list[_BlockCache]) -> dict[str, Array]:
     """Gradients by the names of the parameters, from ``dx`` (N, 8, 8, C3)."""
     grads = {}
     for name, cache in zip(reversed(BLOCKS), reversed(caches), strict=True):
-        if cache.pool is not None:
-            (dx,) = max_pool2d.backward(dx, cache.pool)
-        (dx,) = relu.backward(dx, cache.relu)
         dx, grads[f"{name}.gamma"], grads[f"{name}.beta"] = batch_norm2d.backward(dx, cache.norm)
         dx, grads[f"{name}.W"], _ = conv2d.backward(dx, cache.conv)
     return grads
