@@ -33,8 +33,8 @@ _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so
 class Generator(Protocol):
     """What a model needs so that words can be drawn from it.
 
-    A state is a (named) tuple of arrays with the batch on axis 0, of None, and of such tuples. If it has a field
-    ``alpha`` (N, …), that is where the model looked for the last word.
+    A state is a (named) tuple of arrays with the batch on axis 0, of None, of such tuples, and of dicts, which are of all
+    rows alike (parameters). If it has a field ``alpha`` (N, …), that is where the model looked for the last word.
     """
 
     def start(self, inputs: Any) -> Any: ...
@@ -177,7 +177,7 @@ def beam_search(
     steps: list[_BeamStep] = []
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = model.step(state, tokens)  # (N B, V)
-        allowed = _allowed(log_probs, len(steps), min_length, ban)
+        allowed = _allowed(log_probs, len(steps), min_length, ban).astype(np.float64)
         V = allowed.shape[1]
         scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
         parents, words = np.divmod(found, V)
@@ -253,18 +253,20 @@ def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prom
 
 
 def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> Array:
-    """The log probabilities in float64, and -inf where a word may not be said as number ``t``, from 0."""
-    if np.isnan(log_probs).any():
-        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
-    forbidden = np.zeros(log_probs.shape[1], bool)  # (V,)
-    forbidden[[*_NEVER_SAID, *ban]] = True
-    forbidden[END] |= t < min_length
-    if forbidden.all():
-        raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
-    allowed = np.minimum(log_probs.astype(np.float64), 0)
+    """The log probabilities, and -inf where a word may not be said as number ``t``, from 0."""
+    V = log_probs.shape[1]
+    forbidden = [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
+    allowed = np.minimum(log_probs, 0)
     allowed[:, forbidden] = -np.inf
-    stuck = (allowed == -np.inf).all(axis=1)  # all that may be said has probability 0: then any of it
-    allowed[np.ix_(stuck, ~forbidden)] = _LEAST
+    most = allowed.max(axis=1)
+    if np.isnan(most).any() or np.isnan(log_probs[:, forbidden]).any():
+        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+    stuck = most == -np.inf
+    if stuck.any():  # all that may be said has probability 0: then any of it
+        others = np.setdiff1d(np.arange(V), forbidden)
+        if not others.size:
+            raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
+        allowed[np.ix_(stuck, others)] = _LEAST
     return allowed
 
 
@@ -298,7 +300,7 @@ class _Lots:
         if self.top_k is not None and self.top_k > V:
             raise UserError(f"--top-k {self.top_k}: the vocabulary has {V} words; give 1 to {V}")
         self._generators = self._generators or [np.random.default_rng([self.seed, n]) for n in range(N)]
-        order, p = self._kept(allowed)
+        order, p = self._kept(allowed.astype(np.float64))
         reached = p.cumsum(axis=1)
         u = np.array([generator.random() for generator in self._generators])[:, None]
         place = (reached <= u * reached[:, -1:]).sum(axis=1)  # the inverse of the cumulative distribution
@@ -384,11 +386,11 @@ def _alpha(state: Any) -> Array:
 
 
 def _arrays(state: Any) -> Iterator[Array]:
-    """The arrays of a state, however nested."""
+    """The arrays of a state that have a row for every sentence, however nested."""
     if isinstance(state, tuple):
         for part in state:
             yield from _arrays(part)
-    elif state is not None:
+    elif state is not None and not isinstance(state, dict):
         yield state
 
 
@@ -397,4 +399,4 @@ def _take(state: Any, rows: Array) -> Any:
     if isinstance(state, tuple):
         parts = [_take(part, rows) for part in state]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return None if state is None else state[rows]
+    return state if state is None or isinstance(state, dict) else state[rows]

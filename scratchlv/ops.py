@@ -116,6 +116,18 @@ class Operation:
         return sys.modules[type(cache).__module__].backward(dy, cache)
 
 
+def pack(W: Any) -> Any:
+    """A weight (K, M) that many products will be taken by, as when a sentence is decoded word by word.
+
+    What comes back may stand for ``W`` in ``linear``, ``lstm`` and ``rnn``, ``forward`` with ``train=False``, as long as
+    ``W`` is not changed. It is ``W`` itself where nothing is to be gained.
+    """
+    product = Operation("matmul")
+    if product.choose(W, W.T)[0] != "numba_cpu":
+        return W
+    return product.variant("numba_cpu").PackedMatrix(W)
+
+
 def _limit(module: ModuleType, args: tuple, kwargs: dict) -> str | None:
     limits = getattr(module, "limits", None)
     return limits(*args, **kwargs) if limits is not None else None

@@ -114,16 +114,16 @@ def _step(gates, h, c, t, lengths, first, last):
             c[t + 1, n] = c[t, n]
             continue
         gate, c_before, c_after, h_after = gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n]
-        for j in range(2 * H):
-            gate[j] = sigmoid(gate[j])
-        for j in range(2 * H, 3 * H):
-            gate[j] = tanh(gate[j])
-        for j in range(3 * H, 4 * H):
-            gate[j] = sigmoid(gate[j])
-        for j in range(H):
-            c_after[j] = gate[H + j] * c_before[j] + gate[j] * gate[2 * H + j]
-        for j in range(H):
-            h_after[j] = gate[3 * H + j] * tanh(c_after[j])
+        gate_i, gate_f, gate_g, gate_o = gate[:H], gate[H : 2 * H], gate[2 * H : 3 * H], gate[3 * H :]
+        for sigmoids in (gate[: 2 * H], gate_o):
+            for j in range(sigmoids.size):
+                sigmoids[j] = sigmoid(sigmoids[j])
+        for j in range(gate_g.size):
+            gate_g[j] = tanh(gate_g[j])
+        for j in range(c_after.size):
+            c_after[j] = gate_f[j] * c_before[j] + gate_i[j] * gate_g[j]
+        for j in range(h_after.size):
+            h_after[j] = gate_o[j] * tanh(c_after[j])
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")

@@ -21,7 +21,7 @@ import numpy as np
 from scratchlv.models.decoder import log_softmax
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
-from scratchlv.ops import dropout, embedding, linear, softmax_cross_entropy
+from scratchlv.ops import dropout, embedding, linear, pack, softmax_cross_entropy
 
 Array = Any
 
@@ -48,9 +48,10 @@ class StreamBatch(NamedTuple):
 
 
 class LanguageModelState(NamedTuple):
-    """What was read so far."""
+    """What was read so far, and the parameters as they serve many steps."""
 
     layers: State
+    params: dict[str, Array]
 
 
 class LanguageModel:
@@ -116,15 +117,16 @@ class LanguageModel:
 
     def start(self, n: int) -> LanguageModelState:
         """The state of ``n`` texts before their first word."""
-        return LanguageModelState(self.zero_state(n))
+        weights = {name: pack(W) for name, W in self.params.items() if W.ndim == 2 and name != "embedding.W"}
+        return LanguageModelState(self.zero_state(n), self.params | weights)
 
     def step(self, state: LanguageModelState, tokens: Array) -> tuple[Array, LanguageModelState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
-        p = self.params
+        p = state.params
         x, _ = embedding.forward(tokens[None], p["embedding.W"], train=False)
         h, layers, _ = stack_forward(p, "recurrent", self.shape.cell, x, state.layers, train=False)
         logits, _ = linear.forward(h[0], p["output.W"], p["output.b"], train=False)
-        return log_softmax(logits), LanguageModelState(layers)
+        return log_softmax(logits), LanguageModelState(layers, p)
 
     # --- the carried state ---------------------------------------------------------------------------------------
 
