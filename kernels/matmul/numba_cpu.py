@@ -38,7 +38,7 @@ SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so of
 BLOCK_ROWS = 16 * ROWS  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
 BLOCK_COLUMNS = 1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
-_ROW_PART = 4096  # columns of a single row of C that stay in the first-level cache while rows of B pass by
+_ROW_PART = 8192  # columns of a single row of C that stay in the first-level cache while rows of B pass by
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
@@ -144,7 +144,7 @@ def gemm(
     by_rows, by_columns = _grid(m, n, threads)
     a_space, b_space = work_space(m, k), 0
     if packed is None:
-        b_at, b_space = _address(b), _space(min(n, BLOCK_COLUMNS), COLUMNS, k)
+        b_at, b_space = _address(b), work_space(n, k, of_b=True)
     else:
         b_at = _address(packed.panels)
     work = empty((by_rows * by_columns, a_space + b_space))
@@ -185,14 +185,10 @@ def _check_out(out: Array, shape: tuple[int, int], *inputs: Array | None) -> Non
             raise ValueError("out overlaps an input: it would be changed while it is read")
 
 
-def work_space(m: int, k: int) -> int:
-    """How many floats :func:`multiply` needs to pack rows of A (m, k)."""
-    return _space(min(m, BLOCK_ROWS), ROWS, k)
-
-
-def _space(count: int, height: int, k: int) -> int:
-    """Floats that ``count`` rows need when they are packed into tiles of at most that height."""
-    return (-(-count // height) + 1) * (height * min(k, SEGMENTS * INNER_BLOCK) + WIDTH)
+def work_space(count: int, k: int, *, of_b: bool = False) -> int:
+    """How many floats :func:`multiply` needs to pack ``count`` rows of A, or columns of B, of ``k`` numbers each."""
+    height, most = (COLUMNS, BLOCK_COLUMNS) if of_b else (ROWS, BLOCK_ROWS)
+    return (-(-min(count, most) // height) + 1) * (height * min(k, SEGMENTS * INNER_BLOCK) + WIDTH)
 
 
 @functools.lru_cache(maxsize=4096)

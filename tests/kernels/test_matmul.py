@@ -1,13 +1,28 @@
 """The matrix product: what is particular to it (the forms that the rooms use inside are in test_building_blocks.py)."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
+from scratchlv import ops
+from scratchlv.kernels.matmul import numba_cpu
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
+from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
+from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.ops import matmul
 
 rng = np.random.default_rng(0)
 variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+
+
+def whole(*shape):
+    """Whole numbers, whose sums are exact in any order."""
+    return rng.integers(-9, 10, shape).astype(np.float32)
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
 
 
 @variants
@@ -15,15 +30,52 @@ variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
 @pytest.mark.parametrize("n", [1, COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 1])
 def test_products_of_whole_numbers_are_exact(variant, m, n):
     """On either side of the edges of a tile, and where the way of computing changes."""
-    a, b, dc = (rng.integers(-9, 10, shape) for shape in ((m, 7), (7, n), (m, n)))
+    a, b, dc = whole(m, 7), whole(7, n), whole(m, n)
     module = matmul.variant(variant)
-    c, cache = module.forward(a.astype(np.float32), b.astype(np.float32))
-    da, db = module.backward(dc.astype(np.float32), cache)
+    c, cache = module.forward(a, b)
+    da, db = module.backward(dc, cache)
     for got, expected in ((c, a @ b), (da, dc @ b.T), (db, a.T @ dc)):
         np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("m", [2, ROWS + 2])
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [
+        (2, 3, 2 * BLOCK_COLUMNS + COLUMNS + 1),
+        (1, 2 * INNER_BLOCK + 1, 5),
+        (5, 2 * SEGMENTS * INNER_BLOCK + 1, 2 * BLOCK_COLUMNS + 5),
+        (2 * BLOCK_ROWS + ROWS + 1, SEGMENTS * INNER_BLOCK + 1, 37),
+        (1, 3, 20_000),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_past_the_ends_of_blocks_and_with_more_threads_than_rows(m, k, n, threads, monkeypatch):
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    a, b, start = whole(m, k), whole(k, n), whole(m, n)
+    exact = a @ b
+    for given in (b, PackedMatrix(b)):
+        np.testing.assert_array_equal(gemm(a, given), exact)
+        np.testing.assert_array_equal(gemm(a, given, start.copy(), accumulate=True), start + exact)
+    np.testing.assert_array_equal(gemm(a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True), exact)
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it():
+    """Nor on whether B was packed before: bit for bit."""
+    a, b = normal(ROWS + 3, 700), normal(700, COLUMNS + 9)
+    together, packed = gemm(a, b), PackedMatrix(b)
+    for rows in (slice(0, 1), slice(2, 4), slice(1, ROWS + 2)):
+        assert gemm(a[rows], b).tobytes() == together[rows].tobytes()
+        assert gemm(a[rows], packed).tobytes() == together[rows].tobytes()
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 3, 7), (ROWS + 1, 300, COLUMNS + 1), (3, 0, 4), (0, 3, 4)])
+def test_every_version_computes_the_same(name, m, k, n):
+    a, b = whole(m, k), whole(k, n)
+    np.testing.assert_array_equal(VERSIONS[name](a, b), a @ b)
+
+
+@pytest.mark.parametrize("m", [1, 2, ROWS + 2])
 def test_nan_stays_in_its_row_and_its_column(m):
     """Ragged tiles are computed with rows that are there only to fill them: they must not spread."""
     module, n = matmul.variant("numba_cpu"), COLUMNS + 3
@@ -34,7 +86,154 @@ def test_nan_stays_in_its_row_and_its_column(m):
     np.testing.assert_array_equal(np.isnan(module.forward(a, b)[0]), spoiled)
 
 
+@pytest.mark.parametrize("m", [1, 2, ROWS + 2])
+def test_infinities_follow_ieee(m):
+    a, b = np.ones((m, 9), np.float32), np.ones((9, 5), np.float32)
+    b[0, 0], b[0, 1], b[1, 1], b[0, 2], b[0, 3] = np.inf, np.inf, -np.inf, -np.inf, np.inf
+    a[0, 0] = 0
+    expected = np.full((m, 5), 9.0)
+    expected[:, :4] = [np.inf, np.nan, -np.inf, np.inf]
+    expected[0] = [np.nan, np.nan, np.nan, np.nan, 8]  # 0 times infinity
+    np.testing.assert_array_equal(gemm(a, b), expected.astype(np.float32))
+
+
+# --- arrays as they come -------------------------------------------------------------------------------------------
+
+
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def misaligned(x):
+    buffer = np.empty(x.nbytes + 1, np.uint8)[1:]
+    y = buffer.view(x.dtype).reshape(x.shape)
+    y[...] = x
+    assert not y.flags.aligned
+    return y
+
+
+def every_other(x):
+    roomy = np.full((2 * x.shape[0], 2 * x.shape[1]), np.nan, x.dtype)
+    roomy[::2, ::2] = x
+    return roomy[::2, ::2]
+
+
+def cut_out(x):
+    roomy = np.full((x.shape[0] + 2, x.shape[1] + 5), np.nan, x.dtype)
+    roomy[1:-1, 2:-3] = x
+    return roomy[1:-1, 2:-3]
+
+
+LAYOUTS = {
+    "Fortran": np.asfortranarray,
+    "every other": every_other,
+    "cut out": cut_out,
+    "cut out and transposed": lambda x: cut_out(x.T.copy()).T,
+    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+    "rows backwards": lambda x: x[::-1].copy()[::-1],
+    "read-only": read_only,
+    "misaligned": misaligned,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 5, 40), (ROWS + 5, 37, 2 * COLUMNS + 1), (40, 1, 1), (1, 1, 40)])
+def test_any_layout_in_memory(layout, m, k, n):
+    a, b, bias, lay = whole(m, k), whole(k, n), whole(1, n), LAYOUTS[layout]
+    for transpose_a in (False, True):
+        for transpose_b in (False, True):
+            a_given = lay(a.T.copy() if transpose_a else a)
+            b_given = lay(b.T.copy() if transpose_b else b)
+            c = gemm(a_given, b_given, transpose_a=transpose_a, transpose_b=transpose_b, bias=lay(bias)[0])
+            np.testing.assert_array_equal(c, a @ b + bias)
+
+
+def test_one_number_repeated_without_a_copy():
+    np.testing.assert_array_equal(gemm(np.broadcast_to(np.float32([[1, 2, 3]]), (20, 3)), whole(3, 4) * 0 + 1), 6)
+
+
+def test_a_layout_is_no_reason_to_compile_again():
+    a, b = whole(20, 30), whole(30, 40)
+    gemm(a, b)
+    before = len(numba_cpu._product.signatures)
+    for lay in LAYOUTS.values():
+        gemm(lay(a), lay(b))
+    assert len(numba_cpu._product.signatures) == before
+
+
+def test_what_it_does_not_serve_it_says():
+    a, b = whole(3, 4), whole(4, 2)
+    for other, word in ((a.astype(">f4"), ">f4"), (a.astype(np.float64), "float64"), (a.astype(np.int64), "int64")):
+        assert word in matmul.explain(other, b)
+        assert "reference" in matmul.explain(other, b)
+        np.testing.assert_array_equal(matmul.forward(other, b)[0], a @ b)
+        with pytest.raises(ValueError, match=word):
+            gemm(other, b)
+
+
+def test_out_may_be_cut_out_of_something_larger():
+    a, b, roomy = whole(ROWS + 1, 3), whole(3, COLUMNS + 1), np.full((ROWS + 3, COLUMNS + 9), 7, np.float32)
+    out = roomy[1:-1, 4:-4]
+    assert gemm(a, b, out) is out
+    np.testing.assert_array_equal(out, a @ b)
+    out[...] = 7
+    assert (roomy == 7).all()
+
+
+def test_out_that_cannot_be_written_is_refused():
+    a = whole(4, 4)
+    for out in (np.zeros((4, 4)), np.zeros((4, 4), np.float32, order="F"), read_only(a), misaligned(a)):
+        with pytest.raises(ValueError, match="writeable float32"):
+            gemm(a, a, out)
+
+
+def test_out_that_overlaps_an_input_is_refused():
+    a = whole(4, 4)
+    for arguments in ((a, whole(4, 4), a), (whole(4, 4), a, a[:, :]), (whole(3, 4), a, a[1:])):
+        with pytest.raises(ValueError, match="overlaps"):
+            gemm(*arguments)
+    shared = whole(4, 8)
+    gemm(shared[:, :4], whole(4, 4), shared[:, 4:])  # side by side, but apart
+
+
+def test_two_threads_at_once():
+    a, b = [normal(50, 60) for _ in range(2)], [normal(60, 70) for _ in range(2)]
+    exact = [gemm(x, y) for x, y in zip(a, b, strict=True)]
+    with ThreadPoolExecutor(2) as pool:
+        for i, c in enumerate(pool.map(lambda i: gemm(a[i % 2], b[i % 2]), range(200))):
+            assert c.tobytes() == exact[i % 2].tobytes()
+
+
 @variants
 def test_shapes_that_do_not_fit_are_refused(variant):
     with pytest.raises(ValueError, match=r"multiply|mismatch"):
         matmul.variant(variant).forward(np.zeros((3, 4), np.float32), np.zeros((5, 2), np.float32))
+
+
+# --- packed once ---------------------------------------------------------------------------------------------------
+
+
+def test_only_what_the_fast_product_serves_is_packed():
+    W = whole(5, 4)
+    assert isinstance(ops.pack(W), PackedMatrix)
+    for other in (W.astype(np.float64), W.astype(">f4")):
+        assert ops.pack(other) is other
+    with ops.use("reference"):
+        assert ops.pack(W) is W
+
+
+@pytest.mark.parametrize("name", ["linear", "rnn", "lstm"])
+def test_a_packed_weight_stands_for_the_array(name):
+    operation = getattr(ops, name)
+    for inputs in operation.room.cases(np.random.default_rng(1)).values():
+        inputs = {k: np.float32(v) if getattr(v, "dtype", None) == np.float64 else v for k, v in inputs.items()}
+        packed = {k: ops.pack(v) if k.startswith("W") else v for k, v in inputs.items()}
+        expected, _ = operation.forward(**inputs, train=False)
+        got, cache = operation.forward(**packed, train=False)
+        assert cache is None
+        np.testing.assert_equal(got, expected)
+        with ops.use("reference"):
+            reference, _ = operation.forward(**inputs, train=False)
+            np.testing.assert_equal(operation.forward(**packed, train=False)[0], reference)
