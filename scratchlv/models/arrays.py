@@ -1,4 +1,4 @@
-"""Two things that models do with large arrays without making more of them than they need."""
+"""What models do with large arrays, without making more of them than they need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.kernels.building_blocks import memory
-from scratchlv.ops import matmul
+from scratchlv.ops import linear, matmul
 
 Array = Any
 
@@ -19,8 +19,28 @@ def empty(shape: tuple[int, ...], like: Array) -> Array:
     return np.empty_like(like, shape=shape)
 
 
-def weight_gradients(dy: Array, x: Array) -> tuple[Array, Array]:
-    """``dW`` and ``db`` of ``y = x W + b`` where x is data, whose own gradient nobody wants."""
-    x2, dy2 = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+def contiguous(x: Array) -> Array:
+    """``x``, or a copy of it in the order of C where it does not lie so."""
+    if x.flags.c_contiguous:
+        return x
+    copy = empty(x.shape, x)
+    copy[...] = x
+    return copy
+
+
+def add(total: Array | None, d: Array | None) -> Array | None:
+    """One more gradient of the same thing, into ``total``; the first becomes the sum."""
+    if total is None:
+        return d
+    if d is not None:
+        total += d
+    return total
+
+
+def linear_backward(dy: Array, cache: Any, *, x_is_data: bool) -> tuple[Array | None, Array, Array | None]:
+    """``linear.backward``, without ``dx`` where x is data: nobody wants it then."""
+    if not x_is_data:
+        return linear.backward(dy, cache)
+    x2, dy2 = cache.x.reshape(-1, cache.x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     dW, _ = matmul.forward(x2.T, dy2, train=False)
-    return dW, dy2.sum(axis=0)
+    return None, dW, dy2.sum(axis=0) if cache.bias else None

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import empty, weight_gradients
+from scratchlv.models.arrays import add, empty, linear_backward
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (
@@ -82,7 +82,7 @@ class DecoderState(NamedTuple):
 
 
 class Cache(NamedTuple):
-    data: Array | None  # the source, where nobody wants its gradient
+    x_is_data: bool
     begin: Any
     keys: Any
     words: Any
@@ -159,9 +159,10 @@ def forward(
     deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
-    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
-    data = x if x_is_data else None
-    cache = Cache(data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache)
+    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train)
+    cache = Cache(
+        x_is_data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache
+    )
     return float(loss), cache
 
 
@@ -184,9 +185,10 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
     if shape.look in ATTENDING:
         dx, dkeys, dwords, grads = _attend_through_backward(shape, dhs, dz, cache.run)
         if dkeys is not None:
-            dx_from_keys, key_grads = _keys_backward(dkeys, cache.keys, cache.data)
-            dx = _add(dx, dx_from_keys)
-            g.update(key_grads)
+            dx_from_keys, g["attention.Wx"], g["attention.b"] = linear_backward(
+                dkeys, cache.keys, x_is_data=cache.x_is_data
+            )
+            dx = add(dx, dx_from_keys)
     else:
         djoined, dstate, grads = layer_backward(dhs, None, cache.run)
         dwords = djoined[:, :, : shape.embedding]
@@ -199,7 +201,7 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
-    return None if cache.data is not None else dx, g
+    return None if cache.x_is_data else dx, g
 
 
 # --- saying it ---------------------------------------------------------------------------------------------------
@@ -275,7 +277,10 @@ def _constant_context(shape: DecoderShape, source: Source) -> tuple[Array | None
 
 
 def _constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
-    return dz if alpha is None or dz is None else alpha[:, :, None] * dz[:, None]
+    if alpha is None or dz is None:
+        return dz
+    dx = empty((*alpha.shape, dz.shape[1]), dz)
+    return np.multiply(alpha[:, :, None], dz[:, None], out=dx)
 
 
 def uniform_attention(x: Array, mask: Array | None) -> Array:
@@ -304,15 +309,6 @@ def _keys(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[Array | 
     return linear.forward(x, p["attention.Wx"], p["attention.b"], train=train)
 
 
-def _keys_backward(dkeys: Array, cache: Any, data: Array | None) -> tuple[Array | None, dict[str, Array]]:
-    """What the keys send to the source, None where it is ``data``, and the gradients of their weights."""
-    if data is None:
-        dx, dW, db = linear.backward(dkeys, cache)
-    else:
-        dx, (dW, db) = None, weight_gradients(dkeys, data)
-    return dx, {"attention.Wx": dW, "attention.b": db}
-
-
 def _attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
     """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
     x, keys, mask = source
@@ -328,7 +324,7 @@ def _attend_back(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Arr
     """``dx``, ``dkeys`` (None when the regions are their own keys), ``dh`` and the weights' gradients."""
     if shape.look == "dot":
         dx, dkeys, dh, dW = dot_product_attention.backward((dz, None), cache)
-        return dx + dkeys, None, dh, {"attention.W": dW}
+        return add(dx, dkeys), None, dh, {"attention.W": dW}
     query_cache, attention_cache = cache
     dx, dkeys, dquery, dv = additive_attention.backward((dz, None), attention_cache)
     dh, dWh, _ = linear.backward(dquery, query_cache)
@@ -360,7 +356,7 @@ def _attend_through_backward(
     dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
     g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
     if shape.look == "dot":
-        return _add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
+        return add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
     return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
 
 
@@ -393,17 +389,8 @@ def _attend_step_by_step_backward(
         dwords[t] = djoined[0, :, :E]
         dx_t, dkeys_t, dh, attention_grads = _attend_back(shape, dzs[t] + djoined[0, :, E:], attention)
         dstate = (dstate[0] + dh, *dstate[1:])  # h was used by the cell, and to look
-        dx = _add(dx, dx_t)
-        dkeys = _add(dkeys, dkeys_t)
+        dx = add(dx, dx_t)
+        dkeys = add(dkeys, dkeys_t)
         for name, d in {**cell_grads, **attention_grads}.items():
-            g[name] = _add(g.get(name), d)
+            g[name] = add(g.get(name), d)
     return dx, dkeys, dwords, g
-
-
-def _add(total: Array | None, d: Array | None) -> Array | None:
-    """One more gradient of the same thing; the first becomes the sum."""
-    if total is None:
-        return d
-    if d is not None:
-        total += d
-    return total

@@ -32,6 +32,7 @@ import numpy as np
 
 from scratchlv.data.vocabulary import PAD
 from scratchlv.models import answering
+from scratchlv.models.arrays import add, empty, linear_backward
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
 from scratchlv.ops import dot_product_attention, embedding, linear
@@ -164,21 +165,21 @@ class MemoryNetwork:
         shape = self.shape
         g: dict[str, Array] = {}
         du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, logits_cache)
-        dmemories = {name: np.zeros_like(memory) for name, memory in memories.items()}
+        dmemories: dict[str, Any] = dict.fromkeys(memories)
         if shape.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
         for k, (key, value, attention, mapped) in reversed(list(enumerate(steps))):
             dalpha = None if dalphas is None else dalphas[:, k]
             dvalues, dkeys, du_asked, _ = dot_product_attention.backward((du, dalpha), attention)
-            dmemories[value] += dvalues  # what is remembered serves as values here, and as keys there: both add up
-            dmemories[key] += dkeys
+            dmemories[value] = add(dmemories[value], dvalues)  # what is remembered serves as values here, and as keys
+            dmemories[key] = add(dmemories[key], dkeys)  # there: both add up
             if mapped is not None:
                 du, dH, _ = linear.backward(du, mapped)
                 g["hop.H"] += dH
             du = du + du_asked
         g |= self._remember_backward(dmemories, remembered)
         dwords = bag_of_words_backward(du, question)
-        g[shape.question_words] = g[shape.question_words] + dwords if shape.question_words in g else dwords
+        g[shape.question_words] = add(g.get(shape.question_words), dwords)
         return g
 
     # --- what is remembered ------------------------------------------------------------------------------------------
@@ -192,29 +193,33 @@ class MemoryNetwork:
             S = batch.sentences.shape[1]
             for name in names:
                 bags, caches[name] = bag_of_words(batch.sentences, p[f"{name}.W"], train=train)  # (N, S, d)
-                memories[name] = bags + p[f"{name}.T"][:S]
+                bags += p[f"{name}.T"][:S]
+                memories[name] = bags
             return memories, batch.sentences[:, :, 0] != PAD, (None, caches)
         x, seen = regions.forward(
             p, self.buffers, batch.pictures, shape.feature_channels, p["answer.W"].dtype.type, train=train
         )  # (P, L, D)
         for name in names:
             memory, linear_cache = linear.forward(x, p[f"{name}.W"], train=train)  # (P, L, d)
-            memories[name], picked = of_questions(memory + p[f"{name}.T"], batch.picture_of, train=train)
+            memory += p[f"{name}.T"]
+            memories[name], picked = of_questions(memory, batch.picture_of, train=train)
             caches[name] = (linear_cache, picked)
         return memories, None, (seen, caches)
 
     def _remember_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
         seen, caches = cache
         g: dict[str, Array] = {}
-        dx: Any = 0.0
+        dx = None
         for name, dmemory in dmemories.items():
             S = dmemory.shape[1]
             g[f"{name}.T"] = np.zeros_like(self.params[f"{name}.T"])
             g[f"{name}.T"][:S] = dmemory.sum(axis=0)
             if self.shape.pictures:
                 linear_cache, picked = caches[name]
-                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, picked), linear_cache)
-                dx = dx + dx_here
+                dx_here, g[f"{name}.W"], _ = linear_backward(
+                    of_questions_backward(dmemory, picked), linear_cache, x_is_data=seen is None
+                )
+                dx = add(dx, dx_here)
             else:
                 g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])
         return g | (regions.backward(dx, seen) if self.shape.pictures else {})
@@ -226,20 +231,24 @@ class MemoryNetwork:
 def bag_of_words(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Any]:
     """``Σ_j l_j ∘ W[w_j]`` (…, d) of the words ``tokens`` (…, J), padding behind; zero where there are none."""
     words, cache = embedding.forward(tokens, W, train=train)  # (…, J, d)
-    l = position_encoding(tokens, W.shape[1]).astype(W.dtype)
-    return (words * l).sum(axis=-2), (l, cache)
+    l = position_encoding(tokens, W.shape[1], W.dtype)
+    words *= l
+    return words.sum(axis=-2), (l, cache)
 
 
 def bag_of_words_backward(dy: Array, cache: Any) -> Array:
     l, words_cache = cache
-    (dW,) = embedding.backward(dy[..., None, :] * l, words_cache)
+    (dW,) = embedding.backward(np.multiply(dy[..., None, :], l, out=empty(l.shape, dy)), words_cache)
     return dW
 
 
-def position_encoding(tokens: Array, d: int) -> Array:
+def position_encoding(tokens: Array, d: int, dtype: Any = np.float64) -> Array:
     """``l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
-    J = (tokens != PAD).sum(axis=-1)[..., None, None]  # the words of each, without padding
-    j = np.arange(1, tokens.shape[-1] + 1)[:, None]  # (J, 1)
+    words = (tokens != PAD).sum(axis=-1)  # (…): of each, without padding
+    longest = tokens.shape[-1]
+    J = np.arange(longest + 1)[:, None, None]
+    j = np.arange(1, longest + 1)[:, None]  # (longest, 1)
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
-    return np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)
+    of_length = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)  # (longest + 1, longest, d)
+    return of_length.astype(dtype)[words]

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.models import answering
+from scratchlv.models.arrays import add, empty, linear_backward
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu
@@ -198,7 +199,7 @@ class QuestionAnswerer:
         """``u_K`` (N, H) and the gaze of each hop (N, K, L)."""
         p = self.params
         a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], train=train)
-        x = np.tanh(a)  # (P, L, H)
+        x = np.tanh(a, out=a)  # (P, L, H)
         x_of, picked = of_questions(x, picture_of, train=train)  # (N, L, H)
         alphas, steps = [], []
         for hop in _hop_names(self.shape.hops):
@@ -211,10 +212,12 @@ class QuestionAnswerer:
             steps.append((hop, keys_cache, keys_picked, query_cache, attention))
         return u, np.stack(alphas, axis=1), (x, region_cache, picked, steps) if train else None
 
-    def _hops_backward(self, du: Array, dalphas: Array | None, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
+    def _hops_backward(
+        self, du: Array, dalphas: Array | None, cache: Any
+    ) -> tuple[Array | None, Array, dict[str, Array]]:
         x, region_cache, picked, steps = cache
         g: dict[str, Array] = {}
-        dx, dx_of = np.zeros_like(x), 0.0
+        dx = dx_of = None
         for k, (hop, keys_cache, keys_picked, query_cache, attention) in reversed(list(enumerate(steps))):
             dalpha = None if dalphas is None else dalphas[:, k]
             dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, dalpha), attention)
@@ -222,10 +225,13 @@ class QuestionAnswerer:
             du = du + du_from_query  # u went on as it was, and asked
             dkeys = of_questions_backward(dkeys_of, keys_picked)
             dx_from_keys, g[f"{hop}.Wx"], g[f"{hop}.b"] = linear.backward(dkeys, keys_cache)
-            dx += dx_from_keys
-            dx_of = dx_of + dx_of_hop
-        dx += of_questions_backward(dx_of, picked)
-        dregions, g["regions.W"], g["regions.b"] = linear.backward(dx * (1 - x**2), region_cache)
+            dx = add(dx, dx_from_keys)
+            dx_of = add(dx_of, dx_of_hop)
+        da = add(dx, of_questions_backward(dx_of, picked))
+        slope = np.square(x, out=empty(x.shape, x))
+        da *= np.subtract(1, slope, out=slope)  # through tanh
+        features = self.shape.feature_channels is not None
+        dregions, g["regions.W"], g["regions.b"] = linear_backward(da, region_cache, x_is_data=features)
         return dregions, du, g
 
 
@@ -236,12 +242,16 @@ def _hop_names(hops: int) -> list[str]:
 def of_questions(x: Array, picture_of: Array, *, train: bool) -> tuple[Array, Any]:
     """``x[picture_of]``, (P, L, D) -> (N, L, D): an embedding, whose gradient adds up what the questions of a picture send."""
     P, L, D = x.shape
+    if np.array_equal(picture_of, np.arange(P)):  # one question about each: nothing to copy
+        return x, None
     y, cache = embedding.forward(picture_of, x.reshape(P, L * D), train=train)
     return y.reshape(-1, L, D), cache
 
 
 def of_questions_backward(dy: Array, cache: Any) -> Array:
     """(N, L, D) -> (P, L, D)."""
+    if cache is None:
+        return dy
     N, L, D = dy.shape
     (dx,) = embedding.backward(dy.reshape(N, L * D), cache)
     return dx.reshape(-1, L, D)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.models import decoder
+from scratchlv.models.arrays import contiguous
 from scratchlv.models.decoder import DecoderShape, DecoderState
 from scratchlv.models.initial import normal
 from scratchlv.models.recurrent import (
@@ -113,7 +114,7 @@ class Translator:
         if "source.W" in self.params:
             grads["source.W"] = dW
         else:
-            grads["embedding.W"] = grads["embedding.W"] + dW  # used on both sides: two gradients, added
+            grads["embedding.W"] += dW  # used on both sides: two gradients, added
         return grads
 
     # --- saying it -----------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class Translator:
         h, layers = bidirectional_forward(p, "encoder", shape.cell, words, lengths, shape.layers, **drop)
         h, dropped = dropout.forward(h, p=shape.dropout, seed=(dropout_seed, 2), train=train and shape.dropout > 0)
         mask = np.arange(source.shape[0]) < lengths[:, None]  # (N, S)
-        return np.ascontiguousarray(h.swapaxes(0, 1)), mask, (looked_up, layers, dropped)
+        return contiguous(h.swapaxes(0, 1)), mask, (looked_up, layers, dropped)
 
     def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
@@ -151,7 +152,7 @@ class Translator:
         if self.shape.model == "naive":
             dwords, grads = stack_backward(None, (dx, None), layers)
         else:
-            dh = np.ascontiguousarray(dx.swapaxes(0, 1))
+            dh = contiguous(dx.swapaxes(0, 1))
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
             dwords, grads = bidirectional_backward(dh, layers)
