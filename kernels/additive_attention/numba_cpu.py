@@ -14,7 +14,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh, total
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.kernels.matmul.numba_cpu import float32_only, plain
 
 Array = np.ndarray
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -54,14 +54,9 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     return dx, dkeys, dquery, sum_rows(dv)
 
 
-def plain(array: Array) -> Array:
-    """An array as the kernels are compiled for: in the order of C, aligned, writeable; a copy where it is not."""
-    return np.require(array, requirements=("C", "A", "W"))
-
-
 def plain_mask(mask: Array | None, N: int) -> Array:
     """The mask (N, L) for the kernels; (N, 0) where everything may be looked at."""
-    return np.empty((N, 0), np.bool_) if mask is None else np.require(mask, np.bool_, ("C", "A", "W"))
+    return np.empty((N, 0), np.bool_) if mask is None else plain(np.asarray(mask, np.bool_))
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")

@@ -17,15 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain, plain_mask
+from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, reciprocals_of_rows
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, sigmoid, tanh
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.numba_cpu import add_rows_product, float32_only, gemm, pack, work_space
+from scratchlv.kernels.lstm.numba_cpu import _step, _step_back
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, add_rows_product, float32_only, gemm, plain, work_space
 
 Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
@@ -73,7 +74,7 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
-    words, x, keys, Wq, Wx, Wh, b = (plain(a) for a in (words, x, keys, Wq, Wx, Wh, b))
+    words, x, keys = (plain(a) for a in (words, x, keys))
     v = None if v is None else plain(v)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
@@ -81,25 +82,11 @@ def forward(
     h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
     h[0], c[0] = h0, c0
     factors, far = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
-    _forward(
-        gates,
-        x,
-        keys,
-        factors,
-        far,
-        _NO_V if v is None else v,
-        plain_mask(mask, N),
-        pack(Wq),
-        pack(Wh),
-        pack(Wx[E:]),
-        query,
-        alpha,
-        z,
-        h,
-        c,
-        empty((n_threads(), work_space(N, max(H, D)))),
-        n_threads(),
-    )
+    panels = tuple(PackedMatrix(W).panels for W in (Wq, Wh, Wx[E:]))
+    threads = n_threads()
+    work = empty((threads, work_space(N, max(H, D))))
+    v_or_none = _NO_V if v is None else v
+    _forward(gates, x, keys, factors, far, v_or_none, plain_mask(mask, N), panels, query, alpha, z, h, c, work, threads)
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
     return (h[1:], z, alpha), cache if train else None
 
@@ -115,32 +102,12 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dh, dc = zeros((N, H)), zeros((N, H))
     da, dquery, de = empty_like(gates), empty_like(query), empty_like(alpha)
     v_or_none = _NO_V if v is None else v
-    to_h, to_z = pack(Wh, transpose=True), pack(Wx[E:], transpose=True)
-    from_query = pack(Wq, transpose=True)
-    _backward(
-        da,
-        dquery,
-        de,
-        dz,
-        dh,
-        dc,
-        dh_above,
-        dalpha,
-        x,
-        keys,
-        factors,
-        far,
-        v_or_none,
-        query,
-        alpha,
-        c,
-        gates,
-        to_h,
-        to_z,
-        from_query,
-        empty((n_threads(), work_space(N, max(A, 4 * H)))),
-        n_threads(),
-    )
+    panels = tuple(PackedMatrix(W.T).panels for W in (Wx[E:], Wh, Wq))
+    threads = n_threads()
+    work = empty((threads, work_space(N, max(4 * H, A))))
+    above = dh_above, dalpha
+    looked = x, keys, factors, far, v_or_none, query, alpha
+    _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
@@ -165,20 +132,19 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(
-    gates, x, keys, factors, far, v, mask, to_query, to_gates, from_z, query, alpha, z, h, c, work, threads
-):  # fmt: skip
+def _forward(gates, x, keys, factors, far, v, mask, panels, query, alpha, z, h, c, work, threads):
     T, N, L = alpha.shape
     A = keys.shape[2]
+    from_h_to_query, from_h, from_z = panels
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
+        lengths, sums, e_query = np.full(N, T), np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
             far[n] = key_factors(keys[n], factors[n])
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T):
-            add_rows_product(h[t], to_query, query[t], first, last, work[thread])
-            add_rows_product(h[t], to_gates, gates[t], first, last, work[thread])
+            add_rows_product(h[t], from_h_to_query, query[t], first, last, work[thread])
+            add_rows_product(h[t], from_h, gates[t], first, last, work[thread])
             for n in range(first, last):
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
@@ -189,30 +155,23 @@ def _forward(
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
             add_rows_product(z[t], from_z, gates[t], first, last, work[thread])
-            for n in range(first, last):
-                cell(gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n])
+            _step(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(
-    da, dquery, de, dz, dh, dc, dh_above, dalpha, x, keys, factors, far, v, query, alpha, c, gates, to_h, to_z, from_query,
-    work, threads,
-):  # fmt: skip
-    """``dz``, ``dh`` and ``dc`` enter as the gradients from above; ``dh`` and ``dc`` leave as those of the first state."""
+def _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads):
+    """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
+    dh_above, dalpha = above
+    x, keys, factors, far, v, query, alpha = looked
     T, N, L = alpha.shape
-    H, A = dh.shape[1], keys.shape[2]
+    A = keys.shape[2]
+    to_z, to_h, from_query_to_h = panels
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
+        lengths, sums, e_query = np.full(N, T), np.empty(L + 3), np.empty(A, np.float32)
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T - 1, -1, -1):
-            for n in range(first, last):
-                dh_n = dh[n]
-                for j in range(H):
-                    dh_n[j] += dh_above[t, n, j]
-                cell_back(gates[t, n], c[t, n], c[t + 1, n], dh_n, dc[n], da[t, n])
-                for j in range(H):
-                    dh_n[j] = 0  # the products below are added to it
+            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
             add_rows_product(da[t], to_z, dz[t], first, last, work[thread])
             for n in range(first, last):
                 look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
@@ -222,7 +181,7 @@ def _backward(
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
             add_rows_product(da[t], to_h, dh, first, last, work[thread])
-            add_rows_product(dquery[t], from_query, dh, first, last, work[thread])
+            add_rows_product(dquery[t], from_query_to_h, dh, first, last, work[thread])
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
@@ -289,36 +248,6 @@ def weighted_sum(weights, rows, out):
         row, w = rows[l], weights[l]
         for a in range(out.size):
             out[a] += w * row[a]
-
-
-@kernel(fastmath=FLAGS, error_model="numpy")
-def cell(gates, c_before, c_after, h):
-    """The LSTM's cell for one row; the gates overwrite their pre-activations."""
-    H = h.size
-    gate_i, gate_f, gate_g, gate_o = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
-    for j in range(H):
-        i, f, g, o = sigmoid(gate_i[j]), sigmoid(gate_f[j]), tanh(gate_g[j]), sigmoid(gate_o[j])
-        new = f * c_before[j] + i * g
-        c_after[j] = new
-        h[j] = o * tanh(new)
-        gate_i[j], gate_f[j], gate_g[j], gate_o[j] = i, f, g, o
-
-
-@kernel(fastmath=FLAGS, error_model="numpy")
-def cell_back(gates, c_before, c_after, dh, dc, da):
-    """The gradients ``da`` (4H,) of a row's pre-activations; ``dc`` becomes that of ``c_before``."""
-    H = dh.size
-    gate_i, gate_f, gate_g, gate_o = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
-    da_i, da_f, da_g, da_o = da[:H], da[H : 2 * H], da[2 * H : 3 * H], da[3 * H :]
-    for j in range(H):
-        i, f, g, o = gate_i[j], gate_f[j], gate_g[j], gate_o[j]
-        tanh_c = tanh(c_after[j])
-        dc_here = dc[j] + dh[j] * o * (ONE - tanh_c * tanh_c)
-        da_i[j] = dc_here * g * i * (ONE - i)
-        da_f[j] = dc_here * c_before[j] * f * (ONE - f)
-        da_g[j] = dc_here * i * (ONE - g * g)
-        da_o[j] = dh[j] * tanh_c * o * (ONE - o)
-        dc[j] = dc_here * f
 
 
 # --- over all steps, after the loop ------------------------------------------------------------------------------------

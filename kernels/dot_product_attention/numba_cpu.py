@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain, plain_mask
+from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.dot_product_attention.reference import check
-from scratchlv.kernels.matmul.numba_cpu import float32_only, gemm
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, plain, unpacked
 
 Array = np.ndarray
 
@@ -37,7 +37,7 @@ def forward(
     x: Array,
     keys: Array,
     query: Array,
-    W: Array | None = None,
+    W: Array | PackedMatrix | None = None,
     mask: Array | None = None,
     *,
     scale: float = 1.0,
@@ -49,7 +49,9 @@ def forward(
     N, L, D = x.shape
     z, alpha = empty((N, D)), empty((N, L))
     _forward(x, keys, q, plain_mask(mask, N), float(scale), z, alpha)
-    return (z, alpha), Cache(x, keys, query, W, q, alpha, float(scale)) if train else None
+    return (z, alpha), Cache(
+        x, keys, query, None if W is None else unpacked(W), q, alpha, float(scale)
+    ) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:

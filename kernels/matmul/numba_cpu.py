@@ -33,10 +33,16 @@ from scratchlv.kernels.matmul.micro_kernels import (
 )
 
 Array = np.ndarray
-INNER_BLOCK = 256  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
+INNER_BLOCK = (
+    256  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
+)
 SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
-BLOCK_ROWS = 16 * ROWS  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
-BLOCK_COLUMNS = 1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
+BLOCK_ROWS = (
+    16 * ROWS
+)  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
+BLOCK_COLUMNS = (
+    1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
+)
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
 _ROW_PART = 8192  # columns of a single row of C that stay in the first-level cache while rows of B pass by
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
