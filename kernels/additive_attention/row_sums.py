@@ -14,8 +14,8 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.simd import I32, I64, VECTOR, WIDTH, ZERO, Emitter
 
 AT_A_TIME = 4
-ONE = np.float32(1)
-ONES = ir.Constant(VECTOR, [1.0] * WIDTH)
+ONE, TWO = np.float32(1), np.float32(2)
+ONES, MINUS_TWOS = (ir.Constant(VECTOR, [value] * WIDTH) for value in (1.0, -2.0))
 DOUBLE = ir.DoubleType()
 
 
@@ -42,13 +42,13 @@ def dots_of_rows(rows, y, sums):
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def reciprocals_of_rows(rows, y, v, sums):
-    """``sums[l] = Σ_a v[a] / (1 + rows[l, a] y[a])``; ``sums`` as in :func:`dots_of_rows`."""
+def scores_of_rows(rows, y, v, sums):
+    """``sums[l] = Σ_a v[a] (1 - 2 / (1 + rows[l, a] y[a]))``; ``sums`` as in :func:`dots_of_rows`."""
     L, A = rows.shape
     vectors = A // WIDTH
     for first in range(0, L, AT_A_TIME):
         last = L - 1
-        _four_reciprocals(
+        _four_scores(
             _row(rows, first),
             _row(rows, min(first + 1, last)),
             _row(rows, min(first + 2, last)),
@@ -61,7 +61,7 @@ def reciprocals_of_rows(rows, y, v, sums):
     for l in range(L if vectors * WIDTH < A else 0):
         row = rows[l]
         for a in range(vectors * WIDTH, A):
-            sums[l] += v[a] / (ONE + row[a] * y[a])
+            sums[l] += v[a] * (ONE - TWO / (ONE + row[a] * y[a]))
 
 
 @kernel()
@@ -114,12 +114,13 @@ def _four_dots(typing_context, row0, row1, row2, row3, y, vectors, sums):
 
 
 @intrinsic
-def _four_reciprocals(typing_context, row0, row1, row2, row3, y, v, vectors, sums):
+def _four_scores(typing_context, row0, row1, row2, row3, y, v, vectors, sums):
     def emit(context, builder, signature, arguments):
         *rows, y, v, vectors, sums = arguments
 
         def add(e, row, y, v, total):
-            return builder.fadd(total, builder.fdiv(v, e.fma(row, y, ONES)))
+            r = builder.fdiv(ONES, e.fma(row, y, ONES))
+            return e.fma(v, e.fma(MINUS_TWOS, r, ONES), total)
 
         _four_sums(builder, rows, [y, v], vectors, sums, add)
         return context.get_dummy_value()

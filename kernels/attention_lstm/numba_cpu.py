@@ -6,10 +6,10 @@ of the words, of the regions and of the keys are each one pass over all steps af
     tanh(k + q) = 1 - 2 r        1 - tanh² = 4 p r²        p = e^{2k} e^{2q},  r = 1 / (1 + p)
 
 e^{2k} is made once for each picture and e^{2q} once for each step, so that a score takes one division for each of its terms,
-forward and backward, and nothing of size (N, L, A) is kept of a step. (Σ v is the same for every region: softmax takes no
-notice of it.) p must neither overflow nor vanish: q is held within ±28. Where the keys of a picture are all within ±14, k + q
-is then still beyond ±14, where tanh is ±1 to the last bit of float32 and more. A picture with a key further out, or with NaN,
-has p computed whole at every step, from k + q within ±42: slower, and as exact.
+forward and backward, and nothing of size (N, L, A) is kept of a step. p must neither overflow nor vanish: q is held within
+±28. Where the keys of a picture are all within ±14, k + q is then still beyond ±14, where tanh is ±1 to the last bit of float32
+and more. A picture with a key further out, or with NaN, has p computed whole at every step, from k + q within ±42: slower,
+and as exact.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, prange
 
 from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask
-from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, reciprocals_of_rows
+from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, scores_of_rows
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
@@ -148,9 +148,7 @@ def _forward(gates, x, keys, factors, far, v, mask, panels, query, alpha, z, h, 
             for n in range(first, last):
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
-                    reciprocals_of_rows(rows, e_query, v, sums)
-                    for l in range(L):
-                        sums[l] *= -2
+                    scores_of_rows(rows, e_query, v, sums)
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
@@ -278,17 +276,15 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
                     add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, dv_n)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]
-        for a in range(A):
-            dv_n[a] *= -TWO
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def add_slopes(factor, e_query, de, slope, r_sum):
-    """One step's ``de p r²`` and ``de r`` for one region, (A,) each."""
+def add_slopes(factor, e_query, de, slope, tanh_sum):
+    """One step's ``de p r²`` and ``de tanh`` for one region, (A,) each."""
     for a in range(factor.size):
         p = factor[a] * e_query[a]
         r = ONE / (ONE + p)
-        r_sum[a] += de * r
+        tanh_sum[a] += de * (ONE - TWO * r)
         slope[a] += de * (p * r * r)
 
 

@@ -1,0 +1,316 @@
+"""The LSTM that attends: what is particular to it (what every room must do is in test_rooms.py)."""
+
+import numpy as np
+import pytest
+
+from scratchlv.kernels.attention_lstm import cases, numba_cpu
+from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, lstm
+
+rng = np.random.default_rng(0)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+scores = pytest.mark.parametrize("additive", [True, False])
+T, N, L, E, D, A, H = 4, 3, 5, 2, 6, 7, 3
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def inputs(additive=True, **changed):
+    shapes = {
+        "words": (T, N, E),
+        "x": (N, L, D),
+        "keys": (N, L, A),
+        "h0": (N, H),
+        "c0": (N, H),
+        "Wq": (H, A),
+        "v": (A,),
+        "Wx": (E + D, 4 * H),
+        "Wh": (H, 4 * H),
+        "b": (4 * H,),
+    }
+    arrays = {name: normal(*shape) for name, shape in shapes.items()}
+    return arrays | ({} if additive else {"v": None}) | changed
+
+
+def run(variant, arguments, dy=None, **settings):
+    module = attention_lstm.variant(variant)
+    y, cache = module.forward(**arguments, **settings)
+    return y, module.backward(tuple(normal(*part.shape) for part in y) if dy is None else dy, cache)
+
+
+def as_float64(arguments):
+    return {
+        k: v.astype(np.float64) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+        for k, v in arguments.items()
+    }
+
+
+def assert_close(got, expected, tolerance=2e-6):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max(initial=0)))
+
+
+@variants
+@scores
+def test_it_is_attention_and_an_lstm_step_by_step(variant, additive):
+    """Made of the rooms it stands for, one step at a time, through their own variants."""
+    given = inputs(additive)
+    (h, z, alpha), _ = run(variant, given)
+    state = given["h0"], given["c0"]
+    for t in range(T):
+        query = state[0] @ given["Wq"]
+        if additive:
+            (z_t, alpha_t), _ = additive_attention.forward(given["x"], given["keys"], query, given["v"])
+        else:
+            (z_t, alpha_t), _ = dot_product_attention.forward(given["x"], given["keys"], query)
+        joined = np.concatenate([given["words"][t], z_t], axis=1)[None]
+        (h_t, c), _ = lstm.forward(joined, *state, given["Wx"], given["Wh"], given["b"])
+        state = h_t[0], c
+        for got, expected in ((h[t], h_t[0]), (z[t], z_t), (alpha[t], alpha_t)):
+            assert_close(got, expected)
+
+
+@variants
+@scores
+def test_rows_of_a_batch_never_meet(variant, additive):
+    given, dy = inputs(additive), (normal(T, N, H), normal(T, N, D), normal(T, N, L))
+    y, (dwords, dx, dkeys, dh0, dc0, *_) = run(variant, given, dy)
+    for n in range(N):
+        one = slice(n, n + 1)
+        alone = (
+            given | {name: given[name][one] for name in ("x", "keys", "h0", "c0")} | {"words": given["words"][:, one]}
+        )
+        y_alone, (dwords_n, dx_n, dkeys_n, dh0_n, dc0_n, *_) = run(variant, alone, tuple(part[:, one] for part in dy))
+        pairs = [(whole[:, one], part) for whole, part in zip((*y, dwords), (*y_alone, dwords_n), strict=True)]
+        pairs += [(whole[one], part) for whole, part in ((dx, dx_n), (dkeys, dkeys_n), (dh0, dh0_n), (dc0, dc0_n))]
+        for whole, part in pairs:
+            assert_close(whole, part)
+
+
+@variants
+def test_a_masked_region_might_as_well_not_be_there(variant):
+    mask = np.ones((N, L), bool)
+    mask[:, [0, 3]] = False
+    kept = np.flatnonzero(mask[0])
+    given = inputs(mask=mask)
+    dy = normal(T, N, H), normal(T, N, D), normal(T, N, L)
+    (h, z, alpha), grads = run(variant, given, dy)
+    fewer = given | {"x": given["x"][:, kept], "keys": given["keys"][:, kept], "mask": None}
+    (h_kept, z_kept, alpha_kept), grads_kept = run(variant, fewer, (*dy[:2], dy[2][:, :, kept]))
+    assert not alpha[:, :, [0, 3]].any()
+    assert not grads[1][:, [0, 3]].any()
+    assert not grads[2][:, [0, 3]].any()
+    for got, expected in ((h, h_kept), (z, z_kept), (alpha[:, :, kept], alpha_kept)):
+        assert_close(got, expected)
+    for k, (got, expected) in enumerate(zip(grads, grads_kept, strict=True)):
+        assert_close(got[:, kept] if k in (1, 2) else got, expected)
+
+
+@variants
+@scores
+def test_an_output_that_nobody_uses_has_no_gradient(variant, additive):
+    given = inputs(additive)
+    dh, dz, dalpha = normal(T, N, H), normal(T, N, D), normal(T, N, L)
+    for used, zeros in (
+        ((dh, None, None), (dh, 0 * dz, 0 * dalpha)),
+        ((None, dz, dalpha), (0 * dh, dz, dalpha)),
+    ):
+        _, grads = run(variant, given, used)
+        _, expected = run(variant, given, zeros)
+        for got, same in zip(grads, expected, strict=True):
+            if same is not None:
+                np.testing.assert_array_equal(got, same)
+
+
+@variants
+def test_the_gradient_of_data_is_not_made_and_all_others_are_the_same(variant):
+    given, dy = inputs(), (normal(T, N, H), normal(T, N, D), None)
+    (_, (dwords, dx, *others)) = run(variant, given, dy)
+    (_, (dwords_again, nothing, *same)) = run(variant, given, dy, x_is_data=True)
+    assert dx.any()
+    assert nothing is None
+    for a, b in zip((dwords, *others), (dwords_again, *same), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --- e^{2 keys} e^{2 query} ------------------------------------------------------------------------------------------
+
+
+def products(keys, query):
+    """What the score is made of, e^{2(key + query)}, for one picture with these keys (L, A), and whether it is far."""
+    factors, e_query, whole = np.empty_like(keys), np.empty_like(query), np.empty_like(keys)
+    far = numba_cpu.key_factors(keys, factors)
+    rows = numba_cpu.both_factors(keys, factors, far, query, e_query, whole)
+    return rows * e_query, far
+
+
+@pytest.mark.parametrize("size", [1.0, 5.0, 13.99, 14.01, 20.0, 27.99, 28.01, 43.0, 1e2, 1e4])
+@pytest.mark.parametrize("query_size", [1.0, 13.99, 14.01, 27.99, 28.01, 42.0, 1e2, 1e4])
+def test_what_is_clamped_costs_no_accuracy(size, query_size):
+    """tanh and its slope from the product, against float64, at and around the limits, and thousands beyond them."""
+    ends = np.array([-1, -0.999, -0.5, 0, 1e-3, 0.5, 0.999, 1])
+    near_minus_query = np.array([-8, -3, -1, -1e-3, 0, 0.1, 2, 9])
+    query = np.repeat(query_size * ends, 16).astype(np.float32)
+    keys = np.tile(np.concatenate([size * ends, near_minus_query]), 8).astype(np.float32)
+    keys = np.stack([keys, keys - query * (np.abs(query) <= size)])  # the second row nearly cancels the query
+    p, _ = products(keys, query)
+    exact = np.tanh(keys.astype(np.float64) + query)
+    assert np.isfinite(p).all()
+    r = 1 / (1 + p)
+    np.testing.assert_allclose(1 - 2 * r, exact, rtol=0, atol=6e-7)
+    np.testing.assert_allclose(4 * p * r * r, 1 - exact**2, rtol=0, atol=6e-7)
+
+
+def test_which_pictures_are_far():
+    keys = np.zeros((L, A), np.float32)
+    query = np.zeros(A, np.float32)
+    for key, is_far in ((14.0, False), (-14.0, False), (14.1, True), (-14.1, True), (np.inf, True), (np.nan, True)):
+        keys[3, 5] = key
+        p, far = products(keys, query)
+        assert far == is_far
+        assert np.isnan(p[3, 5]) == np.isnan(key)
+        assert (np.delete(p.ravel(), 3 * A + 5) == 1).all()
+
+
+@pytest.mark.parametrize("where", ["keys", "queries", "both"])
+@pytest.mark.parametrize("size", [15.0, 50.0, 1e4])
+def test_far_keys_and_queries_are_as_exact_as_in_the_reference(where, size):
+    """One step (what follows would amplify any rounding) of twenty inputs: at most twice the reference's error in float32."""
+    errors = []  # of the kernel, of the reference, of one unit in the last place, for each output and gradient
+    for _ in range(20):
+        given = inputs()
+        given["words"] = given["words"][:1]
+        if where in ("keys", "both"):
+            given["keys"][1:] *= np.float32(size)
+        if where in ("queries", "both"):
+            given["Wq"] *= np.float32(size)
+        dy = normal(1, N, H), normal(1, N, D), normal(1, N, L)
+        (y, grads), (y_plain, grads_plain) = run("numba_cpu", given, dy), run("reference", given, dy)
+        y_exact, grads_exact = run("reference", as_float64(given), tuple(d.astype(np.float64) for d in dy))
+        errors.append(
+            [
+                (np.abs(got - exact).max(), np.abs(plain - exact).max(), np.spacing(np.float32(np.abs(exact).max())))
+                for got, plain, exact in zip(
+                    (*y, *grads), (*y_plain, *grads_plain), (*y_exact, *grads_exact), strict=True
+                )
+            ]
+        )
+    got, plain, unit = np.max(errors, axis=0).T
+    assert (got <= 2 * plain + 4 * unit + 1e-15).all()  # a slope of 1e-18 is 0 in the reference
+
+
+@pytest.mark.parametrize("name", ["keys", "h0"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_spread_as_in_the_reference(name, value):
+    given = inputs()
+    given[name][1].flat[2] = value
+    given["Wq"][:] = np.abs(given["Wq"])  # an infinite h meets no zero, and infinities of one sign only
+    with np.errstate(invalid="ignore"):
+        (got, _), (expected, _) = (attention_lstm.variant(v).forward(**given) for v in ("numba_cpu", "reference"))
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        np.testing.assert_allclose(a, b, atol=2e-6)
+    assert not np.isnan(got[0][:, 0]).any()  # other pictures know nothing of it
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def misaligned(array):
+    raw = np.empty(array.nbytes + 1, np.uint8)[1:]
+    odd = raw.view(array.dtype).reshape(array.shape)
+    odd[...] = array
+    assert not odd.flags.aligned
+    return odd
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def backwards(array):
+    return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+
+
+@scores
+@pytest.mark.parametrize("layout", [misaligned, read_only, backwards, np.asfortranarray])
+def test_any_layout_gives_the_same_bits(layout, additive):
+    given, dy = inputs(additive), (normal(T, N, H), normal(T, N, D), normal(T, N, L))
+    y, grads = run("numba_cpu", given, dy)
+    y_laid, grads_laid = run(
+        "numba_cpu", {k: v if v is None else layout(v) for k, v in given.items()}, tuple(map(layout, dy))
+    )
+    for a, b in zip((*y, *grads), (*y_laid, *grads_laid), strict=True):
+        assert a is b is None or a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [">f4", np.float64, np.float16])
+def test_what_is_not_plain_float32_goes_to_the_reference(dtype):
+    given = inputs()
+    given["keys"] = given["keys"].astype(dtype)
+    assert "reference" in attention_lstm.explain(**given)
+    y, cache = attention_lstm.forward(**given)
+    expected, _ = attention_lstm.variant("reference").forward(**as_float64(given))
+    assert type(cache).__module__.endswith("reference")
+    for got, exact in zip(y, expected, strict=True):
+        assert_close(got, exact, 2e-5)
+
+
+def test_keys_may_be_the_regions_themselves():
+    given = inputs(False, x=normal(N, L, A), Wx=normal(E + A, 4 * H))
+    shared, copied = given | {"keys": given["x"]}, given | {"keys": given["x"].copy()}
+    dy = normal(T, N, H), normal(T, N, A), None
+    (y, grads), (y_copied, grads_copied) = run("numba_cpu", shared, dy), run("numba_cpu", copied, dy)
+    for a, b in zip((*y, *grads), (*y_copied, *grads_copied), strict=True):
+        assert a is b is None or a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("case", ["odd", "larger than a block", "larger than a block, dot", "dot, mask"])
+def test_no_number_of_threads_changes_a_bit(case, monkeypatch):
+    """More threads than rows among them; NumPy's tests run both passes, in test_rooms.py only the first."""
+    given = {
+        k: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+        for k, v in cases(np.random.default_rng(0))[case].items()
+    }
+    shapes = [part.shape for part in attention_lstm.forward(**given)[0]]
+    dy = tuple(normal(*shape) for shape in shapes)
+    results = []
+    for threads in (1, 2, 3, 50):
+        monkeypatch.setattr(numba_cpu, "n_threads", lambda threads=threads: threads)
+        y, grads = run("numba_cpu", given, dy)
+        results.append([part for part in (*y, *grads) if part is not None])
+    for others in results[1:]:
+        for a, b in zip(results[0], others, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+@variants
+def test_there_must_be_a_region(variant):
+    given = inputs(x=normal(N, 0, D), keys=normal(N, 0, A))
+    with pytest.raises(ValueError, match="^there is nothing to look at: L, the number of regions, is 0$"):
+        attention_lstm.variant(variant).forward(**given)
+
+
+@variants
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("words", (T, N + 1, E)),
+        ("x", (N, L - 1, D)),
+        ("h0", (1, H)),
+        ("c0", (N, H + 1)),
+        ("Wq", (H, A - 1)),
+        ("v", (1,)),
+        ("Wx", (E + D - 1, 4 * H)),
+        ("Wh", (H, 3 * H)),
+        ("b", (1,)),
+        ("mask", (N, 1)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(variant, name, shape):
+    """Before a kernel reads past their ends, and before NumPy stretches what is 1 wide."""
+    wrong = np.ones(shape, bool if name == "mask" else np.float32)
+    with pytest.raises(ValueError, match=f"^{name} has the shape .*; keys .* need"):
+        attention_lstm.variant(variant).forward(**inputs(**{name: wrong}))
