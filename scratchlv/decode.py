@@ -265,7 +265,9 @@ def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> A
     if stuck.any():  # all that may be said has probability 0: then any of it
         others = np.setdiff1d(np.arange(V), forbidden)
         if not others.size:
-            raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
+            raise UserError(
+                f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed"
+            )
         allowed[np.ix_(stuck, others)] = _LEAST
     return allowed
 

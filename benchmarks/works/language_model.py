@@ -26,22 +26,22 @@ def problem(settings: dict[str, Any], T: int) -> tuple[Any, Any]:
 
 def train_small() -> Task:
     """Forward, backward, clipping, SGD; the results are the clipped gradients and the parameters after the step."""
-    from scratchlv.optim import FlatParameters, clip_norm
+    from scratchlv.ops import sgd
+    from scratchlv.optim import FlatParameters, clip_factor
 
     model, batch = problem(SMALL, SMALL_STEPS)
     flat = FlatParameters(model.params)
 
-    def step() -> float:
+    def step() -> tuple[float, float]:
         loss, cache = model.forward(batch)
-        grads = flat.collect(model.backward(cache))
-        clip_norm(grads, CLIP)
-        np.multiply(grads, np.float32(-RATE), out=grads)
-        np.add(flat.values, grads, out=flat.values)
-        return loss
+        grads, norm = flat.collect(model.backward(cache))
+        scale = clip_factor(norm, CLIP)
+        sgd.step(flat.values, grads, lr=RATE, grad_scale=scale)
+        return loss, scale
 
     def results() -> dict[str, Any]:
-        loss = step()
-        grads = {name: -grad / RATE for name, grad in flat.views(flat.grads).items()}
+        loss, scale = step()
+        grads = {name: scale * grad for name, grad in flat.views(flat.grads).items()}
         return {"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}}
 
     return Task(step, results)

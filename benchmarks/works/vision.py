@@ -10,6 +10,7 @@ import numpy as np
 from works import COMPILED, TORCH, Array, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+VGG_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of the convolutions among torchvision's layers
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
 SIDE, SMALL_SIDE, SMALL_N, CLASSES = 224, 64, 32, 10
 FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
@@ -32,13 +33,16 @@ def vgg_problem(N: int) -> tuple[list[tuple[Array, Array, bool]], Array]:
 
 
 def vgg(N: int) -> Task:
+    from scratchlv.vision.vgg import VGG16
+
     layers, pictures = vgg_problem(N)
+    weights: dict[str, Array] = {}
+    for (W, b, _), number in zip(layers, VGG_NUMBERS, strict=True):  # as torchvision names and lays them out
+        weights |= {f"features.{number}.weight": W.transpose(3, 2, 0, 1), f"features.{number}.bias": b}
+    network = VGG16(weights)
 
     def step() -> Array:
-        x = pictures
-        for W, b, pool in layers:
-            x, _ = convolve(x, W, b, pool, train=False)
-        return x
+        return network.forward(pictures)
 
     return Task(step, lambda: {"conv5_3": step()})
 
@@ -61,7 +65,7 @@ def small_problem() -> tuple[dict[str, Array], Array, Array]:
 
 
 def small_conv() -> Task:
-    from scratchlv.ops import linear, softmax_cross_entropy
+    from scratchlv.ops import conv2d, linear, softmax_cross_entropy
 
     p, pictures, classes = small_problem()
 
@@ -77,7 +81,7 @@ def small_conv() -> Task:
         dx, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
         dx = dx.reshape(x.shape)
         for i, cache in reversed(list(enumerate(caches))):
-            dx, g[f"conv{i}.W"], g[f"conv{i}.b"] = convolve_backward(dx, cache)
+            dx, g[f"conv{i}.W"], g[f"conv{i}.b"] = conv2d.backward(dx, cache)
         return float(loss), g
 
     def results() -> dict[str, Any]:
@@ -90,25 +94,10 @@ def small_conv() -> Task:
 # --- a block: 3x3 convolution, ReLU, pooling -------------------------------------------------------------------------
 
 
-def convolve(x: Array, W: Array, b: Array, pool: bool, *, x_is_data: bool = False, train: bool = True) -> tuple:
-    from scratchlv.ops import conv2d, max_pool2d, relu
+def convolve(x: Array, W: Array, b: Array, pool: bool, **settings: bool) -> tuple:
+    from scratchlv.ops import conv2d
 
-    x, conv = conv2d.forward(x, W, b, padding=1, x_is_data=x_is_data, train=train)
-    x, rectified = relu.forward(x, train=train)
-    pooled = None
-    if pool:
-        x, pooled = max_pool2d.forward(x, size=2, train=train)
-    return x, (conv, rectified, pooled)
-
-
-def convolve_backward(dy: Array, cache: tuple) -> tuple:
-    from scratchlv.ops import conv2d, max_pool2d, relu
-
-    conv, rectified, pooled = cache
-    if pooled is not None:
-        (dy,) = max_pool2d.backward(dy, pooled)
-    (dy,) = relu.backward(dy, rectified)
-    return conv2d.backward(dy, conv)
+    return conv2d.forward(x, W, b, padding=1, relu=True, pool=pool, **settings)
 
 
 # --- what it takes, and who does it ----------------------------------------------------------------------------------

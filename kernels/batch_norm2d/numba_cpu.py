@@ -54,7 +54,13 @@ def forward(
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
     C = (x.shape[-1],)
-    require("the channels of x", gamma=(gamma, C), beta=(beta, C), running_mean=(running_mean, C), running_var=(running_var, C))
+    require(
+        "the channels of x",
+        gamma=(gamma, C),
+        beta=(beta, C),
+        running_mean=(running_mean, C),
+        running_var=(running_var, C),
+    )
     x = plain(x)
     if train:
         check_batch(x.shape)

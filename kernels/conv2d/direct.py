@@ -214,7 +214,9 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
                     rows = table.ctypes.data + 8 * tile * table.shape[1] * ROWS
                     to = z.ctypes.data + 4 * (tile * ROWS * width + q * COLUMNS)
                     rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width, 0)
-            _finish_band(z, bias, y, winner, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M))
+            _finish_band(
+                z, bias, y, winner, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
+            )
 
 
 @kernel()
@@ -282,7 +284,17 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
                 _fill_band(dy, winner, pooled, row, rows, dz)
                 for p in range(rows * row_pixels):
                     n, h, w = _pixel(p, row, rows_of_y, columns_of_y, pooled)
-                    _gather(x, zeros.ctypes.data, geometry, n, h, w, k0, min(k0 + chunk, K), windows.ctypes.data + 4 * chunk * p)
+                    _gather(
+                        x,
+                        zeros.ctypes.data,
+                        geometry,
+                        n,
+                        h,
+                        w,
+                        k0,
+                        min(k0 + chunk, K),
+                        windows.ctypes.data + 4 * chunk * p,
+                    )
                 for q in range(0, width, COLUMNS):
                     for k in range(0, chunk, CHANNELS):
                         to = sums.ctypes.data + 4 * ((part * K_up + k0 + k) * width + q)

@@ -171,9 +171,7 @@ def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cach
     top, left = _top_left(padding)
     pads = W.shape[0] - 1 - top, W.shape[1] - 1 - left
     panels, window = direct.pack_windows(W, turned=True), W.shape[:2]
-    direct.convolve(
-        dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_WINNER
-    )
+    direct.convolve(dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_WINNER)
     return dx
 
 

@@ -36,7 +36,14 @@ SEEN = 6  # rows and columns of x that a tile sees
 FEWEST_CHANNELS = 16  # with fewer, of x or of y, the transforms cost more than they save
 POINTS = SEEN * SEEN  # products for each pair of channels
 B_T = np.array(
-    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
@@ -54,7 +61,14 @@ _SUMMED = 256  # tiles that are summed at most before they are added to the grad
 # In all these matrices rows (or columns) 1 and 2, and 3 and 4, are mirror images: an even part plus and minus an odd one. With
 # the halves taken out, x -> (x0, x1 + x2, x1 - x2, x3 + x4, x3 - x4, x5), half of what is left is zeros.
 _HALVES = np.linalg.inv(
-    [[1, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 1, -1, 0, 0, 0], [0, 0, 0, 1, 1, 0], [0, 0, 0, 1, -1, 0], [0, 0, 0, 0, 0, 1]]
+    [
+        [1, 0, 0, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0],
+        [0, 1, -1, 0, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 1, -1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
 )
 
 
@@ -332,7 +346,9 @@ def _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, first,
         elif phase == 1:
             _multiply(V[0], U, products[0], last - first, job0, job1)
         else:
-            _transform_output(products[0], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first + t0, first + t1)
+            _transform_output(
+                products[0], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first + t0, first + t1
+            )
 
 
 @kernel()
@@ -397,9 +413,7 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
                 _addresses(winner.ctypes.data, outside_winner.ctypes.data, shape, 1, n, 2 * h, 2 * w, 2, winners)
             for m in range(0, M, WIDTH):
                 m = min(m, M - WIDTH)
-                _output_pooled(
-                    at + 4 * m, stride, table.ctypes.data, winners.ctypes.data, m, bias.ctypes.data, floor
-                )
+                _output_pooled(at + 4 * m, stride, table.ctypes.data, winners.ctypes.data, m, bias.ctypes.data, floor)
         else:
             _addresses(y.ctypes.data, outside.ctypes.data, (H, W, M), 4, n, TILE * h, TILE * w, TILE, table)
             for m in range(0, M, WIDTH):

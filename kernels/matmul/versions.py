@@ -115,7 +115,9 @@ def _register_tiles(a_transposed, b, zeros, c):
 
 def _packed(a: Array, b: Array, c: Array) -> None:
     (m, k), n = a.shape, b.shape[1]
-    _packed_serially(a, b, c, np.zeros(COLUMNS, np.float32), empty(work_space(m, k)), empty(work_space(n, k, of_b=True)))
+    _packed_serially(
+        a, b, c, np.zeros(COLUMNS, np.float32), empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
+    )
 
 
 @kernel()

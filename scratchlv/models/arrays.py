@@ -12,11 +12,11 @@ from scratchlv.ops import linear, matmul
 Array = Any
 
 
-def empty(shape: tuple[int, ...], like: Array) -> Array:
+def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
     """An array of the kind and dtype of ``like``, its content undefined; NumPy's comes from the kernels' memory."""
     if isinstance(like, np.ndarray):
-        return memory.empty(shape, like.dtype)
-    return np.empty_like(like, shape=shape)
+        return memory.empty(shape, dtype or like.dtype)
+    return np.empty_like(like, dtype, shape=shape)
 
 
 def contiguous(x: Array) -> Array:
@@ -26,6 +26,15 @@ def contiguous(x: Array) -> Array:
     copy = empty(x.shape, x)
     copy[...] = x
     return copy
+
+
+def take_rows(x: Array, rows: Array) -> Array:
+    """``x[rows]``: rows are along the first axis; ``rows`` (…) are integers."""
+    out = empty((*rows.shape, *x.shape[1:]), x)
+    if isinstance(x, np.ndarray):
+        return np.take(x, rows, axis=0, out=out, mode="clip")  # any other mode goes through a copy of ``out``
+    out[...] = x[rows]
+    return out
 
 
 def add(total: Array | None, d: Array | None) -> Array | None:

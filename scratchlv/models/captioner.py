@@ -104,7 +104,7 @@ class Captioner:
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
-        return decoder.step(self.params, self.shape.decoder, state, tokens)
+        return decoder.step(self.shape.decoder, state, tokens)
 
     # --- the picture ---------------------------------------------------------------------------------------------
 

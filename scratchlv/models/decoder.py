@@ -36,12 +36,14 @@ from scratchlv.ops import (
     dropout,
     embedding,
     linear,
+    pack,
     softmax_cross_entropy,
 )
 
 Array = Any
 LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
+_EVERY_STEP = ("attention.Wh", "decoder.Wx", "decoder.Wh", "output.Wh", "output.Wz", "output.Wo")  # packed once
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -72,13 +74,17 @@ class Source(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
+
+    ``params`` are the decoder's parameters as they serve many steps.
+    """
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
     mask: Array | None
     layer: LayerState
     alpha: Array | None  # (N, L)
+    params: dict[str, Array]
 
 
 class Cache(NamedTuple):
@@ -159,7 +165,7 @@ def forward(
     deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
-    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train)
+    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
     cache = Cache(
         x_is_data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache
     )
@@ -212,11 +218,13 @@ def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> 
     layer, _ = _begin(p, shape, x, train=False)
     keys, _ = _keys(p, shape, x, train=False)
     alpha = None if shape.look in VECTOR else np.zeros(x.shape[:2], x.dtype)
-    return DecoderState(x, keys, mask, layer, alpha)
+    weights = {name: pack(p[name]) for name in _EVERY_STEP if name in p}
+    return DecoderState(x, keys, mask, layer, alpha, p | weights)
 
 
-def step(p: dict, shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
+def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
     """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
+    p = state.params
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     source = Source(state.x, state.keys, state.mask)
     if shape.look in ATTENDING:

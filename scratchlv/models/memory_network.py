@@ -32,7 +32,7 @@ import numpy as np
 
 from scratchlv.data.vocabulary import PAD
 from scratchlv.models import answering
-from scratchlv.models.arrays import add, empty, linear_backward
+from scratchlv.models.arrays import add, empty, linear_backward, take_rows
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
 from scratchlv.ops import dot_product_attention, embedding, linear
@@ -233,7 +233,7 @@ def bag_of_words(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array,
     words, cache = embedding.forward(tokens, W, train=train)  # (…, J, d)
     l = position_encoding(tokens, W.shape[1], W.dtype)
     words *= l
-    return words.sum(axis=-2), (l, cache)
+    return words.sum(axis=-2, out=empty((*words.shape[:-2], words.shape[-1]), words)), (l, cache)
 
 
 def bag_of_words_backward(dy: Array, cache: Any) -> Array:
@@ -251,4 +251,4 @@ def position_encoding(tokens: Array, d: int, dtype: Any = np.float64) -> Array:
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
     of_length = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)  # (longest + 1, longest, d)
-    return of_length.astype(dtype)[words]
+    return take_rows(of_length.astype(dtype), words)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models.arrays import add, contiguous, empty, take_rows
 from scratchlv.models.initial import lstm_bias, uniform
 from scratchlv.ops import dropout, lstm, rnn
 
@@ -72,7 +73,8 @@ def layer_backward(
     """``dx``, the gradient of the initial state, and the weights' by name; ``dlast`` is the last state's."""
     if dlast is not None:  # the last h is also the last row of h
         h = cache.kernel.h  # (T + 1, N, H)
-        dh = np.zeros_like(h[1:]) if dh is None else dh.copy()
+        above, dh = dh, empty(h[1:].shape, h)
+        dh[...] = 0 if above is None else above
         dh[-1] += dlast[0]
     if cache.cell == "lstm":
         dx, dh0, dc0, dWx, dWh, db = lstm.backward((dh, dlast[1] if dlast is not None else None), cache.kernel)
@@ -169,7 +171,7 @@ def bidirectional_forward(
         back, _, back_cache = layer_forward(
             params, f"{name}.{k}.backward", cell, reverse(x, order), zero, lengths, train=train
         )
-        x = np.concatenate([there, reverse(back, order)], axis=2)  # (T, N, 2H)
+        x = np.concatenate([there, reverse(back, order)], axis=2, out=empty((*there.shape[:2], 2 * hidden), there))
         caches.append((dropped, there_cache, back_cache, order))
     return x, caches if train else None
 
@@ -179,11 +181,11 @@ def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Ar
     grads: dict[str, Array] = {}
     for dropped, there_cache, back_cache, order in reversed(caches):
         H = dh.shape[2] // 2
-        dx_back, _, back_grads = layer_backward(reverse(dh[:, :, H:], order), None, back_cache)
-        dx, _, there_grads = layer_backward(np.ascontiguousarray(dh[:, :, :H]), None, there_cache)
+        dx_back, _, back_grads = layer_backward(reverse(contiguous(dh[:, :, H:]), order), None, back_cache)
+        dx, _, there_grads = layer_backward(contiguous(dh[:, :, :H]), None, there_cache)
         grads.update(back_grads)
         grads.update(there_grads)
-        dh = dx + reverse(dx_back, order)  # x went both ways: two gradients, added
+        dh = add(dx, reverse(dx_back, order))  # x went both ways: two gradients, added
         if dropped is not None:
             (dh,) = dropout.backward(dh, dropped)
     return dh, grads
@@ -197,4 +199,5 @@ def reversal(T: int, lengths: Array) -> Array:
 
 def reverse(x: Array, order: Array) -> Array:
     """``x`` (T, N, D) with every sequence backwards: reading it so twice gives it back."""
-    return x[order, np.arange(x.shape[1])]
+    T, N, D = x.shape
+    return take_rows(x.reshape(T * N, D), order * N + np.arange(N))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models.arrays import empty
 from scratchlv.models.initial import he
 from scratchlv.ops import batch_norm2d, conv2d
 
@@ -41,7 +42,9 @@ def init(rng: np.random.Generator, channels: tuple[int, int, int] = (32, 64, 64)
 
 def preprocess(images: Array, dtype: Any = np.float32) -> Array:
     """Bytes 0 to 255 to numbers -1 to 1."""
-    return images.astype(dtype) / dtype(127.5) - dtype(1)
+    x = np.divide(images, dtype(127.5), out=empty(images.shape, images, dtype))
+    x -= dtype(1)
+    return x
 
 
 def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tuple[Array, list[_BlockCache]]:

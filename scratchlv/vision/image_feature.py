@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models.arrays import empty
 from scratchlv.models.initial import uniform
 from scratchlv.ops import batch_norm2d, linear, relu
 
@@ -67,5 +68,8 @@ def backward(dv: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
     (da,) = relu.backward(dv, cache.relu)
     da, g["image.gamma"], g["image.beta"] = batch_norm2d.backward(da[:, None, None], cache.norm)
     dx, g["image.W"], _ = linear.backward(da[:, 0, 0], cache.linear)
-    dregions = np.repeat(dx[:, None] / dx.dtype.type(L), L, axis=1) if cache.mean else dx.reshape(N, L, D)
+    if not cache.mean:
+        return dx.reshape(N, L, D), g
+    dregions = empty((N, L, D), dx)
+    dregions[...] = (dx / dx.dtype.type(L))[:, None]
     return dregions, g

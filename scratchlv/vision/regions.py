@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.models.arrays import contiguous, empty
 from scratchlv.vision import conv_extractor
 
 Array = Any
@@ -40,7 +41,8 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
     if feature_channels is not None:
-        return _with_coordinates(_unit_size(pictures.astype(dtype))), None
+        features = pictures.astype(dtype, copy=False)
+        return _with_coordinates(features, _to_unit_size(features)), None
     x = conv_extractor.preprocess(pictures, dtype)
     features, blocks = conv_extractor.forward(params, buffers, x, train=train)
     return _with_coordinates(features), Cache(blocks, features.shape[1:3]) if train else None
@@ -50,21 +52,22 @@ def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
     """Gradients of the conv extractor by the names of its parameters; places have none."""
     if cache is None:
         return {}
-    dfeatures = np.ascontiguousarray(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
+    dfeatures = contiguous(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
     return conv_extractor.backward(dfeatures, cache.blocks)
 
 
-def _unit_size(features: Array) -> Array:
-    """Features (N, h, w, C), each picture's scaled to a mean square of 1: other networks' may be of any size."""
-    mean_square = np.square(features).mean(axis=(1, 2, 3), keepdims=True)
-    return features / np.sqrt(mean_square + features.dtype.type(1e-12))
+def _to_unit_size(features: Array) -> Array:
+    """The factors (N, 1, 1, 1) that give the features of each picture a mean square of 1: networks' may be of any size."""
+    squares = np.einsum("nhwc,nhwc->n", features, features)
+    mean_square = squares / features.dtype.type(features[0].size if len(features) else 1)
+    return (1 / np.sqrt(mean_square + features.dtype.type(1e-12)))[:, None, None, None]
 
 
-def _with_coordinates(features: Array) -> Array:
-    """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1."""
+def _with_coordinates(features: Array, scale: Any = 1) -> Array:
+    """Features (N, h, w, C), scaled, as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1."""
     N, h, w, C = features.shape
-    regions = np.empty_like(features, shape=(N, h, w, C + 2))
-    regions[..., :C] = features
+    regions = empty((N, h, w, C + 2), features)
+    np.multiply(features, scale, out=regions[..., :C])
     regions[..., C] = np.linspace(-1, 1, w) if w > 1 else 0
     regions[..., C + 1] = (np.linspace(-1, 1, h) if h > 1 else np.zeros(1))[:, None]
     return regions.reshape(N, h * w, C + 2)
