@@ -6,12 +6,19 @@ for the same kernels as a real run.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from scratchlv import ops
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 
@@ -81,3 +88,64 @@ def _stories(folder: Path) -> Path:
 
 def _silence(line: Any) -> None:
     pass
+
+
+# --- two processes at it ---------------------------------------------------------------------------------------------
+
+#: What takes longest first, and what a model comes to last: a second process begins here while the first follows the model.
+_FROM_THE_END = ("lstm", "attention_lstm", "rnn", "softmax_cross_entropy", "linear", "additive_attention", "adam")
+
+
+@contextlib.contextmanager
+def compiling_together(say: Callable[[str], None]) -> Iterator[None]:
+    """When kernels must be compiled inside the ``with`` block, say so, and have a second process compile half of them.
+
+    That one runs the rooms that were opened so far on their small cases, from the other end. What it has done is found on
+    disk by this process, which compiles only what it comes to first; it ends with the block.
+    """
+    from scratchlv.kernels.building_blocks.compiling import when_compiling
+
+    helpers: list[subprocess.Popen] = []
+
+    def begins() -> None:
+        say("compiling kernels (once)")
+        opened = [name for name in ops.OPERATIONS if name in vars(ops)]
+        if (os.cpu_count() or 1) > 1 and sys.executable:
+            command = [sys.executable, "-m", "scratchlv.warmup", *sorted(opened, key=_place)]
+            quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            helpers.append(subprocess.Popen(command, **quiet))
+
+    try:
+        with when_compiling(begins):
+            yield
+    finally:
+        for helper in helpers:
+            helper.terminate()
+            helper.wait()
+
+
+def _place(name: str) -> int:
+    return _FROM_THE_END.index(name) if name in _FROM_THE_END else len(_FROM_THE_END)
+
+
+def run_rooms(names: Sequence[str]) -> None:
+    """Run the fast variant of these rooms, forward and backward, on the cases that they are checked on."""
+    for name in names:
+        operation: ops.Operation = getattr(ops, name)
+        for case in operation.room.cases(np.random.default_rng(0)).values():
+            inputs = {key: _as_float32(value) for key, value in case.items()}
+            if operation.choose(**inputs)[0] == "reference":
+                continue
+            if name == "adam":
+                operation.step(**inputs)
+                continue
+            y, cache = operation.forward(**inputs)
+            operation.backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)[()], cache)
+
+
+def _as_float32(value: Any) -> Any:
+    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+if __name__ == "__main__":
+    run_rooms(sys.argv[1:])

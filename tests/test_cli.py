@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 from PIL import Image
@@ -333,7 +334,16 @@ def test_doctor_says_what_runs_and_ends_well(capsys):
         assert part in said
 
 
-def test_the_bench_of_one_operation(tmp_path, capsys):
+@pytest.fixture
+def threads():
+    """Puts the number of threads back, which ``--threads`` sets."""
+    before = numba.get_num_threads()
+    yield
+    numba.set_num_threads(before)
+
+
+def test_the_bench_of_one_operation(tmp_path, capsys, threads, monkeypatch):
+    monkeypatch.setattr("scratchlv.bench.ceilings._SECONDS", 0.001)
     out, drawn = tmp_path / "run.json", tmp_path / "roofline.svg"
     assert main(["bench", "softmax_cross_entropy", "--threads", "1", "--json", str(out), "--plot", str(drawn)]) == 0
     assert "numba_cpu" in capsys.readouterr().out

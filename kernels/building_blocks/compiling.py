@@ -35,6 +35,7 @@ def kernel(**options: Any) -> Callable:
             dispatcher = njit(cache=True, **options)(function)
         finally:
             config.CACHE_DIR = before
+        dispatcher._cache.save_overload = _one_at_a_time(dispatcher._cache.save_overload)
         _compiler.kernels.add(function.__qualname__)
         if options.get("parallel"):
             guard_against_fork(dispatcher)
@@ -49,13 +50,13 @@ def compiled() -> int:
 
 
 @contextlib.contextmanager
-def announced(say: Callable[[str], None]) -> Iterator[None]:
-    """Say that kernels are being compiled when the first one of this process is, if that is inside the ``with`` block."""
-    before, _compiler.say = _compiler.say, say
+def when_compiling(begins: Callable[[], None]) -> Iterator[None]:
+    """Call ``begins`` before the first kernel of this process is compiled, if that is inside the ``with`` block."""
+    before, _compiler.begins = _compiler.begins, begins
     try:
         yield
     finally:
-        _compiler.say = before
+        _compiler.begins = before
 
 
 # --- less work -------------------------------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ class _Compiler(event.Listener):
     def __init__(self) -> None:
         self.kernels: set[str] = set()  # their qualified names, as their libraries of code are called
         self.compiled = 0
-        self.say: Callable[[str], None] | None = None
+        self.begins: Callable[[], None] | None = None
         self._depth = 0
 
     def on_start(self, event: Any) -> None:
@@ -75,8 +76,8 @@ class _Compiler(event.Listener):
         if self._depth == 0:
             if event.data["dispatcher"].py_func.__qualname__ not in self.kernels:
                 return  # not ours
-            if self.say is not None and self.compiled == 0:
-                self.say("compiling kernels (once)")
+            if self.begins is not None and self.compiled == 0:
+                self.begins()
             self.compiled += 1
             self._resume_collector = gc.isenabled()
             gc.disable()  # it would go through Numba's many small objects again and again: an eighth of the time
@@ -146,6 +147,22 @@ def kernel_folder() -> Path:
             return folder
     except OSError:
         return Path(tempfile.gettempdir()) / f"scratchlv-{_user()}" / "kernels" / folder.name
+
+
+def _one_at_a_time(save: Callable) -> Callable:
+    """Of several processes that keep what they compiled, one writes at a time: Numba lets them mix up their files."""
+
+    def saved(*arguments: Any) -> None:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
+                import fcntl
+
+                kernel_folder().mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(open(kernel_folder() / "lock", "w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            save(*arguments)
+
+    return saved
 
 
 def _fingerprint() -> str:

@@ -138,13 +138,13 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
-    from scratchlv.kernels.building_blocks.compiling import announced
+    from scratchlv.warmup import compiling_together
 
     resume = config is None
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    with announced(say):
+    with compiling_together(say):
         if overfit_one_batch:
             with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
                 return _train(Path(scratch) / "run", config, False, True, show_progress, say)
