@@ -168,3 +168,42 @@ if __name__ == "__main__":
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[30.0, 36.0]"
+
+
+# --- other threads -----------------------------------------------------------------------------------------------
+
+POOLS = """
+import os, sys
+from pathlib import Path
+tasks = Path("/proc/self/task")
+before = {t.name for t in tasks.iterdir()}
+import numpy as np
+pool = {t.name for t in tasks.iterdir()} - before  # those of NumPy's BLAS; Numba's have not started yet
+
+def worked():
+    return sum(int((tasks / t / "schedstat").read_text().split()[0]) for t in pool)  # ns
+
+a = np.ones((600, 600), np.float32)
+idle = worked()
+a @ a
+print(len(pool), worked() - idle)
+from scratchlv import warmup
+for task, model in warmup.models():
+    list(warmup.warm_up([f"{task}:{model}"]))  # what is computed but once may use what it likes
+    idle = worked()
+    list(warmup.warm_up([f"{task}:{model}"]))
+    print(f"{task}:{model}", worked() - idle)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell of its threads")
+def test_no_other_pool_of_threads_works_beside_the_kernels_in_any_model():
+    """NumPy's BLAS has threads, too; where both pools work in one pass they fight for the cores."""
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run([sys.executable, "-c", POOLS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (threads, product), *models = (line.split() for line in done.stdout.splitlines())
+    if threads == "0" or product == "0":
+        pytest.skip("NumPy's BLAS has no threads here")
+    assert len(models) > 10
+    assert [(model, ns) for model, ns in models if ns != "0"] == []
