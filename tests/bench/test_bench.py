@@ -218,6 +218,13 @@ def test_a_wrong_step_is_not_timed(small, monkeypatch):
     assert "params: error" in refused("adam", "numba_cpu")
 
 
+def test_steps_that_are_timed_do_not_change_the_workload():
+    workload = workloads.ROOMS["adam"].make(np.random.default_rng(0), 1)
+    before = workload.inputs["params"].copy()
+    rows._steps(ops.adam.variant("reference"))(workload)["step"]()
+    np.testing.assert_array_equal(workload.inputs["params"], before)
+
+
 def test_numbered_versions_and_peers_are_checked_and_timed_forward(small, monkeypatch):
     versions = {"1: right": lambda a, b: b.T.dot(a.T).T, "2: wrong": lambda a, b: a + b, "3: shape": lambda a, b: a[0]}
     monkeypatch.setattr(ops.matmul.room, "VERSIONS", versions, raising=False)
@@ -253,6 +260,7 @@ def around(median, spread=0.01):
         (around(1.5), around(1.0), around(1.0), "faster, 1.50x"),
         (around(1.0), around(1.5), around(1.0), "did not confirm"),
         (around(1.0), around(1.5), around(0.5), "did not confirm"),  # now it is faster: neither is believed
+        (Timing(1.0, 0.99, 1.2, 0.9, 9), Timing(1.3, 1.15, 1.31, 1.1, 9), None, "within noise"),  # their bands overlap
         (around(1.0, spread=0.3), around(1.5), around(1.5), "within noise (±60%)"),
     ],
 )
