@@ -184,7 +184,8 @@ def _check_out(out: Array, shape: tuple[int, int], *inputs: Array | None) -> Non
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, the product has {shape}")
     flags = out.flags
-    if out.dtype != np.float32 or out.strides[1] != 4 and shape[1] > 1 or not (flags.aligned and flags.writeable):
+    contiguous_rows = out.strides[1] == 4 or out.shape[1] == 1 or out.size == 0
+    if out.dtype != np.float32 or not (contiguous_rows and flags.aligned and flags.writeable):
         raise ValueError("out must be a writeable float32 array with contiguous rows")
     for array in inputs:
         if array is not None and np.may_share_memory(out, array) and np.shares_memory(out, array):

@@ -28,4 +28,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "ones": case(1, 1, 1, 1),
         "larger than a block": case(7, 37, 19, 41, lengths=[1 + i % 7 for i in range(37)]),
         "no steps": case(0, 3, 2, 5),
+        "no sequences": case(4, 0, 2, 5),
+        "a single sequence": case(4, 1, 3, 33, lengths=[3]),
+        "one past a tile": case(3, 29, 17, 33),
     }

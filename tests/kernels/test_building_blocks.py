@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks import fast_math
+from scratchlv.kernels.building_blocks.simd import WIDTH, Emitter
 from scratchlv.kernels.matmul.numba_cpu import gemm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,34 +35,54 @@ def over(function):
 EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
 
 
-def everything(least, most):
-    """Every 1009th float32 between two bounds, of both signs, and zero."""
+def everything(least=0.0, most=np.inf):
+    """Every 1009th float32 between two bounds, denormals among them, of both signs, and zero."""
     bits = np.arange(np.float32(least).view(np.int32), np.float32(most).view(np.int32), 1009, dtype=np.int32)
     positive = bits.view(np.float32)
     return np.concatenate([-positive[::-1], [np.float32(0)], positive])
+
+
+def around(*numbers):
+    """The thousand float32 on either side of each: where a function clamps, its mistakes are."""
+    steps = np.arange(-1000, 1001, dtype=np.int32)
+    return np.concatenate([(np.float32(x).view(np.int32) + steps).view(np.float32) for x in numbers])
+
+
+LEAST_NORMAL = np.finfo(np.float32).tiny
 
 
 def exact_sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+@np.errstate(over="ignore")
 def test_exp():
-    x = everything(1e-30, 87.3)
-    exact = np.exp(x.astype(np.float64))
-    assert np.abs(EXP(x) / exact - 1).max() < 3e-7
+    x = np.concatenate([everything(), around(-87.33654, 88.72283, np.log(2) / 2, -np.log(2) / 2)])
+    y, exact = EXP(x), np.exp(x.astype(np.float64))
+    normal = (exact >= LEAST_NORMAL * (1 + 1e-6)) & (exact <= np.finfo(np.float32).max * (1 - 1e-6))
+    assert np.abs(y[normal] / exact[normal] - 1).max() < 3e-7
+    assert (y[exact > 1.000001 * np.finfo(np.float32).max] == np.inf).all()
+    assert (y[exact < LEAST_NORMAL] <= LEAST_NORMAL).all()
+    assert (y >= 0).all()
 
 
 def test_tanh():
-    x = everything(1e-30, 1e30)
+    x = np.concatenate([everything(), around(7.90531110763549805, -7.90531110763549805)])
     assert np.abs(TANH(x) - np.tanh(x.astype(np.float64))).max() < 3e-7
-    small = x[np.abs(x) < 1e-3]
-    np.testing.assert_allclose(TANH(small), np.tanh(small.astype(np.float64)), rtol=3e-7)
+    assert np.abs(TANH(x)).max() <= 1
+    small = x[np.abs(x) < 1e-3]  # 1e-42 is a few of the smallest denormals
+    np.testing.assert_allclose(TANH(small), np.tanh(small.astype(np.float64)), rtol=3e-7, atol=1e-42)
 
 
+@np.errstate(over="ignore")
 def test_sigmoid():
-    x = everything(1e-30, 80)
-    exact = exact_sigmoid(x.astype(np.float64))
-    assert np.abs(SIGMOID(x) / exact - 1).max() < 4e-7
+    x = np.concatenate([everything(), around(87.33654, -88.72283)])
+    y, exact = SIGMOID(x), exact_sigmoid(x.astype(np.float64))
+    normal = exact >= LEAST_NORMAL * 2
+    assert np.abs(y[normal] / exact[normal] - 1).max() < 4e-7
+    assert (y[~normal] <= 2 * LEAST_NORMAL).all()
+    assert (y >= 0).all()
+    assert (y <= 1).all()
 
 
 def test_at_the_ends():
@@ -68,6 +90,33 @@ def test_at_the_ends():
     np.testing.assert_array_equal(EXP(ends), np.float32([np.inf, 0, np.nan, np.inf, 0, np.inf, 0, 1]))
     np.testing.assert_allclose(TANH(ends), [1, -1, np.nan, 1, -1, 1, -1, 0], atol=2e-7)
     np.testing.assert_array_equal(SIGMOID(ends), np.float32([1, 0, np.nan, 1, 0, 1, 0, 0.5]))
+
+
+@intrinsic
+def transpose_and_mask(typing_context, x, y, lanes):
+    """The example of the building blocks' README: a square is turned round, and only so many lanes of it are stored."""
+
+    def emit(context, builder, signature, arguments):
+        x, y, lanes = arguments
+        e = Emitter(builder)
+        rows = [e.load(e.address(x, i * WIDTH)) for i in range(WIDTH)]
+        for i, column in enumerate(e.transpose(rows)):
+            e.store(column, e.address(y, i * WIDTH), e.lanes(lanes))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+@pytest.mark.parametrize("lanes", [-3, 0, 1, WIDTH - 1, WIDTH, WIDTH + 5, 1 << 20])
+def test_transpose_and_the_lanes_of_a_store(lanes):
+    @njit
+    def run(x, y, lanes):
+        transpose_and_mask(x.ctypes.data, y.ctypes.data, lanes)
+
+    x, y = np.arange(WIDTH * WIDTH, dtype=np.float32).reshape(WIDTH, WIDTH), np.full((WIDTH, WIDTH), -1, np.float32)
+    run(x, y, lanes)
+    expected = np.where(np.arange(WIDTH) < lanes, x.T, -1)
+    np.testing.assert_array_equal(y, expected)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])
@@ -124,8 +173,6 @@ for name in ("matmul", "conv2d", "lstm"):
 @pytest.mark.parametrize(("width", "without"), [(8, []), (4, ["avx2", "fma"])])
 def test_narrower_machines(width, without, tmp_path):
     """The kernels as a processor without AVX-512, or without AVX2, would have them."""
-    from scratchlv.kernels.building_blocks.simd import WIDTH
-
     if width > WIDTH:
         pytest.skip(f"this machine's vectors hold {WIDTH} floats")
     environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))

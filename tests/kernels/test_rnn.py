@@ -5,6 +5,8 @@ from math import tanh
 import numpy as np
 import pytest
 
+from scratchlv.kernels.matmul import numba_cpu as product
+from scratchlv.kernels.rnn import numba_cpu
 from scratchlv.ops import rnn
 
 rng = np.random.default_rng(0)
@@ -169,3 +171,32 @@ def test_shapes_that_do_not_fit_are_named(variant, name, shape):
         ValueError, match=rf"{name} has the shape \({shape[0]},.*x \(5, 4, 3\) and a state of 6 numbers"
     ):
         rnn.variant(variant).forward(**inputs() | {name: wrong})
+
+
+@pytest.mark.parametrize("N", [1, 2, 5, 16, 37])
+def test_the_bits_do_not_depend_on_the_threads(N, monkeypatch):
+    """Whether they share the sequences or, of few sequences, the columns of each step."""
+    T, D, H = 4, 3, 35
+    weights = [normal(D, H), 0.3 * normal(H, H), normal(H)]
+    x, h0, lengths, dh = normal(T, N, D), normal(N, H), np.arange(N) % (T + 1), normal(T, N, H)
+    results = []
+    for threads in (1, 2, 7, 40):
+        for module in (numba_cpu, product):
+            monkeypatch.setattr(module, "n_threads", lambda threads=threads: threads)
+        h, cache = numba_cpu.forward(x, h0, *weights, lengths)
+        results.append((h, *numba_cpu.backward(dh, cache)))
+    for result in results[1:]:
+        for first, other in zip(results[0], result, strict=True):
+            assert first.tobytes() == other.tobytes()
+
+
+def test_read_only_arrays_are_served_by_the_same_kernels():
+    arguments, dy = inputs(), normal(T, N, H)
+    _, grads = run("numba_cpu", dy, **arguments)
+    before = {name: len(getattr(numba_cpu, name).signatures) for name in ("_forward", "_backward")}
+    for array in (*arguments.values(), dy):
+        array.flags.writeable = False
+    _, again = run("numba_cpu", dy, **arguments)
+    for name, array in grads.items():
+        np.testing.assert_array_equal(again[name], array)
+    assert before == {name: len(getattr(numba_cpu, name).signatures) for name in before}
