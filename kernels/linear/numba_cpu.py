@@ -6,8 +6,8 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, plain, unpacked
 
 Array = np.ndarray

@@ -240,7 +240,7 @@ def copy_vector(typing_context, x, out):
 
 @intrinsic
 def add_rows(typing_context, a, a_step, k, b, b_step, y, columns):
-    """``y[j] += Σ_p a[p] b[p, j]``, ``k`` rows of b, each of ``columns`` adjacent numbers: ``AT_ONCE`` rows in one sweep over y."""
+    """``y[j] += Σ_p a[p] b[p, j]`` over ``k`` rows of b of ``columns`` numbers each: ``AT_ONCE`` rows in one sweep over y."""
 
     def emit(context, builder, signature, arguments):
         a, a_step, k, b, b_step, y, columns = arguments

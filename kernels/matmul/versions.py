@@ -20,7 +20,7 @@ Array = np.ndarray
 
 
 def three_loops(a: Array, b: Array) -> Array:
-    """The definition: each number of C is a row of A times a column of B. B is read down its columns, a cache line for each number."""
+    """The definition: a number of C is a row of A times a column of B. B is read downwards, a cache line for each number."""
     return _into(_three_loops, a, b)
 
 

@@ -91,7 +91,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
 
 def steps_apart(T: int, N: int, threads: int) -> bool:
     """Whether threads rather share the columns of each step than take their sequences through all steps."""
-    return T == 1 or N < threads
+    return T == 1 or threads > N
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")

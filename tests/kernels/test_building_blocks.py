@@ -94,7 +94,7 @@ def test_at_the_ends():
 
 @intrinsic
 def transpose_and_mask(typing_context, x, y, lanes):
-    """The example of the building blocks' README: a square is turned round, and only so many lanes of it are stored."""
+    """A square is turned round, and only so many lanes of it are stored."""
 
     def emit(context, builder, signature, arguments):
         x, y, lanes = arguments

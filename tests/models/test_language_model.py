@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import scratchlv
+from scratchlv import decode
 from scratchlv.gradcheck import check_model
 from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
 from scratchlv.ops import embedding, linear
@@ -106,3 +107,20 @@ def test_the_lookup_is_the_product_with_a_one_hot_vector():
         (dW,) = embedding.backward(dx, lookup_cache)
         _, dW_product, _ = linear.backward(dx, product_cache)
     np.testing.assert_allclose(dW, dW_product, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_packed_weights_say_what_the_arrays_say(cell):
+    """While decoding: in every row, and with a state whose rows were taken anew, as a beam takes them."""
+    model, words = small(cell, dtype=np.float32), np.array([4, 2, 5])
+    state = model.start(N)
+    assert not isinstance(state.params["output.W"], np.ndarray)
+    log_probs, state = model.step(state, words)
+    plain_probs, plain_state = model.step(model.start(N)._replace(params=model.params), words)
+    np.testing.assert_array_equal(log_probs, plain_probs)
+    rows = np.array([2, 2, 0, 1])
+    taken, plain_taken = decode._take(state, rows), decode._take(plain_state, rows)
+    np.testing.assert_array_equal(model.step(taken, rows)[0], model.step(plain_taken, rows)[0])
+    for row in range(N):
+        alone, _ = model.step(model.start(1), words[row : row + 1])
+        np.testing.assert_array_equal(alone[0], log_probs[row])
