@@ -159,6 +159,20 @@ def store_float(typing_context, value, address):
     return types.void(types.float32, types.int64), emit
 
 
+@intrinsic
+def call(typing_context, function, arguments):
+    """Call the function at an address with a tuple of int64: so it is not compiled again into each kernel that calls it."""
+
+    def emit(context, builder, signature, values):
+        function, arguments = values
+        numbers = [builder.extract_value(arguments, i) for i in range(len(signature.args[1]))]
+        of_type = ir.FunctionType(ir.VoidType(), [I64] * len(numbers))
+        builder.call(builder.inttoptr(function, of_type.as_pointer()), numbers)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, arguments), emit
+
+
 def _sum_of_pairs(e: Emitter, addresses, pairs, add):
     """The sum over ``pairs`` of vectors from each address, ``add(*vectors, sum)``: two registers, then their lanes in float64."""
     builder = e.builder

@@ -21,6 +21,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     add_rows_product,
     float32_only,
     gemm,
+    multiply,
     plain,
     unpacked,
     work_space,
@@ -68,7 +69,7 @@ def forward(
             _step(gates, h, c, t, lengths, 0, N)
     else:
         panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
-        _forward(gates, panels, h, c, lengths, empty((threads, work_space(N, H))), threads)
+        _forward(multiply().address, gates, panels, h, c, lengths, empty((threads, work_space(N, H))), threads)
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
@@ -87,7 +88,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         work = empty((threads, work_space(N, 4 * H)))
-        _backward(da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
+        _backward(multiply().address, da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
@@ -96,11 +97,11 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(gates, panels, h, c, lengths, work, threads):
+def _forward(multiply, gates, panels, h, c, lengths, work, threads):
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0]):
-            add_rows_product(h[t], panels, gates[t], first, last, work[thread])
+            add_rows_product(multiply, h[t], panels, gates[t], first, last, work[thread])
             _step(gates, h, c, t, lengths, first, last)
 
 
@@ -127,13 +128,13 @@ def _step(gates, h, c, t, lengths, first, last):
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(da, gates, panels, c, dh_above, dh, dc, lengths, work, threads):
+def _backward(multiply, da, gates, panels, c, dh_above, dh, dc, lengths, work, threads):
     """``da`` becomes the gradient of the pre-activations; ``dh`` and ``dc`` enter as those of the last state."""
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0] - 1, -1, -1):
             _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
-            add_rows_product(da[t], panels, dh, first, last, work[thread])
+            add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")

@@ -13,12 +13,13 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import cfunc, prange, types
+from numba.core import config
 
-from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.compiling import kernel, kernel_folder
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import empty
-from scratchlv.kernels.building_blocks.simd import WIDTH, float_at, store_float
+from scratchlv.kernels.building_blocks.simd import WIDTH, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
     CHANNELS,
@@ -155,7 +156,8 @@ def gemm(
         b_at = _address(packed.panels)
     work = empty((by_rows * by_columns, a_space + b_space))
     _product(
-        *(_address(a), a_row, a_term, b_at, b_column, b_term, packed is not None, c, c_row, *start),
+        multiply().address,
+        *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
         *(m, n, k, by_rows, by_columns, _address(work), a_space, b_space),
     )
     return out
@@ -267,14 +269,24 @@ def _pack_across(x, row, count, k, height, out):
             store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
 
 
-@kernel()
-def multiply(
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work
-):  # fmt: skip
-    """``C = S + A B`` within one thread; all are addresses, with strides in floats.
+@functools.cache
+def multiply() -> Any:
+    """``C = S + A B`` within one thread, compiled: kernels take its ``address`` and :func:`call` it.
 
-    B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. m and n are above 0.
+    Its numbers are ``a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work,
+    b_work``: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed
+    into ``a_work``. m and n are above 0.
     """
+    before, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(kernel_folder())
+    try:
+        return cfunc(types.void(*[types.int64] * 17), cache=True)(_multiply)
+    finally:
+        config.CACHE_DIR = before
+
+
+def _multiply(
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work
+):
     segments = max(1, -(-k // INNER_BLOCK))
     height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
     height += height % 2
@@ -323,6 +335,7 @@ def multiply(
 
 @kernel(parallel=True)
 def _product(
+    multiply,
     a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k,
     by_rows, by_columns, work, a_space, b_space,
 ):  # fmt: skip
@@ -332,38 +345,26 @@ def _product(
         n0, n1 = panel0 * COLUMNS, min(n, panel1 * COLUMNS)
         if m0 < m1 and n0 < n1:
             a_work = work + 4 * thread * (a_space + b_space)
-            multiply(
-                a + 4 * m0 * a_row,
-                a_row,
-                a_term,
-                b + 4 * n0 * (k if packed else b_column),
-                b_column,
-                b_term,
-                packed,
-                c + 4 * (m0 * c_row + n0),
-                c_row,
-                start + 4 * (m0 * start_row + n0 * start_column),
-                start_row,
-                start_column,
-                m1 - m0,
-                n1 - n0,
-                k,
-                a_work,
-                a_work + 4 * a_space,
-            )
+            a_part = (a + 4 * m0 * a_row, a_row, a_term)
+            b_part = (b + 4 * n0 * (k if packed else b_column), b_column, b_term, packed)
+            c_part = (c + 4 * (m0 * c_row + n0), c_row)
+            start_part = (start + 4 * (m0 * start_row + n0 * start_column), start_row, start_column)
+            sizes_and_work = (m1 - m0, n1 - n0, k, a_work, a_work + 4 * a_space)
+            call(multiply, a_part + b_part + c_part + start_part + sizes_and_work)
 
 
 @kernel()
-def add_rows_product(a, panels, y, first, last, work):
+def add_rows_product(multiply, a, panels, y, first, last, work):
     """``y[first:last] += a[first:last] B`` within one thread, for the step of a recurrence; B as :func:`pack` leaves it.
 
-    ``work``, :func:`work_space` floats, is the thread's own; a (N, K) and y (N, M) are contiguous.
+    ``multiply`` is that function's address; ``work``, :func:`work_space` floats, is the thread's own; a (N, K) and y (N, M)
+    are contiguous.
     """
     if first < last:
         k, n = a.shape[1], y.shape[1]
         a_at, y_at = a.ctypes.data + 4 * first * k, y.ctypes.data + 4 * first * n
-        at = work.ctypes.data
-        multiply(a_at, k, 1, panels.ctypes.data, 0, 0, True, y_at, n, y_at, n, 1, last - first, n, k, at, at)
+        b_at, at = panels.ctypes.data, work.ctypes.data
+        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at))
 
 
 @kernel(parallel=True)

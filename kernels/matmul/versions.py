@@ -13,8 +13,9 @@ import numpy as np
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.simd import call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
-from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, plain, work_space
+from scratchlv.kernels.matmul.numba_cpu import gemm, plain, work_space
 
 Array = np.ndarray
 
@@ -121,11 +122,10 @@ def _packed(a: Array, b: Array, c: Array) -> None:
 
 
 @kernel()
-def _packed_serially(a, b, c, zeros, a_work, b_work):
+def _packed_serially(multiply, a, b, c, zeros, a_work, b_work):
     m, k = a.shape
     n = b.shape[1]
     if m > 0 and n > 0:
         a_at, b_at, c_at = a.ctypes.data, b.ctypes.data, c.ctypes.data
-        multiply(
-            a_at, k, 1, b_at, 1, n, False, c_at, n, zeros.ctypes.data, 0, 0, m, n, k, a_work.ctypes.data, b_work.ctypes.data
-        )  # fmt: skip
+        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, zeros.ctypes.data, 0, 0)
+        call(multiply, operands + (m, n, k, a_work.ctypes.data, b_work.ctypes.data))  # noqa: RUF005 (Numba knows no *)

@@ -19,6 +19,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     add_rows_product,
     float32_only,
     gemm,
+    multiply,
     plain,
     unpacked,
     work_space,
@@ -67,7 +68,7 @@ def forward(
     else:
         space = work_space(N, H)
         panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
-        _forward(h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
+        _forward(multiply().address, h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
@@ -81,7 +82,18 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
             _step_back(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
-        _backward(da, dy, dh, Wh_T.panels, h, lengths, f_is_tanh, empty((threads, work_space(N, H))), threads)
+        _backward(
+            multiply().address,
+            da,
+            dy,
+            dh,
+            Wh_T.panels,
+            h,
+            lengths,
+            f_is_tanh,
+            empty((threads, work_space(N, H))),
+            threads,
+        )
     da2 = da.reshape(T * N, H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
@@ -95,11 +107,11 @@ def steps_apart(T: int, N: int, threads: int) -> bool:
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(h, panels, lengths, f_is_tanh, work, threads):
+def _forward(multiply, h, panels, lengths, f_is_tanh, work, threads):
     for thread in prange(threads):
         first, last = share(h.shape[1], thread, threads)
         for t in range(h.shape[0] - 1):
-            add_rows_product(h[t], panels, h[t + 1], first, last, work[thread])
+            add_rows_product(multiply, h[t], panels, h[t + 1], first, last, work[thread])
             _step(h, t, lengths, f_is_tanh, first, last)
 
 
@@ -119,13 +131,13 @@ def _step(h, t, lengths, f_is_tanh, first, last):
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(da, dy, dh, panels, h, lengths, f_is_tanh, work, threads):
+def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, threads):
     """``da`` becomes the gradient of what f was applied to; ``dh`` enters as zero and leaves as that of the first state."""
     for thread in prange(threads):
         first, last = share(dy.shape[1], thread, threads)
         for t in range(dy.shape[0] - 1, -1, -1):
             _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
-            add_rows_product(da[t], panels, dh, first, last, work[thread])
+            add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
