@@ -15,7 +15,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import empty
 from scratchlv.kernels.building_blocks.simd import call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
-from scratchlv.kernels.matmul.numba_cpu import gemm, plain, work_space
+from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, plain, work_space
 
 Array = np.ndarray
 
@@ -116,9 +116,8 @@ def _register_tiles(a_transposed, b, zeros, c):
 
 def _packed(a: Array, b: Array, c: Array) -> None:
     (m, k), n = a.shape, b.shape[1]
-    _packed_serially(
-        a, b, c, np.zeros(COLUMNS, np.float32), empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
-    )
+    a_work, b_work = empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
+    _packed_serially(multiply().address, a, b, c, np.zeros(COLUMNS, np.float32), a_work, b_work)
 
 
 @kernel()
