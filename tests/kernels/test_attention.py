@@ -131,3 +131,95 @@ def test_an_output_that_nobody_uses_has_no_gradient(name, variant):
         grads, expected_grads = (run(name, variant, arguments, dy)[2] for dy in (given, zeros))
         for gradient, expected in zip(grads, expected_grads, strict=True):
             np.testing.assert_array_equal(gradient, expected)
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def misaligned(array):
+    odd = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    odd[...] = array
+    assert not odd.flags.aligned or array.itemsize == 1
+    return odd
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def backwards(array):
+    return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+
+
+@pytest.mark.parametrize("name", ["additive_attention", "dot_product_attention"])
+@pytest.mark.parametrize("layout", [misaligned, read_only, backwards, np.asfortranarray])
+def test_any_layout_gives_the_same_bits(name, layout):
+    arguments, dy, mask = inputs(name), (normal(N, D), normal(N, L)), rng.random((N, L)) < 0.7
+    mask[:, 1] = True
+    z, alpha, grads = run(name, "numba_cpu", arguments, dy, mask)
+    laid_out = run(name, "numba_cpu", [*map(layout, arguments)], tuple(map(layout, dy)), layout(mask))
+    for got, expected in zip((*laid_out[:2], *laid_out[2]), (z, alpha, *grads), strict=True):
+        assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", ["additive_attention", "dot_product_attention"])
+@pytest.mark.parametrize("dtype", [">f4", np.float64, np.float16])
+def test_what_is_not_plain_float32_goes_to_the_reference(name, dtype):
+    x, keys, *others = inputs(name)
+    operation = getattr(ops, name)
+    assert "reference" in operation.explain(x, keys.astype(dtype), *others)
+    (z, alpha), _ = operation.forward(x, keys.astype(dtype), *others)
+    (z_exact, alpha_exact), _ = operation.forward(*(a.astype(np.float64) for a in (x, keys, *others)))
+    np.testing.assert_allclose(z, z_exact, atol=2e-3)  # float16 keeps three digits of a key
+    np.testing.assert_allclose(alpha, alpha_exact, atol=2e-3)
+
+
+@every
+def test_keys_may_be_the_regions_themselves(name, variant):
+    x, _, query, learnt = inputs(name)
+    x = normal(N, L, K)
+    dy = normal(N, K), normal(N, L)
+    shared, copied = (run(name, variant, [x, keys, query, learnt], dy) for keys in (x, x.copy()))
+    for got, expected in zip((*shared[:2], *shared[2]), (*copied[:2], *copied[2]), strict=True):
+        assert got.tobytes() == expected.tobytes()
+
+
+@every
+def test_there_must_be_a_region(name, variant):
+    with pytest.raises(ValueError, match="^there is nothing to look at: L, the number of regions, is 0$"):
+        run(name, variant, inputs(name, size=0))
+
+
+@every
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 17])
+def test_widths_and_counts_around_a_vector(name, variant, width, size):
+    """Against float64, for as many regions and numbers as fill vectors and blocks, and one more or fewer."""
+    learnt = normal(width) if name == "additive_attention" else normal(width, width) / np.float32(width)
+    arguments = [normal(N, size, width), normal(N, size, width), normal(N, width), learnt]
+    dy = normal(N, width), normal(N, size)
+    z, alpha, grads = run(name, variant, arguments, dy)
+    exact = run(name, "reference", [a.astype(np.float64) for a in arguments], tuple(d.astype(np.float64) for d in dy))
+    for got, expected in zip((z, alpha, *grads), (*exact[:2], *exact[2]), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+@every
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_nan_and_infinity_spread_as_in_float64(name, variant, value, which):
+    """To the picture that has it, and to no other; at one number of x, of the keys, or of the query."""
+    arguments = inputs(name)
+    arguments[3][...] = np.abs(arguments[3])
+    arguments[1][...], arguments[2][...] = np.abs(arguments[1]), np.abs(arguments[2])  # no 0 · ∞, no ∞ - ∞
+    arguments[which][1].flat[2] = value
+    module = getattr(ops, name).variant(variant)
+    with np.errstate(invalid="ignore"):
+        y, _ = module.forward(*arguments)
+        expected, _ = getattr(ops, name).variant("reference").forward(*(a.astype(np.float64) for a in arguments))
+    for got, exact in zip(y, expected, strict=True):
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+        np.testing.assert_allclose(got, exact, atol=2e-6)
+        assert not np.isnan(got[[0, 2]]).any()
