@@ -43,7 +43,6 @@ from scratchlv.ops import (
 Array = Any
 LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
-_EVERY_STEP = ("attention.Wh", "decoder.Wx", "decoder.Wh", "output.Wh", "output.Wz", "output.Wo")  # packed once
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -74,17 +73,14 @@ class Source(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
-
-    ``params`` are the decoder's parameters as they serve many steps.
-    """
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
     mask: Array | None
     layer: LayerState
     alpha: Array | None  # (N, L)
-    params: dict[str, Array]
+    params: dict[str, Array]  # as they serve many steps
 
 
 class Cache(NamedTuple):
@@ -218,7 +214,7 @@ def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> 
     layer, _ = _begin(p, shape, x, train=False)
     keys, _ = _keys(p, shape, x, train=False)
     alpha = None if shape.look in VECTOR else np.zeros(x.shape[:2], x.dtype)
-    weights = {name: pack(p[name]) for name in _EVERY_STEP if name in p}
+    weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
     return DecoderState(x, keys, mask, layer, alpha, p | weights)
 
 

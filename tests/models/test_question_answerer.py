@@ -7,7 +7,13 @@ import pytest
 
 import scratchlv
 from scratchlv.gradcheck import check_model
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+from scratchlv.models.question_answerer import (
+    AnswererShape,
+    QuestionAnswerer,
+    QuestionBatch,
+    of_questions,
+    of_questions_backward,
+)
 
 V, ANSWERS = 11, 5
 CASES = [
@@ -212,3 +218,15 @@ def test_evaluation_drops_nothing_and_keeps_no_cache():
 def test_what_there_is_no_model_for(wrong):
     with pytest.raises(ValueError, match="model|hops"):
         AnswererShape(V, ANSWERS, **wrong)
+
+
+@pytest.mark.parametrize("picture_of", [[0, 1, 2], [2, 0, 1], [0, 1], [1, 1, 0], [0, 1, 2, 0]])
+def test_every_question_is_given_its_own_picture(picture_of):
+    """As many questions as pictures or not, in their order or not; and what comes back adds up for each picture."""
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((3, 4, 5)), rng.standard_normal((len(picture_of), 4, 5))
+    y, cache = of_questions(x, np.array(picture_of), train=True)
+    np.testing.assert_array_equal(y, x[picture_of])
+    expected = np.zeros_like(x)
+    np.add.at(expected, picture_of, dy)
+    np.testing.assert_allclose(of_questions_backward(dy, cache), expected)
