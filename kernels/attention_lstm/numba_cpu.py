@@ -26,7 +26,15 @@ from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.lstm.numba_cpu import _step, _step_back
-from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, add_rows_product, float32_only, gemm, plain, work_space
+from scratchlv.kernels.matmul.numba_cpu import (
+    PackedMatrix,
+    add_rows_product,
+    float32_only,
+    gemm,
+    multiply,
+    plain,
+    work_space,
+)
 
 Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
@@ -86,7 +94,8 @@ def forward(
     threads = n_threads()
     work = empty((threads, work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
-    _forward(gates, x, keys, factors, far, v_or_none, plain_mask(mask, N), panels, query, alpha, z, h, c, work, threads)
+    looked = x, keys, factors, far, v_or_none, plain_mask(mask, N)
+    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, work, threads)
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
     return (h[1:], z, alpha), cache if train else None
 
@@ -107,7 +116,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     work = empty((threads, work_space(N, max(4 * H, A))))
     above = dh_above, dalpha
     looked = x, keys, factors, far, v_or_none, query, alpha
-    _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads)
+    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
@@ -132,7 +141,8 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(gates, x, keys, factors, far, v, mask, panels, query, alpha, z, h, c, work, threads):
+def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, work, threads):
+    x, keys, factors, far, v, mask = looked
     T, N, L = alpha.shape
     A = keys.shape[2]
     from_h_to_query, from_h, from_z = panels
@@ -143,8 +153,8 @@ def _forward(gates, x, keys, factors, far, v, mask, panels, query, alpha, z, h, 
             far[n] = key_factors(keys[n], factors[n])
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T):
-            add_rows_product(h[t], from_h_to_query, query[t], first, last, work[thread])
-            add_rows_product(h[t], from_h, gates[t], first, last, work[thread])
+            add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[thread])
+            add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[thread])
             for n in range(first, last):
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
@@ -152,12 +162,12 @@ def _forward(gates, x, keys, factors, far, v, mask, panels, query, alpha, z, h, 
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
-            add_rows_product(z[t], from_z, gates[t], first, last, work[thread])
+            add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[thread])
             _step(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads):
+def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads):
     """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
     dh_above, dalpha = above
     x, keys, factors, far, v, query, alpha = looked
@@ -170,7 +180,7 @@ def _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work,
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T - 1, -1, -1):
             _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
-            add_rows_product(da[t], to_z, dz[t], first, last, work[thread])
+            add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[thread])
             for n in range(first, last):
                 look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
@@ -178,8 +188,8 @@ def _backward(da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work,
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
-            add_rows_product(da[t], to_h, dh, first, last, work[thread])
-            add_rows_product(dquery[t], from_query_to_h, dh, first, last, work[thread])
+            add_rows_product(multiply, da[t], to_h, dh, first, last, work[thread])
+            add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[thread])
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
