@@ -192,7 +192,8 @@ def _bias_gradient(dy: Array, winner: Array) -> Array:
     """Σ dy over all pixels, where ReLU let something through."""
     M = dy.shape[3]
     parts = np.zeros((_PARTS, M), np.float32)
-    _sum_pixels(dy.reshape(-1, M), winner.reshape(-1, M), parts)
+    if dy.size:
+        _sum_pixels(dy.reshape(-1, M), winner.reshape(-1, M), parts)
     return parts.sum(0)
 
 
