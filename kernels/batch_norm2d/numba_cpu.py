@@ -246,11 +246,11 @@ def _sum_window(typing_context, dy, winner, top, bottom, constants, sums, channe
 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            dbeta = dgamma = ZERO
             for k, x in enumerate(_window(e, top, bottom, channels)):
                 dz = e.taken(gradient, place_of_best, k)
                 along = e.x_hat(e.load_lanes(e.address(x, c)), constants, channels, c)
-                dbeta = dz if k == 0 else builder.fadd(dbeta, dz)
-                dgamma = builder.fmul(dz, along) if k == 0 else e.fma(dz, along, dgamma)
+                dbeta, dgamma = builder.fadd(dbeta, dz), e.fma(dz, along, dgamma)
             e.add_to(e.address(sums, c), dbeta)
             e.add_to(e.address(e.address(sums, channels), c), dgamma)
 
@@ -283,8 +283,7 @@ def _backward_window(typing_context, dy, winner, top, bottom, dx_top, dx_bottom,
     def emit(context, builder, signature, arguments):
         dy, winner, top, bottom, dx_top, dx_bottom, constants, channels = arguments
         e = _NormEmitter(builder)
-        windows = zip(_window(e, top, bottom, channels), _window(e, dx_top, dx_bottom, channels), strict=True)
-        pixels = list(windows)
+        pixels = list(zip(_window(e, top, bottom, channels), _window(e, dx_top, dx_bottom, channels), strict=True))
 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)

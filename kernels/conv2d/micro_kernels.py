@@ -4,14 +4,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.simd import I64, REGISTERS, WIDTH, ZERO, Emitter
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS
 
 CHANNELS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile
 
 
 @intrinsic
 def outer_products(typing_context, a, lda, b, ldb, n, c, ldc):
-    """``C[i, :] += Σ_p A[p, i] B[p, :]`` for ``CHANNELS`` values of i and ``COLUMNS`` columns, p below ``n``.
+    """``C[i, :] += Σ_p A[p, i] B[p, :]`` for ``CHANNELS`` values of i and two vectors of columns, p below ``n``.
 
     ``a``, ``b`` and ``c`` are addresses; their rows lie ``lda``, ``ldb`` and ``ldc`` floats apart. The sum is taken from zero
     and then added to C.

@@ -1,4 +1,4 @@
-"""Convolution in float32, in two ways: by Winograd's minimal filtering (``winograd.py``) where it pays, else directly (``direct.py``).
+"""Convolution in float32: by Winograd's minimal filtering (``winograd.py``) where it pays, else directly (``direct.py``).
 
 Both write bias, ReLU and pooling while the sums are in the cache, and both take up the gradient in its pooled form: the
 activation of full size is never stored. Every number is summed in an order that does not depend on the number of threads.

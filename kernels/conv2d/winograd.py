@@ -53,6 +53,7 @@ assert FEWEST_CHANNELS >= WIDTH  # the last vector of channels overlaps the one 
 _BLOCK = 1 << 19  # bytes of a thread's transformed tiles, so that they stay in the second-level cache
 _CHUNK = 1 << 22  # bytes of tiles that all threads transform together: they stay in the cache that they share
 _WEIGHTS = 10 << 20  # bytes of transformed weights that are read again for every block of tiles
+_ALL = 3  # steps
 _SUMMED = 256  # tiles that are summed at most before they are added to the gradient of W
 
 
@@ -298,22 +299,22 @@ def convolve(
     ``size`` is (H, W). A ``y`` of half that size is pooled, and ``winner``, if it has the shape of y, takes the places. An
     ``x_winner`` says that x is the gradient of something pooled, of half the size.
     """
-    C, M = x.shape[3], y.shape[3]
-    threads = n_threads()
+    C, threads = x.shape[3], n_threads()
     tiles = len(x) * -(-size[0] // TILE) * -(-size[1] // TILE)
-    floor = np.float32(floor)
     width = U.shape[1] * COLUMNS
-    if U.nbytes <= _WEIGHTS and tiles >= threads * ROWS:
+    own = U.nbytes <= _WEIGHTS and tiles >= threads * ROWS
+    if own:
         block = max(_BLOCK // (4 * POINTS * max(C, width)) // ROWS, 1) * ROWS
-        V, products = _points(threads, block, C), _points(threads, block, width)
-        _by_tiles(x, x_winner, U, bias, y, winner, size, floor, V, products, block, tiles)
+    else:
+        block = min(max(_CHUNK // (4 * POINTS * (C + width)) // ROWS, 1), -(-tiles // ROWS)) * ROWS
+    V, products = _points(threads if own else 1, block, C), _points(threads if own else 1, block, width)
+    where = x, x_winner, U, bias, y, winner, size, np.float32(floor), V, products, block
+    if own:
+        _convolve(*where, 0, tiles, _ALL, threads)
         return
-    block = min(max(_CHUNK // (4 * POINTS * (C + width)) // ROWS, 1), -(-tiles // ROWS)) * ROWS
-    V, products = _points(1, block, C), _points(1, block, width)
     for first in range(0, tiles, block):
-        last = min(first + block, tiles)
-        for phase in range(3):
-            _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, first, last, phase, threads)
+        for step in range(_ALL):
+            _convolve(*where, first, min(first + block, tiles), step, threads)
 
 
 def _points(threads: int, tiles: int, channels: int) -> Array:
@@ -322,33 +323,29 @@ def _points(threads: int, tiles: int, channels: int) -> Array:
 
 
 @kernel(parallel=True)
-def _by_tiles(x, x_winner, U, bias, y, winner, size, floor, V, products, block, tiles):
-    """Each thread takes its tiles, a block at a time, through all three steps: the block stays in its cache."""
-    threads = V.shape[0]
-    n_blocks = -(-tiles // block)
-    for thread in prange(threads):
-        block0, block1 = share(n_blocks, thread, threads)
-        for b in range(block0, block1):
-            first, last = b * block, min((b + 1) * block, tiles)
-            _transform_input(x, x_winner, size, V[thread], first, first, last)
-            _multiply(V[thread], U, products[thread], last - first, 0, POINTS * U.shape[1])
-            _transform_output(products[thread], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first, last)
+def _convolve(x, x_winner, U, bias, y, winner, size, floor, V, products, block, first, last, step, threads):
+    """The tiles ``first`` to ``last``, in one of two ways.
 
-
-@kernel(parallel=True)
-def _by_phases(x, x_winner, U, bias, y, winner, size, floor, V, products, first, last, phase, threads):
-    """One step for a block of tiles, by all threads together: for weights so large that they should be read but once."""
+    With ``step`` = ``_ALL`` each thread takes tiles of its own, a block at a time, through the three steps: the block stays
+    in its cache. Else all threads together do one step of one block: weights that no cache holds are read but once.
+    """
+    alone = step == _ALL
+    jobs = POINTS * U.shape[1]
     for thread in prange(threads):
-        t0, t1 = share(last - first, thread, threads)
-        job0, job1 = share(POINTS * U.shape[1], thread, threads)
-        if phase == 0:
-            _transform_input(x, x_winner, size, V[0], first, first + t0, first + t1)
-        elif phase == 1:
-            _multiply(V[0], U, products[0], last - first, job0, job1)
-        else:
-            _transform_output(
-                products[0], bias, y, winner, size, floor, U.shape[1] * COLUMNS, first, first + t0, first + t1
-            )
+        b0, b1 = share(-(-(last - first) // block), thread, threads) if alone else (0, 1)
+        job0, job1 = (0, jobs) if alone else share(jobs, thread, threads)
+        points, sums = V[thread % V.shape[0]], products[thread % V.shape[0]]
+        for b in range(b0, b1):
+            base = first + b * block
+            tiles = min(block, last - base)
+            t0, t1 = (0, tiles) if alone else share(tiles, thread, threads)
+            if alone or step == 0:
+                _transform_input(x, x_winner, size, points, base, base + t0, base + t1)
+            if alone or step == 1:
+                _multiply(points, U, sums, tiles, job0, job1)
+            if alone or step == 2:
+                width = U.shape[1] * COLUMNS
+                _transform_output(sums, bias, y, winner, size, floor, width, base, base + t0, base + t1)
 
 
 @kernel()

@@ -20,7 +20,8 @@ from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
 Array = np.ndarray
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution
-_MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])  # of ImageNet's colours, 0 to 1
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's colours, 0 to 1
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
 _BATCH = 8  # pictures at once
 _OWN_CACHE = (
     3  # blocks that each picture goes through by itself, so that it stays in the cache; weights are large later
@@ -84,11 +85,8 @@ class VGG16:
 
     def forward(self, x: Array) -> Array:
         """conv5_3 with its ReLU (N, H // 16, W // 16, 512), of preprocessed pictures (N, H, W, 3), at least 16 x 16."""
-        x = (
-            np.concatenate([self._blocks(image, 0, _OWN_CACHE) for image in x[:, None]])
-            if len(x) > 1
-            else (self._blocks(x, 0, _OWN_CACHE))
-        )
+        first = [self._blocks(picture, 0, _OWN_CACHE) for picture in x[:, None]]
+        x = np.concatenate(first) if len(first) > 1 else first[0]
         return self._blocks(x, _OWN_CACHE, len(BLOCKS))
 
     def _blocks(self, x: Array, first: int, last: int) -> Array:

@@ -160,12 +160,17 @@ def test_no_channels(C, M):
 
 # Lavin & Gray 2016, equation 15 and what follows
 B_T = np.array(
-    [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]],
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
     float,
-)  # fmt: skip
-G = np.array(
-    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
-)  # fmt: skip
+)
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float)
 UNIT = 2.0**-24
 # an addition or multiplication rounds once; a number passes at most so many: 2 x 3 in Bᵀ d B, 2 x 4 in G g Gᵀ (its constants
@@ -290,7 +295,9 @@ def test_nan_stays_near(exact):
 
 @pytest.mark.parametrize("C", [16, 3])
 def test_packed_weights_give_the_same_and_are_packed_once(monkeypatch, C):
-    x, w, b, _ = (a[..., :C] if i == 0 else a[:, :, :C] if i == 1 else a for i, a in enumerate(winograd_case(2, 8, 6, 16, 32)))
+    x, w, b, _ = (
+        a[..., :C] if i == 0 else a[:, :, :C] if i == 1 else a for i, a in enumerate(winograd_case(2, 8, 6, 16, 32))
+    )
     packed = pack(w)
     expected, _ = conv2d.forward(x, w, b, padding=1, train=False)
     for _ in range(2):
