@@ -139,21 +139,18 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, winner, kee
     return types.void(*[types.int64] * 8, types.float32), emit
 
 
-@kernel(inline="always")
-def _pixel(p, first_row, rows_of_y, columns_of_y, pooled):
-    """Pixel p of a band that begins at row ``first_row`` of all images' y: image, row and column before pooling."""
-    width = 2 * columns_of_y if pooled else columns_of_y
-    height = 2 if pooled else 1
-    row, rest = divmod(p, height * width)
-    n, h = divmod(first_row + row, rows_of_y)
-    return n, height * h + rest // width, rest % width
-
-
 @kernel()
 def _fill_table(x, zeros, geometry, n, h, w, table, r):
     """Where the pixels lie that the taps of output pixel (n, h, w) meet: column ``r`` of ``table`` (taps, ROWS)."""
     kh, kw, stride, spread, top, left = geometry
     _, H, W, C = x.shape
+    row, column = h * stride - top, w * stride - left
+    if spread == 1 and 0 <= row <= H - kh and 0 <= column <= W - kw:
+        for i in range(kh):
+            at = x.ctypes.data + 4 * C * ((n * H + row + i) * W + column)
+            for j in range(kw):
+                table[i * kw + j, r] = at + 4 * C * j
+        return
     for i in range(kh):
         for j in range(kw):
             row, column = h * stride + i - top, w * stride + j - left
@@ -168,6 +165,11 @@ def _gather(x, zeros, geometry, n, h, w, k0, k1, to):
     """The numbers ``k0`` to ``k1`` of the window of output pixel (n, h, w), to an address: runs of pixels, or of zeros."""
     kh, kw, stride, _, top, left = geometry
     _, H, W, C = x.shape
+    row, column = h * stride - top, w * stride - left
+    if k0 == 0 and k1 == kh * kw * C and 0 <= row <= H - kh and 0 <= column <= W - kw:
+        for i in range(kh):
+            _copy(x.ctypes.data + 4 * C * ((n * H + row + i) * W + column), to + 4 * i * kw * C, kw * C)
+        return
     for i in range(kh):
         row, column = h * stride + i - top, w * stride - left
         first, last = max(k0 - i * kw * C, 0), min(k1 - i * kw * C, kw * C)  # of this row of the window
@@ -190,7 +192,8 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
     kh, kw = geometry[:2]
     taps, C, gathered = kh * kw, x.shape[3], columns.shape[2]
     N, rows_of_y, columns_of_y, M = y.shape
-    row_pixels = (4 if pooled else 1) * columns_of_y
+    height = 2 if pooled else 1  # rows of pixels, and pixels, to a row of y and one of its pixels
+    row_pixels = height * height * columns_of_y
     for thread in prange(threads):
         first, last = (0, N * rows_of_y) if by_columns else share(N * rows_of_y, thread, threads)
         q0, q1 = share(panels.shape[0], thread, threads) if by_columns else (0, panels.shape[0])
@@ -200,14 +203,23 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
         for row in range(first, last, band):
             n_pixels = min(band, last - row) * row_pixels
             tiles = -(-n_pixels // ROWS)
-            for p in range(tiles * ROWS):
-                n, h, w = _pixel(min(p, n_pixels - 1), row, rows_of_y, columns_of_y, pooled)
-                if gathered:
-                    to = columns.ctypes.data + 4 * gathered * (thread * columns.shape[1] + p)
-                    _gather(x, zeros.ctypes.data, geometry, n, h, w, 0, gathered, to)
-                    table[p // ROWS, 0, p % ROWS] = to
-                else:
-                    _fill_table(x, zeros.ctypes.data, geometry, n, h, w, table[p // ROWS], p % ROWS)
+            p = 0
+            for r in range(row, min(row + band, last)):
+                n, h = divmod(r, rows_of_y)
+                for i in range(height):
+                    for w in range(height * columns_of_y):
+                        if gathered:
+                            to = columns.ctypes.data + 4 * gathered * (thread * columns.shape[1] + p)
+                            _gather(x, zeros.ctypes.data, geometry, n, height * h + i, w, 0, gathered, to)
+                            table[p // ROWS, 0, p % ROWS] = to
+                        else:
+                            _fill_table(
+                                x, zeros.ctypes.data, geometry, n, height * h + i, w, table[p // ROWS], p % ROWS
+                            )
+                        p += 1
+            while p < tiles * ROWS:  # a ragged tile repeats its last pixel
+                table[p // ROWS, :, p % ROWS] = table[(n_pixels - 1) // ROWS, :, (n_pixels - 1) % ROWS]
+                p += 1
             for q in range(q0, q1):
                 panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
                 for tile in range(tiles):
@@ -270,7 +282,8 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
     parts, K_up, _ = sums.shape
     K = geometry[0] * geometry[1] * x.shape[3]
     N, rows_of_y, columns_of_y, M = dy.shape
-    row_pixels = (4 if pooled else 1) * columns_of_y
+    height = 2 if pooled else 1
+    row_pixels = height * height * columns_of_y
     chunks = K_up // chunk
     for thread in prange(threads):
         job0, job1 = share(parts * chunks, thread, threads)
@@ -282,19 +295,13 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
             for row in range(first, last, band):
                 rows = min(band, last - row)
                 _fill_band(dy, winner, pooled, row, rows, dz)
-                for p in range(rows * row_pixels):
-                    n, h, w = _pixel(p, row, rows_of_y, columns_of_y, pooled)
-                    _gather(
-                        x,
-                        zeros.ctypes.data,
-                        geometry,
-                        n,
-                        h,
-                        w,
-                        k0,
-                        min(k0 + chunk, K),
-                        windows.ctypes.data + 4 * chunk * p,
-                    )
+                to = windows.ctypes.data
+                for r in range(row, row + rows):
+                    n, h = divmod(r, rows_of_y)
+                    for i in range(height):
+                        for w in range(height * columns_of_y):
+                            _gather(x, zeros.ctypes.data, geometry, n, height * h + i, w, k0, min(k0 + chunk, K), to)
+                            to += 4 * chunk
                 for q in range(0, width, COLUMNS):
                     for k in range(0, chunk, CHANNELS):
                         to = sums.ctypes.data + 4 * ((part * K_up + k0 + k) * width + q)
