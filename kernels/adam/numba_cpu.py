@@ -8,7 +8,7 @@ from numba import prange
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import contiguous
+from scratchlv.kernels.building_blocks.memory import plain
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
 Array = np.ndarray
@@ -41,7 +41,7 @@ def step(
         raise ValueError(limit)
     rates = (lr / (1 - beta1**t), 1 - beta1, 1 - beta2, (1 - beta2**t) ** -0.5)
     settings = (*rates, eps, 1 - lr * weight_decay, grad_scale)
-    arrays = (params, contiguous(grads), m, v)
+    arrays = (params, plain(grads), m, v)
     _sweep(*(array.reshape(-1) for array in arrays), *(params.dtype.type(number) for number in settings))
 
 

@@ -12,9 +12,9 @@ from scratchlv.kernels.additive_attention.reference import check
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh, total
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.matmul.numba_cpu import float32_only, plain
+from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
 ZERO, ONE = np.float32(0), np.float32(1)

@@ -22,7 +22,7 @@ from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, scores_o
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.lstm.numba_cpu import _step, _step_back
@@ -32,7 +32,6 @@ from scratchlv.kernels.matmul.numba_cpu import (
     float32_only,
     gemm,
     multiply,
-    plain,
     work_space,
 )
 

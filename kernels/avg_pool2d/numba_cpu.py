@@ -7,8 +7,7 @@ from numba import njit, prange
 
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.layout import plain
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 

@@ -12,8 +12,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.batch_norm2d.reference import check_batch, moved
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.layout import plain
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import I64, ZERO
 from scratchlv.kernels.building_blocks.threads import share

@@ -90,7 +90,7 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
     return array
 
 
-def contiguous(array: Array, dtype: Any = None) -> Array:
+def plain(array: Array, dtype: Any = None) -> Array:
     """``array`` as the kernels take it: C-contiguous, aligned, and not marked read-only; copied only where it must be.
 
     Numba compiles a kernel again for read-only or misaligned arrays, which are other types to it. The kernels write to

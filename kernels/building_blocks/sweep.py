@@ -5,7 +5,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot
-from scratchlv.kernels.building_blocks.memory import contiguous
+from scratchlv.kernels.building_blocks.memory import plain
 
 Array = np.ndarray
 BLOCK = 8192  # values that are summed on their own: the result does not depend on the number of threads
@@ -16,7 +16,7 @@ def copy_and_sum_squares(source: Array, target: Array) -> float:
     if not isinstance(target, np.ndarray) or target.dtype != np.float32:
         target[...] = source
         return float((target * target).sum())
-    flat = contiguous(source, np.float32).reshape(-1)
+    flat = plain(source, np.float32).reshape(-1)
     squares = np.empty(-(-flat.size // BLOCK))
     _copy_and_sum_squares(flat, target.reshape(-1), squares)
     return float(squares.sum())

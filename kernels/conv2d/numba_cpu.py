@@ -10,8 +10,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.layout import plain
-from scratchlv.kernels.building_blocks.memory import empty, zeros
+from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd

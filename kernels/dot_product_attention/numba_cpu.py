@@ -12,9 +12,9 @@ from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plai
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.dot_product_attention.reference import check
-from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, plain, unpacked
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
 Array = np.ndarray
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, uint64
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import contiguous, empty_like
+from scratchlv.kernels.building_blocks.memory import empty_like, plain
 from scratchlv.kernels.dropout.reference import GOLDEN, check_probability, fold, threshold
 
 Array = np.ndarray
@@ -44,7 +44,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
 def _drop(x: Array, cache: Cache) -> Array:
     key, p = cache
     y = empty_like(x)
-    flat = contiguous(x).reshape(-1)
+    flat = plain(x).reshape(-1)
     _sweep(flat, y.reshape(-1), np.uint64(key), np.uint64(threshold(p)), x.dtype.type(1 / (1 - p)))
     return y
 

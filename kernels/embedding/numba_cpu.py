@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import contiguous, empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
 
@@ -30,9 +30,9 @@ def limits(tokens: Any, W: Any, *, train: bool = True) -> str | None:
 def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
-    tokens = contiguous(check_tokens(tokens, V), np.int64)
+    tokens = plain(check_tokens(tokens, V), np.int64)
     y = empty((*tokens.shape, E), W.dtype)
-    _gather(tokens.reshape(-1), contiguous(W), y.reshape(-1, E))
+    _gather(tokens.reshape(-1), plain(W), y.reshape(-1, E))
     return y, Cache(tokens, V) if train else None
 
 
@@ -41,7 +41,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     tokens, V = cache
     E = dy.shape[-1]
     dW = empty((V, E), dy.dtype)
-    _scatter_add(tokens.reshape(-1), contiguous(dy).reshape(-1, E), dW, n_threads())
+    _scatter_add(tokens.reshape(-1), plain(dy).reshape(-1, E), dW, n_threads())
     return (dW,)
 
 

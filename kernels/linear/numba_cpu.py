@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, plain, unpacked
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
 Array = np.ndarray
 

@@ -17,7 +17,7 @@ from scratchlv.kernels.building_blocks.simd import I64, REGISTERS, WIDTH, ZERO, 
 
 COLUMNS = 2 * WIDTH  #: columns of C in a tile: two vectors
 ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 28 (or 12) sums, 2 vectors of B, 1 of A
-CHANNELS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``columns_kernel``
+
 _UNROLL = 4
 AT_ONCE = 8  #: rows of B that one sweep adds up, where there are too few rows of A for tiles
 
@@ -97,40 +97,6 @@ def rows_kernel(typing_context, rows, n_segments, k, b, c, ldc, accumulate):
         return context.get_dummy_value()
 
     return signature, emit
-
-
-@intrinsic
-def columns_kernel(typing_context, table, offset, n, b, ldb, c, ldc, accumulate):
-    """``C[i, :] (+)= Σ_p A[p, offset + i] B[p, :]`` for ``CHANNELS`` values of i: a product with A transposed.
-
-    ``table`` is the address of a table of ``n`` addresses: that of ``A[p, 0]``. Rows of ``b`` are ``ldb`` floats apart.
-    """
-    signature = types.void(*[types.int64] * 8)
-
-    def emit(context, builder, sig, arguments):
-        table, offset, n, b, ldb, c, ldc, accumulate = arguments
-        e = Emitter(builder)
-        tile = _load_tile(e, c, ldc, accumulate, CHANNELS)
-        ldb_bytes = builder.mul(ldb, I64(4))
-
-        def body(p, values):
-            b_at, sums = values[0], values[1:]
-            start = e.address(e.load_word(builder.add(table, builder.mul(p, I64(8)))), offset)
-            row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(2)]
-            for i in range(CHANNELS):
-                a = e.broadcast(e.address(start, i))
-                for j in range(2):
-                    sums[2 * i + j] = e.fma(a, row_of_b[j], sums[2 * i + j])
-            return [builder.add(b_at, ldb_bytes), *sums]
-
-        _, *sums = e.loop(n, [b, *[ZERO] * len(tile)], body)
-        _store_tile(e, _add(e, tile, sums), c, ldc, CHANNELS)
-        return context.get_dummy_value()
-
-    return signature, emit
-
-
-# --- the packed product -------------------------------------------------------------------------------------------
 
 
 @intrinsic

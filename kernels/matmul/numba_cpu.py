@@ -17,18 +17,14 @@ from numba import cfunc, prange, types
 from numba.core import config
 
 from scratchlv.kernels.building_blocks.compiling import kernel, kernel_folder
-from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.simd import WIDTH, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
-    CHANNELS,
     COLUMNS,
     ROWS,
     add_rows,
-    columns_kernel,
     copy_vector,
-    rows_kernel,
     tile_kernel,
     transpose_block,
 )
@@ -95,12 +91,6 @@ class PackedMatrix:
 def unpacked(matrix: Array | PackedMatrix) -> Array:
     """The matrix as an array."""
     return matrix.array if isinstance(matrix, PackedMatrix) else matrix
-
-
-def plain(x: Array) -> Array:
-    """``x``, or a copy that is as Numba's kernels are compiled for: contiguous, aligned and writeable."""
-    flags = x.flags
-    return x if flags.c_contiguous and flags.aligned and flags.writeable else np.array(x, order="C")
 
 
 def gemm(
@@ -386,71 +376,3 @@ def _one_row(a, a_term, b, b_term, c, start, start_column, n, k, threads):
                 for j in range(columns):
                     before = float_at(c + 4 * (j0 + j)) if block else float_at(start + 4 * (j0 + j) * start_column)
                     store_float(before + sums[j], c + 4 * (j0 + j))
-
-
-# --- by address: for convolutions -------------------------------------------------------------------------------
-
-NO_BIAS = np.empty(0, np.float32)
-
-
-@kernel(fastmath=FLAGS)
-def tile_product(rows, n_segments, k, panel, c, m0, m1, n0, n1, bias, accumulate, scratch):
-    """One tile of C, rows ``m0`` to ``m1`` and columns ``n0`` to ``n1``, through ``scratch`` where it is ragged."""
-    stride = c.shape[1]
-    if m1 - m0 == ROWS and n1 - n0 == COLUMNS:
-        at = c.ctypes.data + 4 * (m0 * stride + n0)
-        rows_kernel(rows, n_segments, k, panel, at, stride, accumulate)
-    else:
-        if accumulate:
-            for i in range(m1 - m0):
-                for j in range(n1 - n0):
-                    scratch[i, j] = c[m0 + i, n0 + j]
-        rows_kernel(rows, n_segments, k, panel, scratch.ctypes.data, COLUMNS, accumulate)
-        for i in range(m1 - m0):
-            for j in range(n1 - n0):
-                c[m0 + i, n0 + j] = scratch[i, j]
-    if bias.size:
-        for i in range(m0, m1):
-            for j in range(n0, n1):
-                c[i, j] += bias[j]
-
-
-@kernel()
-def new_buffers():
-    """What a thread needs for ragged tiles: rows of A and of B filled up with zeros, the addresses of the former, a tile."""
-    a = np.zeros((INNER_BLOCK, CHANNELS), np.float32)
-    table = np.empty(INNER_BLOCK, np.int64)
-    for p in range(INNER_BLOCK):
-        table[p] = a.ctypes.data + 4 * CHANNELS * p
-    return a, table, np.zeros((INNER_BLOCK, COLUMNS), np.float32), np.empty((CHANNELS, COLUMNS), np.float32)
-
-
-@kernel()
-def transposed_tile(table, channels, i0, b, b0, j0, c, c0, buffers):
-    """``c[c0 + i, j0 + j] += Σ_p A[p, i0 + i] b[b0 + p, j0 + j]`` for a tile of i and j.
-
-    ``table`` holds the addresses of the rows ``A[p]``, each of ``channels`` floats, at most ``INNER_BLOCK`` of them.
-    """
-    padded_a, padded_table, padded_b, tile = buffers
-    n = b.shape[1]
-    rows = table.size
-    height, width = min(CHANNELS, channels - i0), min(COLUMNS, n - j0)
-    a_at, offset = table.ctypes.data, i0
-    if height < CHANNELS:
-        for p in range(rows):
-            for i in range(height):
-                padded_a[p, i] = float_at(table[p] + 4 * (i0 + i))
-        a_at, offset = padded_table.ctypes.data, 0
-    b_at, ldb = b.ctypes.data + 4 * (b0 * n + j0), n
-    if width < COLUMNS:
-        for p in range(rows):
-            for j in range(width):
-                padded_b[p, j] = b[b0 + p, j0 + j]
-        b_at, ldb = padded_b.ctypes.data, COLUMNS
-    if height == CHANNELS and width == COLUMNS:
-        columns_kernel(a_at, offset, rows, b_at, ldb, c.ctypes.data + 4 * (c0 * n + j0), n, 1)
-    else:
-        columns_kernel(a_at, offset, rows, b_at, ldb, tile.ctypes.data, COLUMNS, 0)
-        for i in range(height):
-            for j in range(width):
-                c[c0 + i, j0 + j] += tile[i, j]

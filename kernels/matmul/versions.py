@@ -12,10 +12,10 @@ import numpy as np
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.simd import call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
-from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, plain, work_space
+from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
 
 Array = np.ndarray
 

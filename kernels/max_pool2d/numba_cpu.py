@@ -6,8 +6,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.layout import plain
-from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel

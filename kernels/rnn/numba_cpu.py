@@ -11,7 +11,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.memory import empty, zeros
+from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.numba_cpu import (
@@ -20,7 +20,6 @@ from scratchlv.kernels.matmul.numba_cpu import (
     float32_only,
     gemm,
     multiply,
-    plain,
     unpacked,
     work_space,
 )

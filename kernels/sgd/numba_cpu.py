@@ -7,7 +7,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import contiguous
+from scratchlv.kernels.building_blocks.memory import plain
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
 Array = np.ndarray
@@ -25,7 +25,7 @@ def step(params: Array, grads: Array, *, lr: float, grad_scale: float = 1.0, wei
     if limit is not None:
         raise ValueError(limit)
     rate, shrink = (params.dtype.type(number) for number in (lr * grad_scale, 1 - lr * weight_decay))
-    _sweep(params.reshape(-1), contiguous(grads).reshape(-1), rate, shrink)
+    _sweep(params.reshape(-1), plain(grads).reshape(-1), rate, shrink)
 
 
 @kernel(parallel=True, error_model="numpy", fastmath=FLAGS)

@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, total
-from scratchlv.kernels.building_blocks.memory import contiguous, empty
+from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
@@ -40,7 +40,7 @@ def forward(
     kept = kept.reshape(-1)
     weights, classes = np.zeros(kept.size), np.zeros(kept.size, np.int64)
     weights[kept], classes[kept] = kept_weights, targets.reshape(-1)[kept]
-    z = contiguous(logits)
+    z = plain(logits)
     dlogits = empty(logits.shape if train else (0,) * logits.ndim)
     if train and overwrite and z is logits:
         dlogits = logits

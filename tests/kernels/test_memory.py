@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scratchlv.kernels.building_blocks import memory
-from scratchlv.kernels.building_blocks.memory import LARGE, blocks_made, contiguous, empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.memory import LARGE, blocks_made, empty, empty_like, plain, zeros
 
 SHAPE = (37, LARGE // 64)  # of float32: larger than LARGE
 
@@ -104,7 +104,7 @@ def misaligned(array):
 )
 def test_contiguous_is_what_a_kernel_takes(laid_out):
     array = laid_out(np.arange(24, dtype=np.float32).reshape(4, 6))
-    got = contiguous(array)
+    got = plain(array)
     np.testing.assert_array_equal(got, array)
     assert got.dtype == np.float32
     assert got.dtype.isnative
@@ -115,8 +115,8 @@ def test_contiguous_is_what_a_kernel_takes(laid_out):
 
 def test_contiguous_copies_only_where_it_must():
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
-    assert contiguous(array) is array
+    assert plain(array) is array
     read_only = frozen(array)
-    assert np.shares_memory(contiguous(read_only), read_only)
+    assert np.shares_memory(plain(read_only), read_only)
     assert not read_only.flags.writeable
-    assert contiguous(array, np.int64).dtype == np.int64
+    assert plain(array, np.int64).dtype == np.int64

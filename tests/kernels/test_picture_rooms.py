@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.kernels.building_blocks.layout import plain
+from scratchlv.kernels.building_blocks.memory import plain
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.max_pool2d import numba_cpu as max_pool2d
 
