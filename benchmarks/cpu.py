@@ -293,7 +293,7 @@ def limit_ms(work: Work, ceilings: dict[str, float]) -> float:
     """What the phases of a work take at the ceilings, one after the other."""
     total = 0.0
     for phase in work.phases:
-        bandwidth = ceilings["cache_gbs" if phase.cached else "dram_gbs"]
+        bandwidth = ceilings["cache_gbs" if phase.cached else f"{phase.traffic}_gbs"]
         total += max(phase.flops / ceilings["gflops"], phase.bytes / bandwidth) / 1e6
     return total
 

@@ -6,8 +6,6 @@ its last checkpoint ends with the same bits as one that was never disturbed.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import math
 import signal
@@ -27,6 +25,8 @@ from scratchlv.ops import adam, sgd
 from scratchlv.optim import FlatParameters, clip_factor, learning_rate
 from scratchlv.progress import Progress
 
+OPTIMISERS = ("adam", "sgd")
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -38,7 +38,7 @@ class TrainSettings:
     clip: float = 1.0
     validate_every: int = 0  # steps; 0 is never
     checkpoint_seconds: float = 30.0  # at most so much work is lost
-    optimiser: str = "adam"  # or "sgd"
+    optimiser: str = OPTIMISERS[0]
 
 
 class Interrupted(Exception):
@@ -60,7 +60,6 @@ class Trainer:
         validate: Callable[[], dict[str, float]] | None = None,
         show_progress: bool = True,
     ) -> None:
-        _keep_freed_memory()
         self.model, self.batch_at, self.settings = model, batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
@@ -223,15 +222,6 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep what is freed: every step needs the same arrays, and new pages from the system cost an eighth of it."""
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-    with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class Phase(NamedTuple):
     flops: float = 0.0
     bytes: float = 0.0
     cached: bool = False  # the bytes stay in the last-level cache from one step to the next
+    traffic: str = "dram"  # the ceiling of the bytes: the best of all, or that of "dram_copy" or "dram_update"
 
 
 @dataclass(frozen=True)

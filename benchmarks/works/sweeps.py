@@ -1,7 +1,8 @@
 """Operations that only move memory: Adam, softmax cross-entropy, embedding, max-pool. How near are they to its speed?
 
 The bytes are those that must be moved, whoever does it: what is read and written once where the arrays are larger than the
-caches. A byte written counts once, though many processors read a line before they write to it.
+caches. A byte written counts once, though many processors read a line before they write to it. The ceiling is what a plain
+loop of the same traffic reaches: an update in place for Adam, a copy for the others, which read arrays and write others.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ WORKS = (
             Side("foreach Adam", TORCH, _peer("adam", {"foreach": True})),
             Side("fused Adam", TORCH, _peer("adam", {"fused": True})),
         ),
-        (Phase(bytes=4.0 * 7 * PARAMETERS),),  # four arrays are read, three of them written
+        (Phase(bytes=4.0 * 7 * PARAMETERS, traffic="dram_update"),),  # four arrays are read, three of them written
         GOAL,
         tolerance=1e-3,  # in the first step the change is the rate times g / (|g| + ε); 1 + x - 1 costs its digits
     ),
@@ -134,7 +135,7 @@ WORKS = (
         "softmax-cross-entropy",
         "softmax cross-entropy of 640 rows of 10,000; forward and backward",
         (*ours_and_numpy(cross_entropy), Side("F.cross_entropy", TORCH, _peer("cross_entropy"))),
-        (Phase(bytes=4.0 * 2 * ROWS * V),),  # the logits are read, their gradient is written
+        (Phase(bytes=4.0 * 2 * ROWS * V, traffic="dram_copy"),),  # the logits are read, their gradient is written
         GOAL,
     ),
     Work(
@@ -142,7 +143,7 @@ WORKS = (
         "embedding of 8,192 tokens in 512 of 10,000 rows; forward and backward",
         (*ours_and_numpy(embedding), Side("nn.Embedding", TORCH, _peer("embedding"))),
         # rows are read, y is written; dy is read, its sums and the rows without any are written
-        (Phase(bytes=4.0 * (3 * TOKENS * E + V * E)),),
+        (Phase(bytes=4.0 * (3 * TOKENS * E + V * E), traffic="dram_copy"),),
         GOAL,
     ),
     Work(
@@ -154,7 +155,7 @@ WORKS = (
             Side("channels-last", TORCH, _peer("max_pool", True)),
         ),
         # x is read, y and the winners (a byte each) are written; dy and they are read, dx is written
-        (Phase(bytes=(4.0 * (4 + 1) + 1) * _POOLED + (4.0 * (4 + 1) + 1) * _POOLED),),
+        (Phase(bytes=2 * (4.0 * (4 + 1) + 1) * _POOLED, traffic="dram_copy"),),
         GOAL,
     ),
 )

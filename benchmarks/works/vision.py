@@ -117,12 +117,12 @@ def _vgg_phases(N: int) -> tuple[Phase, ...]:
 
 
 def _small_phases() -> tuple[Phase, ...]:
-    """Direct convolutions; of memory, each block's pooled output and its gradient, written and read once."""
+    """As for VGG16, forward and both gradients; of memory, each block's pooled output and its gradient, written and read once."""
     phases, side, c_in = [], SMALL_SIDE, 3
     for c_out in SMALL:
         direct = matmul_flops(SMALL_N * side**2, 9 * c_in, c_out)
         side //= 2
-        phases.append(Phase((2 if c_in == 3 else 3) * direct, 4.0 * SMALL_N * side**2 * c_out * 4))
+        phases.append(Phase(2 * direct if c_in == 3 else 3 * direct / 4, 4.0 * SMALL_N * side**2 * c_out * 4))
         c_in = c_out
     return tuple(phases)
 

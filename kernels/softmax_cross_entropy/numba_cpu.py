@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, total
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
 from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
@@ -75,7 +75,7 @@ def _sweep(z, dlogits, kept, targets, weights, losses, train, in_place, threads)
                     row[v] = z[m, v]
             score, top = row[targets[m]], _largest(row)
             for v in range(V):
-                row[v] = exp(row[v] - top)
+                row[v] = exp_nonpositive(row[v] - top)
             s = np.float32(total(row))
             losses[m] = np.log(s) + (np.float64(top) - np.float64(score))
             if train:

@@ -213,6 +213,12 @@ def _adam(rng: np.random.Generator, thousands: int) -> Workload:
     return Workload(inputs | {"t": 10, "lr": 1e-3}, {"step": Work(14 * n, _floats(7 * n))})
 
 
+def _sgd(rng: np.random.Generator, thousands: int) -> Workload:
+    n = 1024 * thousands
+    inputs = {"params": _normal(rng, n), "grads": _normal(rng, n)}
+    return Workload(inputs | {"lr": 1e-3}, {"step": Work(3 * n, _floats(3 * n))})
+
+
 ROOMS = {
     "matmul": Room(_matmul, (64, 128, 256, 512, 1024), "rows and columns"),
     "linear": Room(_linear, (64, 256, 1024, 2048), "numbers out of 512"),
@@ -231,4 +237,5 @@ ROOMS = {
     "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024"),
     "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024"),
     "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters"),
+    "sgd": Room(_sgd, (16, 128, 1024, 8192), "thousands of parameters"),
 }

@@ -14,7 +14,7 @@ from scratchlv import __version__
 from scratchlv.data.scenes import World
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
-from scratchlv.trainer import Trainer, TrainSettings, load_model_tensors
+from scratchlv.trainer import OPTIMISERS, Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
@@ -30,6 +30,7 @@ class Settings:
     learning_rate: float
     warmup: int = 100  # steps
     clip: float = 1.0
+    optimiser: str = "adam"
     dropout: float = 0.0
     validate_every: int = 0  # steps
     # Scenes
@@ -52,6 +53,8 @@ class Settings:
                 right, wanted = value >= 1, "1 or more"
             if not right:
                 raise UserError(f"{name}={value}: it must be {wanted}")
+        if self.optimiser not in OPTIMISERS:
+            raise UserError(f"optimiser={self.optimiser}: it must be {' or '.join(OPTIMISERS)}")
         try:
             World((self.least_objects, self.most_objects))
         except ValueError as error:
@@ -159,7 +162,7 @@ def _train(
     trainer = Trainer(
         job.run.model,
         job.batch_at,
-        TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every),
+        TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every, optimiser=s.optimiser),
         folder,
         job.validate,
         show_progress,

@@ -33,6 +33,7 @@ def over(function):
 
 
 EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
+EXP_NONPOSITIVE = over(fast_math.exp_nonpositive)
 
 
 def everything(least=0.0, most=np.inf):
@@ -64,6 +65,13 @@ def test_exp():
     assert (y[exact > 1.000001 * np.finfo(np.float32).max] == np.inf).all()
     assert (y[exact < LEAST_NORMAL] <= LEAST_NORMAL).all()
     assert (y >= 0).all()
+
+
+def test_exp_nonpositive():
+    """The same bits as exp, but where that is denormal."""
+    x = np.concatenate([everything(), around(-87.33654, -np.log(2) / 2)])
+    x = np.concatenate([x[x <= 0], np.float32([0, -0.0, -np.inf, np.nan, -1e4, -3e38])])
+    np.testing.assert_array_equal(EXP_NONPOSITIVE(x), EXP(x))
 
 
 def test_tanh():

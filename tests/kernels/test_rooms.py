@@ -21,6 +21,7 @@ def cases(name):
 CASES = [(name, case) for name in ROOMS for case in cases(name)]
 VARIANT_CASES = [(name, variant, case) for name, variant in VARIANTS for case in cases(name)]
 TRAINING_DIFFERS = {"dropout", "batch_norm2d"}  # the output depends on ``train``
+ZERO_TIMES_INFINITY = {("depthwise_conv2d", "W")}  # the reference multiplies the padding, the kernel leaves it out
 NOT_READ = {"embedding"}  # not every element of the inputs reaches the output
 
 
@@ -180,15 +181,16 @@ def read_only(array):
     return array
 
 
-# To Numba a read-only array is another type, and a kernel is compiled again for it: here only where that is quick.
-QUICK_TO_COMPILE = {"embedding", "softmax_cross_entropy", "relu", "dropout"}
+def misaligned(array):
+    if not array.nbytes:
+        return array
+    raw = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    raw[...] = array
+    return raw
 
 
-@pytest.mark.parametrize(
-    ("name", "variant", "layout"),
-    [(*row, layout) for row in VARIANTS for layout in (fortran, strided)]
-    + [(*row, read_only) for row in VARIANTS if row[1] == "reference" or row[0] in QUICK_TO_COMPILE],
-)
+@pytest.mark.parametrize("layout", [fortran, strided, read_only, misaligned])
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_any_layout_in_memory_is_served(name, variant, layout):
     dtype = np.float64 if variant == "reference" else np.float32
     module, inputs = serve(name, variant, dtype=dtype)
@@ -201,6 +203,53 @@ def test_any_layout_in_memory_is_served(name, variant, layout):
     rounding = 1e-13 if dtype == np.float64 else 1e-6  # BLAS may add in another order
     for a, b in zip(arrays((y, grads)), arrays((y_again, grads_again)), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=rounding * max(1, np.abs(a).max(initial=0)))
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_the_other_byte_order_is_served_or_refused(name):
+    _, inputs = serve(name, "reference")
+    swapped = transform(inputs, lambda array: array.astype(array.dtype.newbyteorder(">")))
+    operation = getattr(ops, name)
+    y, _ = operation.forward(**inputs)
+    try:
+        y_swapped, _ = operation.forward(**swapped)
+    except ValueError as error:
+        assert str(error)
+        return
+    for got, expected in zip(arrays(y_swapped), arrays(y), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * max(1, np.abs(expected).max(initial=0)))
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_mixed_dtypes_are_served_or_refused(name):
+    """All but the first float array in float64: what comes out is right to float32."""
+    _, inputs = serve(name, "reference", dtype=np.float64)
+    first = next(key for key, value in inputs.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f")
+    mixed = inputs | {first: inputs[first].astype(np.float32)}
+    operation = getattr(ops, name)
+    y, _ = operation.forward(**inputs)
+    try:
+        y_mixed, _ = operation.forward(**mixed)
+    except ValueError as error:
+        assert str(error)
+        return
+    for got, expected in zip(arrays(y_mixed), arrays(y), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max(initial=0)))
+
+
+@pytest.mark.parametrize("size", [np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "variant"), [row for row in VARIANTS if row[1] != "reference"])
+@pytest.mark.filterwarnings("ignore:invalid value", "ignore:overflow")
+def test_infinities_spread_as_in_the_reference(name, variant, size):
+    module, inputs = serve(name, variant)
+    reference = getattr(ops, name).variant("reference")
+    for key, value in inputs.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and (name, key) not in ZERO_TIMES_INFINITY:
+            spoiled = value.copy()
+            spoiled.flat[0] = size
+            results = [arrays(m.forward(**inputs | {key: spoiled})[0]) for m in (module, reference)]
+            for got, expected in zip(*results, strict=True):
+                np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected), err_msg=key)
 
 
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)

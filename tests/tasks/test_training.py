@@ -151,6 +151,7 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
         (["dropout=1"], "below 1"),
         (["learning_rate=inf"], "above 0"),
         (["clip=0"], "above 0"),
+        (["optimiser=momentum"], "adam or sgd"),
         (["least_objects=4", "most_objects=3"], "least_objects"),
     ],
 )
