@@ -27,7 +27,7 @@ from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
+from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
 Array = np.ndarray
@@ -380,15 +380,21 @@ def _multiply(V, U, products, tiles, first, last):
     """The jobs ``first`` to ``last``, each a point and a panel of U: tiles by C times C by COLUMNS."""
     _, n_panels, C, _ = U.shape
     width = n_panels * COLUMNS
-    table = np.empty(-(-tiles // ROWS) * ROWS, np.int64)
+    table = np.empty(tiles + ROWS, np.int64)
     for job in range(first, last):
         point, q = divmod(job, n_panels)
         for t in range(table.size):
             table[t] = V.ctypes.data + 4 * (point * V.shape[1] + t * C)
         panel = U.ctypes.data + 4 * job * C * COLUMNS
-        for t in range(0, tiles, ROWS):
+        t = 0
+        while t < tiles:
             to = products.ctypes.data + 4 * (point * products.shape[1] + t * width + q * COLUMNS)
-            rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width, 0)
+            if tiles - t <= FEW_ROWS or ROWS < tiles - t <= 2 * FEW_ROWS:
+                few_rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width, 0)
+                t += FEW_ROWS
+            else:
+                rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width, 0)
+                t += ROWS
 
 
 @kernel()

@@ -17,6 +17,7 @@ from scratchlv.kernels.building_blocks.simd import I64, REGISTERS, WIDTH, ZERO, 
 
 COLUMNS = 2 * WIDTH  #: columns of C in a tile: two vectors
 ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 28 (or 12) sums, 2 vectors of B, 1 of A
+FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
 AT_ONCE = 8  #: rows of B that one sweep adds up, where there are too few rows of A for tiles
@@ -52,51 +53,62 @@ def _tile_address(e: Emitter, c, ldc, i: int, j: int):
     return e.address(e.address(c, e.builder.mul(ldc, I64(i))), j * WIDTH)
 
 
-@intrinsic
-def rows_kernel(typing_context, rows, n_segments, k, b, c, ldc, accumulate):
-    """``C[i, :] (+)= Σ_s Σ_k A_s[i, k] B[s k, :]`` for ``ROWS`` rows i.
+def _rows_kernel(height: int):
+    """The kernel for tiles of ``height`` rows."""
 
-    ``rows`` is the address of a table of ``n_segments`` times ``ROWS`` addresses: that of ``A_s[i, 0]``. The ``k`` values
-    of a row are adjacent. ``b`` is a packed panel, ``(n_segments k, COLUMNS)``. ``ldc`` is the row stride of C.
-    """
-    signature = types.void(*[types.int64] * 7)
+    @intrinsic
+    def rows_kernel(typing_context, rows, n_segments, k, b, c, ldc, accumulate):
+        """``C[i, :] (+)= Σ_s Σ_k A_s[i, k] B[s k, :]`` for ``height`` rows i.
 
-    def emit(context, builder, sig, arguments):
-        rows, n_segments, k, b, c, ldc, accumulate = arguments
-        e = Emitter(builder)
-        tile = _load_tile(e, c, ldc, accumulate, ROWS)
-        step = I64(4 * COLUMNS)
-        whole, rest = builder.sdiv(k, I64(_UNROLL)), builder.srem(k, I64(_UNROLL))
+        ``rows`` is the address of a table of ``n_segments`` times ``height`` addresses: that of ``A_s[i, 0]``. The ``k`` values
+        of a row are adjacent. ``b`` is a packed panel, ``(n_segments k, COLUMNS)``. ``ldc`` is the row stride of C.
+        """
+        signature = types.void(*[types.int64] * 7)
 
-        def segment(s, values):
-            table = builder.add(rows, builder.mul(s, I64(8 * ROWS)))
-            starts = [e.load_word(builder.add(table, I64(8 * i))) for i in range(ROWS)]
+        def emit(context, builder, sig, arguments):
+            rows, n_segments, k, b, c, ldc, accumulate = arguments
+            e = Emitter(builder)
+            tile = _load_tile(e, c, ldc, accumulate, height)
+            step = I64(4 * COLUMNS)
+            whole, rest = builder.sdiv(k, I64(_UNROLL)), builder.srem(k, I64(_UNROLL))
 
-            def inner(first, unroll):
-                def body(q, values):
-                    b_at, sums = values[0], values[1:]
-                    for u in range(unroll):
-                        row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(2)]
-                        at = builder.add(first, builder.mul(q, I64(unroll)))
-                        for i in range(ROWS):
-                            a = e.broadcast(e.address(e.address(starts[i], at), u))
-                            for j in range(2):
-                                sums[2 * i + j] = e.fma(a, row_of_b[j], sums[2 * i + j])
-                        b_at = builder.add(b_at, step)
-                    return [b_at, *sums]
+            def segment(s, values):
+                table = builder.add(rows, builder.mul(s, I64(8 * height)))
+                starts = [e.load_word(builder.add(table, I64(8 * i))) for i in range(height)]
 
-                return body
+                def inner(first, unroll):
+                    def body(q, values):
+                        b_at, sums = values[0], values[1:]
+                        for u in range(unroll):
+                            row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(2)]
+                            at = builder.add(first, builder.mul(q, I64(unroll)))
+                            for i in range(height):
+                                a = e.broadcast(e.address(e.address(starts[i], at), u))
+                                for j in range(2):
+                                    sums[2 * i + j] = e.fma(a, row_of_b[j], sums[2 * i + j])
+                            b_at = builder.add(b_at, step)
+                        return [b_at, *sums]
 
-            b_at, tile = values[0], values[1:]
-            values = e.loop(whole, [b_at, *[ZERO] * len(tile)], inner(I64(0), _UNROLL))
-            b_at, *sums = e.loop(rest, values, inner(builder.mul(whole, I64(_UNROLL)), 1))
-            return [b_at, *_add(e, tile, sums)]
+                    return body
 
-        values = e.loop(n_segments, [b, *tile], segment)
-        _store_tile(e, values[1:], c, ldc, ROWS)
-        return context.get_dummy_value()
+                b_at, tile = values[0], values[1:]
+                values = e.loop(whole, [b_at, *[ZERO] * len(tile)], inner(I64(0), _UNROLL))
+                b_at, *sums = e.loop(rest, values, inner(builder.mul(whole, I64(_UNROLL)), 1))
+                return [b_at, *_add(e, tile, sums)]
 
-    return signature, emit
+            values = e.loop(n_segments, [b, *tile], segment)
+            _store_tile(e, values[1:], c, ldc, height)
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return rows_kernel
+
+
+rows_kernel = _rows_kernel(ROWS)
+few_rows_kernel = _rows_kernel(
+    FEW_ROWS
+)  #: the same for tiles of ``FEW_ROWS`` rows, so that few of them are computed in vain
 
 
 @intrinsic
