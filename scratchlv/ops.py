@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -63,8 +64,9 @@ class Operation:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._variants: dict[str, ModuleType] = {}  # those that were used
 
-    @property
+    @functools.cached_property
     def room(self) -> ModuleType:
         """The room: the names of its variants, and the cases that it is checked on."""
         return importlib.import_module(f"scratchlv.kernels.{self.name}")
@@ -73,7 +75,9 @@ class Operation:
         """The module of one variant."""
         if name not in self.room.VARIANTS:
             raise ValueError(f"{self.name} has no variant {name!r}; it has {', '.join(self.room.VARIANTS)}")
-        return importlib.import_module(f"scratchlv.kernels.{self.name}.{name}")
+        if name not in self._variants:
+            self._variants[name] = importlib.import_module(f"scratchlv.kernels.{self.name}.{name}")
+        return self._variants[name]
 
     def choose(self, *args: Any, **kwargs: Any) -> tuple[str, str]:
         """The name of the variant that serves this call, and the reason in words.
