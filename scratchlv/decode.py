@@ -257,18 +257,17 @@ def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> A
     V = log_probs.shape[1]
     forbidden = [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
     allowed = np.minimum(log_probs, 0)
-    allowed[:, forbidden] = -np.inf
-    most = allowed.max(axis=1)
-    if np.isnan(most).any() or np.isnan(log_probs[:, forbidden]).any():
+    allowed[:, forbidden] += -np.inf  # a NaN stays one
+    most = allowed.max(axis=1)  # NaN if there is one
+    if (most > -np.inf).all():
+        return allowed
+    if np.isnan(most).any():
         raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
-    stuck = most == -np.inf
-    if stuck.any():  # all that may be said has probability 0: then any of it
-        others = np.setdiff1d(np.arange(V), forbidden)
-        if not others.size:
-            raise UserError(
-                f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed"
-            )
-        allowed[np.ix_(stuck, others)] = _LEAST
+    others = np.setdiff1d(np.arange(V), forbidden)
+    if not others.size:
+        raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
+    stuck = most == -np.inf  # all that may be said has probability 0: then any of it
+    allowed[np.ix_(stuck, others)] = _LEAST
     return allowed
 
 

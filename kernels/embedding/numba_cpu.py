@@ -11,6 +11,7 @@ from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
 
 Array = np.ndarray
+_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than copying them
 
 
 class Cache(NamedTuple):
@@ -31,8 +32,11 @@ def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cach
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
     tokens = plain(check_tokens(tokens, V), np.int64)
-    y = empty((*tokens.shape, E), W.dtype)
-    _gather(tokens.reshape(-1), plain(W), y.reshape(-1, E))
+    if tokens.size * E < _WORTH_THREADS:
+        y = W[tokens]
+    else:
+        y = empty((*tokens.shape, E), W.dtype)
+        _gather(tokens.reshape(-1), plain(W), y.reshape(-1, E))
     return y, Cache(tokens, V) if train else None
 
 

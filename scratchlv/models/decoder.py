@@ -239,7 +239,8 @@ def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array
 
 def log_softmax(logits: Array) -> Array:
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
 
 
 # --- the first state ---------------------------------------------------------------------------------------------
