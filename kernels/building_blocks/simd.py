@@ -70,11 +70,11 @@ class Emitter:
         counts = self.builder.shuffle_vector(first, UNDEFINED_INDICES, ir.Constant(INDICES, [0] * WIDTH))
         return self.builder.icmp_signed("<", numbers, counts)
 
-    def prefetch(self, address):
-        """Ask for the cache line at an address, which is soon to be written."""
+    def prefetch(self, address, *, to_write=True):
+        """Ask for the cache line at an address, which is soon to be written, or only read."""
         pointer = self.builder.inttoptr(address, ir.IntType(8).as_pointer())
         signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
-        self.builder.call(self._named("llvm.prefetch.p0", signature), [pointer, I32(1), I32(3), I32(1)])
+        self.builder.call(self._named("llvm.prefetch.p0", signature), [pointer, I32(int(to_write)), I32(3), I32(1)])
 
     def load_word(self, address):
         """One int64 at an address."""

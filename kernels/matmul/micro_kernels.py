@@ -20,7 +20,8 @@ ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
-AT_ONCE = 8  #: rows of B that one sweep adds up, where there are too few rows of A for tiles
+_STRIP = REGISTERS // 2  # vectors of a single row of C that are summed at once
+_ROWS_AHEAD = 16  # so many rows of B before they are needed, they are asked for
 
 
 def _load_tile(e: Emitter, c, ldc, accumulate, rows: int):
@@ -217,33 +218,46 @@ def copy_vector(typing_context, x, out):
 
 
 @intrinsic
-def add_rows(typing_context, a, a_step, k, b, b_step, y, columns):
-    """``y[j] += Σ_p a[p] b[p, j]`` over ``k`` rows of b of ``columns`` numbers each: ``AT_ONCE`` rows in one sweep over y."""
+def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_step, c):
+    """A row of a product, ``c[j] = s[j] + Σ_p a[p] b[p, j]``: strips of its columns pass down the rows of b, where they lie.
+
+    All are addresses, with the distances of a's numbers, of b's rows and of s's numbers (0 or 1) in floats. It is as fast as
+    b is read, so the rows to come are asked for ahead of time: a strip is too narrow for the processor to foresee them.
+    """
 
     def emit(context, builder, signature, arguments):
-        a, a_step, k, b, b_step, y, columns = arguments
+        columns, k, a, a_step, b, b_step, start, start_step, c = arguments
         e = Emitter(builder)
-        whole, rest = builder.sdiv(columns, I64(WIDTH)), e.lanes(builder.srem(columns, I64(WIDTH)))
+        a_bytes, b_bytes = (builder.shl(step, I64(2)) for step in (a_step, b_step))
+        ahead = builder.mul(b_bytes, I64(_ROWS_AHEAD))
 
-        def sweep(first, rows: int) -> None:
-            numbers = [e.broadcast(e.address(a, builder.mul(a_step, builder.add(first, I64(p))))) for p in range(rows)]
-            starts = [e.address(b, builder.mul(b_step, builder.add(first, I64(p)))) for p in range(rows)]
+        def strip(j, vectors: int, lanes=None) -> None:
+            def body(p, values):
+                a_at, b_at, *sums = values
+                number, later = e.broadcast(a_at), builder.add(b_at, ahead)
+                for i in range(vectors):
+                    e.prefetch(e.address(later, i * WIDTH), to_write=False)
+                    sums[i] = e.fma(number, e.load(e.address(b_at, i * WIDTH), lanes), sums[i])
+                return [builder.add(a_at, a_bytes), builder.add(b_at, b_bytes), *sums]
 
-            def add(j, lanes=None):
-                at = builder.mul(j, I64(WIDTH))
-                total = e.load(e.address(y, at), lanes)
-                for number, start in zip(numbers, starts, strict=True):
-                    total = e.fma(number, e.load(e.address(start, at), lanes), total)
-                e.store(total, e.address(y, at), lanes)
+            _, _, *sums = e.loop(k, [a, e.address(b, j), *[ZERO] * vectors], body)
+            for i in range(vectors):
+                column = builder.add(j, I64(i * WIDTH))
+                before = e.load(e.address(start, builder.mul(column, start_step)), lanes)
+                e.store(builder.fadd(before, sums[i]), e.address(c, column), lanes)
+
+        done = I64(0)
+        for vectors in (_STRIP, 1):
+            width = I64(vectors * WIDTH)
+
+            def strips(n, _, vectors=vectors, width=width, done=done):
+                strip(builder.add(done, builder.mul(n, width)), vectors)
                 return []
 
-            e.loop(whole, [], lambda j, _: add(j))
-            add(whole, rest)
-
-        groups = builder.sdiv(k, I64(AT_ONCE))
-        e.loop(groups, [], lambda g, _: sweep(builder.mul(g, I64(AT_ONCE)), AT_ONCE) or [])
-        grouped = builder.mul(groups, I64(AT_ONCE))
-        e.loop(builder.sub(k, grouped), [], lambda p, _: sweep(builder.add(grouped, p), 1) or [])
+            count = builder.sdiv(builder.sub(columns, done), width)
+            e.loop(count, [], strips)
+            done = builder.add(done, builder.mul(count, width))
+        strip(done, 1, e.lanes(builder.sub(columns, done)))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 7), emit
+    return types.void(*[types.int64] * 9), emit

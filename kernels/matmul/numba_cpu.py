@@ -23,8 +23,8 @@ from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
     ROWS,
-    add_rows,
     copy_vector,
+    row_kernel,
     tile_kernel,
     transpose_block,
 )
@@ -41,7 +41,6 @@ BLOCK_COLUMNS = (
     1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
 )
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
-_ROW_PART = 8192  # columns of a single row of C that stay in the first-level cache while rows of B pass by
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
@@ -362,17 +361,10 @@ def _one_row(a, a_term, b, b_term, c, start, start_column, n, k, threads):
     """A row times a matrix: bound by reading B, which is done once, where it lies."""
     for thread in prange(threads):
         first, last = share(-(-n // WIDTH), thread, threads)
-        sums = np.empty(_ROW_PART, np.float32)
-        for j0 in range(first * WIDTH, min(n, last * WIDTH), _ROW_PART):
-            columns = min(_ROW_PART, min(n, last * WIDTH) - j0)
-            k_blocks = max(1, -(-k // INNER_BLOCK))
-            for block in range(k_blocks):
-                k0, k1 = share(k, block, k_blocks)
-                for j in range(columns):
-                    sums[j] = 0
-                add_rows(
-                    a + 4 * k0 * a_term, a_term, k1 - k0, b + 4 * (k0 * b_term + j0), b_term, sums.ctypes.data, columns
-                )
-                for j in range(columns):
-                    before = float_at(c + 4 * (j0 + j)) if block else float_at(start + 4 * (j0 + j) * start_column)
-                    store_float(before + sums[j], c + 4 * (j0 + j))
+        first, last = first * WIDTH, min(n, last * WIDTH)
+        segments = max(1, -(-k // INNER_BLOCK))
+        for s in range(segments):
+            k0, k1 = share(k, s, segments)
+            row, part = a + 4 * k0 * a_term, b + 4 * (k0 * b_term + first)
+            before, step = (c + 4 * first, 1) if s else (start + 4 * first * start_column, start_column)
+            row_kernel(last - first, k1 - k0, row, a_term, part, b_term, before, step, c + 4 * first)
