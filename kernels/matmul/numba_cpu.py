@@ -31,7 +31,7 @@ from scratchlv.kernels.matmul.micro_kernels import (
 
 Array = np.ndarray
 INNER_BLOCK = (
-    256  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
+    264  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
 )
 SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
 BLOCK_ROWS = (
