@@ -75,14 +75,26 @@ def look(scores, may_look, regions, weights, context):
     for l in range(L):
         weights[l] = exp(np.float32(scores[l] - largest))
     scale = np.float32(1 / total(weights))
-    for d in range(context.size):
-        context[d] = 0
     for l in range(L):
-        w = weights[l] * scale
-        weights[l] = w
-        region = regions[l]
-        for d in range(context.size):
-            context[d] += w * region[d]
+        weights[l] *= scale
+    weighted_sum(weights, regions, context)
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def weighted_sum(weights, rows, out):
+    """``out = Σ_l weights_l rows_l``, four rows in one sweep."""
+    for d in range(out.size):
+        out[d] = 0
+    grouped = weights.size - weights.size % 4
+    for l in range(0, grouped, 4):
+        w0, w1, w2, w3 = weights[l], weights[l + 1], weights[l + 2], weights[l + 3]
+        row0, row1, row2, row3 = rows[l], rows[l + 1], rows[l + 2], rows[l + 3]
+        for d in range(out.size):
+            out[d] += (w0 * row0[d] + w1 * row1[d]) + (w2 * row2[d] + w3 * row3[d])
+    for l in range(grouped, weights.size):
+        w, row = weights[l], rows[l]
+        for d in range(out.size):
+            out[d] += w * row[d]
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask
+from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask, weighted_sum
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, scores_of_rows
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
@@ -244,17 +244,6 @@ def query_gradient(de, rows, e_query, v, dquery):
             dquery[a] += d * (p * r * r)
     for a in range(dquery.size):
         dquery[a] *= FOUR * v[a]
-
-
-@kernel(fastmath=FLAGS, error_model="numpy")
-def weighted_sum(weights, rows, out):
-    """``out = Σ_l weights_l rows_l``."""
-    for a in range(out.size):
-        out[a] = 0
-    for l in range(weights.size):
-        row, w = rows[l], weights[l]
-        for a in range(out.size):
-            out[a] += w * row[a]
 
 
 # --- over all steps, after the loop ------------------------------------------------------------------------------------
