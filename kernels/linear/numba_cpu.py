@@ -17,25 +17,26 @@ class Cache(NamedTuple):
     x: Array  # (..., D)
     W: Array  # (D, M)
     bias: bool
+    x_is_data: bool
 
 
-def limits(x: Array, W: Array, b: Array | None = None, *, train: bool = True) -> str | None:
+def limits(x: Array, W: Array, b: Array | None = None, *, x_is_data: bool = False, train: bool = True) -> str | None:
     return float32_only(x, W, b)
 
 
 def forward(
-    x: Array, W: Array | PackedMatrix, b: Array | None = None, *, train: bool = True
+    x: Array, W: Array | PackedMatrix, b: Array | None = None, *, x_is_data: bool = False, train: bool = True
 ) -> tuple[Array, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None) if train else None
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, x_is_data) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
-    x, W, bias = cache
+def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+    x, W, bias, x_is_data = cache
     dy2 = _rows(dy)
-    dx = gemm(dy2, W, transpose_b=True).reshape(x.shape)
-    dW = gemm(_rows(x), dy2, transpose_a=True)
-    return dx, dW, sum_rows(dy2) if bias else None
+    db = sum_rows(dy2) if bias else None  # first, while dy, which was just made, is in cache
+    dx = None if x_is_data else gemm(dy2, W, transpose_b=True).reshape(x.shape)
+    return dx, gemm(_rows(x), dy2, transpose_a=True), db
 
 
 def _rows(x: Array) -> Array:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from scratchlv.kernels.building_blocks import memory
-from scratchlv.ops import linear, matmul
 
 Array = Any
 
@@ -44,12 +43,3 @@ def add(total: Array | None, d: Array | None) -> Array | None:
     if d is not None:
         total += d
     return total
-
-
-def linear_backward(dy: Array, cache: Any, *, x_is_data: bool) -> tuple[Array | None, Array, Array | None]:
-    """``linear.backward``, without ``dx`` where x is data: nobody wants it then."""
-    if not x_is_data:
-        return linear.backward(dy, cache)
-    x2, dy2 = cache.x.reshape(-1, cache.x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    dW, _ = matmul.forward(x2.T, dy2, train=False)
-    return None, dW, dy2.sum(axis=0) if cache.bias else None

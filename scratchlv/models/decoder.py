@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import add, empty, linear_backward
+from scratchlv.models.arrays import add, empty
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (
@@ -146,7 +146,7 @@ def forward(
     state, begin = _begin(p, shape, x, train)
     keys_cache = context = None
     if shape.look in ATTENDING:
-        keys, keys_cache = _keys(p, shape, x, train)
+        keys, keys_cache = _keys(p, shape, x, x_is_data, train)
         hs, z, run = _attend_through(p, shape, Source(x, keys, mask), words, state, x_is_data, train)  # z (T, N, D)
     else:
         z, context = _constant_context(shape, Source(x, mask=mask))  # (N, D)
@@ -187,9 +187,7 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
     if shape.look in ATTENDING:
         dx, dkeys, dwords, grads = _attend_through_backward(shape, dhs, dz, cache.run)
         if dkeys is not None:
-            dx_from_keys, g["attention.Wx"], g["attention.b"] = linear_backward(
-                dkeys, cache.keys, x_is_data=cache.x_is_data
-            )
+            dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
             dx = add(dx, dx_from_keys)
     else:
         djoined, dstate, grads = layer_backward(dhs, None, cache.run)
@@ -212,7 +210,7 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
 def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> DecoderState:
     """The state before the first word."""
     layer, _ = _begin(p, shape, x, train=False)
-    keys, _ = _keys(p, shape, x, train=False)
+    keys, _ = _keys(p, shape, x, x_is_data=False, train=False)
     alpha = None if shape.look in VECTOR else np.zeros(x.shape[:2], x.dtype)
     weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
     return DecoderState(x, keys, mask, layer, alpha, p | weights)
@@ -307,11 +305,11 @@ def _join(words: Array, z: Array | None) -> Array:
 # --- attention -----------------------------------------------------------------------------------------------------
 
 
-def _keys(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[Array | None, Any]:
+def _keys(p: dict, shape: DecoderShape, x: Array, x_is_data: bool, train: bool) -> tuple[Array | None, Any]:
     """W_x x + b (N, L, A), the part of the additive score that is the same at every step."""
     if shape.look != "additive":
         return None, None
-    return linear.forward(x, p["attention.Wx"], p["attention.b"], train=train)
+    return linear.forward(x, p["attention.Wx"], p["attention.b"], x_is_data=x_is_data, train=train)
 
 
 def _attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:

@@ -32,7 +32,7 @@ import numpy as np
 
 from scratchlv.data.vocabulary import PAD
 from scratchlv.models import answering
-from scratchlv.models.arrays import add, empty, linear_backward, take_rows
+from scratchlv.models.arrays import add, empty, take_rows
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
 from scratchlv.ops import dot_product_attention, embedding, linear
@@ -200,7 +200,9 @@ class MemoryNetwork:
             p, self.buffers, batch.pictures, shape.feature_channels, p["answer.W"].dtype.type, train=train
         )  # (P, L, D)
         for name in names:
-            memory, linear_cache = linear.forward(x, p[f"{name}.W"], train=train)  # (P, L, d)
+            memory, linear_cache = linear.forward(
+                x, p[f"{name}.W"], x_is_data=shape.feature_channels is not None, train=train
+            )  # (P, L, d)
             memory += p[f"{name}.T"]
             memories[name], picked = of_questions(memory, batch.picture_of, train=train)
             caches[name] = (linear_cache, picked)
@@ -216,9 +218,7 @@ class MemoryNetwork:
             g[f"{name}.T"][:S] = dmemory.sum(axis=0)
             if self.shape.pictures:
                 linear_cache, picked = caches[name]
-                dx_here, g[f"{name}.W"], _ = linear_backward(
-                    of_questions_backward(dmemory, picked), linear_cache, x_is_data=seen is None
-                )
+                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, picked), linear_cache)
                 dx = add(dx, dx_here)
             else:
                 g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])

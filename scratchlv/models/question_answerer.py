@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models import answering
-from scratchlv.models.arrays import add, empty, linear_backward
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu
@@ -198,8 +198,9 @@ class QuestionAnswerer:
     def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, Any]:
         """``u_K`` (N, H) and the gaze of each hop (N, K, L)."""
         p = self.params
-        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], train=train)
-        x = np.tanh(a, out=a)  # (P, L, H)
+        features = self.shape.feature_channels is not None
+        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], x_is_data=features, train=train)
+        x = sweep.tanh_in_place(a)  # (P, L, H)
         x_of, picked = of_questions(x, picture_of, train=train)  # (N, L, H)
         alphas, steps = [], []
         for hop in _hop_names(self.shape.hops):
@@ -217,7 +218,7 @@ class QuestionAnswerer:
     ) -> tuple[Array | None, Array, dict[str, Array]]:
         x, region_cache, picked, steps = cache
         g: dict[str, Array] = {}
-        dx = dx_of = None
+        dx = []  # x is looked at, and makes keys, in every hop
         for k, (hop, keys_cache, keys_picked, query_cache, attention) in reversed(list(enumerate(steps))):
             dalpha = None if dalphas is None else dalphas[:, k]
             dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, dalpha), attention)
@@ -225,13 +226,9 @@ class QuestionAnswerer:
             du = du + du_from_query  # u went on as it was, and asked
             dkeys = of_questions_backward(dkeys_of, keys_picked)
             dx_from_keys, g[f"{hop}.Wx"], g[f"{hop}.b"] = linear.backward(dkeys, keys_cache)
-            dx = add(dx, dx_from_keys)
-            dx_of = add(dx_of, dx_of_hop)
-        da = add(dx, of_questions_backward(dx_of, picked))
-        slope = np.square(x, out=empty(x.shape, x))
-        da *= np.subtract(1, slope, out=slope)  # through tanh
-        features = self.shape.feature_channels is not None
-        dregions, g["regions.W"], g["regions.b"] = linear_backward(da, region_cache, x_is_data=features)
+            dx += [dx_from_keys, of_questions_backward(dx_of_hop, picked)]
+        da = sweep.tanh_backward(x, dx)
+        dregions, g["regions.W"], g["regions.b"] = linear.backward(da, region_cache)
         return dregions, du, g
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models.arrays import contiguous, empty
 from scratchlv.vision import conv_extractor
 
@@ -42,7 +43,7 @@ def forward(
     """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
     if feature_channels is not None:
         features = pictures.astype(dtype, copy=False)
-        return _with_coordinates(features, _to_unit_size(features)), None
+        return _with_coordinates(features, unit_size=True), None
     x = conv_extractor.preprocess(pictures, dtype)
     features, blocks = conv_extractor.forward(params, buffers, x, train=train)
     return _with_coordinates(features), Cache(blocks, features.shape[1:3]) if train else None
@@ -56,18 +57,17 @@ def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
     return conv_extractor.backward(dfeatures, cache.blocks)
 
 
-def _to_unit_size(features: Array) -> Array:
-    """The factors (N, 1, 1, 1) that give the features of each picture a mean square of 1: networks' may be of any size."""
-    squares = np.einsum("nhwc,nhwc->n", features, features)
-    mean_square = squares / features.dtype.type(features[0].size if len(features) else 1)
-    return (1 / np.sqrt(mean_square + features.dtype.type(1e-12)))[:, None, None, None]
+def _with_coordinates(features: Array, *, unit_size: bool = False) -> Array:
+    """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1.
 
-
-def _with_coordinates(features: Array, scale: Any = 1) -> Array:
-    """Features (N, h, w, C), scaled, as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1."""
+    With ``unit_size`` those of each picture get a mean square of 1: networks' may be of any size.
+    """
     N, h, w, C = features.shape
     regions = empty((N, h, w, C + 2), features)
-    np.multiply(features, scale, out=regions[..., :C])
+    if unit_size:
+        sweep.to_unit_size(features, regions)
+    else:
+        regions[..., :C] = features
     regions[..., C] = np.linspace(-1, 1, w) if w > 1 else 0
     regions[..., C + 1] = (np.linspace(-1, 1, h) if h > 1 else np.zeros(1))[:, None]
     return regions.reshape(N, h * w, C + 2)

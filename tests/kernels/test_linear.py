@@ -55,3 +55,16 @@ def test_the_bias_gradient_of_many_rows_is_summed_in_float64():
 def test_shapes_that_do_not_fit_are_refused(variant, W, b):
     with pytest.raises(ValueError, match=r"multiply|mismatch|bias|broadcast"):
         linear.variant(variant).forward(whole(3, 5), whole(*W), whole(*b))
+
+
+@variants
+def test_data_gets_no_gradient(variant):
+    module = linear.variant(variant)
+    x, W, b, dy = whole(2, 3, 5), whole(5, 4), whole(4), whole(2, 3, 4)
+    y, cache = module.forward(x, W, b)
+    y_of_data, cache_of_data = module.forward(x, W, b, x_is_data=True)
+    np.testing.assert_array_equal(y_of_data, y)
+    dx, *dweights = module.backward(dy, cache_of_data)
+    assert dx is None
+    for found, expected in zip(dweights, module.backward(dy, cache)[1:], strict=True):
+        np.testing.assert_array_equal(found, expected)
