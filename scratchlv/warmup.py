@@ -92,15 +92,16 @@ def _silence(line: Any) -> None:
 
 # --- two processes at it ---------------------------------------------------------------------------------------------
 
-#: What takes longest first, and what a model comes to last: a second process begins here while the first follows the model.
-_FROM_THE_END = ("lstm", "attention_lstm", "rnn", "softmax_cross_entropy", "linear", "additive_attention", "adam")
+#: What takes longest first, and what a model comes to last: a second process begins here, after the recurrence, while the
+#: first follows the model. Rooms that are not named are opened by many models and seldom trained.
+_FROM_THE_END = ("softmax_cross_entropy", "conv2d", "linear", "batch_norm2d", "adam", "embedding", "lstm")
 
 
 @contextlib.contextmanager
-def compiling_together(say: Callable[[str], None]) -> Iterator[None]:
-    """When kernels must be compiled inside the ``with`` block, say so, and have a second process compile half of them.
+def compiling_together(model: str, say: Callable[[str], None]) -> Iterator[None]:
+    """When ``model`` needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
 
-    That one runs the rooms that were opened so far on their small cases, from the other end. What it has done is found on
+    That one runs the rooms that were opened so far, from the other end. What it has done is found on
     disk by this process, which compiles only what it comes to first; it ends with the block.
     """
     from scratchlv.kernels.building_blocks.compiling import when_compiling
@@ -111,7 +112,7 @@ def compiling_together(say: Callable[[str], None]) -> Iterator[None]:
         say("compiling kernels (once)")
         opened = [name for name in ops.OPERATIONS if name in vars(ops)]
         if (os.cpu_count() or 1) > 1 and sys.executable:
-            command = [sys.executable, "-m", "scratchlv.warmup", *sorted(opened, key=_place)]
+            command = [sys.executable, "-m", "scratchlv.warmup", *_from_the_end(model, opened)]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             helpers.append(subprocess.Popen(command, **quiet))
 
@@ -124,16 +125,17 @@ def compiling_together(say: Callable[[str], None]) -> Iterator[None]:
             helper.wait()
 
 
-def _place(name: str) -> int:
-    return _FROM_THE_END.index(name) if name in _FROM_THE_END else len(_FROM_THE_END)
+def _from_the_end(model: str, opened: Sequence[str]) -> list[str]:
+    recurrence = {"lstm": "lstm", "rnn": "rnn", "naive": "lstm"}.get(model, "attention_lstm")
+    order = dict.fromkeys([recurrence, *_FROM_THE_END, *opened])
+    return [name for name in order if name in opened]
 
 
 def run_rooms(names: Sequence[str]) -> None:
-    """Run the fast variant of these rooms, forward and backward, on the cases that they are checked on."""
+    """Run the fast variant of these rooms, forward and backward, on small inputs."""
     for name in names:
         operation: ops.Operation = getattr(ops, name)
-        for case in operation.room.cases(np.random.default_rng(0)).values():
-            inputs = {key: _as_float32(value) for key, value in case.items()}
+        for inputs in _inputs(operation):
             if operation.choose(**inputs)[0] == "reference":
                 continue
             if name == "adam":
@@ -141,6 +143,18 @@ def run_rooms(names: Sequence[str]) -> None:
                 continue
             y, cache = operation.forward(**inputs)
             operation.backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)[()], cache)
+
+
+def _inputs(operation: ops.Operation) -> Iterator[dict[str, Any]]:
+    """The first case that a room is checked on; for conv2d, both ways of computing, the first layer's first."""
+    rng = np.random.default_rng(0)
+    if operation.name == "conv2d":
+        inputs = {"x": rng.random((1, 8, 8, 16), np.float32), "W": rng.random((3, 3, 16, 16), np.float32)}
+        for first in (True, False):
+            yield {**inputs, "b": np.zeros(16, np.float32), "padding": 1, "exact": first, "x_is_data": first}
+        return
+    case = next(iter(operation.room.cases(rng).values()))
+    yield {key: _as_float32(value) for key, value in case.items()}
 
 
 def _as_float32(value: Any) -> Any:

@@ -218,7 +218,8 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
                             )
                         p += 1
             while p < tiles * ROWS:  # a ragged tile repeats its last pixel
-                table[p // ROWS, :, p % ROWS] = table[(n_pixels - 1) // ROWS, :, (n_pixels - 1) % ROWS]
+                for tap in range(table.shape[1]):
+                    table[p // ROWS, tap, p % ROWS] = table[(n_pixels - 1) // ROWS, tap, (n_pixels - 1) % ROWS]
                 p += 1
             for q in range(q0, q1):
                 panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS

@@ -403,7 +403,8 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     outside, outside_winner = np.empty(M, np.float32), np.empty(M, np.uint8)
     table, winners = np.empty(TILE * TILE, np.int64), np.empty(TILE, np.int64)
-    winners[:] = outside_winner.ctypes.data
+    for k in range(winners.size):
+        winners[k] = outside_winner.ctypes.data
     pooled = y.shape[1] != H or y.shape[2] != W
     stride = products.shape[1]
     for tile in range(first, last):

@@ -86,9 +86,11 @@ def versions(name: str) -> list[Version]:
             found.append(Version(variant, _steps(module), _check_step(module, reference), limits))
         else:
             found.append(Version(variant, _passes(module), _check_passes(module, reference), limits))
-    forwards = dict(getattr(operation.room, "VERSIONS", {}))
+    forwards: dict[str, Callable] = {}
     if name == "matmul":
-        forwards[f"numpy ({machine.blas()})"] = np.matmul
+        from scratchlv.kernels.matmul.versions import VERSIONS
+
+        forwards = {**VERSIONS, f"numpy ({machine.blas()})": np.matmul}
     for label, function in forwards.items():
         found.append(Version(label, _forward(function), _check_forward(function, reference)))
     return found
