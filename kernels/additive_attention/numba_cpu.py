@@ -11,7 +11,7 @@ from numba import prange
 from scratchlv.kernels.additive_attention.reference import check
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, tanh, total
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.numba_cpu import float32_only
@@ -73,7 +73,7 @@ def look(scores, may_look, regions, weights, context):
         e = scores[l]
         largest = e if e > largest or e != e else largest
     for l in range(L):
-        weights[l] = exp(np.float32(scores[l] - largest))
+        weights[l] = exp_nonpositive(np.float32(scores[l] - largest))
     scale = np.float32(1 / total(weights))
     for l in range(L):
         weights[l] *= scale

@@ -256,24 +256,26 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
     A = keys.shape[2]
     for n in prange(N):
         e_query, row = np.empty((T, A), np.float32), np.empty((1, A), np.float32)
-        one = np.empty(A, np.float32)
-        dv_n = dv[n]
-        for a in range(A):
-            dv_n[a] = 0
+        one, region_sum = np.empty(A, np.float32), np.empty(A, np.float32)
+        sums = np.zeros(A)  # of many terms: in float64 over the regions
         for t in range(T):
             both_factors(keys[n], factors[n], False, query[t, n], e_query[t], row)
         for l in range(L):
             dkey = dkeys[n, l]
             for a in range(A):
                 dkey[a] = 0
+                region_sum[a] = 0
             for t in range(T):
                 if far[n]:
                     both_factors(keys[n, l : l + 1], factors[n], True, query[t, n], one, row)
-                    add_slopes(row[0], one, de[t, n, l], dkey, dv_n)
+                    add_slopes(row[0], one, de[t, n, l], dkey, region_sum)
                 else:
-                    add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, dv_n)
+                    add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, region_sum)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]
+                sums[a] += region_sum[a]
+        for a in range(A):
+            dv[n, a] = sums[a]
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")

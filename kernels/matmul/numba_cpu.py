@@ -217,7 +217,7 @@ def _pack(b, column, term, n, k, panels, threads):
         first, last = share(-(-n // COLUMNS), thread, threads)
         if first < last:
             at, count = b + 4 * first * COLUMNS * column, min(n, last * COLUMNS) - first * COLUMNS
-            pack_tiles(at, column, term, count, k, COLUMNS, panels + 4 * first * k * COLUMNS, k * COLUMNS)
+            pack_tiles(at, column, term, count, k, np.int64(COLUMNS), panels + 4 * first * k * COLUMNS, k * COLUMNS)
 
 
 @kernel()
@@ -290,7 +290,7 @@ def _multiply(
             else:
                 panels, panel_step = b_work, (k1 - k0) * COLUMNS + WIDTH
                 at = b + 4 * (j0 * b_column + k0 * b_term)
-                pack_tiles(at, b_column, b_term, columns, k1 - k0, COLUMNS, panels, panel_step)
+                pack_tiles(at, b_column, b_term, columns, k1 - k0, np.int64(COLUMNS), panels, panel_step)
             tile_step = (k1 - k0) * height + WIDTH
             for i0 in range(0, m, block_rows):
                 rows = min(block_rows, m - i0)

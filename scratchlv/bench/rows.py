@@ -18,6 +18,7 @@ from scratchlv.bench.workloads import ROOMS, Workload
 Array = np.ndarray
 Call = Callable[[], Any]
 _COLD_SECONDS = 0.2
+WINOGRAD_ROUNDING = 4e-6  #: of the largest sum of magnitudes (kernels/conv2d/README.md)
 _CURVE_SECONDS = 0.08  # for a point of a curve
 
 
@@ -86,13 +87,16 @@ def versions(name: str) -> list[Version]:
             found.append(Version(variant, _steps(module), _check_step(module, reference), limits))
         else:
             found.append(Version(variant, _passes(module), _check_passes(module, reference), limits))
+    if name == "conv2d":
+        module = operation.variant("numba_cpu")
+        found.append(Version("numba_cpu, Winograd", _by_winograd(module), _check_winograd(module, reference)))
     forwards: dict[str, Callable] = {}
     if name == "matmul":
         from scratchlv.kernels.matmul.versions import VERSIONS
 
         forwards = {**VERSIONS, f"numpy ({machine.blas()})": np.matmul}
     for label, function in forwards.items():
-        found.append(Version(label, _forward(function), _check_forward(function, reference)))
+        found.append(Version(label, _forward(function), _check_product(function)))
     return found
 
 
@@ -112,6 +116,10 @@ def _passes(module: Any) -> Callable[[Workload], dict[str, Call]]:
         return {part: every[part] for part in workload.work}
 
     return calls
+
+
+def _by_winograd(module: Any) -> Callable[[Workload], dict[str, Call]]:
+    return lambda workload: _passes(module)(workload._replace(inputs=workload.inputs | {"exact": False}))
 
 
 def _steps(module: Any) -> Callable[[Workload], dict[str, Call]]:
@@ -172,13 +180,40 @@ def _check_step(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
     return check
 
 
-def _check_forward(function: Callable, reference: Any) -> Callable[[dict[str, Any]], str]:
+def _check_winograd(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
+    """Winograd's filtering rounds more than the rule allows; its own bound is of the largest sum of magnitudes."""
+
+    def results(module: Any, inputs: dict[str, Any], dy: Any) -> tuple[Any, ...]:
+        y, cache = module.forward(**inputs)
+        return (y, *module.backward(dy, cache))
+
     def check(inputs: dict[str, Any]) -> str:
-        got = function(*inputs.values())
-        plain, exact = (reference.forward(**_copy(inputs, dtype))[0] for dtype in (np.float32, np.float64))
-        if np.shape(got) != np.shape(exact):
-            return f"y has the shape {np.shape(got)}, and should have {np.shape(exact)}"
-        return _reason(gradcheck.Report(gradients=[gradcheck.accuracy("y", [got], [plain], [exact])]))
+        exact = _copy(inputs, np.float64)
+        dy = _output_gradient(reference.forward(**inputs)[0])
+        magnitudes = {name: abs(value) if isinstance(value, np.ndarray) else value for name, value in exact.items()}
+        got = results(module, inputs | {"exact": False}, dy)
+        true = results(reference, exact, dy.astype(np.float64))
+        sums = results(reference, magnitudes, abs(dy).astype(np.float64))
+        for name, *arrays in zip(("y", "dx", "dW", "db"), got, true, sums, strict=True):
+            error, most = abs(arrays[0] - arrays[1]).max(), arrays[2].max()
+            if not error <= WINOGRAD_ROUNDING * most:
+                return f"{name} is off by {error / most:.1e} of the largest sum of magnitudes"
+        return ""
+
+    return check
+
+
+def _check_product(function: Callable) -> Callable[[dict[str, Any]], str]:
+    """A product whose sums of k terms may be taken in any order: each may err by k u Σ |a| |b| (Higham 2002, section 3.1)."""
+
+    def check(inputs: dict[str, Any]) -> str:
+        a, b = (np.array(inputs[name], np.float64) for name in "ab")
+        got, exact = function(inputs["a"], inputs["b"]), a @ b
+        if np.shape(got) != exact.shape:
+            return f"y has the shape {np.shape(got)}, and should have {exact.shape}"
+        allowed = len(b) * np.finfo(np.float32).eps / 2 * (abs(a) @ abs(b))
+        wrong = ~(abs(got - exact) <= allowed)
+        return f"{wrong.sum()} of {wrong.size} numbers are off by more than their rounding" if wrong.any() else ""
 
     return check
 
