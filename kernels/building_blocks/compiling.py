@@ -35,7 +35,7 @@ def kernel(**options: Any) -> Callable:
             dispatcher = njit(cache=True, **options)(function)
         finally:
             config.CACHE_DIR = before
-        _compile_once(dispatcher)
+        dispatcher._cache.save_overload = _one_at_a_time(dispatcher._cache.save_overload)
         _compiler.kernels.add(function.__qualname__)
         if options.get("parallel"):
             guard_against_fork(dispatcher)
@@ -70,19 +70,6 @@ class _Compiler(event.Listener):
         self.compiled = 0
         self.begins: Callable[[], None] | None = None
         self._depth = 0
-        self._claimed = contextlib.ExitStack()
-
-    @property
-    def busy(self) -> bool:
-        """Whether a kernel is being compiled."""
-        return self._depth > 0
-
-    def claim(self, kernel: str) -> None:
-        """Wait for other processes that are compiling this kernel; those that want to wait for us until :meth:`release`."""
-        self._claimed = _locked(kernel)
-
-    def release(self) -> None:
-        self._claimed.close()
 
     def on_start(self, event: Any) -> None:
         """A function was not found on disk; those that it calls are compiled inside, before :meth:`on_end`."""
@@ -107,8 +94,7 @@ class _Compiler(event.Listener):
                 gc.enable()
 
     def _create_library(self, name: str) -> JITCodeLibrary:
-        whole = self._depth == 1 and name in self.kernels
-        return (JITCodeLibrary if whole else _Part)(cpu_target.target_context.codegen(), name)
+        return (JITCodeLibrary if name in self.kernels else _Part)(cpu_target.target_context.codegen(), name)
 
 
 class _Part(JITCodeLibrary):
@@ -138,51 +124,6 @@ class _Part(JITCodeLibrary):
         self._finalized = True
 
 
-def _compile_once(dispatcher: Any) -> None:
-    """A kernel that another one calls is a part of that one; of itself it is made only when Python calls it."""
-    add, compile_, compile_for = dispatcher.add_overload, dispatcher.compile, dispatcher._compile_for_args
-    load, save = dispatcher._cache.load_overload, dispatcher._cache.save_overload
-
-    def is_part(result: Any) -> bool:
-        return isinstance(result.library, _Part)
-
-    def add_overload(result: Any) -> None:
-        if is_part(result):
-            dispatcher.overloads[tuple(result.signature.args)] = result  # for kernels; not where calls from Python look
-        else:
-            add(result)
-
-    def load_overload(signature: Any, context: Any) -> Any:
-        found = load(signature, context)
-        if found is None and not _compiler.busy:
-            function = dispatcher.py_func
-            name = f"{function.__module__}.{function.__qualname__}{signature}"
-            _compiler.claim(hashlib.blake2b(name.encode(), digest_size=8).hexdigest())
-            found = load(signature, context)  # another process may have been at it
-        return found
-
-    def save_overload(signature: Any, result: Any) -> None:
-        if not is_part(result):
-            with _locked("writing"):
-                save(signature, result)
-
-    def compile_for_args(*arguments: Any) -> Any:
-        for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
-            del dispatcher.overloads[types]
-        return compile_for(*arguments)
-
-    def compile_or_load(signature: Any) -> Any:
-        try:
-            return compile_(signature)
-        finally:
-            if not _compiler.busy:
-                _compiler.release()
-
-    dispatcher.add_overload, dispatcher.compile = add_overload, compile_or_load
-    dispatcher._cache.load_overload, dispatcher._cache.save_overload = load_overload, save_overload
-    dispatcher._compile_for_args = compile_for_args
-
-
 _compiler = _Compiler()
 event.register("numba:compile", _compiler)
 
@@ -208,17 +149,20 @@ def kernel_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"scratchlv-{_user()}" / "kernels" / folder.name
 
 
-def _locked(name: str) -> contextlib.ExitStack:
-    """A lock among processes, until the block ends: Numba lets two that write at once mix up their files."""
-    stack = contextlib.ExitStack()
-    with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
-        import fcntl
+def _one_at_a_time(save: Callable) -> Callable:
+    """Of several processes that keep what they compiled, one writes at a time: Numba lets them mix up their files."""
 
-        folder = kernel_folder() / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context((folder / name).open("w"))
-        fcntl.flock(file, fcntl.LOCK_EX)
-    return stack
+    def saved(*arguments: Any) -> None:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
+                import fcntl
+
+                kernel_folder().mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(open(kernel_folder() / "lock", "w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            save(*arguments)
+
+    return saved
 
 
 def _fingerprint() -> str:

@@ -110,24 +110,3 @@ def test_a_kernel_that_does_not_compile_leaves_nothing_behind():
     assert gc.isenabled()
     assert "create_library" not in vars(compiling.cpu_target.target_context.codegen())
     assert sound(1) == 2
-
-
-def test_a_kernel_that_others_call_is_a_part_of_them_and_of_its_own_when_python_calls_it():
-    @compiling.kernel()
-    def inner(x):
-        return x + 1
-
-    @compiling.kernel()
-    def outer(x):
-        return 2 * inner(x)
-
-    @compiling.kernel()
-    def other(x):
-        return 3 * inner(x)
-
-    assert outer(1) == 4
-    (result,) = inner.overloads.values()
-    assert isinstance(result.library, compiling._Part)  # no machine code of it alone, which nobody had asked for
-    assert other(1) == 6
-    assert [inner(1), inner(1), inner(1.5)] == [2, 2, 2.5]
-    assert outer(5) == 12
