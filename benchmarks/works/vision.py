@@ -10,7 +10,6 @@ import numpy as np
 from works import COMPILED, TORCH, Array, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-VGG_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of the convolutions among torchvision's layers
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
 SIDE, SMALL_SIDE, SMALL_N, CLASSES = 224, 64, 32, 10
 FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
@@ -37,8 +36,10 @@ def vgg(N: int) -> Task:
 
     layers, pictures = vgg_problem(N)
     weights: dict[str, Array] = {}
-    for (W, b, _), number in zip(layers, VGG_NUMBERS, strict=True):  # as torchvision names and lays them out
+    number = 0  # among torchvision's layers, which names and lays them out like this
+    for W, b, pool in layers:
         weights |= {f"features.{number}.weight": W.transpose(3, 2, 0, 1), f"features.{number}.bias": b}
+        number += 3 if pool else 2  # ReLU has a number too, and pooling
     network = VGG16(weights)
 
     def step() -> Array:
@@ -72,7 +73,8 @@ def small_conv() -> Task:
     def step() -> tuple[float, dict[str, Array]]:
         x, caches = pictures, []
         for i in range(len(SMALL)):
-            x, cache = convolve(x, p[f"conv{i}.W"], p[f"conv{i}.b"], True, x_is_data=i == 0)
+            W, b = p[f"conv{i}.W"], p[f"conv{i}.b"]
+            x, cache = conv2d.forward(x, W, b, padding=1, relu=True, pool=True, x_is_data=i == 0)
             caches.append(cache)
         logits, output = linear.forward(x.reshape(SMALL_N, -1), p["output.W"], p["output.b"])
         loss, said = softmax_cross_entropy.forward(logits, classes)
@@ -89,15 +91,6 @@ def small_conv() -> Task:
         return {"loss": loss, **grads}
 
     return Task(step, results)
-
-
-# --- a block: 3x3 convolution, ReLU, pooling -------------------------------------------------------------------------
-
-
-def convolve(x: Array, W: Array, b: Array, pool: bool, **settings: bool) -> tuple:
-    from scratchlv.ops import conv2d
-
-    return conv2d.forward(x, W, b, padding=1, relu=True, pool=pool, **settings)
 
 
 # --- what it takes, and who does it ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.linear.numba_cpu import sum_rows
-from scratchlv.kernels.lstm.numba_cpu import _step, _step_back
+from scratchlv.kernels.lstm.numba_cpu import cells, cells_back
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -162,7 +162,7 @@ def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, work, threa
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
             add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[thread])
-            _step(gates, h, c, t, lengths, first, last)
+            cells(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
@@ -178,7 +178,7 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, pan
         lengths, sums, e_query = np.full(N, T), np.empty(L + 3), np.empty(A, np.float32)
         whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
         for t in range(T - 1, -1, -1):
-            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
+            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[thread])
             for n in range(first, last):
                 look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])

@@ -29,12 +29,8 @@ def kernel(**options: Any) -> Callable:
     """
 
     def decorate(function: Callable) -> Any:
-        before = config.CACHE_DIR
-        config.CACHE_DIR = before or str(kernel_folder())
-        try:
+        with kept_on_disk():
             dispatcher = njit(cache=True, **options)(function)
-        finally:
-            config.CACHE_DIR = before
         dispatcher._cache.save_overload = _one_at_a_time(dispatcher._cache.save_overload)
         _compiler.kernels.add(function.__qualname__)
         if options.get("parallel"):
@@ -42,6 +38,17 @@ def kernel(**options: Any) -> Callable:
         return dispatcher
 
     return decorate
+
+
+@contextlib.contextmanager
+def kept_on_disk() -> Iterator[None]:
+    """What Numba is told to cache inside the ``with`` block is kept in :func:`kernel_folder`."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = before or str(kernel_folder())
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
 
 
 def compiled() -> int:

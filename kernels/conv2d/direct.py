@@ -226,7 +226,7 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
                 for tile in range(tiles):
                     rows = table.ctypes.data + 8 * tile * table.shape[1] * ROWS
                     to = z.ctypes.data + 4 * (tile * ROWS * width + q * COLUMNS)
-                    rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width, 0)
+                    rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width)
             _finish_band(
                 z, bias, y, winner, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
             )

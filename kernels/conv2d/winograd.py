@@ -390,10 +390,10 @@ def _multiply(V, U, products, tiles, first, last):
         while t < tiles:
             to = products.ctypes.data + 4 * (point * products.shape[1] + t * width + q * COLUMNS)
             if tiles - t <= FEW_ROWS or ROWS < tiles - t <= 2 * FEW_ROWS:
-                few_rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width, 0)
+                few_rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width)
                 t += FEW_ROWS
             else:
-                rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width, 0)
+                rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width)
                 t += ROWS
 
 

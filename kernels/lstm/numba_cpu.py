@@ -65,7 +65,7 @@ def forward(
     if steps_apart(T, N, threads):
         for t in range(T):
             gemm(h[t], Wh, gates[t], accumulate=True)
-            _step(gates, h, c, t, lengths, 0, N)
+            cells(gates, h, c, t, lengths, 0, N)
     else:
         panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
         _forward(multiply().address, gates, panels, h, c, lengths, empty((threads, work_space(N, H))), threads)
@@ -83,7 +83,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     Wh_T = PackedMatrix(Wh.T)
     if steps_apart(T, N, threads):
         for t in range(T - 1, -1, -1):
-            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, 0, N)
+            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         work = empty((threads, work_space(N, 4 * H)))
@@ -101,11 +101,11 @@ def _forward(multiply, gates, panels, h, c, lengths, work, threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0]):
             add_rows_product(multiply, h[t], panels, gates[t], first, last, work[thread])
-            _step(gates, h, c, t, lengths, first, last)
+            cells(gates, h, c, t, lengths, first, last)
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def _step(gates, h, c, t, lengths, first, last):
+def cells(gates, h, c, t, lengths, first, last):
     """``gates[t]`` enters as pre-activations. Short loops of few arrays: LLVM vectorises those, and no longer ones."""
     H = h.shape[2]
     for n in range(first, last):
@@ -132,12 +132,12 @@ def _backward(multiply, da, gates, panels, c, dh_above, dh, dc, lengths, work, t
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0] - 1, -1, -1):
-            _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
+            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
-def _step_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last):
+def cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     H = dh.shape[1]
     for n in range(first, last):

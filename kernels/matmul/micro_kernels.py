@@ -1,9 +1,9 @@
-"""The two register-tiled micro-kernels that every matrix product and convolution of the project is made of.
+"""The register-tiled micro-kernels that every matrix product and convolution of the project is made of.
 
-Both keep a tile of C, ``TILE`` rows by ``COLUMNS`` (two vectors), in registers for the whole inner sum. Rows of A are
-found through a table of *addresses*: a row can lie anywhere, so the same kernel serves a plain matrix, the shifted
-pixels of a convolution (with the address of a row of zeros for padding), and a ragged last tile (the address of any
-valid row, its result thrown away).
+They keep a tile of C, at most ``ROWS`` rows by ``COLUMNS`` (two vectors), in registers for the whole inner sum. ``tile_kernel``
+reads packed rows of A and adds to C. ``rows_kernel`` finds rows of A through a table of *addresses*: a row can lie anywhere,
+such as the shifted pixels of a convolution (with the address of a row of zeros for padding), or that of any valid row where
+a tile is ragged, its result thrown away. ``row_kernel`` is for a single row.
 
 Long sums are made of short ones: each segment is summed from zero and then added to the tile, so that rounding errors grow
 with the length of a segment and the number of segments, not with their product.
@@ -24,22 +24,6 @@ _STRIP = REGISTERS // 2  # vectors of a single row of C that are summed at once
 _ROWS_AHEAD = 16  # so many rows of B before they are needed, they are asked for
 
 
-def _load_tile(e: Emitter, c, ldc, accumulate, rows: int):
-    """The tile of C to add to, or zeros."""
-    builder = e.builder
-    before = builder.block
-    with builder.if_then(builder.icmp_signed("!=", accumulate, I64(0))):
-        loaded = [e.load(_tile_address(e, c, ldc, i, j)) for i in range(rows) for j in range(2)]
-        inside = builder.block
-    tile = []
-    for value in loaded:
-        phi = builder.phi(value.type)
-        phi.add_incoming(ZERO, before)
-        phi.add_incoming(value, inside)
-        tile.append(phi)
-    return tile
-
-
 def _add(e: Emitter, tile, sums):
     return [e.builder.fadd(a, b) for a, b in zip(tile, sums, strict=True)]
 
@@ -58,18 +42,17 @@ def _rows_kernel(height: int):
     """The kernel for tiles of ``height`` rows."""
 
     @intrinsic
-    def rows_kernel(typing_context, rows, n_segments, k, b, c, ldc, accumulate):
-        """``C[i, :] (+)= Σ_s Σ_k A_s[i, k] B[s k, :]`` for ``height`` rows i.
+    def rows_kernel(typing_context, rows, n_segments, k, b, c, ldc):
+        """``C[i, :] = Σ_s Σ_k A_s[i, k] B[s k, :]`` for ``height`` rows i.
 
         ``rows`` is the address of a table of ``n_segments`` times ``height`` addresses: that of ``A_s[i, 0]``. The ``k`` values
         of a row are adjacent. ``b`` is a packed panel, ``(n_segments k, COLUMNS)``. ``ldc`` is the row stride of C.
         """
-        signature = types.void(*[types.int64] * 7)
+        signature = types.void(*[types.int64] * 6)
 
         def emit(context, builder, sig, arguments):
-            rows, n_segments, k, b, c, ldc, accumulate = arguments
+            rows, n_segments, k, b, c, ldc = arguments
             e = Emitter(builder)
-            tile = _load_tile(e, c, ldc, accumulate, height)
             step = I64(4 * COLUMNS)
             whole, rest = builder.sdiv(k, I64(_UNROLL)), builder.srem(k, I64(_UNROLL))
 
@@ -97,7 +80,7 @@ def _rows_kernel(height: int):
                 b_at, *sums = e.loop(rest, values, inner(builder.mul(whole, I64(_UNROLL)), 1))
                 return [b_at, *_add(e, tile, sums)]
 
-            values = e.loop(n_segments, [b, *tile], segment)
+            values = e.loop(n_segments, [b, *[ZERO] * (2 * height)], segment)
             _store_tile(e, values[1:], c, ldc, height)
             return context.get_dummy_value()
 
@@ -107,9 +90,7 @@ def _rows_kernel(height: int):
 
 
 rows_kernel = _rows_kernel(ROWS)
-few_rows_kernel = _rows_kernel(
-    FEW_ROWS
-)  #: the same for tiles of ``FEW_ROWS`` rows, so that few of them are computed in vain
+few_rows_kernel = _rows_kernel(FEW_ROWS)  #: where few rows are left: fewer are computed in vain
 
 
 @intrinsic

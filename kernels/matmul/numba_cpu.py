@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cfunc, prange, types
-from numba.core import config
 
-from scratchlv.kernels.building_blocks.compiling import kernel, kernel_folder
+from scratchlv.kernels.building_blocks.compiling import kept_on_disk, kernel
 from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.simd import WIDTH, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
@@ -30,16 +29,13 @@ from scratchlv.kernels.matmul.micro_kernels import (
 )
 
 Array = np.ndarray
-INNER_BLOCK = (
-    264  #: so many terms at most, a segment, are summed from zero before they are added to C: errors stay small
-)
+#: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small.
+INNER_BLOCK = 264
 SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
-BLOCK_ROWS = (
-    16 * ROWS
-)  #: rows of A that are packed at once: they stay in the second-level cache while panels of B pass by
-BLOCK_COLUMNS = (
-    1024  #: columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache
-)
+#: Rows of A that are packed at once: they stay in the second-level cache while panels of B pass by.
+BLOCK_ROWS = 16 * ROWS
+#: Columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache.
+BLOCK_COLUMNS = 1024
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
@@ -266,11 +262,8 @@ def multiply() -> Any:
     b_work``: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed
     into ``a_work``. m and n are above 0.
     """
-    before, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(kernel_folder())
-    try:
+    with kept_on_disk():
         return cfunc(types.void(*[types.int64] * 17), cache=True)(_multiply)
-    finally:
-        config.CACHE_DIR = before
 
 
 def _multiply(

@@ -20,11 +20,7 @@ def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
 
 def contiguous(x: Array) -> Array:
     """``x``, or a copy of it in the order of C where it does not lie so."""
-    if x.flags.c_contiguous:
-        return x
-    copy = empty(x.shape, x)
-    copy[...] = x
-    return copy
+    return memory.plain(x) if isinstance(x, np.ndarray) else np.ascontiguousarray(x)
 
 
 def take_rows(x: Array, rows: Array) -> Array:

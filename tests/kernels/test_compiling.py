@@ -11,6 +11,7 @@ import pytest
 from numba import njit
 
 from scratchlv.kernels.building_blocks import compiling
+from scratchlv.warmup import run_rooms
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,3 +111,8 @@ def test_a_kernel_that_does_not_compile_leaves_nothing_behind():
     assert gc.isenabled()
     assert "create_library" not in vars(compiling.cpu_target.target_context.codegen())
     assert sound(1) == 2
+
+
+def test_the_second_process_can_run_every_room_that_may_be_open():
+    """Optimisers too, which have a step and no passes."""
+    run_rooms(["sgd", "adam", "embedding"])
