@@ -39,16 +39,17 @@ OPERATIONS = (
     "adam",
     "sgd",
 )
-VARIANTS = ("numba_cpu", "reference")  # in the order in which they are tried
+VARIANTS = ("cuda", "numba_cpu", "reference")
 
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("variant", default=None)
 
 
 @contextlib.contextmanager
 def use(variant: str | None) -> Iterator[None]:
-    """Run every operation inside the ``with`` block in this variant ("reference", "numba_cpu").
+    """Run every operation inside the ``with`` block in this variant ("reference", "numba_cpu", "cuda").
 
-    None lets the arrays decide again. A call that the variant cannot serve raises ``ValueError``.
+    None lets the arrays decide again. A call that the variant cannot serve raises ``ValueError``. On NumPy arrays "cuda" runs its
+    kernels on the CPU, to check them and to learn from them (:mod:`scratchlv.cuda.on_cpu`): that is slow.
     """
     if variant is not None and variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}")
@@ -92,7 +93,7 @@ class Operation:
                 raise ValueError(f"{self.name}: the variant {forced} cannot serve this call: {limit}")
             return forced, "asked for by scratchlv.use"
         passed_over: list[str] = []
-        for name in VARIANTS:
+        for name in _in_order(args, kwargs):
             if name not in self.room.VARIANTS:
                 continue
             limit = _limit(self.variant(name), args, kwargs)
@@ -130,6 +131,13 @@ def pack(W: Any) -> Any:
     if product.choose(W, W.T)[0] != "numba_cpu":
         return W
     return product.variant("numba_cpu").PackedMatrix(W)
+
+
+def _in_order(args: tuple, kwargs: dict) -> tuple[str, ...]:
+    """The variants to try for these arrays: CuPy's are on a GPU."""
+    cupy = sys.modules.get("cupy")
+    on_gpu = cupy is not None and any(isinstance(value, cupy.ndarray) for value in (*args, *kwargs.values()))
+    return ("cuda", "reference") if on_gpu else ("numba_cpu", "reference")
 
 
 def _limit(module: ModuleType, args: tuple, kwargs: dict) -> str | None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -27,3 +27,9 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(13, 11, V=1031, keep=0.8),
         "empty batch": case(0, V=5),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference."""
+    logits, targets = 200 * rng.standard_normal((5, 301)), rng.integers(0, 301, 5)
+    return {"the gradient takes the place of the logits": {"logits": logits, "targets": targets, "overwrite": True}}

@@ -50,16 +50,19 @@ def backward(dloss: Any, cache: Cache) -> tuple[Array]:
 
 def places_that_count(logits: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
     """Which places count, (...) bool, and their weights in the mean, (K,), which add up to 1."""
-    shape = logits.shape[:-1]
-    for name, array in {"targets": targets, "mask": mask}.items():
-        if array is not None and array.shape != shape:
-            raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {shape}")
+    check_shapes(logits, targets, mask)
     mask = np.ones_like(targets, dtype=bool) if mask is None else mask
     kept = mask != 0
     weights = mask[kept].astype(np.float64)
     if weights.size:
         weights /= weights.sum()
     return kept, weights
+
+
+def check_shapes(logits: Array, targets: Array, mask: Array | None) -> None:
+    for name, array in {"targets": targets, "mask": mask}.items():
+        if array is not None and array.shape != logits.shape[:-1]:
+            raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {logits.shape[:-1]}")
 
 
 def check_targets(targets: Array, V: int) -> None:

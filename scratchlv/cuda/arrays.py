@@ -1,0 +1,75 @@
+"""What the launch wrappers do with arrays, the same for CuPy's on a GPU and NumPy's on the CPU that stands in for one."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchlv.cuda import on_cpu
+
+Array = Any
+
+
+def on_gpu(array: Array) -> bool:
+    """Whether this is a CuPy array; CuPy is not imported to find out."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(array, cupy.ndarray)
+
+
+def empty(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> Array:
+    """An array where ``like`` is, its content undefined. NumPy's is filled with NaN, so that what no thread writes shows."""
+    if on_gpu(like):
+        import cupy
+
+        return cupy.empty(shape, dtype)
+    size = math.prod(shape) if isinstance(shape, Sequence) else shape
+    return np.full(size * np.dtype(dtype).itemsize, 0xFF, np.uint8).view(dtype).reshape(shape)
+
+
+def zeros(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> Array:
+    """An array of zeros where ``like`` is."""
+    if on_gpu(like):
+        import cupy
+
+        return cupy.zeros(shape, dtype)
+    return np.zeros(shape, dtype)
+
+
+def plain(array: Array, dtype: Any = None) -> Array:
+    """``array`` as a kernel can read it: contiguous and aligned, of this dtype; copied only where it must be."""
+    if on_gpu(array):
+        import cupy
+
+        return cupy.ascontiguousarray(array, dtype)
+    return np.require(array, dtype, ["C", "A"])
+
+
+def place(array: Array, like: Array) -> Array:
+    """``array`` where ``like`` is: a NumPy array that belongs to a launch on the GPU is sent there."""
+    if on_gpu(like) and not on_gpu(array):
+        import cupy
+
+        return cupy.asarray(array)
+    return array
+
+
+def blocks(n: int, threads: int) -> tuple[int]:
+    """The grid of one dimension whose blocks of ``threads`` cover ``n``."""
+    return (-(-n // threads),)
+
+
+def cannot_serve(*arrays: Array | None) -> str | None:
+    """Why the CUDA kernels cannot serve these arrays, or None: they compute in float32."""
+    given = [a for a in arrays if a is not None]
+    for array in given:
+        if not hasattr(array, "dtype"):
+            return f"{type(array).__name__} is no array"
+        if array.dtype != np.float32:
+            return f"it computes in float32, and an array is {array.dtype}"
+    if len({on_gpu(a) for a in given}) > 1:
+        return "some arrays are on the GPU and some are not"
+    return on_cpu.why_not() if given and not on_gpu(given[0]) else None

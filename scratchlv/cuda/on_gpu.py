@@ -1,0 +1,64 @@
+"""The engine on a GPU: the CUDA C file, compiled by NVRTC through CuPy, on CuPy arrays."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+from scratchlv.kernels import building_blocks
+
+OPTIONS = ("-std=c++17", f"-I{Path(building_blocks.__file__).parent}")
+
+
+class GpuModule:
+    """The kernels of one file, compiled for the GPU; CuPy keeps the result on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._code = path.read_text()
+        self._functions: dict[tuple[str, bool], Any] = {}
+
+    def launch(self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool) -> None:
+        function = self._function(name, cooperative)
+        if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
+            function.max_dynamic_shared_size_bytes = shared
+        if cooperative:
+            self._check_cooperative(name, function, grid, block, shared)
+        function(grid, block, arguments, shared_mem=shared)
+
+    def blocks_at_once(self, name: str, block: tuple[int, ...], shared: int = 0) -> int:
+        """How many blocks of this kernel the GPU holds at the same time: the largest cooperative grid."""
+        return _blocks_at_once(self._function(name, cooperative=True), math.prod(block), shared)
+
+    def _check_cooperative(self, name: str, function: Any, grid: tuple, block: tuple, shared: int) -> None:
+        most = _blocks_at_once(function, math.prod(block), shared)
+        if math.prod(grid) > most:
+            raise ValueError(
+                f"{name}: a cooperative grid of {math.prod(grid)} blocks; this GPU holds {most} at once, of "
+                f"{math.prod(block)} threads and {shared} bytes of shared memory each: use fewer blocks"
+            )
+
+    @functools.cached_property
+    def _modules(self) -> dict[bool, Any]:
+        """CuPy launches all kernels of a module cooperatively or none, so there may be two of it."""
+        import cupy
+
+        return {
+            cooperative: cupy.RawModule(code=self._code, options=OPTIONS, enable_cooperative_groups=cooperative)
+            for cooperative in (False, True)
+        }
+
+    def _function(self, name: str, cooperative: bool) -> Any:
+        key = name, cooperative
+        if key not in self._functions:
+            self._functions[key] = self._modules[cooperative].get_function(name)
+        return self._functions[key]
+
+
+def _blocks_at_once(function: Any, threads: int, shared: int) -> int:
+    import cupy
+
+    per_processor = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(function.kernel.ptr, threads, shared)
+    return per_processor * cupy.cuda.Device().attributes["MultiProcessorCount"]

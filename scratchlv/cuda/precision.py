@@ -1,0 +1,30 @@
+"""How exactly matrix products are computed on a GPU: float32, TF32 (a 10-bit mantissa, 8 times as fast), or bfloat16.
+
+with use_precision("tf32"): …
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+PRECISIONS = ("float32", "tf32", "bf16")
+
+_precision = "float32"
+
+
+@contextlib.contextmanager
+def use_precision(name: str) -> Iterator[None]:
+    """Inside, products are computed in this precision, one of :data:`PRECISIONS`; sums are always kept in float32."""
+    global _precision
+    if name not in PRECISIONS:
+        raise ValueError(f"a precision is one of {', '.join(PRECISIONS)}, not {name!r}")
+    before, _precision = _precision, name
+    try:
+        yield
+    finally:
+        _precision = before
+
+
+def precision() -> str:
+    return _precision
