@@ -86,7 +86,7 @@ def check_arguments(signature: Signature, arguments: tuple[Any, ...], array_type
             raise TypeError(f"{signature.name}: {parameter.name} {problem}")
 
 
-def _array_problem(parameter: Parameter, argument: Any, array_type: type) -> str | None:
+def _array_problem(parameter: Parameter, argument: Any, array_type: type[Any]) -> str | None:
     if argument is None:
         return None  # a null pointer, which the kernel must look for
     wanted = DTYPES[parameter.c_type]
@@ -108,7 +108,7 @@ def _number_problem(parameter: Parameter, argument: Any, array_type: type) -> st
     wanted = DTYPES[parameter.c_type][0]
     if isinstance(argument, np.generic) and argument.dtype == wanted:
         return None
-    if isinstance(argument, bool | int | float):
+    if isinstance(argument, bool | int | float) and not isinstance(argument, np.generic):
         return f"is a plain Python number, whose size in C would be a guess: pass np.{wanted.name}({argument})"
     return f"is {_kind(argument)}; the kernel takes {parameter.c_type}: pass np.{wanted.name}"
 

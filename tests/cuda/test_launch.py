@@ -1,0 +1,157 @@
+"""The launcher refuses what would go wrong without a word on a GPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchlv.cuda import load
+from scratchlv.cuda.launch import sources
+from scratchlv.cuda.on_cpu import LaunchError, why_not
+from scratchlv.cuda.signature import read_signatures
+from scratchlv.cuda.versions import use_version, version
+
+SOURCE = Path(__file__).with_name("misbehaving.cu")
+needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+
+def twice(x=None, y=None, n=None, scale=None, grid=(1,), block=(32,), **options):
+    x = np.ones(32, np.float32) if x is None else x
+    y = np.zeros(32, np.float32) if y is None else y
+    n, scale = np.int32(32) if n is None else n, np.float32(2) if scale is None else scale
+    load(SOURCE)["twice"](grid, block, x, y, n, scale, **options)
+    return y
+
+
+@needs_compiler
+def test_it_launches():
+    np.testing.assert_array_equal(twice(), np.full(32, 2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"n": 32}, r"twice: n is a plain Python number, .*pass np.int32\(32\)"),
+        ({"scale": 2.0}, r"twice: scale is a plain Python number, .*pass np.float32\(2.0\)"),
+        (
+            {"scale": np.float64(2)},
+            "twice: scale is of the type numpy.float64; the kernel takes float: pass np.float32",
+        ),
+        ({"n": np.int64(32)}, "twice: n is of the type numpy.int64; the kernel takes int: pass np.int32"),
+        ({"x": np.ones(32)}, "twice: x is an array of float64; the kernel reads float: give float32"),
+        ({"x": np.ones((32, 2), np.float32)[:, 0]}, "twice: x is not contiguous"),
+        ({"x": np.ones((4, 8), np.float32).T}, "twice: x is not contiguous"),
+        ({"x": np.ones(129, np.uint8)[1:].view(np.float32)}, "twice: x is not aligned"),
+        ({"x": [1.0, 2.0]}, "twice: x is of the type builtins.list; the other arrays of this launch are NumPy"),
+    ],
+)
+def test_a_wrong_argument_is_refused(wrong, message):
+    with pytest.raises(TypeError, match=message):
+        twice(**wrong)
+
+
+def test_an_array_that_is_written_to_must_be_writeable():
+    y = np.zeros(32, np.float32)
+    y.flags.writeable = False
+    with pytest.raises(TypeError, match="y is read-only, and the kernel writes to it"):
+        twice(y=y)
+
+
+@needs_compiler
+def test_an_array_that_is_only_read_may_be_read_only():
+    x = np.ones(32, np.float32)
+    x.flags.writeable = False
+    assert twice(x=x)[0] == 2
+
+
+def test_too_few_arguments_are_refused():
+    with pytest.raises(TypeError, match=r"twice takes 4 arguments \(x, y, n, scale\), not 1"):
+        load(SOURCE)["twice"]((1,), (32,), np.ones(32, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"block": (257,)}, "a block of 257 threads; it may have 1 to 256"),
+        ({"block": (0,)}, "a block of 0 threads"),
+        ({"block": (1, 1, 65)}, "no chip takes a grid of"),
+        ({"grid": (1, 65536)}, "no chip takes a grid of"),
+        ({"grid": (-1,)}, "the grid is a tuple of one to three sizes"),
+        ({"grid": 4}, "the grid is a tuple of one to three sizes"),
+        ({"shared": 228 * 1024}, "233472 bytes of shared memory for a block; there are at most 232448"),
+    ],
+)
+def test_a_launch_that_no_chip_takes_is_refused(shape, message):
+    with pytest.raises(ValueError, match=message):
+        twice(**shape)
+
+
+def test_a_grid_without_blocks_launches_nothing():
+    assert not twice(grid=(0,)).any()
+
+
+def test_a_kernel_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(KeyError, match="misbehaving.cu has no kernel 'thrice'; it has twice, "):
+        load(SOURCE)["thrice"]
+    with pytest.raises(FileNotFoundError, match="nowhere.cu"):
+        load("nowhere.cu")
+
+
+def test_a_file_is_found_in_its_room():
+    assert load("softmax_cross_entropy.cu").path.parent.name == "softmax_cross_entropy"
+    assert len(load("softmax_cross_entropy.cu")) == len(list(load("softmax_cross_entropy.cu")))
+
+
+def test_names_of_files_are_different():
+    names = [path.name for path in sources()]
+    assert len(names) == len(set(names))
+
+
+def test_signatures_are_read_from_the_source():
+    code = """
+    #define MOST 128
+    // extern "C" __global__ void in_a_comment(float* x) {}
+    extern "C" __global__ void __launch_bounds__(MOST, 2)
+    kernel(const float* __restrict__ x /* read */, unsigned char *y, long long n, unsigned int flags) {}
+    """
+    (signature,) = read_signatures(code).values()
+    assert (signature.name, signature.most_threads) == ("kernel", 128)
+    assert [tuple(p) for p in signature.parameters] == [
+        ("x", "float", True, False),
+        ("y", "unsigned char", True, True),
+        ("n", "long long", False, False),
+        ("flags", "unsigned int", False, False),
+    ]
+    with pytest.raises(ValueError, match="kernel: the parameter x is 'half'"):
+        read_signatures('extern "C" __global__ void kernel(half* x) {}')
+
+
+@needs_compiler
+def test_a_file_that_does_not_compile_is_named(tmp_path):
+    source = tmp_path / "broken.cu"
+    source.write_text('#include "scratchlv.cuh"\nextern "C" __global__ void broken(float* x) { x[0] = nothing; }\n')
+    with pytest.raises(LaunchError, match=r"broken.cu does not compile for the CPU:(.|\n)*nothing"):
+        load(source)["broken"]((1,), (1,), np.zeros(1, np.float32))
+
+
+def test_a_version_is_the_last_one_unless_another_is_asked_for():
+    versions = {1: "", 2: "", 3: ""}
+    assert version(versions) == 3
+    with use_version(2):
+        assert version(versions) == 2
+        with use_version(9):
+            assert version(versions) == 3
+    assert version(versions) == 3
+
+
+@needs_compiler
+def test_a_cache_folder_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
+    from scratchlv.cuda import on_cpu
+
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "a file" / "below"))
+    on_cpu._folder.cache_clear()
+    try:
+        on_cpu.CpuModule(SOURCE, ("twice",))
+    finally:
+        on_cpu._folder.cache_clear()
