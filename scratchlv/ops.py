@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from scratchlv.device import on_gpu
+
 OPERATIONS = (
     "matmul",
     "linear",
@@ -135,9 +137,8 @@ def pack(W: Any) -> Any:
 
 def _in_order(args: tuple, kwargs: dict) -> tuple[str, ...]:
     """The variants to try for these arrays: CuPy's are on a GPU."""
-    cupy = sys.modules.get("cupy")
-    on_gpu = cupy is not None and any(isinstance(value, cupy.ndarray) for value in (*args, *kwargs.values()))
-    return ("cuda", "reference") if on_gpu else ("numba_cpu", "reference")
+    gpu = any(on_gpu(value) for value in (*args, *kwargs.values()))
+    return ("cuda", "reference") if gpu else ("numba_cpu", "reference")
 
 
 def _limit(module: ModuleType, args: tuple, kwargs: dict) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.device import on_gpu
 from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
 
 Array = Any
@@ -33,21 +34,38 @@ class FlatParameters:
             at += size
         return parts
 
-    def collect(self, grads: dict[str, Array]) -> tuple[Array, float]:
-        """The gradients in the flat buffer ``grads``, and their norm; every parameter must have one."""
+    def collect(self, grads: dict[str, Array]) -> tuple[Array, Any]:
+        """The gradients in the flat buffer ``grads``, and their norm; every parameter must have one.
+
+        On a GPU the norm stays there, an array without axes.
+        """
         if grads.keys() != self.shapes.keys():
             raise ValueError(f"gradients and parameters differ: {sorted(grads.keys() ^ self.shapes.keys())}")
-        squares = 0.0
-        for name, view in self.views(self.grads).items():
+        views = self.views(self.grads)
+        for name, view in views.items():
             if grads[name].shape != view.shape:
                 raise ValueError(f"the gradient of {name} has the shape {grads[name].shape}, not {view.shape}")
-            squares += copy_and_sum_squares(grads[name], view)
-        return self.grads, math.sqrt(squares)
+        if on_gpu(self.grads):
+            for name, view in views.items():
+                view[...] = grads[name]
+            return self.grads, np.sqrt(sweep_cuda().sum_squares(self.grads))
+        return self.grads, math.sqrt(sum(copy_and_sum_squares(grads[name], view) for name, view in views.items()))
 
 
-def clip_factor(norm: float, most: float) -> float:
-    """What to scale a gradient by so that its norm is at most ``most`` (Pascanu et al. 2013)."""
+def clip_factor(norm: Any, most: float) -> Any:
+    """What to scale a gradient by so that its norm is at most ``most`` (Pascanu et al. 2013).
+
+    On a GPU it is an array without axes; NaN, at which the optimisers leave all as it is, where the norm is not finite.
+    """
+    if on_gpu(norm):
+        return sweep_cuda().clip_factor(norm, most)
     return most / norm if norm > most else 1.0
+
+
+def sweep_cuda() -> Any:
+    from scratchlv.kernels.building_blocks import sweep_cuda
+
+    return sweep_cuda
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv import checkpoint
+from scratchlv.device import on_gpu, place, to_backend, to_host
 from scratchlv.errors import UserError
 from scratchlv.ops import adam, sgd
 from scratchlv.optim import FlatParameters, clip_factor, learning_rate
@@ -60,13 +61,15 @@ class Trainer:
         validate: Callable[[], dict[str, float]] | None = None,
         show_progress: bool = True,
     ) -> None:
-        self.model, self.batch_at, self.settings = model, batch_at, settings
+        self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
         self.m, self.v = np.zeros_like(self.flat.values), np.zeros_like(self.flat.values)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
+        self._unseen: list[Any] = []  # loss and norm, by turns, of the steps on a GPU that nobody has looked at
+        self._seen = math.nan, math.nan  # of the last step that was looked at
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -79,18 +82,19 @@ class Trainer:
         """
         began, before = time.monotonic(), self.seconds
         saved_at = began
-        loss = math.nan
         unsaved = False
         with (
             _finish_the_step() as interrupted,
             Progress(self.settings.steps, "step", self.show_progress, self.step) as progress,
         ):
             while self.step < self.settings.steps:
-                loss, norm, rate = self.train_step()
+                rate = self.train_step()
                 unsaved = True
                 self.seconds = before + time.monotonic() - began
+                due = self.step % 10 == 0 or self.step == self.settings.steps
+                loss, norm = self.look() if due else self._seen
                 progress.update(self.step, loss=loss)
-                if self.step % 10 == 0 or self.step == self.settings.steps:
+                if due:
                     self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
                 if self._validation_is_due():
                     self._validate(progress)
@@ -102,17 +106,19 @@ class Trainer:
                     raise Interrupted
         if unsaved:
             self.save()
-        return loss
+        return self.look()[0]
 
-    def train_step(self) -> tuple[float, float, float]:
-        """One step; returns the loss, the norm of the gradient before it was clipped, and the learning rate."""
+    def train_step(self) -> float:
+        """One step; returns its learning rate. On a GPU it is only launched: :meth:`look` waits for it.
+
+        Raises:
+            UserError: the loss or the gradient is not finite; nothing was changed.
+        """
         s = self.settings
         loss, cache = self.model.forward(self.batch_at(self.step))
-        if not math.isfinite(loss):
-            raise UserError(self._not_finite(loss))
+        self._check_finite(self.step + 1, loss=loss)
         grads, norm = self.flat.collect(self.model.backward(cache))
-        if not math.isfinite(norm):
-            raise UserError(self._not_finite(norm, "the norm of the gradient"))
+        self._check_finite(self.step + 1, norm=norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
         self.step += 1
         scale = clip_factor(norm, s.clip)
@@ -120,11 +126,32 @@ class Trainer:
             sgd.step(self.flat.values, grads, lr=rate, grad_scale=scale)
         else:
             adam.step(self.flat.values, grads, self.m, self.v, self.step, lr=rate, grad_scale=scale)
-        return loss, norm, rate
+        if on_gpu(loss):
+            self._unseen += [loss, norm]
+        else:
+            self._seen = float(loss), norm
+        return rate
 
-    def _not_finite(self, value: float, what: str = "the loss") -> str:
-        kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
-        return f"{what} became {value} at step {self.step + 1}; {kept}try a lower --set learning_rate=…"
+    def look(self) -> tuple[float, float]:
+        """The loss of the last step, and the norm of its gradient before it was clipped.
+
+        Raises:
+            UserError: on a GPU, a step since the last look had a loss or a gradient that is not finite; it changed nothing.
+        """
+        if self._unseen:
+            figures = to_host(np.stack(self._unseen)).reshape(-1, 2).tolist()
+            self._unseen.clear()
+            for step, (loss, norm) in enumerate(figures, self.step - len(figures) + 1):
+                self._check_finite(step, loss=loss)
+                self._check_finite(step, norm=norm)
+                self._seen = loss, norm
+        return self._seen
+
+    def _check_finite(self, step: int, *, loss: Any = 0.0, norm: Any = 0.0) -> None:
+        for what, value in (("the loss", loss), ("the norm of the gradient", norm)):
+            if not on_gpu(value) and not math.isfinite(value):
+                kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
+                raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
 
     def _validation_is_due(self) -> bool:
         every = self.settings.validate_every
@@ -132,6 +159,7 @@ class Trainer:
 
     def _validate(self, progress: Progress) -> None:
         assert self.validate is not None
+        self.look()
         figures = self.validate()
         self._log(step=self.step, validation=figures)
         progress.note(f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
@@ -145,7 +173,7 @@ class Trainer:
 
     def check_initial_loss(self, vocabulary: int) -> str:
         """Before any training the model knows nothing: its loss should be about ln V."""
-        loss, _ = self.model.forward(self.batch_at(0), train=False)
+        loss = float(self.model.forward(self.batch_at(0), train=False)[0])
         expected = math.log(vocabulary)
         verdict = (
             "as it should be" if abs(loss - expected) < 0.15 * expected else "far off: look at the initial weights"
@@ -157,7 +185,7 @@ class Trainer:
         batch = self.batch_at(0)
         self.batch_at, self.folder, self.validate = (lambda step: batch), None, None
         self.settings = TrainSettings(steps, self.settings.learning_rate, min(20, steps), self.settings.clip)
-        first, _ = self.model.forward(batch, train=False)
+        first = float(self.model.forward(batch, train=False)[0])
         last = self.run()
         verdict = "it can learn" if last < 0.1 * first else "it did not: suspect a gradient, or the learning rate"
         return f"one batch, {steps} steps: loss {first:.3f} -> {last:.4f}: {verdict}"
@@ -167,7 +195,8 @@ class Trainer:
     def save(self) -> None:
         if self.folder is None:
             return
-        tensors = {**self._model_tensors(), "adam/m": self.m, "adam/v": self.v}
+        self.look()
+        tensors = {**self._model_tensors(), "adam/m": to_host(self.m), "adam/v": to_host(self.v)}
         best = None if math.isinf(self.best_loss) else self.best_loss
         checkpoint.save(self.folder, tensors, {"step": self.step, "seconds": self.seconds, "best_loss": best})
 
@@ -178,7 +207,7 @@ class Trainer:
             return  # killed before the first checkpoint: begin again
         tensors, state = checkpoint.load(self.folder, step)
         load_model_tensors(self.model, tensors, self.folder)
-        self.m[:], self.v[:] = tensors["adam/m"], tensors["adam/v"]
+        self.m[:], self.v[:] = place(tensors["adam/m"], self.m), place(tensors["adam/v"], self.v)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         log = self.folder / "log.jsonl"
@@ -188,8 +217,8 @@ class Trainer:
 
     def _model_tensors(self) -> dict[str, np.ndarray]:
         return {
-            **{f"params/{name}": array for name, array in self.model.params.items()},
-            **{f"buffers/{name}": array for name, array in self.model.buffers.items()},
+            **{f"params/{name}": to_host(array) for name, array in self.model.params.items()},
+            **{f"buffers/{name}": to_host(array) for name, array in self.model.buffers.items()},
         }
 
     def _log(self, **entry: Any) -> None:
@@ -210,7 +239,7 @@ def load_model_tensors(model: Any, tensors: dict[str, np.ndarray], where: Path) 
             if found is None or found.shape != array.shape:
                 has = "is missing" if found is None else f"has shape {found.shape}, not {array.shape}"
                 raise UserError(f"{where}: {name} {has}; the checkpoint belongs to another model")
-            array[...] = found
+            array[...] = place(found, array)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from scratchlv.cuda import on_cpu
+from scratchlv.device import on_gpu, place
+
+__all__ = ["blocks", "cannot_serve", "empty", "on_gpu", "place", "plain", "zeros"]
 
 Array = Any
-
-
-def on_gpu(array: Array) -> bool:
-    """Whether this is a CuPy array; CuPy is not imported to find out."""
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(array, cupy.ndarray)
 
 
 def empty(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> Array:
@@ -46,15 +42,6 @@ def plain(array: Array, dtype: Any = None) -> Array:
 
         return cupy.ascontiguousarray(array, dtype)
     return np.require(array, dtype, ["C", "A"])
-
-
-def place(array: Array, like: Array) -> Array:
-    """``array`` where ``like`` is: a NumPy array that belongs to a launch on the GPU is sent there."""
-    if on_gpu(like) and not on_gpu(array):
-        import cupy
-
-        return cupy.asarray(array)
-    return array
 
 
 def blocks(n: int, threads: int) -> tuple[int]:

@@ -46,7 +46,7 @@ class CaptionSet:
         total = words = 0.0
         for first in range(0, min(most, len(self.captions)), size):
             batch = self.batch(np.arange(first, min(first + size, most, len(self.captions))))
-            loss, _ = model.forward(batch, train=False)
+            loss = float(model.forward(batch, train=False)[0])
             total += loss * batch.lengths.sum()
             words += batch.lengths.sum()
         return float(total / words)

@@ -44,7 +44,7 @@ class PairSet:
         total = words = 0.0
         for rows in self.by_length(size, most):
             batch = self.batch(rows)
-            loss, _ = model.forward(batch, train=False)
+            loss = float(model.forward(batch, train=False)[0])
             total += loss * batch.lengths.sum()
             words += batch.lengths.sum()
         return float(total / words)

@@ -40,7 +40,7 @@ class _Answered:
         for at in range(0, n, size):
             batch = self.batch(np.arange(at, min(at + size, n)))  # type: ignore[attr-defined]
             known = int((batch.answers != NO_ANSWER).sum())
-            total += model.forward(batch, train=False)[0] * known
+            total += float(model.forward(batch, train=False)[0]) * known
             count += known
         return total / count if count else float("nan")
 

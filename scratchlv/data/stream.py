@@ -50,5 +50,5 @@ class TokenStream:
         for at in range(0, length - 1, steps):
             tokens = columns[at : at + steps + 1]
             loss, state, _ = model.read(tokens, state)
-            total += loss * (len(tokens) - 1)
+            total += float(loss) * (len(tokens) - 1)
         return total / (length - 1)

@@ -17,16 +17,16 @@ Array = Any
 
 def forward(
     logits: Array, alphas: Array | None, batch: Any, gaze_weight: float, *, train: bool = True
-) -> tuple[float, Any]:
+) -> tuple[Any, Any]:
     """The loss of ``logits`` (N, answers) and, where ``batch.gaze`` tells where to look, of ``alphas`` (N, hops, L).
 
     A question whose ``batch.answers`` (N,) is negative has an answer that cannot be given: it counts for nothing.
     """
     loss, answered = softmax_cross_entropy.forward(logits, batch.answers, mask=batch.answers >= 0, train=train)
     if not train or batch.gaze is None or alphas is None or gaze_weight == 0:
-        return float(loss), (answered, None, gaze_weight)
+        return loss, (answered, None, gaze_weight)
     gaze_loss, looked = gaze.forward(alphas, batch.gaze)
-    return float(loss) + gaze_weight * gaze_loss, (answered, looked, gaze_weight)
+    return loss + gaze_weight * gaze_loss, (answered, looked, gaze_weight)
 
 
 def backward(cache: Any) -> tuple[Array, Array | None]:

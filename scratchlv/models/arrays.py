@@ -25,11 +25,10 @@ def contiguous(x: Array) -> Array:
 
 def take_rows(x: Array, rows: Array) -> Array:
     """``x[rows]``: rows are along the first axis; ``rows`` (…) are integers."""
+    if not isinstance(x, np.ndarray):
+        return x[rows]
     out = empty((*rows.shape, *x.shape[1:]), x)
-    if isinstance(x, np.ndarray):
-        return np.take(x, rows, axis=0, out=out, mode="clip")  # any other mode goes through a copy of ``out``
-    out[...] = x[rows]
-    return out
+    return np.take(x, rows, axis=0, out=out, mode="clip")  # any other mode goes through a copy of ``out``
 
 
 def add(total: Array | None, d: Array | None) -> Array | None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.device import place
 from scratchlv.models import decoder
 from scratchlv.models.decoder import DecoderShape, DecoderState
 from scratchlv.vision import conv_extractor, image_feature, regions
@@ -73,8 +74,9 @@ class Captioner:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: CaptionBatch, *, train: bool = True) -> tuple[float, Any]:
+    def forward(self, batch: CaptionBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word, in nats, and the cache that ``backward`` takes."""
+        batch = place(batch, self.params["embedding.W"])
         x, seen = self._look(batch.pictures, train)
         loss, said = decoder.forward(
             self.params,
@@ -99,7 +101,7 @@ class Captioner:
 
     def start(self, pictures: Array) -> DecoderState:
         """The state before the first word."""
-        x, _ = self._look(pictures, train=False)
+        x, _ = self._look(place(pictures, self.params["embedding.W"]), train=False)
         return decoder.start(self.params, self.shape.decoder, x)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:

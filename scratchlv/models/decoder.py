@@ -109,8 +109,8 @@ def init(rng: np.random.Generator, shape: DecoderShape) -> dict[str, Array]:
     elif shape.look == "dot":
         p["attention.W"] = uniform(rng, H, D)
     elif shape.look == "state":
-        states = len(zero_state(shape.cell, 0, H, np.float32))
-        p["begin.W"], p["begin.b"] = uniform(rng, D, states * H), np.zeros(states * H, np.float32)
+        width = H * (2 if shape.cell == "lstm" else 1)
+        p["begin.W"], p["begin.b"] = uniform(rng, D, width), np.zeros(width, np.float32)
     told = E if shape.look == "state" else E + D
     p.update(init_layer(rng, "decoder", shape.cell, told, H))
     p["output.Wh"] = uniform(rng, H, E)
@@ -134,7 +134,7 @@ def forward(
     dropout_seed: int = 0,
     x_is_data: bool = False,
     train: bool = True,
-) -> tuple[float, Cache]:
+) -> tuple[Any, Cache]:
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
@@ -160,12 +160,12 @@ def forward(
         deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
-    counts = np.arange(T)[:, None] < lengths  # (T, N): padding does not count
+    counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
     loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
     cache = Cache(
         x_is_data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache
     )
-    return float(loss), cache
+    return loss, cache
 
 
 def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, dict[str, Array]]:
@@ -211,7 +211,7 @@ def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> 
     """The state before the first word."""
     layer, _ = _begin(p, shape, x, train=False)
     keys, _ = _keys(p, shape, x, x_is_data=False, train=False)
-    alpha = None if shape.look in VECTOR else np.zeros(x.shape[:2], x.dtype)
+    alpha = None if shape.look in VECTOR else np.zeros_like(x, shape=x.shape[:2])
     weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
     return DecoderState(x, keys, mask, layer, alpha, p | weights)
 
@@ -251,7 +251,7 @@ class _BeginCache(NamedTuple):
 
 def _begin(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerState, _BeginCache | None]:
     """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
-    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x.dtype)
+    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x)
     if shape.look != "state":
         return zero, None
     a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
@@ -288,7 +288,7 @@ def _constant_context_backward(dz: Array | None, alpha: Array | None) -> Array |
 
 def uniform_attention(x: Array, mask: Array | None) -> Array:
     """α = 1/L over the regions that exist, (N, L)."""
-    there = np.ones(x.shape[:2], x.dtype) if mask is None else mask.astype(x.dtype)
+    there = np.ones_like(x, shape=x.shape[:2]) if mask is None else mask.astype(x.dtype)
     return there / there.sum(axis=1, keepdims=True)
 
 

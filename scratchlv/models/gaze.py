@@ -15,7 +15,7 @@ import numpy as np
 Array = Any
 
 
-def forward(alphas: Array, gaze: Array) -> tuple[float, Any]:
+def forward(alphas: Array, gaze: Array) -> tuple[Any, Any]:
     """The loss of ``alphas`` (N, K, L), which sum to 1 over the regions, where ``gaze`` (N, K, L) is True on G.
 
     A hop without a region to look at is not taught; when none is, the loss is 0.
@@ -25,11 +25,11 @@ def forward(alphas: Array, gaze: Array) -> tuple[float, Any]:
     inside = np.maximum(
         inside, np.finfo(alphas.dtype).tiny
     )  # a weight that is 0 in this precision costs much, not infinity
-    count = max(1, int(taught.sum()))
-    return float(-np.log(inside).sum() / count), (inside, gaze, count)
+    count = np.maximum(taught.sum(), 1).astype(alphas.dtype)
+    return -np.log(inside).sum() / count, (inside, gaze, count)
 
 
 def backward(cache: Any) -> Array:
     """``dalphas`` (N, K, L)."""
     inside, gaze, count = cache
-    return np.where(gaze, -1 / (inside[:, :, None] * inside.dtype.type(count)), inside.dtype.type(0))
+    return np.where(gaze, -1 / (inside[:, :, None] * count), inside.dtype.type(0))

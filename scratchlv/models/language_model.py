@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.device import place
 from scratchlv.models.decoder import log_softmax
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
@@ -72,12 +73,12 @@ class LanguageModel:
 
     def zero_state(self, N: int) -> State:
         """The state of N streams that have not begun."""
-        dtype = self.params["embedding.W"].dtype
-        return tuple(zero_state(self.shape.cell, N, self.shape.hidden, dtype) for _ in range(self.shape.layers))
+        like = self.params["embedding.W"]
+        return tuple(zero_state(self.shape.cell, N, self.shape.hidden, like) for _ in range(self.shape.layers))
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: StreamBatch, *, train: bool = True) -> tuple[float, Any]:
+    def forward(self, batch: StreamBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word, in nats, and the cache that ``backward`` takes. In training, the state is carried on."""
         N = batch.tokens.shape[1]
         state = self.zero_state(N) if batch.first or not train else self._carried()
@@ -88,9 +89,10 @@ class LanguageModel:
 
     def read(
         self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
-    ) -> tuple[float, State, Any]:
+    ) -> tuple[Any, State, Any]:
         """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
         p, drop = self.params, self.shape.dropout
+        tokens = place(tokens, p["embedding.W"])
         x, words = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E)
         h, state, layers = stack_forward(
             p, "recurrent", self.shape.cell, x, state, p=drop, seed=(dropout_seed,), train=train
@@ -98,7 +100,7 @@ class LanguageModel:
         h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.shape.layers), train=train and drop > 0)
         logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
         loss, said = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
-        return float(loss), state, (words, layers, dropped, output, said)
+        return loss, state, (words, layers, dropped, output, said)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""

@@ -31,10 +31,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.data.vocabulary import PAD
+from scratchlv.device import place, to_host
 from scratchlv.models import answering
 from scratchlv.models.arrays import add, empty, take_rows
 from scratchlv.models.initial import normal, uniform
-from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward
+from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
 from scratchlv.vision import regions
 
@@ -119,12 +120,12 @@ class MemoryNetwork:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: QuestionBatch | StoryBatch, *, train: bool = True) -> tuple[float, Any]:
+    def forward(self, batch: QuestionBatch | StoryBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per question, in nats, and the cache that ``backward`` takes.
 
         In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
         """
-        logits, alphas, cache = self._logits(batch, train)
+        logits, alphas, cache = self._logits(self._placed(batch), train)
         loss, loss_cache = answering.forward(logits, alphas, batch, self.shape.gaze, train=train)
         return loss, (cache, loss_cache)
 
@@ -136,8 +137,12 @@ class MemoryNetwork:
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
-        logits, alphas, _ = self._logits(batch, train=False)
-        return answering.probabilities(logits), alphas
+        logits, alphas, _ = self._logits(self._placed(batch), train=False)
+        return to_host((answering.probabilities(logits), alphas))
+
+    def _placed(self, batch: QuestionBatch | StoryBatch) -> QuestionBatch | StoryBatch:
+        like = self.params["answer.W"]
+        return place(batch, like) if isinstance(batch, StoryBatch) else placed(batch, like)
 
     # --- the hops --------------------------------------------------------------------------------------------------
 
@@ -251,4 +256,4 @@ def position_encoding(tokens: Array, d: int, dtype: Any = np.float64) -> Array:
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
     of_length = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)  # (longest + 1, longest, d)
-    return take_rows(of_length.astype(dtype), words)
+    return take_rows(place(of_length.astype(dtype), words), words)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.device import place, to_host
 from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models import answering
 from scratchlv.models.initial import normal, uniform
@@ -120,11 +121,12 @@ class QuestionAnswerer:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[float, Any]:
+    def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per question, in nats, and the cache that ``backward`` takes.
 
         In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
         """
+        batch = placed(batch, self.params["embedding.W"])
         logits, alphas, cache = self._logits(batch, train)
         loss, loss_cache = answering.forward(logits, alphas, batch, self.shape.gaze, train=train)
         return loss, (cache, loss_cache)
@@ -137,15 +139,15 @@ class QuestionAnswerer:
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, L); None for a model that does not attend."""
-        logits, alphas, _ = self._logits(batch, train=False)
-        return answering.probabilities(logits), alphas
+        logits, alphas, _ = self._logits(placed(batch, self.params["embedding.W"]), train=False)
+        return to_host((answering.probabilities(logits), alphas))
 
     # --- the question, the picture, the answer ---------------------------------------------------------------------
 
     def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, Any]:
         p, shape = self.params, self.shape
         words, words_cache = embedding.forward(batch.tokens, p["embedding.W"], train=train)  # (T, N, E)
-        zero = zero_state("lstm", words.shape[1], shape.hidden, words.dtype)
+        zero = zero_state("lstm", words.shape[1], shape.hidden, words)
         _, (u, _), question = layer_forward(p, "question", "lstm", words, zero, batch.lengths, train=train)  # u (N, H)
         alphas = seen = looked = None
         if shape.model != "blind":
@@ -234,6 +236,11 @@ class QuestionAnswerer:
 
 def _hop_names(hops: int) -> list[str]:
     return [f"hop{k}" for k in range(1, hops + 1)]
+
+
+def placed(batch: QuestionBatch, like: Array) -> QuestionBatch:
+    """The batch where ``like`` is; ``picture_of`` stays on the host, which can then see whether there is anything to copy."""
+    return place(batch._replace(picture_of=None), like)._replace(picture_of=batch.picture_of)
 
 
 def of_questions(x: Array, picture_of: Array, *, train: bool) -> tuple[Array, Any]:

@@ -35,9 +35,9 @@ def init_layer(rng: np.random.Generator, name: str, cell: str, inputs: int, hidd
     return {f"{name}.Wx": Wx, f"{name}.Wh": Wh, f"{name}.b": bias}
 
 
-def zero_state(cell: str, N: int, hidden: int, dtype: Any) -> LayerState:
-    """The state of a layer that has seen nothing."""
-    return tuple(np.zeros((N, hidden), dtype) for _ in range(2 if cell == "lstm" else 1))
+def zero_state(cell: str, N: int, hidden: int, like: Array) -> LayerState:
+    """The state of a layer that has seen nothing, of the dtype of ``like`` and where it is."""
+    return tuple(np.zeros_like(like, shape=(N, hidden)) for _ in range(2 if cell == "lstm" else 1))
 
 
 class LayerCache(NamedTuple):
@@ -163,7 +163,7 @@ def bidirectional_forward(
     """Both directions' ``h`` (T, N, 2H) of the top layer, from states of zero."""
     N, hidden = x.shape[1], params[f"{name}.0.forward.Wh"].shape[0]
     order = reversal(x.shape[0], lengths)
-    zero = zero_state(cell, N, hidden, x.dtype)
+    zero = zero_state(cell, N, hidden, x)
     caches = []
     for k in range(layers):
         x, dropped = dropout.forward(x, p=p, seed=(*seed, k), train=train and p > 0)
@@ -193,11 +193,11 @@ def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Ar
 
 def reversal(T: int, lengths: Array) -> Array:
     """For each place (T, N), the time that a sequence read backwards has there; padding stays where it is."""
-    t = np.arange(T)[:, None]
+    t = np.arange(T, like=lengths)[:, None]
     return np.where(t < lengths, lengths - 1 - t, t)
 
 
 def reverse(x: Array, order: Array) -> Array:
     """``x`` (T, N, D) with every sequence backwards: reading it so twice gives it back."""
     T, N, D = x.shape
-    return take_rows(x.reshape(T * N, D), order * N + np.arange(N))
+    return take_rows(x.reshape(T * N, D), order * N + np.arange(N, like=order))

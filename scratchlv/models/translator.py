@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.device import place
 from scratchlv.models import decoder
 from scratchlv.models.arrays import contiguous
 from scratchlv.models.decoder import DecoderShape, DecoderState
@@ -90,8 +91,9 @@ class Translator:
 
     # --- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, batch: PairBatch, *, train: bool = True) -> tuple[float, Any]:
+    def forward(self, batch: PairBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word of the target, in nats, and the cache that ``backward`` takes."""
+        batch = place(batch, self.params["embedding.W"])
         x, mask, read = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train)
         loss, said = decoder.forward(
             self.params,
@@ -121,7 +123,7 @@ class Translator:
 
     def start(self, source: tuple[Array, Array]) -> DecoderState:
         """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
-        x, mask, _ = self._encode(*source, dropout_seed=0, train=False)
+        x, mask, _ = self._encode(*place(source, self.params["embedding.W"]), dropout_seed=0, train=False)
         return decoder.start(self.params, self.shape.decoder, x, mask)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
@@ -136,14 +138,14 @@ class Translator:
         words, looked_up = embedding.forward(source, p.get("source.W", p["embedding.W"]), train=train)  # (S, N, E)
         drop: dict[str, Any] = {"p": shape.dropout, "seed": (dropout_seed, 1), "train": train}
         if shape.model == "naive":
-            zero = zero_state(shape.cell, source.shape[1], shape.hidden, words.dtype)
+            zero = zero_state(shape.cell, source.shape[1], shape.hidden, words)
             h, _, layers = stack_forward(
                 p, "encoder", shape.cell, words, (zero,) * shape.layers, lengths, **drop
             )  # past its length a state stands still: the last row is every sentence's last state
             return h[-1], None, (looked_up, layers, None)
         h, layers = bidirectional_forward(p, "encoder", shape.cell, words, lengths, shape.layers, **drop)
         h, dropped = dropout.forward(h, p=shape.dropout, seed=(dropout_seed, 2), train=train and shape.dropout > 0)
-        mask = np.arange(source.shape[0]) < lengths[:, None]  # (N, S)
+        mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
         return contiguous(h.swapaxes(0, 1)), mask, (looked_up, layers, dropped)
 
     def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:

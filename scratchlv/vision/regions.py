@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.device import place
 from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models.arrays import contiguous, empty
 from scratchlv.vision import conv_extractor
@@ -68,6 +69,7 @@ def _with_coordinates(features: Array, *, unit_size: bool = False) -> Array:
         sweep.to_unit_size(features, regions)
     else:
         regions[..., :C] = features
-    regions[..., C] = np.linspace(-1, 1, w) if w > 1 else 0
-    regions[..., C + 1] = (np.linspace(-1, 1, h) if h > 1 else np.zeros(1))[:, None]
+    across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))
+    regions[..., C] = place(across, regions)
+    regions[..., C + 1] = place(down[:, None], regions)
     return regions.reshape(N, h * w, C + 2)

@@ -25,7 +25,7 @@ def in_float64(params):
 def test_a_stacks_gradients(cell, p):
     x, rng = inputs()
     state = tuple(
-        tuple(s + rng.standard_normal((N, H)) for s in recurrent.zero_state(cell, N, H, float)) for _ in range(3)
+        tuple(s + rng.standard_normal((N, H)) for s in recurrent.zero_state(cell, N, H, np.zeros(0))) for _ in range(3)
     )
     dh, dlast = rng.standard_normal((T, N, H)), rng.standard_normal((N, H))
     params = in_float64({**recurrent.init_stack(rng, "stack", cell, D, H, layers=3), "x": x})
