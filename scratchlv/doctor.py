@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 from collections.abc import Iterator
@@ -71,16 +70,14 @@ def _kernel_cache() -> str:
 
 
 def _gpu() -> str:
-    if importlib.util.find_spec("cupy") is None:
-        return "GPU: CuPy is not installed, so nothing runs on a GPU; this version computes on the CPU, at full speed"
-    try:
-        import cupy
+    from scratchlv.cuda import on_cpu
+    from scratchlv.cuda.trouble import describe, what_is_wrong
 
-        count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:
-        return f"GPU: CuPy is installed but finds no usable GPU ({error})"
-    found = f"GPU: CuPy {cupy.__version__} sees {count} device(s)"
-    return f"{found}; but no kernel for it exists yet, so everything runs on the CPU"
+    problem = what_is_wrong()
+    if problem is None:
+        return f"GPU: {describe()}; --backend cuda uses it"
+    without = on_cpu.why_not() or "g++ compiles them for the CPU, to check them and to learn from them"
+    return f"GPU: {problem}\nCUDA kernels without a GPU: {without}"
 
 
 def _pretrained() -> str:

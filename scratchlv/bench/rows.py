@@ -81,6 +81,8 @@ def versions(name: str) -> list[Version]:
     reference = operation.variant("reference")
     found = []
     for variant in operation.room.VARIANTS:
+        if variant == "cuda":
+            continue  # without a GPU it is only checked; on one, benchmarks/gpu.py times it
         module = operation.variant(variant)
         limits = getattr(module, "limits", lambda **inputs: None)
         if hasattr(module, "step"):

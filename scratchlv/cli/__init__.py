@@ -18,13 +18,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if getattr(arguments, "threads", None) is not None:
             set_threads(arguments.threads)
-        return arguments.command(arguments) or 0
+        return _run(arguments)
     except UserError as error:
         print(f"scratchlv: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, head say, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(f"scratchlv: {_out_of_memory(error)}", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -36,6 +39,24 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("scratchlv: interrupted", file=sys.stderr)
         return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """The command, on the backend that it names."""
+    if getattr(arguments, "backend", "cpu") == "cpu":
+        return arguments.command(arguments) or 0
+    from scratchlv.cuda.precision import use_precision
+    from scratchlv.device import use_backend
+
+    use_backend(arguments.backend)
+    with use_precision(arguments.precision):
+        return arguments.command(arguments) or 0
+
+
+def _out_of_memory(error: MemoryError) -> str:
+    """How much was needed (CuPy's and NumPy's messages say it), and what to lower."""
+    said = str(error).rstrip(".") or "no more was to be had"
+    return f"out of memory: {said}; lower --set batch=… or the widths of the model, or close what else uses it"
 
 
 def build_parser() -> argparse.ArgumentParser:

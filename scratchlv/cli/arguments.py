@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scratchlv.cuda.precision import PRECISIONS
+from scratchlv.device import BACKENDS
 from scratchlv.errors import UserError
 
 Arguments = argparse.Namespace
@@ -21,9 +23,10 @@ def seed(text: str) -> int:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """The run that a command uses, and which checkpoint of it."""
+    """The run that a command uses, which checkpoint of it, and what computes."""
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--step", type=int, help="the checkpoint of this step, rather than the best")
+    add_backend(parser)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +39,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads that kernels use (default: one for each core)"
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", choices=BACKENDS, default="cpu", help="cuda: an NVIDIA GPU, through CuPy")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="of matrix products, with --backend cuda"
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_run, add_settings, add_threads
+from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.data_argument import FORMS
@@ -28,6 +28,7 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--out", type=Path, help="folder of the run (default: runs/demo, or the next that is free)")
     add_settings(demo)
     add_threads(demo)
+    add_backend(demo)
     demo.add_argument("--json", action="store_true", help="end with one line of JSON")
     demo.set_defaults(command=_demo)
 
@@ -77,6 +78,7 @@ def _add_train(commands: Any) -> None:
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
         add_settings(parser)
         add_threads(parser)
+        add_backend(parser)
         parser.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
         parser.add_argument(
             "--overfit-one-batch", action="store_true", help="only see whether it can learn one batch by heart"
