@@ -44,3 +44,20 @@ matmul_2(const float* __restrict__ a, const float* __restrict__ b, const float* 
     size_t at = (size_t)row * N + column;
     c[at] = accumulate ? c[at] + sum : sum;
 }
+
+// --- around cuBLAS ---------------------------------------------------------------------------------------------------
+
+// y = x, rounded to bfloat16.
+extern "C" __global__ void __launch_bounds__(256)
+round_to_bf16(const float* __restrict__ x, unsigned short* __restrict__ y, long long n) {
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) y[i] = to_bf16(x[i]);
+}
+
+// Every row of c becomes the bias, or has it added.
+extern "C" __global__ void __launch_bounds__(256)
+set_rows(const float* __restrict__ bias, float* __restrict__ c, long long n, int N, int accumulate) {
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) {
+        float b = bias[i % N];
+        c[i] = accumulate ? c[i] + b : b;
+    }
+}
