@@ -5,7 +5,7 @@ Not an operation with a gradient but an update in place: its variants have ``ste
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -19,4 +19,18 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "ones": case(1, 1, 1, 1, size=1),
         "larger than a block": case(2, 37, 35, 67, size=3, stride=2),
         "empty batch": case(0, 5, 4, 2, size=2),
+    }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference."""
+
+    def case(*shape: int, size: int | None, stride: int | None = None) -> dict:
+        return {"x": rng.standard_normal(shape), "size": size, "stride": stride}
+
+    return {
+        "channels in fours, windows that overlap": case(2, 9, 8, 12, size=3, stride=2),
+        "channels in fours, gaps": case(2, 7, 9, 8, size=2, stride=3),
+        "a whole picture of many pixels": case(3, 9, 7, 37, size=None),
+        "large windows": case(2, 13, 15, 33, size=6, stride=5),
     }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -23,3 +23,13 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(131, 67, out=97),
         "empty batch": case(0, 5, out=4),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference."""
+
+    def case(*shape: int, out: int) -> dict:
+        x, W, b = rng.standard_normal(shape), rng.standard_normal((shape[-1], out)), rng.standard_normal(out)
+        return {"x": x, "W": W, "b": b}
+
+    return {"many rows": case(43, 31, 2, out=5), "many columns": case(3, 2, out=601)}

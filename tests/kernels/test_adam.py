@@ -5,9 +5,14 @@ import copy
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import ORDERS, turns, why_not
+from scratchlv.cuda.versions import use_version
 from scratchlv.ops import adam
 
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+cuda = pytest.param("cuda", marks=needs_compiler)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
+doubles = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])  # that serve float64
 CASES = adam.room.cases(np.random.default_rng(0))
 UPDATED = ("params", "m", "v")
 
@@ -23,15 +28,61 @@ def after(variant, case, dtype, start=np.float64):
     return {name: arguments[name] for name in UPDATED}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_variant_is_as_accurate_as_the_reference_in_float32(case):
+def assert_accurate(variant, case):
     exact = after("reference", case, np.float64, start=np.float32)
-    plain, got = after("reference", case, np.float32), after("numba_cpu", case, np.float32)
+    plain, got = after("reference", case, np.float32), after(variant, case, np.float32)
     for name in UPDATED:
         assert got[name].dtype == np.float32
         largest = np.abs(exact[name]).max(initial=0)
         allowed = 2 * np.abs(plain[name] - exact[name]).max(initial=0) + 4 * np.spacing(np.float32(largest))
         assert np.abs(got[name] - exact[name]).max(initial=0) <= allowed
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_variant_is_as_accurate_as_the_reference_in_float32(case):
+    assert_accurate("numba_cpu", case)
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("number", adam.variant("cuda").VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_every_cuda_version_is_as_accurate_in_every_order(case, number, order):
+    with turns(order, seed=7), use_version(number):
+        assert_accurate("cuda", case)
+
+
+def at_an_odd_address(x):
+    """Where no float4 can be read."""
+    roomy = np.empty(x.size + 4, x.dtype)
+    start = next(k for k in range(4) if roomy[k:].ctypes.data % 16 == 4)
+    roomy[start : start + x.size] = x
+    return roomy[start : start + x.size]
+
+
+@needs_compiler
+@pytest.mark.parametrize("odd", [*UPDATED, "grads"])
+def test_cuda_serves_arrays_at_any_address(odd):
+    expected, given = inputs("larger than a block", np.float32), inputs("larger than a block", np.float32)
+    given[odd] = at_an_odd_address(given[odd])
+    for arguments in (expected, given):
+        adam.variant("cuda").step(**arguments)
+    for name in UPDATED:
+        np.testing.assert_array_equal(given[name], expected[name])
+
+
+@needs_compiler
+@pytest.mark.parametrize("number", adam.variant("cuda").VERSIONS)
+def test_cuda_reads_the_factor_of_the_gradient_where_it_was_computed(number):
+    as_number, as_array = inputs("clipped", np.float32), inputs("clipped", np.float32)
+    as_array["grad_scale"] = np.array(as_array["grad_scale"], np.float32)
+    with use_version(number):
+        for arguments in (as_number, as_array):
+            adam.variant("cuda").step(**arguments)
+        with pytest.raises(ValueError, match="one number, and this array has 2"):
+            adam.variant("cuda").step(**as_array | {"grad_scale": np.ones(2, np.float32)})
+    for name in UPDATED:
+        np.testing.assert_array_equal(as_number[name], as_array[name])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -41,21 +92,21 @@ def test_both_variants_agree_in_float64(case):
         np.testing.assert_allclose(got[name], exact[name], rtol=1e-12, atol=1e-15)
 
 
-@variants
+@doubles
 def test_the_first_step_is_lr_against_the_sign_of_the_gradient(variant):
     arguments = {name: np.zeros(3) for name in UPDATED}
     adam.variant(variant).step(grads=np.array([1e3, -1e-3, 0.0]), t=1, lr=0.1, **arguments)
     np.testing.assert_allclose(arguments["params"], [-0.1, 0.1, 0], rtol=1e-4)
 
 
-@variants
+@doubles
 def test_weight_decay_alone_shrinks_all_parameters_alike(variant):
     arguments = {"params": np.array([1.0, -100.0]), "m": np.zeros(2), "v": np.zeros(2)}
     adam.variant(variant).step(grads=np.zeros(2), t=1, lr=0.1, weight_decay=0.5, **arguments)
     np.testing.assert_allclose(arguments["params"], [0.95, -95.0])
 
 
-@variants
+@doubles
 def test_it_descends_a_bowl(variant):
     arguments = {"params": np.float32([3, -2, 1]), "m": np.zeros(3, np.float32), "v": np.zeros(3, np.float32)}
     curvature = np.float32([100, 1, 0.01])
@@ -95,14 +146,15 @@ def test_steps_are_counted_from_one(variant):
         adam.variant(variant).step(**arguments)
 
 
-def test_arrays_that_cannot_be_updated_in_place_are_refused():
+@pytest.mark.parametrize("variant", ["numba_cpu", cuda])
+def test_arrays_that_cannot_be_updated_in_place_are_refused(variant):
     arguments = inputs("later", np.float32)
     arguments["m"] = np.zeros((13, 2), np.float32)[:, 0]
     with pytest.raises(ValueError, match="m is not contiguous"):
-        adam.variant("numba_cpu").step(**arguments)
+        adam.variant(variant).step(**arguments)
     arguments["m"] = np.zeros(13)
-    with pytest.raises(ValueError, match="m is float64"):
-        adam.variant("numba_cpu").step(**arguments)
+    with pytest.raises(ValueError, match="float64"):
+        adam.variant(variant).step(**arguments)
     arguments["m"] = np.zeros(12, np.float32)
     with pytest.raises(ValueError, match=r"m has the shape \(12,\)"):
-        adam.variant("numba_cpu").step(**arguments)
+        adam.variant(variant).step(**arguments)

@@ -4,10 +4,12 @@ import numba
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import why_not
 from scratchlv.kernels.dropout.reference import GOLDEN, MASK64, fold, mix
 from scratchlv.ops import dropout
 
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+cuda = pytest.param("cuda", marks=pytest.mark.skipif(why_not() is not None, reason=str(why_not())))
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
 
 
 def mask(variant, shape, p, seed):
@@ -30,7 +32,8 @@ def test_the_generator_is_splitmix64():
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.999])
 def test_every_variant_draws_the_same_mask(p, seed):
     for shape in [(1,), (4, 3, 5), (8193,), (2, 16384)]:
-        np.testing.assert_array_equal(mask("reference", shape, p, seed), mask("numba_cpu", shape, p, seed))
+        for variant in ("numba_cpu", "cuda") if why_not() is None else ("numba_cpu",):
+            np.testing.assert_array_equal(mask("reference", shape, p, seed), mask(variant, shape, p, seed))
 
 
 def test_the_mask_does_not_depend_on_the_number_of_threads():

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import why_not
 from scratchlv.ops import linear
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+cuda = pytest.param("cuda", marks=pytest.mark.skipif(why_not() is not None, reason=str(why_not())))
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
 
 
 def whole(*shape):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import why_not
 from scratchlv.ops import relu
 
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+cuda = pytest.param("cuda", marks=pytest.mark.skipif(why_not() is not None, reason=str(why_not())))
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
 NAN, INF = float("nan"), float("inf")
 
 

@@ -5,9 +5,14 @@ import copy
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import ORDERS, turns, why_not
+from scratchlv.cuda.versions import use_version
 from scratchlv.ops import sgd
 
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+cuda = pytest.param("cuda", marks=needs_compiler)
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
+doubles = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])  # that serve float64
 CASES = sgd.room.cases(np.random.default_rng(0))
 
 
@@ -21,13 +26,49 @@ def after(variant, case, dtype, start=np.float64):
     return arguments["params"]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_variant_is_as_accurate_as_the_reference_in_float32(case):
+def assert_accurate(variant, case):
     exact = after("reference", case, np.float64, start=np.float32)
-    plain, got = after("reference", case, np.float32), after("numba_cpu", case, np.float32)
+    plain, got = after("reference", case, np.float32), after(variant, case, np.float32)
     assert got.dtype == np.float32
     allowed = 2 * np.abs(plain - exact).max(initial=0) + 4 * np.spacing(np.float32(np.abs(exact).max(initial=0)))
     assert np.abs(got - exact).max(initial=0) <= allowed
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_variant_is_as_accurate_as_the_reference_in_float32(case):
+    assert_accurate("numba_cpu", case)
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("number", sgd.variant("cuda").VERSIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_every_cuda_version_is_as_accurate_in_every_order(case, number, order):
+    with turns(order, seed=7), use_version(number):
+        assert_accurate("cuda", case)
+
+
+@needs_compiler
+@pytest.mark.parametrize("odd", ["params", "grads"])
+def test_cuda_serves_arrays_at_any_address(odd):
+    given = {name: CASES["larger than a block"][name].astype(np.float32) for name in ("params", "grads")}
+    expected = {name: array.copy() for name, array in given.items()}
+    roomy = np.empty(given[odd].size + 4, np.float32)
+    start = next(k for k in range(4) if roomy[k:].ctypes.data % 16 == 4)  # where no float4 can be read
+    at_an_odd_address = roomy[start : start + given[odd].size]
+    at_an_odd_address[...] = given[odd]
+    sgd.variant("cuda").step(**given | {odd: at_an_odd_address}, lr=0.1)
+    sgd.variant("cuda").step(**expected, lr=0.1)
+    np.testing.assert_array_equal(at_an_odd_address if odd == "params" else given["params"], expected["params"])
+
+
+@needs_compiler
+@pytest.mark.parametrize("number", sgd.variant("cuda").VERSIONS)
+def test_cuda_reads_the_factor_of_the_gradient_where_it_was_computed(number):
+    params = np.ones(9, np.float32)
+    with use_version(number):
+        sgd.variant("cuda").step(params, np.full(9, 8, np.float32), lr=0.5, grad_scale=np.float32([0.25]))
+    np.testing.assert_array_equal(params, 0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -37,7 +78,7 @@ def test_both_variants_agree_in_float64(case):
     )
 
 
-@variants
+@doubles
 def test_a_step_is_lr_times_the_scaled_gradient_and_the_decay(variant):
     params = np.array([1.0, -100.0])
     sgd.variant(variant).step(params, np.array([2.0, 4.0]), lr=0.5, grad_scale=0.25, weight_decay=0.1)
@@ -53,8 +94,9 @@ def test_the_gradient_is_left_alone_and_nan_spreads(variant):
     np.testing.assert_array_equal(np.isfinite(params), [True, False, True, False, True])
 
 
-def test_arrays_that_cannot_be_updated_in_place_are_refused():
-    step, grads = sgd.variant("numba_cpu").step, np.ones(5, np.float32)
+@pytest.mark.parametrize("variant", ["numba_cpu", cuda])
+def test_arrays_that_cannot_be_updated_in_place_are_refused(variant):
+    step, grads = sgd.variant(variant).step, np.ones(5, np.float32)
     frozen = np.ones(5, np.float32)
     frozen.flags.writeable = False
     misaligned = np.zeros(21, np.uint8)[1:].view(np.float32)
@@ -62,9 +104,9 @@ def test_arrays_that_cannot_be_updated_in_place_are_refused():
         (np.ones((5, 2), np.float32)[:, 0], "params is not contiguous"),
         (misaligned, "params is not contiguous and aligned"),
         (frozen, "params is read-only"),
-        (np.ones(5), "grads is float32; it serves arrays that are all"),
+        (np.ones(5), "float64" if variant == "cuda" else "grads is float32; it serves arrays that are all"),
         (np.ones(4, np.float32), r"grads has the shape \(5,\), and params \(4,\)"),
     ):
         with pytest.raises(ValueError, match=match):
             step(params, grads, lr=0.1)
-    assert "byte" not in (sgd.variant("numba_cpu").limits(np.ones(5, ">f4"), grads) or "byte")  # refused, by its dtype
+    assert "byte" not in (sgd.variant(variant).limits(np.ones(5, ">f4"), grads) or "byte")  # refused, by its dtype

@@ -1,0 +1,63 @@
+"""Linear on a GPU: the matrix product, and for the bias the launches of ``linear.cu``."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.cuda import load
+from scratchlv.cuda.arrays import cannot_serve, empty, plain
+from scratchlv.cuda.versions import version
+from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
+
+Array = Any
+VERSIONS = {1: "a thread for each column's sum", 2: "blocks share the rows"}
+ROWS_OF_PART = 128  # at least so many rows are worth a block
+ENOUGH_BLOCKS = 512  # keep a large chip busy; more of them only leave more to add up
+
+
+class Cache(NamedTuple):
+    x: Array  # (..., D)
+    W: Array  # (D, M)
+    bias: bool
+    x_is_data: bool
+
+
+def limits(x: Any, W: Any, b: Any = None, *, x_is_data: bool = False, train: bool = True) -> str | None:
+    return cannot_serve(x, unpacked(W), b)
+
+
+def forward(
+    x: Array, W: Array | Bf16Matrix, b: Array | None = None, *, x_is_data: bool = False, train: bool = True
+) -> tuple[Array, Cache | None]:
+    y = gemm(_rows(x), W, bias=b)  # (rows, M)
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, x_is_data) if train else None
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+    x, W, bias, x_is_data = cache
+    dy2 = _rows(dy)
+    dx = None if x_is_data else gemm(dy2, W, transpose_b=True).reshape(x.shape)
+    return dx, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None
+
+
+def _rows(x: Array) -> Array:
+    """All rows alike, contiguous."""
+    return plain(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def sum_rows(x: Array) -> Array:
+    """The sum over the rows of ``x`` (n, M), contiguous: (M,)."""
+    n, M = x.shape
+    number = version(VERSIONS)
+    columns = (-(-M // (256 if number == 1 else 32)),)
+    parts = 1 if number == 1 else max(1, min(n // ROWS_OF_PART, ENOUGH_BLOCKS // max(1, *columns)))
+    rows_of_part = max(1, -(-n // parts))
+    kernel = load("linear.cu")[f"sum_rows_{number}"]
+    sums = empty((parts, M), x)
+    kernel((*columns, parts), (256,), x, sums, np.int32(n), np.int32(M), np.int32(rows_of_part))
+    if parts == 1:
+        return sums.reshape(M)
+    total = empty(M, x)
+    kernel(columns, (256,), sums, total, np.int32(parts), np.int32(M), np.int32(parts))
+    return total
