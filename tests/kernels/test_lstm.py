@@ -10,7 +10,7 @@ from scratchlv.kernels.matmul import numba_cpu as product
 from scratchlv.ops import lstm
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 T, N, D, H = 5, 4, 3, 6
 OPEN, SHUT = 1e4, -1e4  # far beyond where σ is 1 and 0
 
