@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -31,4 +31,18 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "no sequences": case(4, 0, 2, 5),
         "a single sequence": case(4, 1, 3, 33, lengths=[3]),
         "one past a tile": case(3, 29, 17, 33),
+    }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference.
+
+    Of large x, the products are exact: a sum near 0 that is left over of terms of 200 would only tell whose rounding was
+    the luckier.
+    """
+    tame = cases(rng)["odd"]
+    exact = tame | {"Wx": np.round(16 * tame["Wx"]) / 16, "b": np.round(16 * tame["b"]) / 16}
+    return {
+        "spread by 200": exact | {"x": np.round(200 * tame["x"])},
+        "plus and minus 1e4": exact | {"x": 1e4 * np.sign(tame["x"])},
     }

@@ -10,7 +10,7 @@ from scratchlv.kernels.rnn import numba_cpu
 from scratchlv.ops import rnn
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 T, N, D, H = 5, 4, 3, 6
 
 
