@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -18,4 +18,14 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "no leading axis": {"tokens": np.array(2), "W": rng.standard_normal((4, 3))},
         "larger than a block": case(37, 11, V=101, E=131),
         "empty batch": case(0, 3, V=5, E=2),
+    }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference."""
+    frequent = np.where(rng.random(1500) < 0.9, 3, rng.integers(0, 7, 1500))
+    return {
+        "a frequent token": {"tokens": frequent, "W": rng.standard_normal((7, 8))},
+        "more than two tiles": {"tokens": rng.integers(0, 300, 2100), "W": rng.standard_normal((301, 4))},
+        "a tile, and whole pieces": {"tokens": np.repeat(np.arange(32), 32), "W": rng.standard_normal((32, 3))},
     }

@@ -3,22 +3,28 @@
 import numpy as np
 import pytest
 
+from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda.versions import use_version
 from scratchlv.ops import embedding
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+WHY_NOT = why_not()
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 
 
 @variants
 def test_it_is_a_one_hot_matrix_product(variant):
     module = embedding.variant(variant)
-    tokens, W = rng.integers(0, 5, (4, 3)), rng.standard_normal((5, 2))
+    tokens, W = (
+        rng.integers(0, 5, (4, 3)),
+        rng.integers(-9, 10, (5, 2)).astype(np.float32),
+    )  # whole numbers: sums are exact
     one_hot = np.eye(5)[tokens]
     y, cache = module.forward(tokens, W)
     np.testing.assert_array_equal(y, one_hot @ W)
-    dy = rng.standard_normal(y.shape)
+    dy = rng.integers(-9, 10, y.shape).astype(np.float32)
     (dW,) = module.backward(dy, cache)
-    np.testing.assert_allclose(dW, one_hot.reshape(-1, 5).T @ dy.reshape(-1, 2), rtol=1e-14)
+    np.testing.assert_array_equal(dW, one_hot.reshape(-1, 5).T @ dy.reshape(-1, 2))
 
 
 @variants
@@ -51,3 +57,39 @@ def test_any_integers_are_tokens(variant, dtype):
     W = rng.standard_normal((5, 2)).astype(np.float32)
     tokens = np.array([[4, 0], [1, 4]], dtype)
     np.testing.assert_array_equal(embedding.variant(variant).forward(tokens, W)[0], W[[[4, 0], [1, 4]]])
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.mark.parametrize("number", embedding.variant("cuda").VERSIONS)
+def test_on_a_gpu_a_token_outside_the_vocabulary_is_nan_and_nothing_else_is_touched(monkeypatch, number):
+    """There nobody looks at the tokens beforehand: that would be a round trip."""
+    cuda = embedding.variant("cuda")
+    monkeypatch.setattr(cuda, "check_tokens", lambda tokens, V: tokens)
+    tokens = np.array([4, -1, 0, 5, 2**63 - 1, -(2**63), 0, 5] * 200)
+    known = (tokens >= 0) & (tokens < 5)
+    W, dy = (rng.standard_normal((rows, 8)).astype(np.float32) for rows in (5, 1600))
+    with use_version(number):
+        y, cache = cuda.forward(tokens, W)
+        (dW,) = cuda.backward(dy, cache)
+    np.testing.assert_array_equal(y[known], W[tokens[known]])
+    assert np.isnan(y[~known]).all()
+    expected = np.zeros((5, 8))
+    np.add.at(expected, tokens[known], dy[known])
+    np.testing.assert_allclose(dW, expected, atol=1e-4)
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.mark.parametrize("number", embedding.variant("cuda").VERSIONS)
+@pytest.mark.parametrize("offset", [0, 1])
+def test_rows_that_begin_anywhere_in_memory(number, offset):
+    """Four columns at a time where they lie so, one at a time elsewhere."""
+    W = rng.standard_normal(offset + 7 * 8).astype(np.float32)[offset:].reshape(7, 8)
+    tokens = rng.integers(0, 7, 50)
+    with use_version(number):
+        y, cache = embedding.variant("cuda").forward(tokens, W)
+        dy = rng.standard_normal(offset + y.size).astype(np.float32)[offset:].reshape(y.shape)
+        (dW,) = embedding.variant("cuda").backward(dy, cache)
+    np.testing.assert_array_equal(y, W[tokens])
+    expected = np.zeros((7, 8))
+    np.add.at(expected, tokens, dy)
+    np.testing.assert_allclose(dW, expected, atol=1e-5)

@@ -1,0 +1,34 @@
+// Rows of numbers, read and written four at a time where they lie so that it can be done: 16 bytes a thread in one instruction.
+#pragma once
+#include "scratchlv.cuh"
+
+// Whether rows of n floats, one after the other from `p` on, all begin at a multiple of 16 bytes.
+__device__ __forceinline__ bool in_quads(const void* p, int n) { return n % 4 == 0 && ((size_t)p & 15) == 0; }
+
+// Columns k to k + 3 of a row of n; 0 past its end. `quads` is what in_quads said of the rows.
+__device__ __forceinline__ float4 load4(const float* row, int k, int n, bool quads) {
+    if (quads) return *(const float4*)(row + k);
+    return make_float4(row[k], k + 1 < n ? row[k + 1] : 0.0f, k + 2 < n ? row[k + 2] : 0.0f, k + 3 < n ? row[k + 3] : 0.0f);
+}
+
+__device__ __forceinline__ void store4(float* row, int k, int n, bool quads, float4 value) {
+    if (quads) {
+        *(float4*)(row + k) = value;
+        return;
+    }
+    row[k] = value.x;
+    if (k + 1 < n) row[k + 1] = value.y;
+    if (k + 2 < n) row[k + 2] = value.z;
+    if (k + 3 < n) row[k + 3] = value.w;
+}
+
+__device__ __forceinline__ float4 all_four(float v) { return make_float4(v, v, v, v); }
+
+__device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+
+// sum + w a
+__device__ __forceinline__ float4 add_scaled(float4 sum, float w, float4 a) {
+    return make_float4(fmaf(w, a.x, sum.x), fmaf(w, a.y, sum.y), fmaf(w, a.z, sum.z), fmaf(w, a.w, sum.w));
+}
+
+__device__ __forceinline__ float dot4(float4 a, float4 b) { return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, a.w * b.w))); }
