@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -20,4 +20,19 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "ones": case(1, 1, 1, 1, size=1),
         "larger than a block": case(3, 33, 35, 67, size=3, stride=2),
         "empty batch": case(0, 4, 4, 3),
+    }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference: four channels at a time, and what that leaves over."""
+
+    def case(*shape: int, **settings: int) -> dict:
+        return {"x": rng.integers(0, 9, shape).astype(float), **settings}
+
+    return {
+        "channels by four": case(2, 5, 7, 8),
+        "channels by four, overlapping": case(2, 9, 6, 12, size=3, stride=2),
+        "channels by four, gaps": case(2, 7, 9, 4, size=2, stride=3),
+        "channels by four, a large window": case(1, 9, 8, 4, size=5, stride=1),
+        "more than a block in a row": case(1, 2, 40, 67),
     }

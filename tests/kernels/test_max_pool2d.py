@@ -6,7 +6,7 @@ import pytest
 from scratchlv.ops import max_pool2d
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 
 
 def run(variant, x, dy=None, **settings):
@@ -84,9 +84,10 @@ def test_windows_that_cannot_be_are_named(variant, settings, message):
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 2), (5, 3), (16, 1)])
-def test_both_variants_take_the_same_value(size, stride):
+def test_all_variants_take_the_same_value(size, stride):
     """Also of ties, and for windows that overlap, touch, or leave gaps."""
     x = rng.integers(0, 4, (2, 17, 19, 5)).astype(np.float32)
-    results = [run(variant, x, size=size, stride=stride) for variant in ("reference", "numba_cpu")]
-    for a, b in zip(*results, strict=True):
-        np.testing.assert_array_equal(a, b)
+    results = [run(variant, x, size=size, stride=stride) for variant in ("reference", "numba_cpu", "cuda")]
+    for expected, *others in zip(*results, strict=True):
+        for got in others:
+            np.testing.assert_array_equal(got, expected)

@@ -1,0 +1,68 @@
+"""Max pooling on a GPU: the launches of ``max_pool2d.cu``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.cuda import load
+from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
+from scratchlv.cuda.versions import version
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.max_pool2d.reference import output_shape
+
+Array = Any
+VERSIONS = {1: "a thread for each number", 2: "four channels a thread, a window's gradient written at once"}
+
+
+class Cache(NamedTuple):
+    winner: Array  # (N, H', W', C) uint8
+    shape: tuple[int, int, int, int]
+    size: int
+    stride: int
+
+
+def limits(x: Any, *, size: int = 2, stride: int | None = None, train: bool = True) -> str | None:
+    return cannot_serve(x)
+
+
+def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
+    """The maximum of every window of ``x`` (N, H, W, C); ``y`` is (N, H', W', C)."""
+    stride = stride or size
+    shape = output_shape(x.shape, size, stride)
+    x, y = plain(x), empty(shape, x)
+    winner = empty(shape, x, np.uint8) if train else None
+    sizes = _sizes(x.shape, shape, size, stride)
+    module = load("max_pool2d.cu")
+    if version(VERSIONS) == 1:
+        module["max_pool2d_1"](blocks(y.size, 256), (256,), x, y, winner, np.int64(y.size), *sizes)
+    else:
+        module["max_pool2d_2"](*_rows(shape[0] * shape[1], shape[2], shape[3]), x, y, winner, *sizes)
+    return y, Cache(winner, x.shape, size, stride) if train else None
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array]:
+    """``dx`` (N, H, W, C); ``dy`` is (N, H', W', C)."""
+    winner, shape, size, stride = cache
+    require("x", dy=(dy, winner.shape))
+    dy, dx = plain(dy), empty(shape, dy)
+    sizes = _sizes(shape, winner.shape, size, stride)
+    N, H, W, C = shape
+    module = load("max_pool2d.cu")
+    if version(VERSIONS) == 1:
+        module["max_pool2d_backward_1"](blocks(dx.size, 256), (256,), dy, winner, dx, np.int64(dx.size), *sizes)
+    elif stride >= size:
+        module["max_pool2d_backward_2"](*_rows(N * -(-H // stride), -(-W // stride), C), dy, winner, dx, *sizes)
+    else:
+        module["max_pool2d_backward_overlapping_2"](*_rows(N * H, W, C), dy, winner, dx, *sizes)
+    return (dx,)
+
+
+def _rows(rows: int, columns: int, C: int) -> tuple[tuple[int, int], tuple[int]]:
+    """Grid and block for which a row is a blockIdx.x, and four channels of a pixel a thread."""
+    row = columns * -(-C // 4)
+    threads = min(256, 32 * -(-row // 32)) or 32
+    return (rows, -(-row // threads)), (threads,)
+
+
+def _sizes(x_shape: tuple, y_shape: tuple, size: int, stride: int) -> tuple[np.int32, ...]:
+    return tuple(np.int32(n) for n in (*x_shape[1:], *y_shape[1:3], size, stride))
