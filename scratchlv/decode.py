@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from scratchlv.data.vocabulary import END, PAD, START
+from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 
 Array = Any
@@ -176,7 +177,7 @@ def beam_search(
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
     while (scores > -np.inf).any() and len(steps) < max_length:
-        log_probs, state = model.step(state, tokens)  # (N B, V)
+        log_probs, state = _step(model, state, tokens)  # (N B, V)
         allowed = _allowed(log_probs, len(steps), min_length, ban).astype(np.float64)
         V = allowed.shape[1]
         scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
@@ -228,7 +229,7 @@ def _draw(
         for t in range(max_length):
             if ended.all():
                 return
-            log_probs, state = model.step(state, tokens)
+            log_probs, state = _step(model, state, tokens)
             tokens = choose(_allowed(log_probs, t, min_length, ban))
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
@@ -379,11 +380,17 @@ def _trace(steps: list[_BeamStep], n: int, last: int, slot: int) -> Generated:
     return _generated(np.array(tokens[::-1]), np.array(log_probs[::-1]), np.stack(alphas[::-1]) if alphas else None)
 
 
+def _step(model: Generator, state: Any, tokens: Array) -> tuple[Array, Any]:
+    """The model's step; what may follow is chosen on the host, wherever the model is."""
+    log_probs, state = model.step(state, tokens)
+    return to_host(log_probs), state
+
+
 # --- states ------------------------------------------------------------------------------------------------------
 
 
 def _alpha(state: Any) -> Array:
-    return getattr(state, "alpha", None)
+    return to_host(getattr(state, "alpha", None))
 
 
 def _arrays(state: Any) -> Iterator[Array]:
@@ -400,4 +407,4 @@ def _take(state: Any, rows: Array) -> Any:
     if isinstance(state, tuple):
         parts = [_take(part, rows) for part in state]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return state if state is None or isinstance(state, dict) else state[rows]
+    return state if state is None or isinstance(state, dict) else state[place(rows, state)]

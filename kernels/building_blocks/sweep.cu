@@ -31,9 +31,8 @@ extern "C" __global__ void __launch_bounds__(256) sum_parts(const float* __restr
 }
 
 // What to scale a gradient by so that its norm is at most `most`.
-extern "C" __global__ void __launch_bounds__(1) clip(const float* __restrict__ squares, float* __restrict__ factor, float most) {
-    float norm = sqrtf(*squares);
-    *factor = norm > most ? most / norm : 1.0f;
+extern "C" __global__ void __launch_bounds__(1) clip(const float* __restrict__ norm, float* __restrict__ factor, float most) {
+    *factor = *norm <= most ? 1.0f : *norm < INFINITY ? most / *norm : NAN;
 }
 
 // --- one number after the other --------------------------------------------------------------------------------------

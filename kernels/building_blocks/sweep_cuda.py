@@ -29,10 +29,10 @@ def sum_squares(flat: Array) -> Array:
     return total
 
 
-def clip_factor(squares: Array, most: float) -> Array:
-    """What to scale a gradient by, whose squares add up to ``squares``, so that its norm is at most ``most``."""
-    factor = empty((), squares)
-    load("sweep.cu")["clip"]((1,), (1,), squares, factor, np.float32(most))
+def clip_factor(norm: Array, most: float) -> Array:
+    """What to scale a gradient of this norm by so that it is at most ``most``; NaN, if the norm is not finite."""
+    factor = empty((), norm)
+    load("sweep.cu")["clip"]((1,), (1,), norm, factor, np.float32(most))
     return factor
 
 

@@ -1,19 +1,23 @@
 // One step of stochastic gradient descent, in place, over flat arrays: θ = shrink θ - rate factor g.
 //
-// `factor`, if given, was computed on the GPU: what the gradient is clipped by. 12 bytes are moved for a parameter. Version 1 has
+// `factor`, if given, was computed on the GPU: what the gradient is clipped by; where it is NaN, all is left as it is. 12 bytes are moved for a parameter. Version 1 has
 // one for each thread, version 2 four, by reads and writes of 16 bytes.
 #include "scratchlv.cuh"
+
+__device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
 
 __device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor, float rate, float shrink, long long n) {
+    if (no_number(factor)) return;
     float r = factor ? rate * *factor : rate;
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) params[i] = params[i] * shrink - r * grads[i];
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_2(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor, float rate, float shrink, long long n) {
+    if (no_number(factor)) return;
     float r = factor ? rate * *factor : rate;
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(params) && in_fours(grads) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {

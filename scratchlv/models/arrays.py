@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
 
 def contiguous(x: Array) -> Array:
     """``x``, or a copy of it in the order of C where it does not lie so."""
-    return memory.plain(x) if isinstance(x, np.ndarray) else np.ascontiguousarray(x)
+    return memory.plain(x) if isinstance(x, np.ndarray) else sys.modules["cupy"].ascontiguousarray(x)
 
 
 def take_rows(x: Array, rows: Array) -> Array:

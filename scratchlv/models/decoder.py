@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import add, empty
+from scratchlv.models.arrays import add, contiguous, empty
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (
@@ -256,7 +256,7 @@ def _begin(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerSt
         return zero, None
     a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
     state = np.tanh(a)
-    parts = tuple(np.ascontiguousarray(part) for part in np.split(state, len(zero), axis=1))
+    parts = tuple(contiguous(part) for part in np.split(state, len(zero), axis=1))
     return parts, _BeginCache(cache, state) if train else None
 
 

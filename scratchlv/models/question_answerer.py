@@ -28,6 +28,7 @@ import numpy as np
 from scratchlv.device import place, to_host
 from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models import answering
+from scratchlv.models.arrays import contiguous
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu
@@ -191,7 +192,7 @@ class QuestionAnswerer:
     def _whole_picture_backward(self, du: Array, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
         image, picked = cache
         H = self.shape.hidden
-        (dv,) = embedding.backward(np.ascontiguousarray(du[:, :H]), picked)
+        (dv,) = embedding.backward(contiguous(du[:, :H]), picked)
         dx, grads = image_feature.backward(dv, image)
         return dx, du[:, H:], grads
 

@@ -292,7 +292,6 @@ def _gemm_ex(handle, transa, transb, m, n, k, alpha, A, a_type, lda, B, b_type, 
     a = _column_major(A, a_type, k, m, lda).T if transa else _column_major(A, a_type, m, k, lda)
     b = _column_major(B, b_type, n, k, ldb).T if transb else _column_major(B, b_type, k, n, ldb)
     c = _column_major(C, c_type, m, n, ldc)
-    c.flags.writeable = True
     product = one * (_numbers(a).astype(np.float64) @ _numbers(b).astype(np.float64))
     c[...] = product if zero == 0 else product + zero * c
 
@@ -318,10 +317,12 @@ def module() -> dict[str, ModuleType]:
     driver = SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda ptr, threads, shared: 2)
     device = SimpleNamespace(get_cublas_handle=lambda: _HANDLE)
     cuda = ModuleType("cupy.cuda")
-    cuda.driver, cuda.device, cuda.cublas, cuda.Device = driver, device, _cublas, Device
+    cuda.driver, cuda.device, cuda.Device = driver, device, Device
     cuda.get_cublas_handle = device.get_cublas_handle
     cupy.cuda = cuda
-    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.device": device, "cupy.cuda.cublas": _cublas}
+    backends = {"cupy_backends": ModuleType("cupy_backends"), "cupy_backends.cuda": ModuleType("cupy_backends.cuda")}
+    backends["cupy_backends.cuda.libs"] = SimpleNamespace(cublas=_cublas)
+    return {"cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.device": device} | backends
 
 
 def install(monkeypatch) -> None:

@@ -49,10 +49,11 @@ def test_the_order_of_the_threads_is_not_the_order_of_the_additions():
     assert len(sums) == 1
 
 
-@pytest.mark.parametrize(("squares", "factor"), [(0, 1), (4, 1), (25, 1), (100, 0.5), (np.inf, 0), (np.nan, 1)])
-def test_the_factor_that_clips(squares, factor):
-    """As ``clip_factor`` on the host."""
-    found = sweep.clip_factor(np.array(squares, np.float32), 5)
+@pytest.mark.parametrize(
+    ("norm", "factor"), [(0, 1), (2, 1), (5, 1), (10, 0.5), (3e38, 5 / 3e38), (np.inf, np.nan), (np.nan, np.nan)]
+)
+def test_the_factor_that_clips(norm, factor):
+    found = sweep.clip_factor(np.array(norm, np.float32), 5)
     assert found.shape == ()
     np.testing.assert_array_equal(found, np.float32(factor))
 

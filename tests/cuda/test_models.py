@@ -1,0 +1,264 @@
+"""Every model on a GPU, for which a stand-in for CuPy plays: it trains as on the CPU, and a step keeps to itself."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import scratchlv
+from scratchlv import decode, device
+from scratchlv.cuda.on_cpu import why_not
+from scratchlv.data.vocabulary import START
+from scratchlv.errors import UserError
+from scratchlv.models.captioner import LOOK, CaptionBatch, Captioner, CaptionerShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, StoryBatch
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+from scratchlv.models.translator import LOOK as TRANSLATORS
+from scratchlv.models.translator import PairBatch, Translator, TranslatorShape
+from scratchlv.trainer import Trainer, TrainSettings
+
+from . import stand_in
+from .stand_in import Gpu
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+V, N, T, E, H, A, D = 17, 3, 4, 5, 6, 7, 8
+
+
+def tokens(rng, steps=T):
+    words = rng.integers(4, V, (steps + 1, N))
+    words[0] = START
+    return words
+
+
+def lengths(rng):
+    return rng.integers(1, T + 1, N)
+
+
+def seen(rng, own_eyes):
+    return rng.integers(0, 256, (N, 64, 64, 3)).astype(np.uint8) if own_eyes else rng.standard_normal((N, 2, 3, D))
+
+
+def language_model(rng, cell):
+    shape = LanguageModelShape(V, E, H, layers=2, cell=cell, dropout=0.2, streams=N)
+    return LanguageModel(shape), StreamBatch(tokens(rng), first=False)
+
+
+def captioner(rng, look, own_eyes=False):
+    shape = CaptionerShape(V, E, H, A, (4, 4, 8), None if own_eyes else D, dropout=0.2, model=look)
+    return Captioner(shape), CaptionBatch(seen(rng, own_eyes), tokens(rng), lengths(rng))
+
+
+def translator(rng, look, cell="lstm"):
+    shape = TranslatorShape(V, V + 2, look, E, H, A, layers=2, cell=cell, dropout=0.2)
+    return Translator(shape), PairBatch(tokens(rng, T - 1), lengths(rng), tokens(rng), lengths(rng))
+
+
+def answerer(rng, model, own_eyes=False):
+    shape = AnswererShape(V, 11, model, 2, E, H, A, (4, 4, 8), None if own_eyes else D, dropout=0.2, gaze=0.5)
+    pictures, L = seen(rng, own_eyes)[:2], 64 if own_eyes else 6
+    gaze = rng.random((N, 2, L)) < 0.3
+    asked = np.array([1, 0, 1])
+    return QuestionAnswerer(shape), QuestionBatch(
+        pictures, asked, tokens(rng, T - 1), lengths(rng), np.array([2, -1, 7]), gaze=gaze
+    )
+
+
+def memory_network(rng, tying, pictures=False):
+    model = MemoryNetwork(MemoryShape(V, 11, 6, pictures, 2, H, tying, feature_channels=D))
+    answers = rng.integers(0, 11, N)
+    if pictures:
+        return model, QuestionBatch(seen(rng, False), np.arange(N), tokens(rng, T - 1), lengths(rng), answers)
+    return model, StoryBatch(rng.integers(4, V, (N, 5, 3)), tokens(rng, T - 1), lengths(rng), answers)
+
+
+MODELS = {
+    **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "rnn")},
+    **{f"captioner, {look}": (captioner, look) for look in LOOK},
+    "captioner with a conv net of its own": (captioner, "attention", True),
+    **{f"translator, {look}": (translator, look) for look in TRANSLATORS},
+    "translator of rnn cells": (translator, "additive", "rnn"),
+    **{f"question answerer, {model}": (answerer, model) for model in ("blind", "naive", "attention")},
+    "question answerer with a conv net of its own": (answerer, "attention", True),
+    "memory network, adjacent": (memory_network, "adjacent"),
+    "memory network, layer-wise": (memory_network, "layer-wise"),
+    "memory network over pictures": (memory_network, "adjacent", True),
+}
+GENERATORS = [name for name in MODELS if name.startswith(("captioner", "translator", "language"))]
+
+
+def make(name):
+    function, *arguments = MODELS[name]
+    return function(np.random.default_rng(0), *arguments)
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch):
+    """``--backend cuda``, with the stand-in for CuPy."""
+    stand_in.install(monkeypatch)
+    monkeypatch.setattr(device, "_backend", "cuda")
+
+
+def on_gpu(model):
+    return device.to_backend(model)
+
+
+def results(model, batch):
+    loss, cache = model.forward(batch)
+    return {"loss": loss, **model.backward(cache)}
+
+
+def rms(x):
+    return np.sqrt(np.mean(np.square(x)))
+
+
+def expected(name, dtype):
+    """Of the reference, on the CPU."""
+    model, batch = make(name)
+    for arrays in (model.params, model.buffers):
+        arrays.update({key: array.astype(dtype) for key, array in arrays.items()})
+    with scratchlv.use("reference"):
+        return results(model, batch)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_learns_on_the_gpu_what_it_learns_on_the_cpu(name):
+    model, batch = make(name)
+    found = {key: device.to_host(value) for key, value in results(on_gpu(model), batch).items()}
+    exact, plain = expected(name, np.float64), expected(name, np.float32)
+    assert found.keys() == exact.keys()
+    for key, value in exact.items():
+        error, allowed = (rms(given[key] - value) for given in (found, plain))
+        assert found[key].dtype == np.float32
+        assert error <= 4 * allowed + 8 * np.spacing(np.float32(rms(value))), key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_brings_nothing_back_and_asks_for_no_memory(name):
+    model, batch = make(name)
+    trainer = Trainer(model, lambda step: batch, TrainSettings(steps=9), show_progress=False)
+    for _ in range(3):
+        trainer.train_step()
+    trainer.look()
+    gc.collect()
+    Gpu.round_trips = Gpu.allocated = 0
+    trainer.train_step()
+    assert Gpu.round_trips == 0
+    assert Gpu.allocated == 0
+    loss, norm = trainer.look()
+    assert np.isfinite([loss, norm]).all()
+    assert Gpu.round_trips == 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_of_a_step_runs_in_cuda_kernels(name, monkeypatch):
+    """No operation falls back to array code."""
+    from scratchlv import ops
+
+    chosen = set()
+    choose = ops.Operation.choose
+
+    def note(self, *args, **kwargs):
+        found = choose(self, *args, **kwargs)
+        chosen.add((self.name, found[0]))
+        return found
+
+    monkeypatch.setattr(ops.Operation, "choose", note)
+    model, batch = make(name)
+    Trainer(model, lambda step: batch, TrainSettings(steps=1), show_progress=False).train_step()
+    assert {variant for _, variant in chosen} == {"cuda"}, sorted(chosen)
+
+
+def inputs(name, batch):
+    if name.startswith("captioner"):
+        return batch.pictures
+    return (batch.source, batch.source_lengths) if name.startswith("translator") else N
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_model_says_the_same(name):
+    (there, batch), (here, _) = make(name), make(name)
+    on_gpu(there)
+    with scratchlv.use("reference"):
+        wanted = decode.greedy(here, inputs(name, batch), max_length=6)
+        beams = decode.beam_search(here, inputs(name, batch), beam=2, max_length=6)
+    for said, want in zip(decode.greedy(there, inputs(name, batch), max_length=6), wanted, strict=True):
+        np.testing.assert_array_equal(said.tokens, want.tokens)
+        np.testing.assert_allclose(said.probabilities, want.probabilities, rtol=1e-4)
+        if want.alphas is not None:
+            np.testing.assert_allclose(said.alphas, want.alphas, rtol=1e-4)
+    for said, want in zip(decode.beam_search(there, inputs(name, batch), beam=2, max_length=6), beams, strict=True):
+        np.testing.assert_array_equal(said.tokens, want.tokens)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in GENERATORS])
+def test_a_model_answers_the_same(name):
+    (there, batch), (here, _) = make(name), make(name)
+    on_gpu(there)
+    with scratchlv.use("reference"):
+        wanted, looked = here.answer(batch)
+    probabilities, alphas = there.answer(batch)
+    np.testing.assert_allclose(probabilities, wanted, rtol=1e-4)
+    if looked is not None:
+        np.testing.assert_allclose(alphas, looked, rtol=1e-4, atol=1e-7)
+
+
+# --- the trainer -----------------------------------------------------------------------------------------------------
+
+
+def trained(folder, steps, spoil=None):
+    model, batch = make("captioner, attention")
+
+    def batch_at(step):
+        if step != spoil:
+            return batch
+        pictures = batch.pictures.copy()
+        pictures[0, 0, 0, 0] = np.nan
+        return batch._replace(pictures=pictures)
+
+    settings = TrainSettings(steps=steps, warmup=2, checkpoint_seconds=0)
+    return Trainer(model, batch_at, settings, folder, show_progress=False)
+
+
+def test_a_run_goes_on_with_the_same_bits(tmp_path):
+    whole = trained(None, 6)
+    whole.run()
+    first = trained(tmp_path, 6)
+    for _ in range(3):
+        first.train_step()
+    first.save()
+    second = trained(tmp_path, 6)
+    second.resume()
+    second.run()
+    assert second.step == 6
+    for name, array in whole.model.params.items():
+        assert array.get().tobytes() == second.model.params[name].get().tobytes()
+
+
+def test_a_run_of_the_gpu_goes_on_on_the_cpu(tmp_path, monkeypatch):
+    first = trained(tmp_path, 6)
+    first.train_step()
+    first.save()
+    monkeypatch.setattr(device, "_backend", "cpu")
+    second = trained(tmp_path, 6)
+    second.resume()
+    second.run()
+    assert all(isinstance(array, np.ndarray) for array in second.model.params.values())
+
+
+def test_a_loss_that_is_no_number_is_told_and_changes_nothing(tmp_path):
+    trainer = trained(tmp_path, 20, spoil=3)
+    for _ in range(3):
+        trainer.train_step()
+    before = {name: array.get() for name, array in trainer.model.params.items()}
+    for _ in range(3):
+        trainer.train_step()
+    assert trainer.step == 6
+    with pytest.raises(UserError, match=r"the loss became nan at step 4; the last checkpoint in .* is untouched"):
+        trainer.save()
+    assert not list(tmp_path.iterdir())
+    spoiled = trained(None, 20, spoil=3)
+    for _ in range(4):
+        spoiled.train_step()
+    for name, array in spoiled.model.params.items():
+        np.testing.assert_array_equal(array.get(), before[name])
