@@ -283,7 +283,9 @@ def _numbers(matrix):
     return matrix if matrix.dtype == np.float32 else (matrix.astype(np.uint32) << 16).view(np.float32)
 
 
-def _gemm_ex(handle, transa, transb, m, n, k, alpha, A, a_type, lda, B, b_type, ldb, beta, C, c_type, ldc, compute, algo):
+def _gemm_ex(
+    handle, transa, transb, m, n, k, alpha, A, a_type, lda, B, b_type, ldb, beta, C, c_type, ldc, compute, algo
+):
     """C = alpha op(A) op(B) + beta C, all column by column, as cublasGemmEx."""
     assert handle == _HANDLE
     assert compute in (68, 77)
