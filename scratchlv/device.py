@@ -1,7 +1,7 @@
 """Where arrays are: NumPy's on the CPU, CuPy's on a GPU. Nothing here imports CuPy before somebody asks for a GPU.
 
-A model is where its parameters are. It takes batches of NumPy arrays and sends them there itself; inside a step nothing comes back:
-the loss is an array without axes, and who wants to see it says ``float(loss)``.
+A model is where its parameters are. It takes batches of NumPy arrays and sends them there itself; inside a step nothing comes
+back: the loss is an array without axes, and who wants to see it says ``float(loss)``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A CuPy that stands on NumPy, to see on a machine without a GPU what our code asks of the real one.
 
-It is as strict as CuPy: its arrays do not mix with NumPy's, and nothing becomes a NumPy array unless ``get`` is called. It counts
-what a step must not do: :attr:`Gpu.round_trips` (a number or an array comes back to the host) and :attr:`Gpu.allocated` (memory that
-the pool had to ask from the device). Kernels are launched on the CPU that plays the chip; ``gemmEx`` reads the same pointers,
-leading dimensions and column-major order as cuBLAS does.
+It is as strict as CuPy: its arrays do not mix with NumPy's, and nothing becomes a NumPy array unless ``get`` is called. It
+counts what a step must not do: :attr:`Gpu.round_trips` (a number or an array comes back to the host) and :attr:`Gpu.allocated`
+(memory that the pool had to ask from the device). Kernels are launched on the CPU that plays the chip; ``gemmEx`` reads the
+same pointers, leading dimensions and column-major order as cuBLAS does.
 
 What it has is only what is known to be in CuPy: a test compares its names with the real one's where that is installed.
 """

@@ -112,7 +112,7 @@ def test_arrays_that_cannot_be_updated_in_place_are_refused(variant):
     assert "byte" not in (sgd.variant(variant).limits(np.ones(5, ">f4"), grads) or "byte")  # refused, by its dtype
 
 
-@cuda_only
+@needs_compiler
 def test_a_factor_that_is_no_number_leaves_all_as_it_is():
     params = np.arange(9, dtype=np.float32)
     sgd.variant("cuda").step(params, np.full(9, np.nan, np.float32), lr=0.5, grad_scale=np.float32([np.nan]))
