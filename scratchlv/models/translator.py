@@ -123,7 +123,8 @@ class Translator:
 
     def start(self, source: tuple[Array, Array]) -> DecoderState:
         """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
-        x, mask, _ = self._encode(*place(source, self.params["embedding.W"]), dropout_seed=0, train=False)
+        words, lengths = place(source, self.params["embedding.W"])
+        x, mask, _ = self._encode(words, lengths, dropout_seed=0, train=False)
         return decoder.start(self.params, self.shape.decoder, x, mask)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
