@@ -20,3 +20,17 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(131, 67, 97),
         "one past a tile": case(29, 33, 65),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference."""
+
+    def case(m: int, k: int, n: int) -> dict:
+        return {"a": rng.standard_normal((m, k)), "b": rng.standard_normal((k, n))}
+
+    return {
+        "in fours": case(132, 20, 140),
+        "fours in one direction": case(7, 12, 5),
+        "long sums": case(5, 523, 6),
+        "long sums in fours": case(4, 1028, 8),
+    }

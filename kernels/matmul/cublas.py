@@ -32,8 +32,12 @@ def multiply(
     kind = _BF16 if a.dtype == np.uint16 else _FLOAT32
     compute = _COMPUTE_TF32 if tf32 else _COMPUTE_FLOAT32
     operations = (_TRANSPOSED if transpose_b else _AS_IT_LIES, _TRANSPOSED if transpose_a else _AS_IT_LIES)
-    b_part, a_part = ((x.data.ptr, kind, max(1, x.shape[1])) for x in (b, a))  # address, type, numbers in a row
+    b_part, a_part = ((_address(x), kind, max(1, x.shape[1])) for x in (b, a))  # address, type, numbers in a row
     beta = _ONE_AT if accumulate else _ZERO_AT
-    out_part = (out.data.ptr, _FLOAT32, N, compute, _DEFAULT_ALGORITHM)
+    out_part = (_address(out), _FLOAT32, N, compute, _DEFAULT_ALGORITHM)
     handle = device.get_cublas_handle()
     cublas.gemmEx(handle, *operations, N, M, K, _ONE_AT, *b_part, *a_part, beta, *out_part)
+
+
+def _address(array: Array) -> int:
+    return array.data.ptr

@@ -14,8 +14,18 @@ from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul import cublas
 
 Array = Any
-VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory"}
-CUBLAS = max(VERSIONS) + 1  # what runs on a GPU unless one of our versions is asked for
+VERSIONS = {
+    1: "a thread for each number",
+    2: "tiles in shared memory",
+    3: "tiles in registers",
+    4: "four numbers at a time, two tiles in turn",
+}
+#: in TF32 and bfloat16 there is one more; and cuBLAS is what runs on a GPU unless one of ours is asked for
+TENSOR_CORES, CUBLAS = 5, 6
+_ALL = VERSIONS | {TENSOR_CORES: "tensor cores", CUBLAS: "cuBLAS"}
+_SIDES = {1: 32, 2: 32, 3: 64, 4: 128, 5: 128}  # of the tile of C that a block has
+_ENOUGH_BLOCKS = 256  # keep a large chip busy
+_LEAST_PART = 256  # numbers of K that are worth a block
 
 
 class Cache(NamedTuple):
@@ -48,6 +58,9 @@ class Bf16Matrix:
     def rounded(self) -> Array:
         return _rounded(self.array)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.array, dtype, copy=copy)
+
 
 def packed(W: Array) -> Array | Bf16Matrix:
     """What stands for the weight ``W`` in many products, as long as it is not changed: in bf16, its rounded copy."""
@@ -71,10 +84,11 @@ def gemm(
 ) -> Array:
     """``op(a) op(b)`` (M, N), plus ``bias`` (N,). ``out`` is written to, or with ``accumulate`` added to.
 
-    The operands are rounded to :func:`~scratchlv.cuda.precision.precision`; sums are float32.
+    In the :func:`~scratchlv.cuda.precision.precision` TF32 or bfloat16 the operands are rounded to it (versions 1 to 4
+    do not); sums are float32.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not fit each other, or ``out`` is not contiguous.
     """
     (M, K), (L, N) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
     if K != L:
@@ -83,56 +97,71 @@ def gemm(
         raise ValueError(f"bias has shape {bias.shape}, a row of the product has ({N},)")
     if out is None:
         out, accumulate = empty((M, N), unpacked(a)), False
-    elif out.shape != (M, N):
-        raise ValueError(f"out has shape {out.shape}, the product has ({M}, {N})")
+    elif out.shape != (M, N) or not out.flags.c_contiguous:
+        raise ValueError(f"out must be contiguous and of the shape ({M}, {N}), not {out.shape}")
+    if not out.size:
+        return out
+    a, b = (x if isinstance(x, Bf16Matrix) else plain(x) for x in (a, b))
     bias = None if bias is None else plain(bias)
-    number = version(VERSIONS | {CUBLAS: "cuBLAS"})
-    if number == CUBLAS and on_gpu(out):
+    number = version(_ALL)
+    if number == CUBLAS and on_gpu(out) and K:
         _by_cublas(a, b, out, transpose_a, transpose_b, accumulate, bias)
     else:
-        operands = plain(unpacked(a)), plain(unpacked(b)), out
-        _by_our_own(min(number, max(VERSIONS)), *operands, transpose_a, transpose_b, accumulate, bias)
+        _by_our_own(number, unpacked(a), unpacked(b), out, transpose_a, transpose_b, accumulate, bias)
     return out
 
 
+# --- cuBLAS ----------------------------------------------------------------------------------------------------------
+
+
 def _by_cublas(a, b, out, transpose_a, transpose_b, accumulate, bias) -> None:
-    if not out.size:
-        return
-    if (
-        bias is not None
-    ):  # the product is then added: one more writing of out, and one more reading, as if it came after
+    if bias is not None:  # the product is then added to it: as much to move as if the bias came after
         _set_rows(out, bias, accumulate)
         accumulate = True
-    operand = _in_bf16 if precision() == "bf16" else _in_float32
+    operand = _in_bf16 if precision() == "bf16" else unpacked
     flags = {"transpose_a": transpose_a, "transpose_b": transpose_b, "accumulate": accumulate}
     cublas.multiply(operand(a), operand(b), out, **flags, tf32=precision() == "tf32")
 
 
-def _in_float32(matrix: Array | Bf16Matrix) -> Array:
-    return plain(unpacked(matrix))
-
-
 def _in_bf16(matrix: Array | Bf16Matrix) -> Array:
-    return matrix.rounded if isinstance(matrix, Bf16Matrix) else _rounded(plain(matrix))
+    return matrix.rounded if isinstance(matrix, Bf16Matrix) else _rounded(matrix)
 
 
 def _rounded(x: Array) -> Array:
     """``x`` in bfloat16, as uint16."""
     y = empty(x.shape, x, np.uint16)
-    load("matmul.cu")["round_to_bf16"](blocks(min(x.size, 1 << 22), 256), (256,), x, y, np.int64(x.size))
+    load("matmul.cu")["round_to_bf16"](blocks(min(-(-x.size // 4), 1 << 24), 256), (256,), x, y, np.int64(x.size))
     return y
 
 
 def _set_rows(out: Array, bias: Array, accumulate: bool) -> None:
-    grid = blocks(min(out.size, 1 << 22), 256)
-    load("matmul.cu")["set_rows"](
-        grid, (256,), bias, out, np.int64(out.size), np.int32(out.shape[1]), np.int32(accumulate)
-    )
+    M, N = out.shape
+    columns = -(-N // 256)
+    grid = columns, min(M, max(1, 2048 // columns))
+    load("matmul.cu")["set_rows"](grid, (256,), bias, out, np.int32(M), np.int32(N), np.int32(accumulate))
+
+
+# --- our own ---------------------------------------------------------------------------------------------------------
 
 
 def _by_our_own(number, a, b, out, transpose_a, transpose_b, accumulate, bias) -> None:
     (M, N), K = out.shape, a.shape[0 if transpose_a else 1]
-    sizes = np.int32(M), np.int32(N), np.int32(K)
-    flags = np.int32(transpose_a), np.int32(transpose_b), np.int32(accumulate)
-    kernel = load("matmul.cu")[f"matmul_{number}"]
-    kernel((-(-N // 32), -(-M // 32)), (32, 32), a, b, bias, out, *sizes, *flags)
+    number = min(number, TENSOR_CORES if precision() != "float32" and _has_tensor_cores(out) else max(VERSIONS))
+    side, sizes = _SIDES[number], (np.int32(M), np.int32(N), np.int32(K))
+    tiles, block = (-(-N // side), -(-M // side)), (32, 32) if number < 3 else (256,)
+    operands, transposes = (a, b), (np.int32(transpose_a), np.int32(transpose_b))
+    file, name = ("tensor_cores.cu", precision()) if number == TENSOR_CORES else ("matmul.cu", number)
+    kernel = load(file)[f"matmul_{name}"]
+    parts = min(K // _LEAST_PART, _ENOUGH_BLOCKS // (tiles[0] * tiles[1])) if number == 4 else 1
+    if parts <= 1:
+        kernel(tiles, block, *operands, bias, out, *sizes, *transposes, np.int32(accumulate))
+        return
+    work, n = empty((parts, M, N), out), M * N
+    kernel((*tiles, parts), block, *operands, None, work, *sizes, *transposes, np.int32(False))
+    numbers = np.int64(n), np.int32(N), np.int32(parts), np.int32(accumulate)
+    load("matmul.cu")["add_parts"](blocks(min(n, 1 << 24), 256), (256,), work, bias, out, *numbers)
+
+
+def _has_tensor_cores(array: Array) -> bool:
+    """Those that multiply TF32 and bfloat16."""
+    return not on_gpu(array) or int(array.device.compute_capability) >= 80

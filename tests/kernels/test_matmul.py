@@ -1,19 +1,27 @@
 """The matrix product: what is particular to it (the forms that the rooms use inside are in test_building_blocks.py)."""
 
+import ctypes
+import itertools
+import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.kernels.matmul import numba_cpu
+from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
+from scratchlv.cuda.precision import use_precision
+from scratchlv.cuda.versions import use_version
+from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
 from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
 from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.ops import matmul
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", pytest.param("cuda", marks=needs_compiler)])
 
 
 def whole(*shape):
@@ -237,3 +245,243 @@ def test_a_packed_weight_stands_for_the_array(name):
         with ops.use("reference"):
             reference, _ = operation.forward(**inputs, train=False)
             np.testing.assert_equal(operation.forward(**packed, train=False)[0], reference)
+
+
+# --- on a GPU ------------------------------------------------------------------------------------------------------
+
+PRECISIONS = ("float32", "tf32", "bf16")
+WAYS = [*((number, "float32") for number in cuda.VERSIONS), (cuda.TENSOR_CORES, "tf32"), (cuda.TENSOR_CORES, "bf16")]
+ways = pytest.mark.parametrize(("number", "precision"), WAYS)
+SHAPES = [(1, 1, 1), (3, 0, 4), (0, 3, 4), (5, 33, 131), (130, 9, 7), (36, 20, 132)]
+COMBINATIONS = list(itertools.product((False, True), repeat=4))  # transpose_a, transpose_b, accumulate, a bias
+
+
+def rounded(x, precision):
+    """To 11 significant bits (TF32, ties away from zero) or 8 (bfloat16, ties to even)."""
+    if precision == "float32":
+        return x
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    if precision == "bf16":
+        return np.ldexp(np.rint(mantissa * 2**8), exponent - 8)
+    return np.ldexp(np.sign(mantissa) * np.floor(np.abs(mantissa) * 2**11 + 0.5), exponent - 11)
+
+
+def check_product(a, b, start, bias, combination, precision, tolerance, **arguments):
+    """``gemm`` on operands that lie transposed, or not, against float64."""
+    transpose_a, transpose_b, accumulate, with_bias = combination
+    exact = rounded(a, precision).astype(np.float64) @ rounded(b, precision)
+    exact += start if accumulate else 0
+    exact += bias if with_bias else 0
+    given = a.T.copy() if transpose_a else a, b.T.copy() if transpose_b else b
+    out = start.copy() if accumulate else np.full_like(start, np.nan)
+    flags = {"transpose_a": transpose_a, "transpose_b": transpose_b, "accumulate": accumulate}
+    with use_precision(precision):
+        assert cuda.gemm(*given, out, **flags, bias=bias if with_bias else None, **arguments) is out
+    np.testing.assert_allclose(out, exact, rtol=0, atol=tolerance)
+
+
+@needs_compiler
+@ways
+@pytest.mark.parametrize(("m", "k", "n"), SHAPES)
+def test_cuda_every_version_serves_every_form_of_the_product(number, precision, m, k, n):
+    """Whole numbers are exact, also in TF32 and bfloat16."""
+    a, b, start, bias = whole(m, k), whole(k, n), whole(m, n), whole(n)
+    with use_version(number):
+        for combination in COMBINATIONS:
+            check_product(a, b, start, bias, combination, precision, tolerance=0)
+
+
+@needs_compiler
+def test_cuda_sums_in_parts_serve_every_form_too():
+    a, b, start, bias = whole(3, 1030), whole(1030, 5), whole(3, 5), whole(5)
+    for combination in COMBINATIONS:
+        check_product(a, b, start, bias, combination, "float32", tolerance=0)
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_cuda_tensor_cores_multiply_rounded_numbers(precision, order):
+    a, b, start, bias = normal(20, 37), normal(37, 30), normal(20, 30), normal(30)
+    a[0, :4] = 1 + 2.0**-11, 1 + 3 * 2.0**-11, 1 + 2.0**-8, 1 + 3 * 2.0**-8  # ties
+    with turns(order, seed=7):
+        for combination in ((False, False, True, True), (True, True, False, False)):
+            check_product(a, b, start, bias, combination, precision, tolerance=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_cuda_tensor_cores_let_nan_and_infinity_through(precision):
+    a, b = np.ones((3, 9), np.float32), np.ones((9, 5), np.float32)
+    a[0, 0], a[1, 8], b[3, 4] = np.nan, np.inf, -np.inf
+    with use_precision(precision), np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(cuda.gemm(a, b), a @ b)
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_cuda_tensor_cores_need_every_barrier(precision):
+    engine = cuda.load("tensor_cores.cu").engine(on_gpu=False)
+    a, b = whole(20, 50), whole(50, 30)
+
+    def is_right():
+        with use_precision(precision):
+            return np.array_equal(cuda.gemm(a, b), a @ b)
+
+    engine.barriers_met()
+    assert is_right()
+    barriers = engine.barriers_met()
+    assert len(barriers) == 2
+    for site in barriers:
+        missed = []
+        for order in ORDERS:
+            with turns(order, seed=7), without_barrier(*site):
+                missed.append(not is_right())
+        assert any(missed), site
+
+
+@needs_compiler
+@ways
+def test_cuda_operands_at_any_address(number, precision):
+    a, b, start, bias = whole(12, 20), whole(20, 8), whole(12, 8), whole(8)
+
+    def odd(x):  # where no float4 can be read, nor a float2
+        roomy = np.empty(x.size + 4, np.float32)
+        offset = next(k for k in range(4) if roomy[k:].ctypes.data % 16 == 4)
+        return roomy[offset : offset + x.size].reshape(x.shape)
+
+    with use_version(number), use_precision(precision):
+        for which in range(4):
+            given = [x.copy() for x in (a, b, start, bias)]
+            given[which] = odd(given[which])
+            given[which][...] = (a, b, start, bias)[which]
+            out = cuda.gemm(given[0], given[1], given[2], accumulate=True, bias=given[3])
+            np.testing.assert_array_equal(out, start + a @ b + bias)
+
+
+@needs_compiler
+def test_cuda_what_does_not_fit_is_named():
+    a, b = whole(3, 4), whole(4, 5)
+    for arguments, match in (
+        ({"b": whole(5, 4)}, r"cannot multiply \(3, 4\) by \(5, 4\)"),
+        ({"bias": whole(4)}, r"bias has shape \(4,\), a row of the product has \(5,\)"),
+        ({"out": whole(5, 3)}, r"shape \(3, 5\), not \(5, 3\)"),
+        ({"out": whole(5, 3).T}, "out must be contiguous"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            cuda.gemm(a, **{"b": b} | arguments)
+
+
+def memory(address, dtype, count):
+    kinds = {np.float32: ctypes.c_float, np.uint16: ctypes.c_uint16}
+    return np.ctypeslib.as_array((kinds[dtype] * count).from_address(address))
+
+
+def matrix(address, kind, rows, columns, leading):
+    """A matrix whose columns lie in memory one after the other, so far apart; its numbers in float64."""
+    assert leading >= max(1, rows)
+    flat = memory(address, {0: np.float32, 14: np.uint16}[kind], leading * columns)
+    values = flat if kind == 0 else (flat.astype(np.uint32) << 16).view(np.float32)
+    return values.reshape(columns, leading)[:, :rows].T.astype(np.float64)
+
+
+class FakeCublas:
+    """``gemmEx`` as the documentation of cuBLAS has it, on the memory of the CPU."""
+
+    def __init__(self):
+        self.computed = []
+
+    def gemmEx(  # noqa: N802
+        self,
+        handle,
+        transa,
+        transb,
+        m,
+        n,
+        k,
+        alpha,
+        a,
+        a_kind,
+        lda,
+        b,
+        b_kind,
+        ldb,
+        beta,
+        c,
+        c_kind,
+        ldc,
+        compute,
+        algo,
+    ):
+        assert (handle, c_kind, algo) == (7, 0, -1)
+        self.computed.append((a_kind, b_kind, compute))
+        alpha, beta = (memory(scalar, np.float32, 1)[0] for scalar in (alpha, beta))
+        left = matrix(a, a_kind, k, m, lda).T if transa else matrix(a, a_kind, m, k, lda)
+        right = matrix(b, b_kind, n, k, ldb).T if transb else matrix(b, b_kind, k, n, ldb)
+        if compute == 77:
+            left, right = rounded(left, "tf32"), rounded(right, "tf32")
+        assert ldc >= max(1, m)
+        out = memory(c, np.float32, ldc * n).reshape(n, ldc)[:, :m]
+        out[...] = (alpha * (left @ right)).T + (beta * out if beta else 0)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """As if NumPy's arrays were on a GPU, with a cuBLAS that is none."""
+    fake = FakeCublas()
+    device = types.SimpleNamespace(get_cublas_handle=lambda: 7)
+    monkeypatch.setitem(sys.modules, "cupy.cuda", types.SimpleNamespace(device=device))
+    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs", types.SimpleNamespace(cublas=fake))
+    monkeypatch.setattr(cublas, "_address", lambda array: array.ctypes.data)
+    monkeypatch.setattr(cuda, "on_gpu", lambda array: True)
+    return fake
+
+
+KINDS = {"float32": (0, 0, 68), "tf32": (0, 0, 77), "bf16": (14, 14, 68)}
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("m", "k", "n"), [*SHAPES, (300, 5, 300)])
+def test_cuda_cublas_is_asked_for_every_form_of_the_product(gpu, precision, m, k, n):
+    a, b, start, bias = normal(m, k), normal(k, n), normal(m, n), normal(n)
+    for combination in COMBINATIONS if k else COMBINATIONS[:1]:
+        check_product(a, b, start, bias, combination, precision if k else "float32", tolerance=1e-5)
+    assert set(gpu.computed) == ({KINDS[precision]} if m and k else set())
+    before = len(gpu.computed)
+    with use_version(4):  # ours
+        check_product(a, b, start, bias, COMBINATIONS[0], "float32", tolerance=1e-5)
+    assert len(gpu.computed) == before
+
+
+@needs_compiler
+def test_cuda_a_weight_is_rounded_once(gpu, monkeypatch):
+    W, rounds = normal(6, 5), []
+    plainly = cuda._rounded
+    monkeypatch.setattr(cuda, "_rounded", lambda x: rounds.append(x.shape) or plainly(x))
+    assert cuda.packed(W) is W
+    with use_precision("bf16"):
+        packed = cuda.packed(W)
+        for transpose in (False, True):
+            a = normal(3, 5 if transpose else 6)
+            expected = cuda.gemm(a, W, transpose_b=transpose)
+            rounds.clear()
+            np.testing.assert_array_equal(cuda.gemm(a, packed, transpose_b=transpose), expected)
+            assert rounds.count(W.shape) == (not transpose)
+    a = normal(3, 6)
+    np.testing.assert_array_equal(cuda.gemm(a, packed), cuda.gemm(a, W))  # in float32 it is the weight itself
+    np.testing.assert_array_equal(packed, W)
+    assert cuda.limits(a, packed) is None
+
+
+@needs_compiler
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_cuda_a_packed_weight_stands_for_the_array(precision):
+    linear = ops.linear.variant("cuda")
+    x, W, b = normal(2, 3, 6), normal(6, 5), normal(5)
+    with use_precision(precision):
+        packed = cuda.packed(W)
+        assert linear.limits(x, packed, b) is None
+        expected, _ = linear.forward(x, W, b)
+        got, _ = linear.forward(x, packed, b, train=False)
+    np.testing.assert_array_equal(got, expected)
