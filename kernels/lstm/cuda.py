@@ -6,11 +6,13 @@ import numpy as np
 
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain, zeros
+from scratchlv.cuda.versions import version
+from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.cuda import gemm
 
 Array = Any
-VERSIONS = {1: "a product and a cell kernel for each step"}
+VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
 
 
 class Cache(NamedTuple):
@@ -44,29 +46,75 @@ def forward(
     (T, N, D), H = x.shape, h0.shape[1]
     x, lengths = plain(x), lengths_of(lengths, x)
     gates = gemm(x.reshape(T * N, D), Wx, bias=b).reshape(T, N, 4 * H)
-    h, c = empty((T + 1, N, H), x), empty((T + 1, N, H), x)
-    h[0], c[0] = h0, c0
-    for t in range(T):
-        gemm(h[t], Wh, gates[t], accumulate=True)
-        cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], lengths, t)
-    return (h[1:], c[T]), Cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+    h, c = empty((T + 1, N, H), x), empty((T + 1 if train else 1, N, H), x)
+    plan = _plan(h)
+    if plan is not None:
+        _forward(plan, gates, h0, c0, Wh, lengths, h, c, train)
+    else:
+        h[0], c[0] = h0, c0
+        for t in range(T):
+            before, after = (c[t], c[t + 1]) if train else (c[0], c[0])
+            gemm(h[t], Wh, gates[t], accumulate=True)
+            cell_forward(gates[t], before, after, h[t], h[t + 1], lengths, t)
+    return (h[1:], c[-1]), Cache(x, h, c, gates, Wx, Wh, lengths) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
     x, h, c, gates, Wx, Wh, lengths = cache
     (T, N, D), H = x.shape, h.shape[2]
-    dh_above, dc_last = dy
-    above = None if dh_above is None else plain(dh_above)
-    dh, dc, da = zeros((N, H), h), empty((N, H), h), empty((T, N, 4 * H), h)
-    dc[...] = 0 if dc_last is None else dc_last
-    for t in reversed(range(T)):
-        cell_backward(da[t], gates[t], c[t], c[t + 1], None if above is None else above[t], dh, dc, lengths, t)
-        gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
+    above, dc_last = (None if d is None else plain(d) for d in dy)
+    plan = _plan(h)
+    if plan is not None:
+        da, dh, dc = _backward(plan, gates, c, above, dc_last, Wh, lengths)
+    else:
+        dh, dc, da = zeros((N, H), h), empty((N, H), h), empty((T, N, 4 * H), h)
+        dc[...] = 0 if dc_last is None else dc_last
+        for t in reversed(range(T)):
+            cell_backward(da[t], gates[t], c[t], c[t + 1], None if above is None else above[t], dh, dc, lengths, t)
+            gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
     da = da.reshape(T * N, 4 * H)
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
     return dx, dh, dc, dWx, dWh, column_sums(da)
+
+
+def _plan(h: Array) -> Plan | None:
+    """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
+    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    return plan_for(h, N, H) if version(VERSIONS) == 2 and T > 1 and N > 0 else None
+
+
+def _forward(
+    plan: Plan, gates: Array, h0: Array, c0: Array, Wh: Array, lengths: Array | None, h: Array, c: Array, keep: bool
+) -> None:
+    """All steps: ``h`` and ``c`` (T + 1, N, H) are written, and ``gates``; without ``keep``, only the last c, (1, N, H)."""
+    sizes = [np.int32(n) for n in (keep, *gates.shape[:2], h.shape[2], plan.quads, plan.rows)]
+    load("lstm.cu")["lstm_forward"](
+        (plan.column_blocks, plan.row_blocks),
+        (plan.threads,),
+        *(gates, plain(h0), plain(c0), plain(Wh), lengths, h, c, *sizes),
+        shared=plan.forward_bytes,
+        cooperative=True,
+    )
+
+
+def _backward(
+    plan: Plan, gates: Array, c: Array, above: Array | None, dc_last: Array | None, Wh: Array, lengths: Array | None
+) -> tuple[Array, Array, Array]:
+    """All steps: ``da`` (T, N, 4H), ``dh0`` and ``dc0`` (N, H)."""
+    (T, N, _), H, columns = gates.shape, c.shape[2], plan.column_blocks
+    da, dh0, dc0 = empty(gates.shape, c), empty((N, H), c), empty((N, H), c)
+    travel = empty((2, plan.row_blocks, columns, columns, plan.rows, plan.quads), c)
+    load("lstm.cu")["lstm_backward"](
+        (columns, plan.row_blocks),
+        (plan.threads,),
+        *(da, gates, c, above, dc_last, plain(Wh), lengths, travel, dh0, dc0),
+        *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes)),
+        shared=plan.backward_bytes,
+        cooperative=True,
+    )
+    return da, dh0, dc0
 
 
 def lengths_of(lengths: Array | None, like: Array) -> Array | None:

@@ -3,7 +3,12 @@
 // Version 1 takes a step as a product (h_{t-1} Wh, added to x_t Wx) and one launch of a cell kernel, which does all that is between two
 // products: 4 σ and tanh, c, h, and the sequences that are over. A number of c and h is a thread: the usual 32 sequences of 512
 // numbers are 64 blocks, so more threads are worth more than wider loads, and neighbours read neighbours in all seven arrays.
-#include "scratchlv.cuh"
+// Version 2 is one launch for all steps: Wh stays in shared memory, c and dc stay where they are used, and a step costs one meeting of the
+// blocks instead of two launches. See recurrent.cuh for who does what.
+#ifndef ON_CPU
+#include <cooperative_groups.h>
+#endif
+#include "recurrent.cuh"
 
 // 1. `gates` (N, 4H) enter as x Wx + h Wh + b and leave after σ and tanh. Past its length a sequence's state is copied.
 extern "C" __global__ void __launch_bounds__(256)
@@ -65,4 +70,164 @@ lstm_column_sums(const float* __restrict__ matrix, float* __restrict__ sums, int
     __syncthreads();
     sum = warp_sum(parts[threadIdx.x][threadIdx.y]);
     if (threadIdx.x == 0 && blockIdx.x * 32 + threadIdx.y < columns) sums[blockIdx.x * 32 + threadIdx.y] = sum;
+}
+
+// The four gates' weights from unit k to `unit`; zero outside.
+__device__ __forceinline__ float4 gate_weights(const float* Wh, int k, int unit, int H) {
+    if (k >= H || unit >= H) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    const float* w = Wh + (size_t)k * 4 * H + unit;
+    return make_float4(__ldg(w), __ldg(w + H), __ldg(w + 2 * H), __ldg(w + 3 * H));
+}
+
+// 2. All steps. `gates` (T, N, 4H) enter as x Wx + b; with `keep` they leave after σ and tanh, and all c (T + 1, N, H) are written, else
+// only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences. Shared memory holds
+// weights [4 steps][threads], h [8][stride / 4], parts [warps + 1][8][quads] as float4s, and c [rows][quads].
+extern "C" __global__ void __launch_bounds__(256, 1)
+lstm_forward(float* gates, const float* h0, const float* c0, const float* __restrict__ Wh, const long long* __restrict__ lengths,
+             float* h, float* c, int keep, int T, int N, int H, int quads, int rows) {
+    DYNAMIC_SHARED(float4, weights);
+    cooperative_groups::grid_group grid = cooperative_groups::this_grid();
+    int tid = threadIdx.x, warps = blockDim.x / 32, groups = blockDim.x / quads, group = tid / quads;
+    int steps = ((H + 3) / 4 + groups - 1) / groups, stride = 4 * steps * groups, tile = MOST_ROWS * quads;
+    int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows;
+    rows = min(rows, N - row0);
+    float4 *states = weights + 4 * steps * blockDim.x, *parts = states + MOST_ROWS * stride / 4;
+    float* c_own = (float*)(parts + (warps + 1) * tile);
+
+    for (int i = 0; i < steps; ++i) {
+        float4 w[4];  // of four h, all gates of a unit; and turned, of a gate, all four h
+        for (int k = 0; k < 4; ++k) w[k] = gate_weights(Wh, 4 * (group + groups * i) + k, unit0 + tid % quads, H);
+        float4* slots = weights + 4 * i * blockDim.x + tid;
+        slots[0] = make_float4(w[0].x, w[1].x, w[2].x, w[3].x);
+        slots[blockDim.x] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
+        slots[2 * blockDim.x] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
+        slots[3 * blockDim.x] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
+    }
+    for (int i = tid; i < rows * quads; i += blockDim.x) {
+        int unit = unit0 + i % quads;
+        if (unit >= H) continue;
+        size_t at = (size_t)(row0 + i / quads) * H + unit;
+        h[at] = h0[at];
+        c_own[i] = c0[at];
+        if (keep) c[at] = c0[at];
+    }
+
+    for (int t = 0; t < T; ++t) {
+        const float* before = t ? h + (size_t)t * N * H : h0;
+        for (int r = 0; r < rows; r += MOST_ROWS) {
+            int here = min(MOST_ROWS, rows - r);
+            load_rows((float*)states, before + (size_t)(row0 + r) * H, here, H, stride);
+            for (int i = tid; i < here * quads; i += blockDim.x) {  // what x brings is one more part
+                int unit = unit0 + i % quads;
+                const float* gate = gates + ((size_t)t * N + row0 + r + i / quads) * 4 * H + unit;
+                if (unit < H) parts[warps * tile + i] = make_float4(gate[0], gate[H], gate[2 * H], gate[3 * H]);
+            }
+            __syncthreads();
+            float4* out = parts + tid / 32 * tile + tid % quads;
+            if (here > 4) product<8>(weights + tid, states + group, steps, groups, stride / 4, quads, out, quads, here);
+            else product<4>(weights + tid, states + group, steps, groups, stride / 4, quads, out, quads, here);
+            __syncthreads();
+            for (int i = tid; i < here * quads; i += blockDim.x) {
+                int unit = unit0 + i % quads, n = row0 + r + i / quads;
+                if (unit >= H) continue;
+                float4 a = parts[warps * tile + i];
+                for (int warp = 0; warp < warps; ++warp) a = a + parts[warp * tile + i];
+                size_t at = (size_t)n * H + unit, step = (size_t)N * H;
+                float c_here = c_own[r * quads + i], h_here;
+                if (lengths && lengths[n] <= t) h_here = h[t * step + at];
+                else {
+                    float4 gate = make_float4(sigmoid(a.x), sigmoid(a.y), tanhf(a.z), sigmoid(a.w));
+                    c_here = gate.y * c_here + gate.x * gate.z;
+                    h_here = gate.w * tanhf(c_here);
+                    if (keep) {
+                        float* to = gates + ((size_t)t * N + n) * 4 * H + unit;
+                        to[0] = gate.x, to[H] = gate.y, to[2 * H] = gate.z, to[3 * H] = gate.w;
+                    }
+                }
+                c_own[r * quads + i] = c_here;
+                h[(t + 1) * step + at] = h_here;
+                if (keep) c[(t + 1) * step + at] = c_here;
+                else if (t == T - 1) c[at] = c_here;
+            }
+        }
+        if (t < T - 1) grid.sync();  // h_t is complete
+    }
+}
+
+// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `travel` holds, for two steps by turns,
+// the parts of dh: [y][to][from][rows][quads]. Lanes of a warp share the sum over a block's quads `groups` ways. Shared memory holds
+// weights [4 passes steps][threads], da [8][quads], the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
+extern "C" __global__ void __launch_bounds__(256, 1)
+lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_above,
+              const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths, float* travel,
+              float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int groups) {
+    DYNAMIC_SHARED(float4, weights);
+    cooperative_groups::grid_group grid = cooperative_groups::this_grid();
+    int tid = threadIdx.x, lane = tid % 32, width = 32 / groups, group = lane / width, steps = quads / groups;
+    int j_quads = gridDim.x * quads / 4, at_once = blockDim.x / groups, passes = (j_quads + at_once - 1) / at_once;
+    int j_own = tid / 32 * width + lane % width;  // of a pass
+    int most = MOST_ROWS * quads / 4, slices = max(1, (int)blockDim.x / most);
+    int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows, block_rows = rows;
+    rows = min(rows, N - row0);
+    float4 *das = weights + 4 * passes * steps * blockDim.x, *sums = das + MOST_ROWS * quads;
+    float *dh_kept = (float*)(sums + slices * most), *dc_own = dh_kept + rows * quads;
+    size_t tile = (size_t)block_rows * quads, turn = tile * gridDim.x * gridDim.x * gridDim.y;
+    travel += tile * gridDim.x * gridDim.x * blockIdx.y;
+
+    for (int slot = 0; slot < passes * steps; ++slot) {
+        int j = 4 * (slot / steps * at_once + j_own), unit = unit0 + group + groups * (slot % steps);
+        for (int k = 0; k < 4; ++k) weights[(4 * slot + k) * blockDim.x + tid] = gate_weights(Wh, j + k, unit, H);
+    }
+    for (int i = tid; i < rows * quads; i += blockDim.x) {
+        int unit = unit0 + i % quads;
+        dh_kept[i] = 0.0f;
+        dc_own[i] = dc_last && unit < H ? dc_last[(size_t)(row0 + i / quads) * H + unit] : 0.0f;
+    }
+
+    for (int t = T - 1; t >= -1; --t) {  // the last turn, -1, is for dh0
+        const float* received = travel + (t + 1) % 2 * turn + blockIdx.x * gridDim.x * tile;
+        float* sent = travel + (t & 1) * turn + blockIdx.x * tile;
+        for (int r = 0; r < rows; r += MOST_ROWS) {
+            int here = min(MOST_ROWS, rows - r);
+            if (t < T - 1) collect(sums, (const float4*)(received + r * quads), gridDim.x, tile / 4, here * quads / 4, most, slices);
+            __syncthreads();
+            for (int i = tid; i < here * quads; i += blockDim.x) {
+                int unit = unit0 + i % quads, n = row0 + r + i / quads;
+                size_t at = (size_t)n * H + unit, step = (size_t)N * H;
+                float dh = dh_kept[r * quads + i], dc = dc_own[r * quads + i];
+                float4 d = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+                if (t < T - 1)
+                    for (int slice = 0; slice < slices; ++slice) dh += ((float*)sums)[4 * slice * most + i];
+                if (unit < H && t < 0) dh0[at] = dh, dc0[at] = dc;
+                else if (unit < H) {
+                    if (dh_above) dh += dh_above[t * step + at];
+                    dh_kept[r * quads + i] = dh;
+                    if (!lengths || lengths[n] > t) {
+                        const float* gate = gates + ((size_t)t * N + n) * 4 * H + unit;
+                        float in = gate[0], f = gate[H], g = gate[2 * H], o = gate[3 * H], tanh_c = tanhf(c[(t + 1) * step + at]);
+                        dc += dh * o * (1.0f - tanh_c * tanh_c);
+                        d.x = dc * g * in * (1.0f - in);
+                        d.y = dc * c[t * step + at] * f * (1.0f - f);
+                        d.z = dc * in * (1.0f - g * g);
+                        d.w = dh * tanh_c * o * (1.0f - o);
+                        dh_kept[r * quads + i] = 0.0f;
+                        dc_own[r * quads + i] = dc * f;
+                    }
+                    float* to = da + ((size_t)t * N + n) * 4 * H + unit;
+                    to[0] = d.x, to[H] = d.y, to[2 * H] = d.z, to[3 * H] = d.w;
+                }
+                das[i] = d;
+            }
+            __syncthreads();
+            for (int pass = 0; t >= 0 && pass < passes; ++pass) {
+                int j = pass * at_once + j_own, to = 4 * j / quads;  // for whom these four units are
+                const float4* w = weights + 4 * pass * steps * blockDim.x + tid;
+                float4* out = (float4*)(sent + (to * gridDim.x) * tile + r * quads) + j % (quads / 4);
+                int wanted = j < j_quads ? here : 0;
+                if (here > 4) product<8>(w, das + group, steps, groups, quads, width, out, quads / 4, wanted);
+                else product<4>(w, das + group, steps, groups, quads, width, out, quads / 4, wanted);
+            }
+        }
+        if (t >= 0) grid.sync();  // all parts of dh have been sent
+    }
 }

@@ -1,0 +1,88 @@
+"""How the blocks of a whole-sequence kernel share a recurrent layer: see ``building_blocks/recurrent.cuh``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from scratchlv.cuda.arrays import on_gpu
+
+ROWS = 8  # that a block takes through a step at a time; MOST_ROWS in recurrent.cuh
+MOST_THREADS = 256  # of a block, as the kernels' __launch_bounds__ say
+
+
+class Plan(NamedTuple):
+    column_blocks: int
+    row_blocks: int
+    quads: int  # columns of a block, in fours: 8, 16 or 32
+    rows: int  # of a block, but the last may have fewer
+    threads: int
+    lanes: int  # of a warp that share a sum of the backward product: 1, 2 or 4
+    forward_bytes: int  # of shared memory
+    backward_bytes: int
+    cycles: float  # of a step there and back, roughly
+
+
+def plan(
+    N: int, H: int, processors: int, shared_memory: int, *, gates: int = 4, threads: int = MOST_THREADS
+) -> Plan | None:
+    """The fastest way to share N sequences of H units, each with so many gates (4 or 1), among the processors of a chip.
+
+    None if there is none: a block has ``shared_memory`` bytes, and the weights do not fit into all of them. A pure function.
+    """
+    plans = [_plan(N, H, *share, gates, threads) for share in _shares(N, H, processors, gates)]
+    fitting = [p for p in plans if max(p.forward_bytes, p.backward_bytes) <= shared_memory]
+    return min(fitting, key=lambda p: (p.cycles, p.column_blocks * p.row_blocks), default=None)
+
+
+def _shares(N: int, H: int, processors: int, gates: int) -> Iterator[tuple[int, int]]:
+    """Numbers of quads and of rows for which every block has a processor of its own."""
+    for quads in (8, 16, 32):
+        column_blocks = _blocks(gates * H, 4 * quads)
+        for row_blocks in range(1, min(N, processors // column_blocks) + 1):
+            yield quads, _blocks(N, row_blocks)
+
+
+def _plan(N: int, H: int, quads: int, rows: int, gates: int, threads: int) -> Plan:
+    units = 4 * quads // gates
+    column_blocks, row_blocks = _blocks(H, units), _blocks(N, rows)
+    groups = threads // quads  # of threads that share a sum of the forward product
+    steps = _blocks(H, 4 * groups)
+    parts = (threads // 32 + 1) * ROWS * quads
+    forward_bytes = 16 * (4 * steps * threads + ROWS * steps * groups + parts) + 4 * rows * units
+
+    unit_quads = column_blocks * units // 4
+    lanes = next((n for n in (4, 2) if unit_quads * n <= threads), 1)
+    steps_back = _blocks(unit_quads * lanes, threads) * quads // lanes
+    tile = ROWS * units // 4
+    sums = max(1, threads // tile) * tile
+    backward_bytes = 16 * (4 * steps_back * threads + ROWS * quads + sums) + 2 * 4 * rows * units
+
+    # A processor takes 128 multiply-adds a cycle, 128 bytes from its shared memory, and about 64 from the second-level cache.
+    takes = _blocks(rows, ROWS)
+    rows_multiplied = rows // ROWS * ROWS + (0, 4, 8)[_blocks(rows % ROWS, 4)]
+    product = (steps + steps_back) * threads / 128 * max(16 * rows_multiplied, 64 * takes)
+    travel = 4 * (rows * H + 2 * rows * units * column_blocks) / 64
+    shape = column_blocks, row_blocks, quads, rows, threads, lanes
+    return Plan(*shape, forward_bytes, backward_bytes, cycles=product + travel + 1000 * takes)
+
+
+def plan_for(like: Any, N: int, H: int, gates: int = 4) -> Plan | None:
+    """The plan for the chip where the array ``like`` is; on the CPU for a small one, so that its few blocks are soon played."""
+    if on_gpu(like):
+        return plan(N, H, *_chip(like.device.id), gates=gates)
+    return plan(N, H, processors=4, shared_memory=227 * 1024, gates=gates, threads=64)
+
+
+@functools.cache
+def _chip(device: int) -> tuple[int, int]:
+    """Processors, and bytes of shared memory that a block can have; one block of ours always fits on a processor."""
+    import cupy
+
+    attributes = cupy.cuda.Device(device).attributes
+    return attributes["MultiProcessorCount"], attributes["MaxSharedMemoryPerBlockOptin"]
+
+
+def _blocks(n: int, size: int) -> int:
+    return -(-n // size)
