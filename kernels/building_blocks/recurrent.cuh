@@ -72,6 +72,14 @@ __device__ __forceinline__ void product(const float4* weights, const float4* sta
             out[(first + i) * out_stride] = make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]);
 }
 
+// The weights of four terms, each for four columns, are put where a thread multiplies by them: of a column, all four terms.
+__device__ __forceinline__ void set_weights(float4* slots, const float4 (&w)[4]) {
+    slots[0] = make_float4(w[0].x, w[1].x, w[2].x, w[3].x);
+    slots[blockDim.x] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
+    slots[2 * blockDim.x] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
+    slots[3 * blockDim.x] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
+}
+
 // states[row][k], `stride` numbers apart, of `rows` rows of H numbers, zero from H on. Another block may have just written them: they are
 // read past the first-level cache.
 __device__ __forceinline__ void load_rows(float* states, const float* from, int rows, int H, int stride) {

@@ -95,13 +95,9 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
     float* c_own = (float*)(parts + (warps + 1) * tile);
 
     for (int i = 0; i < steps; ++i) {
-        float4 w[4];  // of four h, all gates of a unit; and turned, of a gate, all four h
+        float4 w[4];  // from four h, to the gates of a unit
         for (int k = 0; k < 4; ++k) w[k] = gate_weights(Wh, 4 * (group + groups * i) + k, unit0 + tid % quads, H);
-        float4* slots = weights + 4 * i * blockDim.x + tid;
-        slots[0] = make_float4(w[0].x, w[1].x, w[2].x, w[3].x);
-        slots[blockDim.x] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
-        slots[2 * blockDim.x] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
-        slots[3 * blockDim.x] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
+        set_weights(weights + 4 * i * blockDim.x + tid, w);
     }
     for (int i = tid; i < rows * quads; i += blockDim.x) {
         int unit = unit0 + i % quads;

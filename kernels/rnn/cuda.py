@@ -6,12 +6,14 @@ import numpy as np
 
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain, zeros
+from scratchlv.cuda.versions import version
 from scratchlv.kernels.lstm.cuda import column_sums, lengths_of
+from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.matmul.cuda import gemm
 from scratchlv.kernels.rnn.reference import check
 
 Array = Any
-VERSIONS = {1: "a product and a cell kernel for each step"}
+VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
 
 
 class Cache(NamedTuple):
@@ -53,25 +55,71 @@ def forward(
     x, lengths = plain(x), lengths_of(lengths, x)
     h = empty((T + 1, N, H), x)
     gemm(x.reshape(T * N, D), Wx, h[1:].reshape(T * N, H), bias=b)
-    h[0] = h0
-    cell, use_sigmoid = load("rnn.cu")["rnn_cell_forward"], np.int32(nonlinearity == "sigmoid")
-    for t in range(T):
-        gemm(h[t], Wh, h[t + 1], accumulate=True)
-        cell(blocks(N * H, 256), (256,), h[t], h[t + 1], lengths, use_sigmoid, np.int32(t), np.int32(N), np.int32(H))
+    plan = _plan(h)
+    if plan is not None:
+        _forward(plan, h0, Wh, lengths, h, nonlinearity)
+    else:
+        h[0] = h0
+        cell, use_sigmoid = load("rnn.cu")["rnn_cell_forward"], np.int32(nonlinearity == "sigmoid")
+        for t in range(T):
+            gemm(h[t], Wh, h[t + 1], accumulate=True)
+            sizes = np.int32(t), np.int32(N), np.int32(H)
+            cell(blocks(N * H, 256), (256,), h[t], h[t + 1], lengths, use_sigmoid, *sizes)
     return h[1:], Cache(x, h, Wx, Wh, lengths, nonlinearity) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, D), H = x.shape, h.shape[2]
-    dy, dh, da = plain(dy), zeros((N, H), h), empty((T, N, H), h)
-    cell, use_sigmoid = load("rnn.cu")["rnn_cell_backward"], np.int32(nonlinearity == "sigmoid")
-    for t in reversed(range(T)):
-        sizes = np.int32(t), np.int32(N), np.int32(H)
-        cell(blocks(N * H, 256), (256,), da[t], h[t + 1], dy[t], dh, lengths, use_sigmoid, *sizes)
-        gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
+    dy, plan = plain(dy), _plan(h)
+    if plan is not None:
+        da, dh = _backward(plan, h, dy, Wh, lengths, nonlinearity)
+    else:
+        dh, da = zeros((N, H), h), empty((T, N, H), h)
+        cell, use_sigmoid = load("rnn.cu")["rnn_cell_backward"], np.int32(nonlinearity == "sigmoid")
+        for t in reversed(range(T)):
+            sizes = np.int32(t), np.int32(N), np.int32(H)
+            cell(blocks(N * H, 256), (256,), da[t], h[t + 1], dy[t], dh, lengths, use_sigmoid, *sizes)
+            gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
     da = da.reshape(T * N, H)
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
     return dx, dh, dWx, dWh, column_sums(da)
+
+
+def _plan(h: Array) -> Plan | None:
+    """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
+    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    return plan_for(h, N, H, gates=1) if version(VERSIONS) == 2 and T > 1 and N > 0 else None
+
+
+def _forward(plan: Plan, h0: Array, Wh: Array, lengths: Array | None, h: Array, nonlinearity: str) -> None:
+    """All steps: ``h`` (T + 1, N, H) is written; it enters as what x brings."""
+    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    load("rnn.cu")["rnn_forward"](
+        (plan.column_blocks, plan.row_blocks),
+        (plan.threads,),
+        *(plain(h0), plain(Wh), lengths, h),
+        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows)),
+        shared=plan.forward_bytes,
+        cooperative=True,
+    )
+
+
+def _backward(
+    plan: Plan, h: Array, dy: Array, Wh: Array, lengths: Array | None, nonlinearity: str
+) -> tuple[Array, Array]:
+    """All steps: ``da`` (T, N, H) and ``dh0`` (N, H)."""
+    (T, N, H), columns = dy.shape, plan.column_blocks
+    da, dh0 = empty(dy.shape, h), empty((N, H), h)
+    travel = empty((2, plan.row_blocks, columns, columns, plan.rows, 4 * plan.quads), h)
+    load("rnn.cu")["rnn_backward"](
+        (columns, plan.row_blocks),
+        (plan.threads,),
+        *(da, h, dy, plain(Wh), lengths, travel, dh0),
+        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.lanes)),
+        shared=plan.backward_bytes,
+        cooperative=True,
+    )
+    return da, dh0
