@@ -31,4 +31,7 @@ __device__ __forceinline__ float4 add_scaled(float4 sum, float w, float4 a) {
     return make_float4(fmaf(w, a.x, sum.x), fmaf(w, a.y, sum.y), fmaf(w, a.z, sum.z), fmaf(w, a.w, sum.w));
 }
 
-__device__ __forceinline__ float dot4(float4 a, float4 b) { return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, a.w * b.w))); }
+// sum + a · b
+__device__ __forceinline__ float add_dot4(float sum, float4 a, float4 b) {
+    return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}

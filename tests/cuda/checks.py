@@ -46,7 +46,7 @@ def problem(name, number, inputs):
     operation = getattr(ops, name)
     try:
         with use_version(number), np.errstate(all="ignore"):
-            report = compare(operation.variant("cuda"), operation.variant("reference"), inputs, draws=1)
+            report = compare(operation.variant("cuda"), operation.variant("reference"), inputs, draws=4)
     except LaunchError as error:
         return str(error)
     return None if report.ok and not report.not_checked else str(report)
