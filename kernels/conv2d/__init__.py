@@ -2,20 +2,13 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
 
-    def case(x: tuple, W: tuple, bias: bool = True, **settings) -> dict:
-        return {
-            "x": rng.standard_normal(x),
-            "W": rng.standard_normal(W),
-            "b": rng.standard_normal(W[3]) if bias else None,
-            **settings,
-        }
-
+    case = _cases_from(rng)
     return {
         "odd": case((3, 5, 7, 2), (3, 2, 2, 4), padding=1),
         "stride 2": case((2, 7, 5, 3), (3, 3, 3, 4), stride=2, padding=1),
@@ -37,3 +30,29 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         ),
         "empty batch": case((0, 5, 5, 3), (3, 3, 3, 4), padding=1),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference: channels by four, and several tiles each way."""
+    case = _cases_from(rng)
+    return {
+        "several tiles, few channels": case((2, 11, 9, 3), (3, 3, 3, 68), padding=1),
+        "several tiles, pool": case((2, 13, 18, 4), (2, 3, 4, 68), padding=1, relu=True, pool=True),
+        "several tiles, stride 2": case((3, 17, 11, 12), (3, 3, 12, 20), stride=2, padding=((0, 1), (1, 0))),
+        "stride 3, window of 2": case((2, 11, 10, 8), (2, 2, 8, 4), stride=3, relu=True),
+        "stride 2, one tap": case((2, 7, 6, 68), (1, 1, 68, 8), stride=2, bias=False),
+        "groups by four": case((2, 6, 5, 12), (3, 2, 6, 24), padding=1, groups=2, stride=2),
+        "more padding than window": case((1, 3, 4, 4), (2, 2, 4, 8), padding=((3, 0), (1, 2))),
+    }
+
+
+def _cases_from(rng: np.random.Generator):
+    def case(x: tuple, W: tuple, bias: bool = True, **settings) -> dict:
+        return {
+            "x": rng.standard_normal(x),
+            "W": rng.standard_normal(W),
+            "b": rng.standard_normal(W[3]) if bias else None,
+            **settings,
+        }
+
+    return case

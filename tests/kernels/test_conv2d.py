@@ -11,7 +11,7 @@ from scratchlv.kernels.relu import reference as relu_room
 from scratchlv.ops import conv2d, linear
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 few_or_many_channels = pytest.mark.parametrize("C", [2, 11])  # numba_cpu goes another way for few
 
 

@@ -1,0 +1,598 @@
+// Convolution of pictures (N, H, W, C) with windows W (kh, kw, C / groups, M), forward and both gradients: three matrix products
+//
+//     y  (pixels of y, M)        = patches  (pixels of y, kh kw C)  times  W  (kh kw C, M)
+//     dx (pixels of x, C)        = windows  (pixels of x, kh kw M)  times  Wᵀ (kh kw M, C)
+//     dW (kh kw C, M)            = patchesᵀ (kh kw C, pixels of y)  times  dy (pixels of y, M)
+//
+// whose left matrix is never built: its numbers are found in x (or dy) by address when a tile is loaded (implicit GEMM). With
+// groups there are as many smaller products.
+//
+// Version 1 gives each number of a result to a thread: two loads for each multiplication. Version 2 brings tiles of 16 x 16 into shared
+// memory: each number that is loaded serves 16 threads, 4 FLOPs a byte instead of 1/4, and dW is summed in parts that many blocks
+// take, where a thread went through all pixels. In version 3 a block makes a tile of 128 x 64 and a thread 8 x 4 of it in registers: 32
+// multiplications for 3 loads from shared memory, 21 FLOPs for a byte from global memory (those bytes mostly in the second-level
+// cache), loads of 16 bytes, the next tiles on their way while these are multiplied, one barrier for 16 steps. dx with a stride meets
+// only the taps that hit it (version 2 multiplies by zeros), and ReLU and pooling end in the registers that hold the sums: the
+// activation of full size is never written.
+#include "scratchlv.cuh"
+
+#define NOBODY 4  // the winner where ReLU is closed
+
+struct Conv {
+    int N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups;
+    __device__ int inputs() const { return C / groups; }   // of a group
+    __device__ int outputs() const { return M / groups; }
+    __device__ int pixels() const { return N * H_out * W_out; }
+    __device__ int taps() const { return kh * kw * inputs(); }  // products for a number of y
+};
+
+__device__ __forceinline__ bool inside(int h, int w, int H, int W) { return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W; }
+
+// The number k = (i, j, c) of the patch that pixel p of y sees; zero in the padding, and outside the matrix.
+__device__ __forceinline__ float patch(const float* x, const Conv& s, int g, int p, int k) {
+    if (p >= s.pixels() || k >= s.taps()) return 0.0f;
+    int c = k % s.inputs(), j = k / s.inputs() % s.kw, i = k / s.inputs() / s.kw;
+    int h = p / s.W_out % s.H_out * s.stride + i - s.top, w = p % s.W_out * s.stride + j - s.left;
+    if (!inside(h, w, s.H, s.W)) return 0.0f;
+    return x[(((size_t)(p / s.W_out / s.H_out) * s.H + h) * s.W + w) * s.C + g * s.inputs() + c];
+}
+
+// The number k = (i, j, m) of what pixel q of x receives: the dy of the window that saw it through tap (i, j), if there is one.
+__device__ __forceinline__ float window(const float* dy, const Conv& s, int g, int q, int k) {
+    if (q >= s.N * s.H * s.W || k >= s.kh * s.kw * s.outputs()) return 0.0f;
+    int m = k % s.outputs(), j = k / s.outputs() % s.kw, i = k / s.outputs() / s.kw;
+    int h = q / s.W % s.H + s.top - i, w = q % s.W + s.left - j;
+    if (h % s.stride || w % s.stride || !inside(h / s.stride, w / s.stride, s.H_out, s.W_out) || h < 0 || w < 0) return 0.0f;
+    return dy[(((size_t)(q / s.W / s.H) * s.H_out + h / s.stride) * s.W_out + w / s.stride) * s.M + g * s.outputs() + m];
+}
+
+// --- version 1 -------------------------------------------------------------------------------------------------------
+
+// Σ term(k) for k < n, in runs of 32: a long sum loses digits.
+template <class Term> __device__ __forceinline__ float sum_in_runs(int n, Term term) {
+    float sum = 0.0f;
+    for (int k = 0; k < n;) {
+        float run = 0.0f;
+        for (int end = min(n, k + 32); k < end; ++k) run += term(k);
+        sum += run;
+    }
+    return sum;
+}
+
+// 1. A thread for a number of y. Bias and ReLU, where there are any, before it is written.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N, int H,
+         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    if (at >= (size_t)s.pixels() * M) return;
+    int p = at / M, m = at % M;
+    float sum = sum_in_runs(s.taps(), [&](int k) { return patch(x, s, m / s.outputs(), p, k) * weights[(size_t)k * M + m]; });
+    if (bias) sum += bias[m];
+    y[at] = relu && sum <= 0.0f ? 0.0f : sum;
+}
+
+// A thread for a number of dx.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
+                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    if (at >= (size_t)N * H * W * C) return;
+    int q = at / C, g = at % C / s.inputs(), c = at % C % s.inputs(), outputs = s.outputs();
+    dx[at] = sum_in_runs(kh * kw * outputs, [&](int k) {
+        return window(dy, s, g, q, k) * weights[((size_t)(k / outputs) * s.inputs() + c) * M + g * outputs + k % outputs];
+    });
+}
+
+// A thread for a number of dW, or of db, which stands below it.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H, int W, int C, int M,
+                         int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
+    if (at >= (size_t)(s.taps() + bias) * M) return;
+    int k = at / M, m = at % M;
+    dW[at] = sum_in_runs(s.pixels(), [&](int p) {
+        return (k == s.taps() ? 1.0f : patch(x, s, m / s.outputs(), p, k)) * dy[(size_t)p * M + m];
+    });
+}
+
+// --- what stands around the products ---------------------------------------------------------------------------------
+
+// The largest of four, and its place; the first of equals, and NaN is largest. With ReLU, NOBODY where nothing came through.
+__device__ __forceinline__ unsigned largest(const float (&v)[4], int relu, float& best) {
+    unsigned won = 0;
+    best = v[0];
+#pragma unroll
+    for (int place = 1; place < 4; ++place)
+        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], won = place;
+    return relu && best <= 0.0f ? NOBODY : won;
+}
+
+// 2x2 windows of z (N, H, W, M), after versions 1 and 2: a thread for a number of y.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* __restrict__ winner, long long numbers, int H, int W, int M,
+            int relu) {
+    long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (k >= numbers) return;
+    int m = k % M, w = k / M % (W / 2);
+    long long row = k / M / (W / 2);
+    const float* top = z + ((row / (H / 2) * H + row % (H / 2) * 2) * W + 2 * w) * M + m;
+    const float* bottom = top + (size_t)W * M;
+    float v[4] = {top[0], top[M], bottom[0], bottom[M]}, best;
+    unsigned won = largest(v, relu, best);
+    y[k] = best;
+    if (winner) winner[k] = won;
+}
+
+// The gradient before ReLU: dz = dy where y is above 0 (or NaN).
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_before_relu(const float* __restrict__ dy, const float* __restrict__ y, float* __restrict__ dz, long long numbers) {
+    long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (k < numbers) dz[k] = y[k] <= 0.0f ? 0.0f : dy[k];
+}
+
+// The gradient dz (N, H, W, M) before pooling and ReLU: a thread for a window and an m writes its four places; windows that the
+// border cuts off are zero. blockIdx.x is a row of windows.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dz, int H, int W, int M) {
+    int rows = (H + 1) / 2, columns = (W + 1) / 2, k = blockIdx.y * blockDim.x + threadIdx.x;
+    if (k >= columns * M) return;
+    int w = k / M, m = k % M, n = blockIdx.x / rows, h = blockIdx.x % rows;
+    bool whole = h < H / 2 && w < W / 2;
+    size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * M + m;
+    float gradient = whole ? dy[at] : 0.0f;
+    int won = whole ? winner[at] : NOBODY;
+    for (int place = 0; place < 4; ++place) {
+        int i = 2 * h + place / 2, j = 2 * w + place % 2;
+        if (i < H && j < W) dz[(((size_t)n * H + i) * W + j) * M + m] = won == place ? gradient : 0.0f;
+    }
+}
+
+// db of a part of the pixels: row `row` of the part's sums. Blocks of 32 x 8 threads.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_bias_gradient(const float* __restrict__ dy, float* __restrict__ parts, int pixels, int M, int span, int row) {
+    __shared__ float scratch[8][32];
+    int m = blockIdx.x * 32 + threadIdx.x, part = blockIdx.y, last = min(pixels, (part + 1) * span);
+    float sum = 0.0f;
+    if (m < M)
+        for (int p = part * span + threadIdx.y; p < last; p += 8) sum += dy[(size_t)p * M + m];
+    scratch[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y || m >= M) return;
+    for (int t = 1; t < 8; ++t) sum += scratch[t][threadIdx.x];
+    parts[((size_t)part * (row + 1) + row) * M + m] = sum;
+}
+
+// sums[k] = Σ of all parts of parts[part][k], always in the same order.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int count, long long numbers) {
+    long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (k >= numbers) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int part = 0; part < count; ++part) sum += parts[part * numbers + k];
+    sums[k] = sum;
+}
+
+// --- version 2 -------------------------------------------------------------------------------------------------------
+
+#define TILE 16
+
+// One number of a product, made together with the block's others. a(row, k) and b(k, column) give the matrices' numbers; neighbouring
+// threads ask for neighbouring k of the one that is UPRIGHT (its columns lie along k in memory for a; its rows for b), else along the other.
+template <bool A_ALONG_K, bool B_ALONG_K, class A, class B>
+__device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column0, int first, int last, float (*tile_a)[TILE + 1],
+                                                  float (*tile_b)[TILE + 1]) {
+    int x = threadIdx.x, y = threadIdx.y;
+    float sum = 0.0f;
+    for (int k0 = first; k0 < last; k0 += TILE) {
+        if (A_ALONG_K) tile_a[y][x] = k0 + x < last ? a(row0 + y, k0 + x) : 0.0f;
+        else tile_a[x][y] = k0 + y < last ? a(row0 + x, k0 + y) : 0.0f;
+        if (B_ALONG_K) tile_b[x][y] = k0 + x < last ? b(k0 + x, column0 + y) : 0.0f;
+        else tile_b[y][x] = k0 + y < last ? b(k0 + y, column0 + x) : 0.0f;
+        __syncthreads();
+        float part = 0.0f;
+#pragma unroll
+        for (int k = 0; k < TILE; ++k) part += tile_a[y][k] * tile_b[k][x];
+        sum += part;
+        __syncthreads();
+    }
+    return sum;
+}
+
+// 2. Tiles of patches and weights in shared memory. blockIdx.z is the group.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N, int H,
+         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+    __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
+    auto a = [&](int p, int k) { return patch(x, s, g, p, k); };
+    auto b = [&](int k, int m) { return m < s.outputs() ? weights[(size_t)k * M + g * s.outputs() + m] : 0.0f; };
+    float sum = product_of_tiles<true, false>(a, b, row0, column0, 0, s.taps(), tile_a, tile_b);
+    int p = row0 + threadIdx.y, m = column0 + threadIdx.x;
+    if (p >= s.pixels() || m >= s.outputs()) return;
+    m += g * s.outputs();
+    if (bias) sum += bias[m];
+    y[(size_t)p * M + m] = relu && sum <= 0.0f ? 0.0f : sum;
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
+                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+    __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE, inputs = s.inputs(), outputs = s.outputs();
+    auto a = [&](int q, int k) { return window(dy, s, g, q, k); };
+    auto b = [&](int k, int c) {
+        return c < inputs ? weights[((size_t)(k / outputs) * inputs + c) * M + g * outputs + k % outputs] : 0.0f;
+    };
+    float sum = product_of_tiles<true, true>(a, b, row0, column0, 0, kh * kw * outputs, tile_a, tile_b);
+    int q = row0 + threadIdx.y, c = column0 + threadIdx.x;
+    if (q < N * H * W && c < inputs) dx[(size_t)q * C + g * inputs + c] = sum;
+}
+
+// The sums over `span` pixels: part blockIdx.z / groups of (taps + bias) x M numbers.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W, int C,
+                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias, int span) {
+    __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int g = blockIdx.z % groups, part = blockIdx.z / groups, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
+    auto a = [&](int k, int p) { return patch(x, s, g, p, k); };
+    auto b = [&](int p, int m) { return m < s.outputs() ? dy[(size_t)p * M + g * s.outputs() + m] : 0.0f; };
+    int last = min(s.pixels(), (part + 1) * span);
+    float sum = product_of_tiles<false, false>(a, b, row0, column0, part * span, last, tile_a, tile_b);
+    int k = row0 + threadIdx.y, m = column0 + threadIdx.x;
+    if (k < s.taps() && m < s.outputs()) parts[((size_t)part * (s.taps() + bias) + k) * M + g * s.outputs() + m] = sum;
+}
+
+// --- version 3 -------------------------------------------------------------------------------------------------------
+
+#define ROWS 128          // of a block's tile
+#define COLUMNS 64
+#define DEPTH 16          // steps of the inner sum between two barriers
+#define PITCH_A (ROWS + 4)  // a tile lies in shared memory with its rows side by side, step by step
+#define PITCH_B (COLUMNS + 4)
+#define BUFFER_A (DEPTH * PITCH_A)
+#define BUFFER_B (DEPTH * PITCH_B)
+#define RUN 4  // tiles whose products are added to one sum; 2 (BUFFER_A + BUFFER_B) + 256 * 32 floats of shared memory in all: 58,368 bytes
+
+__device__ __forceinline__ float4 zero4() { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
+
+// Walks through (i, j, c): the taps, and in each the channels. Where the channels are a multiple of four, so is c.
+struct Tap {
+    int i, j, c;
+    __device__ void advance(int by, int columns, int channels) {
+        c += by;
+        while (c >= channels) {
+            c -= channels;
+            if (++j == columns) j = 0, ++i;
+        }
+    }
+};
+
+// Four numbers of a row of patches: from `tap` on, of the window that begins at (h, w) of a picture and goes on in `direction`.
+struct Source {
+    int H, W, pitch, rows, columns, channels, direction;  // of the picture; taps each way, and their channels
+    __device__ float4 four(const float* picture, int h, int w, Tap tap) const {
+        if (channels % 4 == 0) {
+            int u = h + direction * tap.i, v = w + direction * tap.j;
+            if (tap.i >= rows || !inside(u, v, H, W)) return zero4();
+            return *(const float4*)(picture + ((size_t)u * W + v) * pitch + tap.c);
+        }
+        float to[4];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            int u = h + direction * tap.i, v = w + direction * tap.j;
+            to[e] = tap.i < rows && inside(u, v, H, W) ? picture[((size_t)u * W + v) * pitch + tap.c] : 0.0f;
+            tap.advance(1, columns, channels);
+        }
+        return make_float4(to[0], to[1], to[2], to[3]);
+    }
+};
+
+// Tiles of 128 rows of patches and 16 steps: a thread brings four steps of two rows.
+struct PatchTile {
+    Source source;
+    const float* picture[2];
+    int h[2], w[2];
+    Tap tap;
+    float4 held[2];
+    __device__ void begin() {
+        tap = {0, 0, 0};
+        tap.advance(threadIdx.x % 4 * 4, source.columns, source.channels);
+    }
+    __device__ static int row(int half) { return threadIdx.x / 4 + half * (ROWS / 2); }
+    __device__ void place(int half, const float* at, int h_, int w_) { picture[half] = at, h[half] = h_, w[half] = w_; }
+    __device__ void no_place(int half) { place(half, nullptr, -(1 << 29), 0); }
+    __device__ void fetch() {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) held[half] = source.four(picture[half], h[half], w[half], tap);
+        tap.advance(DEPTH, source.columns, source.channels);
+    }
+    __device__ void put(float* tile) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            float* to = tile + threadIdx.x % 4 * 4 * PITCH_A + row(half);
+            to[0] = held[half].x, to[PITCH_A] = held[half].y, to[2 * PITCH_A] = held[half].z, to[3 * PITCH_A] = held[half].w;
+        }
+    }
+};
+
+// The same tiles of the transposed matrix: rows are taps, steps are pixels of y. A thread brings four taps of two pixels.
+struct TransposedPatchTile {
+    Source source;
+    const float* x;
+    Tap tap;
+    int p[2], n[2], h[2], w[2], last, H_out, W_out, stride, top, left;
+    size_t picture;  // numbers
+    float4 held[2];
+    __device__ void begin(int row0, int first) {
+        tap = {0, 0, 0};
+        tap.advance(row0 + threadIdx.x % 32 * 4, source.columns, source.channels);
+        for (int half = 0; half < 2; ++half) {
+            p[half] = first + threadIdx.x / 32 + half * (DEPTH / 2);
+            w[half] = p[half] % W_out, h[half] = p[half] / W_out % H_out, n[half] = p[half] / W_out / H_out;
+        }
+    }
+    __device__ void fetch() {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            held[half] = p[half] < last ? source.four(x + n[half] * picture, h[half] * stride - top, w[half] * stride - left, tap) : zero4();
+            p[half] += DEPTH;
+            w[half] += DEPTH;
+            while (w[half] >= W_out) {
+                w[half] -= W_out;
+                if (++h[half] == H_out) h[half] = 0, ++n[half];
+            }
+        }
+    }
+    __device__ void put(float* tile) const {
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+            *(float4*)(tile + (threadIdx.x / 32 + half * (DEPTH / 2)) * PITCH_A + threadIdx.x % 32 * 4) = held[half];
+    }
+};
+
+// Tiles of 16 rows and 64 columns of a matrix whose rows lie in memory: a thread brings four columns of a row.
+struct RowTile {
+    const float* from;  // the thread's first four numbers
+    int row, rows, pitch;
+    bool exists;  // its columns
+    float4 held;
+    __device__ void begin(const float* matrix, int first, int last, int pitch_, int column, int columns) {
+        row = first + threadIdx.x / 16, rows = last, pitch = pitch_, exists = column < columns;
+        from = matrix + (size_t)row * pitch + column;
+    }
+    __device__ static int column() { return threadIdx.x % 16 * 4; }
+    __device__ void fetch() {
+        held = exists && row < rows ? *(const float4*)from : zero4();
+        row += DEPTH, from += (size_t)DEPTH * pitch;
+    }
+    __device__ void put(float* tile) const { *(float4*)(tile + threadIdx.x / 16 * PITCH_B + column()) = held; }
+};
+
+// Tiles of 16 steps (i, j, m) and 64 input channels of the weights: a thread brings four m of one channel.
+struct TransposedWeightTile {
+    const float* weights;  // of the group and the channel
+    int taps_h, taps_w, outputs, first_h, first_w, step, kw, inputs, M;
+    bool exists;  // the channel
+    Tap tap;
+    float4 held;
+    __device__ void begin() {
+        tap = {0, 0, 0};
+        tap.advance(threadIdx.x % 4 * 4, taps_w, outputs);
+    }
+    __device__ void fetch() {
+        size_t place = (size_t)(first_h + step * tap.i) * kw + first_w + step * tap.j;
+        held = exists && tap.i < taps_h ? *(const float4*)(weights + place * inputs * M + tap.c) : zero4();
+        tap.advance(DEPTH, taps_w, outputs);
+    }
+    __device__ void put(float* tile) const {
+        float* to = tile + threadIdx.x % 4 * 4 * PITCH_B + threadIdx.x / 4;
+        to[0] = held.x, to[PITCH_B] = held.y, to[2 * PITCH_B] = held.z, to[3 * PITCH_B] = held.w;
+    }
+};
+
+// Adds the sums so far to the totals (the first time, they are the totals) and begins anew. Each thread has its own.
+__device__ __forceinline__ void put_aside(float (&sums)[8][4], float4* totals, bool add) {
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+        float4& total = totals[r * 256 + threadIdx.x];
+        float4 before = add ? total : zero4();
+        total = make_float4(before.x + sums[r][0], before.y + sums[r][1], before.z + sums[r][2], before.w + sums[r][3]);
+        sums[r][0] = sums[r][1] = sums[r][2] = sums[r][3] = 0.0f;
+    }
+}
+
+__device__ __forceinline__ void add_product(float (&sum)[4], float u, float4 v) {
+    sum[0] += u * v.x, sum[1] += u * v.y, sum[2] += u * v.z, sum[3] += u * v.w;
+}
+
+// sums = the thread's 8 x 4 numbers of the product: rows from 8 (threadIdx.x / 16) on, columns from 4 (threadIdx.x % 16). Each tile has
+// two buffers, so that one barrier parts the reading of a tile from the writing of the next but one. Every 64 steps the sums are put aside, in
+// shared memory, and added up among themselves: a long sum would lose digits, and a second set of sums has no room in the registers.
+template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b, int steps, float* shared, float (&sums)[8][4]) {
+    float *tile_a = shared, *tile_b = tile_a + 2 * BUFFER_A;
+    float4* totals = (float4*)(tile_b + 2 * BUFFER_B);
+    int tiles = (steps + DEPTH - 1) / DEPTH;
+#pragma unroll
+    for (int r = 0; r < 8; ++r)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sums[r][e] = 0.0f;
+    if (tiles == 0) return;
+    a.fetch(), b.fetch();
+    a.put(tile_a), b.put(tile_b);
+    __syncthreads();
+    for (int t = 0; t < tiles; ++t) {
+        const float* at = tile_a + t % 2 * BUFFER_A + threadIdx.x / 16 * 8;
+        const float* bt = tile_b + t % 2 * BUFFER_B + threadIdx.x % 16 * 4;
+        bool more = t + 1 < tiles;
+        if (more) a.fetch(), b.fetch();
+#pragma unroll
+        for (int k = 0; k < DEPTH; ++k) {
+            float4 upper = *(const float4*)(at + k * PITCH_A), lower = *(const float4*)(at + k * PITCH_A + 4);
+            float4 v = *(const float4*)(bt + k * PITCH_B);
+            add_product(sums[0], upper.x, v), add_product(sums[1], upper.y, v), add_product(sums[2], upper.z, v);
+            add_product(sums[3], upper.w, v), add_product(sums[4], lower.x, v), add_product(sums[5], lower.y, v);
+            add_product(sums[6], lower.z, v), add_product(sums[7], lower.w, v);
+        }
+        if (more && t % RUN == RUN - 1) put_aside(sums, totals, t >= RUN);
+        if (more) a.put(tile_a + (t + 1) % 2 * BUFFER_A), b.put(tile_b + (t + 1) % 2 * BUFFER_B);
+        __syncthreads();
+    }
+    if (tiles <= RUN) return;
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+        float4 total = totals[r * 256 + threadIdx.x];
+        sums[r][0] += total.x, sums[r][1] += total.y, sums[r][2] += total.z, sums[r][3] += total.w;
+    }
+}
+
+// 3. Tiles in registers. Rows are the pixels of y; with pooling, window by window, so that a thread holds whole windows. blockIdx.x counts
+// tiles, those of one row of tiles first (they share patches), blockIdx.z groups. M / groups is a multiple of four.
+extern "C" __global__ void __launch_bounds__(256, 2)
+conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
+         unsigned char* __restrict__ winner, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top,
+         int left, int groups, int relu, int pool) {
+    DYNAMIC_SHARED(float, shared);
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z;
+    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
+    int across = pool ? W_out / 2 : W_out, down = pool ? H_out / 2 : H_out, rows = N * down * across * (pool ? 4 : 1);
+    PatchTile a;
+    a.source = {H, W, C, kh, kw, s.inputs(), 1};
+    for (int half = 0; half < 2; ++half) {
+        int row = row0 + PatchTile::row(half), p = pool ? row / 4 : row, h = p / across % down, w = p % across;
+        if (pool) h = 2 * h + row % 4 / 2, w = 2 * w + row % 2;
+        if (row < rows) a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride - top, w * stride - left);
+        else a.no_place(half);
+    }
+    a.begin();
+    RowTile b;
+    b.begin(weights + g * outputs, 0, s.taps(), M, column0 + RowTile::column(), outputs);
+    float z[8][4];
+    multiply(a, b, s.taps(), shared, z);
+
+    int row = row0 + threadIdx.x / 16 * 8, m = column0 + RowTile::column();
+    if (m >= outputs) return;
+    m += g * outputs;
+    float shift[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (bias) shift[0] = bias[m], shift[1] = bias[m + 1], shift[2] = bias[m + 2], shift[3] = bias[m + 3];
+#pragma unroll
+    for (int r = 0; r < 8; ++r)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            z[r][e] += shift[e];
+            if (relu && z[r][e] <= 0.0f) z[r][e] = 0.0f;
+        }
+    if (!pool) {
+#pragma unroll
+        for (int r = 0; r < 8; ++r)
+            if (row + r < rows) *(float4*)(y + (size_t)(row + r) * M + m) = make_float4(z[r][0], z[r][1], z[r][2], z[r][3]);
+        return;
+    }
+#pragma unroll
+    for (int r = 0; r < 8; r += 4) {
+        if (row + r >= rows) return;
+        float best[4];
+        unsigned won = 0;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            float places[4] = {z[r][e], z[r + 1][e], z[r + 2][e], z[r + 3][e]};
+            won |= largest(places, relu, best[e]) << 8 * e;
+        }
+        size_t at = (size_t)((row + r) / 4) * M + m;
+        *(float4*)(y + at) = make_float4(best[0], best[1], best[2], best[3]);
+        if (winner) *(unsigned*)(winner + at) = won;
+    }
+}
+
+// Row u of x is seen through tap i by the output row (u + top - i) / stride, if that is whole. So the rows with u + top = class (mod
+// stride) see every stride-th tap, from `class` on: among themselves they are a convolution without stride.
+struct Class {
+    int first, rows;  // the first row of x, and how many there are, stride apart
+    int start, taps;  // the output row that sees it through its first tap, and how many taps there are
+    __device__ Class(int number, int size, int kernel, int stride, int before) {
+        first = ((number - before) % stride + stride) % stride;
+        rows = first < size ? (size - first + stride - 1) / stride : 0;
+        start = (first + before - number) / stride;
+        taps = number < kernel ? (kernel - number + stride - 1) / stride : 0;
+    }
+};
+
+// blockIdx.z counts groups, and classes of pixels.
+extern "C" __global__ void __launch_bounds__(256, 2)
+conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
+                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+    DYNAMIC_SHARED(float, shared);
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int inputs = s.inputs(), outputs = s.outputs(), column_tiles = (inputs + COLUMNS - 1) / COLUMNS;
+    int g = blockIdx.z % groups, number_h = blockIdx.z / groups / stride, number_w = blockIdx.z / groups % stride;
+    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
+    Class down(number_h, H, kh, stride, top), across(number_w, W, kw, stride, left);
+    int rows = N * down.rows * across.rows;
+    if (row0 >= rows) return;
+    PatchTile a;
+    a.source = {H_out, W_out, M, down.taps, across.taps, outputs, -1};
+    for (int half = 0; half < 2; ++half) {
+        int row = row0 + PatchTile::row(half), h = row / across.rows % down.rows, w = row % across.rows;
+        const float* picture = dy + (size_t)(row / across.rows / down.rows) * H_out * W_out * M + g * outputs;
+        if (row < rows) a.place(half, picture, h + down.start, w + across.start);
+        else a.no_place(half);
+    }
+    a.begin();
+    int c = column0 + threadIdx.x / 4;
+    TransposedWeightTile b = {weights + (size_t)c * M + g * outputs, down.taps, across.taps, outputs, number_h, number_w, stride, kw, inputs, M,
+                              c < inputs, {0, 0, 0}, zero4()};
+    b.begin();
+    float sums[8][4];
+    multiply(a, b, down.taps * across.taps * outputs, shared, sums);
+
+    int row = row0 + threadIdx.x / 16 * 8;
+    c = column0 + threadIdx.x % 16 * 4;
+#pragma unroll
+    for (int r = 0; r < 8; ++r) {
+        if (row + r >= rows || c >= inputs) return;
+        int p = row + r;  // without a stride, pixels are rows
+        if (stride > 1)
+            p = (p / across.rows / down.rows * H + p / across.rows % down.rows * stride + down.first) * W + p % across.rows * stride + across.first;
+        float* to = dx + (size_t)p * C + g * inputs + c;
+        if (inputs % 4 == 0) *(float4*)to = make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+        else
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                if (c + e < inputs) to[e] = sums[r][e];
+    }
+}
+
+// The sums over `span` pixels: part blockIdx.y of (taps + bias) x M numbers. blockIdx.z is the group.
+extern "C" __global__ void __launch_bounds__(256, 2)
+conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W, int C,
+                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias, int span) {
+    DYNAMIC_SHARED(float, shared);
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z, part = blockIdx.y;
+    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
+    int first = part * span, last = min(s.pixels(), first + span);
+    TransposedPatchTile a;
+    a.source = {H, W, C, kh, kw, s.inputs(), 1};
+    a.x = x + g * s.inputs(), a.picture = (size_t)H * W * C, a.last = last;
+    a.H_out = H_out, a.W_out = W_out, a.stride = stride, a.top = top, a.left = left;
+    a.begin(row0, first);
+    RowTile b;
+    b.begin(dy + g * outputs, first, last, M, column0 + RowTile::column(), outputs);
+    float sums[8][4];
+    multiply(a, b, last - first, shared, sums);
+
+    int k = row0 + threadIdx.x / 16 * 8, m = column0 + RowTile::column();
+    if (m >= outputs) return;
+#pragma unroll
+    for (int r = 0; r < 8; ++r)
+        if (k + r < s.taps())
+            *(float4*)(parts + ((size_t)part * (s.taps() + bias) + k + r) * M + g * outputs + m) =
+                make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+}

@@ -1,0 +1,193 @@
+"""Convolution on a GPU: the launches of ``conv2d.cu``. Plain sums in float32, with or without ``exact``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.cuda import Module, load
+from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, plain, zeros
+from scratchlv.cuda.versions import version
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
+
+Array = Any
+VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
+TILES = {1: (1, 1), 2: (16, 16), 3: (128, 64)}  # rows and columns of a product that a block makes
+SHARED = 58368  # bytes of a block of version 3; every chip served has 64 KB
+FEWEST_PIXELS = 256  # of a part of dW: fewer would not pay for adding it to the others
+BLOCKS = 512  # about so many are wanted; few enough that the parts of dW are small beside what is read
+
+
+class Cache(NamedTuple):
+    x: Array  # (N, H, W, C)
+    W: Array  # (kh, kw, C / groups, M)
+    y: Array | None  # with ReLU and without pooling: it tells where ReLU was open
+    winner: Array | None  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, 4 for none
+    bias: bool
+    stride: int
+    padding: Padding
+    groups: int
+    x_is_data: bool
+
+
+def limits(
+    x,
+    W,
+    b=None,
+    *,
+    stride=1,
+    padding=0,
+    groups=1,
+    relu=False,
+    pool=False,
+    exact=False,
+    x_is_data=False,
+    train=True,
+) -> str | None:
+    return cannot_serve(x, W, b)
+
+
+def forward(
+    x: Array,
+    W: Array,
+    b: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    relu: bool = False,
+    pool: bool = False,
+    exact: bool = False,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> tuple[Array, Cache | None]:
+    size = output_size(x.shape, W.shape, stride, padding, groups)
+    N, M = x.shape[0], W.shape[3]
+    require("these weights", b=(b, (M,)))
+    x, W, b = plain(x), plain(W), None if b is None else plain(b)
+    y = empty((N, *(pooled_size(size) if pool else size), M), x)
+    winner = empty(y.shape, x, np.uint8) if pool and train else None
+    sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
+    module, number = load("conv2d.cu"), _version(M // groups, W, y)
+    if number == 3:
+        rows = y.size // M * (4 if pool else 1)
+        grid, flags = (_tiles(3, rows, M // groups), 1, groups), (np.int32(relu), np.int32(pool))
+        module["conv2d_3"](grid, (256,), x, W, b, y, winner, *sizes, *flags, shared=SHARED)
+    else:
+        z = empty((N, *size, M), x) if pool else y
+        kernel = module[f"conv2d_{number}"]
+        kernel(*_grid(number, z.size // M, M, groups), x, W, b, z, *sizes, np.int32(relu))
+        if pool:
+            shape = np.int64(y.size), np.int32(size[0]), np.int32(size[1]), np.int32(M), np.int32(relu)
+            module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, winner, *shape)
+    if not train:
+        return y, None
+    return y, Cache(x, W, y if relu and not pool else None, winner, b is not None, stride, padding, groups, x_is_data)
+
+
+def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+    x, W, y, winner, bias, stride, padding, groups, x_is_data = cache
+    size, M = output_size(x.shape, W.shape, stride, padding, groups), W.shape[3]
+    require("x and W", dy=(dy, (x.shape[0], *(size if winner is None else pooled_size(size)), M)))
+    module = load("conv2d.cu")
+    dz = _before_relu_and_pool(module, plain(dy), cache, (x.shape[0], *size, M))
+    sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
+    dW, db = _weight_gradient(module, x, W, dz, sizes, groups, bias)
+    return None if x_is_data else _input_gradient(module, x, W, dz, sizes, groups, stride), dW, db
+
+
+def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple) -> Array:
+    """The gradient of the sums, of this ``shape`` (N, H', W', M)."""
+    N, H, W, M = shape
+    if cache.winner is not None:
+        dz, row = empty(shape, dy), -(-W // 2) * M
+        grid = N * -(-H // 2), -(-row // 256)
+        module["conv2d_before_pool"](grid, (256,), dy, cache.winner, dz, np.int32(H), np.int32(W), np.int32(M))
+        return dz
+    if cache.y is None:
+        return dy
+    dz = empty(shape, dy)
+    module["conv2d_before_relu"](blocks(dz.size, 256), (256,), dy, cache.y, dz, np.int64(dz.size))
+    return dz
+
+
+def _input_gradient(module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: int) -> Array:
+    dx = empty(x.shape, x)
+    N, H, width, C = x.shape
+    number = _version(W.shape[3] // groups, W, dz)
+    if number == 3:
+        rows = N * -(-H // stride) * -(-width // stride)  # of the largest class of pixels
+        grid, block = (_tiles(3, rows, C // groups), 1, groups * stride * stride), (256,)
+    else:
+        grid, block = _grid(number, N * H * width, C, groups)
+    module[f"conv2d_input_gradient_{number}"](grid, block, dz, W, dx, *sizes, shared=SHARED if number == 3 else 0)
+    return dx
+
+
+def _weight_gradient(
+    module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, bias: bool
+) -> tuple[Array, Array | None]:
+    """dW and db, the last row of one matrix: in parts of the pixels, which are added up in their order."""
+    M, taps = W.shape[3], W.size // W.shape[3]
+    pixels, rows = dz.size // M, taps + bias
+    sums, number = empty((rows, M), x), _version(M // groups, W, dz)
+    if pixels == 0:
+        sums = zeros((rows, M), x)
+    elif number == 1:
+        module["conv2d_weight_gradient_1"](blocks(sums.size, 256), (256,), x, dz, sums, *sizes, np.int32(bias))
+    else:
+        tiles = _tiles(number, taps, M // groups)
+        span = _span(pixels, tiles * groups)
+        count = -(-pixels // span)
+        parts = empty((count, rows, M), x) if count > 1 else sums
+        if number == 3:
+            grid, block = (tiles, count, groups), (256,)
+        else:
+            grid, block = (-(-taps // 16), -(-(M // groups) // 16), groups * count), (16, 16)
+        kernel = module[f"conv2d_weight_gradient_{number}"]
+        numbers = *sizes, np.int32(bias), np.int32(span)
+        kernel(grid, block, x, dz, parts, *numbers, shared=SHARED if number == 3 else 0)
+        if bias:
+            shape = np.int32(pixels), np.int32(M), np.int32(span), np.int32(taps)
+            module["conv2d_bias_gradient"]((-(-M // 32), count), (32, 8), dz, parts, *shape)
+        if count > 1:
+            launch = blocks(sums.size, 256), (256,)
+            module["conv2d_sum_parts"](*launch, parts, sums, np.int32(count), np.int64(sums.size))
+    return sums[:taps].reshape(W.shape), sums[taps] if bias else None
+
+
+def _span(pixels: int, tiles: int) -> int:
+    """How many pixels a part of dW sums: as many parts as fill a chip. The sizes decide, not the chip: the sums are the same on any."""
+    parts = max(1, min(pixels // FEWEST_PIXELS, BLOCKS // tiles))
+    return -(-pixels // parts)
+
+
+def _version(outputs: int, *read_by_fours: Array) -> int:
+    """Version 3 reads four output channels at once: there must be so many, and they must be aligned."""
+    number = version(VERSIONS)
+    if number == 3 and (outputs % 4 or any(_address(array) % 16 for array in read_by_fours)):
+        return 2
+    return number
+
+
+def _address(array: Array) -> int:
+    return array.data.ptr if on_gpu(array) else array.ctypes.data
+
+
+def _tiles(number: int, rows: int, columns: int) -> int:
+    return -(-rows // TILES[number][0]) * -(-columns // TILES[number][1])
+
+
+def _grid(number: int, rows: int, columns: int, groups: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Grid and block of versions 1 and 2 for a result of so many rows, and columns of all groups."""
+    if number == 1:
+        return blocks(rows * columns, 256), (256,)
+    return (-(-rows // 16), -(-(columns // groups) // 16), groups), (16, 16)
+
+
+def _sizes(
+    x_shape: tuple, W_shape: tuple, size: tuple[int, int], stride: int, padding: Padding, groups: int
+) -> tuple[np.int32, ...]:
+    (top, _), (left, _) = both_sides(padding)
+    numbers = (*x_shape, W_shape[3], *W_shape[:2], *size, stride, top, left, groups)
+    return tuple(np.int32(n) for n in numbers)
