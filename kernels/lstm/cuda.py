@@ -7,9 +7,10 @@ import numpy as np
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain, zeros
 from scratchlv.cuda.versions import version
+from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.lstm.reference import check
-from scratchlv.kernels.matmul.cuda import gemm
+from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
 Array = Any
 VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
@@ -28,15 +29,15 @@ class Cache(NamedTuple):
 def limits(
     x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any, lengths: Any = None, *, train: bool = True
 ) -> str | None:
-    return cannot_serve(x, h0, c0, Wx, Wh, b)
+    return cannot_serve(x, h0, c0, unpacked(Wx), unpacked(Wh), b)
 
 
 def forward(
     x: Array,
     h0: Array,
     c0: Array,
-    Wx: Array,
-    Wh: Array,
+    Wx: Array | Bf16Matrix,
+    Wh: Array | Bf16Matrix,
     b: Array,
     lengths: Array | None = None,
     *,
@@ -45,18 +46,18 @@ def forward(
     check(x, h0, c0, Wx, Wh, b, lengths)
     (T, N, D), H = x.shape, h0.shape[1]
     x, lengths = plain(x), lengths_of(lengths, x)
-    gates = gemm(x.reshape(T * N, D), Wx, bias=b).reshape(T, N, 4 * H)
     h, c = empty((T + 1, N, H), x), empty((T + 1 if train else 1, N, H), x)
     plan = _plan(h)
+    gates = gemm(x.reshape(T * N, D), Wx, bias=b if plan is None else None).reshape(T, N, 4 * H)
     if plan is not None:
-        _forward(plan, gates, h0, c0, Wh, lengths, h, c, train)
+        _forward(plan, gates, h0, c0, unpacked(Wh), b, lengths, h, c, train)
     else:
         h[0], c[0] = h0, c0
         for t in range(T):
             before, after = (c[t], c[t + 1]) if train else (c[0], c[0])
             gemm(h[t], Wh, gates[t], accumulate=True)
             cell_forward(gates[t], before, after, h[t], h[t + 1], lengths, t)
-    return (h[1:], c[-1]), Cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+    return (h[1:], c[-1]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
@@ -76,7 +77,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
-    return dx, dh, dc, dWx, dWh, column_sums(da)
+    return dx, dh, dc, dWx, dWh, sum_rows(da)
 
 
 def _plan(h: Array) -> Plan | None:
@@ -86,14 +87,26 @@ def _plan(h: Array) -> Plan | None:
 
 
 def _forward(
-    plan: Plan, gates: Array, h0: Array, c0: Array, Wh: Array, lengths: Array | None, h: Array, c: Array, keep: bool
+    plan: Plan,
+    gates: Array,
+    h0: Array,
+    c0: Array,
+    Wh: Array,
+    b: Array,
+    lengths: Array | None,
+    h: Array,
+    c: Array,
+    keep: bool,
 ) -> None:
-    """All steps: ``h`` and ``c`` (T + 1, N, H) are written, and ``gates``; without ``keep``, only the last c, (1, N, H)."""
+    """All steps: ``h`` and ``c`` (T + 1, N, H) are written, and ``gates``, which enter as x Wx, become the gates.
+
+    Without ``keep`` no gates are written and only the last c, (1, N, H).
+    """
     sizes = [np.int32(n) for n in (keep, *gates.shape[:2], h.shape[2], plan.quads, plan.rows)]
     load("lstm.cu")["lstm_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
-        *(gates, plain(h0), plain(c0), plain(Wh), lengths, h, c, *sizes),
+        *(gates, plain(h0), plain(c0), plain(Wh), plain(b), lengths, h, c, *sizes),
         shared=plan.forward_bytes,
         cooperative=True,
     )
@@ -153,11 +166,3 @@ def cell_backward(
     N, H = c_before.shape
     cell, sizes = load("lstm.cu")["lstm_cell_backward"], (np.int32(t), np.int32(N), np.int32(H))
     cell(blocks(N * H, 256), (256,), da, gates, c_before, c_after, dh_above, dh, dc, lengths, *sizes)
-
-
-def column_sums(matrix: Array) -> Array:
-    """The sum of the rows of ``matrix`` (M, N): (N,)."""
-    (rows, columns), sums = matrix.shape, empty(matrix.shape[1], matrix)
-    kernel = load("lstm.cu")["lstm_column_sums"]
-    kernel(blocks(columns, 32), (32, 32), matrix, sums, np.int32(rows), np.int32(columns))
-    return sums

@@ -58,33 +58,22 @@ lstm_cell_backward(float* __restrict__ da, const float* __restrict__ gates, cons
     }
 }
 
-// sums (columns,) of a matrix (rows, columns): a block of 32 x 32 threads for 32 columns; the order of the additions is always the same.
-extern "C" __global__ void __launch_bounds__(1024)
-lstm_column_sums(const float* __restrict__ matrix, float* __restrict__ sums, int rows, int columns) {
-    __shared__ float parts[32][33];
-    int column = blockIdx.x * 32 + threadIdx.x;
-    float sum = 0.0f;
-    if (column < columns)
-        for (int row = threadIdx.y; row < rows; row += 32) sum += matrix[(size_t)row * columns + column];
-    parts[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    sum = warp_sum(parts[threadIdx.x][threadIdx.y]);
-    if (threadIdx.x == 0 && blockIdx.x * 32 + threadIdx.y < columns) sums[blockIdx.x * 32 + threadIdx.y] = sum;
+__device__ __forceinline__ float4 gate_values(const float* first, int H) {
+    return make_float4(first[0], first[H], first[2 * H], first[3 * H]);
 }
 
 // The four gates' weights from unit k to `unit`; zero outside.
 __device__ __forceinline__ float4 gate_weights(const float* Wh, int k, int unit, int H) {
     if (k >= H || unit >= H) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    const float* w = Wh + (size_t)k * 4 * H + unit;
-    return make_float4(__ldg(w), __ldg(w + H), __ldg(w + 2 * H), __ldg(w + 3 * H));
+    return gate_values(Wh + (size_t)k * 4 * H + unit, H);
 }
 
-// 2. All steps. `gates` (T, N, 4H) enter as x Wx + b; with `keep` they leave after σ and tanh, and all c (T + 1, N, H) are written, else
+// 2. All steps. `gates` (T, N, 4H) enter as x Wx; with `keep` they leave after σ and tanh, and all c (T + 1, N, H) are written, else
 // only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences. Shared memory holds
 // weights [4 steps][threads], h [8][stride / 4], parts [warps + 1][8][quads] as float4s, and c [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
-lstm_forward(float* gates, const float* h0, const float* c0, const float* __restrict__ Wh, const long long* __restrict__ lengths,
-             float* h, float* c, int keep, int T, int N, int H, int quads, int rows) {
+lstm_forward(float* gates, const float* h0, const float* c0, const float* __restrict__ Wh, const float* __restrict__ b,
+             const long long* __restrict__ lengths, float* h, float* c, int keep, int T, int N, int H, int quads, int rows) {
     DYNAMIC_SHARED(float4, weights);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     int tid = threadIdx.x, warps = blockDim.x / 32, groups = blockDim.x / quads, group = tid / quads;
@@ -116,7 +105,7 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
             for (int i = tid; i < here * quads; i += blockDim.x) {  // what x brings is one more part
                 int unit = unit0 + i % quads;
                 const float* gate = gates + ((size_t)t * N + row0 + r + i / quads) * 4 * H + unit;
-                if (unit < H) parts[warps * tile + i] = make_float4(gate[0], gate[H], gate[2 * H], gate[3 * H]);
+                if (unit < H) parts[warps * tile + i] = gate_values(gate, H) + gate_values(b + unit, H);
             }
             __syncthreads();
             float4* out = parts + tid / 32 * tile + tid % quads;

@@ -31,7 +31,7 @@ def plan(
 
     None if there is none: a block has ``shared_memory`` bytes, and the weights do not fit into all of them. A pure function.
     """
-    plans = [_plan(N, H, *share, gates, threads) for share in _shares(N, H, processors, gates)]
+    plans = [layout(N, H, *share, gates, threads) for share in _shares(N, H, processors, gates)]
     fitting = [p for p in plans if max(p.forward_bytes, p.backward_bytes) <= shared_memory]
     return min(fitting, key=lambda p: (p.cycles, p.column_blocks * p.row_blocks), default=None)
 
@@ -44,7 +44,8 @@ def _shares(N: int, H: int, processors: int, gates: int) -> Iterator[tuple[int, 
             yield quads, _blocks(N, row_blocks)
 
 
-def _plan(N: int, H: int, quads: int, rows: int, gates: int, threads: int) -> Plan:
+def layout(N: int, H: int, quads: int, rows: int, gates: int = 4, threads: int = MOST_THREADS) -> Plan:
+    """Blocks of so many quads and rows, and what they need."""
     units = 4 * quads // gates
     column_blocks, row_blocks = _blocks(H, units), _blocks(N, rows)
     groups = threads // quads  # of threads that share a sum of the forward product

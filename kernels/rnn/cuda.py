@@ -7,9 +7,10 @@ import numpy as np
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain, zeros
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.lstm.cuda import column_sums, lengths_of
+from scratchlv.kernels.linear.cuda import sum_rows
+from scratchlv.kernels.lstm.cuda import lengths_of
 from scratchlv.kernels.lstm.plan import Plan, plan_for
-from scratchlv.kernels.matmul.cuda import gemm
+from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 from scratchlv.kernels.rnn.reference import check
 
 Array = Any
@@ -36,14 +37,14 @@ def limits(
     nonlinearity: str = "tanh",
     train: bool = True,
 ) -> str | None:
-    return cannot_serve(x, h0, Wx, Wh, b)
+    return cannot_serve(x, h0, unpacked(Wx), unpacked(Wh), b)
 
 
 def forward(
     x: Array,
     h0: Array,
-    Wx: Array,
-    Wh: Array,
+    Wx: Array | Bf16Matrix,
+    Wh: Array | Bf16Matrix,
     b: Array,
     lengths: Array | None = None,
     *,
@@ -54,10 +55,10 @@ def forward(
     (T, N, D), H = x.shape, h0.shape[1]
     x, lengths = plain(x), lengths_of(lengths, x)
     h = empty((T + 1, N, H), x)
-    gemm(x.reshape(T * N, D), Wx, h[1:].reshape(T * N, H), bias=b)
     plan = _plan(h)
+    gemm(x.reshape(T * N, D), Wx, h[1:].reshape(T * N, H), bias=b if plan is None else None)
     if plan is not None:
-        _forward(plan, h0, Wh, lengths, h, nonlinearity)
+        _forward(plan, h0, unpacked(Wh), b, lengths, h, nonlinearity)
     else:
         h[0] = h0
         cell, use_sigmoid = load("rnn.cu")["rnn_cell_forward"], np.int32(nonlinearity == "sigmoid")
@@ -65,7 +66,7 @@ def forward(
             gemm(h[t], Wh, h[t + 1], accumulate=True)
             sizes = np.int32(t), np.int32(N), np.int32(H)
             cell(blocks(N * H, 256), (256,), h[t], h[t + 1], lengths, use_sigmoid, *sizes)
-    return h[1:], Cache(x, h, Wx, Wh, lengths, nonlinearity) if train else None
+    return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
@@ -85,7 +86,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
-    return dx, dh, dWx, dWh, column_sums(da)
+    return dx, dh, dWx, dWh, sum_rows(da)
 
 
 def _plan(h: Array) -> Plan | None:
@@ -94,13 +95,13 @@ def _plan(h: Array) -> Plan | None:
     return plan_for(h, N, H, gates=1) if version(VERSIONS) == 2 and T > 1 and N > 0 else None
 
 
-def _forward(plan: Plan, h0: Array, Wh: Array, lengths: Array | None, h: Array, nonlinearity: str) -> None:
-    """All steps: ``h`` (T + 1, N, H) is written; it enters as what x brings."""
+def _forward(plan: Plan, h0: Array, Wh: Array, b: Array, lengths: Array | None, h: Array, nonlinearity: str) -> None:
+    """All steps: ``h`` (T + 1, N, H) is written; it enters as x Wx, but for its first."""
     T, N, H = h.shape[0] - 1, *h.shape[1:]
     load("rnn.cu")["rnn_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
-        *(plain(h0), plain(Wh), lengths, h),
+        *(plain(h0), plain(Wh), plain(b), lengths, h),
         *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows)),
         shared=plan.forward_bytes,
         cooperative=True,

@@ -39,11 +39,11 @@ __device__ __forceinline__ float4 weights_to_four(const float* Wh, int k, int un
     return make_float4(w[0], w[1], w[2], w[3]);
 }
 
-// 2. All steps. `h` (T + 1, N, H) enters as x Wx + b, but for its first, which is written. Block (x, y): 4 `quads` units, `rows` sequences.
+// 2. All steps. `h` (T + 1, N, H) enters as x Wx, but for its first, which is written. Block (x, y): 4 `quads` units, `rows` sequences.
 // Shared memory holds, as float4s, weights [4 steps][threads], h [8][stride / 4] and parts [warps + 1][8][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
-rnn_forward(const float* h0, const float* __restrict__ Wh, const long long* __restrict__ lengths, float* h, int use_sigmoid, int T, int N,
-            int H, int quads, int rows) {
+rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restrict__ b, const long long* __restrict__ lengths, float* h,
+            int use_sigmoid, int T, int N, int H, int quads, int rows) {
     DYNAMIC_SHARED(float4, weights);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     int tid = threadIdx.x, warps = blockDim.x / 32, groups = blockDim.x / quads, group = tid / quads, units = 4 * quads;
@@ -69,8 +69,10 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const long long* __re
             int here = min(MOST_ROWS, rows - r);
             load_rows((float*)states, before + (size_t)(row0 + r) * H, here, H, stride);
             float* from_x = (float*)(parts + warps * tile);  // what x brings is one more part
-            for (int i = tid; i < here * units; i += blockDim.x)
-                if (unit0 + i % units < H) from_x[i] = after[(size_t)(row0 + r + i / units) * H + unit0 + i % units];
+            for (int i = tid; i < here * units; i += blockDim.x) {
+                int unit = unit0 + i % units;
+                if (unit < H) from_x[i] = after[(size_t)(row0 + r + i / units) * H + unit] + b[unit];
+            }
             __syncthreads();
             float4* out = parts + tid / 32 * tile + tid % quads;
             if (here > 4) product<8>(weights + tid, states + group, steps, groups, stride / 4, quads, out, quads, here);

@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from scratchlv.kernels.lstm import numba_cpu
+from scratchlv.cuda import load
+from scratchlv.cuda.versions import use_version
+from scratchlv.kernels.lstm import cuda, numba_cpu
+from scratchlv.kernels.lstm.plan import layout, plan
 from scratchlv.kernels.matmul import numba_cpu as product
 from scratchlv.ops import lstm
 
@@ -188,3 +191,79 @@ def test_read_only_arrays_are_served_by_the_same_kernels():
     for name, array in grads.items():
         np.testing.assert_array_equal(again[name], array)
     assert before == {name: len(getattr(numba_cpu, name).signatures) for name in before}
+
+
+CHIPS = [(132, 227 * 1024), (108, 163 * 1024), (40, 64 * 1024), (4, 99 * 1024), (1, 48 * 1024)]
+
+
+@pytest.mark.parametrize("gates", [1, 4])
+@pytest.mark.parametrize(("processors", "shared_memory"), CHIPS)
+def test_a_plan_covers_everything_once_and_fits(processors, shared_memory, gates):
+    planned = 0
+    for N in (1, 2, 3, 7, 8, 9, 31, 32, 33, 64, 100, 131, 257):
+        for H in (1, 2, 5, 31, 32, 33, 64, 100, 127, 256, 300, 512, 650, 1024):
+            p = plan(N, H, processors, shared_memory, gates=gates)
+            if p is None:
+                continue
+            planned += 1
+            units = 4 * p.quads // gates
+            assert (p.column_blocks - 1) * units < H <= p.column_blocks * units
+            assert (p.row_blocks - 1) * p.rows < N <= p.row_blocks * p.rows
+            assert p.column_blocks * p.row_blocks <= processors
+            assert max(p.forward_bytes, p.backward_bytes) <= shared_memory
+            assert p.quads in (8, 16, 32)
+            assert p.threads % 32 == 0
+            assert p.lanes in (1, 2, 4)
+    assert planned >= 13
+
+
+def test_a_plan_shares_among_all_processors_and_says_when_there_is_none():
+    usual = plan(32, 512, 132, 227 * 1024)
+    assert usual[:4] == (32, 4, 16, 8)  # 128 of 132 processors: 32 times 16 units, 4 times 8 sequences
+    assert plan(32, 512, 40, 64 * 1024) is None  # 4 MB of weights, 2.5 MB of shared memory
+    assert plan(32, 512, 132, 64 * 1024) is None
+    assert plan(0, 512, 132, 227 * 1024) is None
+
+
+@pytest.mark.parametrize("threads", [32, 64, 256])
+@pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 5), (16, 9), (32, 20), (32, 8)])
+def test_however_the_blocks_share_the_work_the_result_is_right(quads, rows, threads, monkeypatch):
+    T, N, D, H = 3, 11, 5, 38
+    arguments = {"x": normal(T, N, D), "h0": normal(N, H), "c0": normal(N, H), "lengths": np.arange(N) % (T + 1)}
+    arguments |= {"Wx": normal(D, 4 * H), "Wh": 0.2 * normal(H, 4 * H), "b": normal(4 * H)}
+    dy, shared_by = (normal(T, N, H), normal(N, H)), []
+
+    def plan_for(like, N, H):
+        shared_by.append(layout(N, H, quads, rows, threads=threads))
+        return shared_by[-1]
+
+    monkeypatch.setattr(cuda, "plan_for", plan_for)
+    h, c, grads = run("cuda", dy, **arguments)
+    expected_h, expected_c, expected = run("reference", dy, **arguments)
+    assert len(shared_by) == 2
+    for got, exact in [(h, expected_h), (c, expected_c), *((grads[name], expected[name]) for name in expected)]:
+        assert_close(got, exact)
+
+
+def test_what_does_not_fit_on_the_chip_is_done_step_by_step(monkeypatch):
+    arguments, dy, launched = inputs(), (normal(T, N, H), normal(N, H)), []
+    h, c, grads = run("cuda", dy, **arguments)
+    monkeypatch.setattr(cuda, "plan_for", lambda *_: None)
+    monkeypatch.setattr(cuda, "load", lambda file: launched.append(file) or load(file))
+    h_again, c_again, grads_again = run("cuda", dy, **arguments)
+    assert launched == 2 * T * ["lstm.cu"]
+    for got, expected in [(h_again, h), (c_again, c), *((grads_again[name], grads[name]) for name in grads)]:
+        assert_close(got, expected)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_without_training_a_gpu_keeps_one_c_only(version, monkeypatch):
+    made = []
+    monkeypatch.setattr(cuda, "empty", lambda shape, *_: made.append(shape) or np.full(shape, np.nan, np.float32))
+    arguments = inputs()
+    with use_version(version):
+        (h, c), _ = cuda.forward(**arguments, lengths=np.array([5, 2, 0, 3]), train=False)
+    assert made == [(T + 1, N, H), (1, N, H)]
+    (expected_h, expected_c), _ = lstm.variant("reference").forward(**arguments, lengths=np.array([5, 2, 0, 3]))
+    assert_close(h, expected_h)
+    assert_close(c, expected_c)

@@ -5,8 +5,9 @@ from math import tanh
 import numpy as np
 import pytest
 
+from scratchlv.kernels.lstm.plan import layout
 from scratchlv.kernels.matmul import numba_cpu as product
-from scratchlv.kernels.rnn import numba_cpu
+from scratchlv.kernels.rnn import cuda, numba_cpu
 from scratchlv.ops import rnn
 
 rng = np.random.default_rng(0)
@@ -200,3 +201,24 @@ def test_read_only_arrays_are_served_by_the_same_kernels():
     for name, array in grads.items():
         np.testing.assert_array_equal(again[name], array)
     assert before == {name: len(getattr(numba_cpu, name).signatures) for name in before}
+
+
+@pytest.mark.parametrize("threads", [32, 64, 256])
+@pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 9), (32, 5), (32, 20)])
+@pytest.mark.parametrize(("H", "nonlinearity"), [(70, "tanh"), (36, "sigmoid")])
+def test_however_the_blocks_share_the_work_the_result_is_right(H, nonlinearity, quads, rows, threads, monkeypatch):
+    T, N, D = 3, 11, 5
+    arguments = {"x": normal(T, N, D), "h0": normal(N, H), "Wx": normal(D, H), "Wh": 0.2 * normal(H, H), "b": normal(H)}
+    arguments |= {"lengths": np.arange(N) % (T + 1), "nonlinearity": nonlinearity}
+    dh, shared_by = normal(T, N, H), []
+
+    def plan_for(like, N, H, gates):
+        shared_by.append(layout(N, H, quads, rows, gates, threads))
+        return shared_by[-1]
+
+    monkeypatch.setattr(cuda, "plan_for", plan_for)
+    h, grads = run("cuda", dh, **arguments)
+    expected_h, expected = run("reference", dh, **arguments)
+    assert len(shared_by) == 2
+    for got, exact in [(h, expected_h), *((grads[name], expected[name]) for name in expected)]:
+        assert_close(got, exact)
