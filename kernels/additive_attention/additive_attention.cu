@@ -108,7 +108,7 @@ dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const flo
          const float* __restrict__ dalpha_above, float* __restrict__ dalpha, int L, int D) {
     attention::Look look = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
     attention::LookBack back = {alpha, dz, dalpha_above, nullptr, nullptr};
-    attention::dalpha_3(look, back, dalpha, blockIdx.x);
+    attention::dalpha_3<>(look, back, dalpha, blockIdx.x);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
@@ -118,7 +118,7 @@ look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const f
     __shared__ float alphas[PIECE], des[PIECE];
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
-    attention::look_back_3<attention::Additive>(look, back, dalpha, dquery_parts, dv_parts, blockIdx.x, alphas, des);
+    attention::look_back_3<attention::Additive>(look, back, dalpha, nullptr, dquery_parts, dv_parts, blockIdx.x, alphas, des);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:

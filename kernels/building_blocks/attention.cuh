@@ -5,8 +5,7 @@
 #pragma once
 #include "quads.cuh"
 
-#define PIECE 16          // regions that a block of version 3 looks at
-#define REGIONS_A_WARP 4  // each of its 4 warps scores
+#define PIECE 16  // regions that a block of version 3 looks at
 
 namespace attention {
 
@@ -284,16 +283,16 @@ __device__ __forceinline__ void sum_rows(const float* rows, int count, int colum
 __device__ __forceinline__ int count_pieces(int L) { return (L + PIECE - 1) / PIECE; }
 
 // A block for each piece of each picture, `of` pieces each: the scores go to `e` (N, L), the piece's largest score, the sum of its exponentials and
-// its weighted sum of regions to tops, sums (N, pieces) and parts (N, pieces, D). `scores` is PIECE numbers of shared memory.
-template <class Score>
+// its weighted sum of regions to tops, sums (N, pieces) and parts (N, pieces, D). `scores` is PIECE numbers of shared memory; a warp scores R.
+template <class Score, int R = PIECE / 4>
 __device__ __forceinline__ void look_3(const Look& look, float* e, float* tops, float* sums, float* parts, int block, float* scores) {
     int pieces = count_pieces(look.L), n = block / pieces, first = block % pieces * PIECE, last = min(first + PIECE, look.L);
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    float few[REGIONS_A_WARP];
-    scores_of_regions<Score, REGIONS_A_WARP>(look, n, first + warp * REGIONS_A_WARP, last, look.key_quads(), few);
+    float few[R];
+    scores_of_regions<Score, R>(look, n, first + warp * R, last, look.key_quads(), few);
 #pragma unroll
-    for (int r = 0; r < REGIONS_A_WARP; ++r)
-        if (lane == r) scores[warp * REGIONS_A_WARP + r] = few[r];
+    for (int r = 0; r < R; ++r)
+        if (lane == r) scores[warp * R + r] = few[r];
     __syncthreads();
     // from here on every warp knows them all: a lane has a region
     float mine = first + lane < last ? scores[lane] : -INFINITY, top = warp_max(mine);
@@ -334,13 +333,14 @@ __device__ __forceinline__ void join_3(float* alpha, const float* tops, const fl
 }
 
 // A block for each piece of each picture: dα of its regions.
+template <int R = PIECE / 4>
 __device__ __forceinline__ void dalpha_3(const Look& look, const LookBack& back, float* dalpha, int block) {
     int pieces = count_pieces(look.L), n = block / pieces, first = block % pieces * PIECE, last = min(first + PIECE, look.L);
-    int begin = first + threadIdx.x / 32 * REGIONS_A_WARP;
-    float few[REGIONS_A_WARP];
-    dalpha_of_regions<REGIONS_A_WARP>(look, back, n, begin, last, few);
+    int begin = first + threadIdx.x / 32 * R;
+    float few[R];
+    dalpha_of_regions<R>(look, back, n, begin, last, few);
 #pragma unroll
-    for (int r = 0; r < REGIONS_A_WARP; ++r)
+    for (int r = 0; r < R; ++r)
         if (threadIdx.x % 32 == r && begin + r < last) dalpha[(size_t)n * look.L + begin + r] = few[r];
 }
 
@@ -355,17 +355,18 @@ __device__ __forceinline__ float de_3(const float* alpha, const float* dalpha, i
 }
 
 // A block for each piece of each picture: dx and dkeys of its regions (unless null), and what they say to the query, and to v (unless null):
-// dquery_parts, dv_parts (N, pieces, A). `alphas` and `des` are PIECE numbers of shared memory each.
+// dquery_parts, dv_parts (N, pieces, A). de (N, L) is kept unless null. `alphas` and `des` are PIECE numbers of shared memory each.
 template <class Score>
-__device__ __forceinline__ void look_back_3(const Look& look, const LookBack& back, const float* dalpha, float* dquery_parts, float* dv_parts,
-                                            int block, float* alphas, float* des) {
+__device__ __forceinline__ void look_back_3(const Look& look, const LookBack& back, const float* dalpha, float* de, float* dquery_parts,
+                                            float* dv_parts, int block, float* alphas, float* des) {
     int pieces = count_pieces(look.L), n = block / pieces, first = block % pieces * PIECE, count = min(PIECE, look.L - first);
     size_t row = (size_t)n * look.L + first;
     if (threadIdx.x < 32) {
-        float de = de_3(back.alpha, dalpha, n, first, first + count, look.L);
+        float own = de_3(back.alpha, dalpha, n, first, first + count, look.L);
         if (threadIdx.x < count) {
+            if (de) de[row + threadIdx.x] = own;
             alphas[threadIdx.x] = back.alpha[row + threadIdx.x];
-            des[threadIdx.x] = look.scale * de;
+            des[threadIdx.x] = look.scale * own;
         }
     }
     __syncthreads();

@@ -93,7 +93,7 @@ dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const flo
          const float* __restrict__ dalpha_above, float* __restrict__ dalpha, int L, int D) {
     attention::Look look = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
     attention::LookBack back = {alpha, dz, dalpha_above, nullptr, nullptr};
-    attention::dalpha_3(look, back, dalpha, blockIdx.x);
+    attention::dalpha_3<>(look, back, dalpha, blockIdx.x);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
@@ -103,7 +103,7 @@ look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const f
     __shared__ float alphas[PIECE], des[PIECE];
     attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
-    attention::look_back_3<attention::Dot>(look, back, dalpha, dquery_parts, nullptr, blockIdx.x, alphas, des);
+    attention::look_back_3<attention::Dot>(look, back, dalpha, nullptr, dquery_parts, nullptr, blockIdx.x, alphas, des);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

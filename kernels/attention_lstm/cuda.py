@@ -1,0 +1,228 @@
+"""The attending LSTM on a GPU: the launches of ``attention_lstm.cu``. What is a product over all steps is one product."""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.cuda import load
+from scratchlv.cuda.arrays import cannot_serve, empty, on_gpu, plain, zeros
+from scratchlv.cuda.versions import version
+from scratchlv.kernels.additive_attention.cuda import PIECE, plain_mask
+from scratchlv.kernels.attention_lstm.reference import check
+from scratchlv.kernels.linear.cuda import sum_rows
+from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
+from scratchlv.kernels.matmul.cuda import gemm
+
+Array = Any
+VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
+THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
+SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * PIECE)  # bytes of a block of version 2
+BLOCKS_ON_CPU = 3
+
+
+class Cache(NamedTuple):
+    words: Array  # (T, N, E)
+    x: Array  # (N, L, D)
+    keys: Array  # (N, L, A)
+    query: Array  # (T, N, A)
+    alpha: Array  # (T, N, L)
+    z: Array  # (T, N, D)
+    h: Array  # (T + 1, N, H)
+    c: Array  # (T + 1, N, H)
+    gates: Array  # (T, N, 4H), after σ and tanh
+    Wq: Array  # (H, A)
+    v: Array | None  # (A,)
+    Wx: Array  # (E + D, 4H)
+    Wh: Array  # (H, 4H)
+    x_is_data: bool
+
+
+def limits(
+    words: Any,
+    x: Any,
+    keys: Any,
+    h0: Any,
+    c0: Any,
+    Wq: Any,
+    v: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    mask: Any = None,
+    *,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> str | None:
+    return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
+
+
+def forward(
+    words: Array,
+    x: Array,
+    keys: Array,
+    h0: Array,
+    c0: Array,
+    Wq: Array,
+    v: Array | None,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    mask: Array | None = None,
+    *,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> tuple[tuple[Array, Array, Array], Cache | None]:
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    words, x, keys, Wq, Wx, Wh = (plain(a) for a in (words, x, keys, Wq, Wx, Wh))
+    v, mask = None if v is None else plain(v), plain_mask(mask, x)
+    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
+    query, alpha, z = empty((T, N, A), x), empty((T, N, L), x), empty((T, N, D), x)
+    h, c = empty((T + 1, N, H), x), empty((T + 1, N, H), x)
+    h[0], c[0] = h0, c0
+    run = _forward_in_one_launch if _one_launch(x, keys, h, T) else _forward_by_steps
+    run(gates, x, keys, v, mask, Wq, Wh, Wx[E:], query, alpha, z, h, c)
+    cache = Cache(words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data) if train else None
+    return (h[1:], z, alpha), cache
+
+
+def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
+    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    above = tuple(None if d is None else plain(d) for d in dy)
+    run = _backward_in_one_launch if _one_launch(x, keys, h, T) else _backward_by_steps
+    da, dz, dquery, de, dh, dc = run(cache, *above)
+    if v is None:
+        dkeys, dv = _sum_over_steps(de, query), None
+    else:
+        dkeys, dv = _keys_back(cache, de)
+    dx = None if x_is_data else _sum_over_steps(alpha, dz)
+    words, z, da = words.reshape(T * N, E), z.reshape(T * N, D), da.reshape(T * N, 4 * H)
+    before = h[:T].reshape(T * N, H)
+    dWx = empty(Wx.shape, x)
+    gemm(words, da, dWx[:E], transpose_a=True)
+    gemm(z, da, dWx[E:], transpose_a=True)
+    dwords = gemm(da, Wx[:E], transpose_b=True).reshape(T, N, E)
+    dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
+    dWh = gemm(before, da, transpose_a=True)
+    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da)
+
+
+# --- Version 1: the launches of the rooms ----------------------------------------------------------------------------
+
+
+def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
+    (N, L, A), D = keys.shape, x.shape[2]
+    module, score = _attention(v)
+    sizes, pieces = (np.int32(L), np.int32(D), np.int32(A)), -(-L // PIECE)
+    tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
+    for t in range(len(gates)):
+        gemm(h[t], Wq, query[t])
+        module["look_3"]((N * pieces,), (128,), x, keys, query[t], score, mask, alpha[t], tops, sums, parts, *sizes)
+        module["join_3"]((N,), (128,), alpha[t], tops, sums, parts, z[t], *sizes[:2])
+        gemm(h[t], Wh, gates[t], accumulate=True)
+        gemm(z[t], Wz, gates[t], accumulate=True)
+        cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], None, t)
+
+
+def _backward_by_steps(cache: Cache, dh_above, dz_above, dalpha_above) -> tuple[Array, ...]:
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
+    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    module, _ = _attention(v)
+    query_back = load("attention_lstm.cu")[f"{_score(v)}_query_back_1"]
+    sizes, pieces, across = (np.int32(L), np.int32(A)), -(-L // PIECE), -(-A // 32)
+    da, dz, dquery, de = (empty(a.shape, x) for a in (gates, z, query, alpha))
+    dz[...] = 0 if dz_above is None else dz_above
+    dh, dc, dalpha, parts = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, pieces, A), x)
+    no_v = () if v is None else (None,)
+    for t in reversed(range(T)):
+        above, looked = (None if d is None else d[t] for d in (dh_above, dalpha_above))
+        cell_backward(da[t], gates[t], c[t], c[t + 1], above, dh, dc, None, t)
+        gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
+        gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
+        module["dalpha_3"]((N * pieces,), (128,), x, alpha[t], dz[t], looked, dalpha, np.int32(L), np.int32(D))
+        query_back((N * pieces,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], parts, *sizes)
+        sums = parts, *no_v, dquery[t], *no_v
+        module["sum_pieces_3"]((across * N,), (32, 8), *sums, np.int32(N), *sizes, np.int32(across))
+        gemm(dquery[t], Wq, dh, transpose_b=True, accumulate=True)
+    return da, dz, dquery, de, dh, dc
+
+
+def _attention(v: Array | None) -> tuple[Any, Any]:
+    """The room that attends, and what its score takes besides keys and query."""
+    if v is None:
+        return load("dot_product_attention.cu"), np.float32(1)
+    return load("additive_attention.cu"), v
+
+
+def _score(v: Array | None) -> str:
+    return "dot" if v is None else "additive"
+
+
+# --- Version 2: all steps in one launch ------------------------------------------------------------------------------
+
+
+def _one_launch(x: Array, keys: Array, h: Array, T: int) -> bool:
+    """Where something is empty there is nothing to be fast at, and version 1 does it."""
+    return version(VERSIONS) == 2 and T > 0 and 0 not in (*x.shape, *keys.shape, *h.shape)
+
+
+def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
+    (T, N, H), (_, L, A), D = h.shape, keys.shape, x.shape[2]
+    T, pieces = T - 1, -(-L // PIECE)
+    tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
+    arrays = gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts
+    _launch(f"{_score(v)}_forward_2", arrays, (T, N, L, D, A, H))
+
+
+def _backward_in_one_launch(cache: Cache, dh_above, dz_above, dalpha_above) -> tuple[Array, ...]:
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
+    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    results = da, dz, dquery, de = tuple(empty(a.shape, x) for a in (gates, z, query, alpha))
+    dh, dc = empty((N, H), x), empty((N, H), x)
+    dalpha, parts = empty((N, L), x), empty((N, -(-L // PIECE), A), x)
+    above = dh_above, dz_above, dalpha_above
+    arrays = gates, c, x, keys, v, query, alpha, *above, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, parts
+    _launch(f"{_score(v)}_backward_2", arrays, (T, N, L, D, A, H))
+    return da, dz, dquery, de, dh, dc
+
+
+def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
+    """As many blocks as have something to do in the largest phase, and as the chip holds at the same time."""
+    _, N, L, D, A, H = sizes
+    rows = -(-N // 32)
+    jobs = max(N * -(-L // PIECE), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
+    most = _blocks_at_once(name, arrays[0].device.id) if on_gpu(arrays[0]) else BLOCKS_ON_CPU
+    numbers = (np.int32(n) for n in sizes)
+    kernel = load("attention_lstm.cu")[name]
+    kernel((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
+
+
+@functools.cache
+def _blocks_at_once(name: str, device: int) -> int:
+    return load("attention_lstm.cu").engine(on_gpu=True).blocks_at_once(name, (THREADS,), SHARED)
+
+
+# --- The last pass ---------------------------------------------------------------------------------------------------
+
+
+def _keys_back(cache: Cache, de: Array) -> tuple[Array, Array]:
+    """``dkeys`` (N, L, A) and ``dv`` (A,), of all steps."""
+    keys, query, v = cache.keys, cache.query, cache.v
+    (T, N, A), L = query.shape, keys.shape[1]
+    tiles = -(-L // REGIONS)
+    dkeys, shares = empty(keys.shape, keys), empty((N * tiles, A), keys)
+    sizes = (np.int32(n) for n in (T, N, L, A, tiles))
+    load("attention_lstm.cu")["keys_back"]((N * tiles,), (128,), keys, query, v, de, dkeys, shares, *sizes)
+    return dkeys, sum_rows(shares)
+
+
+def _sum_over_steps(weights: Array, rows: Array) -> Array:
+    """``Σ_t weights[t, n, l] rows[t, n]`` (N, L, D), of ``weights`` (T, N, L) and ``rows`` (T, N, D)."""
+    (T, N, L), D = weights.shape, rows.shape[2]
+    tiles = -(-L // REGIONS)
+    out = empty((N, L, D), rows)
+    sizes = (np.int32(n) for n in (T, N, L, D, tiles))
+    load("attention_lstm.cu")["sum_over_steps"]((N * tiles,), (128,), weights, rows, out, *sizes)
+    return out
