@@ -2,21 +2,12 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
-
-    def case(*shape: int, offset: float = 0.5, eps: float = 1e-5, **follows: bool) -> dict:
-        return {
-            "x": 2 * rng.standard_normal(shape) + offset,
-            "gamma": rng.uniform(0.5, 2, shape[-1]),
-            "beta": rng.standard_normal(shape[-1]),
-            "eps": eps,
-            **follows,
-        }
-
+    case = _cases_from(rng)
     return {
         "odd": case(3, 5, 4, 2),
         "one pixel": case(5, 1, 1, 3),
@@ -28,3 +19,30 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "pool, rows dropped": case(2, 5, 7, 3, pool=True),
         "relu, pool, larger than a block": case(3, 19, 17, 67, relu=True, pool=True),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference: channels by four, and a mean that moves with the pixels."""
+    case = _cases_from(rng)
+    drifting = case(3, 23, 16, 8)
+    drifting["x"] += 300 * np.linspace(-1, 1, 23)[:, None, None]
+    return {
+        "channels by four": case(2, 7, 9, 12, relu=True),
+        "channels by four, pool": case(2, 7, 9, 12, relu=True, pool=True),
+        "more channels than a row of threads": case(2, 3, 3, 140),
+        "mean far from zero, many pixels": case(2, 40, 31, 5, offset=1000.0),
+        "a mean that moves": drifting,
+    }
+
+
+def _cases_from(rng: np.random.Generator):
+    def case(*shape: int, offset: float = 0.5, eps: float = 1e-5, **follows: bool) -> dict:
+        return {
+            "x": 2 * rng.standard_normal(shape) + offset,
+            "gamma": rng.uniform(0.5, 2, shape[-1]),
+            "beta": rng.standard_normal(shape[-1]),
+            "eps": eps,
+            **follows,
+        }
+
+    return case

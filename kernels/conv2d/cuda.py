@@ -1,5 +1,6 @@
 """Convolution on a GPU: the launches of ``conv2d.cu``. Plain sums in float32, with or without ``exact``."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,15 +69,15 @@ def forward(
     y = empty((N, *(pooled_size(size) if pool else size), M), x)
     winner = empty(y.shape, x, np.uint8) if pool and train else None
     sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
-    module, number = load("conv2d.cu"), _version(M // groups, W, y)
+    module, number = load("conv2d.cu"), _version(W, groups, x, y)
     if number == 3:
-        rows = y.size // M * (4 if pool else 1)
+        rows = math.prod(y.shape[:3]) * (4 if pool else 1)
         grid, flags = (_tiles(3, rows, M // groups), 1, groups), (np.int32(relu), np.int32(pool))
         module["conv2d_3"](grid, (256,), x, W, b, y, winner, *sizes, *flags, shared=SHARED)
     else:
         z = empty((N, *size, M), x) if pool else y
         kernel = module[f"conv2d_{number}"]
-        kernel(*_grid(number, z.size // M, M, groups), x, W, b, z, *sizes, np.int32(relu))
+        kernel(*_grid(number, math.prod(z.shape[:3]), M, groups), x, W, b, z, *sizes, np.int32(relu))
         if pool:
             shape = np.int64(y.size), np.int32(size[0]), np.int32(size[1]), np.int32(M), np.int32(relu)
             module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, winner, *shape)
@@ -114,7 +115,7 @@ def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple)
 def _input_gradient(module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: int) -> Array:
     dx = empty(x.shape, x)
     N, H, width, C = x.shape
-    number = _version(W.shape[3] // groups, W, dz)
+    number = _version(W, groups, dz)
     if number == 3:
         rows = N * -(-H // stride) * -(-width // stride)  # of the largest class of pixels
         grid, block = (_tiles(3, rows, C // groups), 1, groups * stride * stride), (256,)
@@ -128,9 +129,9 @@ def _weight_gradient(
     module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, bias: bool
 ) -> tuple[Array, Array | None]:
     """dW and db, the last row of one matrix: in parts of the pixels, which are added up in their order."""
-    M, taps = W.shape[3], W.size // W.shape[3]
-    pixels, rows = dz.size // M, taps + bias
-    sums, number = empty((rows, M), x), _version(M // groups, W, dz)
+    M, taps, pixels = W.shape[3], math.prod(W.shape[:3]), math.prod(dz.shape[:3])
+    rows = taps + bias
+    sums, number = empty((rows, M), x), _version(W, groups, x, dz)
     if pixels == 0:
         sums = zeros((rows, M), x)
     elif number == 1:
@@ -158,14 +159,14 @@ def _weight_gradient(
 
 def _span(pixels: int, tiles: int) -> int:
     """How many pixels a part of dW sums: as many parts as fill a chip. The sizes decide, not the chip: the sums are the same on any."""
-    parts = max(1, min(pixels // FEWEST_PIXELS, BLOCKS // tiles))
+    parts = max(1, min(pixels // FEWEST_PIXELS, BLOCKS // max(1, tiles)))
     return -(-pixels // parts)
 
 
-def _version(outputs: int, *read_by_fours: Array) -> int:
-    """Version 3 reads four output channels at once: there must be so many, and they must be aligned."""
+def _version(W: Array, groups: int, *arrays: Array) -> int:
+    """Version 3 reads four channels at once: y has so many, and all are aligned in memory. It takes no picture without channels."""
     number = version(VERSIONS)
-    if number == 3 and (outputs % 4 or any(_address(array) % 16 for array in read_by_fours)):
+    if number == 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
         return 2
     return number
 

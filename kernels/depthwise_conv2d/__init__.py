@@ -2,20 +2,12 @@
 
 import numpy as np
 
-VARIANTS = ("reference", "numba_cpu")
+VARIANTS = ("reference", "numba_cpu", "cuda")
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
-
-    def case(*shape: int, kernel: tuple[int, int], bias: bool = True, **how) -> dict:
-        return {
-            "x": rng.standard_normal(shape),
-            "W": rng.standard_normal((*kernel, shape[-1])),
-            "b": rng.standard_normal(shape[-1]) if bias else None,
-            **how,
-        }
-
+    case = _cases_from(rng)
     return {
         "odd": case(3, 5, 4, 2, kernel=(3, 2), padding=1),
         "stride 2, TensorFlow's SAME": case(2, 6, 4, 3, kernel=(3, 3), stride=2, padding=((0, 1), (0, 1))),
@@ -27,3 +19,27 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(2, 37, 35, 67, kernel=(5, 5), padding=((1, 2), (2, 1))),
         "empty batch": case(0, 5, 4, 2, kernel=(3, 2), padding=1),
     }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference: filters that kernels know, and channels by four."""
+    case = _cases_from(rng)
+    return {
+        "3 x 3": case(2, 9, 11, 8, kernel=(3, 3), padding=1),
+        "3 x 3, stride 2": case(2, 9, 11, 8, kernel=(3, 3), stride=2, padding=1),
+        "5 x 5, stride 2": case(1, 8, 13, 36, kernel=(5, 5), stride=2, padding=2, bias=False),
+        "4 x 4, stride 3": case(2, 13, 11, 4, kernel=(4, 4), stride=3, padding=((2, 1), (0, 3))),
+        "many pixels": case(3, 20, 24, 3, kernel=(2, 3)),
+    }
+
+
+def _cases_from(rng: np.random.Generator):
+    def case(*shape: int, kernel: tuple[int, int], bias: bool = True, **how) -> dict:
+        return {
+            "x": rng.standard_normal(shape),
+            "W": rng.standard_normal((*kernel, shape[-1])),
+            "b": rng.standard_normal(shape[-1]) if bias else None,
+            **how,
+        }
+
+    return case

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from scratchlv.kernels.batch_norm2d import numba_cpu, reference
+from scratchlv.kernels.batch_norm2d import cuda, numba_cpu, reference
 from scratchlv.ops import conv2d, depthwise_conv2d
 
 
-@pytest.fixture(params=[reference, numba_cpu], ids=["reference", "numba_cpu"])
+@pytest.fixture(params=[reference, numba_cpu, cuda], ids=["reference", "numba_cpu", "cuda"])
 def variant(request):
     return request.param
 

@@ -146,10 +146,11 @@ def test_a_picture_too_small_to_pool_is_named(variant):
         conv2d.variant(variant).forward(whole(2, 1, 5, 3), whole(1, 1, 3, 4), pool=True)
 
 
+@variants
 @pytest.mark.parametrize(("C", "M"), [(0, 3), (3, 0), (0, 20), (20, 0)])
-def test_no_channels(C, M):
+def test_no_channels(variant, C, M):
     x, W, b = whole(2, 5, 4, C), whole(3, 3, C, M), whole(M)
-    y, (dx, dW, db) = run("numba_cpu", np.ones((2, 5, 4, M), np.float32), x, W, b, padding=1)
+    y, (dx, dW, db) = run(variant, np.ones((2, 5, 4, M), np.float32), x, W, b, padding=1)
     np.testing.assert_array_equal(y, np.broadcast_to(b, y.shape))
     assert (dx.shape, dW.shape) == (x.shape, W.shape)
     assert not dx.any()

@@ -6,7 +6,7 @@ import pytest
 from scratchlv.ops import conv2d, depthwise_conv2d
 
 rng = np.random.default_rng(0)
-variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 
 
 def whole(*shape):
