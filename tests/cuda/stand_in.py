@@ -88,6 +88,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
     flags = property(lambda self: self._array.flags)
     T = property(lambda self: self._view(self._array.T))
     data = property(lambda self: SimpleNamespace(ptr=self._array.ctypes.data))
+    device = property(lambda self: Device())
 
     def _view(self, array):
         return ndarray(array, self)
