@@ -25,19 +25,29 @@ from scratchlv.kernels.building_blocks.threads import guard_against_fork
 def kernel(**options: Any) -> Callable:
     """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options.
 
-    A parallel kernel, called in a process that was forked after the threads had started, raises ``RuntimeError``.
+    With ``parallel=True`` loops over ``prange`` are parallel, each by itself, and nothing else is: Numba neither looks for
+    other loops nor fuses any. Called in a process that was forked after the threads had started, such a kernel raises
+    ``RuntimeError``.
     """
+    if options.get("parallel") is True:
+        options["parallel"] = _ONLY_PRANGE
 
     def decorate(function: Callable) -> Any:
         with kept_on_disk():
-            dispatcher = njit(cache=True, **options)(function)
-        dispatcher._cache.save_overload = _one_at_a_time(dispatcher._cache.save_overload)
-        _compiler.kernels.add(function.__qualname__)
+            dispatcher = njit(cache=True, no_cfunc_wrapper=True, **options)(function)
+        _keep_parts_apart(dispatcher)
+        _compiler.kernels.add(function)
         if options.get("parallel"):
             guard_against_fork(dispatcher)
         return dispatcher
 
     return decorate
+
+
+_ONLY_PRANGE = {
+    "prange": True,
+    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
+}
 
 
 @contextlib.contextmanager
@@ -73,15 +83,16 @@ class _Compiler(event.Listener):
     """Stands by while Numba compiles, and saves it half of the time."""
 
     def __init__(self) -> None:
-        self.kernels: set[str] = set()  # their qualified names, as their libraries of code are called
+        self.kernels: set[Callable] = set()
         self.compiled = 0
         self.begins: Callable[[], None] | None = None
-        self._depth = 0
+        self._at_work: list[Callable] = []  # a kernel, what it calls, what that calls ...
 
     def on_start(self, event: Any) -> None:
         """A function was not found on disk; those that it calls are compiled inside, before :meth:`on_end`."""
-        if self._depth == 0:
-            if event.data["dispatcher"].py_func.__qualname__ not in self.kernels:
+        function = event.data["dispatcher"].py_func
+        if not self._at_work:
+            if function not in self.kernels:
                 return  # not ours
             if self.begins is not None and self.compiled == 0:
                 self.begins()
@@ -89,26 +100,37 @@ class _Compiler(event.Listener):
             self._resume_collector = gc.isenabled()
             gc.disable()  # it would go through Numba's many small objects again and again: an eighth of the time
             cpu_target.target_context.codegen().create_library = self._create_library
-        self._depth += 1
+            cpu_target.target_context.create_cpython_wrapper = self._create_wrapper
+        self._at_work.append(function)
 
     def on_end(self, event: Any) -> None:
-        if self._depth == 0:
+        if not self._at_work:
             return
-        self._depth -= 1
-        if self._depth == 0:
+        self._at_work.pop()
+        if not self._at_work:
             del cpu_target.target_context.codegen().create_library
+            del cpu_target.target_context.create_cpython_wrapper
             if self._resume_collector:
                 gc.enable()
 
     def _create_library(self, name: str) -> JITCodeLibrary:
-        return (JITCodeLibrary if name in self.kernels else _Part)(cpu_target.target_context.codegen(), name)
+        function = self._at_work[-1]
+        kind: type[JITCodeLibrary] = _Raw
+        if function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
+            kind = JITCodeLibrary if len(self._at_work) == 1 else _Part
+        return kind(cpu_target.target_context.codegen(), name)
+
+    def _create_wrapper(self, library: JITCodeLibrary, *arguments: Any, **options: Any) -> None:
+        """Make what Python calls."""
+        if not isinstance(library, _Part):
+            context = cpu_target.target_context
+            type(context).create_cpython_wrapper(context, library, *arguments, **options)
 
 
 class _Part(JITCodeLibrary):
-    """Code that is linked into a kernel, and optimised and made machine code there.
+    """A kernel within a kernel: optimised by itself, then linked into the other, and made machine code only there.
 
-    Numba would do both for each function that a kernel is made of by itself (for the body of a parallel loop thrice), though
-    only the whole is ever run.
+    Numba would make machine code of each function that a kernel is made of, though only the whole is ever run.
     """
 
     class _NoEnvironment:
@@ -123,12 +145,43 @@ class _Part(JITCodeLibrary):
     def get_pointer_to_function(self, name: str) -> int:
         return 0
 
-    def _optimize_final_module(self) -> None:
-        pass
-
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._finalized = True
+
+
+class _Raw(_Part):
+    """Code that is not even optimised by itself: Numba's own functions, and the body of a parallel loop."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
+def _keep_parts_apart(dispatcher: Any) -> None:
+    """A kernel that became a part of another one is compiled as a whole when Python calls it: then it needs machine code."""
+    add, compile_for = dispatcher.add_overload, dispatcher._compile_for_args
+    save = _one_at_a_time(dispatcher._cache.save_overload)
+
+    def is_part(result: Any) -> bool:
+        return isinstance(result.library, _Part)
+
+    def add_overload(result: Any) -> None:
+        if is_part(result):
+            dispatcher.overloads[tuple(result.signature.args)] = result  # kernels look here, calls from Python do not
+        else:
+            add(result)
+
+    def save_overload(signature: Any, result: Any) -> None:
+        if not is_part(result):
+            save(signature, result)
+
+    def compile_for_args(*arguments: Any, **named: Any) -> Any:
+        for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
+            del dispatcher.overloads[types]
+        return compile_for(*arguments, **named)
+
+    dispatcher.add_overload, dispatcher._compile_for_args = add_overload, compile_for_args
+    dispatcher._cache.save_overload = save_overload
 
 
 _compiler = _Compiler()

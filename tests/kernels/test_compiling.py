@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, prange
 
 from scratchlv.kernels.building_blocks import compiling
 from scratchlv.warmup import run_rooms
@@ -111,6 +111,46 @@ def test_a_kernel_that_does_not_compile_leaves_nothing_behind():
     assert gc.isenabled()
     assert "create_library" not in vars(compiling.cpu_target.target_context.codegen())
     assert sound(1) == 2
+
+
+def test_a_kernel_that_others_call_is_a_part_of_them_and_a_whole_one_when_python_calls_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling.config, "CACHE_DIR", str(tmp_path))
+
+    @compiling.kernel()
+    def inner(x):
+        return x + 1
+
+    @compiling.kernel()
+    def outer(x):
+        return 2 * inner(x)
+
+    @compiling.kernel()
+    def other(x):
+        return 3 * inner(x)
+
+    assert outer(1) == 4
+    (result,) = inner.overloads.values()
+    assert isinstance(result.library, compiling._Part)  # no machine code of it alone, which nobody had asked for
+    assert [path.name.split("-")[0].split(".")[-1] for path in tmp_path.rglob("*.nbi")] == ["outer"]
+    assert other(1) == 6
+    assert [inner(1), inner(1), inner(1.5)] == [2, 2, 2.5]
+    assert outer(5) == 12
+
+
+def test_a_parallel_kernel_makes_threads_of_its_pranges_only_and_of_each_by_itself():
+    @compiling.kernel(parallel=True)
+    def twice(x, y):
+        for i in prange(x.size):
+            x[i] += np.ones(3).sum()
+        for i in prange(x.size):
+            y[i] = x[x.size - 1 - i]
+        y += x
+
+    x, y = np.arange(4.0), np.empty(4)
+    twice(x, y)
+    assert y.tolist() == [9, 9, 9, 9]
+    (metadata,) = twice.get_metadata().values()
+    assert metadata["parfor_diagnostics"].count_parfors() == 2
 
 
 def test_the_second_process_can_run_every_room_that_may_be_open():
