@@ -94,7 +94,7 @@ def forward(
     work = empty((threads, work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
     looked = x, keys, factors, far, v_or_none, plain_mask(mask, N)
-    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, work, threads)
+    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work, threads)
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
     return (h[1:], z, alpha), cache if train else None
 
@@ -115,7 +115,8 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     work = empty((threads, work_space(N, max(4 * H, A))))
     above = dh_above, dalpha
     looked = x, keys, factors, far, v_or_none, query, alpha
-    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads)
+    lengths = np.full(gates.shape[1], T)
+    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work, threads)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
@@ -140,17 +141,17 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, work, threads):
+def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, work, threads):
     x, keys, factors, far, v, mask = looked
     T, N, L = alpha.shape
     A = keys.shape[2]
     from_h_to_query, from_h, from_z = panels
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        lengths, sums, e_query = np.full(N, T), np.empty(L + 3), np.empty(A, np.float32)
+        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
             far[n] = key_factors(keys[n], factors[n])
-        whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
+        whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
         for t in range(T):
             add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[thread])
             add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[thread])
@@ -166,7 +167,7 @@ def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, work, threa
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, work, threads):
+def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work, threads):
     """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
     dh_above, dalpha = above
     x, keys, factors, far, v, query, alpha = looked
@@ -175,8 +176,8 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, pan
     to_z, to_h, from_query_to_h = panels
     for thread in prange(threads):
         first, last = share(N, thread, threads)
-        lengths, sums, e_query = np.full(N, T), np.empty(L + 3), np.empty(A, np.float32)
-        whole = np.empty((L if far[first:last].any() else 0, A), np.float32)
+        sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
+        whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
         for t in range(T - 1, -1, -1):
             cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[thread])
@@ -209,19 +210,39 @@ def key_factors(keys, factors):
 
 
 @kernel(fastmath=FLAGS, error_model="numpy")
+def rows_of_far(far, first, last, L):
+    """So many rows a thread needs for the far ones among its pictures: ``L`` or none."""
+    for n in range(first, last):
+        if far[n]:
+            return L
+    return 0
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
 def both_factors(keys, factors, far, query, e_query, whole):
     """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for a far picture."""
     if not far:
-        for a in range(query.size):
-            e_query[a] = exp(TWO * within(query[a], MOST_QUERY))
+        query_factors(query, e_query)
         return factors
     for l in range(keys.shape[0]):
-        key, row = keys[l], whole[l]
-        for a in range(query.size):
-            row[a] = exp(TWO * within(key[a] + query[a], MOST_SUM))
+        whole_factors(keys[l], query, whole[l])
     for a in range(query.size):
         e_query[a] = 1
     return whole
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def query_factors(query, e_query):
+    """``e_query = e^{2 query}``."""
+    for a in range(query.size):
+        e_query[a] = exp(TWO * within(query[a], MOST_QUERY))
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def whole_factors(key, query, whole):
+    """``whole = e^{2(key + query)}`` of one region."""
+    for a in range(query.size):
+        whole[a] = exp(TWO * within(key[a] + query[a], MOST_SUM))
 
 
 @njit(inline="always")
@@ -255,11 +276,11 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
     T, N, L = de.shape
     A = keys.shape[2]
     for n in prange(N):
-        e_query, row = np.empty((T, A), np.float32), np.empty((1, A), np.float32)
-        one, region_sum = np.empty(A, np.float32), np.empty(A, np.float32)
+        e_query, whole = np.empty((T, A), np.float32), np.empty(A, np.float32)
+        one, region_sum = np.ones(A, np.float32), np.empty(A, np.float32)
         sums = np.zeros(A)  # of many terms: in float64 over the regions
         for t in range(T):
-            both_factors(keys[n], factors[n], False, query[t, n], e_query[t], row)
+            query_factors(query[t, n], e_query[t])
         for l in range(L):
             dkey = dkeys[n, l]
             for a in range(A):
@@ -267,8 +288,8 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
                 region_sum[a] = 0
             for t in range(T):
                 if far[n]:
-                    both_factors(keys[n, l : l + 1], factors[n], True, query[t, n], one, row)
-                    add_slopes(row[0], one, de[t, n, l], dkey, region_sum)
+                    whole_factors(keys[n, l], query[t, n], whole)
+                    add_slopes(whole, one, de[t, n, l], dkey, region_sum)
                 else:
                     add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, region_sum)
             for a in range(A):
