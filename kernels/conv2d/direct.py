@@ -18,7 +18,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
+from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, address, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
 from scratchlv.kernels.max_pool2d.vectors import NOBODY, PixelEmitter, place, unpool_pixel
@@ -147,7 +147,7 @@ def _fill_table(x, zeros, geometry, n, h, w, table, r):
     row, column = h * stride - top, w * stride - left
     if spread == 1 and 0 <= row <= H - kh and 0 <= column <= W - kw:
         for i in range(kh):
-            at = x.ctypes.data + 4 * C * ((n * H + row + i) * W + column)
+            at = address(x) + 4 * C * ((n * H + row + i) * W + column)
             for j in range(kw):
                 table[i * kw + j, r] = at + 4 * C * j
         return
@@ -156,7 +156,7 @@ def _fill_table(x, zeros, geometry, n, h, w, table, r):
             row, column = h * stride + i - top, w * stride + j - left
             inside = row >= 0 and column >= 0 and row % spread == 0 and column % spread == 0
             inside = inside and row // spread < H and column // spread < W
-            at = x.ctypes.data + 4 * C * ((n * H + row // spread) * W + column // spread)
+            at = address(x) + 4 * C * ((n * H + row // spread) * W + column // spread)
             table[i * kw + j, r] = at if inside else zeros
 
 
@@ -168,7 +168,7 @@ def _gather(x, zeros, geometry, n, h, w, k0, k1, to):
     row, column = h * stride - top, w * stride - left
     if k0 == 0 and k1 == kh * kw * C and 0 <= row <= H - kh and 0 <= column <= W - kw:
         for i in range(kh):
-            _copy(x.ctypes.data + 4 * C * ((n * H + row + i) * W + column), to + 4 * i * kw * C, kw * C)
+            _copy(address(x) + 4 * C * ((n * H + row + i) * W + column), to + 4 * i * kw * C, kw * C)
         return
     for i in range(kh):
         row, column = h * stride + i - top, w * stride - left
@@ -181,7 +181,7 @@ def _gather(x, zeros, geometry, n, h, w, k0, k1, to):
         if inside0 > first:
             _copy(zeros, at + 4 * first, inside0 - first)
         if inside1 > inside0:
-            _copy(x.ctypes.data + 4 * (((n * H + row) * W + column) * C + inside0), at + 4 * inside0, inside1 - inside0)
+            _copy(address(x) + 4 * (((n * H + row) * W + column) * C + inside0), at + 4 * inside0, inside1 - inside0)
         if last > inside1:
             _copy(zeros, at + 4 * inside1, last - inside1)
 
@@ -209,23 +209,21 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
                 for i in range(height):
                     for w in range(height * columns_of_y):
                         if gathered:
-                            to = columns.ctypes.data + 4 * gathered * (thread * columns.shape[1] + p)
-                            _gather(x, zeros.ctypes.data, geometry, n, height * h + i, w, 0, gathered, to)
+                            to = address(columns) + 4 * gathered * (thread * columns.shape[1] + p)
+                            _gather(x, address(zeros), geometry, n, height * h + i, w, np.int64(0), gathered, to)
                             table[p // ROWS, 0, p % ROWS] = to
                         else:
-                            _fill_table(
-                                x, zeros.ctypes.data, geometry, n, height * h + i, w, table[p // ROWS], p % ROWS
-                            )
+                            _fill_table(x, address(zeros), geometry, n, height * h + i, w, table[p // ROWS], p % ROWS)
                         p += 1
             while p < tiles * ROWS:  # a ragged tile repeats its last pixel
                 for tap in range(table.shape[1]):
                     table[p // ROWS, tap, p % ROWS] = table[(n_pixels - 1) // ROWS, tap, (n_pixels - 1) % ROWS]
                 p += 1
             for q in range(q0, q1):
-                panel = panels.ctypes.data + 4 * q * panels.shape[1] * COLUMNS
+                panel = address(panels) + 4 * q * panels.shape[1] * COLUMNS
                 for tile in range(tiles):
-                    rows = table.ctypes.data + 8 * tile * table.shape[1] * ROWS
-                    to = z.ctypes.data + 4 * (tile * ROWS * width + q * COLUMNS)
+                    rows = address(table) + 8 * tile * table.shape[1] * ROWS
+                    to = address(z) + 4 * (tile * ROWS * width + q * COLUMNS)
                     rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width)
             _finish_band(
                 z, bias, y, winner, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
@@ -241,13 +239,13 @@ def _finish_band(z, bias, y, winner, pooled, floor, row, rows, m0, m1):
         out = M * (row * columns_of_y + pixel) + m0
         if pooled:
             r, w = divmod(pixel, columns_of_y)
-            top = z.ctypes.data + 4 * (width * (4 * columns_of_y * r + 2 * w) + m0)
+            top = address(z) + 4 * (width * (4 * columns_of_y * r + 2 * w) + m0)
             bottom = top + 4 * width * 2 * columns_of_y
-            to, at = y.ctypes.data + 4 * out, winner.ctypes.data + out
-            _finish_pooled(top, bottom, width, bias.ctypes.data + 4 * m0, to, at, winner.size, m1 - m0, floor)
+            to, at = address(y) + 4 * out, address(winner) + out
+            _finish_pooled(top, bottom, width, address(bias) + 4 * m0, to, at, winner.size, m1 - m0, floor)
         else:
-            at = z.ctypes.data + 4 * (width * pixel + m0)
-            _finish(at, bias.ctypes.data + 4 * m0, y.ctypes.data + 4 * out, m1 - m0, floor)
+            at = address(z) + 4 * (width * pixel + m0)
+            _finish(at, address(bias) + 4 * m0, address(y) + 4 * out, m1 - m0, floor)
 
 
 # --- the gradient of the weights ---------------------------------------------------------------------------------
@@ -296,20 +294,20 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
             for row in range(first, last, band):
                 rows = min(band, last - row)
                 _fill_band(dy, winner, pooled, row, rows, dz)
-                to = windows.ctypes.data
+                to = address(windows)
                 for r in range(row, row + rows):
                     n, h = divmod(r, rows_of_y)
                     for i in range(height):
                         for w in range(height * columns_of_y):
-                            _gather(x, zeros.ctypes.data, geometry, n, height * h + i, w, k0, min(k0 + chunk, K), to)
+                            _gather(x, address(zeros), geometry, n, height * h + i, w, k0, min(k0 + chunk, K), to)
                             to += 4 * chunk
                 for q in range(0, width, COLUMNS):
                     for k in range(0, chunk, CHANNELS):
-                        to = sums.ctypes.data + 4 * ((part * K_up + k0 + k) * width + q)
+                        to = address(sums) + 4 * ((part * K_up + k0 + k) * width + q)
                         for p in range(0, rows * row_pixels, _PIXELS):
                             terms = min(_PIXELS, rows * row_pixels - p)
-                            a = windows.ctypes.data + 4 * (chunk * p + k)
-                            b = dz.ctypes.data + 4 * (width * p + q)
+                            a = address(windows) + 4 * (chunk * p + k)
+                            b = address(dz) + 4 * (width * p + q)
                             outer_products(a, chunk, b, width, terms, to, width)
 
 
@@ -322,11 +320,11 @@ def _fill_band(dy, winner, pooled, row, rows, dz):
         at = row * columns_of_y + pixel
         if pooled:
             r, w = divmod(pixel, columns_of_y)
-            top = dz.ctypes.data + size * (4 * columns_of_y * r + 2 * w)
+            top = address(dz) + size * (4 * columns_of_y * r + 2 * w)
             bottom = top + size * 2 * columns_of_y
-            unpool_pixel(dy.ctypes.data + 4 * M * at, winner.ctypes.data + M * at, top, bottom, dz.shape[1], M)
+            unpool_pixel(address(dy) + 4 * M * at, address(winner) + M * at, top, bottom, dz.shape[1], M)
         else:
-            _copy(dy.ctypes.data + 4 * M * at, dz.ctypes.data + size * pixel, M)
+            _copy(address(dy) + 4 * M * at, address(dz) + size * pixel, M)
 
 
 @kernel(parallel=True)

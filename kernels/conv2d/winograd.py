@@ -26,7 +26,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
+from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, address, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
@@ -242,16 +242,17 @@ def _tile_place(tile, tiles_h, tiles_w):
 
 
 @kernel()
-def _addresses(base, elsewhere, shape, size, n, row, column, side, table):
-    """Fill ``table`` with the addresses of side x side pixels of image n from (row, column); ``elsewhere`` outside.
+def _addresses(base, elsewhere, shape, pixel, n, row, column, table):
+    """Fill ``table`` with the addresses of a square of pixels of image n from (row, column); ``elsewhere`` outside.
 
-    ``shape`` is (H, W, C) of the images at ``base``, whose numbers take ``size`` bytes.
+    ``shape`` is (H, W) of the images at ``base``, whose pixels take ``pixel`` bytes.
     """
-    H, W, C = shape
-    for i in range(side):
-        for j in range(side):
-            inside = 0 <= row + i < H and 0 <= column + j < W
-            table[i * side + j] = base + size * C * ((n * H + row + i) * W + column + j) if inside else elsewhere
+    H, W = shape
+    for i in range(table.shape[0]):
+        at = base + pixel * ((n * H + row + i) * W + column)
+        inside = 0 <= row + i < H
+        for j in range(table.shape[1]):
+            table[i, j] = at + pixel * j if inside and 0 <= column + j < W else elsewhere
 
 
 # --- the convolution ---------------------------------------------------------------------------------------------
@@ -275,13 +276,13 @@ def _transform_weights(W, U, M, turned):
         taps = np.zeros((9, n_panels * COLUMNS), np.float32)
         table = np.empty(9, np.int64)
         for tap in range(9):
-            table[tap] = taps.ctypes.data + 4 * taps.shape[1] * tap
+            table[tap] = address(taps) + 4 * taps.shape[1] * tap
             i, j = tap // 3, tap % 3
             for m in range(M):
                 taps[tap, m] = W[2 - i, 2 - j, m, c] if turned else W[i, j, c, m]
         for m in range(0, n_panels * COLUMNS, WIDTH):
-            to = U.ctypes.data + 4 * (((m // COLUMNS) * C + c) * COLUMNS + m % COLUMNS)
-            _window(table.ctypes.data, m, to, n_panels * C * COLUMNS)
+            to = address(U) + 4 * (((m // COLUMNS) * C + c) * COLUMNS + m % COLUMNS)
+            _window(address(table), m, to, n_panels * C * COLUMNS)
 
 
 def convolve(
@@ -354,25 +355,26 @@ def _transform_input(x, x_winner, size, V, base, first, last):
     H, W, C = size[0], size[1], x.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     zeros = np.zeros(C, np.float32)
-    table, winners = np.empty(POINTS, np.int64), np.empty(POINTS, np.int64)
+    side = TILE if x_winner.size else SEEN
+    table, winners = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
     stride = V.shape[1]
     for tile in range(first, last):
         n, h, w = _tile_place(tile, tiles_h, tiles_w)
-        to = V.ctypes.data + 4 * C * (tile - base)
+        to = address(V) + 4 * C * (tile - base)
         if x_winner.size:
-            shape = (H // 2, W // 2, C)
+            shape = H // 2, W // 2
             h, w = 2 * h - 1, 2 * w - 1
-            _addresses(x.ctypes.data, zeros.ctypes.data, shape, 4, n, h, w, 4, table)
-            _addresses(x_winner.ctypes.data, zeros.ctypes.data, shape, 1, n, h, w, 4, winners)
+            _addresses(address(x), address(zeros), shape, 4 * C, n, h, w, table)
+            _addresses(address(x_winner), address(zeros), shape, C, n, h, w, winners)
             for c in range(0, C, WIDTH):
                 c = min(c, C - WIDTH)
-                _input_unpooled(table.ctypes.data, winners.ctypes.data, c, to + 4 * c, stride)
+                _input_unpooled(address(table), address(winners), c, to + 4 * c, stride)
         else:
             h, w = TILE * h - 1, TILE * w - 1
-            _addresses(x.ctypes.data, zeros.ctypes.data, (H, W, C), 4, n, h, w, SEEN, table)
+            _addresses(address(x), address(zeros), (H, W), 4 * C, n, h, w, table)
             for c in range(0, C, WIDTH):
                 c = min(c, C - WIDTH)
-                _input(table.ctypes.data, c, to + 4 * c, stride)
+                _input(address(table), c, to + 4 * c, stride)
 
 
 @kernel()
@@ -384,16 +386,16 @@ def _multiply(V, U, products, tiles, first, last):
     for job in range(first, last):
         point, q = divmod(job, n_panels)
         for t in range(table.size):
-            table[t] = V.ctypes.data + 4 * (point * V.shape[1] + t * C)
-        panel = U.ctypes.data + 4 * job * C * COLUMNS
+            table[t] = address(V) + 4 * (point * V.shape[1] + t * C)
+        panel = address(U) + 4 * job * C * COLUMNS
         t = 0
         while t < tiles:
-            to = products.ctypes.data + 4 * (point * products.shape[1] + t * width + q * COLUMNS)
+            to = address(products) + 4 * (point * products.shape[1] + t * width + q * COLUMNS)
             if tiles - t <= FEW_ROWS or ROWS < tiles - t <= 2 * FEW_ROWS:
-                few_rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width)
+                few_rows_kernel(address(table) + 8 * t, 1, C, panel, to, width)
                 t += FEW_ROWS
             else:
-                rows_kernel(table.ctypes.data + 8 * t, 1, C, panel, to, width)
+                rows_kernel(address(table) + 8 * t, 1, C, panel, to, width)
                 t += ROWS
 
 
@@ -402,27 +404,29 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
     H, W, M = size[0], size[1], y.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     outside, outside_winner = np.empty(M, np.float32), np.empty(M, np.uint8)
-    table, winners = np.empty(TILE * TILE, np.int64), np.empty(TILE, np.int64)
-    for k in range(winners.size):
-        winners[k] = outside_winner.ctypes.data
     pooled = y.shape[1] != H or y.shape[2] != W
+    side = TILE // 2 if pooled else TILE
+    table, winners = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
+    for i in range(side):
+        for j in range(side):
+            winners[i, j] = address(outside_winner)
     stride = products.shape[1]
     for tile in range(first, last):
         n, h, w = _tile_place(tile, tiles_h, tiles_w)
-        at = products.ctypes.data + 4 * width * (tile - base)
+        at = address(products) + 4 * width * (tile - base)
         if pooled:
-            shape = y.shape[1:]
-            _addresses(y.ctypes.data, outside.ctypes.data, shape, 4, n, 2 * h, 2 * w, 2, table)
+            shape = y.shape[1:3]
+            _addresses(address(y), address(outside), shape, 4 * M, n, 2 * h, 2 * w, table)
             if winner.size:
-                _addresses(winner.ctypes.data, outside_winner.ctypes.data, shape, 1, n, 2 * h, 2 * w, 2, winners)
+                _addresses(address(winner), address(outside_winner), shape, M, n, 2 * h, 2 * w, winners)
             for m in range(0, M, WIDTH):
                 m = min(m, M - WIDTH)
-                _output_pooled(at + 4 * m, stride, table.ctypes.data, winners.ctypes.data, m, bias.ctypes.data, floor)
+                _output_pooled(at + 4 * m, stride, address(table), address(winners), m, address(bias), floor)
         else:
-            _addresses(y.ctypes.data, outside.ctypes.data, (H, W, M), 4, n, TILE * h, TILE * w, TILE, table)
+            _addresses(address(y), address(outside), (H, W), 4 * M, n, TILE * h, TILE * w, table)
             for m in range(0, M, WIDTH):
                 m = min(m, M - WIDTH)
-                _output(at + 4 * m, stride, table.ctypes.data, m, bias.ctypes.data, floor)
+                _output(at + 4 * m, stride, address(table), m, address(bias), floor)
 
 
 # --- the gradient of the window ----------------------------------------------------------------------------------
@@ -453,26 +457,31 @@ def _transform_pairs(x, dy, winner, size, V, D, C_up, width, first, last, thread
     for thread in prange(threads):
         t0, t1 = share(last - first, thread, threads)
         zeros = np.zeros(max(C, M), np.float32)
-        table, winners = np.empty(POINTS, np.int64), np.empty(TILE, np.int64)
+        side = TILE // 2 if winner.size else TILE
+        seen, table, winners = (
+            np.empty((SEEN, SEEN), np.int64),
+            np.empty((side, side), np.int64),
+            np.empty((side, side), np.int64),
+        )
         for t in range(t0, t1):
             n, h, w = _tile_place(first + t, tiles_h, tiles_w)
-            _addresses(x.ctypes.data, zeros.ctypes.data, (H, W, C), 4, n, TILE * h - 1, TILE * w - 1, SEEN, table)
+            _addresses(address(x), address(zeros), (H, W), 4 * C, n, TILE * h - 1, TILE * w - 1, seen)
             for c in range(0, C, WIDTH):
                 c = min(c, C - WIDTH)
-                _input(table.ctypes.data, c, V.ctypes.data + 4 * (C_up * t + c), V.shape[1])
-            to = D.ctypes.data + 4 * width * t
+                _input(address(seen), c, address(V) + 4 * (C_up * t + c), V.shape[1])
+            to = address(D) + 4 * width * t
             if winner.size:
-                shape = dy.shape[1:]
-                _addresses(dy.ctypes.data, zeros.ctypes.data, shape, 4, n, 2 * h, 2 * w, 2, table)
-                _addresses(winner.ctypes.data, zeros.ctypes.data, shape, 1, n, 2 * h, 2 * w, 2, winners)
+                shape = dy.shape[1:3]
+                _addresses(address(dy), address(zeros), shape, 4 * M, n, 2 * h, 2 * w, table)
+                _addresses(address(winner), address(zeros), shape, M, n, 2 * h, 2 * w, winners)
                 for m in range(0, M, WIDTH):
                     m = min(m, M - WIDTH)
-                    _gradient_unpooled(table.ctypes.data, winners.ctypes.data, m, to + 4 * m, D.shape[1])
+                    _gradient_unpooled(address(table), address(winners), m, to + 4 * m, D.shape[1])
             else:
-                _addresses(dy.ctypes.data, zeros.ctypes.data, (H, W, M), 4, n, TILE * h, TILE * w, TILE, table)
+                _addresses(address(dy), address(zeros), (H, W), 4 * M, n, TILE * h, TILE * w, table)
                 for m in range(0, M, WIDTH):
                     m = min(m, M - WIDTH)
-                    _gradient(table.ctypes.data, m, to + 4 * m, D.shape[1])
+                    _gradient(address(table), m, to + 4 * m, D.shape[1])
 
 
 @kernel(parallel=True)
@@ -486,10 +495,10 @@ def _sum_tiles(V, D, dU, tiles, threads):
             point, q = divmod(job, n_panels)
             for t in range(0, tiles, _SUMMED):
                 n = min(_SUMMED, tiles - t)
-                d = D.ctypes.data + 4 * (point * D.shape[1] + t * width + q * COLUMNS)
+                d = address(D) + 4 * (point * D.shape[1] + t * width + q * COLUMNS)
                 for c in range(0, C_up, CHANNELS):
-                    v = V.ctypes.data + 4 * (point * V.shape[1] + t * C_up + c)
-                    to = dU.ctypes.data + 4 * ((point * C_up + c) * width + q * COLUMNS)
+                    v = address(V) + 4 * (point * V.shape[1] + t * C_up + c)
+                    to = address(dU) + 4 * ((point * C_up + c) * width + q * COLUMNS)
                     outer_products(v, C_up, d, width, n, to, width)
 
 
@@ -500,7 +509,7 @@ def _transform_gradient(dU, dW):
     for c in prange(C):
         table = np.empty(9, np.int64)
         for tap in range(9):
-            table[tap] = dW.ctypes.data + 4 * M * (tap * C + c)
+            table[tap] = address(dW) + 4 * M * (tap * C + c)
         for m in range(0, M, WIDTH):
             m = min(m, M - WIDTH)
-            _window_gradient(dU.ctypes.data + 4 * (width * c + m), C_up * width, table.ctypes.data, m)
+            _window_gradient(address(dU) + 4 * (width * c + m), C_up * width, address(table), m)
