@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv import ops
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 
@@ -92,17 +91,13 @@ def _silence(line: Any) -> None:
 
 # --- two processes at it ---------------------------------------------------------------------------------------------
 
-#: What takes longest first, and what a model comes to last: a second process begins here, after the recurrence, while the
-#: first follows the model. Rooms that are not named are opened by many models and seldom trained.
-_FROM_THE_END = ("softmax_cross_entropy", "conv2d", "linear", "batch_norm2d", "adam", "embedding", "lstm")
-
 
 @contextlib.contextmanager
-def compiling_together(model: str, say: Callable[[str], None]) -> Iterator[None]:
-    """When ``model`` needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
+def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Iterator[None]:
+    """When a model needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
 
-    That one runs the rooms that were opened so far, from the other end. What it has done is found on
-    disk by this process, which compiles only what it comes to first; it ends with the block.
+    That one rehearses the model to learn which they are, and begins with the last. What it has done is found on disk by this
+    process, which compiles what it comes to first; it ends with the block.
     """
     from scratchlv.kernels.building_blocks.compiling import when_compiling
 
@@ -110,9 +105,8 @@ def compiling_together(model: str, say: Callable[[str], None]) -> Iterator[None]
 
     def begins() -> None:
         say("compiling kernels (once)")
-        opened = [name for name in ops.OPERATIONS if name in vars(ops)]
         if (os.cpu_count() or 1) > 1 and sys.executable:
-            command = [sys.executable, "-m", "scratchlv.warmup", *_from_the_end(model, opened)]
+            command = [sys.executable, "-m", "scratchlv.warmup", task, model]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             helpers.append(subprocess.Popen(command, **quiet))
 
@@ -125,42 +119,27 @@ def compiling_together(model: str, say: Callable[[str], None]) -> Iterator[None]
             helper.wait()
 
 
-def _from_the_end(model: str, opened: Sequence[str]) -> list[str]:
-    recurrence = {"lstm": "lstm", "rnn": "rnn", "naive": "lstm"}.get(model, "attention_lstm")
-    order = dict.fromkeys([recurrence, *_FROM_THE_END, *opened])
-    return [name for name in order if name in opened]
+def compile_from_the_end(task: str, model: str) -> None:
+    """Compile the kernels that a model's training and use need, the last first, but for those that other processes are at."""
+    from scratchlv.kernels.building_blocks.compiling import compile_unless_others_do
+
+    for kernel, types in reversed(rehearse(task, model)):
+        compile_unless_others_do(kernel, types)
 
 
-def run_rooms(names: Sequence[str]) -> None:
-    """Run the fast variant of these rooms, forward and backward, on small inputs."""
-    for name in names:
-        operation: ops.Operation = getattr(ops, name)
-        for inputs in _inputs(operation):
-            variant, _ = operation.choose(**inputs)
-            if variant == "reference":
-                continue
-            if hasattr(operation.variant(variant), "step"):
-                operation.step(**inputs)
-                continue
-            y, cache = operation.forward(**inputs)
-            operation.backward(tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)[()], cache)
+def rehearse(task: str, model: str) -> list[Any]:
+    """The kernels that a model's training and use call, with their types, in the order of their first calls."""
+    from scratchlv.kernels.building_blocks.compiling import rehearsal
 
-
-def _inputs(operation: ops.Operation) -> Iterator[dict[str, Any]]:
-    """The first case that a room is checked on; for conv2d, both ways of computing, the first layer's first."""
-    rng = np.random.default_rng(0)
-    if operation.name == "conv2d":
-        inputs = {"x": rng.random((1, 8, 8, 16), np.float32), "W": rng.random((3, 3, 16, 16), np.float32)}
-        for first in (True, False):
-            yield {**inputs, "b": np.zeros(16, np.float32), "padding": 1, "exact": first, "x_is_data": first}
-        return
-    case = next(iter(operation.room.cases(rng).values()))
-    yield {key: _as_float32(value) for key, value in case.items()}
-
-
-def _as_float32(value: Any) -> Any:
-    return value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        rehearsal() as calls,
+        contextlib.suppress(Exception),  # nothing is computed: should that stop it, what was called so far is known
+        np.errstate(all="ignore"),
+    ):
+        _train_and_use(task, model, Path(folder))
+    return calls
 
 
 if __name__ == "__main__":
-    run_rooms(sys.argv[1:])
+    compile_from_the_end(*sys.argv[1:])

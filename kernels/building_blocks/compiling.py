@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba import njit
 from numba.core import config, event
 from numba.core.codegen import JITCodeLibrary
@@ -35,7 +36,7 @@ def kernel(**options: Any) -> Callable:
     def decorate(function: Callable) -> Any:
         with kept_on_disk():
             dispatcher = njit(cache=True, no_cfunc_wrapper=True, **options)(function)
-        _keep_parts_apart(dispatcher)
+        _attend(dispatcher)
         _compiler.kernels.add(function)
         if options.get("parallel"):
             guard_against_fork(dispatcher)
@@ -68,12 +69,48 @@ def compiled() -> int:
 
 @contextlib.contextmanager
 def when_compiling(begins: Callable[[], None]) -> Iterator[None]:
-    """Call ``begins`` before the first kernel of this process is compiled, if that is inside the ``with`` block."""
-    before, _compiler.begins = _compiler.begins, begins
+    """Call ``begins`` before the first kernel of this process is compiled, if that is inside the ``with`` block.
+
+    A block within a block calls nothing: the outer one has.
+    """
+    before, _compiler.begins = _compiler.begins, _compiler.begins or begins
     try:
         yield
     finally:
         _compiler.begins = before
+
+
+Call = tuple[Any, tuple]  # a kernel, and the types of its arguments
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[list[Call]]:
+    """Inside the ``with`` block kernels are not run, only noted, each once for the types it is called with.
+
+    What they would have computed is zeros, or undefined. Those that this process has compiled or loaded do run.
+    """
+    before, _compiler.noted = _compiler.noted, {}
+    try:
+        calls: list[Call] = []
+        yield calls
+    finally:
+        calls += _compiler.noted
+        _compiler.noted = before
+
+
+def compile_unless_others_do(kernel: Any, types: tuple) -> None:
+    """Compile a kernel, or find it on disk; not when another process is compiling it at this moment."""
+    _compiler.waits = False
+    try:
+        kernel.compile(types)
+    except _OthersDo:
+        pass
+    finally:
+        _compiler.waits = True
+
+
+class _OthersDo(Exception):
+    """Another process is compiling a kernel."""
 
 
 # --- less work -------------------------------------------------------------------------------------------------------
@@ -86,6 +123,9 @@ class _Compiler(event.Listener):
         self.kernels: set[Callable] = set()
         self.compiled = 0
         self.begins: Callable[[], None] | None = None
+        self.noted: dict[Call, None] | None = None  # in a rehearsal
+        self.waits = True  # for kernels that other processes are compiling
+        self.loads = False  # at this moment, what was kept
         self._at_work: list[Callable] = []  # a kernel, what it calls, what that calls ...
 
     def on_start(self, event: Any) -> None:
@@ -94,7 +134,7 @@ class _Compiler(event.Listener):
         if not self._at_work:
             if function not in self.kernels:
                 return  # not ours
-            if self.begins is not None and self.compiled == 0:
+            if self.begins is not None and self.compiled == 0 and self.noted is None:
                 self.begins()
             self.compiled += 1
             self._resume_collector = gc.isenabled()
@@ -102,6 +142,11 @@ class _Compiler(event.Listener):
             cpu_target.target_context.codegen().create_library = self._create_library
             cpu_target.target_context.create_cpython_wrapper = self._create_wrapper
         self._at_work.append(function)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a kernel is being compiled."""
+        return bool(self._at_work)
 
     def on_end(self, event: Any) -> None:
         if not self._at_work:
@@ -116,7 +161,9 @@ class _Compiler(event.Listener):
     def _create_library(self, name: str) -> JITCodeLibrary:
         function = self._at_work[-1]
         kind: type[JITCodeLibrary] = _Raw
-        if function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
+        if self.loads:
+            kind = JITCodeLibrary  # of a kernel that was kept, and is now a part
+        elif function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
             kind = JITCodeLibrary if len(self._at_work) == 1 else _Part
         return kind(cpu_target.target_context.codegen(), name)
 
@@ -157,10 +204,14 @@ class _Raw(_Part):
         pass
 
 
-def _keep_parts_apart(dispatcher: Any) -> None:
-    """A kernel that became a part of another one is compiled as a whole when Python calls it: then it needs machine code."""
-    add, compile_for = dispatcher.add_overload, dispatcher._compile_for_args
-    save = _one_at_a_time(dispatcher._cache.save_overload)
+def _attend(dispatcher: Any) -> None:
+    """Have Numba ask us before it looks for a kernel on disk, compiles it, or keeps it.
+
+    A kernel that became a part of another one is compiled as a whole when Python calls it: then it needs machine code. And
+    no two processes compile the same whole at the same time.
+    """
+    add, compile_, compile_for = dispatcher.add_overload, dispatcher.compile, dispatcher._compile_for_args
+    load, save = dispatcher._cache.load_overload, dispatcher._cache.save_overload
 
     def is_part(result: Any) -> bool:
         return isinstance(result.library, _Part)
@@ -171,19 +222,53 @@ def _keep_parts_apart(dispatcher: Any) -> None:
         else:
             add(result)
 
-    def save_overload(signature: Any, result: Any) -> None:
-        if not is_part(result):
-            save(signature, result)
-
-    def compile_for_args(*arguments: Any, **named: Any) -> Any:
+    def compile_for_args(*arguments: Any) -> Any:
+        if _compiler.noted is not None:
+            _compiler.noted[dispatcher, tuple(map(dispatcher.typeof_pyval, arguments))] = None
+            return _clear
         for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
             del dispatcher.overloads[types]
-        return compile_for(*arguments, **named)
+        return compile_for(*arguments)
 
-    dispatcher.add_overload, dispatcher._compile_for_args = add_overload, compile_for_args
-    dispatcher._cache.save_overload = save_overload
+    def compile_or_load(signature: Any) -> Any:
+        try:
+            return compile_(signature)
+        finally:
+            if not _compiler.busy:
+                _claims.close()
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        _compiler.loads = True
+        try:
+            found = load(signature, context)
+            if found is None and not _compiler.busy:
+                name = f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__qualname__}{signature}"
+                _claims.enter_context(_locked(name, _compiler.waits))
+                found = load(signature, context)  # another process may have been at it
+            return found
+        finally:
+            _compiler.loads = False
+
+    def save_overload(signature: Any, result: Any) -> None:
+        if not is_part(result):
+            with _locked("writing"):  # of two that write, Numba lets each mix up the other's files
+                save(signature, result)
+
+    dispatcher.add_overload, dispatcher.compile = add_overload, compile_or_load
+    dispatcher._compile_for_args = compile_for_args
+    dispatcher._cache.load_overload, dispatcher._cache.save_overload = load_overload, save_overload
 
 
+def _clear(*arguments: Any) -> None:
+    """What a kernel does in a rehearsal: zeros are finite, and whoever checks that goes on."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            _clear(*argument)
+        elif isinstance(argument, np.ndarray) and argument.dtype.kind == "f":
+            argument.fill(0)
+
+
+_claims = contextlib.ExitStack()  # the lock of the kernel that this process is compiling
 _compiler = _Compiler()
 event.register("numba:compile", _compiler)
 
@@ -209,20 +294,25 @@ def kernel_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"scratchlv-{_user()}" / "kernels" / folder.name
 
 
-def _one_at_a_time(save: Callable) -> Callable:
-    """Of several processes that keep what they compiled, one writes at a time: Numba lets them mix up their files."""
+@contextlib.contextmanager
+def _locked(name: str, wait: bool = True) -> Iterator[None]:
+    """Keep other processes out of a block of that name, where they can be.
 
-    def saved(*arguments: Any) -> None:
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
-                import fcntl
+    Raises:
+        _OthersDo: one is inside, and we do not ``wait``.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
+            import fcntl
 
-                kernel_folder().mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(open(kernel_folder() / "lock", "w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            save(*arguments)
-
-    return saved
+            folder = kernel_folder() / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(folder / hashlib.blake2b(name.encode(), digest_size=8).hexdigest(), "w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _OthersDo from None
+        yield
 
 
 def _fingerprint() -> str:

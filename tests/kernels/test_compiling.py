@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import njit, prange
+from numba import njit, prange, types
 
 from scratchlv.kernels.building_blocks import compiling
-from scratchlv.warmup import run_rooms
+from scratchlv.warmup import rehearse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -153,6 +153,83 @@ def test_a_parallel_kernel_makes_threads_of_its_pranges_only_and_of_each_by_itse
     assert metadata["parfor_diagnostics"].count_parfors() == 2
 
 
-def test_the_second_process_can_run_every_room_that_may_be_open():
-    """Optimisers too, which have a step and no passes."""
-    run_rooms(["sgd", "adam", "embedding"])
+def test_a_kernel_that_was_kept_serves_as_a_part_in_another_process(tmp_path):
+    (tmp_path / "kernels_of_ours.py").write_text(
+        "from scratchlv.kernels.building_blocks.compiling import compiled, kernel\n"
+        "@kernel()\ndef inner(x):\n    return x + 1\n"
+        "@kernel()\ndef outer(x):\n    return 2 * inner(x)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "SCRATCHLV_CACHE": str(tmp_path / "cache")}
+    for call, wanted in (("inner(1)", "2"), ("outer(1)", "4"), ("inner(1) + outer(1)", "6")):
+        command = [sys.executable, "-c", f"from kernels_of_ours import *; print({call}, compiled())"]
+        said = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert said.stdout.split() == [wanted, "0" if "+" in call else "1"], said.stderr
+
+
+def test_a_rehearsal_notes_kernels_and_runs_none():
+    @compiling.kernel()
+    def double(x, parts):
+        for i in range(x.size):
+            x[i] = 2 * x[i]
+            parts[0][i] = np.nan
+
+    before = compiling.compiled()
+    single, other, whole = np.ones(2, np.float32), np.full(2, np.nan), np.ones(2, np.int64)
+    with compiling.rehearsal() as calls:
+        for x in (single, single, whole):
+            double(x, (other,))
+    assert compiling.compiled() == before
+    assert [(kernel is double, of[0].dtype.name) for kernel, of in calls] == [(True, "float32"), (True, "int64")]
+    assert single.tolist() == other.tolist() == [0, 0] and whole.tolist() == [1, 1]
+    compiling.compile_unless_others_do(*calls[0])
+    assert compiling.compiled() == before + 1
+    double(np.ones(2, np.float32), (other,))
+    assert compiling.compiled() == before + 1
+    double(whole, (other,))
+    assert whole.tolist() == [2, 2] and np.isnan(other).all()
+
+
+def test_what_another_process_is_compiling_is_waited_for_or_left_to_it(monkeypatch):
+    pytest.importorskip("fcntl")
+
+    @compiling.kernel()
+    def triple(x):
+        return 3 * x
+
+    names, locked = [], compiling._locked
+    monkeypatch.setattr(compiling, "_locked", lambda name, *wait: (names.append((name, *wait)), locked(name, *wait))[1])
+    triple(1.0)
+    (held, waits), (writing,) = names
+    assert waits and "triple" in held and writing == "writing"
+    int64 = (types.int64,)
+    with locked(held.replace("float64", "int64")):
+        compiling.compile_unless_others_do(triple, int64)
+        assert int64 not in triple.overloads
+    compiling.compile_unless_others_do(triple, int64)
+    assert int64 in triple.overloads
+
+
+def test_two_processes_compile_nothing_twice(tmp_path):
+    pytest.importorskip("fcntl")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRATCHLV_CACHE": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    both = [
+        subprocess.Popen([sys.executable, "-c", USE], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    compiled = [int(process.communicate()[0].splitlines()[-2]) for process in both]
+    assert sum(compiled) == 2  # forward and backward
+
+
+def test_the_second_process_compiles_all_that_a_model_needs(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRATCHLV_CACHE": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    subprocess.run([sys.executable, "-m", "scratchlv.warmup", "lm", "rnn"], env=environment, check=True)
+    command = [sys.executable, "-m", "scratchlv", "warmup", "lm:rnn"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "all there" in said.stdout
+
+
+def test_a_rehearsal_names_the_kernels_in_the_order_of_their_first_calls():
+    names = [kernel.py_func.__qualname__ for kernel, _ in rehearse("lm", "lstm")]
+    assert names.index("_sweep") < names.index("_scatter_add") < names.index("_copy_and_sum_squares")
