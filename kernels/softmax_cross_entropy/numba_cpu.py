@@ -3,11 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit, prange, types
+from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
 from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.simd import F32, I32
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
@@ -92,10 +94,29 @@ def _largest(row):
 
     Read as integers that grow with them, floats have a maximum that vectorises.
     """
-    bits = row.view(np.int32)
     most = np.int32(-(2**31))
-    for v in range(bits.size):
-        b = bits[v]
-        most = max(most, b ^ ((b >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-    bits = np.int32(most ^ ((most >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-    return np.array([bits], np.int32).view(np.float32)[0]
+    for v in range(row.size):
+        b = _bits(row[v])
+        b ^= (b >> np.int32(31)) & np.int32(0x7FFFFFFF)
+        most = b if b > most else most
+    return _float(most ^ ((most >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@intrinsic
+def _bits(typing_context, x):
+    """The bits of a float32, as an int32."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], I32)
+
+    return types.int32(types.float32), emit
+
+
+@intrinsic
+def _float(typing_context, bits):
+    """The float32 that has these bits."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], F32)
+
+    return types.float32(types.int32), emit
