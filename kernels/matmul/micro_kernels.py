@@ -20,8 +20,7 @@ ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
-_STRIP = REGISTERS // 2  # vectors of a single row of C that are summed at once
-_ROWS_AHEAD = 16  # so many rows of B before they are needed, they are asked for
+STRIPS = (3 * REGISTERS // 4, REGISTERS // 4, 1)  #: so many vectors of a single row of C are summed at once, as they fit
 
 
 def _add(e: Emitter, tile, sums):
@@ -203,21 +202,19 @@ def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_st
     """A row of a product, ``c[j] = s[j] + Σ_p a[p] b[p, j]``: strips of its columns pass down the rows of b, where they lie.
 
     All are addresses, with the distances of a's numbers, of b's rows and of s's numbers (0 or 1) in floats. It is as fast as
-    b is read, so the rows to come are asked for ahead of time: a strip is too narrow for the processor to foresee them.
+    b is read: after the first columns, strips begin on a cache line, so that no vector is read from two of them.
     """
 
     def emit(context, builder, signature, arguments):
         columns, k, a, a_step, b, b_step, start, start_step, c = arguments
         e = Emitter(builder)
         a_bytes, b_bytes = (builder.shl(step, I64(2)) for step in (a_step, b_step))
-        ahead = builder.mul(b_bytes, I64(_ROWS_AHEAD))
 
         def strip(j, vectors: int, lanes=None) -> None:
             def body(p, values):
                 a_at, b_at, *sums = values
-                number, later = e.broadcast(a_at), builder.add(b_at, ahead)
+                number = e.broadcast(a_at)
                 for i in range(vectors):
-                    e.prefetch(e.address(later, i * WIDTH), to_write=False)
                     sums[i] = e.fma(number, e.load(e.address(b_at, i * WIDTH), lanes), sums[i])
                 return [builder.add(a_at, a_bytes), builder.add(b_at, b_bytes), *sums]
 
@@ -227,8 +224,11 @@ def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_st
                 before = e.load(e.address(start, builder.mul(column, start_step)), lanes)
                 e.store(builder.fadd(before, sums[i]), e.address(c, column), lanes)
 
-        done = I64(0)
-        for vectors in (_STRIP, 1):
+        to_line = builder.and_(builder.neg(builder.lshr(b, I64(2))), I64(WIDTH - 1))
+        done = builder.select(builder.icmp_signed("<", to_line, columns), to_line, columns)
+        with builder.if_then(builder.icmp_signed(">", done, I64(0))):
+            strip(I64(0), 1, e.lanes(done))
+        for vectors in STRIPS:
             width = I64(vectors * WIDTH)
 
             def strips(n, _, vectors=vectors, width=width, done=done):
@@ -238,7 +238,9 @@ def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_st
             count = builder.sdiv(builder.sub(columns, done), width)
             e.loop(count, [], strips)
             done = builder.add(done, builder.mul(count, width))
-        strip(done, 1, e.lanes(builder.sub(columns, done)))
+        rest = builder.sub(columns, done)
+        with builder.if_then(builder.icmp_signed(">", rest, I64(0))):
+            strip(done, 1, e.lanes(rest))
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 9), emit

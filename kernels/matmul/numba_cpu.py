@@ -352,9 +352,11 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
 @kernel(parallel=True)
 def _one_row(a, a_term, b, b_term, c, start, start_column, n, k, threads):
     """A row times a matrix: bound by reading B, which is done once, where it lies."""
+    before_b = b // 4 % WIDTH  # floats between a cache line's beginning and B's
     for thread in prange(threads):
-        first, last = share(-(-n // WIDTH), thread, threads)
-        first, last = first * WIDTH, min(n, last * WIDTH)
+        first, last = share(-(-(before_b + n) // WIDTH), thread, threads)
+        first = max(0, first * WIDTH - before_b)
+        last = max(first, min(n, last * WIDTH - before_b))
         segments = max(1, -(-k // INNER_BLOCK))
         for s in range(segments):
             k0, k1 = share(k, s, segments)

@@ -14,7 +14,8 @@ from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS
+from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, STRIPS
+from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
 from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.ops import matmul
@@ -74,6 +75,22 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
     for rows in (slice(0, 1), slice(2, 4), slice(1, ROWS + 2)):
         assert gemm(a[rows], b).tobytes() == together[rows].tobytes()
         assert gemm(a[rows], packed).tobytes() == together[rows].tobytes()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("n", [1, WIDTH - 1, COLUMNS, STRIPS[0] * WIDTH + 5, 3 * sum(STRIPS) * WIDTH - 1])
+def test_a_row_times_a_matrix_that_begins_anywhere_in_a_cache_line(n, threads, monkeypatch):
+    """Its strips begin on cache lines, the first columns apart: all are computed, and nothing beside them is written."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    monkeypatch.setattr(numba_cpu, "_WORTH_THREADS", 0)
+    a, b, space = whole(1, 11), whole(11, n), np.empty(11 * n + WIDTH, np.float32)
+    for offset in range(WIDTH):
+        moved = space[offset : offset + 11 * n].reshape(11, n)
+        moved[...] = b
+        beside = np.full((1, n + 2), np.nan, np.float32)
+        gemm(a, moved, beside[:, 1:-1])
+        np.testing.assert_array_equal(beside[:, 1:-1], a @ b)
+        assert np.isnan(beside[0, [0, -1]]).all()
 
 
 @pytest.mark.parametrize("name", VERSIONS)
