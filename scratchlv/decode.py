@@ -178,7 +178,7 @@ def beam_search(
     steps: list[_BeamStep] = []
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
-        allowed = _allowed(log_probs, len(steps), min_length, ban).astype(np.float64)
+        allowed = np.minimum(_allowed(log_probs, len(steps), min_length, ban), 0.0, dtype=np.float64)
         V = allowed.shape[1]
         scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
         parents, words = np.divmod(found, V)
@@ -257,7 +257,7 @@ def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> A
     """The log probabilities, and -inf where a word may not be said as number ``t``, from 0."""
     V = log_probs.shape[1]
     forbidden = [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
-    allowed = np.minimum(log_probs, 0)
+    allowed = log_probs.copy()
     allowed[:, forbidden] += -np.inf  # a NaN stays one
     most = allowed.max(axis=1)  # NaN if there is one
     if (most > -np.inf).all():

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.models.arrays import add, contiguous, empty
+from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as log_softmax_of_rows
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (
@@ -236,6 +237,9 @@ def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array
 
 
 def log_softmax(logits: Array) -> Array:
+    """``z - log Σ e^z`` along the words, of ``logits`` z (N, V)."""
+    if softmax_cross_entropy.choose(logits, None)[0] == "numba_cpu":
+        return log_softmax_of_rows(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted

@@ -113,7 +113,9 @@ def stack_forward(
     """The top layer's ``h`` (T, N, H), the last state of every layer, and the cache; ``p`` is the probability to drop."""
     caches, last = [], []
     for k, layer_state in enumerate(state):
-        x, dropped = dropout.forward(x, p=p, seed=(*seed, k), train=train and p > 0)
+        dropped = None
+        if train and p > 0:
+            x, dropped = dropout.forward(x, p=p, seed=(*seed, k))
         x, layer_last, cache = layer_forward(params, f"{name}.{k}", cell, x, layer_state, lengths, train=train)
         caches.append((dropped, cache))
         last.append(layer_last)
