@@ -19,9 +19,12 @@ from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
+    as_packed,
+    columns_of,
     float32_only,
     gemm,
     multiply,
+    row_product,
     unpacked,
     work_space,
 )
@@ -58,17 +61,21 @@ def forward(
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, h0, c0, Wx, Wh, b, lengths)
     T, (N, H), threads = x.shape[0], h0.shape, n_threads()
-    gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
-    h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
+    h, c = empty((2, T + 1, N, H))
     h[0], c[0] = h0, c0
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
+    if T == N == 1:
+        gates = _step_of_one(x, h, c, lengths, as_packed(Wx), as_packed(Wh), b, threads)
+        return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
+    gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
     if steps_apart(T, N, threads):
         for t in range(T):
             gemm(h[t], Wh, gates[t], accumulate=True)
             cells(gates, h, c, t, lengths, 0, N)
     else:
-        panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
-        _forward(multiply().address, gates, panels, h, c, lengths, empty((threads, work_space(N, H))), threads)
+        _forward(
+            multiply().address, gates, as_packed(Wh).panels, h, c, lengths, empty((threads, work_space(N, H))), threads
+        )
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
@@ -93,6 +100,27 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da2, transpose_a=True)
     return dx, dh, dc, dWx, dWh, sum_rows(da2)
+
+
+def _step_of_one(
+    x: Array, h: Array, c: Array, lengths: Array, Wx: PackedMatrix, Wh: PackedMatrix, b: Array, threads: int
+) -> Array:
+    """The gates (1, 1, 4H) of a single step of a single sequence; it writes ``h[1]`` and ``c[1]``."""
+    gates = empty((1, 1, 4 * h.shape[2]))
+    _step(plain(x), Wx.rows_at, Wh.rows_at, plain(b), gates, h, c, lengths, threads)
+    return gates
+
+
+@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
+    """Both products, by columns, and the cell, while the threads are awake; the weights are addresses."""
+    n = gates.shape[2]
+    for thread in prange(threads):
+        first, last = columns_of(Wx, n, thread, threads)
+        a = gates.ctypes.data
+        row_product(x.ctypes.data, x.shape[2], Wx, n, b.ctypes.data, 1, a, first, last)
+        row_product(h.ctypes.data, h.shape[2], Wh, n, a, 1, a, first, last)
+    cells(gates, h, c, 0, lengths, 0, 1)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")

@@ -20,7 +20,11 @@ ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
-STRIPS = (3 * REGISTERS // 4, REGISTERS // 4, 1)  #: so many vectors of a single row of C are summed at once, as they fit
+STRIPS = (
+    3 * REGISTERS // 4,
+    REGISTERS // 4,
+    1,
+)  #: so many vectors of a single row of C are summed at once, as they fit
 
 
 def _add(e: Emitter, tile, sums):
@@ -198,17 +202,17 @@ def copy_vector(typing_context, x, out):
 
 
 @intrinsic
-def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_step, c):
+def row_kernel(typing_context, columns, k, a, b, b_step, start, start_step, c):
     """A row of a product, ``c[j] = s[j] + Σ_p a[p] b[p, j]``: strips of its columns pass down the rows of b, where they lie.
 
-    All are addresses, with the distances of a's numbers, of b's rows and of s's numbers (0 or 1) in floats. It is as fast as
+    All are addresses, with the distances of b's rows and of s's numbers (0 or 1) in floats. It is as fast as
     b is read: after the first columns, strips begin on a cache line, so that no vector is read from two of them.
     """
 
     def emit(context, builder, signature, arguments):
-        columns, k, a, a_step, b, b_step, start, start_step, c = arguments
+        columns, k, a, b, b_step, start, start_step, c = arguments
         e = Emitter(builder)
-        a_bytes, b_bytes = (builder.shl(step, I64(2)) for step in (a_step, b_step))
+        b_bytes = builder.shl(b_step, I64(2))
 
         def strip(j, vectors: int, lanes=None) -> None:
             def body(p, values):
@@ -216,7 +220,7 @@ def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_st
                 number = e.broadcast(a_at)
                 for i in range(vectors):
                     sums[i] = e.fma(number, e.load(e.address(b_at, i * WIDTH), lanes), sums[i])
-                return [builder.add(a_at, a_bytes), builder.add(b_at, b_bytes), *sums]
+                return [e.address(a_at, 1), builder.add(b_at, b_bytes), *sums]
 
             _, _, *sums = e.loop(k, [a, e.address(b, j), *[ZERO] * vectors], body)
             for i in range(vectors):
@@ -243,4 +247,4 @@ def row_kernel(typing_context, columns, k, a, a_step, b, b_step, start, start_st
             strip(done, 1, e.lanes(rest))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9), emit
+    return types.void(*[types.int64] * 8), emit

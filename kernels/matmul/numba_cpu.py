@@ -79,8 +79,22 @@ class PackedMatrix:
     def panels(self) -> Array:
         return pack(self.array)
 
+    @functools.cached_property
+    def rows(self) -> Array:
+        """The matrix as products of one row read it: C-contiguous."""
+        return plain(self.array)
+
+    @functools.cached_property
+    def rows_at(self) -> int:
+        return _address(self.rows)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.array, dtype, copy=copy)
+
+
+def as_packed(matrix: Array | PackedMatrix) -> PackedMatrix:
+    """The matrix as products take it again and again."""
+    return matrix if isinstance(matrix, PackedMatrix) else PackedMatrix(matrix)
 
 
 def unpacked(matrix: Array | PackedMatrix) -> Array:
@@ -119,20 +133,19 @@ def gemm(
         return out
     if accumulate and bias is not None:
         out += bias
-    a, a_row, a_term = _operand(a.T if transpose_a else a)
-    b, b_term, b_column = _operand(b.T if transpose_b else b)
-    c, c_row = _address(out), out.strides[0] // 4
-    if accumulate:
-        start = (c, c_row, 1)
-    elif bias is not None:
-        bias = plain(bias)
-        start = (_address(bias), 0, 1)
-    else:
-        start = (_ZEROS_AT, 0, 0)
     threads = n_threads() if m * n * k > _WORTH_THREADS else 1
-    if m == 1 and b_column == 1:
-        _one_row(_address(a), a_term, _address(b), b_term, c, start[0], start[2], n, k, threads)
+    a = a.T if transpose_a else a
+    before = out if accumulate else _ZEROS if bias is None else plain(bias)[None]
+    if m == 1 and packed is not None:
+        _one_row(plain(a), packed.rows_at, n, before, out, threads)
         return out
+    b, b_term, b_column = _operand(b.T if transpose_b else b)
+    if m == 1 and b_column == 1:
+        _one_row(plain(a), _address(b), b_term, before, out, threads)
+        return out
+    a, a_row, a_term = _operand(a)
+    c, c_row = _address(out), out.strides[0] // 4
+    start = (_address(before), c_row if accumulate else 0, int(before is not _ZEROS))
     by_rows, by_columns = _grid(m, n, threads)
     a_space, b_space = work_space(m, k), 0
     if packed is None:
@@ -148,8 +161,7 @@ def gemm(
     return out
 
 
-_ZEROS = np.zeros(COLUMNS, np.float32)
-_ZEROS_AT = _ZEROS.ctypes.data
+_ZEROS = np.zeros((1, COLUMNS), np.float32)
 
 
 def _address(array: Array) -> int:
@@ -350,16 +362,33 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
 
 
 @kernel(parallel=True)
-def _one_row(a, a_term, b, b_term, c, start, start_column, n, k, threads):
-    """A row times a matrix: bound by reading B, which is done once, where it lies."""
-    before_b = b // 4 % WIDTH  # floats between a cache line's beginning and B's
+def _one_row(a, b, b_step, start, c, threads):
+    """A row (1, K) times a matrix at an address: bound by reading it, which is done once, where it lies.
+
+    ``start``, that the sums are added to, is (1, N), or anything shorter for zeros.
+    """
+    n = c.shape[1]
+    start_step = 1 if start.shape[1] == n else 0
     for thread in prange(threads):
-        first, last = share(-(-(before_b + n) // WIDTH), thread, threads)
-        first = max(0, first * WIDTH - before_b)
-        last = max(first, min(n, last * WIDTH - before_b))
-        segments = max(1, -(-k // INNER_BLOCK))
-        for s in range(segments):
-            k0, k1 = share(k, s, segments)
-            row, part = a + 4 * k0 * a_term, b + 4 * (k0 * b_term + first)
-            before, step = (c + 4 * first, 1) if s else (start + 4 * first * start_column, start_column)
-            row_kernel(last - first, k1 - k0, row, a_term, part, b_term, before, step, c + 4 * first)
+        first, last = columns_of(b, n, thread, threads)
+        row_product(a.ctypes.data, a.shape[1], b, b_step, start.ctypes.data, start_step, c.ctypes.data, first, last)
+
+
+@kernel()
+def columns_of(b, n, thread, threads):
+    """The half-open range of B's ``n`` columns that a thread takes: it begins on a cache line, as :func:`row_kernel` has it."""
+    to_line = b // 4 % WIDTH
+    first, last = share(-(-(to_line + n) // WIDTH), thread, threads)
+    first = max(0, first * WIDTH - to_line)
+    return first, max(first, min(n, last * WIDTH - to_line))
+
+
+@kernel()
+def row_product(a, k, b, b_step, start, start_step, c, first, last):
+    """``c[first:last] = s[first:last] + a B[:, first:last]`` within one thread, for ``k`` adjacent numbers a: all addresses."""
+    segments = max(1, -(-k // INNER_BLOCK))
+    for s in range(segments):
+        k0, k1 = share(k, s, segments)
+        before, step = (c, 1) if s else (start, start_step)
+        part = b + 4 * (k0 * b_step + first)
+        row_kernel(last - first, k1 - k0, a + 4 * k0, part, b_step, before + 4 * first * step, step, c + 4 * first)

@@ -181,6 +181,37 @@ def test_the_bits_do_not_depend_on_the_threads(N, monkeypatch):
             assert first.tobytes() == other.tobytes()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 7, 40])
+@pytest.mark.parametrize("over", [False, True])
+def test_a_single_step_of_a_sequence_is_that_of_a_batch(threads, over, monkeypatch):
+    """Bit for bit, though it has a kernel of its own; wherever the weights lie, and with more terms than a segment."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    N, D, H = 3, product.INNER_BLOCK + 7, 35
+    x, h0, c0, Wx, Wh, b = (
+        normal(1, N, D),
+        normal(N, H),
+        normal(N, H),
+        normal(D, 4 * H),
+        normal(H, 4 * H),
+        normal(4 * H),
+    )
+    lengths = np.array([1 - over] * N)
+    (h, c), cache = numba_cpu.forward(x, h0, c0, Wx, Wh, b, lengths)
+    for kind in (
+        np.array,
+        np.asfortranarray,
+        product.PackedMatrix,
+        lambda W: product.PackedMatrix(W[:, ::-1].copy()[:, ::-1]),
+    ):
+        for n in range(N):
+            row = x[:, n : n + 1], h0[n : n + 1], c0[n : n + 1]
+            (h_n, c_n), cache_n = numba_cpu.forward(*row, kind(Wx), kind(Wh), b, lengths[n : n + 1])
+            assert h_n.tobytes() == h[:, n].tobytes()
+            assert c_n.tobytes() == c[n].tobytes()
+            if not over:
+                assert cache_n.gates.tobytes() == cache.gates[:, n].tobytes()
+
+
 def test_read_only_arrays_are_served_by_the_same_kernels():
     arguments, dy = inputs(), normal(T, N, H)
     _, _, grads = run("numba_cpu", (dy, None), **arguments)
