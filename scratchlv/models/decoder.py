@@ -238,8 +238,13 @@ def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array
 
 def log_softmax(logits: Array) -> Array:
     """``z - log Σ e^z`` along the words, of ``logits`` z (N, V)."""
-    if softmax_cross_entropy.choose(logits, None)[0] == "numba_cpu":
+    variant, _ = softmax_cross_entropy.choose(logits, None)
+    if variant == "numba_cpu":
         return log_softmax_of_rows(logits)
+    if variant == "cuda":
+        from scratchlv.kernels.building_blocks import sweep_cuda
+
+        return sweep_cuda.log_softmax(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
