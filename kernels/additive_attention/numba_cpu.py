@@ -13,7 +13,6 @@ from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
-from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 Array = np.ndarray
@@ -51,7 +50,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     dx, dkeys, dquery = empty_like(x), empty_like(keys), empty_like(query)
     dv = empty_like(query)  # (N, A): each picture's share, so that no two threads add to one number
     _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv)
-    return dx, dkeys, dquery, sum_rows(dv)
+    return dx, dkeys, dquery, dv.sum(0, dtype=np.float64).astype(np.float32)
 
 
 def plain_mask(mask: Array | None, N: int) -> Array:

@@ -24,7 +24,6 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.lstm.numba_cpu import cells, cells_back
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
@@ -123,18 +122,18 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     else:
         dv = empty((N, A))  # each picture's share
         _key_gradients(de, query, keys, factors, far, v, dkeys, dv)
-        dv = sum_rows(dv)
+        dv = dv.sum(0, dtype=np.float64).astype(np.float32)
     if not x_is_data:
         dx = empty_like(x)
         _sum_over_steps(alpha, dz, dx)  # z = Σ α x
     words2, da2, dquery2 = words.reshape(T * N, E), da.reshape(T * N, 4 * H), dquery.reshape(T * N, A)
     h2, z2 = h[:T].reshape(T * N, H), z.reshape(T * N, z.shape[2])
-    dWx = empty_like(Wx)
-    gemm(words2, da2, dWx[:E], transpose_a=True)
+    dWx, db = empty_like(Wx), empty(4 * H)
+    gemm(words2, da2, dWx[:E], transpose_a=True, column_sums=db)
     gemm(z2, da2, dWx[E:], transpose_a=True)
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
-    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da2)
+    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
 
 
 # --- through all steps -----------------------------------------------------------------------------------------------

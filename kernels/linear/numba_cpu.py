@@ -3,11 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.memory import empty
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
 Array = np.ndarray
@@ -34,29 +31,10 @@ def forward(
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
     x, W, bias, x_is_data = cache
     dy2 = _rows(dy)
-    db = sum_rows(dy2) if bias else None  # first, while dy, which was just made, is in cache
+    db = empty(W.shape[1]) if bias else None
     dx = None if x_is_data else gemm(dy2, W, transpose_b=True).reshape(x.shape)
-    return dx, gemm(_rows(x), dy2, transpose_a=True), db
+    return dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db
 
 
 def _rows(x: Array) -> Array:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def sum_rows(x: Array) -> Array:
-    """The sum over the rows of ``x`` (n, m): (m,)."""
-    total = empty(x.shape[1])
-    _sum_rows(plain(x), total, n_threads())
-    return total
-
-
-@kernel(parallel=True)
-def _sum_rows(x, total, threads):
-    for thread in prange(threads):  # each thread its own columns: no sum is shared
-        first, last = share(x.shape[1], thread, threads)
-        sums = np.zeros(last - first, np.float64)
-        for i in range(x.shape[0]):
-            row = x[i, first:last]
-            for j in range(last - first):
-                sums[j] += row[j]
-        total[first:last] = sums

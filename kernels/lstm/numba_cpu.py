@@ -14,7 +14,6 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
@@ -97,9 +96,10 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
         _backward(multiply().address, da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
-    dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
+    db = empty(Wh.shape[1])
+    dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True, column_sums=db)
     dWh = gemm(h[:T].reshape(T * N, H), da2, transpose_a=True)
-    return dx, dh, dc, dWx, dWh, sum_rows(da2)
+    return dx, dh, dc, dWx, dWh, db
 
 
 def _step_of_one(

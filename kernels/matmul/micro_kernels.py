@@ -20,11 +20,8 @@ ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
-STRIPS = (
-    3 * REGISTERS // 4,
-    REGISTERS // 4,
-    1,
-)  #: so many vectors of a single row of C are summed at once, as they fit
+STRIPS = (3 * REGISTERS // 4, REGISTERS // 4, 1)  #: so many vectors of a single row of C are summed at once, as they fit
+_ALONG_A_ROW = 64  # so far ahead of what is transposed, in floats, its rows are asked for
 
 
 def _add(e: Emitter, tile, sums):
@@ -172,7 +169,10 @@ def _tile_function(module, height: int):
 
 @intrinsic
 def transpose_block(typing_context, x, step, rows, out, out_step):
-    """``out[p, i] = x[i, p]`` for WIDTH values of p and of i; rows of x past the last one repeat it."""
+    """``out[p, i] = x[i, p]`` for WIDTH values of p and of i; rows of x past the last one repeat it.
+
+    The rows are asked for ahead of time: there are too many of them for the processor to foresee.
+    """
 
     def emit(context, builder, signature, arguments):
         x, step, rows, out, out_step = arguments
@@ -181,7 +181,9 @@ def transpose_block(typing_context, x, step, rows, out, out_step):
         loaded = []
         for i in range(WIDTH):
             row = builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
-            loaded.append(e.load(e.address(x, builder.mul(step, row))))
+            at = e.address(x, builder.mul(step, row))
+            e.prefetch(e.address(at, _ALONG_A_ROW), to_write=False)
+            loaded.append(e.load(at))
         for p, column in enumerate(e.transpose(loaded)):
             e.store(column, e.address(out, builder.mul(out_step, I64(p))))
         return context.get_dummy_value()
@@ -190,15 +192,43 @@ def transpose_block(typing_context, x, step, rows, out, out_step):
 
 
 @intrinsic
-def copy_vector(typing_context, x, out):
-    """``out[:WIDTH] = x[:WIDTH]``."""
+def copy_vector(typing_context, x, later, out):
+    """``out[:WIDTH] = x[:WIDTH]``; the cache line at ``later`` is asked for, which need not be ours to read."""
 
     def emit(context, builder, signature, arguments):
+        x, later, out = arguments
         e = Emitter(builder)
-        e.store(e.load(arguments[0]), arguments[1])
+        e.prefetch(later, to_write=False)
+        e.store(e.load(x), out)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), emit
+    return types.void(*[types.int64] * 3), emit
+
+
+@intrinsic
+def add_panel_sums(typing_context, panel, k, sums):
+    """``sums[j] += Σ_p panel[p, j]`` of a packed panel (k, COLUMNS), in float64."""
+
+    def emit(context, builder, signature, arguments):
+        panel, k, sums = arguments
+        e = Emitter(builder)
+        doubles = ir.VectorType(ir.DoubleType(), WIDTH)
+        at = [builder.inttoptr(builder.add(sums, I64(8 * WIDTH * j)), doubles.as_pointer()) for j in range(2)]
+
+        def body(p, totals):
+            row = e.address(panel, builder.mul(p, I64(COLUMNS)))
+            vectors = [e.load(e.address(row, j * WIDTH)) for j in range(2)]
+            return [
+                builder.fadd(total, builder.fpext(vector, doubles))
+                for total, vector in zip(totals, vectors, strict=True)
+            ]
+
+        before = [builder.load(pointer, align=8) for pointer in at]
+        for pointer, total in zip(at, e.loop(k, before, body), strict=True):
+            builder.store(total, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), emit
 
 
 @intrinsic

@@ -22,6 +22,7 @@ from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
     ROWS,
+    add_panel_sums,
     copy_vector,
     row_kernel,
     tile_kernel,
@@ -37,6 +38,7 @@ BLOCK_ROWS = 16 * ROWS
 #: Columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache.
 BLOCK_COLUMNS = 1024
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
+_ROWS_AHEAD = 6  # so many rows before they are packed, they are asked for
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
@@ -111,15 +113,19 @@ def gemm(
     transpose_b: bool = False,
     accumulate: bool = False,
     bias: Array | None = None,
+    column_sums: Array | None = None,
 ) -> Array:
     """``out (+)= op(a) op(b) + bias``, all float32 and two-dimensional; ``bias`` (N,) is added to every row.
 
-    ``a`` and ``b`` may lie in any way; rows of ``out``, which is made when not given, must be contiguous.
+    ``a`` and ``b`` may lie in any way; rows of ``out``, which is made when not given, must be contiguous. ``column_sums``
+    (N,) becomes the sum over the rows of op(b), added up in float64, which costs little while b is packed: the product that
+    makes a weight's gradient, ``xᵀ dy``, makes that of the bias.
 
     Raises:
         ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
     """
-    packed, b = (b, b.array) if isinstance(b, PackedMatrix) and not transpose_b else (None, unpacked(b))
+    as_it_is = isinstance(b, PackedMatrix) and not transpose_b and column_sums is None
+    packed, b = (b if as_it_is else None), unpacked(b)
     (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
@@ -130,6 +136,8 @@ def gemm(
     else:
         _check_out(out, (m, n), a, b, bias)
     if m == 0 or n == 0:
+        if column_sums is not None:
+            column_sums[:] = b.sum(1 if transpose_b else 0)
         return out
     if accumulate and bias is not None:
         out += bias
@@ -140,7 +148,7 @@ def gemm(
         _one_row(plain(a), packed.rows_at, n, before, out, threads)
         return out
     b, b_term, b_column = _operand(b.T if transpose_b else b)
-    if m == 1 and b_column == 1:
+    if m == 1 and b_column == 1 and column_sums is None:
         _one_row(plain(a), _address(b), b_term, before, out, threads)
         return out
     a, a_row, a_term = _operand(a)
@@ -153,11 +161,14 @@ def gemm(
     else:
         b_at = _address(packed.panels)
     work = empty((by_rows * by_columns, a_space + b_space))
+    sums = None if column_sums is None else np.zeros(-(-n // COLUMNS) * COLUMNS)  # in float64, of whole panels
     _product(
         multiply().address,
         *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
-        *(m, n, k, by_rows, by_columns, _address(work), a_space, b_space),
+        *(m, n, k, 0 if sums is None else _address(sums), by_rows, by_columns, _address(work), a_space, b_space),
     )
+    if column_sums is not None:
+        column_sums[:] = sums[:n]
     return out
 
 
@@ -248,7 +259,8 @@ def pack_tiles(x, row, term, count, k, height, out, tile_step):
             from_here, to = x + 4 * p * term, out + 4 * p * height
             for t in range(tile0, whole):
                 for i in range(0, height, WIDTH):
-                    copy_vector(from_here + 4 * (t * height + i), to + 4 * (t * tile_step + i))
+                    at = from_here + 4 * (t * height + i)
+                    copy_vector(at, at + 4 * _ROWS_AHEAD * term, to + 4 * (t * tile_step + i))
             for t in range(whole, tile1):
                 for i in range(min(height, count - t * height)):
                     store_float(float_at(from_here + 4 * (t * height + i)), to + 4 * (t * tile_step + i))
@@ -271,16 +283,17 @@ def multiply() -> Any:
     """``C = S + A B`` within one thread, compiled: kernels take its ``address`` and :func:`call` it.
 
     Its numbers are ``a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work,
-    b_work``: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed
-    into ``a_work``. m and n are above 0.
+    b_work, b_sums``: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is
+    packed into ``a_work``. The columns of a B that is not packed yet are added to ``b_sums`` (float64, whole panels), unless that
+    is 0. m and n are above 0.
     """
     with kept_on_disk():
-        return cfunc(types.void(*[types.int64] * 17), cache=True)(_multiply)
+        return cfunc(types.void(*[types.int64] * 18), cache=True)(_multiply)
 
 
 def _multiply(
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work
-):
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums
+):  # fmt: skip
     segments = max(1, -(-k // INNER_BLOCK))
     height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
     height += height % 2
@@ -296,6 +309,8 @@ def _multiply(
                 panels, panel_step = b_work, (k1 - k0) * COLUMNS + WIDTH
                 at = b + 4 * (j0 * b_column + k0 * b_term)
                 pack_tiles(at, b_column, b_term, columns, k1 - k0, np.int64(COLUMNS), panels, panel_step)
+                for j in range(0, columns if b_sums else 0, COLUMNS):
+                    add_panel_sums(panels + 4 * (j // COLUMNS) * panel_step, k1 - k0, b_sums + 8 * (j0 + j))
             tile_step = (k1 - k0) * height + WIDTH
             for i0 in range(0, m, block_rows):
                 rows = min(block_rows, m - i0)
@@ -331,7 +346,7 @@ def _multiply(
 def _product(
     multiply,
     a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k,
-    by_rows, by_columns, work, a_space, b_space,
+    b_sums, by_rows, by_columns, work, a_space, b_space,
 ):  # fmt: skip
     for thread in prange(by_rows * by_columns):
         m0, m1 = share(m, thread // by_columns, by_rows)
@@ -343,7 +358,8 @@ def _product(
             b_part = (b + 4 * n0 * (k if packed else b_column), b_column, b_term, packed)
             c_part = (c + 4 * (m0 * c_row + n0), c_row)
             start_part = (start + 4 * (m0 * start_row + n0 * start_column), start_row, start_column)
-            sizes_and_work = (m1 - m0, n1 - n0, k, a_work, a_work + 4 * a_space)
+            sums = b_sums + 8 * n0 if b_sums and m0 == 0 else 0  # those who share the columns need not all sum them
+            sizes_and_work = (m1 - m0, n1 - n0, k, a_work, a_work + 4 * a_space, sums)
             call(multiply, a_part + b_part + c_part + start_part + sizes_and_work)
 
 
@@ -358,7 +374,7 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
         k, n = a.shape[1], y.shape[1]
         a_at, y_at = a.ctypes.data + 4 * first * k, y.ctypes.data + 4 * first * n
         b_at, at = panels.ctypes.data, work.ctypes.data
-        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at))
+        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at, 0))
 
 
 @kernel(parallel=True)

@@ -127,4 +127,4 @@ def _packed_serially(multiply, a, b, c, zeros, a_work, b_work):
     if m > 0 and n > 0:
         a_at, b_at, c_at = a.ctypes.data, b.ctypes.data, c.ctypes.data
         operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, zeros.ctypes.data, 0, 0)
-        call(multiply, operands + (m, n, k, a_work.ctypes.data, b_work.ctypes.data))  # noqa: RUF005 (Numba knows no *)
+        call(multiply, operands + (m, n, k, a_work.ctypes.data, b_work.ctypes.data, 0))  # noqa: RUF005 (Numba knows no *)

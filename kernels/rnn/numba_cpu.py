@@ -13,7 +13,6 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.linear.numba_cpu import sum_rows
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -95,9 +94,10 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
         )
     da2 = da.reshape(T * N, H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
-    dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True)
+    db = empty(Wh.shape[1])
+    dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True, column_sums=db)
     dWh = gemm(h[:T].reshape(T * N, H), da2, transpose_a=True)
-    return dx, dh, dWx, dWh, sum_rows(da2)
+    return dx, dh, dWx, dWh, db
 
 
 def steps_apart(T: int, N: int, threads: int) -> bool:

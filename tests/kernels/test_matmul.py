@@ -68,6 +68,28 @@ def test_past_the_ends_of_blocks_and_with_more_threads_than_rows(m, k, n, thread
     np.testing.assert_array_equal(gemm(a.T.copy(), b.T.copy(), transpose_a=True, transpose_b=True), exact)
 
 
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [
+        (0, 3, 4),
+        (1, 5, 3),
+        (1, 0, 3),
+        (3, 2 * SEGMENTS * INNER_BLOCK + 1, COLUMNS + 1),
+        (2 * BLOCK_ROWS + 1, 7, 2 * BLOCK_COLUMNS + 5),
+        (100 * ROWS, 40, COLUMNS),
+    ],
+)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_columns_of_b_are_summed_on_the_way(m, k, n, threads, monkeypatch):
+    """Whoever shares the rows of C, or its columns; the product is what it is without."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    a, b = whole(m, k), whole(k, n)
+    for given, flags in ((b, {}), (PackedMatrix(b), {}), (b.T.copy(), {"transpose_b": True})):
+        sums = np.full(n, np.nan, np.float32)
+        np.testing.assert_array_equal(gemm(a, given, column_sums=sums, **flags), a @ b)
+        np.testing.assert_array_equal(sums, b.sum(0))
+
+
 def test_a_row_does_not_depend_on_the_rows_beside_it():
     """Nor on whether B was packed before: bit for bit."""
     a, b = normal(ROWS + 3, 700), normal(700, COLUMNS + 9)
