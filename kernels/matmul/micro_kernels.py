@@ -21,7 +21,6 @@ FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_ker
 
 _UNROLL = 4
 STRIPS = (3 * REGISTERS // 4, REGISTERS // 4, 1)  #: so many vectors of a single row of C are summed at once, as they fit
-_ALONG_A_ROW = 64  # so far ahead of what is transposed, in floats, its rows are asked for
 
 
 def _add(e: Emitter, tile, sums):
@@ -168,27 +167,27 @@ def _tile_function(module, height: int):
 
 
 @intrinsic
-def transpose_block(typing_context, x, step, rows, out, out_step):
+def transpose_block(typing_context, x, step, rows, later, out, out_step):
     """``out[p, i] = x[i, p]`` for WIDTH values of p and of i; rows of x past the last one repeat it.
 
-    The rows are asked for ahead of time: there are too many of them for the processor to foresee.
+    What lies ``later`` floats after each row is asked for: rows are too many streams for the processor to foresee.
     """
 
     def emit(context, builder, signature, arguments):
-        x, step, rows, out, out_step = arguments
+        x, step, rows, later, out, out_step = arguments
         e = Emitter(builder)
         last = builder.sub(rows, I64(1))
         loaded = []
         for i in range(WIDTH):
             row = builder.select(builder.icmp_signed("<", I64(i), last), I64(i), last)
             at = e.address(x, builder.mul(step, row))
-            e.prefetch(e.address(at, _ALONG_A_ROW), to_write=False)
+            e.prefetch(e.address(at, later), to_write=False)
             loaded.append(e.load(at))
         for p, column in enumerate(e.transpose(loaded)):
             e.store(column, e.address(out, builder.mul(out_step, I64(p))))
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), emit
+    return types.void(*[types.int64] * 6), emit
 
 
 @intrinsic

@@ -39,6 +39,7 @@ BLOCK_ROWS = 16 * ROWS
 BLOCK_COLUMNS = 1024
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
 _ROWS_AHEAD = 6  # so many rows before they are packed, they are asked for
+_NUMBERS_AHEAD = 64  # the same where rows are packed across: so many numbers of each
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
@@ -270,9 +271,12 @@ def pack_tiles(x, row, term, count, k, height, out, tile_step):
 def _pack_across(x, row, count, k, height, out):
     """A tile whose rows lie apart: squares of it are transposed, the last rows first, since they may write too far."""
     whole = k - k % WIDTH
+    to_next_tile = height * row - whole
     for p in range(0, whole, WIDTH):
+        later = _NUMBERS_AHEAD if p + _NUMBERS_AHEAD < whole else to_next_tile + _NUMBERS_AHEAD
         for i in range((count - 1) // WIDTH * WIDTH, -1, -WIDTH):
-            transpose_block(x + 4 * (i * row + p), row, min(WIDTH, count - i), out + 4 * (p * height + i), height)
+            from_here, to = x + 4 * (i * row + p), out + 4 * (p * height + i)
+            transpose_block(from_here, row, min(WIDTH, count - i), later, to, height)
     for i in range(count):
         for p in range(whole, k):
             store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
