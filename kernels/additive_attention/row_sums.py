@@ -1,7 +1,9 @@
-"""Sums over the numbers of each region, four regions at a time: what scores, and their gradients, are made of.
+"""Sums over the numbers of regions, four at a time, and over the steps of one: scores and their gradients are made of them.
 
 A sum on its own keeps the machine waiting, for its next term and, at the end, for its lanes to be added up; four that go on side
 by side do not. The lanes are added in float64.
+
+tanh(k + q) is 1 - 2 r here, and its slope 4 p r², where p = e^{2k} e^{2q} and r = 1 / (1 + p): the factors of p are given.
 """
 
 import numpy as np
@@ -11,11 +13,11 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.simd import I32, I64, VECTOR, WIDTH, ZERO, Emitter
+from scratchlv.kernels.building_blocks.simd import I32, I64, ONES, VECTOR, WIDTH, ZERO, Emitter
 
 AT_A_TIME = 4
-ONE, TWO = np.float32(1), np.float32(2)
-ONES, MINUS_TWOS = (ir.Constant(VECTOR, [value] * WIDTH) for value in (1.0, -2.0))
+ZERO_WEIGHT, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
+MINUS_TWOS = ir.Constant(VECTOR, [-2.0] * WIDTH)
 DOUBLE = ir.DoubleType()
 
 
@@ -62,6 +64,36 @@ def scores_of_rows(rows, y, v, sums):
         row = rows[l]
         for a in range(vectors * WIDTH, A):
             sums[l] += v[a] * (ONE - TWO / (ONE + row[a] * y[a]))
+
+
+@kernel(fastmath=FLAGS, error_model="numpy")
+def add_slopes_of_rows(weights, rows, y, slopes):
+    """``slopes[a] += Σ_l weights[l] p r²``, where p = rows[l, a] y[a]."""
+    L, A = rows.shape
+    for first in range(0, L, AT_A_TIME):
+        last = L - 1
+        _add_four_slopes(
+            _row(rows, first),
+            _row(rows, min(first + 1, last)),
+            _row(rows, min(first + 2, last)),
+            _row(rows, min(first + 3, last)),
+            weights[first],
+            weights[first + 1] if first + 1 <= last else ZERO_WEIGHT,
+            weights[first + 2] if first + 2 <= last else ZERO_WEIGHT,
+            weights[first + 3] if first + 3 <= last else ZERO_WEIGHT,
+            y.ctypes.data,
+            A,
+            slopes.ctypes.data,
+        )
+
+
+@kernel()
+def slopes_over_steps(weights, row, ys, slopes, tanhs):
+    """``slopes[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (1 - 2 r)``, where p = row[a] ys[t, a]."""
+    T, A = ys.shape
+    _slopes_over_steps(
+        weights.ctypes.data, T, row.ctypes.data, ys.ctypes.data, A, slopes.ctypes.data, tanhs.ctypes.data
+    )
 
 
 @kernel()
@@ -119,10 +151,60 @@ def _four_scores(typing_context, row0, row1, row2, row3, y, v, vectors, sums):
         *rows, y, v, vectors, sums = arguments
 
         def add(e, row, y, v, total):
-            r = builder.fdiv(ONES, e.fma(row, y, ONES))
+            r = e.reciprocal(e.fma(row, y, ONES))
             return e.fma(v, e.fma(MINUS_TWOS, r, ONES), total)
 
         _four_sums(builder, rows, [y, v], vectors, sums, add)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 8), emit
+
+
+@intrinsic
+def _add_four_slopes(typing_context, row0, row1, row2, row3, w0, w1, w2, w3, y, size, slopes):
+    def emit(context, builder, signature, arguments):
+        rows, weights, (y, size, slopes) = arguments[:4], arguments[4:8], arguments[8:]
+        e = Emitter(builder)
+        weights = [e.in_every_lane(weight) for weight in weights]
+
+        def add(a, lanes):
+            factor, total = (e.load(e.address(base, a), lanes) for base in (y, slopes))
+            for row, weight in zip(rows, weights, strict=True):
+                total = e.fma(weight, _slope(e, e.load(e.address(row, a), lanes), factor)[0], total)
+            e.store(total, e.address(slopes, a), lanes)
+
+        e.vectors(size, add)
+        return context.get_dummy_value()
+
+    numbers = [types.int64] * 4 + [types.float32] * 4 + [types.int64] * 3
+    return types.void(*numbers), emit
+
+
+@intrinsic
+def _slopes_over_steps(typing_context, weights, steps, row, ys, size, slopes, tanhs):
+    def emit(context, builder, signature, arguments):
+        weights, steps, row, ys, size, slopes, tanhs = arguments
+        e = Emitter(builder)
+
+        def add(a, lanes):
+            factor = e.load(e.address(row, a), lanes)
+
+            def step(t, sums):
+                weight, y = e.broadcast(e.address(weights, t)), e.address(ys, builder.mul(t, size))
+                slope, r = _slope(e, factor, e.load(e.address(y, a), lanes))
+                return [e.fma(weight, slope, sums[0]), e.fma(weight, e.fma(MINUS_TWOS, r, ONES), sums[1])]
+
+            for total, to in zip(e.loop(steps, [ZERO, ZERO], step), (slopes, tanhs), strict=True):
+                e.store(total, e.address(to, a), lanes)
+
+        e.vectors(size, add)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), emit
+
+
+def _slope(e: Emitter, x, y):
+    """``p r²`` and ``r``."""
+    p = e.builder.fmul(x, y)
+    r = e.reciprocal(e.builder.fadd(p, ONES))
+    return e.builder.fmul(e.builder.fmul(p, r), r), r

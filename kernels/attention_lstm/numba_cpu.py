@@ -18,7 +18,12 @@ import numpy as np
 from numba import njit, prange
 
 from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask, weighted_sum
-from scratchlv.kernels.additive_attention.row_sums import dots_of_rows, scores_of_rows
+from scratchlv.kernels.additive_attention.row_sums import (
+    add_slopes_of_rows,
+    dots_of_rows,
+    scores_of_rows,
+    slopes_over_steps,
+)
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
@@ -38,6 +43,9 @@ Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
 MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)
 _NO_V = np.empty(0, np.float32)  # the score is a dot product
+#: Bytes of pictures that a thread takes through all steps together: they stay in the last-level cache from step to step.
+AT_ONCE = 8 << 20
+FEWEST = 8  #: pictures; with fewer rows at a time the matrix products would take longer
 
 
 class Cache(NamedTuple):
@@ -89,11 +97,10 @@ def forward(
     h[0], c[0] = h0, c0
     factors, far = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
     panels = tuple(PackedMatrix(W).panels for W in (Wq, Wh, Wx[E:]))
-    threads = n_threads()
-    work = empty((threads, work_space(N, max(H, D))))
+    work = empty((parts_of_batch(x, keys), work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
     looked = x, keys, factors, far, v_or_none, plain_mask(mask, N)
-    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work, threads)
+    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work)
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
     return (h[1:], z, alpha), cache if train else None
 
@@ -110,12 +117,11 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     da, dquery, de = empty_like(gates), empty_like(query), empty_like(alpha)
     v_or_none = _NO_V if v is None else v
     panels = tuple(PackedMatrix(W.T).panels for W in (Wx[E:], Wh, Wq))
-    threads = n_threads()
-    work = empty((threads, work_space(N, max(4 * H, A))))
+    work = empty((parts_of_batch(x, keys), work_space(N, max(4 * H, A))))
     above = dh_above, dalpha
     looked = x, keys, factors, far, v_or_none, query, alpha
     lengths = np.full(gates.shape[1], T)
-    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work, threads)
+    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
@@ -136,59 +142,69 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
 
 
+def parts_of_batch(x: Array, keys: Array) -> int:
+    """How many parts the batch is cut into, as many for each thread."""
+    threads = n_threads()
+    pictures, size = -(-len(x) // threads), (x.nbytes + keys.nbytes) // max(1, len(x))
+    at_once = max(FEWEST, AT_ONCE // max(1, size))
+    return threads * max(1, -(-pictures // at_once))
+
+
 # --- through all steps -----------------------------------------------------------------------------------------------
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, work, threads):
+def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, work):
     x, keys, factors, far, v, mask = looked
     T, N, L = alpha.shape
     A = keys.shape[2]
     from_h_to_query, from_h, from_z = panels
-    for thread in prange(threads):
-        first, last = share(N, thread, threads)
+    for part in prange(len(work)):
+        first, last = share(N, part, len(work))
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
             far[n] = key_factors(keys[n], factors[n])
         whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
         for t in range(T):
-            add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[thread])
-            add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[thread])
-            for n in range(first, last):
+            add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[part])
+            add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[part])
+            for i in range(last - first):
+                n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
                     scores_of_rows(rows, e_query, v, sums)
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
                 look(sums, mask[n], x[n], alpha[t, n], z[t, n])
-            add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[thread])
+            add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[part])
             cells(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
-def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work, threads):
+def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work):
     """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
     dh_above, dalpha = above
     x, keys, factors, far, v, query, alpha = looked
     T, N, L = alpha.shape
     A = keys.shape[2]
     to_z, to_h, from_query_to_h = panels
-    for thread in prange(threads):
-        first, last = share(N, thread, threads)
+    for part in prange(len(work)):
+        first, last = share(N, part, len(work))
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
         for t in range(T - 1, -1, -1):
             cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
-            add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[thread])
-            for n in range(first, last):
+            add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[part])
+            for i in range(last - first):
+                n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
                 look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
                     rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
-            add_rows_product(multiply, da[t], to_h, dh, first, last, work[thread])
-            add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[thread])
+            add_rows_product(multiply, da[t], to_h, dh, first, last, work[part])
+            add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[part])
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
@@ -256,12 +272,7 @@ def query_gradient(de, rows, e_query, v, dquery):
     """``dquery`` = Σ_l de_l v (1 - tanh²)."""
     for a in range(dquery.size):
         dquery[a] = 0
-    for l in range(de.size):
-        row, d = rows[l], de[l]
-        for a in range(dquery.size):
-            p = row[a] * e_query[a]
-            r = ONE / (ONE + p)
-            dquery[a] += d * (p * r * r)
+    add_slopes_of_rows(de, rows, e_query, dquery)
     for a in range(dquery.size):
         dquery[a] *= FOUR * v[a]
 
@@ -275,37 +286,24 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
     T, N, L = de.shape
     A = keys.shape[2]
     for n in prange(N):
-        e_query, whole = np.empty((T, A), np.float32), np.empty(A, np.float32)
-        one, region_sum = np.ones(A, np.float32), np.empty(A, np.float32)
+        e_query, ones, weights = np.empty((T, A), np.float32), np.ones(A, np.float32), np.empty(T, np.float32)
+        tanhs = np.empty(A, np.float32)
         sums = np.zeros(A)  # of many terms: in float64 over the regions
         for t in range(T):
             query_factors(query[t, n], e_query[t])
         for l in range(L):
             dkey = dkeys[n, l]
-            for a in range(A):
-                dkey[a] = 0
-                region_sum[a] = 0
             for t in range(T):
-                if far[n]:
-                    whole_factors(keys[n, l], query[t, n], whole)
-                    add_slopes(whole, one, de[t, n, l], dkey, region_sum)
-                else:
-                    add_slopes(factors[n, l], e_query[t], de[t, n, l], dkey, region_sum)
+                weights[t] = de[t, n, l]
+            if far[n]:
+                for t in range(T):
+                    whole_factors(keys[n, l], query[t, n], e_query[t])
+            slopes_over_steps(weights, ones if far[n] else factors[n, l], e_query, dkey, tanhs)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]
-                sums[a] += region_sum[a]
+                sums[a] += tanhs[a]
         for a in range(A):
             dv[n, a] = sums[a]
-
-
-@kernel(fastmath=FLAGS, error_model="numpy")
-def add_slopes(factor, e_query, de, slope, tanh_sum):
-    """One step's ``de p r²`` and ``de tanh`` for one region, (A,) each."""
-    for a in range(factor.size):
-        p = factor[a] * e_query[a]
-        r = ONE / (ONE + p)
-        tanh_sum[a] += de * (ONE - TWO * r)
-        slope[a] += de * (p * r * r)
 
 
 @kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
