@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from scratchlv.kernels.additive_attention import row_sums
+from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.ops import additive_attention
 
 rng = np.random.default_rng(0)
@@ -67,3 +69,29 @@ def test_shapes_that_do_not_fit_are_named(variant, name, shape, needed):
     message = f"{name} has the shape {shape}; keys (3, 7, 5) need {needed}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         additive_attention.variant(variant).forward(**arguments | {name: wrong})
+
+
+# --- sums over regions and steps ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, WIDTH - 1, WIDTH, 2 * WIDTH + 3])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 9])
+def test_sums_over_regions_and_over_steps(count, size):
+    """Whole groups of four rows and not, whole vectors and not, against float64; nothing is written past the end."""
+    rows = np.exp(3 * rng.standard_normal((count, size))).astype(np.float32)
+    y, v, before = (rng.random(size, np.float32) for _ in range(3))
+    weights = rng.standard_normal(count).astype(np.float32)
+    p = rows.astype(np.float64) * y
+    tanh, slope = (p - 1) / (p + 1), p / (1 + p) ** 2
+    scores = np.full(count + 3, np.nan)
+    row_sums.scores_of_rows(rows, y, v, scores)
+    np.testing.assert_allclose(scores[:count], tanh @ v.astype(np.float64), rtol=0, atol=1e-6 * size)
+    slopes = np.append(before, np.float32(-1))
+    row_sums.add_slopes_of_rows(weights, rows, y, slopes[:-1])
+    np.testing.assert_allclose(slopes[:-1], before + weights @ slope, rtol=0, atol=1e-6)
+    assert slopes[-1] == -1
+    slopes, tanhs = np.full((2, size + 1), -1, np.float32)
+    row_sums.slopes_over_steps(weights, y, rows, slopes[:-1], tanhs[:-1])
+    np.testing.assert_allclose(slopes[:-1], weights @ slope, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(tanhs[:-1], weights @ tanh, rtol=0, atol=3e-6)
+    assert slopes[-1] == tanhs[-1] == -1

@@ -133,6 +133,18 @@ def test_the_gradient_of_data_is_not_made_and_all_others_are_the_same(variant):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("pictures", "threads", "at_once", "parts"),
+    [(0, 2, 100, 2), (1, 2, 100, 2), (32, 2, 16, 2), (32, 2, 15, 4), (33, 2, 16, 4), (64, 3, 8, 9), (64, 3, 1, 9)],
+)
+def test_a_thread_takes_no_more_pictures_at_once_than_stay_in_cache(pictures, threads, at_once, parts, monkeypatch):
+    """But never fewer than eight, if it has as many."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    x, keys = normal(pictures, 2, 3), normal(pictures, 2, 5)
+    monkeypatch.setattr(numba_cpu, "AT_ONCE", at_once * 4 * 2 * (3 + 5))
+    assert numba_cpu.parts_of_batch(x, keys) == parts
+
+
 # --- e^{2 keys} e^{2 query} ------------------------------------------------------------------------------------------
 
 
@@ -269,7 +281,7 @@ def test_keys_may_be_the_regions_themselves():
 
 @pytest.mark.parametrize("case", ["odd", "larger than a block", "larger than a block, dot", "dot, mask"])
 def test_no_number_of_threads_changes_a_bit(case, monkeypatch):
-    """More threads than rows among them; NumPy's tests run both passes, in test_rooms.py only the first."""
+    """Nor of parts of the batch. More threads than rows are among them, and parts of a single picture."""
     given = {
         k: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
         for k, v in cases(np.random.default_rng(0))[case].items()
@@ -277,8 +289,10 @@ def test_no_number_of_threads_changes_a_bit(case, monkeypatch):
     shapes = [part.shape for part in attention_lstm.forward(**given)[0]]
     dy = tuple(normal(*shape) for shape in shapes)
     results = []
-    for threads in (1, 2, 3, 50):
+    monkeypatch.setattr(numba_cpu, "FEWEST", 1)
+    for threads, at_once in ((1, 1 << 30), (1, 1), (2, 5000), (3, 1 << 30), (50, 1)):
         monkeypatch.setattr(numba_cpu, "n_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(numba_cpu, "AT_ONCE", at_once)
         y, grads = run("numba_cpu", given, dy)
         results.append([part for part in (*y, *grads) if part is not None])
     for others in results[1:]:
