@@ -5,7 +5,7 @@ of the words, of the regions and of the keys are each one pass over all steps af
 
     tanh(k + q) = 1 - 2 r        1 - tanh² = 4 p r²        p = e^{2k} e^{2q},  r = 1 / (1 + p)
 
-e^{2k} is made once for each picture and e^{2q} once for each step, so that a score takes one division for each of its terms,
+e^{2k} is made once for each picture and e^{2q} once for each step, so that a score takes one reciprocal for each of its terms,
 forward and backward, and nothing of size (N, L, A) is kept of a step. p must neither overflow nor vanish: q is held within
 ±28. Where the keys of a picture are all within ±14, k + q is then still beyond ±14, where tanh is ±1 to the last bit of float32
 and more. A picture with a key further out, or with NaN, has p computed whole at every step, from k + q within ±42: slower,
