@@ -138,8 +138,9 @@ def cells(gates, h, c, t, lengths, first, last):
     H = h.shape[2]
     for n in range(first, last):
         if t >= lengths[n]:
-            h[t + 1, n] = h[t, n]
-            c[t + 1, n] = c[t, n]
+            for j in range(H):  # a copy of the row at once would have Numba compile its error message, for a second
+                h[t + 1, n, j] = h[t, n, j]
+                c[t + 1, n, j] = c[t, n, j]
             continue
         gate, c_before, c_after, h_after = gates[t, n], c[t, n], c[t + 1, n], h[t + 1, n]
         gate_i, gate_f, gate_g, gate_o = gate[:H], gate[H : 2 * H], gate[2 * H : 3 * H], gate[3 * H :]

@@ -20,7 +20,11 @@ ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
 _UNROLL = 4
-STRIPS = (3 * REGISTERS // 4, REGISTERS // 4, 1)  #: so many vectors of a single row of C are summed at once, as they fit
+STRIPS = (
+    3 * REGISTERS // 4,
+    REGISTERS // 4,
+    1,
+)  #: so many vectors of a single row of C are summed at once, as they fit
 
 
 def _add(e: Emitter, tile, sums):

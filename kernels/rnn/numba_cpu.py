@@ -120,7 +120,8 @@ def _step(h, t, lengths, f_is_tanh, first, last):
     for n in range(first, last):
         state = h[t + 1, n]
         if t >= lengths[n]:
-            h[t + 1, n] = h[t, n]
+            for j in range(state.size):
+                state[j] = h[t, n, j]
         elif f_is_tanh:
             for j in range(state.size):
                 state[j] = tanh(state[j])

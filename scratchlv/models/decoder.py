@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import add, contiguous, empty
 from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as log_softmax_of_rows
+from scratchlv.models.arrays import add, contiguous, empty
 from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import (

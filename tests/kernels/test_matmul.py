@@ -13,9 +13,9 @@ from scratchlv import ops
 from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
+from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, STRIPS
-from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
 from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.ops import matmul
