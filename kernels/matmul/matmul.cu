@@ -112,12 +112,12 @@ __device__ __forceinline__ Operand operand(const float* numbers, int L, int K, b
     return {numbers, L, K, along_k, in_fours(numbers) && (along_k ? K : L) % 4 == 0};
 }
 
-// Four neighbours from (i, k) on; 0 for those past an end. None past `last` in k is read.
-__device__ __forceinline__ float4 four(const Operand& o, int i, int k, int last) {
-    if (i >= o.L || k >= last) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+// Four neighbours from (i, k) on; 0 for those past an end.
+__device__ __forceinline__ float4 four(const Operand& o, int i, int k) {
+    if (i >= o.L || k >= o.K) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     const float* at = o.numbers + (o.along_k ? (size_t)i * o.K + k : (size_t)k * o.L + i);
     if (o.fours) return *(const float4*)at;
-    int left = o.along_k ? last - k : o.L - i;
+    int left = o.along_k ? o.K - k : o.L - i;
     return make_float4(at[0], left > 1 ? at[1] : 0.0f, left > 2 ? at[2] : 0.0f, left > 3 ? at[3] : 0.0f);
 }
 
@@ -146,14 +146,14 @@ matmul_4(const float* __restrict__ a, const float* __restrict__ b, const float* 
     int a_i = row0 + place_i(A.along_k), a_k = place_k(A.along_k), b_i = column0 + place_i(B.along_k), b_k = place_k(B.along_k);
     float sums[8][8] = {};
 
-    put(tiles_a[0], four(A, a_i, first + a_k, last), A.along_k);
-    put(tiles_b[0], four(B, b_i, first + b_k, last), B.along_k);
+    put(tiles_a[0], four(A, a_i, first + a_k), A.along_k);
+    put(tiles_b[0], four(B, b_i, first + b_k), B.along_k);
     __syncthreads();
     int now = 0;
     for (int k0 = first; k0 < last; k0 += DEPTH4) {
         bool more = k0 + DEPTH4 < last;
         float4 next_a = {}, next_b = {};
-        if (more) next_a = four(A, a_i, k0 + DEPTH4 + a_k, last), next_b = four(B, b_i, k0 + DEPTH4 + b_k, last);
+        if (more) next_a = four(A, a_i, k0 + DEPTH4 + a_k), next_b = four(B, b_i, k0 + DEPTH4 + b_k);
 #pragma unroll
         for (int k = 0; k < DEPTH4; ++k) {
             const float *tile_a = tiles_a[now][k], *tile_b = tiles_b[now][k];

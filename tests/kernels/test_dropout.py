@@ -48,6 +48,14 @@ def test_the_mask_does_not_depend_on_the_number_of_threads():
 
 
 @variants
+def test_a_value_at_the_threshold_stays(variant):
+    draws = [int(mix(np.array([(fold(5) + (i + 1) * GOLDEN) & MASK64], np.uint64))[0]) >> 32 for i in range(9)]
+    for i, draw in enumerate(draws):
+        for p, stays in ((draw / 2**32, True), ((draw + 1) / 2**32, False)):
+            assert mask(variant, (9,), p, 5)[i] == stays
+
+
+@variants
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_the_share_that_is_dropped_is_p(variant, p):
     n = 200_000

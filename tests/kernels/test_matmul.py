@@ -524,3 +524,9 @@ def test_cuda_a_packed_weight_stands_for_the_array(precision):
         expected, _ = linear.forward(x, W, b)
         got, _ = linear.forward(x, packed, b, train=False)
     np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("capability", "has"), [("75", False), ("80", True), ("90", True), ("120", True)])
+def test_cuda_an_older_chip_multiplies_in_float32(gpu, capability, has):
+    array = types.SimpleNamespace(device=types.SimpleNamespace(compute_capability=capability))
+    assert cuda._has_tensor_cores(array) == has
