@@ -46,28 +46,25 @@ extern "C" __global__ void __launch_bounds__(256) tanh_in_place(float* __restric
     for (long long i = 4 * fours + first; i < n; i += step) x[i] = tanhf(x[i]);
 }
 
+// sum + other[i], if there is another.
+__device__ __forceinline__ float4 plus(float4 sum, const float* other, long long i) {
+    if (!other) return sum;
+    float4 v = ((const float4*)other)[i];
+    return make_float4(sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w);
+}
+
 // dx = (1 - y²) (dx + d1 + d2 + d3), of which the last three may be missing.
 extern "C" __global__ void __launch_bounds__(256)
 tanh_backward(const float* __restrict__ y, float* __restrict__ dx, const float* __restrict__ d1, const float* __restrict__ d2,
               const float* __restrict__ d3, long long n) {
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
     long long fours = in_fours(y) && in_fours(dx) && in_fours(d1) && in_fours(d2) && in_fours(d3) ? n / 4 : 0;
-    const float* others[3] = {d1, d2, d3};
     for (long long i = first; i < fours; i += step) {
-        float4 v = ((const float4*)y)[i], d = ((const float4*)dx)[i];
-#pragma unroll
-        for (int k = 0; k < 3; ++k) {
-            if (!others[k]) continue;
-            float4 other = ((const float4*)others[k])[i];
-            d = make_float4(d.x + other.x, d.y + other.y, d.z + other.z, d.w + other.w);
-        }
+        float4 v = ((const float4*)y)[i], d = plus(plus(plus(((const float4*)dx)[i], d1, i), d2, i), d3, i);
         ((float4*)dx)[i] = make_float4(d.x * (1.0f - v.x * v.x), d.y * (1.0f - v.y * v.y), d.z * (1.0f - v.z * v.z), d.w * (1.0f - v.w * v.w));
     }
     for (long long i = 4 * fours + first; i < n; i += step) {
-        float d = dx[i];
-#pragma unroll
-        for (int k = 0; k < 3; ++k)
-            if (others[k]) d += others[k][i];
+        float d = dx[i] + (d1 ? d1[i] : 0.0f) + (d2 ? d2[i] : 0.0f) + (d3 ? d3[i] : 0.0f);
         dx[i] = d * (1.0f - y[i] * y[i]);
     }
 }
