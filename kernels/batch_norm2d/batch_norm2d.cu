@@ -138,7 +138,8 @@ __device__ __forceinline__ double sum_of_rows(double v, double (*scratch)[32]) {
     return sum;
 }
 
-__device__ __forceinline__ void write_constants(float* constants, int C, int c, double mean, double var, double eps, float gamma, float beta) {
+__device__ __forceinline__ void write_constants(float* constants, int C, int c, double mean, double var, double eps, float gamma,
+                                                float beta) {
     double inverse_std = 1.0 / sqrt(var + eps);
     constants[c] = mean, constants[C + c] = inverse_std, constants[2 * C + c] = gamma * inverse_std, constants[3 * C + c] = beta;
 }
@@ -147,8 +148,8 @@ __device__ __forceinline__ void write_constants(float* constants, int C, int c, 
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_constants(const float* __restrict__ means, const float* __restrict__ squares, const float* __restrict__ gamma,
                      const float* __restrict__ beta, const float* __restrict__ running_mean, const float* __restrict__ running_var,
-                     float* __restrict__ constants, float* __restrict__ new_mean, float* __restrict__ new_var, int P, int C, int count, int span,
-                     double momentum, double eps) {
+                     float* __restrict__ constants, float* __restrict__ new_mean, float* __restrict__ new_var, int P, int C, int count,
+                     int span, double momentum, double eps) {
     __shared__ double sums[8][32], sums_of_squares[8][32];
     int c = blockIdx.x * 32 + threadIdx.x, first = c < C ? threadIdx.y : count;
     double sum = 0.0, around = 0.0;
@@ -259,7 +260,10 @@ batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x
     for (int p = threadIdx.x; p < pixels; p += blockDim.x) {
         size_t at = (size_t)p * C + c, from = at;
         int won = winner ? winner[at] : 0;
-        if (winner) from = (((size_t)(p / columns / rows) * H + p / columns % rows * 2 + won / 2 % 2) * W + p % columns * 2 + won % 2) * C + c;
+        if (winner) {
+            int h = p / columns % rows * 2 + won / 2 % 2, w = p % columns * 2 + won % 2;
+            from = (((size_t)(p / columns / rows) * H + h) * W + w) * C + c;
+        }
         float dz = winner ? (won == NOBODY ? 0.0f : dy[at]) : opened(dy[at], x[from], k, 0, relu);
         sum += dz, along += dz * k.normalised(x[from], 0);
     }
@@ -314,8 +318,8 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
         float4 row = from[t * blockDim.x + threadIdx.x];
         total[0] += row.x, total[1] += row.y, total[2] += row.z, total[3] += row.w;
     }
-    float* to = parts + ((size_t)threadIdx.y * gridDim.y + blockIdx.y) * C + s.c;
-    for (int e = 0; e < s.n; ++e) to[e] = total[e];
+    s.whole = C % 4 == 0 && aligned(parts, 16);
+    store4(parts + ((size_t)threadIdx.y * gridDim.y + blockIdx.y) * C + s.c, total, s);
 }
 
 // dgamma and dbeta: the parts of blockIdx.y, added up. Blocks of 32 x 8 threads.

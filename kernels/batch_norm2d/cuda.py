@@ -61,7 +61,14 @@ def forward(
 
 
 def _constants(
-    module: Module, x: Array, gamma: Array, beta: Array, running_mean: Array | None, running_var: Array | None, momentum, eps
+    module: Module,
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum,
+    eps,
 ) -> tuple[Array, tuple[Array | None, Array | None]]:
     """The cache's constants, by the statistics of ``x``, and the running statistics, moved."""
     C, P = x.shape[3], x.shape[0] * x.shape[1] * x.shape[2]

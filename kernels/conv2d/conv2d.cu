@@ -61,8 +61,8 @@ template <class Term> __device__ __forceinline__ float sum_in_runs(int n, Term t
 
 // 1. A thread for a number of y. Bias and ReLU, where there are any, before it is written.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N, int H,
-         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N,
+         int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)s.pixels() * M) return;
@@ -87,8 +87,8 @@ conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ 
 
 // A thread for a number of dW, or of db, which stands below it.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H, int W, int C, int M,
-                         int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias) {
+conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H, int W, int C,
+                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias) {
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)(s.taps() + bias) * M) return;
@@ -180,8 +180,8 @@ conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int 
 
 #define TILE 16
 
-// One number of a product, made together with the block's others. a(row, k) and b(k, column) give the matrices' numbers; neighbouring
-// threads ask for neighbouring k of the one that is UPRIGHT (its columns lie along k in memory for a; its rows for b), else along the other.
+// One number of a product over first <= k < last, made together with the block's others. a(row, k) and b(k, column) give the numbers
+// of the matrices. Neighbouring threads read neighbours: along k where the matrix lies so in memory, else along rows or columns.
 template <bool A_ALONG_K, bool B_ALONG_K, class A, class B>
 __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column0, int first, int last, float (*tile_a)[TILE + 1],
                                                   float (*tile_b)[TILE + 1]) {
@@ -204,8 +204,8 @@ __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column
 
 // 2. Tiles of patches and weights in shared memory. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N, int H,
-         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N,
+         int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
@@ -341,7 +341,8 @@ struct TransposedPatchTile {
     __device__ void fetch() {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            held[half] = p[half] < last ? source.four(x + n[half] * picture, h[half] * stride - top, w[half] * stride - left, tap) : zero4();
+            int u = h[half] * stride - top, v = w[half] * stride - left;
+            held[half] = p[half] < last ? source.four(x + n[half] * picture, u, v, tap) : zero4();
             p[half] += DEPTH;
             w[half] += DEPTH;
             while (w[half] >= W_out) {
@@ -413,8 +414,8 @@ __device__ __forceinline__ void add_product(float (&sum)[4], float u, float4 v) 
 }
 
 // sums = the thread's 8 x 4 numbers of the product: rows from 8 (threadIdx.x / 16) on, columns from 4 (threadIdx.x % 16). Each tile has
-// two buffers, so that one barrier parts the reading of a tile from the writing of the next but one. Every 64 steps the sums are put aside, in
-// shared memory, and added up among themselves: a long sum would lose digits, and a second set of sums has no room in the registers.
+// two buffers, so that one barrier parts the reading of a tile from the writing of the next but one. Every 64 steps the sums are put
+// aside, in shared memory, and added up among themselves: a long sum would lose digits, and the registers have no room for a second set.
 template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b, int steps, float* shared, float (&sums)[8][4]) {
     float *tile_a = shared, *tile_b = tile_a + 2 * BUFFER_A;
     float4* totals = (float4*)(tile_b + 2 * BUFFER_B);
@@ -546,8 +547,10 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
     }
     a.begin();
     int c = column0 + threadIdx.x / 4;
-    TransposedWeightTile b = {weights + (size_t)c * M + g * outputs, down.taps, across.taps, outputs, number_h, number_w, stride, kw, inputs, M,
-                              c < inputs, {0, 0, 0}, zero4()};
+    TransposedWeightTile b;
+    b.weights = weights + (size_t)c * M + g * outputs, b.exists = c < inputs;
+    b.taps_h = down.taps, b.taps_w = across.taps, b.first_h = number_h, b.first_w = number_w;
+    b.outputs = outputs, b.inputs = inputs, b.step = stride, b.kw = kw, b.M = M;
     b.begin();
     float sums[8][4];
     multiply(a, b, down.taps * across.taps * outputs, shared, sums);
@@ -558,8 +561,10 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
     for (int r = 0; r < 8; ++r) {
         if (row + r >= rows || c >= inputs) return;
         int p = row + r;  // without a stride, pixels are rows
-        if (stride > 1)
-            p = (p / across.rows / down.rows * H + p / across.rows % down.rows * stride + down.first) * W + p % across.rows * stride + across.first;
+        if (stride > 1) {
+            int h = p / across.rows % down.rows * stride + down.first, w = p % across.rows * stride + across.first;
+            p = (p / across.rows / down.rows * H + h) * W + w;
+        }
         float* to = dx + (size_t)p * C + g * inputs + c;
         if (inputs % 4 == 0) *(float4*)to = make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
         else

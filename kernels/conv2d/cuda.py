@@ -23,7 +23,9 @@ class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     W: Array  # (kh, kw, C / groups, M)
     y: Array | None  # with ReLU and without pooling: it tells where ReLU was open
-    winner: Array | None  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, 4 for none
+    winner: (
+        Array | None
+    )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, 4 for none
     bias: bool
     stride: int
     padding: Padding
@@ -158,13 +160,13 @@ def _weight_gradient(
 
 
 def _span(pixels: int, tiles: int) -> int:
-    """How many pixels a part of dW sums: as many parts as fill a chip. The sizes decide, not the chip: the sums are the same on any."""
+    """How many pixels a part of dW sums, for as many parts as fill a chip. The sizes decide, not the chip."""
     parts = max(1, min(pixels // FEWEST_PIXELS, BLOCKS // max(1, tiles)))
     return -(-pixels // parts)
 
 
 def _version(W: Array, groups: int, *arrays: Array) -> int:
-    """Version 3 reads four channels at once: y has so many, and all are aligned in memory. It takes no picture without channels."""
+    """Version 3 reads four channels of y at once: it must have so many, and all be aligned. It takes no picture without channels."""
     number = version(VERSIONS)
     if number == 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
         return 2

@@ -115,6 +115,8 @@ def _power_of_two(n: int, most: int) -> int:
     return min(most, 1 << max(0, n - 1).bit_length())
 
 
-def _sizes(x_shape: tuple, W_shape: tuple, size: tuple[int, int], stride: int, padding: Padding) -> tuple[np.int32, ...]:
+def _sizes(
+    x_shape: tuple, W_shape: tuple, size: tuple[int, int], stride: int, padding: Padding
+) -> tuple[np.int32, ...]:
     (_, (top, _), (left, _), _) = pads(padding)
     return tuple(np.int32(n) for n in (*x_shape[1:], *W_shape[:2], *size, stride, top, left))

@@ -55,8 +55,8 @@ depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __r
 
 // A thread for a number of dW, or of db, which stands below it: sums of rows of y, added up.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H, int W, int C,
-                                   int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias) {
+depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H,
+                                   int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias) {
     int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (kh * kw + bias) * C) return;
     int c = k % C, tap = k / C, i = tap / kw, j = tap % kw;
@@ -106,6 +106,7 @@ __device__ __forceinline__ void store4(float* to, const float (&from)[4], int n,
 template <int KW, int S>
 __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f, int h, int w,
                                           bool turned, int n, bool whole) {
+#pragma unroll 1
     for (int i = 0; i < f.kh; ++i) {
         int u = h * S + i - f.top;
         if (u < 0 || u >= f.H) continue;
@@ -129,8 +130,8 @@ __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* 
 }
 
 // The same for any filter and stride: the taps are read each time they are needed.
-__device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f, int h, int w,
-                                              bool turned, int n, bool whole) {
+__device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
+                                              int h, int w, bool turned, int n, bool whole) {
     for (int i = 0; i < f.kh; ++i) {
         int u = h * f.stride + i - f.top;
         if (u < 0 || u >= f.H) continue;
@@ -153,8 +154,8 @@ __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const flo
 // 2. A block makes a tile of y: blockDim = four channels, strips, rows. blockIdx.x counts columns of tiles, rows of tiles, pictures.
 // `turned`: dx of the dy that is given as x, where there is no stride.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter, const float* __restrict__ bias, float* __restrict__ y, int H,
-                   int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int turned) {
+depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter, const float* __restrict__ bias, float* __restrict__ y,
+                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int turned) {
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
     int across = (W_out + STRIP * (int)blockDim.y - 1) / (STRIP * (int)blockDim.y), down = (H_out + (int)blockDim.z - 1) / (int)blockDim.z;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), picture = blockIdx.x / across / down;
@@ -182,8 +183,8 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
 
 // dx where there is a stride: four channels of a pixel to a thread; blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx, int H, int W, int C,
-                                  int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
+depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx, int H, int W,
+                                  int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c), h = blockIdx.x % H;
@@ -207,8 +208,8 @@ depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __r
 
 // The sums of a thread's pixels, for TAPS taps of a row from (i, j) on: first, first + step, …
 template <int TAPS>
-__device__ __forceinline__ void add_pixels(float4* sums, const float* x, const float* dy, const Filter& f, int i, int j, int first, int last,
-                                           int step, int n, bool whole, bool db) {
+__device__ __forceinline__ void add_pixels(float4* sums, const float* x, const float* dy, const Filter& f, int i, int j, int first,
+                                           int last, int step, int n, bool whole, bool db) {
     float sum[TAPS][4] = {};
     int w = first % f.W_out, h = first / f.W_out % f.H_out, picture = first / f.W_out / f.H_out;
     for (int p = first; p < last; p += step) {
@@ -238,8 +239,9 @@ __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const f
 // dW and db over `span` pixels of y: part blockIdx.z of (kh kw + bias) x C numbers. blockIdx.x counts rows of taps (single taps where a row
 // has neither 3 nor 5), and last db; blockIdx.y four channels times blockDim.x. A block's pixels are shared out over threadIdx.y.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W,
-                                   int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias, int span) {
+depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H,
+                                   int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias,
+                                   int span) {
     DYNAMIC_SHARED(float4, sums);  // taps of the block x blockDim.y x blockDim.x
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
     int taps = kw == 3 || kw == 5 ? kw : 1, tap = blockIdx.x * taps, threads = blockDim.y;

@@ -123,8 +123,8 @@ __device__ __forceinline__ unsigned largest_of_any(float (&best)[4], const float
 
 // 2. blockIdx.x is a row of y; the threads of blockIdx.y go along it, four channels each.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner, int H, int W, int C, int out_h, int out_w,
-             int size, int stride) {
+max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner, int H, int W, int C, int out_h,
+             int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= out_w * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);
@@ -170,8 +170,8 @@ max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restr
 
 // Overlapping windows: blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx, int H, int W,
-                                  int C, int out_h, int out_w, int size, int stride) {
+max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx, int H,
+                                  int W, int C, int out_h, int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);
