@@ -58,6 +58,12 @@ __device__ __forceinline__ Channels channels_of_thread(int C, bool aligned) {
     return {c, c < C ? min(4, C - c) : 0, C % 4 == 0 && aligned};
 }
 
+// sweep(s), compiled twice: where the channels are whole no branch stands between the loads, so that many are on their way.
+template <class Sweep> __device__ __forceinline__ void over_channels(Channels s, Sweep sweep) {
+    if (s.whole && s.n) sweep(Channels{s.c, 4, true});
+    else if (s.n) sweep(Channels{s.c, s.n, false});
+}
+
 // --- statistics ------------------------------------------------------------------------------------------------------
 
 // A channel's numbers: how many, their mean, and the sum of squares around it.
@@ -95,25 +101,27 @@ batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, 
     Channels s = channels_of_thread(C, aligned(x, 16));
     int last = s.n ? min(P, ((int)blockIdx.y + 1) * span) : 0;
     Moments all[4] = {};
-    for (int p = blockIdx.y * span + threadIdx.y; p < last; p += AT_ONCE * blockDim.y) {
-        float v[AT_ONCE][4];
-        int count = min(AT_ONCE, (last - p + (int)blockDim.y - 1) / (int)blockDim.y);
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k)
-            if (k < count) load4(v[k], x + (size_t)(p + k * blockDim.y) * C + s.c, s);
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            Moments few = {(float)count, 0.0f, 0.0f};
+    over_channels(s, [&](Channels s) {
+        for (int p = blockIdx.y * span + threadIdx.y; p < last; p += AT_ONCE * blockDim.y) {
+            float v[AT_ONCE][4];
+            int count = min(AT_ONCE, (last - p + (int)blockDim.y - 1) / (int)blockDim.y);
 #pragma unroll
             for (int k = 0; k < AT_ONCE; ++k)
-                if (k < count) few.mean += v[k][e];
-            few.mean /= count;
+                if (k < count) load4(v[k], x + (size_t)(p + k * blockDim.y) * C + s.c, s);
 #pragma unroll
-            for (int k = 0; k < AT_ONCE; ++k)
-                if (k < count) few.squares += (v[k][e] - few.mean) * (v[k][e] - few.mean);
-            all[e] = join(all[e], few);
+            for (int e = 0; e < 4; ++e) {
+                Moments few = {(float)count, 0.0f, 0.0f};
+#pragma unroll
+                for (int k = 0; k < AT_ONCE; ++k)
+                    if (k < count) few.mean += v[k][e];
+                few.mean /= count;
+#pragma unroll
+                for (int k = 0; k < AT_ONCE; ++k)
+                    if (k < count) few.squares += (v[k][e] - few.mean) * (v[k][e] - few.mean);
+                all[e] = join(all[e], few);
+            }
         }
-    }
+    });
     int own = threadIdx.y * blockDim.x + threadIdx.x;
     for (int e = 0; e < 4; ++e) rows[own][e] = all[e];
     __syncthreads();
@@ -192,17 +200,19 @@ batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constant
     Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16));
     if (!s.n) return;
     Constants k(constants, C, s);
+    over_channels(s, [&](Channels s) {
 #pragma unroll 4
-    for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
-        float v[4];
-        load4(v, x + (size_t)p * C + s.c, s);
+        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
+            float v[4];
+            load4(v, x + (size_t)p * C + s.c, s);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            v[e] = k.before_relu(v[e], e);
-            if (relu && v[e] <= 0.0f) v[e] = 0.0f;
+            for (int e = 0; e < 4; ++e) {
+                v[e] = k.before_relu(v[e], e);
+                if (relu && v[e] <= 0.0f) v[e] = 0.0f;
+            }
+            store4(y + (size_t)p * C + s.c, v, s);
         }
-        store4(y + (size_t)p * C + s.c, v, s);
-    }
+    });
 }
 
 // The same with pooling: pixels of y (N, H / 2, W / 2, C), and the place in the window that each number came from, or NOBODY.
@@ -213,25 +223,27 @@ batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__
     if (!s.n) return;
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2;
-    for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
-        const float* top = x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
-        float v[4][4], best[4];
+    over_channels(s, [&](Channels s) {
+        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
+            const float* top = x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
+            float v[4][4], best[4];
 #pragma unroll
-        for (int place = 0; place < 4; ++place) load4(v[place], top + ((size_t)(place / 2) * W + place % 2) * C, s);
-        unsigned bytes = 0;
+            for (int place = 0; place < 4; ++place) load4(v[place], top + ((size_t)(place / 2) * W + place % 2) * C, s);
+            unsigned bytes = 0;
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            float z[4] = {k.before_relu(v[0][e], e), k.before_relu(v[1][e], e), k.before_relu(v[2][e], e), k.before_relu(v[3][e], e)};
-            unsigned won = largest(z, best[e]);
-            if (relu && best[e] <= 0.0f) best[e] = 0.0f, won = NOBODY;
-            bytes |= won << 8 * e;
+            for (int e = 0; e < 4; ++e) {
+                float z[4] = {k.before_relu(v[0][e], e), k.before_relu(v[1][e], e), k.before_relu(v[2][e], e), k.before_relu(v[3][e], e)};
+                unsigned won = largest(z, best[e]);
+                if (relu && best[e] <= 0.0f) best[e] = 0.0f, won = NOBODY;
+                bytes |= won << 8 * e;
+            }
+            store4(y + (size_t)p * C + s.c, best, s);
+            if (!winner) continue;
+            if (s.whole) *(unsigned*)(winner + (size_t)p * C + s.c) = bytes;
+            else
+                for (int e = 0; e < s.n; ++e) winner[(size_t)p * C + s.c + e] = bytes >> 8 * e & 0xff;
         }
-        store4(y + (size_t)p * C + s.c, best, s);
-        if (!winner) continue;
-        if (s.whole) *(unsigned*)(winner + (size_t)p * C + s.c) = bytes;
-        else
-            for (int e = 0; e < s.n; ++e) winner[(size_t)p * C + s.c + e] = bytes >> 8 * e & 0xff;
-    }
+    });
 }
 
 // --- backward --------------------------------------------------------------------------------------------------------
@@ -280,34 +292,36 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2, own = threadIdx.y * blockDim.x + threadIdx.x;
     float sum[4] = {}, along[4] = {};
-    if (s.n && !winner) {
+    over_channels(s, [&](Channels s) {
+        if (!winner) {
 #pragma unroll 4
-        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
-            float d[4], v[4];
-            load4(d, dy + (size_t)p * C + s.c, s), load4(v, x + (size_t)p * C + s.c, s);
+            for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
+                float d[4], v[4];
+                load4(d, dy + (size_t)p * C + s.c, s), load4(v, x + (size_t)p * C + s.c, s);
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                float dz = opened(d[e], v[e], k, e, relu);
-                sum[e] += dz, along[e] += dz * k.normalised(v[e], e);
+                for (int e = 0; e < 4; ++e) {
+                    float dz = opened(d[e], v[e], k, e, relu);
+                    sum[e] += dz, along[e] += dz * k.normalised(v[e], e);
+                }
+            }
+        } else {
+            for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
+                const float* top = x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
+                unsigned bytes = load_bytes(winner + (size_t)p * C + s.c, s);
+                float d[4], v[4][4];
+                load4(d, dy + (size_t)p * C + s.c, s);
+#pragma unroll
+                for (int place = 0; place < 4; ++place) load4(v[place], top + ((size_t)(place / 2) * W + place % 2) * C, s);
+#pragma unroll
+                for (int e = 0; e < 4; ++e) {
+                    unsigned won = bytes >> 8 * e & 0xff;
+                    if (won == NOBODY) continue;
+                    float from = won == 0 ? v[0][e] : won == 1 ? v[1][e] : won == 2 ? v[2][e] : v[3][e];
+                    sum[e] += d[e], along[e] += d[e] * k.normalised(from, e);
+                }
             }
         }
-    } else if (s.n) {
-        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
-            const float* top = x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
-            unsigned bytes = load_bytes(winner + (size_t)p * C + s.c, s);
-            float d[4], v[4][4];
-            load4(d, dy + (size_t)p * C + s.c, s);
-#pragma unroll
-            for (int place = 0; place < 4; ++place) load4(v[place], top + ((size_t)(place / 2) * W + place % 2) * C, s);
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                unsigned won = bytes >> 8 * e & 0xff;
-                if (won == NOBODY) continue;
-                float from = won == 0 ? v[0][e] : won == 1 ? v[1][e] : won == 2 ? v[2][e] : v[3][e];
-                sum[e] += d[e], along[e] += d[e] * k.normalised(from, e);
-            }
-        }
-    }
+    });
     rows_along[own] = make_float4(along[0], along[1], along[2], along[3]);
     rows_sum[own] = make_float4(sum[0], sum[1], sum[2], sum[3]);
     __syncthreads();
@@ -356,14 +370,16 @@ batch_norm_backward(const float* __restrict__ dy, const float* __restrict__ x, c
     if (!s.n) return;
     Constants k(constants, C, s);
     Projection away(dgamma, dbeta, P, s);
+    over_channels(s, [&](Channels s) {
 #pragma unroll 2
-    for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < P; p += gridDim.y * blockDim.y) {
-        float d[4], v[4];
-        load4(d, dy + (size_t)p * C + s.c, s), load4(v, x + (size_t)p * C + s.c, s);
+        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < P; p += gridDim.y * blockDim.y) {
+            float d[4], v[4];
+            load4(d, dy + (size_t)p * C + s.c, s), load4(v, x + (size_t)p * C + s.c, s);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) d[e] = away.input_gradient(opened(d[e], v[e], k, e, relu), v[e], k, e);
-        store4(dx + (size_t)p * C + s.c, d, s);
-    }
+            for (int e = 0; e < 4; ++e) d[e] = away.input_gradient(opened(d[e], v[e], k, e, relu), v[e], k, e);
+            store4(dx + (size_t)p * C + s.c, d, s);
+        }
+    });
 }
 
 // With pooling: windows, those included that the border cuts off: their pixels moved the mean and the variance, no more.
@@ -376,26 +392,28 @@ batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restr
     Constants k(constants, C, s);
     Projection away(dgamma, dbeta, N * H * W, s);
     int rows = (H + 1) / 2, columns = (W + 1) / 2, windows = N * rows * columns;
-    for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < windows; p += gridDim.y * blockDim.y) {
-        int n = p / columns / rows, h = p / columns % rows, w = p % columns;
-        float gradient[4] = {};
-        unsigned bytes = 0;
-        if (h < H / 2 && w < W / 2) {
-            size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * C + s.c;
-            load4(gradient, dy + at, s);
-            bytes = load_bytes(winner + at, s);
-        }
+    over_channels(s, [&](Channels s) {
+        for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < windows; p += gridDim.y * blockDim.y) {
+            int n = p / columns / rows, h = p / columns % rows, w = p % columns;
+            float gradient[4] = {};
+            unsigned bytes = 0;
+            if (h < H / 2 && w < W / 2) {
+                size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * C + s.c;
+                load4(gradient, dy + at, s);
+                bytes = load_bytes(winner + at, s);
+            }
 #pragma unroll
-        for (int place = 0; place < 4; ++place) {
-            int i = 2 * h + place / 2, j = 2 * w + place % 2;
-            if (i >= H || j >= W) continue;
-            size_t at = (((size_t)n * H + i) * W + j) * C + s.c;
-            float v[4];
-            load4(v, x + at, s);
+            for (int place = 0; place < 4; ++place) {
+                int i = 2 * h + place / 2, j = 2 * w + place % 2;
+                if (i >= H || j >= W) continue;
+                size_t at = (((size_t)n * H + i) * W + j) * C + s.c;
+                float v[4];
+                load4(v, x + at, s);
 #pragma unroll
-            for (int e = 0; e < 4; ++e)
-                v[e] = away.input_gradient((bytes >> 8 * e & 0xff) == place ? gradient[e] : 0.0f, v[e], k, e);
-            store4(dx + at, v, s);
+                for (int e = 0; e < 4; ++e)
+                    v[e] = away.input_gradient((bytes >> 8 * e & 0xff) == place ? gradient[e] : 0.0f, v[e], k, e);
+                store4(dx + at, v, s);
+            }
         }
-    }
+    });
 }

@@ -166,7 +166,7 @@ def _span(pixels: int, tiles: int) -> int:
 
 
 def _version(W: Array, groups: int, *arrays: Array) -> int:
-    """Version 3 reads four channels of y at once: it must have so many, and all be aligned. It takes no picture without channels."""
+    """Version 3 reads four channels of y at once: it must have so many, and all be aligned. It takes no empty weights."""
     number = version(VERSIONS)
     if number == 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
         return 2

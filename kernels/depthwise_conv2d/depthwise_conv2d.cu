@@ -102,22 +102,22 @@ __device__ __forceinline__ void store4(float* to, const float (&from)[4], int n,
 }
 
 // sums += STRIP neighbours of row h of y, from column w on; `picture` and `filter` begin at the thread's channels. KW taps in a row and
-// a stride of S, known when this is compiled, keep the taps in registers.
+// a stride of S, known when this is compiled, keep the taps in registers; no branch stands between the loads, so that many are on their way.
 template <int KW, int S>
 __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f, int h, int w,
-                                          bool turned, int n, bool whole) {
+                                          bool turned) {
 #pragma unroll 1
     for (int i = 0; i < f.kh; ++i) {
         int u = h * S + i - f.top;
         if (u < 0 || u >= f.H) continue;
         float taps[KW][4];
 #pragma unroll
-        for (int j = 0; j < KW; ++j) load4(taps[j], filter + (turned ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, n, whole);
+        for (int j = 0; j < KW; ++j) load4(taps[j], filter + (turned ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, 4, true);
 #pragma unroll
         for (int column = 0; column < (STRIP - 1) * S + KW; ++column) {
             int v = w * S + column - f.left;
             float pixel[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-            if (v >= 0 && v < f.W) load4(pixel, picture + ((size_t)u * f.W + v) * f.C, n, whole);
+            if (v >= 0 && v < f.W) load4(pixel, picture + ((size_t)u * f.W + v) * f.C, 4, true);
 #pragma unroll
             for (int t = 0; t < STRIP; ++t) {
                 int j = column - t * S;
@@ -129,7 +129,7 @@ __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* 
     }
 }
 
-// The same for any filter and stride: the taps are read each time they are needed.
+// The same for any filter and stride, and any channels.
 __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
                                               int h, int w, bool turned, int n, bool whole) {
     for (int i = 0; i < f.kh; ++i) {
@@ -165,11 +165,12 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
     bool whole = C % 4 == 0 && aligned(x) && aligned(filter) && aligned(y);
     float sums[STRIP][4] = {};
     const float* from = x + (size_t)picture * H * W * C + c;
-    if (kw == 3 && stride == 1) add_strip<3, 1>(sums, from, filter + c, f, h, w, turned, n, whole);
-    else if (kw == 3 && stride == 2) add_strip<3, 2>(sums, from, filter + c, f, h, w, turned, n, whole);
-    else if (kw == 5 && stride == 1) add_strip<5, 1>(sums, from, filter + c, f, h, w, turned, n, whole);
-    else if (kw == 5 && stride == 2) add_strip<5, 2>(sums, from, filter + c, f, h, w, turned, n, whole);
-    else add_any_strip(sums, from, filter + c, f, h, w, turned, n, whole);
+    if (!whole) add_any_strip(sums, from, filter + c, f, h, w, turned, n, false);
+    else if (kw == 3 && stride == 1) add_strip<3, 1>(sums, from, filter + c, f, h, w, turned);
+    else if (kw == 3 && stride == 2) add_strip<3, 2>(sums, from, filter + c, f, h, w, turned);
+    else if (kw == 5 && stride == 1) add_strip<5, 1>(sums, from, filter + c, f, h, w, turned);
+    else if (kw == 5 && stride == 2) add_strip<5, 2>(sums, from, filter + c, f, h, w, turned);
+    else add_any_strip(sums, from, filter + c, f, h, w, turned, 4, true);
     float shift[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (bias) load4(shift, bias + c, n, false);
 #pragma unroll

@@ -90,12 +90,12 @@ __device__ __forceinline__ void store_bytes(unsigned char* to, unsigned bytes, i
         for (int e = 0; e < n; ++e) to[e] = bytes >> 8 * e & 0xff;
 }
 
-// The largest of a window whose size is known when this is compiled: all loads first.
+// The largest of a window whose size is known when this is compiled, four whole channels: all loads first.
 template <int SIZE>
-__device__ __forceinline__ unsigned largest_of(float (&best)[4], const float* window, size_t row, int C, int n, bool whole) {
+__device__ __forceinline__ unsigned largest_of(float (&best)[4], const float* window, size_t row, int C) {
     float v[SIZE * SIZE][4];
 #pragma unroll
-    for (int place = 0; place < SIZE * SIZE; ++place) load4(v[place], window + place / SIZE * row + place % SIZE * C, n, whole);
+    for (int place = 0; place < SIZE * SIZE; ++place) load4(v[place], window + place / SIZE * row + place % SIZE * C, 4, true);
     unsigned won[4] = {0, 0, 0, 0};
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
@@ -133,9 +133,9 @@ max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* 
     size_t row = (size_t)W * C, at = ((size_t)blockIdx.x * out_w + w) * C + c;
     const float* window = x + ((size_t)picture * H + h) * row + (size_t)w * stride * C + c;
     float best[4];
-    unsigned won = size == 2   ? largest_of<2>(best, window, row, C, n, whole)
-                   : size == 3 ? largest_of<3>(best, window, row, C, n, whole)
-                               : largest_of_any(best, window, row, C, n, whole, size);
+    unsigned won = whole && size == 2   ? largest_of<2>(best, window, row, C)
+                   : whole && size == 3 ? largest_of<3>(best, window, row, C)
+                                        : largest_of_any(best, window, row, C, n, whole, size);
     store4(y + at, best, n, whole);
     if (winner) store_bytes(winner + at, won, n, whole);
 }
