@@ -102,7 +102,7 @@ __device__ __forceinline__ void store4(float* to, const float (&from)[4], int n,
 }
 
 // sums += STRIP neighbours of row h of y, from column w on; `picture` and `filter` begin at the thread's channels. KW taps in a row and
-// a stride of S, known when this is compiled, keep the taps in registers; no branch stands between the loads, so that many are on their way.
+// a stride of S, known when this is compiled, keep the taps in registers; no branch stands between the loads: many are on their way.
 template <int KW, int S>
 __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f, int h, int w,
                                           bool turned) {
@@ -153,7 +153,7 @@ __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const flo
 
 // 2. A block makes a tile of y: blockDim = four channels, strips, rows. blockIdx.x counts columns of tiles, rows of tiles, pictures.
 // `turned`: dx of the dy that is given as x, where there is no stride.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
 depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter, const float* __restrict__ bias, float* __restrict__ y,
                    int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int turned) {
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
