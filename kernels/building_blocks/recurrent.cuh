@@ -8,7 +8,7 @@
 //           h_t goes back there. Then all blocks meet, once a step.
 // backward  da_t of the block's own columns is made where it is needed: it never travels. What travels is its product with the block's
 //           columns of Wh: a part of dh_{t-1} for every unit, which the unit's own block adds up, in an order that is always the same. To
-//           read all of da_t instead would be 4 times as much for an LSTM.
+//           read all of da_t instead would be twice as much for an LSTM.
 //
 // A thread multiplies ROWS rows by four columns over its share of the sum, so that 8 loads of 16 bytes serve up to 128 multiply-adds. Its
 // weights are nobody else's: they lie in shared memory as if they were registers, read without a bank conflict, in the order of use.
@@ -16,18 +16,25 @@
 #include "scratchlv.cuh"
 
 #define MOST_ROWS 8  // that a block takes through a step at a time
+#define FOUR 9       // float4s from four terms of a sum to the next four: of 8 rows, and one more, so that neighbours meet no bank conflict
 
-// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms; a thread's weights lie blockDim.x apart.
+// Where the thread's own weights begin, of `slots` float4s; they lie 32 apart.
+__device__ __forceinline__ float4* own_weights(float4* weights, int slots) {
+    return weights + threadIdx.x / 32 * slots * 32 + threadIdx.x % 32;
+}
+
+// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `apart` fours from each other. All places but one are known
+// when it is compiled: next to nothing is computed but products.
 template <int ROWS>
-__device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* weights, const float4* states, int steps, int apart, int stride) {
+__device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* weights, const float4* states, int steps, int apart) {
 #pragma unroll 2
-    for (int i = 0; i < steps; ++i) {
+    for (const float4* end = weights + 4 * 32 * steps; weights < end; weights += 4 * 32, states += apart * FOUR) {
         float4 w[4];
 #pragma unroll
-        for (int c = 0; c < 4; ++c) w[c] = weights[(4 * i + c) * blockDim.x];
+        for (int c = 0; c < 4; ++c) w[c] = weights[32 * c];
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
-            float4 s = states[row * stride + i * apart];
+            float4 s = states[row];
 #pragma unroll
             for (int c = 0; c < 4; ++c) {
                 float& sum = sums[4 * row + c];
@@ -60,10 +67,10 @@ template <int ROWS> __device__ __forceinline__ void add_lanes(float (&sums)[4 * 
 // A warp's part of a product: for each of ROWS rows and each quad that a lane has (lanes `width` apart have the same), four sums,
 // written to out[row * out_stride], by the lane whose share the row is.
 template <int ROWS>
-__device__ __forceinline__ void product(const float4* weights, const float4* states, int steps, int apart, int stride, int width,
-                                        float4* out, size_t out_stride, int rows) {
+__device__ __forceinline__ void product(const float4* weights, const float4* states, int steps, int apart, int width, float4* out,
+                                        size_t out_stride, int rows) {
     float sums[4 * ROWS] = {};
-    multiply<ROWS>(sums, weights, states, steps, apart, stride);
+    multiply<ROWS>(sums, weights, states, steps, apart);
     add_lanes<ROWS>(sums, width);
     int share = ROWS * width / 32, first = (threadIdx.x & 31) / width * share;
 #pragma unroll
@@ -75,26 +82,26 @@ __device__ __forceinline__ void product(const float4* weights, const float4* sta
 // The weights of four terms, each for four columns, are put where a thread multiplies by them: of a column, all four terms.
 __device__ __forceinline__ void set_weights(float4* slots, const float4 (&w)[4]) {
     slots[0] = make_float4(w[0].x, w[1].x, w[2].x, w[3].x);
-    slots[blockDim.x] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
-    slots[2 * blockDim.x] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
-    slots[3 * blockDim.x] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
+    slots[32] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
+    slots[64] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
+    slots[96] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
 }
 
-// states[row][k], `stride` numbers apart, of `rows` rows of H numbers, zero from H on. Another block may have just written them: they are
+// states[four][row] of `rows` rows of H numbers, `fours` times four, zero from H on. Another block may have just written them: they are
 // read past the first-level cache.
-__device__ __forceinline__ void load_rows(float* states, const float* from, int rows, int H, int stride) {
+__device__ __forceinline__ void load_rows(float4* states, const float* from, int rows, int H, int fours) {
     if (H % 4 == 0 && ((size_t)from & 15) == 0) {
         float4 none = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 #pragma unroll 4
-        for (int i = threadIdx.x; i < rows * stride / 4; i += blockDim.x) {
-            int row = i / (stride / 4), k = i % (stride / 4);
-            ((float4*)states)[i] = 4 * k < H ? __ldcg((const float4*)(from + (size_t)row * H) + k) : none;
+        for (int i = threadIdx.x; i < rows * fours; i += blockDim.x) {
+            int row = i / fours, k = i % fours;
+            states[k * FOUR + row] = 4 * k < H ? __ldcg((const float4*)(from + (size_t)row * H) + k) : none;
         }
     } else {
 #pragma unroll 4
-        for (int i = threadIdx.x; i < rows * stride; i += blockDim.x) {
-            int row = i / stride, k = i % stride;
-            states[i] = k < H ? __ldcg(from + (size_t)row * H + k) : 0.0f;
+        for (int i = threadIdx.x; i < rows * fours * 4; i += blockDim.x) {
+            int row = i / (4 * fours), k = i % (4 * fours);
+            ((float*)states)[4 * (k / 4 * FOUR + row) + k % 4] = k < H ? __ldcg(from + (size_t)row * H + k) : 0.0f;
         }
     }
 }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from scratchlv.cuda.arrays import on_gpu
 
 ROWS = 8  # that a block takes through a step at a time; MOST_ROWS in recurrent.cuh
+FOUR = 9  # as there
 MOST_THREADS = 256  # of a block, as the kernels' __launch_bounds__ say
 
 
@@ -51,14 +52,14 @@ def layout(N: int, H: int, quads: int, rows: int, gates: int = 4, threads: int =
     groups = threads // quads  # of threads that share a sum of the forward product
     steps = _blocks(H, 4 * groups)
     parts = (threads // 32 + 1) * ROWS * quads
-    forward_bytes = 16 * (4 * steps * threads + ROWS * steps * groups + parts) + 4 * rows * units
+    forward_bytes = 16 * (4 * steps * threads + FOUR * steps * groups + parts) + 4 * rows * units
 
     unit_quads = column_blocks * units // 4
     lanes = next((n for n in (4, 2) if unit_quads * n <= threads), 1)
     steps_back = _blocks(unit_quads * lanes, threads) * quads // lanes
     tile = ROWS * units // 4
     sums = max(1, threads // tile) * tile
-    backward_bytes = 16 * (4 * steps_back * threads + ROWS * quads + sums) + 2 * 4 * rows * units
+    backward_bytes = 16 * (4 * steps_back * threads + FOUR * quads + sums) + 2 * 4 * rows * units
 
     # A processor takes 128 multiply-adds a cycle, 128 bytes from its shared memory, and about 64 from the second-level cache.
     takes = _blocks(rows, ROWS)

@@ -40,22 +40,22 @@ __device__ __forceinline__ float4 weights_to_four(const float* Wh, int k, int un
 }
 
 // 2. All steps. `h` (T + 1, N, H) enters as x Wx, but for its first, which is written. Block (x, y): 4 `quads` units, `rows` sequences.
-// Shared memory holds, as float4s, weights [4 steps][threads], h [8][stride / 4] and parts [warps + 1][8][quads].
+// Shared memory holds, as float4s, weights [4 steps][threads], h [steps threads / quads][9] and parts [warps + 1][8][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restrict__ b, const long long* __restrict__ lengths, float* h,
             int use_sigmoid, int T, int N, int H, int quads, int rows) {
     DYNAMIC_SHARED(float4, weights);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     int tid = threadIdx.x, warps = blockDim.x / 32, groups = blockDim.x / quads, group = tid / quads, units = 4 * quads;
-    int steps = ((H + 3) / 4 + groups - 1) / groups, stride = 4 * steps * groups, tile = MOST_ROWS * quads;
+    int steps = ((H + 3) / 4 + groups - 1) / groups, fours = steps * groups, tile = MOST_ROWS * quads;
     int unit0 = blockIdx.x * units, row0 = blockIdx.y * rows;
     rows = min(rows, N - row0);
-    float4 *states = weights + 4 * steps * blockDim.x, *parts = states + MOST_ROWS * stride / 4;
+    float4 *states = weights + 4 * steps * blockDim.x, *parts = states + FOUR * fours, *own = own_weights(weights, 4 * steps);
 
     for (int i = 0; i < steps; ++i) {
         float4 w[4];
         for (int k = 0; k < 4; ++k) w[k] = weights_to_four(Wh, 4 * (group + groups * i) + k, unit0 + 4 * (tid % quads), H);
-        set_weights(weights + 4 * i * blockDim.x + tid, w);
+        set_weights(own + 4 * i * 32, w);
     }
     for (int i = tid; i < rows * units; i += blockDim.x) {
         size_t at = (size_t)(row0 + i / units) * H + unit0 + i % units;
@@ -67,7 +67,7 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
         float* after = h + (size_t)(t + 1) * N * H;
         for (int r = 0; r < rows; r += MOST_ROWS) {
             int here = min(MOST_ROWS, rows - r);
-            load_rows((float*)states, before + (size_t)(row0 + r) * H, here, H, stride);
+            load_rows(states, before + (size_t)(row0 + r) * H, here, H, fours);
             float* from_x = (float*)(parts + warps * tile);  // what x brings is one more part
             for (int i = tid; i < here * units; i += blockDim.x) {
                 int unit = unit0 + i % units;
@@ -75,8 +75,8 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
             }
             __syncthreads();
             float4* out = parts + tid / 32 * tile + tid % quads;
-            if (here > 4) product<8>(weights + tid, states + group, steps, groups, stride / 4, quads, out, quads, here);
-            else product<4>(weights + tid, states + group, steps, groups, stride / 4, quads, out, quads, here);
+            if (here > 4) product<8>(own, states + group * FOUR, steps, groups, quads, out, quads, here);
+            else product<4>(own, states + group * FOUR, steps, groups, quads, out, quads, here);
             __syncthreads();
             for (int i = tid; i < here * units; i += blockDim.x) {
                 int unit = unit0 + i % units, n = row0 + r + i / units;
@@ -93,7 +93,7 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
 
 // 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `travel` holds, for two steps by turns, the parts
 // of dh: [y][to][from][rows][4 quads]. Lanes of a warp share the sum over a block's quads `groups` ways. Shared memory holds, as float4s,
-// weights [4 passes steps][threads], da [8][quads], the sums [slices][8 quads], and dh [rows][quads].
+// weights [4 passes steps][threads], da [quads][9], the sums [slices][8 quads], and dh [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ dh_above, const float* __restrict__ Wh,
              const long long* __restrict__ lengths, float* travel, float* dh0, int use_sigmoid, int T, int N, int H, int quads, int rows,
@@ -106,14 +106,14 @@ rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ d
     int most = MOST_ROWS * quads, slices = max(1, (int)blockDim.x / most);
     int unit0 = blockIdx.x * units, row0 = blockIdx.y * rows, block_rows = rows;
     rows = min(rows, N - row0);
-    float4 *das = weights + 4 * passes * steps * blockDim.x, *sums = das + MOST_ROWS * quads;
+    float4 *das = weights + 4 * passes * steps * blockDim.x, *sums = das + FOUR * quads, *own = own_weights(weights, 4 * passes * steps);
     float* dh_kept = (float*)(sums + slices * most);
     size_t tile = (size_t)block_rows * units, turn = tile * gridDim.x * gridDim.x * gridDim.y;
     travel += tile * gridDim.x * gridDim.x * blockIdx.y;
 
     for (int slot = 0; slot < passes * steps; ++slot) {
         int j = 4 * (slot / steps * at_once + j_own), unit = unit0 + 4 * (group + groups * (slot % steps));
-        for (int k = 0; k < 4; ++k) weights[(4 * slot + k) * blockDim.x + tid] = weights_to_four(Wh, j + k, unit, H);
+        for (int k = 0; k < 4; ++k) own[(4 * slot + k) * 32] = weights_to_four(Wh, j + k, unit, H);
     }
     for (int i = tid; i < rows * units; i += blockDim.x) dh_kept[i] = 0.0f;
 
@@ -138,16 +138,16 @@ rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ d
                     dh_kept[r * units + i] = over ? dh : 0.0f;
                     da[t * step + at] = d;
                 }
-                ((float*)das)[i] = d;
+                ((float*)das)[4 * (i % units / 4 * FOUR + i / units) + i % 4] = d;
             }
             __syncthreads();
             for (int pass = 0; t >= 0 && pass < passes; ++pass) {
                 int j = pass * at_once + j_own, to = j / quads;  // for whom these four units are
-                const float4* w = weights + 4 * pass * steps * blockDim.x + tid;
+                const float4* w = own + 4 * pass * steps * 32;
                 float4* out = (float4*)(sent + (to * gridDim.x) * tile + r * units) + j % quads;
                 int wanted = j < j_quads ? here : 0;
-                if (here > 4) product<8>(w, das + group, steps, groups, quads, width, out, quads, wanted);
-                else product<4>(w, das + group, steps, groups, quads, width, out, quads, wanted);
+                if (here > 4) product<8>(w, das + group * FOUR, steps, groups, width, out, quads, wanted);
+                else product<4>(w, das + group * FOUR, steps, groups, width, out, quads, wanted);
             }
         }
         if (t >= 0) grid.sync();  // all parts of dh have been sent
