@@ -104,19 +104,27 @@ class Operation:
             passed_over.append(f"not {name}: {limit}")
         raise ValueError(f"{self.name}: no variant serves this call: {'; '.join(passed_over)}")
 
+    def _serving(self, args: tuple, kwargs: dict) -> ModuleType:
+        """The module of the variant that serves this call: :meth:`choose` without the words, which cost more than the choice."""
+        if _forced.get() is None:
+            for name in _in_order(args, kwargs):
+                if name in self.room.VARIANTS:
+                    module = self.variant(name)
+                    if _limit(module, args, kwargs) is None:
+                        return module
+        return self.variant(self.choose(*args, **kwargs)[0])
+
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """One line: which variant this call would run in, and why."""
         name, why = self.choose(*args, **kwargs)
         return f"{self.name} runs in {name} ({why})"
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        name, _ = self.choose(*args, **kwargs)
-        return self.variant(name).forward(*args, **kwargs)
+        return self._serving(args, kwargs).forward(*args, **kwargs)
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """For an optimiser (adam): one step, in place."""
-        name, _ = self.choose(*args, **kwargs)
-        return self.variant(name).step(*args, **kwargs)
+        return self._serving(args, kwargs).step(*args, **kwargs)
 
     def backward(self, dy: Any, cache: Any) -> Any:
         """Gradients in the order of ``forward``'s inputs, from the variant that made the cache."""
@@ -130,15 +138,17 @@ def pack(W: Any) -> Any:
     ``W`` is not changed. It is ``W`` itself where nothing is to be gained.
     """
     product = Operation("matmul")
-    if product.choose(W, W.T)[0] != "numba_cpu":
-        return W
-    return product.variant("numba_cpu").PackedMatrix(W)
+    variant, _ = product.choose(W, W.T)
+    if variant == "cuda":
+        return product.variant("cuda").packed(W)
+    return product.variant("numba_cpu").PackedMatrix(W) if variant == "numba_cpu" else W
 
 
 def _in_order(args: tuple, kwargs: dict) -> tuple[str, ...]:
     """The variants to try for these arrays: CuPy's are on a GPU."""
-    gpu = any(on_gpu(value) for value in (*args, *kwargs.values()))
-    return ("cuda", "reference") if gpu else ("numba_cpu", "reference")
+    if "cupy" in sys.modules and any(on_gpu(value) for value in (*args, *kwargs.values())):
+        return "cuda", "reference"
+    return "numba_cpu", "reference"
 
 
 def _limit(module: ModuleType, args: tuple, kwargs: dict) -> str | None:

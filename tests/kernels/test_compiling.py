@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numba import njit, prange, types
+from numba.core import config
 
 from scratchlv.kernels.building_blocks import compiling
 from scratchlv.warmup import rehearse
@@ -28,6 +29,12 @@ assert y.tolist() == [0, 2] and dx.tolist() == [0, 2]
 print(compiled())
 print(kernel_folder())
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_yet(monkeypatch, tmp_path):
+    """Kernels of this file that an earlier run of the tests has kept are not found."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
 
 
 def use(**environment):
