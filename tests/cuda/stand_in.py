@@ -304,7 +304,10 @@ _cublas = SimpleNamespace(gemmEx=_gemm_ex, CUBLAS_OP_N=0, CUBLAS_OP_T=1)
 
 
 class Device:
-    id, compute_capability = 0, "90"
+    compute_capability = "90"
+
+    def __init__(self, id=0):
+        self.id = id
 
     @property
     def attributes(self):

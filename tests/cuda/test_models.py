@@ -56,9 +56,9 @@ def translator(rng, look, cell="lstm"):
 
 def answerer(rng, model, own_eyes=False):
     shape = AnswererShape(V, 11, model, 2, E, H, A, (4, 4, 8), None if own_eyes else D, dropout=0.2, gaze=0.5)
-    pictures, L = seen(rng, own_eyes)[:2], 64 if own_eyes else 6
+    pictures, L = seen(rng, own_eyes), 64 if own_eyes else 6
     gaze = rng.random((N, 2, L)) < 0.3
-    asked = np.array([1, 0, 1])
+    asked = np.array([1, 0, 1])  # of one picture twice, of another nothing
     return QuestionAnswerer(shape), QuestionBatch(
         pictures, asked, tokens(rng, T - 1), lengths(rng), np.array([2, -1, 7]), gaze=gaze
     )
