@@ -7,8 +7,8 @@
 // whose left matrix is never built: its numbers are found in x (or dy) by address when a tile is loaded (implicit GEMM). With
 // groups there are as many smaller products.
 //
-// Version 1 gives each number of a result to a thread: two loads for each multiplication. Version 2 brings tiles of 16 x 16 into shared
-// memory: each number that is loaded serves 16 threads, 4 FLOPs a byte instead of 1/4, and dW is summed in parts that many blocks
+// Version 1 gives each number of a result to a thread: two loads for each multiplication. Version 2 brings tiles of 32 x 32 into shared
+// memory: each number that is loaded serves 32 threads, 8 FLOPs a byte instead of 1/4, and dW is summed in parts that many blocks
 // take, where a thread went through all pixels. In version 3 a block makes a tile of 128 x 64 and a thread 8 x 4 of it in registers: 32
 // multiplications for 3 loads from shared memory, 21 FLOPs for a byte from global memory (those bytes mostly in the second-level
 // cache), loads of 16 bytes, the next tiles on their way while these are multiplied, one barrier for 16 steps. dx with a stride meets
@@ -178,7 +178,7 @@ conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int 
 
 // --- version 2 -------------------------------------------------------------------------------------------------------
 
-#define TILE 16
+#define TILE 32
 
 // One number of a product over first <= k < last, made together with the block's others. a(row, k) and b(k, column) give the numbers
 // of the matrices. Neighbouring threads read neighbours: along k where the matrix lies so in memory, else along rows or columns.
@@ -203,7 +203,7 @@ __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column
 }
 
 // 2. Tiles of patches and weights in shared memory. blockIdx.z is the group.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(1024)
 conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N,
          int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
@@ -219,7 +219,7 @@ conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const f
     y[(size_t)p * M + m] = relu && sum <= 0.0f ? 0.0f : sum;
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(1024)
 conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
@@ -235,7 +235,7 @@ conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ 
 }
 
 // The sums over `span` pixels: part blockIdx.z / groups of (taps + bias) x M numbers.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(1024)
 conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W, int C,
                          int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias, int span) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];

@@ -13,7 +13,7 @@ from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size,
 
 Array = Any
 VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
-TILES = {1: (1, 1), 2: (16, 16), 3: (128, 64)}  # rows and columns of a product that a block makes
+TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes
 SHARED = 58368  # bytes of a block of version 3; every chip served has 64 KB
 FEWEST_PIXELS = 256  # of a part of dW: fewer would not pay for adding it to the others
 BLOCKS = 512  # about so many are wanted; few enough that the parts of dW are small beside what is read
@@ -146,7 +146,7 @@ def _weight_gradient(
         if number == 3:
             grid, block = (tiles, count, groups), (256,)
         else:
-            grid, block = (-(-taps // 16), -(-(M // groups) // 16), groups * count), (16, 16)
+            grid, block = (-(-taps // 32), -(-(M // groups) // 32), groups * count), (32, 32)
         kernel = module[f"conv2d_weight_gradient_{number}"]
         numbers = *sizes, np.int32(bias), np.int32(span)
         kernel(grid, block, x, dz, parts, *numbers, shared=SHARED if number == 3 else 0)
@@ -185,7 +185,7 @@ def _grid(number: int, rows: int, columns: int, groups: int) -> tuple[tuple[int,
     """Grid and block of versions 1 and 2 for a result of so many rows, and columns of all groups."""
     if number == 1:
         return blocks(rows * columns, 256), (256,)
-    return (-(-rows // 16), -(-(columns // groups) // 16), groups), (16, 16)
+    return (-(-rows // 32), -(-(columns // groups) // 32), groups), (32, 32)
 
 
 def _sizes(
