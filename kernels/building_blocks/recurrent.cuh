@@ -12,6 +12,9 @@
 //
 // A thread multiplies ROWS rows by four columns over its share of the sum, so that 8 loads of 16 bytes serve up to 128 multiply-adds. Its
 // weights are nobody else's: they lie in shared memory as if they were registers, read without a bank conflict, in the order of use.
+//
+// In TF32 tensor cores multiply 16 columns by 8 rows in one instruction of a warp, and reading the weights is all that takes time: about
+// half of what the products take in float32. On a CPU the lanes fetch from each other what the instruction does.
 #pragma once
 #include "scratchlv.cuh"
 
@@ -79,12 +82,12 @@ __device__ __forceinline__ void product(const float4* weights, const float4* sta
             out[(first + i) * out_stride] = make_float4(sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]);
 }
 
-// The weights of four terms, each for four columns, are put where a thread multiplies by them: of a column, all four terms.
-__device__ __forceinline__ void set_weights(float4* slots, const float4 (&w)[4]) {
-    slots[0] = make_float4(w[0].x, w[1].x, w[2].x, w[3].x);
-    slots[32] = make_float4(w[0].y, w[1].y, w[2].y, w[3].y);
-    slots[64] = make_float4(w[0].z, w[1].z, w[2].z, w[3].z);
-    slots[96] = make_float4(w[0].w, w[1].w, w[2].w, w[3].w);
+// The weights of four columns from `column` on, for four terms from `term` on, are put where a thread multiplies by them.
+template <class Weights> __device__ __forceinline__ void set_weights(float4* slots, const Weights& weights, int term, int column) {
+#pragma unroll
+    for (int c = 0; c < 4; ++c)
+        slots[32 * c] = make_float4(weights(term, column + c), weights(term + 1, column + c), weights(term + 2, column + c),
+                                    weights(term + 3, column + c));
 }
 
 // states[four][row] of `rows` rows of H numbers, `fours` times four, zero from H on. Another block may have just written them: they are
@@ -120,3 +123,176 @@ __device__ __forceinline__ void collect(float4* sums, const float4* parts, int s
         sums[p] = sum;
     }
 }
+
+// --- in TF32, by tensor cores: a warp has 32 columns at a time -------------------------------------------------------
+
+#ifdef ON_CPU
+// The nearest number with 10 bits of mantissa, the larger of two that are as near.
+__device__ __forceinline__ unsigned to_tf32(float x) {
+    unsigned bits = __float_as_uint(x);
+    return x - x == 0.0f ? (bits + 0x1000u) & ~0x1fffu : bits;
+}
+
+// sums += a b, as the chip does it. Lane 4 g + t has of a, 16 columns and 8 terms, (g, t), (g + 8, t), (g, t + 4) and (g + 8, t + 4); of b,
+// 8 terms and 8 rows, (t, g) and (t + 4, g); of the sums (g, 2 t), (g, 2 t + 1), (g + 8, 2 t) and (g + 8, 2 t + 1).
+__device__ __forceinline__ void multiply_tf32(float (&sums)[4], const uint4& a, unsigned b0, unsigned b1) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (int term = 0; term < 8; ++term) {
+        bool late = term >= 4;
+        for (int i = 0; i < 4; ++i) {
+            unsigned column = __shfl_sync(FULL_WARP, i < 2 ? (late ? a.z : a.x) : (late ? a.w : a.y), 4 * g + term % 4);
+            unsigned row = __shfl_sync(FULL_WARP, late ? b1 : b0, 4 * (2 * t + i % 2) + term % 4);
+            sums[i] += __uint_as_float(column) * __uint_as_float(row);
+        }
+    }
+}
+#elif __CUDA_ARCH__ >= 800
+__device__ __forceinline__ unsigned to_tf32(float x) {
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ void multiply_tf32(float (&sums)[4], const uint4& a, unsigned b0, unsigned b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
+}
+#else  // an older chip has none, and is not asked to
+__device__ __forceinline__ unsigned to_tf32(float) { return 0; }
+__device__ __forceinline__ void multiply_tf32(float (&)[4], const uint4&, unsigned, unsigned) {}
+#endif
+
+// The weights of 32 columns from `column` on, for eight terms from `term` on, are put where a warp's lanes multiply by them.
+template <class Weights> __device__ __forceinline__ void set_weights_tf32(float4* slots, const Weights& weights, int term, int column) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    for (int half = 0; half < 2; ++half) {
+        const int c = column + 16 * half + g, k = term + t;
+        ((uint4*)slots)[32 * half] = make_uint4(to_tf32(weights(k, c)), to_tf32(weights(k, c + 8)), to_tf32(weights(k + 4, c)),
+                                                to_tf32(weights(k + 4, c + 8)));
+    }
+}
+
+// Where a product's columns go: beside each other,
+struct Same {
+    __device__ __forceinline__ bool wanted(int) const { return true; }
+    __device__ __forceinline__ size_t operator()(int column) const { return column; }
+};
+
+// or, columns from `first` on of `all`, to the block whose they are, `apart` floats from the one before.
+struct Sent {
+    int first, units, all;
+    size_t apart;
+    __device__ __forceinline__ bool wanted(int column) const { return first + column < all; }
+    __device__ __forceinline__ size_t operator()(int column) const { return (first + column) / units * apart + (first + column) % units; }
+};
+
+template <class Weights> struct Turned {
+    const Weights& weights;
+    __device__ __forceinline__ float operator()(int column, int k) const { return weights(k, column); }
+};
+
+// A warp's part of a product, over `steps` times eight terms, `apart` fours from each other: 32 columns of `rows` rows. Column i of a row
+// goes to out[row * out_stride + place(i)].
+template <class Place>
+__device__ __forceinline__ void product_tf32(const float4* weights, const float4* states, int steps, int apart, int rows, float* out,
+                                             size_t out_stride, const Place& place) {
+    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    float sums[2][4] = {};
+    for (int i = 0; i < steps; ++i, weights += 2 * 32, states += apart * FOUR) {
+        unsigned b0 = to_tf32(((const float*)(states + g))[t]), b1 = to_tf32(((const float*)(states + FOUR + g))[t]);
+        multiply_tf32(sums[0], *(const uint4*)weights, b0, b1);
+        multiply_tf32(sums[1], *(const uint4*)(weights + 32), b0, b1);
+    }
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+        int row = 2 * t + i % 2, column = 8 * (i / 2) + g;
+        if (row < rows && place.wanted(column)) out[row * out_stride + place(column)] = sums[i / 4][i % 4];
+    }
+}
+
+// --- the two products of a step, in either precision -----------------------------------------------------------------
+// `weights(k, column)` is the weight from unit k to the block's column, 4 quads of them; 0 outside.
+
+// On the way there: all H of h times the block's columns; each warp leaves a part of the sums in parts[warp][8][quads + 1].
+struct ForwardProduct {
+    float4 *own, *states, *parts;
+    int quads, tf32, steps, first, apart, fours;  // a thread begins with the `first` four, and has steps, `apart` from each other
+
+    __device__ __forceinline__ ForwardProduct(float4* memory, int H, int quads, int tf32) : quads(quads), tf32(tf32) {
+        int warps = blockDim.x / 32, warp = threadIdx.x / 32;
+        first = tf32 ? 2 * warp : threadIdx.x / quads;
+        apart = tf32 ? 2 * warps : blockDim.x / quads;
+        steps = ((H + 3) / 4 + apart - 1) / apart;
+        fours = steps * apart;
+        own = own_weights(memory, tf32 ? steps * quads / 4 : 4 * steps);
+        states = memory + fours * 4 * quads;
+        parts = states + FOUR * fours;
+    }
+
+    __device__ __forceinline__ float4* part(int warp) const { return parts + warp * MOST_ROWS * (quads + 1); }
+
+    template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
+        for (int i = 0; i < steps; ++i) {
+            int k = 4 * (first + apart * i);
+            if (tf32)
+                for (int c = 0; c < quads / 8; ++c) set_weights_tf32(own + 64 * (c * steps + i), weights, k, 32 * c);
+            else set_weights(own + 128 * i, weights, k, 4 * (threadIdx.x % quads));
+        }
+    }
+
+    __device__ __forceinline__ void operator()(int rows) const {
+        float4* out = part(threadIdx.x / 32);
+        if (tf32)
+            for (int c = 0; c < quads / 8; ++c)
+                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows, (float*)(out + 8 * c), 4 * (quads + 1), Same());
+        else if (rows > 4) product<8>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
+        else product<4>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
+    }
+};
+
+// On the way back: the block's own columns of da times Wh, which gives a part of dh for every unit.
+struct BackwardProduct {
+    float4 *own, *states, *end;
+    int quads, units, tf32, steps, passes, first, apart, width, own_four, fours_of_pass;
+
+    // `lanes` of a warp share a sum; `units` are a block's
+    __device__ __forceinline__ BackwardProduct(float4* memory, int quads, int units, int lanes, int tf32)
+        : quads(quads), units(units), tf32(tf32) {
+        int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+        width = 32 / lanes;
+        first = tf32 ? 0 : lane / width;
+        apart = tf32 ? 2 : lanes;
+        steps = quads / apart;
+        own_four = tf32 ? 8 * warp : warp * width + lane % width;
+        fours_of_pass = tf32 ? blockDim.x / 4 : blockDim.x / lanes;
+        passes = ((int)gridDim.x * units / 4 + fours_of_pass - 1) / fours_of_pass;
+        int slots = tf32 ? 2 * passes * steps : 4 * passes * steps;
+        own = own_weights(memory, slots);
+        states = memory + slots * blockDim.x;
+        end = states + FOUR * quads;
+    }
+
+    template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
+        for (int slot = 0; slot < passes * steps; ++slot) {
+            int unit = 4 * (slot / steps * fours_of_pass + own_four), k = 4 * (first + apart * (slot % steps));
+            if (tf32) set_weights_tf32(own + 64 * slot, Turned<Weights>{weights}, k, unit);
+            else set_weights(own + 128 * slot, Turned<Weights>{weights}, k, unit);
+        }
+    }
+
+    // out[to][from][rows][units], from the block's own first row on; `tile` floats from one block's to the next
+    __device__ __forceinline__ void operator()(int rows, float* out, size_t tile) const {
+        for (int pass = 0; pass < passes; ++pass) {
+            int unit = 4 * (pass * fours_of_pass + own_four), all = gridDim.x * units;
+            const float4* w = own + (tf32 ? 64 : 128) * pass * steps;
+            if (tf32) product_tf32(w, states, steps, apart, rows, out, units, Sent{unit, units, all, tile * gridDim.x});
+            else {
+                float4* to = (float4*)(out + unit / units * gridDim.x * tile + unit % units);
+                int wanted = unit < all ? rows : 0;
+                if (rows > 4) product<8>(w, states + first * FOUR, steps, apart, width, to, units / 4, wanted);
+                else product<4>(w, states + first * FOUR, steps, apart, width, to, units / 4, wanted);
+            }
+        }
+    }
+};

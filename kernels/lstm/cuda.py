@@ -102,7 +102,7 @@ def _forward(
 
     Without ``keep`` no gates are written and only the last c, (1, N, H).
     """
-    sizes = [np.int32(n) for n in (keep, *gates.shape[:2], h.shape[2], plan.quads, plan.rows)]
+    sizes = [np.int32(n) for n in (keep, *gates.shape[:2], h.shape[2], plan.quads, plan.rows, plan.tf32)]
     load("lstm.cu")["lstm_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
@@ -123,7 +123,7 @@ def _backward(
         (columns, plan.row_blocks),
         (plan.threads,),
         *(da, gates, c, above, dc_last, plain(Wh), lengths, travel, dh0, dc0),
-        *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes)),
+        *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,
     )

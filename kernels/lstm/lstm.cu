@@ -62,32 +62,32 @@ __device__ __forceinline__ float4 gate_values(const float* first, int H) {
     return make_float4(first[0], first[H], first[2 * H], first[3 * H]);
 }
 
-// The four gates' weights from unit k to `unit`; zero outside.
-__device__ __forceinline__ float4 gate_weights(const float* Wh, int k, int unit, int H) {
-    if (k >= H || unit >= H) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    return gate_values(Wh + (size_t)k * 4 * H + unit, H);
-}
+// The weight from unit k to a column of the block, which has four for a unit: its gates. Outside it is zero.
+struct GateWeights {
+    const float* Wh;
+    int unit0, H;
+
+    __device__ __forceinline__ float operator()(int k, int column) const {
+        int unit = unit0 + column / 4;
+        return k < H && unit < H ? Wh[((size_t)k * 4 + column % 4) * H + unit] : 0.0f;
+    }
+};
 
 // 2. All steps. `gates` (T, N, 4H) enter as x Wx; with `keep` they leave after σ and tanh, and all c (T + 1, N, H) are written, else
-// only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences. Shared memory holds
-// weights [4 steps][threads], h [steps threads / quads][9], parts [warps + 1][8][quads] as float4s, and c [rows][quads].
+// only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences. Shared memory holds what
+// ForwardProduct needs, one more of its parts, and c [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 lstm_forward(float* gates, const float* h0, const float* c0, const float* __restrict__ Wh, const float* __restrict__ b,
-             const long long* __restrict__ lengths, float* h, float* c, int keep, int T, int N, int H, int quads, int rows) {
-    DYNAMIC_SHARED(float4, weights);
+             const long long* __restrict__ lengths, float* h, float* c, int keep, int T, int N, int H, int quads, int rows, int tf32) {
+    DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    int tid = threadIdx.x, warps = blockDim.x / 32, groups = blockDim.x / quads, group = tid / quads;
-    int steps = ((H + 3) / 4 + groups - 1) / groups, fours = steps * groups, tile = MOST_ROWS * quads;
-    int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows;
+    ForwardProduct product(memory, H, quads, tf32);
+    int tid = threadIdx.x, warps = blockDim.x / 32, unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows;
     rows = min(rows, N - row0);
-    float4 *states = weights + 4 * steps * blockDim.x, *parts = states + FOUR * fours, *own = own_weights(weights, 4 * steps);
-    float* c_own = (float*)(parts + (warps + 1) * tile);
+    float4* from_x = product.part(warps);  // what x brings is one more part
+    float* c_own = (float*)product.part(warps + 1);
 
-    for (int i = 0; i < steps; ++i) {
-        float4 w[4];  // from four h, to the gates of a unit
-        for (int k = 0; k < 4; ++k) w[k] = gate_weights(Wh, 4 * (group + groups * i) + k, unit0 + tid % quads, H);
-        set_weights(own + 4 * i * 32, w);
-    }
+    product.load(GateWeights{Wh, unit0, H});
     for (int i = tid; i < rows * quads; i += blockDim.x) {
         int unit = unit0 + i % quads;
         if (unit >= H) continue;
@@ -101,22 +101,20 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
         const float* before = t ? h + (size_t)t * N * H : h0;
         for (int r = 0; r < rows; r += MOST_ROWS) {
             int here = min(MOST_ROWS, rows - r);
-            load_rows(states, before + (size_t)(row0 + r) * H, here, H, fours);
-            for (int i = tid; i < here * quads; i += blockDim.x) {  // what x brings is one more part
+            load_rows(product.states, before + (size_t)(row0 + r) * H, here, H, product.fours);
+            for (int i = tid; i < here * quads; i += blockDim.x) {
                 int unit = unit0 + i % quads;
                 const float* gate = gates + ((size_t)t * N + row0 + r + i / quads) * 4 * H + unit;
-                if (unit < H) parts[warps * tile + i] = gate_values(gate, H) + gate_values(b + unit, H);
+                if (unit < H) from_x[i / quads + i] = gate_values(gate, H) + gate_values(b + unit, H);
             }
             __syncthreads();
-            float4* out = parts + tid / 32 * tile + tid % quads;
-            if (here > 4) product<8>(own, states + group * FOUR, steps, groups, quads, out, quads, here);
-            else product<4>(own, states + group * FOUR, steps, groups, quads, out, quads, here);
+            product(here);
             __syncthreads();
             for (int i = tid; i < here * quads; i += blockDim.x) {
                 int unit = unit0 + i % quads, n = row0 + r + i / quads;
                 if (unit >= H) continue;
-                float4 a = parts[warps * tile + i];
-                for (int warp = 0; warp < warps; ++warp) a = a + parts[warp * tile + i];
+                float4 a = from_x[i / quads + i];  // a row of a part is one longer than quads
+                for (int warp = 0; warp < warps; ++warp) a = a + product.part(warp)[i / quads + i];
                 size_t at = (size_t)n * H + unit, step = (size_t)N * H;
                 float c_here = c_own[r * quads + i], h_here;
                 if (lengths && lengths[n] <= t) h_here = h[t * step + at];
@@ -140,29 +138,24 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
 }
 
 // 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `travel` holds, for two steps by turns,
-// the parts of dh: [y][to][from][rows][quads]. Lanes of a warp share the sum over a block's quads `groups` ways. Shared memory holds
-// weights [4 passes steps][threads], da [quads][9], the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
+// the parts of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share a sum, the
+// sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_above,
               const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths, float* travel,
-              float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int groups) {
-    DYNAMIC_SHARED(float4, weights);
+              float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
+    DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    int tid = threadIdx.x, lane = tid % 32, width = 32 / groups, group = lane / width, steps = quads / groups;
-    int j_quads = gridDim.x * quads / 4, at_once = blockDim.x / groups, passes = (j_quads + at_once - 1) / at_once;
-    int j_own = tid / 32 * width + lane % width;  // of a pass
-    int most = MOST_ROWS * quads / 4, slices = max(1, (int)blockDim.x / most);
-    int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows, block_rows = rows;
+    BackwardProduct product(memory, quads, quads, lanes, tf32);
+    int tid = threadIdx.x, most = MOST_ROWS * quads / 4, slices = max(1, (int)blockDim.x / most);
+    int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows;
+    size_t tile = (size_t)rows * quads, turn = tile * gridDim.x * gridDim.x * gridDim.y;
     rows = min(rows, N - row0);
-    float4 *das = weights + 4 * passes * steps * blockDim.x, *sums = das + FOUR * quads, *own = own_weights(weights, 4 * passes * steps);
+    float4* sums = product.end;
     float *dh_kept = (float*)(sums + slices * most), *dc_own = dh_kept + rows * quads;
-    size_t tile = (size_t)block_rows * quads, turn = tile * gridDim.x * gridDim.x * gridDim.y;
     travel += tile * gridDim.x * gridDim.x * blockIdx.y;
 
-    for (int slot = 0; slot < passes * steps; ++slot) {
-        int j = 4 * (slot / steps * at_once + j_own), unit = unit0 + group + groups * (slot % steps);
-        for (int k = 0; k < 4; ++k) own[(4 * slot + k) * 32] = gate_weights(Wh, j + k, unit, H);
-    }
+    product.load(GateWeights{Wh, unit0, H});
     for (int i = tid; i < rows * quads; i += blockDim.x) {
         int unit = unit0 + i % quads;
         dh_kept[i] = 0.0f;
@@ -201,17 +194,10 @@ lstm_backward(float* da, const float* __restrict__ gates, const float* __restric
                     float* to = da + ((size_t)t * N + n) * 4 * H + unit;
                     to[0] = d.x, to[H] = d.y, to[2 * H] = d.z, to[3 * H] = d.w;
                 }
-                das[i % quads * FOUR + i / quads] = d;
+                product.states[i % quads * FOUR + i / quads] = d;
             }
             __syncthreads();
-            for (int pass = 0; t >= 0 && pass < passes; ++pass) {
-                int j = pass * at_once + j_own, to = 4 * j / quads;  // for whom these four units are
-                const float4* w = own + 4 * pass * steps * 32;
-                float4* out = (float4*)(sent + (to * gridDim.x) * tile + r * quads) + j % (quads / 4);
-                int wanted = j < j_quads ? here : 0;
-                if (here > 4) product<8>(w, das + group * FOUR, steps, groups, width, out, quads / 4, wanted);
-                else product<4>(w, das + group * FOUR, steps, groups, width, out, quads / 4, wanted);
-            }
+            if (t >= 0) product(here, sent + r * quads, tile);
         }
         if (t >= 0) grid.sync();  // all parts of dh have been sent
     }

@@ -102,7 +102,7 @@ def _forward(plan: Plan, h0: Array, Wh: Array, b: Array, lengths: Array | None, 
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
         *(plain(h0), plain(Wh), plain(b), lengths, h),
-        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows)),
+        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.tf32)),
         shared=plan.forward_bytes,
         cooperative=True,
     )
@@ -119,7 +119,7 @@ def _backward(
         (columns, plan.row_blocks),
         (plan.threads,),
         *(da, h, dy, plain(Wh), lengths, travel, dh0),
-        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.lanes)),
+        *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,
     )

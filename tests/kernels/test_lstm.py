@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from scratchlv.cuda import load
+from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.lstm import cuda, numba_cpu
-from scratchlv.kernels.lstm.plan import layout, plan
+from scratchlv.kernels.lstm.plan import layout, plan, plan_for
 from scratchlv.kernels.matmul import numba_cpu as product
 from scratchlv.ops import lstm
 
@@ -41,8 +42,8 @@ def run(variant, dy, **arguments):
     return h, c, dict(zip(("x", "h0", "c0", "Wx", "Wh", "b"), module.backward(dy, cache), strict=True))
 
 
-def assert_close(got, expected):
-    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * max(1, np.abs(expected).max()))
+def assert_close(got, expected, tolerance=2e-6):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
 
 
 @variants
@@ -227,13 +228,14 @@ def test_read_only_arrays_are_served_by_the_same_kernels():
 CHIPS = [(132, 227 * 1024), (108, 163 * 1024), (40, 64 * 1024), (4, 99 * 1024), (1, 48 * 1024)]
 
 
+@pytest.mark.parametrize("tf32", [False, True])
 @pytest.mark.parametrize("gates", [1, 4])
 @pytest.mark.parametrize(("processors", "shared_memory"), CHIPS)
-def test_a_plan_covers_everything_once_and_fits(processors, shared_memory, gates):
+def test_a_plan_covers_everything_once_and_fits(processors, shared_memory, gates, tf32):
     planned = 0
     for N in (1, 2, 3, 7, 8, 9, 31, 32, 33, 64, 100, 131, 257):
         for H in (1, 2, 5, 31, 32, 33, 64, 100, 127, 256, 300, 512, 650, 1024):
-            p = plan(N, H, processors, shared_memory, gates=gates)
+            p = plan(N, H, processors, shared_memory, gates=gates, tf32=tf32)
             if p is None:
                 continue
             planned += 1
@@ -256,16 +258,17 @@ def test_a_plan_shares_among_all_processors_and_says_when_there_is_none():
     assert plan(0, 512, 132, 227 * 1024) is None
 
 
+@pytest.mark.parametrize("tf32", [False, True])
 @pytest.mark.parametrize("threads", [32, 64, 256])
 @pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 5), (16, 9), (32, 20), (32, 8)])
-def test_however_the_blocks_share_the_work_the_result_is_right(quads, rows, threads, monkeypatch):
+def test_however_the_blocks_share_the_work_the_result_is_right(quads, rows, threads, tf32, monkeypatch):
     T, N, D, H = 3, 11, 5, 38
     arguments = {"x": normal(T, N, D), "h0": normal(N, H), "c0": normal(N, H), "lengths": np.arange(N) % (T + 1)}
     arguments |= {"Wx": normal(D, 4 * H), "Wh": 0.2 * normal(H, 4 * H), "b": normal(4 * H)}
     dy, shared_by = (normal(T, N, H), normal(N, H)), []
 
     def plan_for(like, N, H):
-        shared_by.append(layout(N, H, quads, rows, threads=threads))
+        shared_by.append(layout(N, H, quads, rows, threads=threads, tf32=tf32))
         return shared_by[-1]
 
     monkeypatch.setattr(cuda, "plan_for", plan_for)
@@ -273,7 +276,14 @@ def test_however_the_blocks_share_the_work_the_result_is_right(quads, rows, thre
     expected_h, expected_c, expected = run("reference", dy, **arguments)
     assert len(shared_by) == 2
     for got, exact in [(h, expected_h), (c, expected_c), *((grads[name], expected[name]) for name in expected)]:
-        assert_close(got, exact)
+        assert_close(got, exact, 2e-3 if tf32 else 2e-6)
+        assert tf32 == (np.abs(got - exact).max() > 1e-5 * np.abs(exact).max())
+
+
+def test_the_precision_decides_who_multiplies():
+    assert not plan_for(np.zeros(1), 3, 5).tf32
+    with use_precision("tf32"):
+        assert plan_for(np.zeros(1), 3, 5).tf32
 
 
 def test_what_does_not_fit_on_the_chip_is_done_step_by_step(monkeypatch):

@@ -30,8 +30,8 @@ def run(variant, dh, **arguments):
     return h, dict(zip(("x", "h0", "Wx", "Wh", "b"), module.backward(dh, cache), strict=True))
 
 
-def assert_close(got, expected):
-    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * max(1, np.abs(expected).max()))
+def assert_close(got, expected, tolerance=2e-6):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
 
 
 @variants
@@ -203,17 +203,20 @@ def test_read_only_arrays_are_served_by_the_same_kernels():
     assert before == {name: len(getattr(numba_cpu, name).signatures) for name in before}
 
 
+@pytest.mark.parametrize("tf32", [False, True])
 @pytest.mark.parametrize("threads", [32, 64, 256])
 @pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 9), (32, 5), (32, 20)])
 @pytest.mark.parametrize(("H", "nonlinearity"), [(70, "tanh"), (36, "sigmoid")])
-def test_however_the_blocks_share_the_work_the_result_is_right(H, nonlinearity, quads, rows, threads, monkeypatch):
+def test_however_the_blocks_share_the_work_the_result_is_right(
+    H, nonlinearity, quads, rows, threads, tf32, monkeypatch
+):
     T, N, D = 3, 11, 5
     arguments = {"x": normal(T, N, D), "h0": normal(N, H), "Wx": normal(D, H), "Wh": 0.2 * normal(H, H), "b": normal(H)}
     arguments |= {"lengths": np.arange(N) % (T + 1), "nonlinearity": nonlinearity}
     dh, shared_by = normal(T, N, H), []
 
     def plan_for(like, N, H, gates):
-        shared_by.append(layout(N, H, quads, rows, gates, threads))
+        shared_by.append(layout(N, H, quads, rows, gates, threads, tf32))
         return shared_by[-1]
 
     monkeypatch.setattr(cuda, "plan_for", plan_for)
@@ -221,4 +224,5 @@ def test_however_the_blocks_share_the_work_the_result_is_right(H, nonlinearity, 
     expected_h, expected = run("reference", dh, **arguments)
     assert len(shared_by) == 2
     for got, exact in [(h, expected_h), *((grads[name], expected[name]) for name in expected)]:
-        assert_close(got, exact)
+        assert_close(got, exact, 2e-3 if tf32 else 2e-6)
+        assert tf32 == (np.abs(got - exact).max() > 1e-5 * np.abs(exact).max())
