@@ -245,7 +245,8 @@ struct ForwardProduct {
         float4* out = part(threadIdx.x / 32);
         if (tf32)
             for (int c = 0; c < quads / 8; ++c)
-                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows, (float*)(out + 8 * c), 4 * (quads + 1), Same());
+                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows, (float*)(out + 8 * c), 4 * (quads + 1),
+                             Same());
         else if (rows > 4) product<8>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
         else product<4>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
     }
