@@ -25,7 +25,7 @@ context_1(const float* __restrict__ x, const float* __restrict__ alpha, const un
     attention::context_1(look, alpha, z, count);
 }
 
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(512)
 look_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
        const unsigned char* __restrict__ mask, float* __restrict__ alpha, float* __restrict__ z, int L, int D, int A) {
     DYNAMIC_SHARED(float, e);
@@ -85,7 +85,7 @@ v_back_1(const float* __restrict__ x, const float* __restrict__ keys, const floa
     if (a < A) attention::columns_back_1<attention::Additive>(look, back, de, a, 0, N, nullptr, dv);
 }
 
-extern "C" __global__ void __launch_bounds__(1024)
+extern "C" __global__ void __launch_bounds__(512)
 look_back_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
             const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha_above,
             float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery, float* __restrict__ dv_shares, int L, int D,

@@ -41,7 +41,7 @@ dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query
 // --- The last pass ---------------------------------------------------------------------------------------------------
 
 // A block for REGIONS keys of a picture, `tiles` blocks each: dkeys = Σ_t de_t v (1 - tanh²), and their share of dv, (N, tiles, A).
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(128, 4)
 keys_back(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v, const float* __restrict__ de,
           float* __restrict__ dkeys, float* __restrict__ dv_shares, int T, int N, int L, int A, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
@@ -204,16 +204,16 @@ __device__ __forceinline__ void forward_2(attention::Look look, float* gates, co
     int L = look.L, D = look.D, A = look.A, turn = 0;
     for (int t = 0; t < T; ++t) {
         size_t rows = (size_t)t * N;
-        float *query_t = query + rows * A, *alpha_t = alpha + rows * L, *z_t = z + rows * D, *h_t = h + rows * H, *c_t = c + rows * H;
-        product_2(query_t, h_t, Wq, N, H, A, tile, shares);
+        float *h_t = h + rows * H, *c_t = c + rows * H;
+        look.query = query + rows * A;
+        product_2(query + rows * A, h_t, Wq, N, H, A, tile, shares);
         grid.sync();
-        look.query = query_t;
         for (int piece = blockIdx.x; piece < N * attention::count_pieces(L); piece += gridDim.x, turn ^= 1)  // scores by turns: no barrier
-            attention::look_3<Score, PIECE / WARPS>(look, alpha_t, tops, sums, parts, piece, scores + turn * PIECE);
+            attention::look_3<Score, PIECE / WARPS>(look, alpha + rows * L, tops, sums, parts, piece, scores + turn * PIECE);
         grid.sync();
-        for (int n = blockIdx.x; n < N; n += gridDim.x) attention::join_3(alpha_t, tops, sums, parts, z_t, n, L, D);
+        for (int n = blockIdx.x; n < N; n += gridDim.x) attention::join_3(alpha + rows * L, tops, sums, parts, z + rows * D, n, L, D);
         grid.sync();
-        cell_2(gates + rows * 4 * H, z_t, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H, N, D, H, tile, shares);
+        cell_2(gates + rows * 4 * H, z + rows * D, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H, N, D, H, tile, shares);
         if (t + 1 < T) grid.sync();
     }
 }
