@@ -89,7 +89,7 @@ def forward(
 
 def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
-    (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
+    (T, N, E), (_, _, D), (H, A) = words.shape, x.shape, Wq.shape
     above = tuple(None if d is None else plain(d) for d in dy)
     run = _backward_in_one_launch if _one_launch(x, keys, h, T) else _backward_by_steps
     da, dz, dquery, de, dh, dc = run(cache, *above)
