@@ -19,21 +19,25 @@ class GpuModule:
         self.path = path
         self._code = path.read_text()
         self._functions: dict[tuple[str, bool], Any] = {}
+        self._most: dict[tuple[str, int, int], int] = {}
 
     def launch(self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool) -> None:
         function = self._function(name, cooperative)
         if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
             function.max_dynamic_shared_size_bytes = shared
         if cooperative:
-            self._check_cooperative(name, function, grid, block, shared)
+            self._check_cooperative(name, grid, block, shared)
         function(grid, block, arguments, shared_mem=shared)
 
     def blocks_at_once(self, name: str, block: tuple[int, ...], shared: int = 0) -> int:
         """How many blocks of this kernel the GPU holds at the same time: the largest cooperative grid."""
-        return _blocks_at_once(self._function(name, cooperative=True), math.prod(block), shared)
+        key = name, math.prod(block), shared
+        if key not in self._most:
+            self._most[key] = _blocks_at_once(self._function(name, cooperative=True), *key[1:])
+        return self._most[key]
 
-    def _check_cooperative(self, name: str, function: Any, grid: tuple, block: tuple, shared: int) -> None:
-        most = _blocks_at_once(function, math.prod(block), shared)
+    def _check_cooperative(self, name: str, grid: tuple, block: tuple, shared: int) -> None:
+        most = self.blocks_at_once(name, block, shared)
         if math.prod(grid) > most:
             raise ValueError(
                 f"{name}: a cooperative grid of {math.prod(grid)} blocks; this GPU holds {most} at once, of "
