@@ -29,7 +29,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -38,6 +37,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from comparing import Refused, aligned, clock, commit, difference, processor, rounded, say, version  # noqa: E402
 from works import NUMPY, OURS, TORCH, Side, Work, all_works  # noqa: E402
 
 INSTALLED, TUNED = "as installed", "tuned"
@@ -47,10 +47,6 @@ TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.4, 0.6, 5
 CLOSE = 1.1  # whoever is so near to the fastest of its kind in the trial is timed as well
 GUESS = 45  # seconds a work takes, before any was timed
 RECORDED = ("OPENBLAS_", "MKL_", "OMP_", "NUMBA_", "GOMP_", "MALLOC_", "LD_PRELOAD", "SCRATCHLV_")
-
-
-class Refused(Exception):
-    """A work cannot be timed: a side failed, or its results are not those of the others."""
 
 
 def main() -> None:
@@ -168,28 +164,6 @@ def fastest(times: dict[Way, float], like: Way) -> float:
         return ("torch", way.side.kind == TORCH and way.environment == INSTALLED)
 
     return min(time for way, time in times.items() if kind(way) == kind(like))
-
-
-def difference(work: Work, way: Way, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
-    """The largest difference of a result, relative to its largest number.
-
-    Raises:
-        Refused: it is larger than the work allows, or a result is missing.
-    """
-    if ours.keys() != theirs.keys():
-        raise Refused(f"{way.name}: only one side has {', '.join(sorted(ours.keys() ^ theirs.keys()))}")
-    worst = 0.0
-    for name, value in ours.items():
-        other = theirs[name]
-        if value.shape != other.shape:
-            raise Refused(f"{way.name}: {name} has the shape {other.shape}, ours {value.shape}")
-        with np.errstate(invalid="ignore"):  # an infinity makes it NaN, which is refused
-            apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
-        most = work.tolerance / 10 if name == "loss" else work.tolerance
-        if not apart <= most:
-            raise Refused(f"{way.name}: {name} differs from ours by {apart:.1e} of its largest number")
-        worst = max(worst, apart)
-    return worst
 
 
 class Worker:
@@ -386,14 +360,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         times = [f"{r[name]:.2f}" for name in ("ours_ms", "torch_ms", "torch_best_ms", "numpy_ms", "limit_ms")]
         ratios = [f"{r['ratio']:.2f}", f"{r['ratio_best']:.2f}", f"{r['share_of_limit']:.0%}"]
         lines.append((r["work"], *times, *ratios, f"{goal}: {'met' if r['met'] else 'MISSED'}"))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i in (0, len(head) - 1) else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )
+    return aligned(lines, left=(0, len(head) - 1))
 
 
 def recorded(way: Way) -> dict[str, str]:
@@ -402,46 +369,6 @@ def recorded(way: Way) -> dict[str, str]:
     if way.environment == TUNED and way.side.kind != NUMPY:
         found["LD_PRELOAD"] = "mkl_serv_intel_cpu_true"
     return found
-
-
-def rounded(value: float) -> float:
-    """Four significant digits."""
-    return float(f"{value:.4g}")
-
-
-def clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def version(name: str) -> str | None:
-    """Of an installed package; None where there is none."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def commit() -> str | None:
-    """Of this checkout; "+" where files were changed since."""
-    try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"], cwd=HERE, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return said.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,23 @@ from works import Task
 OUT_IN = (1, 0)  # nn.Linear's weight is (out, in), ours (in, out)
 NCHW = (3, 2, 0, 1)  # its convolution's is (M, C, kh, kw), ours (kh, kw, C, M)
 
+_device = torch.device("cpu")
+
+
+def use_device(name: str) -> None:
+    """From now on peers are built on this device; ``benchmarks/gpu.py`` asks for "cuda"."""
+    global _device
+    _device = torch.device(name)
+
+
+def device() -> torch.device:
+    return _device
+
+
+def given(array: np.ndarray) -> torch.Tensor:
+    """``array`` on the peers' device; on the CPU it is the same memory."""
+    return torch.from_numpy(array).to(_device)
+
 
 class Twin:
     """Which of a network's parameters holds which of ours."""
@@ -47,7 +64,7 @@ class Twin:
         return {name: self._ours(name, parameter.grad, order) for name, (parameter, order) in self.pairs.items()}
 
     def _ours(self, name: str, value: Any, order: tuple[int, ...] | None) -> np.ndarray:
-        array, shape = value.numpy(), self.params[name].shape
+        array, shape = value.cpu().numpy(), self.params[name].shape
         if order is None:
             return array.reshape(shape)
         theirs = tuple(shape[axis] for axis in order)

@@ -11,21 +11,21 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from works import Task
 from works.captioner import demo_problem, problem
 
-from peers import NCHW, Twin, training_task
+from peers import NCHW, Twin, device, given, training_task
 
 Tensor = torch.Tensor
 
 
-def coordinates(h: int, w: int) -> Tensor:
+def coordinates(h: int, w: int, there: torch.device) -> Tensor:
     """(h, w, 2): across and down, from -1 to 1."""
-    across, down = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)
+    across, down = (torch.linspace(-1, 1, n, device=there) for n in (w, h))
     return torch.stack([across.expand(h, w), down[:, None].expand(h, w)], dim=2)
 
 
 def regions(features: Tensor) -> Tensor:
     """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place."""
     N, h, w, _ = features.shape
-    return torch.cat([features, coordinates(h, w).expand(N, h, w, 2)], dim=3).reshape(N, h * w, -1)
+    return torch.cat([features, coordinates(h, w, features.device).expand(N, h, w, 2)], dim=3).reshape(N, h * w, -1)
 
 
 def unit_size(features: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Decoder(nn.Module):
         return twin
 
     def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        zero = torch.zeros(x.shape[0], self.cell.hidden_size)
+        zero = torch.zeros(x.shape[0], self.cell.hidden_size, device=x.device)
         return zero, zero
 
 
@@ -71,8 +71,8 @@ class StepLoop(Decoder):
         words = self.embedding(tokens[:-1].T)  # (N, T, E)
         h, c = self.start(x)
         N, T, _ = words.shape
-        predictions = torch.zeros(N, T, self.out.out_features)
-        alphas = torch.zeros(N, T, x.shape[1])
+        predictions = torch.zeros(N, T, self.out.out_features, device=x.device)
+        alphas = torch.zeros(N, T, x.shape[1], device=x.device)
         for t in range(T):
             attention = self.score(torch.tanh(self.key(x) + self.query(h).unsqueeze(1))).squeeze(2)  # (N, L)
             alpha = torch.softmax(attention, dim=1)
@@ -102,7 +102,7 @@ class Hoisted(Decoder):
             hs.append(h)
             zs.append(z)
         deep = words + self.from_h(torch.stack(hs)) + self.from_z(torch.stack(zs))
-        counts = torch.arange(len(words))[:, None] < lengths
+        counts = torch.arange(len(words), device=x.device)[:, None] < lengths
         targets = torch.where(counts, tokens[1:], -100)
         return F.cross_entropy(self.out(deep).flatten(0, 1), targets.flatten())
 
@@ -113,13 +113,18 @@ class Hoisted(Decoder):
     attend_compiled = torch.compile(attend)
 
 
-def features(kind: str, compiled: bool = False) -> Task:
+def features(kind: str, compiled: bool = False, whole: dict[str, Any] | None = None) -> Task:
+    """``compiled``: the attention alone; ``whole``: the whole network, with these options of torch.compile."""
     model, batch = problem()
-    net: Any = {"StepLoop": StepLoop, "Hoisted": Hoisted}[kind](model.params)
+    net: Any = {"StepLoop": StepLoop, "Hoisted": Hoisted}[kind](model.params).to(device())
     net.compiled = compiled
     twin = net.tied(model.params)
-    given, tokens, lengths = map(torch.from_numpy, (batch.pictures, batch.tokens, batch.lengths))
-    return training_task(net, lambda: net(regions(unit_size(given)), tokens, lengths), twin)
+    seen, tokens = given(batch.pictures), given(batch.tokens)
+    lengths = (
+        torch.from_numpy(batch.lengths) if kind == "StepLoop" else given(batch.lengths)
+    )  # packing wants them on the CPU
+    loss: Any = net if whole is None else torch.compile(net, **whole)
+    return training_task(net, lambda: loss(regions(unit_size(seen)), tokens, lengths), twin)
 
 
 class Eyes(nn.Sequential):
@@ -147,16 +152,16 @@ class Eyes(nn.Sequential):
 def demo(channels_last: bool, adam: dict[str, bool]) -> Task:
     """The step of the demo's trainer."""
     model, batch, s = demo_problem()
-    net, eyes = Hoisted(model.params), Eyes(model.params)
+    net, eyes = Hoisted(model.params).to(device()), Eyes(model.params).to(device())
     twin = net.tied(model.params)
     eyes.tie(twin)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     whole = nn.ModuleList([net, eyes.to(memory_format=layout)])
     optimiser = torch.optim.Adam(whole.parameters(), lr=s.learning_rate, **adam)
-    tokens, lengths = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
+    tokens, lengths = given(batch.tokens), given(batch.lengths)
 
     def loss() -> Tensor:
-        x = torch.from_numpy(batch.pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = given(batch.pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
         seen = eyes(x.contiguous(memory_format=layout)).permute(0, 2, 3, 1)
         return net(regions(seen), tokens, lengths)
 

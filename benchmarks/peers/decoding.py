@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from works import Task
 from works.decoding import WORDS, H, V, first_words, problem
 
-from peers import Twin
+from peers import Twin, device, given
 from scratchlv.data.vocabulary import END, PAD, START
 
 Tensor = torch.Tensor
@@ -39,13 +40,13 @@ class Net(nn.Module):
 
 
 def greedy(N: int, kind: str, compiled: bool) -> Task:
-    net = Net(problem().params, kind)
+    net = Net(problem().params, kind).to(device())
     next_word: Any = torch.compile(net) if compiled else net
-    first, forbidden = torch.from_numpy(first_words(N)), torch.tensor(FORBIDDEN)
+    first, forbidden = given(first_words(N)), given(np.array(FORBIDDEN))
 
     @torch.no_grad()
     def words() -> list[tuple[Tensor, Tensor]]:
-        tokens, h, c = first, torch.zeros(N, H), torch.zeros(N, H)
+        tokens, h, c = first, *(torch.zeros(N, H, device=first.device) for _ in range(2))
         said = []
         for _ in range(WORDS):
             logits, h, c = next_word(tokens, h, c)
@@ -61,6 +62,6 @@ def greedy(N: int, kind: str, compiled: bool) -> Task:
         said = words()
         tokens = torch.stack([tokens for tokens, _ in said], dim=1)  # (N, T)
         p = torch.stack([torch.softmax(logits, dim=1) for _, logits in said], dim=1)
-        return {"tokens": tokens.numpy(), "probabilities": p.gather(2, tokens[..., None])[..., 0].numpy()}
+        return {"tokens": tokens.cpu().numpy(), "probabilities": p.gather(2, tokens[..., None])[..., 0].cpu().numpy()}
 
     return Task(words if compiled else step, results)

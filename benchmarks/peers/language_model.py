@@ -10,7 +10,7 @@ from torch import nn
 from works import Task
 from works.language_model import CLIP, RATE, SMALL, SMALL_STEPS, problem
 
-from peers import Twin, training_task
+from peers import Twin, device, given, training_task
 
 
 class Layers(nn.Module):
@@ -58,12 +58,12 @@ class Cells(nn.Module):
 
 def _twins(kind: type, settings: dict[str, Any], T: int) -> tuple[nn.Module, torch.Tensor, Twin]:
     model, batch = problem(settings, T)
-    net = kind(*(settings[name] for name in ("vocabulary", "embedding", "hidden", "layers", "cell")))
+    net = kind(*(settings[name] for name in ("vocabulary", "embedding", "hidden", "layers", "cell"))).to(device())
     twin = Twin(model.params)
     twin.tie("embedding.W", net.embedding.weight)
     net.tie(twin)
     twin.tie_linear(net.output, "output.W", "output.b")
-    return net, torch.from_numpy(batch.tokens), twin
+    return net, given(batch.tokens), twin
 
 
 def layers(settings: dict[str, Any], T: int) -> Task:

@@ -8,7 +8,7 @@ from torch import nn
 from works import Task
 from works.question_answerer import ANSWERS, HOPS, A, D, E, H, V, problem
 
-from peers import Twin, training_task
+from peers import Twin, device, given, training_task
 from peers.captioner import regions, unit_size
 
 Tensor = torch.Tensor
@@ -50,7 +50,7 @@ class Net(nn.Module):
 
 def stacked_attention() -> Task:
     model, batch = problem()
-    net = Net()
+    net = Net().to(device())
     twin = net.tied(model.params)
-    features, tokens, answers = map(torch.from_numpy, (batch.pictures, batch.tokens, batch.answers))
+    features, tokens, answers = map(given, (batch.pictures, batch.tokens, batch.answers))
     return training_task(net, lambda: net(regions(unit_size(features)), tokens, answers), twin)

@@ -10,22 +10,24 @@ from torch import nn
 from works import Task
 from works.sweeps import RATE, adam_problem, embedding_problem, logits_problem, pictures_problem
 
+from peers import given
+
 
 def adam(how: dict[str, bool]) -> Task:
-    values, grads = map(torch.from_numpy, adam_problem())
+    values, grads = map(given, adam_problem())
     parameter = nn.Parameter(values.clone())
     parameter.grad = grads
     optimiser = torch.optim.Adam([parameter], lr=RATE, **how)
 
     def results() -> dict[str, Any]:
         optimiser.step()
-        return {"change": (parameter.detach() - values).numpy()}
+        return {"change": (parameter.detach() - values).cpu().numpy()}
 
     return Task(optimiser.step, results)
 
 
 def cross_entropy() -> Task:
-    values, targets = map(torch.from_numpy, logits_problem())
+    values, targets = map(given, logits_problem())
     logits = values.requires_grad_()
 
     def step() -> torch.Tensor:
@@ -35,13 +37,13 @@ def cross_entropy() -> Task:
         return loss
 
     def results() -> dict[str, Any]:
-        return {"loss": step().item(), "logits": logits.grad.numpy()}
+        return {"loss": step().item(), "logits": logits.grad.cpu().numpy()}
 
     return Task(step, results)
 
 
 def embedding() -> Task:
-    tokens, W, dy = map(torch.from_numpy, embedding_problem())
+    tokens, W, dy = map(given, embedding_problem())
     layer = nn.Embedding.from_pretrained(W, freeze=False)
 
     def step() -> torch.Tensor:
@@ -51,14 +53,14 @@ def embedding() -> Task:
         return y
 
     def results() -> dict[str, Any]:
-        return {"y": step().detach().numpy(), "W": layer.weight.grad.numpy()}
+        return {"y": step().detach().cpu().numpy(), "W": layer.weight.grad.cpu().numpy()}
 
     return Task(step, results)
 
 
 def max_pool(channels_last: bool) -> Task:
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    x, dy = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=layout) for a in pictures_problem())
+    x, dy = (given(a).permute(0, 3, 1, 2).contiguous(memory_format=layout) for a in pictures_problem())
     x.requires_grad_()
 
     def step() -> torch.Tensor:
@@ -69,6 +71,6 @@ def max_pool(channels_last: bool) -> Task:
 
     def results() -> dict[str, Any]:
         y = step()
-        return {"y": y.detach().permute(0, 2, 3, 1).numpy(), "x": x.grad.permute(0, 2, 3, 1).numpy()}
+        return {name: a.detach().permute(0, 2, 3, 1).cpu().numpy() for name, a in (("y", y), ("x", x.grad))}
 
     return Task(step, results)

@@ -11,7 +11,7 @@ from torch import nn
 from works import Task
 from works.vision import SMALL, small_problem, vgg_problem
 
-from peers import NCHW, Twin, training_task
+from peers import NCHW, Twin, device, given, training_task
 
 
 def _layout(channels_last: bool) -> Any:
@@ -19,7 +19,7 @@ def _layout(channels_last: bool) -> Any:
 
 
 def _pictures(pictures: np.ndarray, layout: Any) -> torch.Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    return given(pictures).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
 def vgg(N: int, channels_last: bool) -> Task:
@@ -35,14 +35,14 @@ def vgg(N: int, channels_last: bool) -> Task:
         twin.tie(f"{i}.W", conv.weight, NCHW)
         twin.tie(f"{i}.b", conv.bias)
         layers += [conv, nn.ReLU(inplace=True), *([nn.MaxPool2d(2)] if pool else [])]
-    net = nn.Sequential(*layers).to(memory_format=layout)
+    net = nn.Sequential(*layers).to(device(), memory_format=layout)
     x = _pictures(pictures, layout)
 
     @torch.inference_mode()
     def step() -> torch.Tensor:
         return net(x)
 
-    return Task(step, lambda: {"conv5_3": step().permute(0, 2, 3, 1).numpy()})
+    return Task(step, lambda: {"conv5_3": step().permute(0, 2, 3, 1).cpu().numpy()})
 
 
 class Small(nn.Module):
@@ -68,8 +68,8 @@ class Small(nn.Module):
 def small(channels_last: bool, compiled: bool) -> Task:
     params, pictures, classes = small_problem()
     twin = Twin(params)
-    net = Small(params, twin)
+    net = Small(params, twin).to(device())
     net.convolutions.to(memory_format=_layout(channels_last))
-    x, targets = _pictures(pictures, _layout(channels_last)), torch.from_numpy(classes)
+    x, targets = _pictures(pictures, _layout(channels_last)), given(classes)
     loss: Any = torch.compile(net) if compiled else net
     return training_task(net, lambda: loss(x, targets), twin)

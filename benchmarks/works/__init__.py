@@ -65,13 +65,41 @@ class Work:
     tolerance: float = 1e-4  # of a result, relative to its largest number; of a loss, a tenth of it
 
 
+def there(value: Any) -> Any:
+    """An array, or a batch of some, where models are brought to; on the CPU it is the same.
+
+    A list of which row is whose stays on the host, where it is read.
+    """
+    from scratchlv.device import backend, place
+
+    if backend() == "cpu":
+        return value
+    import cupy
+
+    like = cupy.empty(0, np.float32)
+    if hasattr(value, "picture_of"):
+        return place(value._replace(picture_of=None), like)._replace(picture_of=value.picture_of)
+    return place(value, like)
+
+
+def here(results: dict[str, Any]) -> dict[str, Any]:
+    """Results on the host."""
+    from scratchlv.device import to_host
+
+    return {name: to_host(value) for name, value in results.items()}
+
+
 def ours_and_numpy(build: Callable[[], Task]) -> tuple[Side, Side]:
     """The same calls in our fast kernels and in the reference ones; the worker chooses."""
     return Side("scratchlv", OURS, build), Side("textbook NumPy", NUMPY, build)
 
 
 def training_task(model: Any, batch: Any) -> Task:
-    """A forward and a backward pass of one of our models."""
+    """A forward and a backward pass of one of our models, where :func:`scratchlv.device.use_backend` says."""
+    from scratchlv.device import to_backend
+
+    to_backend(model)
+    batch = there(batch)
 
     def step() -> tuple[float, dict[str, Array]]:
         loss, cache = model.forward(batch)
@@ -79,7 +107,7 @@ def training_task(model: Any, batch: Any) -> Task:
 
     def results() -> dict[str, Any]:
         loss, grads = step()
-        return {"loss": loss, **grads}
+        return here({"loss": loss, **grads})
 
     return Task(step, results)
 

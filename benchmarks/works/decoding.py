@@ -23,8 +23,9 @@ def problem() -> Any:
 def greedy(N: int) -> Task:
     """Through ``decode.greedy``; row n begins with the word 10 + n, and none may end early."""
     from scratchlv import decode
+    from scratchlv.device import to_backend
 
-    model, prompt = problem(), first_words(N)[None]
+    model, prompt = to_backend(problem()), first_words(N)[None]
 
     def step() -> list:
         return decode.greedy(model, N, max_length=WORDS, min_length=WORDS, prompt=prompt)

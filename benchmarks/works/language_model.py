@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from works import TORCH, Goal, Side, Task, Work, matmul_flops, ours_and_numpy, training_phases, training_task
+from works import (
+    TORCH,
+    Goal,
+    Side,
+    Task,
+    Work,
+    here,
+    matmul_flops,
+    ours_and_numpy,
+    there,
+    training_phases,
+    training_task,
+)
 
 LSTM = {"vocabulary": 10_000, "embedding": 512, "hidden": 512, "layers": 1, "cell": "lstm", "streams": 32}
 RNN = {**LSTM, "cell": "rnn"}
@@ -26,10 +38,13 @@ def problem(settings: dict[str, Any], T: int) -> tuple[Any, Any]:
 
 def train_small() -> Task:
     """Forward, backward, clipping, SGD; the results are the clipped gradients and the parameters after the step."""
+    from scratchlv.device import to_backend
     from scratchlv.ops import sgd
     from scratchlv.optim import FlatParameters, clip_factor
 
     model, batch = problem(SMALL, SMALL_STEPS)
+    to_backend(model)
+    batch = there(batch)
     flat = FlatParameters(model.params)
 
     def step() -> tuple[float, float]:
@@ -42,7 +57,7 @@ def train_small() -> Task:
     def results() -> dict[str, Any]:
         loss, scale = step()
         grads = {name: scale * grad for name, grad in flat.views(flat.grads).items()}
-        return {"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}}
+        return here({"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}})
 
     return Task(step, results)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from works import TORCH, Array, Goal, Phase, Side, Task, Work, ours_and_numpy
+from works import TORCH, Array, Goal, Phase, Side, Task, Work, here, ours_and_numpy, there
 
 PARAMETERS = 12_000_000  # those of the language model of 512
 ROWS, V = 640, 10_000
@@ -48,7 +48,7 @@ def pictures_problem() -> tuple[Array, Array]:
 def adam() -> Task:
     from scratchlv.ops import adam
 
-    params, grads = adam_problem()
+    params, grads = map(there, adam_problem())
     m, v = np.zeros_like(params), np.zeros_like(params)
     t = 0
 
@@ -60,7 +60,7 @@ def adam() -> Task:
     def results() -> dict[str, Array]:
         before = params.copy()
         step()
-        return {"change": params - before}
+        return here({"change": params - before})
 
     return Task(step, results)
 
@@ -68,15 +68,15 @@ def adam() -> Task:
 def cross_entropy() -> Task:
     from scratchlv.ops import softmax_cross_entropy
 
-    logits, targets = logits_problem()
+    logits, targets = map(there, logits_problem())
 
-    def step() -> tuple[float, Array]:
+    def step() -> tuple[Any, Array]:
         loss, cache = softmax_cross_entropy.forward(logits, targets)
-        return float(loss), softmax_cross_entropy.backward(1.0, cache)[0]
+        return loss, softmax_cross_entropy.backward(1.0, cache)[0]
 
     def results() -> dict[str, Any]:
         loss, dlogits = step()
-        return {"loss": loss, "logits": dlogits}
+        return here({"loss": loss, "logits": dlogits})
 
     return Task(step, results)
 
@@ -84,25 +84,25 @@ def cross_entropy() -> Task:
 def embedding() -> Task:
     from scratchlv.ops import embedding
 
-    tokens, W, dy = embedding_problem()
+    tokens, W, dy = map(there, embedding_problem())
 
     def step() -> tuple[Array, Array]:
         y, cache = embedding.forward(tokens, W)
         return y, embedding.backward(dy, cache)[0]
 
-    return Task(step, lambda: dict(zip(("y", "W"), step(), strict=True)))
+    return Task(step, lambda: here(dict(zip(("y", "W"), step(), strict=True))))
 
 
 def max_pool() -> Task:
     from scratchlv.ops import max_pool2d
 
-    x, dy = pictures_problem()
+    x, dy = map(there, pictures_problem())
 
     def step() -> tuple[Array, Array]:
         y, cache = max_pool2d.forward(x, size=2)
         return y, max_pool2d.backward(dy, cache)[0]
 
-    return Task(step, lambda: dict(zip(("y", "x"), step(), strict=True)))
+    return Task(step, lambda: here(dict(zip(("y", "x"), step(), strict=True))))
 
 
 def _peer(name: str, *arguments: Any) -> Any:

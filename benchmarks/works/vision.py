@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from works import COMPILED, TORCH, Array, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
+from works import (
+    COMPILED,
+    TORCH,
+    Array,
+    Goal,
+    Phase,
+    Side,
+    Task,
+    Work,
+    here,
+    matmul_flops,
+    ours_and_numpy,
+    there,
+)
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
@@ -40,12 +53,13 @@ def vgg(N: int) -> Task:
     for W, b, pool in layers:
         weights |= {f"features.{number}.weight": W.transpose(3, 2, 0, 1), f"features.{number}.bias": b}
         number += 3 if pool else 2  # ReLU has a number too, and pooling
-    network = VGG16(weights)
+    network, pictures = VGG16(weights), there(pictures)
+    network.params.update({name: there(array) for name, array in network.params.items()})
 
     def step() -> Array:
         return network.forward(pictures)
 
-    return Task(step, lambda: {"conv5_3": step()})
+    return Task(step, lambda: here({"conv5_3": step()}))
 
 
 # --- the small network ---------------------------------------------------------------------------------------------
@@ -69,8 +83,9 @@ def small_conv() -> Task:
     from scratchlv.ops import conv2d, linear, softmax_cross_entropy
 
     p, pictures, classes = small_problem()
+    p, pictures, classes = {name: there(W) for name, W in p.items()}, there(pictures), there(classes)
 
-    def step() -> tuple[float, dict[str, Array]]:
+    def step() -> tuple[Any, dict[str, Array]]:
         x, caches = pictures, []
         for i in range(len(SMALL)):
             W, b = p[f"conv{i}.W"], p[f"conv{i}.b"]
@@ -84,11 +99,11 @@ def small_conv() -> Task:
         dx = dx.reshape(x.shape)
         for i, cache in reversed(list(enumerate(caches))):
             dx, g[f"conv{i}.W"], g[f"conv{i}.b"] = conv2d.backward(dx, cache)
-        return float(loss), g
+        return loss, g
 
     def results() -> dict[str, Any]:
         loss, grads = step()
-        return {"loss": loss, **grads}
+        return here({"loss": loss, **grads})
 
     return Task(step, results)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,13 @@ class Workload(NamedTuple):
 
 class Room(NamedTuple):
     """``make(rng, size)`` makes a workload; ``size`` is what the curves of time are drawn against, the largest is the one
-    that the table shows."""
+    that the table shows. ``on_gpu(rng)`` makes a larger one, which does not fit into the caches of a GPU; None: the largest is
+    large enough."""
 
     make: Callable[[np.random.Generator, int], Workload]
     sizes: tuple[int, ...]
     size_is: str
+    on_gpu: Callable[[np.random.Generator], Workload] | None = None
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Array:
@@ -65,8 +68,8 @@ def _matmul(rng: np.random.Generator, n: int) -> Workload:
     return Workload({"a": _normal(rng, n, n), "b": _normal(rng, n, n)}, work)
 
 
-def _linear(rng: np.random.Generator, out: int) -> Workload:
-    T, N, D = 20, 32, 512
+def _linear(rng: np.random.Generator, out: int, N: int = 32) -> Workload:
+    T, D = 20, 512
     rows = T * N
     forward = Work(rows * out * (2 * D + 1), _floats(rows * D, D * out, out, rows * out))
     backward = Work(rows * out * (4 * D + 1), _floats(rows * out, 2 * rows * D, 2 * D * out, out))
@@ -74,8 +77,8 @@ def _linear(rng: np.random.Generator, out: int) -> Workload:
     return Workload(inputs, _passes(forward, backward))
 
 
-def _embedding(rng: np.random.Generator, E: int) -> Workload:
-    V, tokens = 20_000, rng.integers(0, 20_000, (50, 256))
+def _embedding(rng: np.random.Generator, E: int, N: int = 256) -> Workload:
+    V, tokens = 20_000, rng.integers(0, 20_000, (50, N))
     rows = tokens.size * E
     work = _passes(Work(0, tokens.nbytes + _floats(2 * rows)), Work(rows, tokens.nbytes + _floats(rows, V * E)))
     return Workload({"tokens": tokens, "W": _normal(rng, V, E)}, work)
@@ -105,8 +108,8 @@ def _lstm(rng: np.random.Generator, H: int) -> Workload:
     return _recurrence(rng, H, gates=4, own=17)
 
 
-def _additive_attention(rng: np.random.Generator, A: int) -> Workload:
-    N, L, D = 64, 196, 512
+def _additive_attention(rng: np.random.Generator, A: int, N: int = 64) -> Workload:
+    L, D = 196, 512
     regions, keys, scores = N * L * D, N * L * A, N * L
     forward = Work(4 * keys + 5 * scores + 2 * regions, _floats(regions, keys, N * A, A, N * D, scores))
     backward = Work(
@@ -116,8 +119,8 @@ def _additive_attention(rng: np.random.Generator, A: int) -> Workload:
     return Workload(inputs | {"v": _weights(rng, A)}, _passes(forward, backward))
 
 
-def _dot_product_attention(rng: np.random.Generator, K: int) -> Workload:
-    N, L, D, Q = 64, 196, 512, 512
+def _dot_product_attention(rng: np.random.Generator, K: int, N: int = 64) -> Workload:
+    L, D, Q = 196, 512, 512
     regions, keys, scores, product = N * L * D, N * L * K, N * L, N * Q * K
     forward = Work(2 * (keys + regions + product) + 5 * scores, _floats(regions, keys, N * Q, Q * K, N * D, scores))
     backward = Work(
@@ -129,9 +132,9 @@ def _dot_product_attention(rng: np.random.Generator, K: int) -> Workload:
     return Workload(inputs, _passes(forward, backward))
 
 
-def _attention_lstm(rng: np.random.Generator, H: int) -> Workload:
+def _attention_lstm(rng: np.random.Generator, H: int, T: int = 10, N: int = 16) -> Workload:
     """The keys are as wide as the state."""
-    T, N, L, E, D = 10, 16, 196, 256, 512
+    L, E, D = 196, 256, 512
     regions, keys, scores, weights = N * L * D, N * L * H, N * L, (H + 4 * (E + D) + 4 * H) * H
     made, words = T * (N * H + N * D + scores), T * N * E
     look, step = 4 * keys + 5 * scores + 2 * regions, 2 * N * weights + 17 * N * H
@@ -144,8 +147,8 @@ def _attention_lstm(rng: np.random.Generator, H: int) -> Workload:
     return Workload(inputs, _passes(forward, backward))
 
 
-def _softmax_cross_entropy(rng: np.random.Generator, V: int) -> Workload:
-    T, N = 40, 32
+def _softmax_cross_entropy(rng: np.random.Generator, V: int, N: int = 32) -> Workload:
+    T = 40
     inputs = {"logits": _normal(rng, T, N, V), "targets": rng.integers(0, V, (T, N))}
     # one sweep can do it all, whichever pass it belongs to: only the two together can be compared
     return Workload(inputs, {"both": Work(6 * T * N * V, _floats(2 * T * N * V))})
@@ -154,8 +157,8 @@ def _softmax_cross_entropy(rng: np.random.Generator, V: int) -> Workload:
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def _conv2d(rng: np.random.Generator, C: int) -> Workload:
-    N, side = 8, 56
+def _conv2d(rng: np.random.Generator, C: int, N: int = 8) -> Workload:
+    side = 56
     pixels, weights = N * side * side, 9 * C * C
     forward = Work(pixels * (2 * weights + C), _floats(2 * pixels * C, weights))
     backward = Work(pixels * (4 * weights + C), _floats(3 * pixels * C, 2 * weights))
@@ -163,15 +166,15 @@ def _conv2d(rng: np.random.Generator, C: int) -> Workload:
     return Workload(inputs | {"exact": True}, _passes(forward, backward))
 
 
-def _depthwise_conv2d(rng: np.random.Generator, C: int) -> Workload:
-    N, side = 8, 112
+def _depthwise_conv2d(rng: np.random.Generator, C: int, N: int = 8) -> Workload:
+    side = 112
     values = N * side * side * C
     inputs = {"x": _normal(rng, N, side, side, C), "W": _weights(rng, 3, 3, C), "b": _normal(rng, C), "padding": 1}
     return Workload(inputs, _passes(Work(19 * values, _floats(2 * values)), Work(37 * values, _floats(3 * values))))
 
 
-def _max_pool2d(rng: np.random.Generator, C: int) -> Workload:
-    N, side = 16, 112
+def _max_pool2d(rng: np.random.Generator, C: int, N: int = 16) -> Workload:
+    side = 112
     values = N * side * side * C
     # which of the four it was is a byte, and enough for the backward pass
     work = _passes(
@@ -181,15 +184,15 @@ def _max_pool2d(rng: np.random.Generator, C: int) -> Workload:
     return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
 
 
-def _avg_pool2d(rng: np.random.Generator, C: int) -> Workload:
-    N, side = 16, 112
+def _avg_pool2d(rng: np.random.Generator, C: int, N: int = 16) -> Workload:
+    side = 112
     values = N * side * side * C
     work = _passes(Work(values, _floats(1.25 * values)), Work(values / 4, _floats(1.25 * values)))
     return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
 
 
-def _batch_norm2d(rng: np.random.Generator, C: int) -> Workload:
-    N, side = 32, 56
+def _batch_norm2d(rng: np.random.Generator, C: int, N: int = 32) -> Workload:
+    side = 56
     values = N * side * side * C
     work = _passes(Work(8 * values, _floats(2 * values)), Work(9 * values, _floats(3 * values)))
     return Workload({"x": _normal(rng, N, side, side, C), "gamma": _normal(rng, C), "beta": _normal(rng, C)}, work)
@@ -220,22 +223,30 @@ def _sgd(rng: np.random.Generator, thousands: int) -> Workload:
 
 
 ROOMS = {
-    "matmul": Room(_matmul, (64, 128, 256, 512, 1024), "rows and columns"),
-    "linear": Room(_linear, (64, 256, 1024, 2048), "numbers out of 512"),
-    "embedding": Room(_embedding, (64, 128, 256, 512), "width"),
+    "matmul": Room(_matmul, (64, 128, 256, 512, 1024), "rows and columns", partial(_matmul, n=4096)),
+    "linear": Room(_linear, (64, 256, 1024, 2048), "numbers out of 512", partial(_linear, out=2048, N=512)),
+    "embedding": Room(_embedding, (64, 128, 256, 512), "width", partial(_embedding, E=512, N=2048)),
     "rnn": Room(_rnn, (64, 128, 256, 512), "width of the state"),
     "lstm": Room(_lstm, (64, 128, 256, 512), "width of the state"),
-    "additive_attention": Room(_additive_attention, (64, 128, 256, 512), "width of the keys"),
-    "dot_product_attention": Room(_dot_product_attention, (64, 128, 256, 512), "width of the keys"),
-    "attention_lstm": Room(_attention_lstm, (64, 128, 256, 512), "width of state and keys"),
-    "softmax_cross_entropy": Room(_softmax_cross_entropy, (500, 2000, 5000, 10_000), "words"),
-    "conv2d": Room(_conv2d, (16, 32, 64, 128), "channels"),
-    "depthwise_conv2d": Room(_depthwise_conv2d, (8, 16, 32, 64), "channels"),
-    "max_pool2d": Room(_max_pool2d, (8, 16, 32, 64), "channels"),
-    "avg_pool2d": Room(_avg_pool2d, (8, 16, 32, 64), "channels"),
-    "batch_norm2d": Room(_batch_norm2d, (8, 16, 32, 64), "channels"),
-    "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024"),
-    "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024"),
-    "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters"),
-    "sgd": Room(_sgd, (16, 128, 1024, 8192), "thousands of parameters"),
+    "additive_attention": Room(
+        _additive_attention, (64, 128, 256, 512), "width of the keys", partial(_additive_attention, A=512, N=256)
+    ),
+    "dot_product_attention": Room(
+        _dot_product_attention, (64, 128, 256, 512), "width of the keys", partial(_dot_product_attention, K=512, N=256)
+    ),
+    "attention_lstm": Room(
+        _attention_lstm, (64, 128, 256, 512), "width of state and keys", partial(_attention_lstm, H=512, T=20, N=32)
+    ),
+    "softmax_cross_entropy": Room(
+        _softmax_cross_entropy, (500, 2000, 5000, 10_000), "words", partial(_softmax_cross_entropy, V=10_000, N=160)
+    ),
+    "conv2d": Room(_conv2d, (16, 32, 64, 128), "channels", partial(_conv2d, C=128, N=32)),
+    "depthwise_conv2d": Room(_depthwise_conv2d, (8, 16, 32, 64), "channels", partial(_depthwise_conv2d, C=64, N=32)),
+    "max_pool2d": Room(_max_pool2d, (8, 16, 32, 64), "channels", partial(_max_pool2d, C=64, N=64)),
+    "avg_pool2d": Room(_avg_pool2d, (8, 16, 32, 64), "channels", partial(_avg_pool2d, C=64, N=64)),
+    "batch_norm2d": Room(_batch_norm2d, (8, 16, 32, 64), "channels", partial(_batch_norm2d, C=64, N=128)),
+    "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024", partial(_relu, n=1 << 15)),
+    "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024", partial(_dropout, n=1 << 15)),
+    "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters", partial(_adam, thousands=1 << 15)),
+    "sgd": Room(_sgd, (16, 128, 1024, 8192), "thousands of parameters", partial(_sgd, thousands=1 << 15)),
 }

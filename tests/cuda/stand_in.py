@@ -14,6 +14,7 @@ import collections
 import ctypes
 import functools
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -313,6 +314,28 @@ class Device:
     def attributes(self):
         return {"MultiProcessorCount": Gpu.processors, "MaxSharedMemoryPerBlockOptin": Gpu.shared_memory}
 
+    def synchronize(self):
+        pass  # nothing is ever under way
+
+
+class Event:
+    """The time at which it was recorded: what was launched before is done."""
+
+    def record(self, stream=None):
+        self.time = time.perf_counter()
+
+
+def get_elapsed_time(start_event, end_event):
+    """In milliseconds."""
+    return 1e3 * (end_event.time - start_event.time)
+
+
+_runtime = SimpleNamespace(
+    runtimeGetVersion=lambda: 13000,
+    driverGetVersion=lambda: 13000,
+    getDeviceProperties=lambda device: {"name": b"a stand-in", "totalGlobalMem": 1 << 30, "major": 9, "minor": 0},
+)
+
 
 def module() -> dict[str, ModuleType]:
     """The modules to put into ``sys.modules``."""
@@ -325,6 +348,8 @@ def module() -> dict[str, ModuleType]:
     cuda = ModuleType("cupy.cuda")
     cuda.driver, cuda.device, cuda.Device = driver, device, Device
     cuda.get_cublas_handle = device.get_cublas_handle
+    cuda.Event, cuda.get_elapsed_time, cuda.runtime = Event, get_elapsed_time, _runtime
+    cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     cupy.cuda = cuda
     backends = {"cupy_backends": ModuleType("cupy_backends"), "cupy_backends.cuda": ModuleType("cupy_backends.cuda")}
     backends["cupy_backends.cuda.libs"] = SimpleNamespace(cublas=_cublas)

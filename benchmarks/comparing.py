@@ -1,0 +1,124 @@
+"""What the benchmarks share: when two sides agree, and how figures are told."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Collection, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from works import Work
+
+HERE = Path(__file__).resolve().parent
+
+
+class Refused(Exception):
+    """A work cannot be timed: a side failed, or its results are not those of the others."""
+
+
+def difference(work: Work, way: Any, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
+    """The largest difference of a result, relative to its largest number; ``way.name`` is whose ``theirs`` are.
+
+    Raises:
+        Refused: it is larger than the work allows, or a result is missing.
+    """
+    worst = 0.0
+    for name, value, other in pairs(way.name, ours, theirs):
+        with np.errstate(invalid="ignore"):  # an infinity makes it NaN, which is refused
+            apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
+        most = work.tolerance / 10 if name == "loss" else work.tolerance
+        if not apart <= most:
+            raise Refused(f"{way.name}: {name} differs from ours by {apart:.1e} of its largest number")
+        worst = max(worst, apart)
+    return worst
+
+
+def norm_difference(
+    whose: str, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], most: float, most_loss: float
+) -> float:
+    """The largest ‖ours - theirs‖ / ‖theirs‖ of a result: for products whose operands were rounded.
+
+    Raises:
+        Refused: it is larger than ``most`` (``most_loss`` for the loss), or a result is missing.
+    """
+    worst = 0.0
+    for name, value, other in pairs(whose, ours, theirs):
+        value, other = value.astype(np.float64), other.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            apart = float(np.linalg.norm(value - other) / max(np.linalg.norm(other), 1e-30))
+        if not apart <= (most_loss if name == "loss" else most):
+            raise Refused(f"{whose}: the norm of {name}'s error is {apart:.1e} of its own")
+        worst = max(worst, apart)
+    return worst
+
+
+def pairs(whose: str, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]):
+    """Name, our result and theirs, one after another.
+
+    Raises:
+        Refused: a result is missing, or has another shape.
+    """
+    if ours.keys() != theirs.keys():
+        raise Refused(f"{whose}: only one side has {', '.join(sorted(ours.keys() ^ theirs.keys()))}")
+    for name, value in ours.items():
+        value, other = np.asarray(value), np.asarray(theirs[name])
+        if value.shape != other.shape:
+            raise Refused(f"{whose}: {name} has the shape {other.shape}, ours {value.shape}")
+        yield name, value, other
+
+
+def aligned(lines: Sequence[Sequence[str]], left: Collection[int]) -> str:
+    """A table; the columns ``left`` begin at the left, the others end at the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def rounded(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def version(name: str) -> str | None:
+    """Of an installed package; None where there is none."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def commit() -> str | None:
+    """Of this checkout; "+" where files were changed since."""
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=HERE, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.stdout.strip()

@@ -1,0 +1,186 @@
+"""Steps of whole models: ours on the GPU, and the same in PyTorch, eager and compiled."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from comparing import Refused, difference, norm_difference, rounded
+from works import COMPILED, NUMPY, OURS, TORCH, Side, Work, all_works
+
+from on_gpu import Row, Settings
+from on_gpu.recurrent import Contender, alternate, torch_precision
+from on_gpu.timing import free_memory, on_the_device, timing
+from scratchlv.cuda.precision import use_precision
+
+PRECISIONS = ("float32", "tf32")
+ROUNDED, ROUNDED_LOSS = 0.1, 1e-2  # of the norm: what TF32 may change; of nearly equal maxima each takes its own
+GOALS = {  # the time of the peers over ours
+    ("attention-captioner-tutorial", TORCH): 5,
+    ("attention-captioner-hoisted", COMPILED): 2,
+}
+
+
+def more_compiled(work: str) -> list[Side]:
+    """Peers that are compiled for the GPU alone."""
+    if work != "attention-captioner-hoisted":
+        return []
+
+    def build() -> Any:
+        from peers import captioner as peers
+
+        return peers.features("Hoisted", whole={"mode": "reduce-overhead"})
+
+    return [Side("hoisted, compiled whole, CUDA graphs", COMPILED, build)]
+
+
+def compiled_works() -> list[str]:
+    """Those that have a compiled peer, the one with a goal first."""
+    names = [w.name for w in all_works().values() if any(side.kind == COMPILED for side in w.sides)]
+    return sorted(names, key=lambda name: (name, COMPILED) not in GOALS)
+
+
+def measure(name: str, settings: Settings) -> list[Row]:
+    """Ours against eager PyTorch, in float32 and TF32."""
+    return _rows(name, TORCH, PRECISIONS, settings, limit=None)
+
+
+def measure_compiled(name: str, settings: Settings, limit: float) -> list[Row]:
+    """Ours against torch.compile, in TF32 and then in float32; after ``limit`` seconds what is left is left out."""
+    return _rows(name, COMPILED, PRECISIONS[::-1], settings, limit)
+
+
+def _rows(name: str, kind: str, precisions: Sequence[str], settings: Settings, limit: float | None) -> list[Row]:
+    work, rows, problems = all_works()[name], [], []
+    until = None if limit is None else time.monotonic() + limit
+    for precision in precisions:
+        try:
+            row, refused = _row(work, kind, precision, settings, until)
+            rows.append(row)
+            problems += refused
+        except Exception as error:
+            problems.append(f"{precision}: {_first_line(error)}")
+        free_memory()
+    return [*rows, {"work": name, "wrong": problems}] if problems else rows
+
+
+def _row(work: Work, kind: str, precision: str, settings: Settings, until: float | None) -> tuple[Row, list[str]]:
+    (ours,) = (side for side in work.sides if side.kind == OURS)
+    others = [side for side in work.sides if side.kind == kind]
+    others += more_compiled(work.name) if kind == COMPILED else []
+    with use_precision("float32"):
+        expected = ours.build().results() if precision != "float32" else None
+    contenders, results = {ours.name: _contender(ours, precision)}, {}
+    with use_precision(precision):
+        results[ours.name] = contenders[ours.name].results()
+    differences, refused = {}, []
+    for side in others:
+        try:
+            with alarm(until), torch_precision(precision):
+                contender = _contender(side, precision)
+                found = contender.results()
+                if expected is None:
+                    differences[side.name] = difference(work, side, results[ours.name], found)
+                else:
+                    differences[side.name] = norm_difference(side.name, found, expected, ROUNDED, ROUNDED_LOSS)
+                contenders[side.name] = contender
+        except Refused as error:
+            refused.append(f"{precision}: {error}")
+        except Exception as error:
+            refused.append(f"{precision}, {side.name}: {_first_line(error)}")
+    if expected is not None:
+        most = ROUNDED, ROUNDED_LOSS
+        differences[ours.name] = norm_difference(ours.name, results[ours.name], expected, *most)
+    with alarm(until):
+        samples = alternate(contenders, settings.seconds)
+    return _figures(work, kind, precision, contenders, samples, differences, settings), refused
+
+
+def _contender(side: Side, precision: str) -> Contender:
+    around = use_precision if side.kind in (OURS, NUMPY) else torch_precision
+    with around(precision):
+        task = side.build()
+    return Contender(precision, lambda: around(precision), task.step, task.results)
+
+
+def _figures(work: Work, kind: str, precision: str, contenders, samples, differences, settings: Settings) -> Row:
+    times = {name: timing(values) for name, values in samples.items()}
+    ours, *others = contenders
+    with contenders[ours].around():
+        device_time = on_the_device(contenders[ours].step, settings.seconds / 3, cold=False)
+    best = min(others, key=lambda name: times[name].median, default=None)
+    row: Row = {
+        "work": work.name,
+        "what": work.what,
+        "against": kind,
+        "precision": precision,
+        "ours_us": rounded(times[ours].median),
+        "ours_on_device_us": rounded(device_time.median),
+        "best": best,
+        "sides": {
+            name: {
+                "us": rounded(t.median),
+                "p20_us": rounded(t.p20),
+                "p80_us": rounded(t.p80),
+                "samples": t.samples,
+                "differs_by": rounded(differences.get(name, 0.0)),
+            }
+            for name, t in times.items()
+        },
+    }
+    if best is not None:
+        row |= {"best_us": rounded(times[best].median), "ratio": rounded(times[best].median / times[ours].median)}
+    goal = GOALS.get((work.name, kind))
+    return row if goal is None else row | {"goal": goal, "met": row.get("ratio", 0) >= goal}
+
+
+class TimeIsUp(Exception):
+    def __str__(self) -> str:
+        return "left out: its time was up"
+
+
+@contextlib.contextmanager
+def alarm(until: float | None) -> Iterator[None]:
+    """Inside, :class:`TimeIsUp` is raised at the time ``until``."""
+    if until is None:
+        yield
+        return
+
+    def ring(number: int, frame: Any) -> None:
+        raise TimeIsUp
+
+    if until - time.monotonic() <= 0:
+        raise TimeIsUp
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, until - time.monotonic())
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+HEAD = ("work", "precision", "ours", "[p20-p80]", "on the device", "peer", "its time", "ratio", "goal")
+LEFT = (0, 1, 5, 8)
+
+
+def lines(row: Row) -> list[tuple[str, ...]]:
+    """One for each peer."""
+    if "wrong" in row:
+        return [(row["work"], "WRONG", *[""] * 3, problem, "", "", "") for problem in row["wrong"]]
+    ours, *others = row["sides"].items()
+    t = ours[1]
+    own = f"{t['us']:.4g}", f"[{t['p20_us']:.4g}-{t['p80_us']:.4g}]", f"{row['ours_on_device_us']:.4g}"
+    goal = f"{row['goal']:g}: {'met' if row['met'] else 'MISSED'}" if "goal" in row else ""
+    return [
+        (row["work"], row["precision"], *own, name, f"{peer['us']:.4g}", f"{peer['us'] / t['us']:.2f}", goal)
+        for name, peer in others
+    ] or [(row["work"], row["precision"], *own, "", "", "", goal)]

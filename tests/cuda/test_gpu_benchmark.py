@@ -1,0 +1,305 @@
+"""``benchmarks/gpu.py`` without a GPU: all of it, on tiny sizes, with the stand-in for CuPy and PyTorch on the CPU."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchlv import device, ops
+from scratchlv.bench.workloads import Work, Workload
+from scratchlv.cuda import load
+from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
+
+from . import stand_in
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+OWN = ("gpu", "comparing", "works", "peers", "on_gpu")
+needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+
+def forget():
+    for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """The module, with the stand-in for CuPy."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    stand_in.install(monkeypatch)
+    monkeypatch.setattr(device, "_backend", "cpu")
+    monkeypatch.setattr("scratchlv.cuda.trouble.what_is_wrong", lambda: None)
+    forget()
+    yield importlib.import_module("gpu")
+    forget()
+
+
+@pytest.fixture
+def tiny(gpu, monkeypatch):
+    """Sizes that the CPU can bear, and PyTorch on the CPU, not compiled."""
+    torch = pytest.importorskip("torch", reason="the peers need PyTorch")
+    monkeypatch.setattr(torch, "compile", lambda net=None, **options: net)
+    for path, values in {
+        "on_gpu.timing": {
+            "FEWEST": 1, "MOST": 1, "AT_ONCE": 1, "CALLS_SECONDS": 0, "OTHER_MEMORY": 4096, "LONGEST_WAIT": 0,
+        },
+        "on_gpu.ceilings": {"LARGE": 1 << 15, "SIZES": (8, 5), "LAUNCHES": 2, "MEETINGS": 3, "TURNS": 1},
+        "on_gpu.recurrent": {"T": 2, "N": 3, "D": 5, "H": 4, "BLOCKS": 1},
+        "works.captioner": {
+            "V": 30, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "demo_problem": small_demo,
+        },
+        "works.decoding": {"V": 40, "H": 4, "WORDS": 3},
+        "works.question_answerer": {"V": 20, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "D": 8,
+                                    "ANSWERS": 7},
+        "works.sweeps": {"PARAMETERS": 50, "ROWS": 3, "V": 11, "TOKENS": 9, "E": 4, "PICTURES": 1, "SIDE": 4, "C": 4},
+        "works.vision": {"SIDE": 16, "SMALL": (2, 3), "SMALL_SIDE": 8, "SMALL_N": 2, "CLASSES": 3, "FLAT": 12},
+    }.items():  # fmt: skip
+        module = importlib.import_module(path)
+        for name, value in values.items():
+            assert hasattr(module, name)
+            monkeypatch.setattr(module, name, value)
+    language_model = importlib.import_module("works.language_model")
+    for settings in (language_model.LSTM, language_model.RNN, language_model.SMALL):
+        for name, value in {"vocabulary": 20, "embedding": 4, "hidden": 4, "streams": 2}.items():
+            monkeypatch.setitem(settings, name, value)
+    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    monkeypatch.setattr(importlib.import_module("on_gpu.kernels"), "make", first_case)
+    return gpu
+
+
+def small_demo():
+    from dataclasses import replace
+
+    from scratchlv.models.captioner import Captioner, CaptionerShape
+    from scratchlv.tasks.captioning import PRESETS, scenes_set
+
+    settings = replace(PRESETS["scenes", "quick"], batch=1)
+    data = scenes_set(0, "train", 2, settings)
+    shape = CaptionerShape(len(data.vocabulary), 4, 4, 4, (2, 2, 3))
+    return Captioner(shape, seed=0), data.training_batch(0, 1, 0), settings
+
+
+def first_case(name):
+    """A small workload of a room."""
+    room = getattr(ops, name).room
+    inputs = next(iter(room.cases(np.random.default_rng(0)).values()))
+    inputs = {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in inputs.items()}
+    passes = ("forward", "backward") if hasattr(getattr(ops, name).variant("reference"), "forward") else ("step",)
+    return Workload(inputs, dict.fromkeys(passes, Work(1000, 1000)))
+
+
+def run(gpu, tmp_path, parts):
+    file = tmp_path / "gpu.json"
+    gpu.write(file, {"parts": {}, "failed": {}})
+    status = gpu.work(file, parts, seconds=0.0)
+    return status, gpu.read(file)
+
+
+@needs_compiler
+def test_all_of_it(tiny, tmp_path, capsys):
+    parts = tiny.all_parts()
+    status, document = run(tiny, tmp_path, parts)
+    assert document["failed"] == {}
+    assert status == 0
+    assert tiny.missing(document, parts) == []
+    table = tiny.summary(document)
+    for words in (
+        "softmax_cross_entropy",
+        "cuBLAS",
+        "tensor cores",
+        "LSTM layer: ours",
+        "attention-captioner-tutorial",
+        "compiled",
+    ):
+        assert words in table
+    assert "copy_gbs" in capsys.readouterr().out
+
+
+@needs_compiler
+def test_a_wrong_kernel_is_not_timed_and_the_others_are(tiny, tmp_path, monkeypatch, capsys):
+    relu = ops.relu.variant("cuda")
+    forward = relu.forward
+
+    def wrong(x, **settings):
+        y, cache = forward(x, **settings)
+        if relu.version(relu.VERSIONS) == 1:
+            y += 0.01
+        return y, cache
+
+    monkeypatch.setattr(relu, "forward", wrong)
+    status, document = run(tiny, tmp_path, ["kernel:relu", "kernel:sgd"])
+    assert "version 1: output 0 is wrong by" in document["failed"]["kernel:relu"]
+    assert {row["version"] for row in document["parts"]["kernel:relu"] if "us" in row} == {2}
+    assert document["parts"]["kernel:sgd"]
+    assert status == 0
+    assert "WRONG" in capsys.readouterr().out
+
+
+@needs_compiler
+def test_a_step_with_other_results_is_not_timed(tiny, tmp_path, monkeypatch):
+    peers = importlib.import_module("peers.language_model")
+    monkeypatch.setattr(peers.Layers, "forward", lambda net, tokens: 1.01 * Layers_forward(net, tokens))
+    status, document = run(tiny, tmp_path, ["step:lstm-lm"])
+    assert "nn.LSTM: loss differs from ours" in document["failed"]["step:lstm-lm"]
+    (exact, _, _) = document["parts"]["step:lstm-lm"]
+    assert exact["best"] == "nn.LSTMCell"
+
+
+def Layers_forward(net, tokens):  # noqa: N802
+    h, _ = net.recurrent(net.embedding(tokens[:-1]))
+    loss = importlib.import_module("torch").nn.functional.cross_entropy
+    return loss(net.output(h).flatten(0, 1), tokens[1:].flatten())
+
+
+def test_a_failing_part_is_told_in_a_line_and_the_others_go_on(gpu, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch", reason="the peers need PyTorch")
+    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    monkeypatch.setattr(gpu, "do", lambda part, document, settings: 1 / 0 if part == "a" else [])
+    status, document = run(gpu, tmp_path, ["a", "b"])
+    assert status == 0
+    assert document["failed"].keys() == {"a"}
+    assert document["parts"].keys() == {"a", "b"}
+    assert "a FAILED: ZeroDivisionError: division by zero (test_gpu_benchmark.py:" in capsys.readouterr().out
+
+
+def test_where_the_gpu_does_not_answer_the_process_ends(gpu, tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="the peers need PyTorch")
+    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    monkeypatch.setattr(gpu, "do", lambda part, document, settings: [])
+
+    def broken(self):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(stand_in.Device, "synchronize", broken)
+    status, document = run(gpu, tmp_path, ["a", "b"])
+    assert status == gpu.FRESH_PROCESS
+    assert document["parts"].keys() == {"a"}
+
+
+# --- the parent ------------------------------------------------------------------------------------------------------
+
+WORKER = """
+import json, sys, time
+from pathlib import Path
+file, *parts = sys.argv[1:]
+for part in parts:
+    if part == "hangs":
+        time.sleep(60)
+    if part == "dies":
+        sys.exit(9)
+    document = json.loads(Path(file).read_text())
+    document["parts"][part] = []
+    Path(file).write_text(json.dumps(document))
+    if part == "ends":
+        sys.exit(3)
+"""
+
+
+def supervised(gpu, tmp_path, parts, seconds=20.0, part_seconds=1.0):
+    file, worker = tmp_path / "gpu.json", tmp_path / "worker.py"
+    worker.write_text(WORKER)
+    gpu.write(file, {"parts": {}, "failed": {}})
+    gpu.supervise([sys.executable, str(worker), str(file)], parts, file, seconds, part_seconds)
+    return gpu.read(file)
+
+
+def test_a_part_that_hangs_or_dies_costs_that_part_alone(gpu, tmp_path, capsys):
+    document = supervised(gpu, tmp_path, ["a", "hangs", "b", "ends", "c", "dies", "d"])
+    assert list(document["parts"]) == ["a", "b", "ends", "c", "d"]
+    assert document["failed"].keys() == {"hangs", "dies"}
+    assert "it hung" in document["failed"]["hangs"]
+    assert "status 9" in document["failed"]["dies"]
+    assert "hangs: it hung" in capsys.readouterr().out
+
+
+def test_what_there_is_no_time_for_is_said(gpu, tmp_path):
+    document = supervised(gpu, tmp_path, ["a", "hangs", "b"], seconds=1.0, part_seconds=30.0)
+    assert list(document["parts"]) == ["a"]
+    assert set(document["failed"].values()) == {"left out: the time was up"}
+
+
+def test_parts_are_chosen_by_their_room_or_work(gpu, capsys):
+    ceilings = ["header", *(f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "meetings"))]
+    assert gpu.choose([]) == gpu.all_parts()
+    assert gpu.choose(["adam"]) == [*ceilings, "kernel:adam", "step:adam"]
+    assert gpu.choose(["recurrent", "compiled:attention"])[-2:] == ["recurrent", "compiled:attention-captioner-hoisted"]
+    with pytest.raises(SystemExit) as ended:
+        gpu.choose(["adam", "gru"])
+    assert ended.value.code == 2
+    assert "'gru'" in capsys.readouterr().err
+
+
+def test_without_a_gpu_it_says_so():
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "gpu.py")], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_table_counts_ratios_and_goals(gpu):
+    work = {
+        "work": "w", "against": "torch", "precision": "float32", "ours_us": 10.0, "best": "eager", "best_us": 60.0, "ratio": 6.0,
+    }  # fmt: skip
+    layer = [
+        {"side": "ours, version 1, float32", "precision": "float32", "us": 500.0},
+        {"side": "ours, version 2, float32", "precision": "float32", "us": 180.0},
+        {"side": "nn.LSTM, float32", "precision": "float32", "us": 360.0},
+    ]
+    parts = {"step:w": [work | {"goal": 5, "met": True}], "recurrent": layer}
+    table = gpu.summary({"parts": parts, "failed": {"x": "it hung"}, "seconds": {"a": 61}})
+    assert "6.00   5                met" in table
+    assert "version 2, float32" in table
+    assert "2.00" in table
+    assert "x: it hung" in table
+    assert "1:01 in all" in table
+    parts["recurrent"][1]["us"] = 191.0
+    assert "MISSED" in gpu.summary({"parts": parts, "failed": {}})
+
+
+# --- the measuring kernels -------------------------------------------------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("fours", [0, 1, 1003])
+def test_the_sweeps(fours, order):
+    module, x = load("ceilings.cu"), np.arange(4 * fours, dtype=np.float32)
+    y, sums, n = np.zeros_like(x), np.zeros(2 * 64, np.float32), np.int64(fours)
+    with turns(order, seed=3):
+        module["copy"]((2,), (64,), x, y, n)
+        np.testing.assert_array_equal(y, x)
+        module["update"]((2,), (64,), y, n)
+        np.testing.assert_array_equal(y, x + 1)
+        module["read"]((2,), (64,), x, sums, n)
+    assert sums.sum(dtype=np.float64) == pytest.approx(x.sum(dtype=np.float64))
+
+
+def mistakes(blocks, times):
+    said, found = np.zeros((2, blocks), np.int32), np.full(blocks, -1, np.int32)
+    load("ceilings.cu")["meet"]((blocks,), (32,), said, found, np.int32(times), cooperative=True)
+    return found
+
+
+@needs_compiler
+@pytest.mark.parametrize("order", ORDERS)
+def test_blocks_that_meet_have_all_come(order):
+    with turns(order, seed=3):
+        np.testing.assert_array_equal(mistakes(5, 7), np.zeros(5))
+        np.testing.assert_array_equal(mistakes(5, 0), np.zeros(5))
+
+
+@needs_compiler
+def test_a_meeting_that_is_left_out_is_noticed():
+    path = load("ceilings.cu").path
+    (line,) = (n for n, text in enumerate(path.read_text().splitlines(), 1) if "grid.sync()" in text)
+    with without_barrier("ceilings.cu", line):
+        assert mistakes(5, 7).any()
+
+
+def test_the_json_can_be_read_back(gpu, tmp_path):
+    gpu.write(tmp_path / "x.json", {"parts": {"a": [{"us": 1.5}]}, "failed": {}})
+    assert json.loads((tmp_path / "x.json").read_text())["parts"]["a"] == [{"us": 1.5}]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
