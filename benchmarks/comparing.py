@@ -89,6 +89,11 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def brief(value: float) -> str:
+    """For a table: about four digits, and no exponent where it can be helped."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
 def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 

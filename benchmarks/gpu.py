@@ -26,7 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from comparing import aligned, clock, commit, processor, version  # noqa: E402
+from comparing import aligned, brief, clock, commit, processor, version  # noqa: E402
 
 PART_SECONDS = 75  # the longest that a part may take
 COMPILE_SECONDS = 60  # all that is compiled by PyTorch, together
@@ -180,7 +180,7 @@ def write(file: Path, document: Document) -> None:
 def work(file: Path, parts: list[str], seconds: float) -> int:
     """Do the parts one after another, and write each; the exit status."""
     import peers
-    from on_gpu import Settings
+    from gpu_parts import Settings
 
     from scratchlv.device import use_backend
 
@@ -223,22 +223,22 @@ def do(part: str, document: Document, settings: Any) -> Any:
         say("\n".join(f"{key}: {value}" for key, value in found.items()))
         return found
     if kind == "ceiling":
-        from on_gpu import ceilings
+        from gpu_parts import ceilings
 
         found = {key: float(f"{value:.4g}") for key, value in ceilings.MEASURES[name](settings).items()}
         say("\n".join(f"{key}: {value:g}" for key, value in found.items()))
         return found
     if kind == "kernel":
-        from on_gpu import kernels
+        from gpu_parts import kernels
 
         rows = _telling(lambda: kernels.measure(name, ceilings_of(document), settings), kernels)
         _free()
         return rows
     if kind == "recurrent":
-        from on_gpu import recurrent
+        from gpu_parts import recurrent
 
         return _telling(lambda: recurrent.measure(settings), recurrent)
-    from on_gpu import steps
+    from gpu_parts import steps
 
     if kind == "step":
         return _telling(lambda: steps.measure(name, settings), steps)
@@ -278,7 +278,7 @@ def lines_of(rows: list, module: Any) -> list[tuple[str, ...]]:
 
 
 def _free() -> None:
-    from on_gpu.timing import free_memory
+    from gpu_parts.timing import free_memory
 
     free_memory()
 
@@ -350,17 +350,18 @@ def kernels_table(document: Document) -> str:
         good = [row for row in rows if "wrong" not in row]
         for name in dict.fromkeys((row["pass"], row["precision"]) for row in good):
             found = [row for row in good if (row["pass"], row["precision"]) == name]
-            fastest, last = min(found, key=lambda row: row["us"]), max(found, key=lambda row: row["version"])
+            last = max(found, key=lambda row: row["version"])
             goal = (
                 ""
                 if "goal" not in last
                 else f"{last['goal']:.0%}: {'met' if last['share'] >= last['goal'] else 'MISSED'}"
             )
             which = f"{last['version']} {last['words']}" + ("" if name[1] == "float32" else f", {name[1]}")
-            other = "" if fastest is last else f"version {fastest['version']} is faster: {fastest['us']:.4g}"
-            speeds = f"{last['gbs']:.4g}", f"{last['gflops']:.4g}", f"{last['share']:.0%}"
-            lines.append((last["room"], name[0], which, f"{last['us']:.4g}", *speeds, goal, other))
-    head = ("room", "pass", "version", "us", "GB/s", "GFLOP/s", "of ceiling", "goal", "")
+            own = min(found, key=lambda row: (row["words"] == "cuBLAS", row["us"]))  # our fastest
+            other = "" if own is last else f"version {own['version']}: {brief(own['us'])}"
+            speeds = brief(last["gbs"]), brief(last["gflops"]), f"{last['share']:.0%}"
+            lines.append((last["room"], name[0], which, brief(last["us"]), *speeds, goal, other))
+    head = ("room", "pass", "version", "us", "GB/s", "GFLOP/s", "of ceiling", "goal", "if another is our fastest")
     return aligned([head, *lines], left=(0, 1, 2, 7, 8)) if lines else ""
 
 
@@ -382,7 +383,7 @@ def layer_lines(rows: list[dict]) -> list[tuple[str, ...]]:
         if ours and theirs:
             mine, peer = min(ours, key=lambda row: row["us"]), theirs[0]
             met = mine["us"] < peer["us"] and mine["us"] <= 190
-            figures = f"{mine['us']:.4g}", peer["side"], f"{peer['us']:.4g}", f"{peer['us'] / mine['us']:.2f}"
+            figures = brief(mine["us"]), peer["side"], brief(peer["us"]), f"{peer['us'] / mine['us']:.2f}"
             lines.append((f"LSTM layer: {mine['side']}", *figures, "> 1, and 190 us", "met" if met else "MISSED"))
     return lines
 
@@ -391,7 +392,7 @@ def work_line(row: dict) -> tuple[str, ...]:
     goal = (f"{row['goal']:g}", "met" if row["met"] else "MISSED") if "goal" in row else ("", "")
     peer = f"{row['best']} ({'compiled' if 'compile' in row['against'] else 'eager'})"
     name = f"{row['work']}, {row['precision']}"
-    return name, f"{row['ours_us']:.4g}", peer, f"{row['best_us']:.4g}", f"{row['ratio']:.2f}", *goal
+    return name, brief(row["ours_us"]), peer, brief(row["best_us"]), f"{row['ratio']:.2f}", *goal
 
 
 def failures(document: Document) -> str:

@@ -6,6 +6,7 @@ from scratchlv import ops
 from scratchlv.cuda import load
 from scratchlv.cuda.on_cpu import LaunchError, why_not
 from scratchlv.cuda.versions import use_version
+from scratchlv.device import to_host
 from scratchlv.gradcheck import compare
 
 ROOMS = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
@@ -41,12 +42,50 @@ def _hard(inputs):
     }
 
 
-def problem(name, number, inputs):
+class OnGpu:
+    """The CUDA variant of a room, to which arrays go through CuPy, and come back: as if it were one on the CPU."""
+
+    def __init__(self, variant):
+        self.variant = variant
+
+    def limits(self, **inputs):
+        return self.variant.limits(**to_gpu(inputs))
+
+    def forward(self, **inputs):
+        y, cache = self.variant.forward(**to_gpu(inputs))
+        return to_host(y), cache
+
+    def backward(self, dy, cache):
+        return to_host(tuple(self.variant.backward(to_gpu(dy), cache)))
+
+    def step(self, **inputs):
+        """In place, as the optimisers do it."""
+        there = to_gpu(inputs)
+        self.variant.step(**there)
+        for name in ("params", "m", "v"):
+            if name in inputs:
+                inputs[name][...] = to_host(there[name])
+
+
+def to_gpu(value):
+    """Arrays, in whatever they are, as CuPy's; numbers, also as arrays without axes, stay on the host."""
+    import cupy
+
+    if isinstance(value, dict):
+        return {key: to_gpu(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(to_gpu(item) for item in value)
+    return cupy.asarray(value) if isinstance(value, np.ndarray) and value.ndim else value
+
+
+def problem(name, number, inputs, backend="cpu"):
     """What is wrong with version ``number`` on these inputs, or None."""
     operation = getattr(ops, name)
+    variant = operation.variant("cuda")
     try:
         with use_version(number), np.errstate(all="ignore"):
-            report = compare(operation.variant("cuda"), operation.variant("reference"), inputs, draws=4)
+            given = OnGpu(variant) if backend == "cuda" else variant
+            report = compare(given, operation.variant("reference"), inputs, draws=4)
     except LaunchError as error:
         return str(error)
     return None if report.ok and not report.not_checked else str(report)

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
-from comparing import Refused, rounded
+from comparing import Refused, brief, rounded
 
-from on_gpu import GOAL_SHARE, Row, Settings
-from on_gpu.timing import as_called, on_the_device, timing
+from gpu_parts import GOAL_SHARE, Row, Settings
+from gpu_parts.timing import as_called, on_the_device, timing
 from scratchlv import ops
 from scratchlv.bench.workloads import ROOMS, Workload
 from scratchlv.cuda.precision import use_precision
+from scratchlv.cuda.versions import use_version
 
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2}  # of a result's largest number, against the reference in float64
 MOVE_MEMORY = (  # what must reach a share of the bandwidth ceiling
@@ -90,14 +91,18 @@ def variants(name: str) -> list[Variant]:
 
 @contextlib.contextmanager
 def only(name: str, number: int) -> Iterator[None]:
-    """This room runs its version ``number``; the others, whose products it may take, run their last."""
-    module = getattr(ops, name).variant("cuda")
-    before = module.version
-    module.version = lambda versions: min(number, max(versions))
+    """This room runs its version ``number``, with those of other rooms that it is made of; but products are cuBLAS's."""
+    matmul, last = ops.matmul.variant("cuda"), max(getattr(ops, name).variant("cuda").VERSIONS)
+    if name == "matmul":
+        with use_version(number):
+            yield
+        return
+    before, matmul.version = matmul.version, max
     try:
-        yield
+        with use_version(None if number == last else number):
+            yield
     finally:
-        module.version = before
+        matmul.version = before
 
 
 def reference(name: str, workload: Workload) -> dict[str, np.ndarray]:
@@ -121,7 +126,7 @@ def output_gradient(y: Any) -> Any:
     rng = np.random.default_rng(1)
     if isinstance(y, tuple):
         return tuple(rng.standard_normal(part.shape, np.float32) for part in y)
-    return rng.standard_normal(y.shape, np.float32) if np.ndim(y) else 1.0
+    return rng.standard_normal(y.shape, np.float32) if getattr(y, "shape", ()) else 1.0
 
 
 def named(y: Any, grads: Any) -> Arrays:
@@ -210,8 +215,8 @@ def line(row: Row) -> tuple[str, ...]:
     version = str(row["version"]) + ("" if row["precision"] == "float32" else f", {row['precision']}")
     if "wrong" in row:
         return row["room"], version, "WRONG", *[""] * 7, f"{row['error']:.0e}", row["words"]
-    spread = f"[{row['p20_us']:.4g}-{row['p80_us']:.4g}]"
+    spread = f"[{brief(row['p20_us'])}-{brief(row['p80_us'])}]"
     goal = "" if "goal" not in row else " met" if row["share"] >= row["goal"] else " MISSED"
-    times = f"{row['us']:.4g}", spread, f"{row['warm_us']:.4g}", f"{row['as_called_us']:.4g}"
-    speeds = f"{row['gbs']:.4g}", f"{row['gflops']:.4g}", f"{row['share']:.0%}{goal}"
+    times = brief(row["us"]), spread, brief(row["warm_us"]), brief(row["as_called_us"])
+    speeds = brief(row["gbs"]), brief(row["gflops"]), f"{row['share']:.0%}{goal}"
     return row["room"], version, row["pass"], *times, *speeds, f"{row['error']:.0e}", row["words"]

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from comparing import Refused, difference, norm_difference, rounded
-from works import COMPILED, NUMPY, OURS, TORCH, Side, Work, all_works
+from comparing import Refused, brief, difference, norm_difference, rounded
+from works import COMPILED, NUMPY, OURS, TORCH, Side, Work, all_works, sweeps
 
-from on_gpu import Row, Settings
-from on_gpu.recurrent import Contender, alternate, torch_precision
-from on_gpu.timing import free_memory, on_the_device, timing
+from gpu_parts import Row, Settings
+from gpu_parts.recurrent import Contender, alternate, torch_precision
+from gpu_parts.timing import free_memory, on_the_device, timing
 from scratchlv.cuda.precision import use_precision
 
 PRECISIONS = ("float32", "tf32")
@@ -44,8 +44,9 @@ def compiled_works() -> list[str]:
 
 
 def measure(name: str, settings: Settings) -> list[Row]:
-    """Ours against eager PyTorch, in float32 and TF32."""
-    return _rows(name, TORCH, PRECISIONS, settings, limit=None)
+    """Ours against eager PyTorch, in float32 and, if there are products in it, TF32."""
+    no_products = any(work.name == name for work in sweeps.WORKS)
+    return _rows(name, TORCH, PRECISIONS[:1] if no_products else PRECISIONS, settings, limit=None)
 
 
 def measure_compiled(name: str, settings: Settings, limit: float) -> list[Row]:
@@ -178,9 +179,9 @@ def lines(row: Row) -> list[tuple[str, ...]]:
         return [(row["work"], "WRONG", *[""] * 3, problem, "", "", "") for problem in row["wrong"]]
     ours, *others = row["sides"].items()
     t = ours[1]
-    own = f"{t['us']:.4g}", f"[{t['p20_us']:.4g}-{t['p80_us']:.4g}]", f"{row['ours_on_device_us']:.4g}"
+    own = brief(t["us"]), f"[{brief(t['p20_us'])}-{brief(t['p80_us'])}]", brief(row["ours_on_device_us"])
     goal = f"{row['goal']:g}: {'met' if row['met'] else 'MISSED'}" if "goal" in row else ""
     return [
-        (row["work"], row["precision"], *own, name, f"{peer['us']:.4g}", f"{peer['us'] / t['us']:.2f}", goal)
+        (row["work"], row["precision"], *own, name, brief(peer["us"]), f"{peer['us'] / t['us']:.2f}", goal)
         for name, peer in others
     ] or [(row["work"], row["precision"], *own, "", "", "", goal)]

@@ -9,8 +9,8 @@ from typing import Any
 import cupy
 import numpy as np
 
-from on_gpu import Row, Settings
-from on_gpu.timing import BLOCK, keep_busy, on_the_device, processors, timing, wait_for_all
+from gpu_parts import Row, Settings
+from gpu_parts.timing import BLOCK, keep_busy, on_the_device, processors, timing, wait_for_all
 from scratchlv.cuda import load
 from scratchlv.kernels.matmul import cublas
 from scratchlv.kernels.matmul.cuda import Bf16Matrix

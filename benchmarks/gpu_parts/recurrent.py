@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 import torch
-from comparing import norm_difference, rounded
+from comparing import brief, norm_difference, rounded
 from peers import device, given
 from torch import nn
 
-from on_gpu import Row, Settings
-from on_gpu.kernels import only
-from on_gpu.timing import as_called, on_the_device, timing
+from gpu_parts import Row, Settings
+from gpu_parts.kernels import only
+from gpu_parts.timing import as_called, on_the_device, timing
 from scratchlv.cuda.precision import use_precision
 from scratchlv.device import to_host
 from scratchlv.ops import lstm
@@ -175,5 +175,5 @@ LEFT = (0,)
 def line(row: Row) -> tuple[str, ...]:
     if "wrong" in row:
         return "; ".join(row["wrong"]), "WRONG", "", "", ""
-    spread = f"[{row['p20_us']:.4g}-{row['p80_us']:.4g}]"
-    return row["side"], f"{row['us']:.4g}", spread, f"{row['on_device_us']:.4g}", f"{row['differs_by']:.0e}"
+    spread = f"[{brief(row['p20_us'])}-{brief(row['p80_us'])}]"
+    return row["side"], brief(row["us"]), spread, brief(row["on_device_us"]), f"{row['differs_by']:.0e}"
