@@ -39,7 +39,7 @@ def bandwidths(settings: Settings) -> Row:
     return {
         "copy_gbs": best("copy", 2 * LARGE, x, y),
         "update_gbs": best("update", 2 * LARGE, x),
-        "read_gbs": best("read", LARGE, x, sums),
+        "read_gbs": best("read_through", LARGE, x, sums),
     }
 
 

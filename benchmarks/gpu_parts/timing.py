@@ -111,12 +111,12 @@ def on_the_device(call: Callable[[], Any], seconds: float, *, cold: bool = True)
 def empty_the_cache() -> None:
     """Read other memory: the second-level cache then holds that, and nothing that must be written back."""
     other, sums = _other_memory()
-    load("ceilings.cu")["read"]((sums.size // BLOCK,), (BLOCK,), other, sums, np.int64(other.size // 4))
+    load("ceilings.cu")["read_through"]((sums.size // BLOCK,), (BLOCK,), other, sums, np.int64(other.size // 4))
 
 
 def keep_busy(seconds: float) -> None:
     _, sums = _other_memory()
-    load("ceilings.cu")["wait"]((1,), (1,), sums, np.int64(1e9 * seconds))
+    load("ceilings.cu")["spin"]((1,), (1,), sums, np.int64(1e9 * seconds))
 
 
 @functools.cache
