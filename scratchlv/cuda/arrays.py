@@ -51,7 +51,9 @@ def blocks(n: int, threads: int) -> tuple[int]:
 
 def cannot_serve(*arrays: Array | None) -> str | None:
     """Why the CUDA kernels cannot serve these arrays, or None: they compute in float32."""
-    given: list[Array] = [getattr(a, "array", a) for a in arrays if a is not None]  # packed weights stand for their arrays
+    given: list[Array] = [
+        getattr(a, "array", a) for a in arrays if a is not None
+    ]  # packed weights stand for their arrays
     for array in given:
         if not hasattr(array, "dtype"):
             return f"{type(array).__name__} is no array"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv import checkpoint
+from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
 from scratchlv.tasks import captioning, training
@@ -45,6 +46,7 @@ def see(eyes: Captioner, pictures: Array, dtype: Any = np.float32, size: int = 2
     """The features (n, 8, 8, C) of ``pictures``, bytes (n, 64, 64, 3)."""
     features = np.empty((len(pictures), conv_extractor.GRID, conv_extractor.GRID, eyes.shape.channels[-1]), dtype)
     for at in range(0, len(pictures), size):
-        x = conv_extractor.preprocess(pictures[at : at + size])
-        features[at : at + size], _ = conv_extractor.forward(eyes.params, eyes.buffers, x, train=False)
+        x = conv_extractor.preprocess(place(pictures[at : at + size], eyes.params["conv1.W"]))
+        seen, _ = conv_extractor.forward(eyes.params, eyes.buffers, x, train=False)
+        features[at : at + size] = to_host(seen)
     return features

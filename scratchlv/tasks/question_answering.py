@@ -30,6 +30,7 @@ from scratchlv.data.easy_vqa import easy_vqa
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
@@ -291,7 +292,7 @@ def _blind_twin(run: Run, folder: Path) -> Any | None:
     if state["step"] < run.settings.blind_steps:
         return None
     model = _model(run.config, run.settings, "blind")
-    load_model_tensors(model, tensors, blind)
+    load_model_tensors(to_backend(model), tensors, blind)
     return model
 
 

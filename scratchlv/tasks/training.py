@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from scratchlv import __version__
 from scratchlv.data.scenes import World
+from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.trainer import OPTIMISERS, Trainer, TrainSettings, load_model_tensors
@@ -195,7 +196,7 @@ def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / 'config.json'}: {error} is missing or wrong; this run cannot be used") from None
     tensors, _ = run_folder.load_weights(folder, step)
-    load_model_tensors(run.model, tensors, folder)
+    load_model_tensors(to_backend(run.model), tensors, folder)
     run.folder = folder
     return run
 
