@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.simd import I32, I64, ONES, VECTOR, WIDTH, ZERO, Emitter
+from scratchlv.kernels.building_blocks.simd import I32, I64, ONES, VECTOR, WIDTH, ZERO, Emitter, address
 
 AT_A_TIME = 4
 ZERO_WEIGHT, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
@@ -33,9 +33,9 @@ def dots_of_rows(rows, y, sums):
             _row(rows, min(first + 1, last)),
             _row(rows, min(first + 2, last)),
             _row(rows, min(first + 3, last)),
-            y.ctypes.data,
+            address(y),
             vectors,
-            sums.ctypes.data + 8 * first,
+            address(sums) + 8 * first,
         )
     for l in range(L if vectors * WIDTH < D else 0):
         row = rows[l]
@@ -55,10 +55,10 @@ def scores_of_rows(rows, y, v, sums):
             _row(rows, min(first + 1, last)),
             _row(rows, min(first + 2, last)),
             _row(rows, min(first + 3, last)),
-            y.ctypes.data,
-            v.ctypes.data,
+            address(y),
+            address(v),
             vectors,
-            sums.ctypes.data + 8 * first,
+            address(sums) + 8 * first,
         )
     for l in range(L if vectors * WIDTH < A else 0):
         row = rows[l]
@@ -81,9 +81,9 @@ def add_slopes_of_rows(weights, rows, y, slopes):
             weights[first + 1] if first + 1 <= last else ZERO_WEIGHT,
             weights[first + 2] if first + 2 <= last else ZERO_WEIGHT,
             weights[first + 3] if first + 3 <= last else ZERO_WEIGHT,
-            y.ctypes.data,
+            address(y),
             A,
-            slopes.ctypes.data,
+            address(slopes),
         )
 
 
@@ -91,15 +91,13 @@ def add_slopes_of_rows(weights, rows, y, slopes):
 def slopes_over_steps(weights, row, ys, slopes, tanhs):
     """``slopes[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (1 - 2 r)``, where p = row[a] ys[t, a]."""
     T, A = ys.shape
-    _slopes_over_steps(
-        weights.ctypes.data, T, row.ctypes.data, ys.ctypes.data, A, slopes.ctypes.data, tanhs.ctypes.data
-    )
+    _slopes_over_steps(address(weights), T, address(row), address(ys), A, address(slopes), address(tanhs))
 
 
 @kernel()
 def _row(rows, l):
     """The address of a row."""
-    return rows.ctypes.data + 4 * rows.shape[1] * l
+    return address(rows) + 4 * rows.shape[1] * l
 
 
 def _four_sums(builder: ir.IRBuilder, rows, shared, vectors, sums, add) -> None:

@@ -100,7 +100,7 @@ def forward(
     work = empty((parts_of_batch(x, keys), work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
     looked = x, keys, factors, far, v_or_none, plain_mask(mask, N)
-    _forward(multiply().address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work)
+    _forward(multiply.address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work)
     cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
     return (h[1:], z, alpha), cache if train else None
 
@@ -121,7 +121,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     above = dh_above, dalpha
     looked = x, keys, factors, far, v_or_none, query, alpha
     lengths = np.full(gates.shape[1], T)
-    _backward(multiply().address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work)
+    _backward(multiply.address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query

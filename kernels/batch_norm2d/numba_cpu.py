@@ -14,7 +14,7 @@ from scratchlv.kernels.batch_norm2d.reference import check_batch, moved
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.building_blocks.simd import I64, ZERO
+from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.reference import output_shape
@@ -303,15 +303,15 @@ def _normalise(x, constants, y, winner, pooled, floor):
     for row in prange(N * rows):
         n, h = divmod(np.int64(row), rows)
         for w in range(columns):
-            at = C * (row * columns + w)
-            to = y.ctypes.data + 4 * at
+            at = C * ((n * rows + h) * columns + w)
+            to = address(y) + 4 * at
             if pooled:
-                top = x.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+                top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
                 bottom = top + 4 * C * W
-                byte = winner.ctypes.data + at
-                _normalise_window(top, bottom, constants.ctypes.data, to, byte, winner.size, C, floor)
+                byte = address(winner) + at
+                _normalise_window(top, bottom, address(constants), to, byte, winner.size, C, floor)
             else:
-                _normalise_pixel(x.ctypes.data + 4 * at, constants.ctypes.data, to, C, floor)
+                _normalise_pixel(address(x) + 4 * at, address(constants), to, C, floor)
 
 
 @kernel(parallel=True)
@@ -325,15 +325,15 @@ def _sum_gradients(dy, x, winner, constants, floor, sums):
         for row in range(first, last):
             n, h = divmod(row, rows)
             for w in range(columns):
-                at = C * (row * columns + w)
-                gradient = dy.ctypes.data + 4 * at
+                at = C * ((n * rows + h) * columns + w)
+                gradient = address(dy) + 4 * at
                 if winner.size:
-                    top = x.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+                    top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
                     bottom = top + 4 * C * W
-                    byte = winner.ctypes.data + at
-                    _sum_window(gradient, byte, top, bottom, constants.ctypes.data, run.ctypes.data, C)
+                    byte = address(winner) + at
+                    _sum_window(gradient, byte, top, bottom, address(constants), address(run), C)
                 else:
-                    _sum_pixel(gradient, x.ctypes.data + 4 * at, constants.ctypes.data, run.ctypes.data, C, floor)
+                    _sum_pixel(gradient, address(x) + 4 * at, address(constants), address(run), C, floor)
             for which in range(2):
                 for c in range(C):
                     sums[part, which, c] += run[which, c]
@@ -353,11 +353,11 @@ def _backward_x(dy, x, winner, constants, floor, dx):
             done = 2 * columns
             for w in range(columns if h % 2 == 0 else 0):
                 at = C * ((n * rows + h // 2) * columns + w)
-                here = 4 * C * (row * W + 2 * w)
-                top, to = x.ctypes.data + here, dx.ctypes.data + here
-                gradient, byte, below = dy.ctypes.data + 4 * at, winner.ctypes.data + at, 4 * C * W
-                _backward_window(gradient, byte, top, top + below, to, to + below, constants.ctypes.data, C)
+                here = 4 * C * ((n * H + h) * W + 2 * w)
+                top, to = address(x) + here, address(dx) + here
+                gradient, byte, below = address(dy) + 4 * at, address(winner) + at, 4 * C * W
+                _backward_window(gradient, byte, top, top + below, to, to + below, address(constants), C)
         for w in range(done, W):  # pixels that fill no window: they moved the mean and the variance, no more
-            at = 4 * C * (row * W + w)
-            gradient = zeros.ctypes.data if winner.size else dy.ctypes.data + at
-            _backward_pixel(gradient, x.ctypes.data + at, constants.ctypes.data, dx.ctypes.data + at, C, floor)
+            at = 4 * C * ((n * H + h) * W + w)
+            gradient = address(zeros) if winner.size else address(dy) + at
+            _backward_pixel(gradient, address(x) + at, address(constants), address(dx) + at, C, floor)

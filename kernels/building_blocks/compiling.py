@@ -15,7 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 from numba import njit
-from numba.core import config, event
+from numba.core import config, event, sigutils
+from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
@@ -60,6 +61,39 @@ def kept_on_disk() -> Iterator[None]:
         yield
     finally:
         config.CACHE_DIR = before
+
+
+class Callback:
+    """A function of whole numbers that kernels :func:`call` by its ``address``: made of kernels, and kept as they are."""
+
+    def __init__(self, function: Callable, signature: Any) -> None:
+        self.py_func, self._signature = function, signature
+        self._made: Any = None
+        _compiler.kernels.add(function)
+
+    @property
+    def address(self) -> int:
+        if self._made is None and _compiler.noted is not None:
+            _compiler.noted[self, ()] = None
+            return 0
+        self.compile()
+        return self._made.address
+
+    def compile(self, types: tuple = ()) -> None:
+        """Compile it, or find it on disk."""
+        if self._made is None:
+            made = CFunc(self.py_func, sigutils.normalize_signature(self._signature), {}, {})
+            compile_uncached = made._compile_uncached
+
+            def compile_as_ours() -> Any:
+                with _compiler.at(self.py_func):
+                    return compile_uncached()
+
+            made._compile_uncached = compile_as_ours
+            with _locked(self.py_func.__qualname__, _compiler.waits), kept_on_disk():
+                made.enable_caching()
+                made.compile()
+            self._made = made
 
 
 def compiled() -> int:
@@ -130,7 +164,21 @@ class _Compiler(event.Listener):
 
     def on_start(self, event: Any) -> None:
         """A function was not found on disk; those that it calls are compiled inside, before :meth:`on_end`."""
-        function = event.data["dispatcher"].py_func
+        self._begin(event.data["dispatcher"].py_func)
+
+    def on_end(self, event: Any) -> None:
+        self._end()
+
+    @contextlib.contextmanager
+    def at(self, function: Callable) -> Iterator[None]:
+        """What is compiled inside the ``with`` block is a part of ``function``, which is one of ours."""
+        self._begin(function)
+        try:
+            yield
+        finally:
+            self._end()
+
+    def _begin(self, function: Callable) -> None:
         if not self._at_work:
             if function not in self.kernels:
                 return  # not ours
@@ -148,7 +196,7 @@ class _Compiler(event.Listener):
         """Whether a kernel is being compiled."""
         return bool(self._at_work)
 
-    def on_end(self, event: Any) -> None:
+    def _end(self) -> None:
         if not self._at_work:
             return
         self._at_work.pop()
@@ -162,9 +210,9 @@ class _Compiler(event.Listener):
         function = self._at_work[-1]
         kind: type[JITCodeLibrary] = _Raw
         if self.loads:
-            kind = JITCodeLibrary  # of a kernel that was kept, and is now a part
+            kind = _Whole  # of a kernel that was kept, and is now a part
         elif function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
-            kind = JITCodeLibrary if len(self._at_work) == 1 else _Part
+            kind = _Whole if len(self._at_work) == 1 else _Part
         return kind(cpu_target.target_context.codegen(), name)
 
     def _create_wrapper(self, library: JITCodeLibrary, *arguments: Any, **options: Any) -> None:
@@ -174,7 +222,15 @@ class _Compiler(event.Listener):
             type(context).create_cpython_wrapper(context, library, *arguments, **options)
 
 
-class _Part(JITCodeLibrary):
+class _Whole(JITCodeLibrary):
+    """A kernel: optimised as a module."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        """Leave it to the passes over the whole module, which do the same again: Numba would prepare a pass for each function."""
+        module.data_layout = self._codegen._data_layout
+
+
+class _Part(_Whole):
     """A kernel within a kernel: optimised by itself, then linked into the other, and made machine code only there.
 
     Numba would make machine code of each function that a kernel is made of, though only the whole is ever run.

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.building_blocks.simd import WIDTH, dot_of_pairs, total_of_pairs
+from scratchlv.kernels.building_blocks.simd import WIDTH, address, dot_of_pairs, total_of_pairs
 
 #: Flags for ``@kernel(fastmath=FLAGS)``: multiply-adds may be fused; NaN and infinity keep their meaning. Sums may not be
 #: reordered ("reassoc"): LLVM would do it one way in the process that compiles and another way in the one that finds the code
@@ -105,7 +105,7 @@ def sigmoid(x):
 def dot(x, y):
     """Σ x_i y_i of two contiguous float32 vectors, summed in the lanes of two vector registers; a float64."""
     pairs = x.size // (2 * WIDTH)
-    s = dot_of_pairs(x.ctypes.data, y.ctypes.data, pairs)
+    s = dot_of_pairs(address(x), address(y), pairs)
     for i in range(pairs * 2 * WIDTH, x.size):
         s += x[i] * y[i]
     return s
@@ -115,7 +115,7 @@ def dot(x, y):
 def total(x):
     """Σ x_i of a contiguous float32 vector, summed like :func:`dot`."""
     pairs = x.size // (2 * WIDTH)
-    s = total_of_pairs(x.ctypes.data, pairs)
+    s = total_of_pairs(address(x), pairs)
     for i in range(pairs * 2 * WIDTH, x.size):
         s += x[i]
     return s

@@ -181,6 +181,17 @@ class Emitter:
 
 
 @intrinsic
+def address(typing_context, array):
+    """The address of an array's first number, as an int64: with ``array.ctypes.data``, unsigned, Numba reckons in floats."""
+
+    def emit(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, I64)
+
+    return types.int64(array), emit
+
+
+@intrinsic
 def float_at(typing_context, address):
     """The float32 at an address."""
 

@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, zeros
-from scratchlv.kernels.building_blocks.simd import I64
+from scratchlv.kernels.building_blocks.simd import I64, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, address, outer_products
+from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
 from scratchlv.kernels.max_pool2d.vectors import NOBODY, PixelEmitter, place, unpool_pixel

@@ -1,4 +1,4 @@
-"""The micro-kernel of weight gradients, and where an array lies."""
+"""The micro-kernel of weight gradients."""
 
 from numba import types
 from numba.extending import intrinsic
@@ -6,17 +6,6 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.simd import I64, REGISTERS, WIDTH, ZERO, Emitter
 
 CHANNELS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile
-
-
-@intrinsic
-def address(typing_context, array):
-    """The address of an array's first number, as an int64: with ``array.ctypes.data``, unsigned, Numba reckons in floats."""
-
-    def emit(context, builder, signature, arguments):
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.ptrtoint(data, I64)
-
-    return types.int64(array), emit
 
 
 @intrinsic

@@ -13,6 +13,7 @@ from numba import prange
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
+from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.numba_cpu import (
@@ -73,7 +74,7 @@ def forward(
             cells(gates, h, c, t, lengths, 0, N)
     else:
         _forward(
-            multiply().address, gates, as_packed(Wh).panels, h, c, lengths, empty((threads, work_space(N, H))), threads
+            multiply.address, gates, as_packed(Wh).panels, h, c, lengths, empty((threads, work_space(N, H))), threads
         )
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
@@ -93,7 +94,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         work = empty((threads, work_space(N, 4 * H)))
-        _backward(multiply().address, da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
+        _backward(multiply.address, da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     db = empty(Wh.shape[1])
@@ -117,9 +118,9 @@ def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
     n = gates.shape[2]
     for thread in prange(threads):
         first, last = columns_of(Wx, n, thread, threads)
-        a = gates.ctypes.data
-        row_product(x.ctypes.data, x.shape[2], Wx, n, b.ctypes.data, 1, a, first, last)
-        row_product(h.ctypes.data, h.shape[2], Wh, n, a, 1, a, first, last)
+        a = address(gates)
+        row_product(address(x), x.shape[2], Wx, n, address(b), 1, a, first, last)
+        row_product(address(h), h.shape[2], Wh, n, a, 1, a, first, last)
     cells(gates, h, c, 0, lengths, 0, 1)
 
 

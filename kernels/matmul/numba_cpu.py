@@ -13,11 +13,11 @@ import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cfunc, prange, types
+from numba import prange, types
 
-from scratchlv.kernels.building_blocks.compiling import kept_on_disk, kernel
+from scratchlv.kernels.building_blocks.compiling import Callback, kernel
 from scratchlv.kernels.building_blocks.memory import empty, plain
-from scratchlv.kernels.building_blocks.simd import WIDTH, call, float_at, store_float
+from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
@@ -164,7 +164,7 @@ def gemm(
     work = empty((by_rows * by_columns, a_space + b_space))
     sums = None if column_sums is None else np.zeros(-(-n // COLUMNS) * COLUMNS)  # in float64, of whole panels
     _product(
-        multiply().address,
+        multiply.address,
         *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
         *(m, n, k, 0 if sums is None else _address(sums), by_rows, by_columns, _address(work), a_space, b_space),
     )
@@ -282,19 +282,6 @@ def _pack_across(x, row, count, k, height, out):
             store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
 
 
-@functools.cache
-def multiply() -> Any:
-    """``C = S + A B`` within one thread, compiled: kernels take its ``address`` and :func:`call` it.
-
-    Its numbers are ``a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work,
-    b_work, b_sums``: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is
-    packed into ``a_work``. The columns of a B that is not packed yet are added to ``b_sums`` (float64, whole panels), unless that
-    is 0. m and n are above 0.
-    """
-    with kept_on_disk():
-        return cfunc(types.void(*[types.int64] * 18), cache=True)(_multiply)
-
-
 def _multiply(
     a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums
 ):  # fmt: skip
@@ -343,7 +330,15 @@ def _multiply(
                                 to,
                                 c_row,
                             )
+
                         tile += 4 * tile_step
+
+
+#: ``C = S + A B`` within one thread: kernels take its ``address`` and :func:`call` it. Its numbers are ``a, a_row, a_term, b,
+#: b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums``: addresses, with strides
+#: in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. The columns of a B that
+#: is not packed yet are added to ``b_sums`` (float64, whole panels), unless that is 0. m and n are above 0.
+multiply = Callback(_multiply, types.void(*[types.int64] * 18))
 
 
 @kernel(parallel=True)
@@ -376,8 +371,8 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
     """
     if first < last:
         k, n = a.shape[1], y.shape[1]
-        a_at, y_at = a.ctypes.data + 4 * first * k, y.ctypes.data + 4 * first * n
-        b_at, at = panels.ctypes.data, work.ctypes.data
+        a_at, y_at = address(a) + 4 * first * k, address(y) + 4 * first * n
+        b_at, at = address(panels), address(work)
         call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at, 0))
 
 
@@ -391,7 +386,7 @@ def _one_row(a, b, b_step, start, c, threads):
     start_step = 1 if start.shape[1] == n else 0
     for thread in prange(threads):
         first, last = columns_of(b, n, thread, threads)
-        row_product(a.ctypes.data, a.shape[1], b, b_step, start.ctypes.data, start_step, c.ctypes.data, first, last)
+        row_product(address(a), a.shape[1], b, b_step, address(start), start_step, address(c), first, last)
 
 
 @kernel()

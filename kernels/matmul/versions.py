@@ -13,7 +13,7 @@ import numpy as np
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import empty, plain
-from scratchlv.kernels.building_blocks.simd import call
+from scratchlv.kernels.building_blocks.simd import address, call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
 from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
 
@@ -110,14 +110,14 @@ def _register_tiles(a_transposed, b, zeros, c):
     n = c.shape[1]
     for j in range(0, n, COLUMNS):
         for i in range(0, m, ROWS):
-            a_at, b_at, c_at = a_transposed.ctypes.data + 4 * i, b.ctypes.data + 4 * j, c.ctypes.data + 4 * (i * n + j)
-            tile_kernel(ROWS, COLUMNS, k, a_at, m, b_at, n, zeros.ctypes.data, 0, c_at, n)
+            a_at, b_at, c_at = address(a_transposed) + 4 * i, address(b) + 4 * j, address(c) + 4 * (i * n + j)
+            tile_kernel(ROWS, COLUMNS, k, a_at, m, b_at, n, address(zeros), 0, c_at, n)
 
 
 def _packed(a: Array, b: Array, c: Array) -> None:
     (m, k), n = a.shape, b.shape[1]
     a_work, b_work = empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
-    _packed_serially(multiply().address, a, b, c, np.zeros(COLUMNS, np.float32), a_work, b_work)
+    _packed_serially(multiply.address, a, b, c, np.zeros(COLUMNS, np.float32), a_work, b_work)
 
 
 @kernel()
@@ -125,6 +125,6 @@ def _packed_serially(multiply, a, b, c, zeros, a_work, b_work):
     m, k = a.shape
     n = b.shape[1]
     if m > 0 and n > 0:
-        a_at, b_at, c_at = a.ctypes.data, b.ctypes.data, c.ctypes.data
-        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, zeros.ctypes.data, 0, 0)
-        call(multiply, operands + (m, n, k, a_work.ctypes.data, b_work.ctypes.data, 0))  # noqa: RUF005 (Numba knows no *)
+        a_at, b_at, c_at = address(a), address(b), address(c)
+        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, address(zeros), 0, 0)
+        call(multiply, operands + (m, n, k, address(a_work), address(b_work), 0))  # noqa: RUF005 (Numba knows no *)

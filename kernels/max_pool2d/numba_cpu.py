@@ -8,6 +8,7 @@ from numba import prange
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
 
@@ -62,9 +63,9 @@ def _pool(x, y, winner):
     for row in prange(N * rows):
         n, h = divmod(np.int64(row), rows)
         for w in range(columns):
-            top = x.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
-            at = C * (row * columns + w)
-            pool_pixel(top, top + 4 * C * W, y.ctypes.data + 4 * at, winner.ctypes.data + at, C, winner.size)
+            top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+            at = C * ((n * rows + h) * columns + w)
+            pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(winner) + at, C, winner.size)
 
 
 @kernel(parallel=True)
@@ -83,8 +84,8 @@ def unpool(dy, winner, dx):
         if h < rows:
             for w in range(columns):
                 at = C * ((n * rows + h) * columns + w)
-                top = dx.ctypes.data + 4 * C * ((n * H + 2 * h) * W + 2 * w)
-                unpool_pixel(dy.ctypes.data + 4 * at, winner.ctypes.data + at, top, top + 4 * C * W, C, C)
+                top = address(dx) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
+                unpool_pixel(address(dy) + 4 * at, address(winner) + at, top, top + 4 * C * W, C, C)
 
 
 @kernel(parallel=True, error_model="numpy")

@@ -66,7 +66,7 @@ def forward(
     else:
         space = work_space(N, H)
         panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
-        _forward(multiply().address, h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
+        _forward(multiply.address, h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
@@ -81,7 +81,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         _backward(
-            multiply().address,
+            multiply.address,
             da,
             dy,
             dh,
