@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,13 +132,11 @@ def rehearse(task: str, model: str) -> list[Any]:
     """The kernels that a model's training and use call, with their types, in the order of their first calls."""
     from scratchlv.kernels.building_blocks.compiling import rehearsal
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        rehearsal() as calls,
-        contextlib.suppress(Exception),  # nothing is computed: should that stop it, what was called so far is known
-        np.errstate(all="ignore"),
-    ):
-        _train_and_use(task, model, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, rehearsal() as calls, np.errstate(all="ignore"):
+        try:
+            _train_and_use(task, model, Path(folder))
+        except Exception:  # nothing is computed: should that stop it, what was called so far is known
+            traceback.print_exc()
     return calls
 
 

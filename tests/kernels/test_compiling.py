@@ -240,3 +240,36 @@ def test_the_second_process_compiles_all_that_a_model_needs(tmp_path):
 def test_a_rehearsal_names_the_kernels_in_the_order_of_their_first_calls():
     names = [kernel.py_func.__qualname__ for kernel, _ in rehearse("lm", "lstm")]
     assert names.index("_sweep") < names.index("_scatter_add") < names.index("_copy_and_sum_squares")
+
+
+def test_a_callback_is_noted_in_a_rehearsal_and_compiled_by_one_process(monkeypatch, tmp_path):
+    pytest.importorskip("fcntl")
+
+    @compiling.kernel()
+    def inner(x):
+        return x + 1
+
+    def outer(x):
+        inner(x)
+
+    callback, same = (compiling.Callback(outer, types.void(types.int64)) for _ in range(2))
+    before = compiling.compiled()
+    with compiling.rehearsal() as calls:
+        assert callback.address == 0
+    assert calls == [(callback, ())]
+    with compiling._locked(outer.__qualname__):
+        compiling.compile_unless_others_do(*calls[0])
+    assert compiling.compiled() == before
+    assert callback.address != 0
+    assert compiling.compiled() == before + 1
+    (part,) = inner.overloads.values()
+    assert isinstance(part.library, compiling._Part)
+    assert same.address != 0
+    assert compiling.compiled() == before + 1  # found on disk
+
+
+@pytest.mark.parametrize("task", ["caption", "vqa"])
+def test_a_rehearsal_gets_to_the_end(task, capsys):
+    """Zeros, which is all that is computed, stop neither training nor use."""
+    assert rehearse(task, "attention")
+    assert capsys.readouterr().err == ""
