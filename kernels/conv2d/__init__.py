@@ -42,6 +42,8 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "stride 3, window of 2": case((2, 11, 10, 8), (2, 2, 8, 4), stride=3, relu=True),
         "stride 2, one tap": case((2, 7, 6, 68), (1, 1, 68, 8), stride=2, bias=False),
         "groups by four": case((2, 6, 5, 12), (3, 2, 6, 24), padding=1, groups=2, stride=2),
+        "more taps than a tile": case((1, 9, 8, 20), (3, 3, 20, 68), padding=1),
+        "pixels in parts": case((3, 15, 14, 3), (2, 2, 3, 8)),
         "more padding than window": case((1, 3, 4, 4), (2, 2, 4, 8), padding=((3, 0), (1, 2))),
     }
 

@@ -8,6 +8,31 @@ VARIANTS = ("reference", "numba_cpu", "cuda")
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
 
+    case = _cases_from(rng)
+    return {
+        "odd": case(3, 5, 2, 4, Q=6),
+        "no W": case(3, 5, 2, 4),
+        "mask": case(3, 5, 4, 2, Q=3, masked=True),
+        "scaled, mask, no W": case(3, 5, 2, 4, masked=True, scale=0.5),
+        "one region": case(3, 1, 2, 4, Q=6),
+        "ones": case(1, 1, 1, 1, Q=1),
+        "sharp": case(2, 7, 3, 4, Q=5, scale=20.0),
+        "larger than a block": case(5, 49, 67, 131, Q=71, scale=131**-0.5),
+        "empty batch": case(0, 5, 2, 4, Q=6),
+    }
+
+
+def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
+    """More inputs, for the comparison of a variant with the reference: regions that are looked at in several pieces."""
+    case = _cases_from(rng)
+    return {
+        "several pieces": case(2, 37, 5, 6, Q=4, masked=True, scale=3.0),
+        "several pieces, in fours": case(3, 50, 8, 12, Q=8, scale=2.0),
+        "whole pieces, no W": case(2, 48, 4, 3, masked=True, scale=3.0),
+    }
+
+
+def _cases_from(rng: np.random.Generator):
     def case(N: int, L: int, D: int, K: int, Q: int | None = None, masked: bool = False, scale: float = 1.0) -> dict:
         mask = None
         if masked:
@@ -22,14 +47,4 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
             "scale": scale,
         }
 
-    return {
-        "odd": case(3, 5, 2, 4, Q=6),
-        "no W": case(3, 5, 2, 4),
-        "mask": case(3, 5, 4, 2, Q=3, masked=True),
-        "scaled, mask, no W": case(3, 5, 2, 4, masked=True, scale=0.5),
-        "one region": case(3, 1, 2, 4, Q=6),
-        "ones": case(1, 1, 1, 1, Q=1),
-        "sharp": case(2, 7, 3, 4, Q=5, scale=20.0),
-        "larger than a block": case(5, 49, 67, 131, Q=71, scale=131**-0.5),
-        "empty batch": case(0, 5, 2, 4, Q=6),
-    }
+    return case
