@@ -93,3 +93,18 @@ def test_rows_that_begin_anywhere_in_memory(number, offset):
     expected = np.zeros((7, 8))
     np.add.at(expected, tokens, dy)
     np.testing.assert_allclose(dW, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+@pytest.mark.parametrize("number", embedding.variant("cuda").VERSIONS)
+def test_on_a_gpu_gradients_of_a_token_are_added_in_its_order(number):
+    """Also when its places lie in three tiles of the sort: 2^24 + 1 is no float32, and is 2^24."""
+    tokens, dy = np.arange(2500) % 50 + 1, np.zeros((2500, 3), np.float32)
+    places = [10, 1030, 2070]
+    tokens[places], dy[places] = 0, [[2**24, 1, 1], [1, 2**24, -(2**24)], [-(2**24), -(2**24), 2**24]]
+    expected = (dy[places[0]] + dy[places[1]]) + dy[places[2]]
+    with use_version(number):
+        _, cache = embedding.variant("cuda").forward(tokens, np.zeros((51, 3), np.float32))
+        (dW,) = embedding.variant("cuda").backward(dy, cache)
+    np.testing.assert_array_equal(expected, [0, 0, 1])  # backwards it would be 1, 1, 0
+    np.testing.assert_array_equal(dW[0], expected)

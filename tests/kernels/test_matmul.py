@@ -514,16 +514,23 @@ def test_cuda_a_weight_is_rounded_once(gpu, monkeypatch):
 
 
 @needs_compiler
+@pytest.mark.parametrize("number", [1, None])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_cuda_a_packed_weight_stands_for_the_array(precision):
-    linear = ops.linear.variant("cuda")
-    x, W, b = normal(2, 3, 6), normal(6, 5), normal(5)
-    with use_precision(precision):
-        packed = cuda.packed(W)
-        assert linear.limits(x, packed, b) is None
-        expected, _ = linear.forward(x, W, b)
-        got, _ = linear.forward(x, packed, b, train=False)
-    np.testing.assert_array_equal(got, expected)
+@pytest.mark.parametrize("name", ["linear", "lstm", "rnn"])
+def test_cuda_a_packed_weight_stands_for_the_array(name, precision, number):
+    operation = getattr(ops, name)
+    module, inputs = operation.variant("cuda"), next(iter(operation.room.cases(np.random.default_rng(0)).values()))
+    inputs = {key: v.astype(np.float32) if isinstance(v, np.ndarray) else v for key, v in inputs.items()}
+    with use_precision(precision), use_version(number):
+        packed = {key: cuda.packed(v) if key.startswith("W") else v for key, v in inputs.items()}
+        assert isinstance(next(v for key, v in packed.items() if key.startswith("W")), cuda.Bf16Matrix) == (
+            precision == "bf16"
+        )
+        assert module.limits(**packed) is None
+        expected, _ = module.forward(**inputs, train=False)
+        got, cache = module.forward(**packed, train=False)
+    assert cache is None
+    np.testing.assert_equal(got, expected)
 
 
 @pytest.mark.parametrize(("capability", "has"), [("75", False), ("80", True), ("90", True), ("120", True)])
