@@ -7,7 +7,7 @@
 // gradient is not finite: all is left as it is.
 // One sweep reads four arrays and writes three, 28 bytes a parameter, where array operations would make about twenty sweeps.
 // Version 1 has a parameter for each thread, version 2 four, by reads and writes of 16 bytes.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 struct Rates {
     float rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, grad_scale;
@@ -21,8 +21,6 @@ __device__ __forceinline__ void update(float& p, float g, float& m, float& v, co
 }
 
 __device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
 
 extern "C" __global__ void __launch_bounds__(256)
 adam_1(float* __restrict__ params, const float* __restrict__ grads, float* __restrict__ m, float* __restrict__ v,

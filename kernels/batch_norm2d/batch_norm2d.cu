@@ -9,7 +9,7 @@
 // the first addition), their mean and their squares around it, and joins these to what it has (Chan, Golub and LeVeque 1979):
 // one reading, and E[x²] - E[x]², which cancels where the mean is large, is never formed. The parts are joined in float64 by a second
 // launch, always in the same order. A thread of the sweeps keeps to its four channels, whose constants stay in registers.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 #define NOBODY 4  // the winner where ReLU is closed
 #define AT_ONCE 8
@@ -19,27 +19,8 @@ struct Channels {  // the four channels of a thread: from c on, n of them; `whol
     bool whole;
 };
 
-__device__ __forceinline__ bool aligned(const void* p, int bytes) { return (size_t)p % bytes == 0; }
-
-__device__ __forceinline__ void load4(float (&to)[4], const float* from, Channels s) {
-    if (s.whole) {
-        float4 v = *(const float4*)from;
-        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) to[e] = e < s.n ? from[e] : 0.0f;
-}
-
-__device__ __forceinline__ void store4(float* to, const float (&from)[4], Channels s) {
-    if (s.whole) {
-        *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-        if (e < s.n) to[e] = from[e];
-}
+__device__ __forceinline__ void load4(float (&to)[4], const float* from, Channels s) { load4(to, from, s.n, s.whole); }
+__device__ __forceinline__ void store4(float* to, const float (&from)[4], Channels s) { store4(to, from, s.n, s.whole); }
 
 // What the sweeps need of a channel: the rows of `constants` (4, C).
 struct Constants {

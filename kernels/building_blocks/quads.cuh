@@ -2,8 +2,13 @@
 #pragma once
 #include "scratchlv.cuh"
 
+// Whether a float4 can be read at p. Null is such an address, too: what is not there does not count.
+__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }
+
+__device__ __forceinline__ bool aligned(const void* p, int bytes) { return (size_t)p % bytes == 0; }
+
 // Whether rows of n floats, one after the other from `p` on, all begin at a multiple of 16 bytes.
-__device__ __forceinline__ bool in_quads(const void* p, int n) { return n % 4 == 0 && ((size_t)p & 15) == 0; }
+__device__ __forceinline__ bool in_quads(const void* p, int n) { return n % 4 == 0 && in_fours(p); }
 
 // Columns k to k + 3 of a row of n; 0 past its end. `quads` is what in_quads said of the rows.
 __device__ __forceinline__ float4 load4(const float* row, int k, int n, bool quads) {
@@ -34,4 +39,27 @@ __device__ __forceinline__ float4 add_scaled(float4 sum, float w, float4 a) {
 // sum + a · b
 __device__ __forceinline__ float add_dot4(float sum, float4 a, float4 b) {
     return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+
+// --- the same, where the four are an array ---------------------------------------------------------------------------
+
+// Four numbers in one access where they all exist and are aligned (`whole`), else the `n` that exist.
+__device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, bool whole) {
+    if (whole) {
+        float4 v = *(const float4*)from;
+        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+        return;
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e) to[e] = e < n ? from[e] : 0.0f;
+}
+
+__device__ __forceinline__ void store4(float* to, const float (&from)[4], int n, bool whole) {
+    if (whole) {
+        *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
+        return;
+    }
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+        if (e < n) to[e] = from[e];
 }

@@ -1,9 +1,7 @@
 // Sweeps over memory that no room is for: what an optimiser's step needs without asking the host, and what models do in between.
 //
 // All are bound by memory. Numbers are read four at a time where all addresses are multiples of 16; sums have a fixed order.
-#include "scratchlv.cuh"
-
-__device__ __forceinline__ bool in_fours(const void* p) { return !p || ((size_t)p & 15) == 0; }  // whether float4 can be read here
+#include "quads.cuh"
 
 // --- the norm of a gradient ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 // sums stay in registers, and for 3 taps it loads 6 columns where 12 were loaded, 16 bytes an access. A block covers a tile of a few rows,
 // so that the rows that windows share come from the first-level cache. dx without a stride is the same sweep with the filter turned
 // round; with one it meets only the taps that hit it. dW is summed in parts: as many blocks as fill the chip, a row of taps each.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 #define STRIP 4  // neighbours that a thread of version 2 makes
 
@@ -78,29 +78,6 @@ depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __r
 
 // --- version 2 -------------------------------------------------------------------------------------------------------
 
-__device__ __forceinline__ bool aligned(const void* p) { return (size_t)p % 16 == 0; }
-
-// Four channels in one access where they all exist and are aligned (`whole`), else the `n` that exist.
-__device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, bool whole) {
-    if (whole) {
-        float4 v = *(const float4*)from;
-        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) to[e] = e < n ? from[e] : 0.0f;
-}
-
-__device__ __forceinline__ void store4(float* to, const float (&from)[4], int n, bool whole) {
-    if (whole) {
-        *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-        if (e < n) to[e] = from[e];
-}
-
 // sums += STRIP neighbours of row h of y, from column w on; `picture` and `filter` begin at the thread's channels. KW taps in a row and
 // a stride of S, known when this is compiled, keep the taps in registers; no branch stands between the loads: many are on their way.
 template <int KW, int S>
@@ -162,7 +139,7 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
     int w = (blockIdx.x % across * blockDim.y + threadIdx.y) * STRIP, h = blockIdx.x / across % down * blockDim.z + threadIdx.z;
     if (c >= C || w >= W_out || h >= H_out) return;
     int n = min(4, C - c);
-    bool whole = C % 4 == 0 && aligned(x) && aligned(filter) && aligned(y);
+    bool whole = C % 4 == 0 && in_fours(x) && in_fours(filter) && in_fours(y);
     float sums[STRIP][4] = {};
     const float* from = x + (size_t)picture * H * W * C + c;
     if (!whole) add_any_strip(sums, from, filter + c, f, h, w, turned, n, false);
@@ -189,7 +166,7 @@ depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __r
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c), h = blockIdx.x % H;
-    bool whole = C % 4 == 0 && aligned(dy) && aligned(filter) && aligned(dx);
+    bool whole = C % 4 == 0 && in_fours(dy) && in_fours(filter) && in_fours(dx);
     const float* picture = dy + (size_t)(blockIdx.x / H) * H_out * W_out * C + c;
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     for (int i = (h + top) % stride; i < kh && i <= h + top; i += stride) {
@@ -248,7 +225,7 @@ depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __r
     int taps = kw == 3 || kw == 5 ? kw : 1, tap = blockIdx.x * taps, threads = blockDim.y;
     bool db = tap == kh * kw;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), n = c < C ? min(4, C - c) : 0;
-    bool whole = n && C % 4 == 0 && aligned(x) && aligned(dy);
+    bool whole = n && C % 4 == 0 && in_fours(x) && in_fours(dy);
     int first = blockIdx.z * span + threadIdx.y, last = n ? min(N * H_out * W_out, ((int)blockIdx.z + 1) * span) : 0;
     float4* own = sums + threadIdx.y * blockDim.x + threadIdx.x;
     if (taps == 3 && !db) add_pixels<3>(own, x + c, dy + c, f, tap / kw, 0, first, last, threads, n, whole, false);
@@ -262,7 +239,7 @@ depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __r
         float4 sum = sums[(t * threads + k) * blockDim.x + threadIdx.x];
         total[0] += sum.x, total[1] += sum.y, total[2] += sum.z, total[3] += sum.w;
     }
-    store4(parts + ((size_t)blockIdx.z * (kh * kw + bias) + tap + t) * C + c, total, n, C % 4 == 0 && aligned(parts));
+    store4(parts + ((size_t)blockIdx.z * (kh * kw + bias) + tap + t) * C + c, total, n, C % 4 == 0 && in_fours(parts));
 }
 
 // sums[k] = Σ of all parts of parts[part][k], always in the same order. Blocks of 32 x 8 threads.

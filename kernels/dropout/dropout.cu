@@ -2,7 +2,7 @@
 //
 // Version 1 has a number for each thread, version 2 four, by reads and writes of 16 bytes. Drawing the mask takes about as long as
 // moving the 8 bytes of a number, and goes on at the same time; a stored mask would have to be written and read twice.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 #define GOLDEN 0x9E3779B97F4A7C15ull
 
@@ -13,8 +13,6 @@ __device__ __forceinline__ float kept(float x, unsigned long long state, unsigne
     z = z ^ (z >> 31);
     return x * ((z >> 32) >= limit ? scale : 0.0f);  // a product, so that NaN is not hidden
 }
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
 
 extern "C" __global__ void __launch_bounds__(256)
 dropout_1(const float* __restrict__ x, float* __restrict__ y, unsigned long long key, unsigned long long limit, float scale, long long n) {

@@ -8,7 +8,7 @@
 //      into registers while the tile before is multiplied; two tiles in shared memory, and so one barrier for each instead of two.
 //      Where C has too few blocks to fill the chip, K is cut into parts, which a second launch adds up in a fixed order.
 //   5  is in tensor_cores.cu.
-#include "scratchlv.cuh"
+#include "operand.cuh"
 
 #define TILE 32    // of version 2
 #define SIDE 64    // of version 3
@@ -96,29 +96,6 @@ matmul_3(const float* __restrict__ a, const float* __restrict__ b, const float* 
             size_t at = (size_t)row * N + column;
             c[at] = accumulate ? c[at] + sum : sum;
         }
-}
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
-
-// One of the two operands: numbers (i, k), i < L, k < K; i is a row of A or a column of B.
-struct Operand {
-    const float* numbers;
-    int L, K;
-    bool along_k;  // whether numbers that differ in k are neighbours
-    bool fours;    // whether all groups of four neighbours begin at a multiple of 16 bytes
-};
-
-__device__ __forceinline__ Operand operand(const float* numbers, int L, int K, bool along_k) {
-    return {numbers, L, K, along_k, in_fours(numbers) && (along_k ? K : L) % 4 == 0};
-}
-
-// Four neighbours from (i, k) on; 0 for those past an end.
-__device__ __forceinline__ float4 four(const Operand& o, int i, int k) {
-    if (i >= o.L || k >= o.K) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    const float* at = o.numbers + (o.along_k ? (size_t)i * o.K + k : (size_t)k * o.L + i);
-    if (o.fours) return *(const float4*)at;
-    int left = o.along_k ? o.K - k : o.L - i;
-    return make_float4(at[0], left > 1 ? at[1] : 0.0f, left > 2 ? at[2] : 0.0f, left > 3 ? at[3] : 0.0f);
 }
 
 // Which four of a tile a thread brings: side by side along k for half a row, or along i for a quarter of a warp's row.

@@ -5,7 +5,7 @@
 // 32 x 64 of them in its registers. For each 8 words of K it reads 2 x 4 + 8 x 2 words a thread for 16 instructions. A word is a TF32
 // number or two bfloat16 that are neighbours in K: the tiles, and the places of the words in a warp, are the same for both.
 // It needs compute capability 8.0. On a CPU the same words are multiplied by lanes that fetch them from each other.
-#include "scratchlv.cuh"
+#include "operand.cuh"
 
 #define SIDE 128
 #define WORDS 8   // of K in a tile
@@ -70,29 +70,6 @@ template <bool BF16> __device__ __forceinline__ void multiply(float (&)[4], cons
 #endif
 
 // --- from global memory to tiles of words ----------------------------------------------------------------------------
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
-
-// One of the two operands: numbers (i, k), i < L, k < K; i is a row of A or a column of B.
-struct Operand {
-    const float* numbers;
-    int L, K;
-    bool along_k;  // whether numbers that differ in k are neighbours
-    bool fours;    // whether all groups of four neighbours begin at a multiple of 16 bytes
-};
-
-__device__ __forceinline__ Operand operand(const float* numbers, int L, int K, bool along_k) {
-    return {numbers, L, K, along_k, in_fours(numbers) && (along_k ? K : L) % 4 == 0};
-}
-
-// Four neighbours from (i, k) on; 0 for those past an end.
-__device__ __forceinline__ float4 four(const Operand& o, int i, int k) {
-    if (i >= o.L || k >= o.K) return make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    const float* at = o.numbers + (o.along_k ? (size_t)i * o.K + k : (size_t)k * o.L + i);
-    if (o.fours) return *(const float4*)at;
-    int left = o.along_k ? o.K - k : o.L - i;
-    return make_float4(at[0], left > 1 ? at[1] : 0.0f, left > 2 ? at[2] : 0.0f, left > 3 ? at[3] : 0.0f);
-}
 
 // What a thread brings of a tile: four words, that is one float4 (TF32), or two (bfloat16): along k four further, along i the next k.
 struct Brought {

@@ -5,7 +5,7 @@
 // moves 16 bytes with an access, has all loads of a window on their way before the first comparison, and gives a row to blockIdx.x, so
 // that one division is left; backward, windows that do not overlap are read once and write all their places. Overlapping windows are
 // gathered in both: each x asks the windows that hold it, in their order, and nothing is added by two threads.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 // Whether v takes the place of the largest so far: the first of equals stays, and the first NaN.
 __device__ __forceinline__ bool beats(float v, float best) { return v > best || (v != v && best == best); }
@@ -52,29 +52,6 @@ max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restr
 }
 
 // --- version 2: four channels to a thread ----------------------------------------------------------------------------
-
-__device__ __forceinline__ bool aligned(const void* p, int bytes) { return (size_t)p % bytes == 0; }
-
-// Four numbers in one access where they all exist and are aligned (`whole`), else the `n` that exist.
-__device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, bool whole) {
-    if (whole) {
-        float4 v = *(const float4*)from;
-        to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e) to[e] = e < n ? from[e] : 0.0f;
-}
-
-__device__ __forceinline__ void store4(float* to, const float (&from)[4], int n, bool whole) {
-    if (whole) {
-        *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
-        return;
-    }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-        if (e < n) to[e] = from[e];
-}
 
 // Four bytes, the first in the lowest place.
 __device__ __forceinline__ unsigned load_bytes(const unsigned char* from, int n, bool whole) {

@@ -2,7 +2,7 @@
 //
 // Both versions move 8 bytes a number forward and 12 backward, and that is all they cost. Version 1 has a number for each thread.
 // Version 2 has four, by reads and writes of 16 bytes: a quarter of the instructions, and four times as many bytes under way.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 __device__ __forceinline__ float rectified(float x, float cap) {
     float v = x <= 0.0f ? 0.0f : x;  // a comparison with NaN is false: NaN passes through
@@ -10,8 +10,6 @@ __device__ __forceinline__ float rectified(float x, float cap) {
 }
 
 __device__ __forceinline__ float passed(float dy, float y, float cap) { return y <= 0.0f || y >= cap ? 0.0f : dy; }
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
 
 extern "C" __global__ void __launch_bounds__(256) relu_forward_1(const float* __restrict__ x, float* __restrict__ y, float cap, long long n) {
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) y[i] = rectified(x[i], cap);

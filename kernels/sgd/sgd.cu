@@ -2,11 +2,9 @@
 //
 // `factor`, if given, was computed on the GPU: what the gradient is clipped by; where it is NaN, all is left as it is. 12 bytes are moved for a parameter. Version 1 has
 // one for each thread, version 2 four, by reads and writes of 16 bytes.
-#include "scratchlv.cuh"
+#include "quads.cuh"
 
 __device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
-
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }  // whether float4 can be read here
 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor, float rate, float shrink, long long n) {
