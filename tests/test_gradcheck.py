@@ -578,7 +578,7 @@ def test_json_survives_nan(monkeypatch):
     ("names", "variant", "message"),
     [
         (["convolution"], None, "no operation 'convolution'; there are .*conv2d"),
-        (["linear"], "cuda13", "no variant 'cuda13' of linear; there are numba_cpu, reference"),
+        (["linear"], "cuda13", "no variant 'cuda13' of linear; there are cuda, numba_cpu, reference"),
     ],
 )
 def test_unknown_names_list_what_exists(names, variant, message):

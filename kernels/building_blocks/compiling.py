@@ -18,6 +18,7 @@ from numba import njit
 from numba.core import config, event, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
+from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
 from scratchlv.cache import cache_folder
@@ -27,12 +28,11 @@ from scratchlv.kernels.building_blocks.threads import guard_against_fork
 def kernel(**options: Any) -> Callable:
     """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options.
 
-    With ``parallel=True`` loops over ``prange`` are parallel, each by itself, and nothing else is: Numba neither looks for
-    other loops nor fuses any. Called in a process that was forked after the threads had started, such a kernel raises
-    ``RuntimeError``.
+    With ``parallel=True`` loops are parallel, each by itself: Numba fuses none, since it does not see what vector instructions
+    read and write. Called in a process that was forked after the threads had started, such a kernel raises ``RuntimeError``.
     """
     if options.get("parallel") is True:
-        options["parallel"] = _ONLY_PRANGE
+        options["parallel"] = _WITHOUT_FUSION
 
     def decorate(function: Callable) -> Any:
         with kept_on_disk():
@@ -46,10 +46,9 @@ def kernel(**options: Any) -> Callable:
     return decorate
 
 
-_ONLY_PRANGE = {
-    "prange": True,
-    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
-}
+_WITHOUT_FUSION = ParallelOptions(
+    {"fusion": False}
+)  # no dict: Numba empties one when it reads it, for all that come after
 
 
 @contextlib.contextmanager
@@ -210,9 +209,9 @@ class _Compiler(event.Listener):
         function = self._at_work[-1]
         kind: type[JITCodeLibrary] = _Raw
         if self.loads:
-            kind = _Whole  # of a kernel that was kept, and is now a part
+            kind = JITCodeLibrary  # of a kernel that was kept, and is now a part
         elif function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
-            kind = _Whole if len(self._at_work) == 1 else _Part
+            kind = JITCodeLibrary if len(self._at_work) == 1 else _Part
         return kind(cpu_target.target_context.codegen(), name)
 
     def _create_wrapper(self, library: JITCodeLibrary, *arguments: Any, **options: Any) -> None:
@@ -222,15 +221,7 @@ class _Compiler(event.Listener):
             type(context).create_cpython_wrapper(context, library, *arguments, **options)
 
 
-class _Whole(JITCodeLibrary):
-    """A kernel: optimised as a module."""
-
-    def _optimize_functions(self, module: Any) -> None:
-        """Leave it to the passes over the whole module, which do the same again: Numba would prepare a pass for each function."""
-        module.data_layout = self._codegen._data_layout
-
-
-class _Part(_Whole):
+class _Part(JITCodeLibrary):
     """A kernel within a kernel: optimised by itself, then linked into the other, and made machine code only there.
 
     Numba would make machine code of each function that a kernel is made of, though only the whole is ever run.
