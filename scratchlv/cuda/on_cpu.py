@@ -28,7 +28,7 @@ from scratchlv.kernels import building_blocks
 BUILDING_BLOCKS = Path(building_blocks.__file__).parent
 ORDERS = ("forward", "reverse", "shuffled")
 _FLAGS = ("-std=gnu++17", "-O2", "-g1", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fwrapv", "-w")
-_SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-sections=cuda_shared")
+_SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-sections=cuda_shared")
 
 
 _C_TYPES = {"f": ctypes.c_float, "d": ctypes.c_double, "?": ctypes.c_bool, "H": ctypes.c_uint16, "B": ctypes.c_uint8}

@@ -145,7 +145,7 @@ def test_a_kernel_that_others_call_is_a_part_of_them_and_a_whole_one_when_python
 
 
 def test_the_loops_of_a_parallel_kernel_are_not_fused():
-    def fused(decorate):
+    def fused(decorate, dtype):
         def two_loops(x, y):
             for i in prange(len(x)):
                 x[i] += 1
@@ -153,13 +153,15 @@ def test_the_loops_of_a_parallel_kernel_are_not_fused():
                 y[i] = 2
 
         kernel = decorate(two_loops)
-        kernel(np.zeros(4), np.empty(4))
+        kernel(np.zeros(4, dtype), np.empty(4, dtype))
         (metadata,) = kernel.get_metadata().values()
         return bool(metadata["parfor_diagnostics"].fusion_info)
 
-    assert fused(njit(parallel=True))
-    assert not fused(compiling.kernel(parallel=True))
-    assert not fused(compiling.kernel(parallel=True))  # what the first was compiled with is still there for the next
+    assert fused(njit(parallel=True), np.float64)
+    assert not fused(compiling.kernel(parallel=True), np.float64)
+    assert not fused(
+        compiling.kernel(parallel=True), np.float32
+    )  # what the first was compiled with is still there for the next
 
 
 def test_a_kernel_that_was_kept_serves_as_a_part_in_another_process(tmp_path):
