@@ -7,8 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchlv.kernels import building_blocks
 
+_NULL = np.uint64(0)  # early releases of CuPy do not pass None on as a null pointer
 OPTIONS = ("-std=c++17", f"-I{Path(building_blocks.__file__).parent}")
 
 
@@ -27,7 +30,7 @@ class GpuModule:
             function.max_dynamic_shared_size_bytes = shared
         if cooperative:
             self._check_cooperative(name, grid, block, shared)
-        function(grid, block, arguments, shared_mem=shared)
+        function(grid, block, tuple(_NULL if a is None else a for a in arguments), shared_mem=shared)
 
     def blocks_at_once(self, name: str, block: tuple[int, ...], shared: int = 0) -> int:
         """How many blocks of this kernel the GPU holds at the same time: the largest cooperative grid."""
