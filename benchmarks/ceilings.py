@@ -22,7 +22,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.simd import I32, WIDTH, Emitter, total_of_pairs
+from scratchlv.kernels.building_blocks.simd import I32, WIDTH, Emitter, address, total_of_pairs
 from scratchlv.kernels.building_blocks.threads import n_threads
 
 CHAINS = 12  # independent sums: enough to hide the latency of an fma, few enough for the registers
@@ -36,7 +36,15 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "gflops": round(2e-9 * CHAINS * WIDTH * TURNS * threads / best(lambda: _peak(threads, TURNS), 60), 1),
+                "gflops": round(
+                    2e-9
+                    * CHAINS
+                    * WIDTH
+                    * TURNS
+                    * threads
+                    / best(lambda: _peak(np.full(threads, np.float32(0.5)), TURNS), 60),
+                    1,
+                ),
                 **{f"{name}_gbs": round(value, 1) for name, value in bandwidths().items()},
             }
         )
@@ -48,12 +56,12 @@ def bandwidths() -> dict[str, float]:
     a, b = (np.ones(LARGE // 4, np.float32) for _ in range(2))
     blocks = LARGE // 4 // BLOCK
     found = {
-        "dram_read": LARGE / best(lambda: _read(a, blocks), 15),
+        "dram_read": LARGE / best(lambda: _read(a, np.empty(blocks)), 15),
         "dram_copy": 2 * LARGE / best(lambda: _copy(a, b), 15),
         "dram_update": 3 * LARGE / best(lambda: _update(a, b), 15),
     }
     found["dram"] = max(found.values())
-    found["cache"] = SMALL / best(lambda: _read(a, SMALL // 4 // BLOCK), 99)
+    found["cache"] = SMALL / best(lambda: _read(a, np.empty(SMALL // 4 // BLOCK)), 99)
     return {name: value / 1e9 for name, value in found.items()}
 
 
@@ -85,19 +93,15 @@ def _chains(typing_context, number, turns):
 
 
 @kernel(parallel=True)
-def _peak(threads, turns):
-    found = np.full(threads, np.float32(0.5))
-    for thread in prange(threads):
-        found[thread] = _chains(found.ctypes.data + 4 * thread, turns)
-    return found
+def _peak(numbers, turns):
+    for thread in prange(len(numbers)):
+        numbers[thread] = _chains(address(numbers) + 4 * thread, turns)
 
 
 @kernel(parallel=True)
-def _read(a, blocks):
-    sums = np.zeros(blocks)
-    for block in prange(blocks):
-        sums[block] = total_of_pairs(a.ctypes.data + 4 * BLOCK * block, BLOCK // (2 * WIDTH))
-    return sums
+def _read(a, sums):
+    for block in prange(len(sums)):
+        sums[block] = total_of_pairs(address(a) + 4 * BLOCK * block, BLOCK // (2 * WIDTH))
 
 
 @kernel(parallel=True)

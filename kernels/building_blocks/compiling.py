@@ -28,6 +28,8 @@ from scratchlv.kernels.building_blocks.threads import guard_against_fork
 def kernel(**options: Any) -> Callable:
     """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options.
 
+    A kernel writes to the arrays that it is given, or returns numbers; an array it cannot return.
+
     With ``parallel=True`` loops are parallel, each by itself: Numba fuses none, since it does not see what vector instructions
     read and write. Called in a process that was forked after the threads had started, such a kernel raises ``RuntimeError``.
     """
