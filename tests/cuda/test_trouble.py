@@ -121,3 +121,19 @@ def test_a_command_says_it_and_ends_with_status_2(command, tmp_path, monkeypatch
     assert done.stderr == f"scratchlv: --backend cuda: {trouble.what_is_wrong()}\n"
     assert not list(tmp_path.iterdir())
     assert trouble.what_is_wrong() in scratchlv("doctor").stdout
+
+
+def test_a_memory_that_is_full_is_one_sentence(monkeypatch, tmp_path, capsys):
+    """CuPy's error is a MemoryError, too; it says how much was asked for."""
+    from scratchlv.cli import main
+    from scratchlv.tasks import training
+
+    def too_much(*arguments, **options):
+        raise MemoryError("Out of memory allocating 1,073,741,824 bytes (allocated so far: 83,886,080 bytes).")
+
+    monkeypatch.setattr(training, "train", too_much)
+    assert main(["train", "lm", "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("scratchlv: out of memory: Out of memory allocating 1,073,741,824 bytes")
+    assert "lower --set batch=…" in said
+    assert said.count("\n") == 1
