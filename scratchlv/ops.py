@@ -95,10 +95,7 @@ class Operation:
                 raise ValueError(f"{self.name}: the variant {forced} cannot serve this call: {limit}")
             return forced, "asked for by scratchlv.use"
         passed_over: list[str] = []
-        for name in _in_order(args, kwargs):
-            if name not in self.room.VARIANTS:
-                continue
-            limit = _limit(self.variant(name), args, kwargs)
+        for name, limit in self._tried(args, kwargs):
             if limit is None:
                 return name, "; ".join([*passed_over, "the fastest that serves these arrays"])
             passed_over.append(f"not {name}: {limit}")
@@ -107,12 +104,16 @@ class Operation:
     def _serving(self, args: tuple, kwargs: dict) -> ModuleType:
         """The module of the variant that serves this call: :meth:`choose` without the words, which cost more than the choice."""
         if _forced.get() is None:
-            for name in _in_order(args, kwargs):
-                if name in self.room.VARIANTS:
-                    module = self.variant(name)
-                    if _limit(module, args, kwargs) is None:
-                        return module
+            for name, limit in self._tried(args, kwargs):
+                if limit is None:
+                    return self._variants[name]
         return self.variant(self.choose(*args, **kwargs)[0])
+
+    def _tried(self, args: tuple, kwargs: dict) -> Iterator[tuple[str, str | None]]:
+        """The variants, one after the other, and why each cannot serve this call, or None."""
+        for name in _in_order(args, kwargs):
+            if name in self.room.VARIANTS:
+                yield name, _limit(self.variant(name), args, kwargs)
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """One line: which variant this call would run in, and why."""

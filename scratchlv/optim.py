@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.device import on_gpu
+from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
 
 Array = Any
@@ -48,7 +49,7 @@ class FlatParameters:
         if on_gpu(self.grads):
             for name, view in views.items():
                 view[...] = grads[name]
-            return self.grads, np.sqrt(sweep_cuda().sum_squares(self.grads))
+            return self.grads, np.sqrt(sweep_cuda.sum_squares(self.grads))
         return self.grads, math.sqrt(sum(copy_and_sum_squares(grads[name], view) for name, view in views.items()))
 
 
@@ -58,14 +59,8 @@ def clip_factor(norm: Any, most: float) -> Any:
     On a GPU it is an array without axes; NaN, at which the optimisers leave all as it is, where the norm is not finite.
     """
     if on_gpu(norm):
-        return sweep_cuda().clip_factor(norm, most)
+        return sweep_cuda.clip_factor(norm, most)
     return most / norm if norm > most else 1.0
-
-
-def sweep_cuda() -> Any:
-    from scratchlv.kernels.building_blocks import sweep_cuda
-
-    return sweep_cuda
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:

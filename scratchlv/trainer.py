@@ -116,9 +116,9 @@ class Trainer:
         """
         s = self.settings
         loss, cache = self.model.forward(self.batch_at(self.step))
-        self._check_finite(self.step + 1, loss=loss)
+        self._check_finite("the loss", loss, self.step + 1)
         grads, norm = self.flat.collect(self.model.backward(cache))
-        self._check_finite(self.step + 1, norm=norm)
+        self._check_finite("the norm of the gradient", norm, self.step + 1)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
         self.step += 1
         scale = clip_factor(norm, s.clip)
@@ -142,16 +142,16 @@ class Trainer:
             figures = to_host(np.stack(self._unseen)).reshape(-1, 2).tolist()
             self._unseen.clear()
             for step, (loss, norm) in enumerate(figures, self.step - len(figures) + 1):
-                self._check_finite(step, loss=loss)
-                self._check_finite(step, norm=norm)
+                self._check_finite("the loss", loss, step)
+                self._check_finite("the norm of the gradient", norm, step)
                 self._seen = loss, norm
         return self._seen
 
-    def _check_finite(self, step: int, *, loss: Any = 0.0, norm: Any = 0.0) -> None:
-        for what, value in (("the loss", loss), ("the norm of the gradient", norm)):
-            if not on_gpu(value) and not math.isfinite(value):
-                kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
-                raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
+    def _check_finite(self, what: str, value: Any, step: int) -> None:
+        """What is on a GPU still is checked by :meth:`look`, when it has come back."""
+        if not on_gpu(value) and not math.isfinite(value):
+            kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
+            raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
 
     def _validation_is_due(self) -> bool:
         every = self.settings.validate_every

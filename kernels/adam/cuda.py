@@ -8,7 +8,8 @@ from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.adam.reference import check_step
-from scratchlv.kernels.building_blocks.sweep_cuda import not_updatable, split_scale
+from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
+from scratchlv.kernels.building_blocks.sweep_cuda import split_scale
 
 Array = Any
 VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each thread"}
@@ -16,7 +17,7 @@ VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each threa
 
 def limits(params: Any, grads: Any, m: Any, v: Any, *args: Any, **settings: Any) -> str | None:
     """Why these arrays cannot be served, or None."""
-    return cannot_serve(params, grads, m, v) or not_updatable(grads, params=params, m=m, v=v)
+    return cannot_serve(params, grads, m, v) or not_updatable_anywhere(grads, params=params, m=m, v=v)
 
 
 def step(

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain
+from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import check
 
 Array = Any
 VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in pieces of 16 regions"}
 PIECE = 16  # as in attention.cuh
-MOST_IN_SHARED = 48 * 1024  # bytes for a number of each region; every chip gives a block so much without being asked
 
 
 class Cache(NamedTuple):
@@ -120,7 +119,7 @@ def look_back(
 def _version(L: int) -> int:
     """Version 2 keeps a number of each region in shared memory; where there are too many, 1 does it."""
     number = version(VERSIONS)
-    return 1 if number == 2 and 4 * L > MOST_IN_SHARED else number
+    return 1 if number == 2 and 4 * L > MOST_UNASKED else number
 
 
 def _threads(L: int) -> int:

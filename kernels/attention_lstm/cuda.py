@@ -1,6 +1,5 @@
 """The attending LSTM on a GPU: the launches of ``attention_lstm.cu``. What is a product over all steps is one product."""
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,15 +192,11 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
     _, N, L, D, A, H = sizes
     rows = -(-N // 32)
     jobs = max(N * -(-L // PIECE), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
-    most = _blocks_at_once(name, arrays[0].device.id) if on_gpu(arrays[0]) else BLOCKS_ON_CPU
+    module = load("attention_lstm.cu")
+    on_chip = on_gpu(arrays[0])
+    most = module.engine(on_gpu=True).blocks_at_once(name, (THREADS,), SHARED) if on_chip else BLOCKS_ON_CPU
     numbers = (np.int32(n) for n in sizes)
-    kernel = load("attention_lstm.cu")[name]
-    kernel((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
-
-
-@functools.cache
-def _blocks_at_once(name: str, device: int) -> int:
-    return load("attention_lstm.cu").engine(on_gpu=True).blocks_at_once(name, (THREADS,), SHARED)
+    module[name]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
 
 
 # --- The last pass ---------------------------------------------------------------------------------------------------

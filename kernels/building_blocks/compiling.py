@@ -21,7 +21,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
-from scratchlv.cache import cache_folder
+from scratchlv.cache import folder_for
 from scratchlv.kernels.building_blocks.threads import guard_against_fork
 
 
@@ -334,13 +334,8 @@ def kernel_folder() -> Path:
     """
     if config.CACHE_DIR:
         return Path(config.CACHE_DIR)
-    folder = cache_folder() / "kernels" / _fingerprint()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return Path(tempfile.gettempdir()) / f"scratchlv-{_user()}" / "kernels" / folder.name
+    names = "kernels", _fingerprint()
+    return folder_for(*names) or Path(tempfile.gettempdir(), f"scratchlv-{_user()}", *names)
 
 
 @contextlib.contextmanager

@@ -24,11 +24,24 @@ def not_updatable(grads: Any, **updated: Any) -> str | None:
             return f"{name} is not a NumPy array"
         if array.dtype not in (np.float32, np.float64) or array.dtype != first.dtype:
             return f"{name} is {array.dtype}; it serves arrays that are all float32 or all float64"
-        if array.shape != first.shape:
-            return f"{name} has the shape {array.shape}, and {next(iter(updated))} {first.shape}"
-        if name != "grads":
-            if not (array.flags.c_contiguous and array.flags.aligned):
-                return f"{name} is not contiguous and aligned, and could not be updated in place"
-            if not array.flags.writeable:
-                return f"{name} is read-only"
+        problem = _lies_wrong(name, array, updated)
+        if problem is not None:
+            return problem
     return None
+
+
+def not_updatable_anywhere(grads: Any, **updated: Any) -> str | None:
+    """:func:`not_updatable`, for arrays on the CPU or on a GPU whose dtypes were looked at before."""
+    problems = (_lies_wrong(name, array, updated) for name, array in {**updated, "grads": grads}.items())
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _lies_wrong(name: str, array: Any, updated: dict[str, Any]) -> str | None:
+    first = next(iter(updated))
+    if array.shape != updated[first].shape:
+        return f"{name} has the shape {array.shape}, and {first} {updated[first].shape}"
+    if name not in updated:
+        return None
+    if not (array.flags.c_contiguous and getattr(array.flags, "aligned", True)):  # CuPy's always are
+        return f"{name} is not contiguous and aligned, and could not be updated in place"
+    return None if getattr(array.flags, "writeable", True) else f"{name} is read-only"

@@ -1,8 +1,10 @@
-"""Sweeps over flat memory that no room is for."""
+"""Sweeps over flat memory that no room is for; on a GPU those of :mod:`.sweep_cuda` serve."""
 
 import numpy as np
 from numba import prange
 
+from scratchlv.device import on_gpu
+from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, tanh
 from scratchlv.kernels.building_blocks.memory import plain
@@ -37,7 +39,9 @@ def _copy_and_sum_squares(source, target, squares):
 def to_unit_size(source: Array, target: Array) -> None:
     """Each picture of ``source`` (N, h, w, C), with a mean square of 1, into ``target[..., :C]``: contiguous, of that dtype."""
     N, h, w, C = source.shape
-    if isinstance(source, np.ndarray) and source.dtype == target.dtype == np.float32:
+    if on_gpu(source):
+        sweep_cuda.to_unit_size(source, target)
+    elif source.dtype == target.dtype == np.float32:
         _to_unit_size(plain(source).reshape(N, h * w, C), target.reshape(N, h * w, target.shape[3]))
     elif source.size:
         mean_square = (source * source).mean(axis=(1, 2, 3), keepdims=True)
@@ -62,7 +66,9 @@ def _to_unit_size(source, target):
 
 def tanh_in_place(x: Array) -> Array:
     """``x`` itself, contiguous, which becomes its tanh."""
-    if not isinstance(x, np.ndarray) or x.dtype != np.float32:
+    if on_gpu(x):
+        return sweep_cuda.tanh_in_place(x)
+    if x.dtype != np.float32:
         return np.tanh(x, out=x)
     _tanh_in_place(x.reshape(-1))
     return x
@@ -85,8 +91,10 @@ def tanh_backward(y: Array, dy: list[Array]) -> Array:
 
     All are contiguous.
     """
+    if on_gpu(y):
+        return sweep_cuda.tanh_backward(y, dy)
     dx = dy[0]
-    if isinstance(y, np.ndarray) and all(array.dtype == np.float32 for array in (y, *dy)):
+    if all(array.dtype == np.float32 for array in (y, *dy)):
         _tanh_backward(y.reshape(-1), tuple(array.reshape(-1) for array in dy))
     else:
         for d in dy[1:]:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, empty, plain
+from scratchlv.cuda.arrays import MOST_UNASKED, blocks, empty, plain, threads_for
 
 Array = Any
 MOST_PARTS = 1024  # blocks that share a sum
-MOST_IN_SHARED = 48 * 1024  # bytes of a row; every chip gives a block so much without being asked
 
 
 def sum_squares(flat: Array) -> Array:
@@ -66,8 +65,8 @@ def add(total: Array, d: Array) -> Array:
 def log_softmax(logits: Array) -> Array:
     """``z - log Σ exp z`` over the last axis."""
     *shape, V = logits.shape
-    y, kept = empty(logits.shape, logits), 4 * V <= MOST_IN_SHARED
-    grid, block, shared = (math.prod(shape),), (_threads(V),), 4 * V * kept
+    y, kept = empty(logits.shape, logits), 4 * V <= MOST_UNASKED
+    grid, block, shared = (math.prod(shape),), (threads_for(V),), 4 * V * kept
     load("sweep.cu")["log_softmax"](grid, block, plain(logits), y, np.int32(V), np.int32(kept), shared=shared)
     return y
 
@@ -78,7 +77,7 @@ def argmax_rows(x: Array) -> Array:
     if V == 0:
         raise ValueError("a row without numbers has no largest one")
     found = empty(N, x, np.int64)
-    load("sweep.cu")["argmax_rows"]((N,), (_threads(V),), plain(x), found, np.int32(V))
+    load("sweep.cu")["argmax_rows"]((N,), (threads_for(V),), plain(x), found, np.int32(V))
     return found
 
 
@@ -88,7 +87,7 @@ def to_unit_size(source: Array, target: Array) -> None:
     if target.shape[:3] != (N, h, w) or target.shape[3] < C:
         raise ValueError(f"pictures of the shape {source.shape} do not go into {target.shape}")
     sizes = np.int32(h * w), np.int32(C), np.int32(target.shape[3])
-    load("sweep.cu")["to_unit_size"]((N,), (_threads(h * w * C),), plain(source), target, *sizes, np.float32(1e-12))
+    load("sweep.cu")["to_unit_size"]((N,), (threads_for(h * w * C),), plain(source), target, *sizes, np.float32(1e-12))
 
 
 def split_scale(scale: float | Array) -> tuple[Array | None, float]:
@@ -100,24 +99,5 @@ def split_scale(scale: float | Array) -> tuple[Array | None, float]:
     return plain(scale, np.float32), 1.0
 
 
-def not_updatable(grads: Array, **updated: Array) -> str | None:
-    """Why an optimiser cannot update these arrays in place from ``grads``, or None."""
-    first = next(iter(updated))
-    for name, array in {**updated, "grads": grads}.items():
-        if array.shape != updated[first].shape:
-            return f"{name} has the shape {array.shape}, and {first} {updated[first].shape}"
-        flags = array.flags
-        if name != "grads" and not (flags.c_contiguous and getattr(flags, "aligned", True)):
-            return f"{name} is not contiguous and aligned, and could not be updated in place"
-        if name != "grads" and not getattr(flags, "writeable", True):
-            return f"{name} is read-only"
-    return None
-
-
 def _in_fours(n: int) -> tuple[int]:
     return blocks(min(-(-n // 4), 1 << 24), 256)
-
-
-def _threads(n: int) -> int:
-    """A power of two, with a few numbers for each thread."""
-    return min(1024, max(32, 1 << (n // 4).bit_length()))

@@ -7,7 +7,8 @@ import numpy as np
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, plain
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.building_blocks.sweep_cuda import not_updatable, split_scale
+from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
+from scratchlv.kernels.building_blocks.sweep_cuda import split_scale
 
 Array = Any
 VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each thread"}
@@ -15,7 +16,7 @@ VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each threa
 
 def limits(params: Any, grads: Any, **settings: Any) -> str | None:
     """Why these arrays cannot be served, or None."""
-    return cannot_serve(params, grads) or not_updatable(grads, params=params)
+    return cannot_serve(params, grads) or not_updatable_anywhere(grads, params=params)
 
 
 def step(params: Array, grads: Array, *, lr: float, grad_scale: float | Array = 1.0, weight_decay: float = 0.0) -> None:

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain
+from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain, threads_for
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.softmax_cross_entropy.reference import check_shapes
 
 Array = Any
 VERSIONS = {1: "three readings, a tree in shared memory", 2: "two readings, warp shuffles", 3: "one reading"}
-MOST_IN_SHARED = 48 * 1024  # bytes of a row; every chip gives a block so much without being asked
 
 
 class Cache(NamedTuple):
@@ -43,9 +42,9 @@ def forward(
     module = load("softmax_cross_entropy.cu")
     module["sum_weights"]((1,), (1024,), weights, total, np.int32(M))
     number = version(VERSIONS)
-    if number == 3 and 4 * V > MOST_IN_SHARED:
+    if number == 3 and 4 * V > MOST_UNASKED:
         number = 2
-    threads = _threads(V)
+    threads = threads_for(V)
     shared = {1: 4 * threads, 2: 0, 3: 4 * V}[number]
     rows = module[f"cross_entropy_{number}"]
     rows((M,), (threads,), z, targets, weights, total, dlogits, losses, np.int32(V), shared=shared)
@@ -61,8 +60,3 @@ def backward(dloss: Any, cache: Cache) -> tuple[Array]:
     scaled = load("softmax_cross_entropy.cu")["scaled"]
     scaled(blocks(min(n, 1 << 22), 256), (256,), cache.dlogits, dlogits, np.float32(dloss), np.int64(n))
     return (dlogits,)
-
-
-def _threads(V: int) -> int:
-    """A power of two, with a few scores for each thread."""
-    return min(1024, max(32, 1 << (V // 4).bit_length()))

@@ -11,9 +11,10 @@ import numpy as np
 from scratchlv.cuda import on_cpu
 from scratchlv.device import on_gpu, place
 
-__all__ = ["blocks", "cannot_serve", "empty", "on_gpu", "place", "plain", "zeros"]
+__all__ = ["MOST_UNASKED", "blocks", "cannot_serve", "empty", "on_gpu", "place", "plain", "threads_for", "zeros"]
 
 Array = Any
+MOST_UNASKED = 48 * 1024  # bytes of shared memory that every chip gives a block without being asked
 
 
 def empty(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> Array:
@@ -49,11 +50,15 @@ def blocks(n: int, threads: int) -> tuple[int]:
     return (-(-n // threads),)
 
 
+def threads_for(n: int) -> int:
+    """How many threads a block has for n numbers: a power of two, with a few numbers for each thread."""
+    return min(1024, max(32, 1 << (n // 4).bit_length()))
+
+
 def cannot_serve(*arrays: Array | None) -> str | None:
     """Why the CUDA kernels cannot serve these arrays, or None: they compute in float32."""
-    given: list[Array] = [
-        getattr(a, "array", a) for a in arrays if a is not None
-    ]  # packed weights stand for their arrays
+    # a packed weight stands for its array
+    given: list[Array] = [getattr(a, "array", a) for a in arrays if a is not None]
     for array in given:
         if not hasattr(array, "dtype"):
             return f"{type(array).__name__} is no array"

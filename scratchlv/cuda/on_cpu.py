@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchlv.cache import cache_folder
+from scratchlv.cache import folder_for
 from scratchlv.kernels import building_blocks
 
 BUILDING_BLOCKS = Path(building_blocks.__file__).parent
@@ -142,13 +142,7 @@ def _compiled(path: Path, names: tuple[str, ...]) -> Path:
 @functools.cache
 def _folder() -> Path:
     """Where compiled files are kept; a temporary folder if nothing can be written there."""
-    folder = cache_folder() / "cuda_on_cpu"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="scratchlv-"))
+    return folder_for("cuda_on_cpu") or Path(tempfile.mkdtemp(prefix="scratchlv-"))
 
 
 def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, library: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.cuda.arrays import MOST_UNASKED
 from scratchlv.kernels import building_blocks
 
 _NULL = np.uint64(0)  # early releases of CuPy do not pass None on as a null pointer
@@ -21,13 +22,11 @@ class GpuModule:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._code = path.read_text()
-        self._functions: dict[tuple[str, bool], Any] = {}
+        self._functions: dict[tuple[str, bool, int], Any] = {}
         self._most: dict[tuple[str, int, int], int] = {}
 
     def launch(self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool) -> None:
-        function = self._function(name, cooperative)
-        if shared > 48 * 1024 and function.max_dynamic_shared_size_bytes < shared:
-            function.max_dynamic_shared_size_bytes = shared
+        function = self._function(name, cooperative, shared)
         if cooperative:
             self._check_cooperative(name, grid, block, shared)
         function(grid, block, tuple(_NULL if a is None else a for a in arguments), shared_mem=shared)
@@ -36,7 +35,7 @@ class GpuModule:
         """How many blocks of this kernel the GPU holds at the same time: the largest cooperative grid."""
         key = name, math.prod(block), shared
         if key not in self._most:
-            self._most[key] = _blocks_at_once(self._function(name, cooperative=True), *key[1:])
+            self._most[key] = _blocks_at_once(self._function(name, True, shared), *key[1:])
         return self._most[key]
 
     def _check_cooperative(self, name: str, grid: tuple, block: tuple, shared: int) -> None:
@@ -57,10 +56,14 @@ class GpuModule:
             for cooperative in (False, True)
         }
 
-    def _function(self, name: str, cooperative: bool) -> Any:
-        key = name, cooperative
+    def _function(self, name: str, cooperative: bool, shared: int) -> Any:
+        """The kernel, allowed so much shared memory: without being asked, a chip gives a block no more than ``MOST_UNASKED``."""
+        key = name, cooperative, shared
         if key not in self._functions:
-            self._functions[key] = self._modules[cooperative].get_function(name)
+            function = self._modules[cooperative].get_function(name)
+            if shared > MOST_UNASKED and function.max_dynamic_shared_size_bytes < shared:
+                function.max_dynamic_shared_size_bytes = shared
+            self._functions[key] = function
         return self._functions[key]
 
 

@@ -1,6 +1,6 @@
 """How exactly matrix products are computed on a GPU: float32, TF32 (a 10-bit mantissa, 8 times as fast), or bfloat16.
 
-with use_precision("tf32"): …
+Inside ``with use_precision("tf32"):`` another one holds.
 """
 
 from __future__ import annotations

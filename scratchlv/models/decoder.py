@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as log_softmax_of_rows
 from scratchlv.models.arrays import add, contiguous, empty
 from scratchlv.models.initial import normal, uniform
@@ -242,8 +243,6 @@ def log_softmax(logits: Array) -> Array:
     if variant == "numba_cpu":
         return log_softmax_of_rows(logits)
     if variant == "cuda":
-        from scratchlv.kernels.building_blocks import sweep_cuda
-
         return sweep_cuda.log_softmax(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
