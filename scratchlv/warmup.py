@@ -7,6 +7,7 @@ for the same kernels as a real run.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -97,8 +98,8 @@ def _silence(line: Any) -> None:
 def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Iterator[None]:
     """When a model needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
 
-    That one rehearses the model to learn which they are, and begins with the last. What it has done is found on disk by this
-    process, which compiles what it comes to first; it ends with the block.
+    That one rehearses the model to learn which they are, and begins with the largest. What it has done is found on disk by
+    this process, which compiles what it comes to first; it ends with the block.
     """
     from scratchlv.kernels.building_blocks.compiling import when_compiling
 
@@ -120,11 +121,15 @@ def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Ite
             helper.wait()
 
 
-def compile_from_the_end(task: str, model: str) -> None:
-    """Compile the kernels that a model's training and use need, the last first, but for those that other processes are at."""
-    from scratchlv.kernels.building_blocks.compiling import compile_unless_others_do
+def compile_largest_first(task: str, model: str) -> None:
+    """Compile the kernels that a model's training and use need, but for those that other processes are at.
 
-    for kernel, types in reversed(rehearse(task, model)):
+    The largest come first, so that neither of two processes is left with a long one at the end.
+    """
+    from scratchlv.kernels.building_blocks.compiling import compile_unless_others_do, size
+
+    gc.disable()  # the process ends before its garbage matters
+    for kernel, types in sorted(rehearse(task, model), key=lambda call: size(call[0]), reverse=True):
         compile_unless_others_do(kernel, types)
 
 
@@ -141,4 +146,4 @@ def rehearse(task: str, model: str) -> list[Any]:
 
 
 if __name__ == "__main__":
-    compile_from_the_end(*sys.argv[1:])
+    compile_largest_first(*sys.argv[1:])

@@ -45,7 +45,7 @@ def step(
     _sweep(*(array.reshape(-1) for array in arrays), *(params.dtype.type(number) for number in settings))
 
 
-@kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
+@kernel(parallel=True, fastmath=FLAGS)
 def _sweep(params, grads, m, v, rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, grad_scale):
     # The bias corrections are numbers, not arrays: they are multiplied into the rate and into √v.
     for block in prange((len(params) + BLOCK - 1) // BLOCK):

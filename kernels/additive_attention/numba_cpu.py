@@ -58,7 +58,7 @@ def plain_mask(mask: Array | None, N: int) -> Array:
     return np.empty((N, 0), np.bool_) if mask is None else plain(np.asarray(mask, np.bool_))
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def look(scores, may_look, regions, weights, context):
     """Softmax and mean for one picture: ``weights`` (L,) and ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D).
 
@@ -79,7 +79,7 @@ def look(scores, may_look, regions, weights, context):
     weighted_sum(weights, regions, context)
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def weighted_sum(weights, rows, out):
     """``out = Σ_l weights_l rows_l``, four rows in one sweep."""
     for d in range(out.size):
@@ -96,7 +96,7 @@ def weighted_sum(weights, rows, out):
             out[d] += w * row[d]
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def look_back(dcontext, dweights, regions, weights, sums, dscores):
     """The way back of :func:`look` to ``dscores`` (L,); ``sums`` (L + 3,) is for what lies between."""
     dots_of_rows(regions, dcontext, sums)
@@ -109,7 +109,7 @@ def look_back(dcontext, dweights, regions, weights, sums, dscores):
         dscores[l] = weights[l] * (dscores[l] - mean)
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _forward(x, keys, query, v, mask, z, alpha):
     N, L, A = keys.shape
     for n in prange(N):
@@ -125,7 +125,7 @@ def _forward(x, keys, query, v, mask, z, alpha):
         look(scores, mask[n], x[n], alpha[n], z[n])
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
     N, L, A = keys.shape
     for n in prange(N):

@@ -21,7 +21,7 @@ MINUS_TWOS = ir.Constant(VECTOR, [-2.0] * WIDTH)
 DOUBLE = ir.DoubleType()
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def dots_of_rows(rows, y, sums):
     """``sums[l] = rows[l] · y``; ``sums`` (float64) has room for three more than there are rows."""
     L, D = rows.shape
@@ -43,7 +43,7 @@ def dots_of_rows(rows, y, sums):
             sums[l] += row[d] * y[d]
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def scores_of_rows(rows, y, v, sums):
     """``sums[l] = Σ_a v[a] (1 - 2 / (1 + rows[l, a] y[a]))``; ``sums`` as in :func:`dots_of_rows`."""
     L, A = rows.shape
@@ -66,7 +66,7 @@ def scores_of_rows(rows, y, v, sums):
             sums[l] += v[a] * (ONE - TWO / (ONE + row[a] * y[a]))
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def add_slopes_of_rows(weights, rows, y, slopes):
     """``slopes[a] += Σ_l weights[l] p r²``, where p = rows[l, a] y[a]."""
     L, A = rows.shape

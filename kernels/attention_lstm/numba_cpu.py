@@ -153,7 +153,7 @@ def parts_of_batch(x: Array, keys: Array) -> int:
 # --- through all steps -----------------------------------------------------------------------------------------------
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, work):
     x, keys, factors, far, v, mask = looked
     T, N, L = alpha.shape
@@ -180,7 +180,7 @@ def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, wo
             cells(gates, h, c, t, lengths, first, last)
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work):
     """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
     dh_above, dalpha = above
@@ -210,7 +210,7 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, pan
 # --- one step of one picture -----------------------------------------------------------------------------------------
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def key_factors(keys, factors):
     """``factors = e^{2 keys}`` (L, A), and whether a key is too large for it, or NaN."""
     far = False
@@ -224,7 +224,7 @@ def key_factors(keys, factors):
     return far
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def rows_of_far(far, first, last, L):
     """So many rows a thread needs for the far ones among its pictures: ``L`` or none."""
     for n in range(first, last):
@@ -233,7 +233,7 @@ def rows_of_far(far, first, last, L):
     return 0
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def both_factors(keys, factors, far, query, e_query, whole):
     """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for a far picture."""
     if not far:
@@ -246,14 +246,14 @@ def both_factors(keys, factors, far, query, e_query, whole):
     return whole
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def query_factors(query, e_query):
     """``e_query = e^{2 query}``."""
     for a in range(query.size):
         e_query[a] = exp(TWO * within(query[a], MOST_QUERY))
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def whole_factors(key, query, whole):
     """``whole = e^{2(key + query)}`` of one region."""
     for a in range(query.size):
@@ -267,7 +267,7 @@ def within(x, most):
     return -most if x < -most else x
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def query_gradient(de, rows, e_query, v, dquery):
     """``dquery`` = Σ_l de_l v (1 - tanh²)."""
     for a in range(dquery.size):
@@ -280,7 +280,7 @@ def query_gradient(de, rows, e_query, v, dquery):
 # --- over all steps, after the loop ------------------------------------------------------------------------------------
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
     """``dkeys`` (N, L, A) and each picture's share of dv (N, A), summed over all steps while a row of keys is at hand."""
     T, N, L = de.shape
@@ -306,7 +306,7 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
             dv[n, a] = sums[a]
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _sum_over_steps(weights, rows, out):
     """``out[n, l] = Σ_t weights[t, n, l] rows[t, n]``."""
     T, N, L = weights.shape

@@ -18,6 +18,7 @@ from numba import njit
 from numba.core import config, event, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
+from numba.core.cpu import CPUContext
 from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
@@ -28,17 +29,16 @@ from scratchlv.kernels.building_blocks.threads import guard_against_fork
 def kernel(**options: Any) -> Callable:
     """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options.
 
-    A kernel writes to the arrays that it is given, or returns numbers; an array it cannot return.
-
-    With ``parallel=True`` loops are parallel, each by itself: Numba fuses none, since it does not see what vector instructions
-    read and write. Called in a process that was forked after the threads had started, such a kernel raises ``RuntimeError``.
+    A number divided by zero is infinity or NaN, as in NumPy. With ``parallel=True`` the loops over ``prange`` are parallel, each
+    by itself, and nothing else is. Called in a process that was forked after the threads had started, such a kernel raises
+    ``RuntimeError``.
     """
     if options.get("parallel") is True:
-        options["parallel"] = _WITHOUT_FUSION
+        options["parallel"] = _PRANGE_ALONE
 
     def decorate(function: Callable) -> Any:
         with kept_on_disk():
-            dispatcher = njit(cache=True, no_cfunc_wrapper=True, **options)(function)
+            dispatcher = njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", **options)(function)
         _attend(dispatcher)
         _compiler.kernels.add(function)
         if options.get("parallel"):
@@ -48,9 +48,10 @@ def kernel(**options: Any) -> Callable:
     return decorate
 
 
-_WITHOUT_FUSION = ParallelOptions(
-    {"fusion": False}
-)  # no dict: Numba empties one when it reads it, for all that come after
+_NOT_PARALLEL = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil")
+#: Array expressions stay as they are, so that Numba need not look for them (a tenth of the time of compiling); and it fuses no
+#: loops, since it does not see what vector instructions read and write. No dict: Numba empties one when it reads it.
+_PRANGE_ALONE = ParallelOptions({**dict.fromkeys(_NOT_PARALLEL, False), "fusion": False})
 
 
 @contextlib.contextmanager
@@ -144,6 +145,22 @@ def compile_unless_others_do(kernel: Any, types: tuple) -> None:
         _compiler.waits = True
 
 
+def size(kernel: Any) -> int:
+    """Bytes of bytecode of a kernel and all that it is made of: the time it takes to compile grows with them."""
+    found: set[Callable] = set()
+
+    def collect(function: Callable) -> None:
+        if function not in found:
+            found.add(function)
+            named = map(function.__globals__.get, function.__code__.co_names)
+            for part in [getattr(each, "py_func", None) for each in named]:
+                if part is not None:
+                    collect(part)
+
+    collect(kernel.py_func)
+    return sum(len(function.__code__.co_code) for function in found)
+
+
 class _OthersDo(Exception):
     """Another process is compiling a kernel."""
 
@@ -189,7 +206,7 @@ class _Compiler(event.Listener):
             self._resume_collector = gc.isenabled()
             gc.disable()  # it would go through Numba's many small objects again and again: an eighth of the time
             cpu_target.target_context.codegen().create_library = self._create_library
-            cpu_target.target_context.create_cpython_wrapper = self._create_wrapper
+            CPUContext.create_cpython_wrapper = _create_wrapper
         self._at_work.append(function)
 
     @property
@@ -203,7 +220,7 @@ class _Compiler(event.Listener):
         self._at_work.pop()
         if not self._at_work:
             del cpu_target.target_context.codegen().create_library
-            del cpu_target.target_context.create_cpython_wrapper
+            CPUContext.create_cpython_wrapper = _create_cpython_wrapper
             if self._resume_collector:
                 gc.enable()
 
@@ -213,17 +230,27 @@ class _Compiler(event.Listener):
         if self.loads:
             kind = JITCodeLibrary  # of a kernel that was kept, and is now a part
         elif function in self.kernels and name == function.__qualname__:  # else the body of its parallel loop
-            kind = JITCodeLibrary if len(self._at_work) == 1 else _Part
+            kind = _Whole if len(self._at_work) == 1 else _Part
         return kind(cpu_target.target_context.codegen(), name)
 
-    def _create_wrapper(self, library: JITCodeLibrary, *arguments: Any, **options: Any) -> None:
-        """Make what Python calls."""
-        if not isinstance(library, _Part):
-            context = cpu_target.target_context
-            type(context).create_cpython_wrapper(context, library, *arguments, **options)
+
+_create_cpython_wrapper = CPUContext.create_cpython_wrapper
 
 
-class _Part(JITCodeLibrary):
+def _create_wrapper(context: CPUContext, library: JITCodeLibrary, *arguments: Any, **options: Any) -> None:
+    """Make what Python calls; a part is called from kernels only."""
+    if not isinstance(library, _Part):
+        _create_cpython_wrapper(context, library, *arguments, **options)
+
+
+class _Whole(JITCodeLibrary):
+    """A kernel that Python calls: optimised as a whole, and not before that function by function as well."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _Part(_Whole):
     """A kernel within a kernel: optimised by itself, then linked into the other, and made machine code only there.
 
     Numba would make machine code of each function that a kernel is made of, though only the whole is ever run.
@@ -275,16 +302,17 @@ def _attend(dispatcher: Any) -> None:
         if _compiler.noted is not None:
             _compiler.noted[dispatcher, tuple(map(dispatcher.typeof_pyval, arguments))] = None
             return _clear
-        for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
-            del dispatcher.overloads[types]
         return compile_for(*arguments)
 
     def compile_or_load(signature: Any) -> Any:
+        if _compiler.busy:
+            return compile_(signature)
+        for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
+            del dispatcher.overloads[types]  # now it is wanted as a whole
         try:
             return compile_(signature)
         finally:
-            if not _compiler.busy:
-                _claims.close()
+            _claims.close()
 
     def load_overload(signature: Any, context: Any) -> Any:
         _compiler.loads = True

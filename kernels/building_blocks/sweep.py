@@ -51,7 +51,7 @@ def to_unit_size(source: Array, target: Array) -> None:
 _LEAST_SQUARE = 1e-12  # is added, for a picture of zeros
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _to_unit_size(source, target):
     N, L, C = source.shape
     for n in prange(N):
@@ -74,13 +74,13 @@ def tanh_in_place(x: Array) -> Array:
     return x
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _tanh_in_place(x):
     for block in prange(-(-x.size // BLOCK)):
         _tanh(x[block * BLOCK : (block + 1) * BLOCK])
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def _tanh(x):
     for i in range(x.size):
         x[i] = tanh(x[i])
@@ -103,7 +103,7 @@ def tanh_backward(y: Array, dy: list[Array]) -> Array:
     return dx
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _tanh_backward(y, dy):
     dx = dy[0]
     for block in prange(-(-y.size // SMALL_BLOCK)):
@@ -114,13 +114,13 @@ def _tanh_backward(y, dy):
         _times_slope(part, y[first:last])
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def _add(x, y):
     for i in range(x.size):
         x[i] += y[i]
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def _times_slope(dx, y):
     for i in range(dx.size):
         dx[i] *= ONE - y[i] * y[i]

@@ -65,7 +65,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     return dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True)
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _forward(x, keys, q, mask, scale, z, alpha):
     N, L = alpha.shape
     for n in prange(N):
@@ -76,7 +76,7 @@ def _forward(x, keys, q, mask, scale, z, alpha):
         look(scores, mask[n], x[n], alpha[n], z[n])
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq):
     N, L, K = keys.shape
     for n in prange(N):

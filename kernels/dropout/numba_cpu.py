@@ -49,7 +49,7 @@ def _drop(x: Array, cache: Cache) -> Array:
     return y
 
 
-@kernel(parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def _sweep(x, y, key, limit, scale):
     for block in prange((len(x) + BLOCK - 1) // BLOCK):
         for i in range(block * BLOCK, min(len(x), (block + 1) * BLOCK)):

@@ -49,7 +49,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     return (dW,)
 
 
-@kernel(parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def _gather(tokens, W, y):
     for i in prange(len(tokens)):
         row, out = W[tokens[i]], y[i]
@@ -57,7 +57,7 @@ def _gather(tokens, W, y):
             out[e] = row[e]
 
 
-@kernel(parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def _scatter_add(tokens, dy, dW, threads):
     # Two threads never share a row, and each adds in the order of the tokens: no atomics, one result.
     V, E = dW.shape

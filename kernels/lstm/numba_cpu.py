@@ -112,7 +112,7 @@ def _step_of_one(
     return gates
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
     """Both products, by columns, and the cell, while the threads are awake; the weights are addresses."""
     n = gates.shape[2]
@@ -124,7 +124,7 @@ def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
     cells(gates, h, c, 0, lengths, 0, 1)
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _forward(multiply, gates, panels, h, c, lengths, work, threads):
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
@@ -133,7 +133,7 @@ def _forward(multiply, gates, panels, h, c, lengths, work, threads):
             cells(gates, h, c, t, lengths, first, last)
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def cells(gates, h, c, t, lengths, first, last):
     """``gates[t]`` enters as pre-activations. Short loops of few arrays: LLVM vectorises those, and no longer ones."""
     H = h.shape[2]
@@ -156,7 +156,7 @@ def cells(gates, h, c, t, lengths, first, last):
             h_after[j] = gate_o[j] * tanh(c_after[j])
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _backward(multiply, da, gates, panels, c, dh_above, dh, dc, lengths, work, threads):
     """``da`` becomes the gradient of the pre-activations; ``dh`` and ``dc`` enter as those of the last state."""
     for thread in prange(threads):
@@ -166,7 +166,7 @@ def _backward(multiply, da, gates, panels, c, dh_above, dh, dc, lengths, work, t
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     H = dh.shape[1]

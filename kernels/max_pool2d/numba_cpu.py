@@ -88,7 +88,7 @@ def unpool(dy, winner, dx):
                 unpool_pixel(address(dy) + 4 * at, address(winner) + at, top, top + 4 * C * W, C, C)
 
 
-@kernel(parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def _forward(x, y, winner, size, stride, train):
     N, out_h, out_w, C = y.shape
     for row in prange(N * out_h):
@@ -116,7 +116,7 @@ def _forward(x, y, winner, size, stride, train):
                         best[c] = value[c] if larger else best[c]
 
 
-@kernel(parallel=True, error_model="numpy")
+@kernel(parallel=True)
 def _backward(dy, winner, dx, size, stride):
     # A thread owns rows of dx and gathers from the windows that cover them, so no two threads write one element.
     N, H, W, C = dx.shape

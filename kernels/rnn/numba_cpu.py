@@ -105,7 +105,7 @@ def steps_apart(T: int, N: int, threads: int) -> bool:
     return T == 1 or threads > N
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _forward(multiply, h, panels, lengths, f_is_tanh, work, threads):
     for thread in prange(threads):
         first, last = share(h.shape[1], thread, threads)
@@ -114,7 +114,7 @@ def _forward(multiply, h, panels, lengths, f_is_tanh, work, threads):
             _step(h, t, lengths, f_is_tanh, first, last)
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def _step(h, t, lengths, f_is_tanh, first, last):
     """``h[t + 1]`` enters as x_t Wx + b + h_t Wh."""
     for n in range(first, last):
@@ -130,7 +130,7 @@ def _step(h, t, lengths, f_is_tanh, first, last):
                 state[j] = sigmoid(state[j])
 
 
-@kernel(parallel=True, fastmath=FLAGS, error_model="numpy")
+@kernel(parallel=True, fastmath=FLAGS)
 def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, threads):
     """``da`` becomes the gradient of what f was applied to; ``dh`` enters as zero and leaves as that of the first state."""
     for thread in prange(threads):
@@ -140,7 +140,7 @@ def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, threads
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
-@kernel(fastmath=FLAGS, error_model="numpy")
+@kernel(fastmath=FLAGS)
 def _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     for n in range(first, last):

@@ -28,7 +28,7 @@ def step(params: Array, grads: Array, *, lr: float, grad_scale: float = 1.0, wei
     _sweep(params.reshape(-1), plain(grads).reshape(-1), rate, shrink)
 
 
-@kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
+@kernel(parallel=True, fastmath=FLAGS)
 def _sweep(params, grads, rate, shrink):
     for block in prange((len(params) + BLOCK - 1) // BLOCK):
         part = slice(block * BLOCK, (block + 1) * BLOCK)

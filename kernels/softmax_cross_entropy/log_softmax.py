@@ -19,7 +19,7 @@ def log_softmax(logits: Array) -> Array:
     return out
 
 
-@kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
+@kernel(parallel=True, fastmath=FLAGS)
 def _log_softmax(z, out, threads):
     for thread in prange(threads):
         first, last = share(len(z), thread, threads)

@@ -59,7 +59,7 @@ def backward(dloss: Any, cache: Cache) -> tuple[Array]:
     return (np.multiply(cache.dlogits, np.float32(dloss), out=empty(cache.dlogits.shape)),)
 
 
-@kernel(parallel=True, error_model="numpy", fastmath=FLAGS)
+@kernel(parallel=True, fastmath=FLAGS)
 def _sweep(z, dlogits, kept, targets, weights, losses, train, in_place, threads):
     V = z.shape[1]
     for thread in prange(threads):

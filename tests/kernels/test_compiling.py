@@ -12,7 +12,7 @@ from numba import njit, prange, types
 from numba.core import config
 
 from scratchlv.kernels.building_blocks import compiling
-from scratchlv.warmup import rehearse
+from scratchlv.warmup import compile_largest_first, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +117,7 @@ def test_a_kernel_that_does_not_compile_leaves_nothing_behind():
         broken(1)
     assert gc.isenabled()
     assert "create_library" not in vars(compiling.cpu_target.target_context.codegen())
+    assert compiling.CPUContext.create_cpython_wrapper is compiling._create_cpython_wrapper
     assert sound(1) == 2
 
 
@@ -142,6 +143,19 @@ def test_a_kernel_that_others_call_is_a_part_of_them_and_a_whole_one_when_python
     assert other(1) == 6
     assert [inner(1), inner(1), inner(1.5)] == [2, 2, 2.5]
     assert outer(5) == 12
+
+
+def test_a_kernel_may_return_an_array():
+    @compiling.kernel()
+    def ones(n):
+        return np.ones(n, np.float32)
+
+    @compiling.kernel()
+    def twos(n):
+        return 2 * ones(n)
+
+    assert twos(3).tolist() == [2, 2, 2]
+    assert ones(3).tolist() == [1, 1, 1]
 
 
 def test_the_loops_of_a_parallel_kernel_are_not_fused():
@@ -198,6 +212,48 @@ def test_a_rehearsal_notes_kernels_and_runs_none():
     assert compiling.compiled() == before + 1
     double(whole, (other,))
     assert whole.tolist() == [2, 2] and np.isnan(other).all()
+
+
+def test_a_kernel_that_was_a_part_is_compiled_as_a_whole_when_another_process_asks():
+    """As the second process does, which compiles the largest kernels first."""
+
+    @compiling.kernel()
+    def part(x):
+        return x + 1
+
+    @compiling.kernel()
+    def whole(x):
+        return 2 * part(x)
+
+    for kernel in whole, part:
+        compiling.compile_unless_others_do(kernel, (types.int64,))
+    (result,) = part.overloads.values()
+    assert not isinstance(result.library, compiling._Part)
+
+
+@compiling.kernel()
+def small(x):
+    return x + 1
+
+
+@compiling.kernel()
+def large(x):
+    return small(x) + small(x) - 1
+
+
+def test_the_size_of_a_kernel_counts_each_of_its_parts_once():
+    codes = {each: len(each.py_func.__code__.co_code) for each in (small, large)}
+    assert compiling.size(small) == codes[small]
+    assert compiling.size(large) == codes[small] + codes[large]
+
+
+def test_the_second_process_begins_with_the_largest(monkeypatch):
+    done = []
+    monkeypatch.setattr("scratchlv.warmup.gc.disable", lambda: None)
+    monkeypatch.setattr("scratchlv.warmup.rehearse", lambda task, model: [(small, (1,)), (large, (2,)), (small, (3,))])
+    monkeypatch.setattr(compiling, "compile_unless_others_do", lambda *call: done.append(call))
+    compile_largest_first("lm", "rnn")
+    assert done == [(large, (2,)), (small, (1,)), (small, (3,))]
 
 
 def test_what_another_process_is_compiling_is_waited_for_or_left_to_it(monkeypatch):
