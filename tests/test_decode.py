@@ -306,6 +306,14 @@ def test_of_equals_the_earlier_to_end_then_the_lower_token():
     assert said(beam_search(Chain(), means, max_length=5)) == [[END]]
 
 
+def test_a_log_probability_that_rounding_left_above_zero_is_zero():
+    """Else a word that is certain would be worth something, and longer sentences with it."""
+    certain = table(start={END: 1, A: 1}, a={END: 1})
+    certain[certain == 0] = 1e-7
+    certain[..., START, END] = 0
+    assert said(beam_search(Chain(), certain, beam=2, max_length=5)) == [[END]]
+
+
 def test_a_cut_off_hypothesis_loses_to_any_that_ended():
     tables = table(start={A: 0.99, END: 0.01}, a={A: 0.999, END: 0.001})
     (g,) = beam_search(Chain(), tables, beam=2, max_length=5)
