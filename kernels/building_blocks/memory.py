@@ -17,6 +17,7 @@ import numpy as np
 Array = np.ndarray
 LARGE = 1 << 16  #: bytes; smaller arrays come from NumPy
 CACHE_LINE = 64
+LARGER_THAN_CACHES = 1 << 24  #: bytes
 _MOST_UNUSED = 1 << 31  # bytes that are kept at most for arrays to come
 
 
@@ -107,6 +108,15 @@ def plain(array: Array, dtype: Any = None) -> Array:
         interface["data"] = (interface["data"][0], False)
         return np.asarray(_View(interface, array))
     return array
+
+
+def past_caches(array: Array) -> bool:
+    """Whether a kernel that writes all of ``array`` had better do so around the caches, which would not hold it until it is read.
+
+    Its rows then begin where vectors of any width may.
+    """
+    row = array.shape[-1] * array.itemsize
+    return array.nbytes >= LARGER_THAN_CACHES and row % CACHE_LINE == 0 and array.ctypes.data % CACHE_LINE == 0
 
 
 class _View:

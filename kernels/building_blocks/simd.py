@@ -2,7 +2,8 @@
 
 The words that a kernel is spelled in are :meth:`Emitter.load`, :meth:`~Emitter.store`, :meth:`~Emitter.broadcast`,
 :meth:`~Emitter.fma` and :meth:`~Emitter.transpose`; :meth:`~Emitter.lanes` makes the mask of a load or store of less than
-a vector. One vector holds :data:`WIDTH` floats.
+a vector. One vector holds :data:`WIDTH` floats. What is too large for the caches is asked for before it is read
+(:meth:`~Emitter.prefetch`) and written past them (:meth:`~Emitter.store_past_caches`).
 """
 
 import functools
@@ -12,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-I32, I64, F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+I1, I32, I64, F32 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType()
 
 
 def _width_and_registers() -> tuple[int, int]:
@@ -29,7 +30,7 @@ VECTOR = ir.VectorType(F32, WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 INDICES = ir.VectorType(I32, WIDTH)
 UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
-MASK = ir.VectorType(ir.IntType(1), WIDTH)
+MASK = ir.VectorType(I1, WIDTH)
 ONES = ir.Constant(VECTOR, [1.0] * WIDTH)
 
 
@@ -63,6 +64,19 @@ class Emitter:
             self.builder.call(store, [value, pointer, I32(4), lanes])
         else:
             self.builder.store(value, pointer).align = 4
+
+    def store_past_caches(self, value, address, wanted):
+        """Store a vector; if ``wanted`` (an i1), around the caches: then at a multiple of its size, and until :meth:`fence`.
+
+        A processor reads a cache line before it writes to it, unless it is told that the line will not stay in the cache.
+        """
+        with self.builder.if_else(wanted) as (past, into):
+            with past:
+                store = self.builder.store(value, self.builder.inttoptr(address, VECTOR.as_pointer()))
+                store.align = 4 * WIDTH
+                store.set_metadata("nontemporal", self.builder.module.add_metadata([I32(1)]))
+            with into:
+                self.store(value, address)
 
     def lanes(self, count):
         """The mask of the first ``count`` lanes (an int64, of any size)."""
@@ -210,6 +224,57 @@ def store_float(typing_context, value, address):
         return context.get_dummy_value()
 
     return types.void(types.float32, types.int64), emit
+
+
+@intrinsic
+def ask_for(typing_context, address, size):
+    """Have ``size`` floats from an address on brought to the cache; they need not be ours to read."""
+
+    def emit(context, builder, signature, arguments):
+        address, size = arguments
+        e = Emitter(builder)
+
+        def ask(i, values):
+            e.prefetch(e.address(address, builder.mul(i, I64(16))), to_write=False)
+            return values
+
+        e.loop(builder.sdiv(builder.add(size, I64(15)), I64(16)), [], ask)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@intrinsic
+def scale(typing_context, x, factor, y, size, past):
+    """``y = factor x`` of ``size`` floats at two addresses; with ``past``, y is written past the caches."""
+
+    def emit(context, builder, signature, arguments):
+        x, factor, y, size, past = arguments
+        e = Emitter(builder)
+        factors = e.in_every_lane(factor)
+
+        def body(i, lanes):
+            product = builder.fmul(factors, e.load(e.address(x, i), lanes))
+            if lanes is None:
+                e.store_past_caches(product, e.address(y, i), past)
+            else:
+                e.store(product, e.address(y, i), lanes)
+
+        e.vectors(size, body)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.float32, types.int64, types.int64, types.boolean), emit
+
+
+@intrinsic
+def fence(typing_context):
+    """What this thread has written past the caches is there for all others."""
+
+    def emit(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), emit
 
 
 @intrinsic

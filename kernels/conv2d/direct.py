@@ -322,7 +322,7 @@ def _fill_band(dy, winner, pooled, row, rows, dz):
             r, w = divmod(pixel, columns_of_y)
             top = address(dz) + size * (4 * columns_of_y * r + 2 * w)
             bottom = top + size * 2 * columns_of_y
-            unpool_pixel(address(dy) + 4 * M * at, address(winner) + M * at, top, bottom, dz.shape[1], M)
+            unpool_pixel(address(dy) + 4 * M * at, address(winner) + M * at, top, bottom, dz.shape[1], M, False)
         else:
             _copy(address(dy) + 4 * M * at, address(dz) + size * pixel, M)
 

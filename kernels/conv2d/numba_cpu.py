@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
+from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain, zeros
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
@@ -163,7 +163,7 @@ def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cach
     x, W, padding = cache.x, cache.W, cache.padding
     if winner.size:
         dz = empty((len(dy), *size, dy.shape[3]))
-        unpool(dy, winner, dz)
+        unpool(dy, winner, dz, past_caches(dz))
         dy = dz
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)

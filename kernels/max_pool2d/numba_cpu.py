@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.building_blocks.simd import address
+from scratchlv.kernels.building_blocks.simd import address, fence
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
 
@@ -50,7 +50,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     require("x", dy=(dy, winner.shape))
     dx = empty(shape, dy.dtype)
     if size == stride == 2 and dy.dtype == np.float32:
-        unpool(plain(dy), winner, dx)
+        unpool(plain(dy), winner, dx, past_caches(dx))
     else:
         _backward(plain(dy), winner, dx, size, stride)
     return (dx,)
@@ -69,7 +69,7 @@ def _pool(x, y, winner):
 
 
 @kernel(parallel=True)
-def unpool(dy, winner, dx):
+def unpool(dy, winner, dx, past):
     """The gradient ``dx`` (N, H, W, C) of 2x2 windows, all float32: every element is written once."""
     N, H, W, C = dx.shape
     rows, columns = dy.shape[1:3]
@@ -85,7 +85,9 @@ def unpool(dy, winner, dx):
             for w in range(columns):
                 at = C * ((n * rows + h) * columns + w)
                 top = address(dx) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
-                unpool_pixel(address(dy) + 4 * at, address(winner) + at, top, top + 4 * C * W, C, C)
+                unpool_pixel(address(dy) + 4 * at, address(winner) + at, top, top + 4 * C * W, C, C, past)
+        if past:
+            fence()
 
 
 @kernel(parallel=True)

@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.simd import I32, I64, VECTOR, WIDTH, ZERO, Emitter
 
 NOBODY = 4  #: the winner where ReLU is closed
+_AHEAD = 512  # floats: what will be read so much later is asked for, as two rows of pixels are more than the processor foresees
 BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
 
@@ -116,6 +117,8 @@ def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
         pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
 
         def body(c):
+            for pixel in pixels:
+                e.prefetch(e.address(pixel, builder.add(c, I64(_AHEAD))), to_write=False)
             best, place_of_best = e.largest([e.load_lanes(e.address(pixel, c)) for pixel in pixels])
             e.store_lanes(best, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
@@ -128,23 +131,28 @@ def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
 
 
 @intrinsic
-def unpool_pixel(typing_context, dy, winner, top, bottom, next_pixel, channels):
+def unpool_pixel(typing_context, dy, winner, top, bottom, next_pixel, channels, past):
     """Write the four pixels of a 2x2 window: each channel's gradient at its winner's place, zeros elsewhere.
 
     ``top`` and ``bottom`` are the addresses of the window's rows, whose second pixels lie ``next_pixel`` floats further on.
+    With ``past`` they are written past the caches.
     """
 
     def emit(context, builder, signature, arguments):
-        dy, winner, top, bottom, next_pixel, channels = arguments
+        dy, winner, top, bottom, next_pixel, channels, past = arguments
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
             for k, pixel in enumerate(pixels):
-                e.store_lanes(e.taken(gradient, place_of_best, k), e.address(pixel, c))
+                taken, to = e.taken(gradient, place_of_best, k), e.address(pixel, c)
+                if e.mask is None:
+                    e.store_past_caches(taken, to, past)
+                else:
+                    e.store_lanes(taken, to)
 
         e.channels(channels, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), emit
+    return types.void(*[types.int64] * 6, types.boolean), emit

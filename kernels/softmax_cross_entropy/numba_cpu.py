@@ -8,12 +8,13 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.memory import empty, plain
-from scratchlv.kernels.building_blocks.simd import F32, I32
+from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain
+from scratchlv.kernels.building_blocks.simd import F32, I32, address, ask_for, fence, scale
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
 Array = np.ndarray
+_CHUNK = 512  # numbers
 
 
 class Cache(NamedTuple):
@@ -48,7 +49,8 @@ def forward(
         dlogits = logits
     losses = np.zeros(kept.size)
     rows = (z.reshape(-1, V), dlogits.reshape(-1, V))
-    _sweep(*rows, kept, classes, weights.astype(np.float32), losses, train, dlogits is logits, n_threads())
+    past = train and dlogits is not logits and past_caches(dlogits)
+    _sweep(*rows, kept, classes, weights.astype(np.float32), losses, train, past, n_threads())
     return np.float32(weights[kept] @ losses[kept]), Cache(dlogits) if train else None
 
 
@@ -60,32 +62,31 @@ def backward(dloss: Any, cache: Cache) -> tuple[Array]:
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _sweep(z, dlogits, kept, targets, weights, losses, train, in_place, threads):
+def _sweep(z, dlogits, kept, targets, weights, losses, train, past, threads):
     V = z.shape[1]
     for thread in prange(threads):
         first, last = share(len(kept), thread, threads)
-        scratch = np.empty(V, np.float32)
+        powers = np.empty(V, np.float32)
         for m in range(first, last):
-            row = dlogits[m] if train else scratch
             if not kept[m]:
                 if train:
                     for v in range(V):
-                        row[v] = 0
+                        dlogits[m, v] = 0
                 continue
-            if not in_place:
-                for v in range(V):
-                    row[v] = z[m, v]
+            row = z[m]
             score, top = row[targets[m]], _largest(row)
-            for v in range(V):
-                row[v] = exp_nonpositive(row[v] - top)
-            s = np.float32(total(row))
+            for begin in range(0, V, _CHUNK):
+                ask_for(address(z) + 4 * ((m + 1) * V + begin), _CHUNK)  # the next row, while there is much to compute
+                part, into = row[begin : begin + _CHUNK], powers[begin : begin + _CHUNK]
+                for v in range(part.size):
+                    into[v] = exp_nonpositive(part[v] - top)
+            s = np.float32(total(powers))
             losses[m] = np.log(s) + (np.float64(top) - np.float64(score))
             if train:
-                factor = weights[m] / s
-                right = row[targets[m]]
-                for v in range(V):
-                    row[v] *= factor
-                row[targets[m]] = (right - s) * factor  # p - 1, where p may be almost 1
+                powers[targets[m]] -= s  # p - 1, where p may be almost 1
+                scale(address(powers), weights[m] / s, address(dlogits) + 4 * m * V, V, past)
+        if past:
+            fence()
 
 
 @njit(inline="always")

@@ -199,11 +199,12 @@ from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul.micro_kernels import ROWS
 assert WIDTH == int(sys.argv[1]), WIDTH
 from scratchlv.gradcheck import check_operation
-for name in ("matmul", "conv2d", "lstm"):
+for name in ("matmul", "conv2d", "lstm", "embedding", "max_pool2d", "softmax_cross_entropy"):
     for report in check_operation(name, "numba_cpu"):
         assert report.ok or report.not_checked, report
 import pytest
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", TESTS, "-k", "reciprocal or transpose_and"]))
+chosen = "reciprocal or transpose_and or past_the_caches"
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *TESTS, "-k", chosen]))
 """
 
 
@@ -213,7 +214,8 @@ def test_narrower_machines(width, without, tmp_path):
     if width > WIDTH:
         pytest.skip(f"this machine's vectors hold {WIDTH} floats")
     environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))
-    command = [sys.executable, "-c", f"TESTS = {__file__!r}\n{NARROW}", str(width), *without]
+    tests = [__file__, str(Path(__file__).with_name("test_memory.py"))]
+    command = [sys.executable, "-c", f"TESTS = {tests!r}\n{NARROW}", str(width), *without]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
