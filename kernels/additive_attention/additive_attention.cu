@@ -1,13 +1,15 @@
 // Additive attention: e = v · tanh(keys + query), α = softmax(e), z = Σ α x, and its gradients. The work is in attention.cuh.
 //
-// Version 1 has a launch for each line of the formula, and a thread for each number: keys and regions are read out of step. Version 2 is one block
-// for a picture: one launch, rows are read by warps, four numbers a lane, and each key once. Version 3 cuts a picture into pieces of 16
-// regions, so that 32 pictures of 196 regions are 416 blocks and not 32, and the query serves four keys at a time.
+// Version 1 has a launch for each line of the formula, and a thread for each number: keys and regions are read out of step.
+// Version 2 is one block for a picture: one launch, rows are read by warps, four numbers a lane, and each key once.
+// Version 3 cuts a picture into pieces of 16 regions, so that 32 pictures of 196 regions are 416 blocks and not 32,
+// and the query serves four keys at a time.
 #include "attention.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
-scores_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-         const unsigned char* __restrict__ mask, float* __restrict__ e, long long count, int L, int D, int A) {
+scores_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
+         const float* __restrict__ v, const unsigned char* __restrict__ mask, float* __restrict__ e,
+         long long count, int L, int D, int A) {
     attention::Look look = {x, keys, query, v, mask, 1.0f, L, D, A};
     attention::scores_1<attention::Additive>(look, e, count);
 }
@@ -19,8 +21,8 @@ softmax_1(float* __restrict__ e, int L) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask, float* __restrict__ z,
-          long long count, int L, int D) {
+context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask,
+          float* __restrict__ z, long long count, int L, int D) {
     attention::Look look = {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, 0};
     attention::context_1(look, alpha, z, count);
 }
@@ -60,25 +62,27 @@ softmax_back_1(const float* __restrict__ x, const float* __restrict__ alpha, con
 
 extern "C" __global__ void __launch_bounds__(256)
 regions_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
-               const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ de,
-               float* __restrict__ dx, float* __restrict__ dkeys, long long count, int L, int D, int A) {
+               const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ dz,
+               const float* __restrict__ de, float* __restrict__ dx, float* __restrict__ dkeys,
+               long long count, int L, int D, int A) {
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
     attention::regions_back_1<attention::Additive>(look, back, de, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-query_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-             const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dquery, long long count, int L, int D,
-             int A) {
+query_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
+             const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ de,
+             float* __restrict__ dquery, long long count, int L, int D, int A) {
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
     attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
     attention::query_back_1<attention::Additive>(look, back, de, dquery, count);
 }
 
 extern "C" __global__ void __launch_bounds__(32)
-v_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-         const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dv, int N, int L, int D, int A) {
+v_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
+         const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dv,
+         int N, int L, int D, int A) {
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
     attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
     int a = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
@@ -86,10 +90,10 @@ v_back_1(const float* __restrict__ x, const float* __restrict__ keys, const floa
 }
 
 extern "C" __global__ void __launch_bounds__(512)
-look_back_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-            const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha_above,
-            float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery, float* __restrict__ dv_shares, int L, int D,
-            int A) {
+look_back_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
+            const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ dz,
+            const float* __restrict__ dalpha_above, float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery,
+            float* __restrict__ dv_shares, int L, int D, int A) {
     DYNAMIC_SHARED(float, de);
     __shared__ float sums[32];
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
@@ -112,9 +116,10 @@ dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const flo
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-            const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha, float* __restrict__ dx,
-            float* __restrict__ dkeys, float* __restrict__ dquery_parts, float* __restrict__ dv_parts, int L, int D, int A) {
+look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
+            const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ dz,
+            const float* __restrict__ dalpha, float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery_parts,
+            float* __restrict__ dv_parts, int L, int D, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
     attention::Look look = {x, keys, query, v, nullptr, 1.0f, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};

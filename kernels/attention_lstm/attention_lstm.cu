@@ -1,10 +1,10 @@
 // The LSTM that looks before every step, through all steps, forward and backward. Attention itself is in attention.cuh.
 //
-// Version 1 takes a step as the launches of the rooms it is made of: six forward, seven backward, and with 20 steps their launches cost more
-// than their work. Version 2 is one launch forward and one backward for all steps: blocks that stay meet between the phases of a step, and
-// the pictures, keys and weights (35 MB for 32 pictures of 196 x 512) wait for the next step in the second-level cache. In both,
-// what the next step back does not wait for, the gradients of keys, regions and weights, is one pass over all steps at the end: keys and regions
-// are read once for all of them.
+// Version 1 takes a step as the launches of the rooms it is made of: six forward, seven backward, and with 20 steps their
+// launches cost more than their work. Version 2 is one launch forward and one backward for all steps: blocks that stay meet
+// between the phases of a step, and the pictures, keys and weights (35 MB for 32 pictures of 196 x 512) wait for the next step
+// in the second-level cache. In both, what the next step back does not wait for, the gradients of keys, regions and weights,
+// is one pass over all steps at the end: keys and regions are read once for all of them.
 #ifndef ON_CPU
 #include <cooperative_groups.h>
 #endif
@@ -30,8 +30,9 @@ additive_query_back_1(const float* __restrict__ keys, const float* __restrict__ 
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v, const float* __restrict__ alpha,
-                 const float* __restrict__ dalpha, float* __restrict__ de, float* __restrict__ dquery_parts, int L, int A) {
+dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
+                 const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
+                 float* __restrict__ dquery_parts, int L, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
     attention::Look look = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
     attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
@@ -40,10 +41,12 @@ dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query
 
 // --- The last pass ---------------------------------------------------------------------------------------------------
 
-// A block for REGIONS keys of a picture, `tiles` blocks each: dkeys = Σ_t de_t v (1 - tanh²), and their share of dv, (N, tiles, A).
+// A block for REGIONS keys of a picture, `tiles` blocks each: dkeys = Σ_t de_t v (1 - tanh²),
+// and their share of dv, (N, tiles, A).
 extern "C" __global__ void __launch_bounds__(128, 4)
-keys_back(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v, const float* __restrict__ de,
-          float* __restrict__ dkeys, float* __restrict__ dv_shares, int T, int N, int L, int A, int tiles) {
+keys_back(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
+          const float* __restrict__ de, float* __restrict__ dkeys, float* __restrict__ dv_shares,
+          int T, int N, int L, int A, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
     size_t row = (size_t)n * L + first;
     bool quads = in_quads(keys, A) && in_quads(query, A) && in_quads(v, A) && in_quads(dkeys, A) && in_quads(dv_shares, A);
@@ -70,8 +73,8 @@ keys_back(const float* __restrict__ keys, const float* __restrict__ query, const
 
 // out[n, l] = Σ_t weights[t, n, l] rows[t, n]: dx from α and dz, and without v dkeys from de and the queries.
 extern "C" __global__ void __launch_bounds__(128)
-sum_over_steps(const float* __restrict__ weights, const float* __restrict__ rows, float* __restrict__ out, int T, int N, int L, int D,
-               int tiles) {
+sum_over_steps(const float* __restrict__ weights, const float* __restrict__ rows, float* __restrict__ out,
+               int T, int N, int L, int D, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
     size_t row = (size_t)n * L + first;
     bool quads = in_quads(rows, D) && in_quads(out, D);
@@ -106,8 +109,8 @@ __device__ __forceinline__ void stage(float* tile, const float* rows, int row0, 
 
 // sums[g] += rows (N, K) times four columns of W (K, width), from `column` of the g-th group on; groups are `size` columns apart.
 template <int G>
-__device__ __forceinline__ void multiply(float4* sums, float* tile, const float* rows, int row0, int N, int K, const float* W, int width,
-                                         int column, int size) {
+__device__ __forceinline__ void multiply(float4* sums, float* tile, const float* rows, int row0, int N, int K, const float* W,
+                                         int width, int column, int size) {
     bool quads = in_quads(W, width) && size % 4 == 0;
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
         stage(tile, rows, row0, N, k0, K);
@@ -124,8 +127,8 @@ __device__ __forceinline__ void multiply(float4* sums, float* tile, const float*
 
 // sums[g] += rows (N, K) times the row `column` + g of W (columns, K): a product with W transposed.
 template <int G>
-__device__ __forceinline__ void multiply_back(float* sums, float* tile, const float* rows, int row0, int N, int K, const float* W, int column,
-                                              int columns) {
+__device__ __forceinline__ void multiply_back(float* sums, float* tile, const float* rows, int row0, int N, int K, const float* W,
+                                              int column, int columns) {
     bool quads = in_quads(W, K);
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
         stage(tile, rows, row0, N, k0, K);
@@ -136,7 +139,8 @@ __device__ __forceinline__ void multiply_back(float* sums, float* tile, const fl
             float4 four = make_float4(values[0], values[PAD], values[2 * PAD], values[3 * PAD]);
 #pragma unroll
             for (int g = 0; g < G; ++g)
-                if (column + g < columns) sums[g] = add_dot4(sums[g], load4(W + (size_t)(column + g) * K, k0 + k, K, quads), four);
+                if (column + g < columns)
+                    sums[g] = add_dot4(sums[g], load4(W + (size_t)(column + g) * K, k0 + k, K, quads), four);
         }
     }
 }
@@ -155,7 +159,8 @@ __device__ __forceinline__ float total(const float* shares, int count, int c, in
 }
 
 // out (N, width) = rows (N, K) W (K, width), in jobs of ROWS rows and four columns.
-__device__ __forceinline__ void product_2(float* out, const float* rows, const float* W, int N, int K, int width, float* tile, float* shares) {
+__device__ __forceinline__ void product_2(float* out, const float* rows, const float* W,
+                                          int N, int K, int width, float* tile, float* shares) {
     int across = (width + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, column = job % across * 4;
@@ -169,9 +174,11 @@ __device__ __forceinline__ void product_2(float* out, const float* rows, const f
     }
 }
 
-// The cell of step t. `gates` (N, 4H) enter as what the words bring, and z Wz and h Wh are added; a job is ROWS rows and four units.
-__device__ __forceinline__ void cell_2(float* gates, const float* z, const float* Wz, const float* h, const float* Wh, const float* c, float* h_after,
-                                       float* c_after, int N, int D, int H, float* tile, float* shares) {
+// The cell of step t. `gates` (N, 4H) enter as what the words bring, and z Wz and h Wh are added;
+// a job is ROWS rows and four units.
+__device__ __forceinline__ void cell_2(float* gates, const float* z, const float* Wz, const float* h,
+                                       const float* Wh, const float* c, float* h_after, float* c_after,
+                                       int N, int D, int H, float* tile, float* shares) {
     int across = (H + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, first = job % across * 4;
@@ -183,8 +190,10 @@ __device__ __forceinline__ void cell_2(float* gates, const float* z, const float
             int n = row0 + i / 4, unit = first + i % 4;
             if (n >= N || unit >= H) continue;
             float* gate = gates + (size_t)n * 4 * H + unit;
-            float in = sigmoid(gate[0] + total(shares, 16, i % 4, i / 4)), f = sigmoid(gate[H] + total(shares, 16, 4 + i % 4, i / 4));
-            float g = tanhf(gate[2 * H] + total(shares, 16, 8 + i % 4, i / 4)), o = sigmoid(gate[3 * H] + total(shares, 16, 12 + i % 4, i / 4));
+            float in = sigmoid(gate[0] + total(shares, 16, i % 4, i / 4));
+            float f = sigmoid(gate[H] + total(shares, 16, 4 + i % 4, i / 4));
+            float g = tanhf(gate[2 * H] + total(shares, 16, 8 + i % 4, i / 4));
+            float o = sigmoid(gate[3 * H] + total(shares, 16, 12 + i % 4, i / 4));
             size_t at = (size_t)n * H + unit;
             float c_here = f * c[at] + in * g;
             gate[0] = in, gate[H] = f, gate[2 * H] = g, gate[3 * H] = o;
@@ -196,9 +205,9 @@ __device__ __forceinline__ void cell_2(float* gates, const float* z, const float
 
 // All steps. `gates` (T, N, 4H) enter as what the words bring, h and c (T + 1, N, H) with the state before.
 template <class Score>
-__device__ __forceinline__ void forward_2(attention::Look look, float* gates, const float* Wq, const float* Wh, const float* Wz, float* query,
-                                          float* alpha, float* z, float* h, float* c, float* tops, float* sums, float* parts, int T, int N, int H,
-                                          float* shared) {
+__device__ __forceinline__ void forward_2(attention::Look look, float* gates, const float* Wq, const float* Wh, const float* Wz,
+                                          float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
+                                          float* parts, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *shares = tile + DEPTH * PAD, *scores = shares + 16 * WARPS * PAD;
     int L = look.L, D = look.D, A = look.A, turn = 0;
@@ -208,21 +217,24 @@ __device__ __forceinline__ void forward_2(attention::Look look, float* gates, co
         look.query = query + rows * A;
         product_2(query + rows * A, h_t, Wq, N, H, A, tile, shares);
         grid.sync();
-        for (int piece = blockIdx.x; piece < N * attention::count_pieces(L); piece += gridDim.x, turn ^= 1)  // scores by turns: no barrier
+        // scores by turns: no barrier
+        for (int piece = blockIdx.x; piece < N * attention::count_pieces(L); piece += gridDim.x, turn ^= 1)
             attention::look_3<Score, PIECE / WARPS>(look, alpha + rows * L, tops, sums, parts, piece, scores + turn * PIECE);
         grid.sync();
-        for (int n = blockIdx.x; n < N; n += gridDim.x) attention::join_3(alpha + rows * L, tops, sums, parts, z + rows * D, n, L, D);
+        for (int n = blockIdx.x; n < N; n += gridDim.x)
+            attention::join_3(alpha + rows * L, tops, sums, parts, z + rows * D, n, L, D);
         grid.sync();
-        cell_2(gates + rows * 4 * H, z + rows * D, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H, N, D, H, tile, shares);
+        cell_2(gates + rows * 4 * H, z + rows * D, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H,
+               N, D, H, tile, shares);
         if (t + 1 < T) grid.sync();
     }
 }
 
-// From the step after, dh (N, H), and what its query says, to dh of this step and to da (N, 4H), unless it is the state before the first
-// step. A job is ROWS rows and four units; dc stays with it.
-__device__ __forceinline__ void cell_back_2(float* da, float* dh, float* dc, const float* gates, const float* c, const float* above,
-                                            const float* dquery, const float* Wq, int N, int A, int H, bool last, bool before_first, float* tile,
-                                            float* shares) {
+// From the step after, dh (N, H), and what its query says, to dh of this step and to da (N, 4H), unless it is the state before
+// the first step. A job is ROWS rows and four units; dc stays with it.
+__device__ __forceinline__ void cell_back_2(float* da, float* dh, float* dc, const float* gates, const float* c,
+                                            const float* above, const float* dquery, const float* Wq,
+                                            int N, int A, int H, bool last, bool before_first, float* tile, float* shares) {
     int across = (H + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, first = job % across * 4;
@@ -254,9 +266,10 @@ __device__ __forceinline__ void cell_back_2(float* da, float* dh, float* dc, con
     }
 }
 
-// out (N, columns) = above + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job `job` on; returns what is left of them.
-__device__ __forceinline__ int product_back_2(float* out, const float* above, const float* rows, const float* W, int N, int K, int columns, int job,
-                                              float* tile, float* shares) {
+// out (N, columns) = above + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job
+// `job` on; returns what is left of them.
+__device__ __forceinline__ int product_back_2(float* out, const float* above, const float* rows, const float* W,
+                                              int N, int K, int columns, int job, float* tile, float* shares) {
     int across = (columns + 7) / 8, jobs = across * ((N + ROWS - 1) / ROWS);
     for (; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, column = job % across * 8;
@@ -275,9 +288,10 @@ __device__ __forceinline__ int product_back_2(float* out, const float* above, co
 
 // All steps, from the last to the first: da (T, N, 4H), dz, dquery, de (T, N, L), and dh, dc (N, H) of the state before.
 template <class Score>
-__device__ __forceinline__ void backward_2(attention::Look look, const float* gates, const float* c, const float* query, const float* alpha,
-                                           const float* dh_above, const float* dz_above, const float* dalpha_above, const float* Wq, const float* Wh,
-                                           const float* Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
+__device__ __forceinline__ void backward_2(attention::Look look, const float* gates, const float* c, const float* query,
+                                           const float* alpha, const float* dh_above, const float* dz_above,
+                                           const float* dalpha_above, const float* Wq, const float* Wh, const float* Wz,
+                                           float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
                                            float* dquery_parts, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *shares = tile + DEPTH * PAD, *alphas = shares + 16 * WARPS * PAD, *des = alphas + 2 * PIECE;
@@ -294,10 +308,12 @@ __device__ __forceinline__ void backward_2(attention::Look look, const float* ga
         grid.sync();
         look.query = query + rows * A;
         attention::LookBack back = {alpha + rows * L, dz_t, dalpha_above ? dalpha_above + rows * L : nullptr, nullptr, nullptr};
-        for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x) attention::dalpha_3<PIECE / WARPS>(look, back, dalpha, piece);
+        for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x)
+            attention::dalpha_3<PIECE / WARPS>(look, back, dalpha, piece);
         grid.sync();
         for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x, turn ^= 1)
-            attention::look_back_3<Score>(look, back, dalpha, de + rows * L, dquery_parts, nullptr, piece, alphas + turn * PIECE, des + turn * PIECE);
+            attention::look_back_3<Score>(look, back, dalpha, de + rows * L, dquery_parts, nullptr, piece,
+                                          alphas + turn * PIECE, des + turn * PIECE);
         grid.sync();
         for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < (size_t)N * A; i += gridDim.x * (size_t)blockDim.x) {
             const float* part = dquery_parts + i / A * pieces * A + i % A;
@@ -312,8 +328,8 @@ __device__ __forceinline__ void backward_2(attention::Look look, const float* ga
 extern "C" __global__ void __launch_bounds__(256)
 additive_forward_2(float* gates, const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ v,
                    const unsigned char* __restrict__ mask, const float* __restrict__ Wq, const float* __restrict__ Wh,
-                   const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums, float* parts,
-                   int T, int N, int L, int D, int A, int H) {
+                   const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops,
+                   float* sums, float* parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Look look = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
     forward_2<attention::Additive>(look, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
@@ -322,33 +338,35 @@ additive_forward_2(float* gates, const float* __restrict__ x, const float* __res
 extern "C" __global__ void __launch_bounds__(256)
 dot_forward_2(float* gates, const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ v,
               const unsigned char* __restrict__ mask, const float* __restrict__ Wq, const float* __restrict__ Wh,
-              const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums, float* parts,
-              int T, int N, int L, int D, int A, int H) {
+              const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
+              float* parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Look look = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
     forward_2<attention::Dot>(look, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-additive_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x, const float* __restrict__ keys,
-                    const float* __restrict__ v, const float* __restrict__ query, const float* __restrict__ alpha,
-                    const float* __restrict__ dh_above, const float* __restrict__ dz_above, const float* __restrict__ dalpha_above,
-                    const float* __restrict__ Wq, const float* __restrict__ Wh, const float* __restrict__ Wz, float* da, float* dz, float* dquery,
-                    float* de, float* dh, float* dc, float* dalpha, float* dquery_parts, int T, int N, int L, int D, int A, int H) {
+additive_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x,
+                    const float* __restrict__ keys, const float* __restrict__ v, const float* __restrict__ query,
+                    const float* __restrict__ alpha, const float* __restrict__ dh_above, const float* __restrict__ dz_above,
+                    const float* __restrict__ dalpha_above, const float* __restrict__ Wq, const float* __restrict__ Wh,
+                    const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc,
+                    float* dalpha, float* dquery_parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Look look = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Additive>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz, da, dz, dquery, de, dh, dc, dalpha,
-                         dquery_parts, T, N, H, shared);
+    backward_2<attention::Additive>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
+                                    da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-dot_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x, const float* __restrict__ keys,
-               const float* __restrict__ v, const float* __restrict__ query, const float* __restrict__ alpha,
-               const float* __restrict__ dh_above, const float* __restrict__ dz_above, const float* __restrict__ dalpha_above,
-               const float* __restrict__ Wq, const float* __restrict__ Wh, const float* __restrict__ Wz, float* da, float* dz, float* dquery,
-               float* de, float* dh, float* dc, float* dalpha, float* dquery_parts, int T, int N, int L, int D, int A, int H) {
+dot_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x,
+               const float* __restrict__ keys, const float* __restrict__ v, const float* __restrict__ query,
+               const float* __restrict__ alpha, const float* __restrict__ dh_above, const float* __restrict__ dz_above,
+               const float* __restrict__ dalpha_above, const float* __restrict__ Wq, const float* __restrict__ Wh,
+               const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
+               float* dquery_parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Look look = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Dot>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz, da, dz, dquery, de, dh, dc, dalpha,
-                         dquery_parts, T, N, H, shared);
+    backward_2<attention::Dot>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
+                               da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
 }

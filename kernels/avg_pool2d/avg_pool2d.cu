@@ -1,8 +1,9 @@
 // Average pooling, channels innermost: neighbouring threads have neighbouring channels, and read neighbouring numbers.
 //
-// Version 1 gives each number of y, or of dx, to a thread: each pixel's windows are found again, so that no two threads add to one
-// number. Version 2 gives a thread four channels, by reads and writes of 16 bytes, and divides once for four; and a window of many pixels,
-// the whole picture above all, is shared by the eight warps of a block, since there are few numbers of y to give to threads.
+// Version 1 gives each number of y, or of dx, to a thread: each pixel's windows are found again, so that no two threads
+// add to one number. Version 2 gives a thread four channels, by reads and writes of 16 bytes, and divides once for four;
+// and a window of many pixels, the whole picture above all, is shared by the eight warps of a block, since there
+// are few numbers of y to give to threads.
 #include "scratchlv.cuh"
 
 #define WARPS 8
@@ -34,8 +35,8 @@ __device__ __forceinline__ void pool(const Number* x, Number* y, long long N, in
 
 // dx (N, H, W, C): the windows that hold a pixel are those from first to last.
 template <class Number>
-__device__ __forceinline__ void spread(const Number* dy, Number* dx, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                                       int columns, int down, int right) {
+__device__ __forceinline__ void spread(const Number* dy, Number* dx, long long N, int H, int W, int C, int H_out, int W_out,
+                                       int rows, int columns, int down, int right) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= W * C) return;
     int w = i / C, c = i % C, left0 = w < columns ? 0 : (w - columns) / right + 1, left1 = min(w / right, W_out - 1);
@@ -50,33 +51,33 @@ __device__ __forceinline__ void spread(const Number* dy, Number* dx, long long N
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_1(const float* __restrict__ x, float* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                   int columns, int down, int right) {
+avg_pool_forward_1(const float* __restrict__ x, float* __restrict__ y,
+                   long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
     pool(x, y, N, H, W, C, H_out, W_out, rows, columns, down, right);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_backward_1(const float* __restrict__ dy, float* __restrict__ dx, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                    int columns, int down, int right) {
+avg_pool_backward_1(const float* __restrict__ dy, float* __restrict__ dx,
+                    long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
     spread(dy, dx, N, H, W, C, H_out, W_out, rows, columns, down, right);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_2(const float4* __restrict__ x, float4* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                   int columns, int down, int right) {
+avg_pool_forward_2(const float4* __restrict__ x, float4* __restrict__ y,
+                   long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
     pool(x, y, N, H, W, C, H_out, W_out, rows, columns, down, right);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_backward_2(const float4* __restrict__ dy, float4* __restrict__ dx, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                    int columns, int down, int right) {
+avg_pool_backward_2(const float4* __restrict__ dy, float4* __restrict__ dx,
+                    long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
     spread(dy, dx, N, H, W, C, H_out, W_out, rows, columns, down, right);
 }
 
 // A block for 32 channels of a window: its warps share the pixels.
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_large(const float* __restrict__ x, float* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                       int columns, int down, int right) {
+avg_pool_forward_large(const float* __restrict__ x, float* __restrict__ y,
+                       long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
     __shared__ float sums[WARPS][32];
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, c = blockIdx.y * 32 + lane;
     long long window = blockIdx.x, row = window / W_out;

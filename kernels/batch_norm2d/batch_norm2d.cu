@@ -3,12 +3,13 @@
 //     y = gamma (x - mean) / √(var + eps) + beta        dx = gamma / √(var + eps) (dz - Σ dz / P - x̂ Σ dz x̂ / P)
 //
 // Memory is the limit, 2 to 3 FLOPs a byte: x must be read twice forward (the statistics come first), x and dy twice backward.
-// Version 1 gives a channel to a block, which reads it twice for the statistics: its threads lie C numbers apart, so that of each 32 bytes
-// that move, 4 are used, and with few channels most of the chip stands still. Version 2 goes along the channels, 16 bytes an access,
-// and parts the pixels among as many blocks as fill the chip; a thread takes eight pixels at a time (all loads on their way before
-// the first addition), their mean and their squares around it, and joins these to what it has (Chan, Golub and LeVeque 1979):
-// one reading, and E[x²] - E[x]², which cancels where the mean is large, is never formed. The parts are joined in float64 by a second
-// launch, always in the same order. A thread of the sweeps keeps to its four channels, whose constants stay in registers.
+// Version 1 gives a channel to a block, which reads it twice for the statistics: its threads lie C numbers apart, so that of
+// each 32 bytes that move, 4 are used, and with few channels most of the chip stands still. Version 2 goes along the channels,
+// 16 bytes an access, and parts the pixels among as many blocks as fill the chip; a thread takes eight pixels at a time
+// (all loads on their way before the first addition), their mean and their squares around it, and joins these to what it has
+// (Chan, Golub and LeVeque 1979): one reading, and E[x²] - E[x]², which cancels where the mean is large, is never formed.
+// The parts are joined in float64 by a second launch, always in the same order. A thread of the sweeps keeps to its four
+// channels, whose constants stay in registers.
 #include "quads.cuh"
 
 #define NOBODY 4  // the winner where ReLU is closed
@@ -77,7 +78,8 @@ batch_norm_statistics_1(const float* __restrict__ x, float* __restrict__ means, 
 
 // 2. Four channels to a thread; blockIdx.y is a part of `span` pixels, which are shared out over threadIdx.y (a power of two).
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, float* __restrict__ squares, int P, int C, int span) {
+batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, float* __restrict__ squares,
+                        int P, int C, int span) {
     __shared__ Moments rows[256][4];
     Channels s = channels_of_thread(C, aligned(x, 16));
     int last = s.n ? min(P, ((int)blockIdx.y + 1) * span) : 0;
@@ -133,12 +135,13 @@ __device__ __forceinline__ void write_constants(float* constants, int C, int c, 
     constants[c] = mean, constants[C + c] = inverse_std, constants[2 * C + c] = gamma * inverse_std, constants[3 * C + c] = beta;
 }
 
-// The statistics of `count` parts of `span` pixels, joined; the constants, and the running statistics, moved. Blocks of 32 x 8 threads.
+// The statistics of `count` parts of `span` pixels, joined; the constants, and the running
+// statistics, moved. Blocks of 32 x 8 threads.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_constants(const float* __restrict__ means, const float* __restrict__ squares, const float* __restrict__ gamma,
-                     const float* __restrict__ beta, const float* __restrict__ running_mean, const float* __restrict__ running_var,
-                     float* __restrict__ constants, float* __restrict__ new_mean, float* __restrict__ new_var, int P, int C, int count,
-                     int span, double momentum, double eps) {
+                     const float* __restrict__ beta, const float* __restrict__ running_mean,
+                     const float* __restrict__ running_var, float* __restrict__ constants, float* __restrict__ new_mean,
+                     float* __restrict__ new_var, int P, int C, int count, int span, double momentum, double eps) {
     __shared__ double sums[8][32], sums_of_squares[8][32];
     int c = blockIdx.x * 32 + threadIdx.x, first = c < C ? threadIdx.y : count;
     double sum = 0.0, around = 0.0;
@@ -157,8 +160,9 @@ batch_norm_constants(const float* __restrict__ means, const float* __restrict__ 
 
 // The constants of inference: by the running statistics.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_running_constants(const float* __restrict__ gamma, const float* __restrict__ beta, const float* __restrict__ running_mean,
-                             const float* __restrict__ running_var, float* __restrict__ constants, int C, double eps) {
+batch_norm_running_constants(const float* __restrict__ gamma, const float* __restrict__ beta,
+                             const float* __restrict__ running_mean, const float* __restrict__ running_var,
+                             float* __restrict__ constants, int C, double eps) {
     int c = blockIdx.x * blockDim.x + threadIdx.x;
     if (c < C) write_constants(constants, C, c, running_mean[c], running_var[c], eps, gamma[c], beta[c]);
 }
@@ -177,7 +181,8 @@ __device__ __forceinline__ unsigned largest(const float (&v)[4], float& best) {
 
 // y, of `pixels` pixels; pixels are shared out over blockIdx.y and threadIdx.y.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constants, float* __restrict__ y, int pixels, int C, int relu) {
+batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constants, float* __restrict__ y,
+                 int pixels, int C, int relu) {
     Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16));
     if (!s.n) return;
     Constants k(constants, C, s);
@@ -213,7 +218,8 @@ batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__
             unsigned bytes = 0;
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                float z[4] = {k.before_relu(v[0][e], e), k.before_relu(v[1][e], e), k.before_relu(v[2][e], e), k.before_relu(v[3][e], e)};
+                float z[4] = {k.before_relu(v[0][e], e), k.before_relu(v[1][e], e),
+                              k.before_relu(v[2][e], e), k.before_relu(v[3][e], e)};
                 unsigned won = largest(z, best[e]);
                 if (relu && best[e] <= 0.0f) best[e] = 0.0f, won = NOBODY;
                 bytes |= won << 8 * e;
@@ -244,8 +250,8 @@ __device__ __forceinline__ unsigned load_bytes(const unsigned char* from, Channe
 // 1. A block for a channel: dbeta = Σ dz, dgamma = Σ dz x̂.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
-                       const float* __restrict__ constants, float* __restrict__ dgamma, float* __restrict__ dbeta, int pixels, int H, int W,
-                       int C, int relu) {
+                       const float* __restrict__ constants, float* __restrict__ dgamma, float* __restrict__ dbeta,
+                       int pixels, int H, int W, int C, int relu) {
     __shared__ float sums[32], sums_along[32];
     int c = blockIdx.x, rows = H / 2, columns = W / 2;
     Constants k(constants, C, {c, 1, false});
@@ -267,7 +273,8 @@ batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x
 // 2. Part blockIdx.y of `parts` (2, count, C): Σ dz x̂, and Σ dz. With pooling, pixels are windows.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
-                       const float* __restrict__ constants, float* __restrict__ parts, int pixels, int H, int W, int C, int relu) {
+                       const float* __restrict__ constants, float* __restrict__ parts,
+                       int pixels, int H, int W, int C, int relu) {
     __shared__ float4 rows_along[256], rows_sum[256];
     Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(winner, 4));
     Constants k(constants, C, s);
@@ -287,7 +294,8 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
             }
         } else {
             for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
-                const float* top = x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
+                const float* top =
+                    x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
                 unsigned bytes = load_bytes(winner + (size_t)p * C + s.c, s);
                 float d[4], v[4][4];
                 load4(d, dy + (size_t)p * C + s.c, s);
@@ -319,7 +327,8 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
 
 // dgamma and dbeta: the parts of blockIdx.y, added up. Blocks of 32 x 8 threads.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_sum_gradients(const float* __restrict__ parts, float* __restrict__ dgamma, float* __restrict__ dbeta, int count, int C) {
+batch_norm_sum_gradients(const float* __restrict__ parts, float* __restrict__ dgamma, float* __restrict__ dbeta,
+                         int count, int C) {
     __shared__ double scratch[8][32];
     int c = blockIdx.x * 32 + threadIdx.x;
     const float* from = parts + (size_t)blockIdx.y * count * C + c;
@@ -346,7 +355,8 @@ struct Projection {
 
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_backward(const float* __restrict__ dy, const float* __restrict__ x, const float* __restrict__ constants,
-                    const float* __restrict__ dgamma, const float* __restrict__ dbeta, float* __restrict__ dx, int P, int C, int relu) {
+                    const float* __restrict__ dgamma, const float* __restrict__ dbeta, float* __restrict__ dx,
+                    int P, int C, int relu) {
     Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16));
     if (!s.n) return;
     Constants k(constants, C, s);
@@ -366,8 +376,8 @@ batch_norm_backward(const float* __restrict__ dy, const float* __restrict__ x, c
 // With pooling: windows, those included that the border cuts off: their pixels moved the mean and the variance, no more.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
-                              const float* __restrict__ constants, const float* __restrict__ dgamma, const float* __restrict__ dbeta,
-                              float* __restrict__ dx, int N, int H, int W, int C) {
+                              const float* __restrict__ constants, const float* __restrict__ dgamma,
+                              const float* __restrict__ dbeta, float* __restrict__ dx, int N, int H, int W, int C) {
     Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16) && aligned(winner, 4));
     if (!s.n) return;
     Constants k(constants, C, s);

@@ -1,7 +1,9 @@
-// Soft attention, whatever the score: α = softmax(e), z = Σ α x, and the way back. A kernel chooses the score: `Additive` or `Dot`.
+// Soft attention, whatever the score: α = softmax(e), z = Σ α x, and the way back. A kernel chooses
+// the score: `Additive` or `Dot`.
 //
-// 1: a thread for each number that is wanted. 2: one block for a picture, softmax and all, in one launch. 3: a picture is cut into pieces of
-// 16 regions, so that a batch of 32 fills the chip; each piece has a softmax of its own, and a second launch joins them.
+// 1: a thread for each number that is wanted. 2: one block for a picture, softmax and all, in one launch. 3: a picture is
+// cut into pieces of 16 regions, so that a batch of 32 fills the chip; each piece has a softmax of its
+// own, and a second launch joins them.
 #pragma once
 #include "quads.cuh"
 
@@ -25,7 +27,9 @@ struct Additive {  // e = v · tanh(k + q)
 
 struct Dot {  // e = k · q, and times the scale
     static __device__ __forceinline__ float add(float e, float4 k, float4 q, float4) { return add_dot4(e, k, q); }
-    static __device__ __forceinline__ float4 back(float4, float4 q, float4, float de, float4&) { return add_scaled(all_four(0.0f), de, q); }
+    static __device__ __forceinline__ float4 back(float4, float4 q, float4, float de, float4&) {
+        return add_scaled(all_four(0.0f), de, q);
+    }
     static __device__ __forceinline__ float4 query_back(float4 k, float4, float de) { return add_scaled(all_four(0.0f), de, k); }
 };
 
@@ -49,10 +53,14 @@ struct LookBack {
 };
 
 // dα = x · dz + dα above, of a region; where nobody looked nothing is read.
-__device__ __forceinline__ float above(const LookBack& back, size_t row) { return back.dalpha_above ? back.dalpha_above[row] : 0.0f; }
+__device__ __forceinline__ float above(const LookBack& back, size_t row) {
+    return back.dalpha_above ? back.dalpha_above[row] : 0.0f;
+}
 
 // de of a region, from its dα and Σ α dα.
-__device__ __forceinline__ float softmax_back(float alpha, float dalpha, float sum) { return alpha == 0.0f ? 0.0f : alpha * (dalpha - sum); }
+__device__ __forceinline__ float softmax_back(float alpha, float dalpha, float sum) {
+    return alpha == 0.0f ? 0.0f : alpha * (dalpha - sum);
+}
 
 // --- 1 ---------------------------------------------------------------------------------------------------------------
 
@@ -64,8 +72,8 @@ template <class Score> __device__ __forceinline__ void scores_1(const Look& look
     double sum = 0.0;  // one thread adds up all of a row
     if (!look.masked(n, l))
         for (int a = 0; a < look.A; a += 4)
-            sum += Score::add(0.0f, load4(look.key(n, l), a, look.A, false), load4(look.query + (size_t)n * look.A, a, look.A, false),
-                             look.learnt(a, false));
+            sum += Score::add(0.0f, load4(look.key(n, l), a, look.A, false),
+                              load4(look.query + (size_t)n * look.A, a, look.A, false), look.learnt(a, false));
     e[row] = look.masked(n, l) ? -INFINITY : look.scale * (float)sum;
 }
 
@@ -99,17 +107,20 @@ __device__ __forceinline__ void softmax_back_1(const Look& look, const LookBack&
         float alpha = back.alpha[first + l], dalpha = 0.0f;
         if (alpha != 0.0f) {
             dalpha = above(back, first + l);
-            for (int d = 0; back.dz && d < look.D; ++d) dalpha += look.region(blockIdx.x, l)[d] * back.dz[(size_t)blockIdx.x * look.D + d];
+            for (int d = 0; back.dz && d < look.D; ++d)
+                dalpha += look.region(blockIdx.x, l)[d] * back.dz[(size_t)blockIdx.x * look.D + d];
         }
         de[first + l] = dalpha;
         sum += alpha * dalpha;
     }
     sum = block_sum(sum, sums);
-    for (int l = threadIdx.x; l < look.L; l += blockDim.x) de[first + l] = softmax_back(back.alpha[first + l], de[first + l], sum);
+    for (int l = threadIdx.x; l < look.L; l += blockDim.x)
+        de[first + l] = softmax_back(back.alpha[first + l], de[first + l], sum);
 }
 
 // A thread for each of the `count` = N L regions.
-template <class Score> __device__ __forceinline__ void regions_back_1(const Look& look, const LookBack& back, const float* de, long long count) {
+template <class Score>
+__device__ __forceinline__ void regions_back_1(const Look& look, const LookBack& back, const float* de, long long count) {
     long long row = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (row >= count) return;
     int n = (int)(row / look.L), l = (int)(row % look.L);
@@ -119,13 +130,14 @@ template <class Score> __device__ __forceinline__ void regions_back_1(const Look
         float4 dk = Score::back(k, q, look.learnt(a, false), look.scale * de[row], unused);
         store4(back.dkeys + row * look.A, a, look.A, false, back.alpha[row] == 0.0f ? zero : dk);
     }
-    for (int d = 0; d < look.D; ++d) back.dx[row * look.D + d] = back.dz ? back.alpha[row] * back.dz[(size_t)n * look.D + d] : 0.0f;
+    for (int d = 0; d < look.D; ++d)
+        back.dx[row * look.D + d] = back.dz ? back.alpha[row] * back.dz[(size_t)n * look.D + d] : 0.0f;
 }
 
 // A thread for four columns of A: what the regions of pictures `first` to `last` - 1 say to the query, and to v.
 template <class Score>
-__device__ __forceinline__ void columns_back_1(const Look& look, const LookBack& back, const float* de, int a, int first, int last,
-                                               float* dquery, float* dv) {
+__device__ __forceinline__ void columns_back_1(const Look& look, const LookBack& back, const float* de,
+                                               int a, int first, int last, float* dquery, float* dv) {
     float4 dq = all_four(0.0f), sum = dq;
     for (int n = first; n < last; ++n)
         for (int l = 0; l < look.L; ++l) {
@@ -141,7 +153,8 @@ __device__ __forceinline__ void columns_back_1(const Look& look, const LookBack&
 
 // A thread for each of the `count` = N ceil(A / 4) groups of columns of dquery.
 template <class Score>
-__device__ __forceinline__ void query_back_1(const Look& look, const LookBack& back, const float* de, float* dquery, long long count) {
+__device__ __forceinline__ void query_back_1(const Look& look, const LookBack& back, const float* de, float* dquery,
+                                             long long count) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= count) return;
     int groups = (look.A + 3) / 4, n = (int)(k / groups), a = 4 * (int)(k % groups);
@@ -150,7 +163,8 @@ __device__ __forceinline__ void query_back_1(const Look& look, const LookBack& b
 
 // --- 2 ---------------------------------------------------------------------------------------------------------------
 
-// A warp's scores of up to R regions of picture n, l = first to last - 1: the query and v are read once for all of them. All lanes receive them.
+// A warp's scores of up to R regions of picture n, l = first to last - 1: the query and v are read once
+// for all of them. All lanes receive them.
 template <class Score, int R>
 __device__ __forceinline__ void scores_of_regions(const Look& look, int n, int first, int last, bool quads, float* e) {
     bool live[R];
@@ -176,7 +190,8 @@ __device__ __forceinline__ void scores_of_regions(const Look& look, int n, int f
 
 // A warp's dα of up to R regions. All lanes receive them.
 template <int R>
-__device__ __forceinline__ void dalpha_of_regions(const Look& look, const LookBack& back, int n, int first, int last, float* dalpha) {
+__device__ __forceinline__ void dalpha_of_regions(const Look& look, const LookBack& back,
+                                                  int n, int first, int last, float* dalpha) {
     bool quads = look.region_quads(back.dz), live[R];
     for (int r = 0; r < R; ++r) {
         live[r] = first + r < last && back.alpha[(size_t)n * look.L + first + r] != 0.0f;
@@ -196,7 +211,8 @@ __device__ __forceinline__ void dalpha_of_regions(const Look& look, const LookBa
 }
 
 // A block for each picture; `e` is L numbers of shared memory.
-template <class Score> __device__ __forceinline__ void look_2(const Look& look, float* alpha, float* z, float* e, float* tops, float* sums) {
+template <class Score>
+__device__ __forceinline__ void look_2(const Look& look, float* alpha, float* z, float* e, float* tops, float* sums) {
     int n = blockIdx.x, L = look.L, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     bool quads = look.key_quads();
     for (int l = 2 * warp; l < L; l += 2 * warps) {
@@ -225,7 +241,8 @@ template <class Score> __device__ __forceinline__ void look_2(const Look& look, 
 
 // A block for each picture; `de` is L numbers of shared memory. dv_shares (N, A), or null, is what each picture says to v.
 template <class Score>
-__device__ __forceinline__ void look_back_2(const Look& look, const LookBack& back, float* dquery, float* dv_shares, float* de, float* sums) {
+__device__ __forceinline__ void look_back_2(const Look& look, const LookBack& back, float* dquery, float* dv_shares,
+                                            float* de, float* sums) {
     int n = blockIdx.x, L = look.L, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const float* alpha = back.alpha + (size_t)n * L;
     for (int l = 2 * warp; l < L; l += 2 * warps) {
@@ -282,10 +299,12 @@ __device__ __forceinline__ void sum_rows(const float* rows, int count, int colum
 
 __device__ __forceinline__ int count_pieces(int L) { return (L + PIECE - 1) / PIECE; }
 
-// A block for each piece of each picture, `of` pieces each: the scores go to `e` (N, L), the piece's largest score, the sum of its exponentials and
-// its weighted sum of regions to tops, sums (N, pieces) and parts (N, pieces, D). `scores` is PIECE numbers of shared memory; a warp scores R.
+// A block for each piece of each picture, `of` pieces each: the scores go to `e` (N, L), the piece's largest score,
+// the sum of its exponentials and its weighted sum of regions to tops, sums (N, pieces) and parts (N, pieces, D).
+// `scores` is PIECE numbers of shared memory; a warp scores R.
 template <class Score, int R = PIECE / 4>
-__device__ __forceinline__ void look_3(const Look& look, float* e, float* tops, float* sums, float* parts, int block, float* scores) {
+__device__ __forceinline__ void look_3(const Look& look, float* e, float* tops, float* sums, float* parts,
+                                       int block, float* scores) {
     int pieces = count_pieces(look.L), n = block / pieces, first = block % pieces * PIECE, last = min(first + PIECE, look.L);
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     float few[R];
@@ -313,10 +332,13 @@ __device__ __forceinline__ void look_3(const Look& look, float* e, float* tops, 
     }
 }
 
-// A block for each picture: the scores in `alpha` become the attention, and the parts one z. Each warp finds the softmax by itself.
-__device__ __forceinline__ void join_3(float* alpha, const float* tops, const float* sums, const float* parts, float* z, int n, int L, int D) {
+// A block for each picture: the scores in `alpha` become the attention, and the parts one z.
+// Each warp finds the softmax by itself.
+__device__ __forceinline__ void join_3(float* alpha, const float* tops, const float* sums, const float* parts, float* z,
+                                       int n, int L, int D) {
     int pieces = count_pieces(L), lane = threadIdx.x % 32;
-    tops += (size_t)n * pieces, sums += (size_t)n * pieces, parts += (size_t)n * pieces * D, alpha += (size_t)n * L, z += (size_t)n * D;
+    tops += (size_t)n * pieces, sums += (size_t)n * pieces, parts += (size_t)n * pieces * D;
+    alpha += (size_t)n * L, z += (size_t)n * D;
     float top = -INFINITY, sum = 0.0f;
     for (int piece = lane; piece < pieces; piece += 32) top = larger(top, tops[piece]);
     top = warp_max(top);
@@ -354,11 +376,12 @@ __device__ __forceinline__ float de_3(const float* alpha, const float* dalpha, i
     return first + lane < last ? softmax_back(alpha[first + lane], dalpha[first + lane], sum) : 0.0f;
 }
 
-// A block for each piece of each picture: dx and dkeys of its regions (unless null), and what they say to the query, and to v (unless null):
-// dquery_parts, dv_parts (N, pieces, A). de (N, L) is kept unless null. `alphas` and `des` are PIECE numbers of shared memory each.
+// A block for each piece of each picture: dx and dkeys of its regions (unless null), and what they say to the query,
+// and to v (unless null): dquery_parts, dv_parts (N, pieces, A). de (N, L) is kept unless null. `alphas` and `des`
+// are PIECE numbers of shared memory each.
 template <class Score>
-__device__ __forceinline__ void look_back_3(const Look& look, const LookBack& back, const float* dalpha, float* de, float* dquery_parts,
-                                            float* dv_parts, int block, float* alphas, float* des) {
+__device__ __forceinline__ void look_back_3(const Look& look, const LookBack& back, const float* dalpha, float* de,
+                                            float* dquery_parts, float* dv_parts, int block, float* alphas, float* des) {
     int pieces = count_pieces(look.L), n = block / pieces, first = block % pieces * PIECE, count = min(PIECE, look.L - first);
     size_t row = (size_t)n * look.L + first;
     if (threadIdx.x < 32) {
@@ -396,8 +419,8 @@ __device__ __forceinline__ void look_back_3(const Look& look, const LookBack& ba
 }
 
 // Blocks of (32, 8) threads add up the pieces: `across` of them for each picture's dquery, and as many more for dv (unless null).
-__device__ __forceinline__ void sum_pieces(const float* dquery_parts, const float* dv_parts, float* dquery, float* dv, int N, int L, int A,
-                                           int across, float* table) {
+__device__ __forceinline__ void sum_pieces(const float* dquery_parts, const float* dv_parts, float* dquery, float* dv,
+                                           int N, int L, int A, int across, float* table) {
     int n = blockIdx.x / across, column = blockIdx.x % across * 32 + threadIdx.x, pieces = count_pieces(L);
     if (n < N) sum_rows(dquery_parts + (size_t)n * pieces * A, pieces, column, A, dquery + (size_t)n * A, table);
     else sum_rows(dv_parts, N * pieces, column, A, dv, table);

@@ -37,7 +37,8 @@ extern "C" __global__ void __launch_bounds__(256) update(float4* x, long long n)
 }
 
 // Reads x; sums[thread] is the sum of what the thread saw. Afterwards the second-level cache holds the end of x, unchanged.
-extern "C" __global__ void __launch_bounds__(256) read_through(const float4* __restrict__ x, float* __restrict__ sums, long long n) {
+extern "C" __global__ void __launch_bounds__(256)
+read_through(const float4* __restrict__ x, float* __restrict__ sums, long long n) {
     long long stride = gridDim.x * (long long)blockDim.x, first = blockIdx.x * (long long)blockDim.x + threadIdx.x, k = first;
     float sum = 0.0f;
     for (; k + (IN_FLIGHT - 1) * stride < n; k += IN_FLIGHT * stride) {

@@ -64,7 +64,9 @@ enum Order { FORWARD, REVERSE, SHUFFLED };
 struct Site {  // where a thread waits
     const char *what, *file;
     int line;
-    bool operator==(const Site& other) const { return line == other.line && !strcmp(file, other.file) && !strcmp(what, other.what); }
+    bool operator==(const Site& other) const {
+        return line == other.line && !strcmp(file, other.file) && !strcmp(what, other.what);
+    }
 };
 
 struct Thread {
@@ -170,11 +172,11 @@ inline void all_at_one_site(Site site) {
     for (unsigned i = 0; i < launch->threads; ++i) {
         const Thread& other = block->threads[i];
         if (!(other.site == site))
-            fail("%s, block (%u, %u, %u): thread (%u, %u, %u) stands at %s (%s:%d) and thread (%u, %u, %u) at %s (%s:%d): all threads of "
-                 "a block must come to the same barrier",
-                 launch->kernel, block->index.x, block->index.y, block->index.z, self->index.x, self->index.y, self->index.z, site.what,
-                 base_name(site.file), site.line, other.index.x, other.index.y, other.index.z, other.site.what,
-                 base_name(other.site.file), other.site.line);
+            fail("%s, block (%u, %u, %u): thread (%u, %u, %u) stands at %s (%s:%d) and thread (%u, %u, %u) at %s (%s:%d): "
+                 "all threads of a block must come to the same barrier",
+                 launch->kernel, block->index.x, block->index.y, block->index.z,
+                 self->index.x, self->index.y, self->index.z, site.what, base_name(site.file), site.line,
+                 other.index.x, other.index.y, other.index.z, other.site.what, base_name(other.site.file), other.site.line);
     }
 }
 
@@ -190,7 +192,8 @@ inline void barrier(Site site) {
 }
 
 inline void grid_barrier(Site site) {
-    if (!launch->cooperative) fail("%s: grid.sync() in a launch that is not cooperative (%s:%d)", launch->kernel, base_name(site.file), site.line);
+    if (!launch->cooperative)
+        fail("%s: grid.sync() in a launch that is not cooperative (%s:%d)", launch->kernel, base_name(site.file), site.line);
     note(site);
     if (left_out(site)) return;
     self->site = site;
@@ -207,8 +210,9 @@ inline unsigned warp_barrier(unsigned mask, Site site) {
     Warp& warp = block->warps[self->number / 32];
     unsigned lane = self->number % 32, wanted = mask & warp.exists;
     if (!(mask >> lane & 1))
-        fail("%s, block (%u, %u, %u), thread (%u, %u, %u): a lane that is not in its own mask %08x (%s, %s:%d)", launch->kernel, block->index.x,
-             block->index.y, block->index.z, self->index.x, self->index.y, self->index.z, mask, site.what, base_name(site.file), site.line);
+        fail("%s, block (%u, %u, %u), thread (%u, %u, %u): a lane that is not in its own mask %08x (%s, %s:%d)",
+             launch->kernel, block->index.x, block->index.y, block->index.z, self->index.x, self->index.y, self->index.z,
+             mask, site.what, base_name(site.file), site.line);
     self->site = site;
     warp.arrived |= 1u << lane;
     if ((warp.arrived & wanted) != wanted) {
@@ -220,8 +224,9 @@ inline unsigned warp_barrier(unsigned mask, Site site) {
     for (unsigned i = 0; i < 32; ++i) {
         if (!(wanted >> i & 1)) continue;
         if (!(lanes[i].site == site))
-            fail("%s, block (%u, %u, %u): lanes of one warp stand at %s:%d and %s:%d, in one mask", launch->kernel, block->index.x, block->index.y,
-                 block->index.z, base_name(site.file), site.line, base_name(lanes[i].site.file), lanes[i].site.line);
+            fail("%s, block (%u, %u, %u): lanes of one warp stand at %s:%d and %s:%d, in one mask",
+                 launch->kernel, block->index.x, block->index.y, block->index.z,
+                 base_name(site.file), site.line, base_name(lanes[i].site.file), lanes[i].site.line);
         release(lanes[i]);
     }
     self->waits_for = self->released;
@@ -287,14 +292,15 @@ inline void stuck(Block& b) {
         if (!first) first = &t;
         else if (!(t.site == first->site)) second = &t;
     }
-    int n = snprintf(launch->message, sizeof launch->message, "%s, block (%u, %u, %u): deadlock: thread (%u, %u, %u) waits in %s (%s:%d)",
-                     launch->kernel, b.index.x, b.index.y, b.index.z, first->index.x, first->index.y, first->index.z, first->site.what,
-                     base_name(first->site.file), first->site.line);
+    int n = snprintf(launch->message, sizeof launch->message,
+                     "%s, block (%u, %u, %u): deadlock: thread (%u, %u, %u) waits in %s (%s:%d)",
+                     launch->kernel, b.index.x, b.index.y, b.index.z, first->index.x, first->index.y, first->index.z,
+                     first->site.what, base_name(first->site.file), first->site.line);
     char* rest = launch->message + n;
     size_t room = sizeof launch->message - n;
     if (second)
-        n = snprintf(rest, room, ", thread (%u, %u, %u) in %s (%s:%d)", second->index.x, second->index.y, second->index.z, second->site.what,
-                     base_name(second->site.file), second->site.line);
+        n = snprintf(rest, room, ", thread (%u, %u, %u) in %s (%s:%d)", second->index.x, second->index.y, second->index.z,
+                     second->site.what, base_name(second->site.file), second->site.line);
     else n = 0;
     if (b.ended) snprintf(rest + n, room - n, ", and %u of %u threads have ended", b.ended, launch->threads);
     launch->failed = true;
@@ -325,7 +331,8 @@ struct Memory {  // of the blocks that live at the same time
             b.warps = new Warp[(launch->threads + 31) / 32];
             b.dynamic_shared = (char*)aligned_alloc(16, (launch->shared + 16) & ~15u);
             b.static_shared = new char[static_shared_size() + 1];
-            b.stacks = (char*)mmap(nullptr, STACK * launch->threads, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            b.stacks = (char*)mmap(nullptr, STACK * launch->threads, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         }
     }
     ~Memory() {
@@ -364,7 +371,8 @@ inline void run_blocks_together(unsigned* blocks, unsigned* turns) {
         }
         if (launch->failed || ended == launch->blocks) return;
         if (waiting < launch->blocks) {
-            snprintf(launch->message, sizeof launch->message, "%s: deadlock: %u of %u blocks wait in grid.sync(), and the others have ended",
+            snprintf(launch->message, sizeof launch->message,
+                     "%s: deadlock: %u of %u blocks wait in grid.sync(), and the others have ended",
                      launch->kernel, waiting, launch->blocks);
             launch->failed = true;
             return;
@@ -376,8 +384,8 @@ inline void run_blocks_together(unsigned* blocks, unsigned* turns) {
     }
 }
 
-inline int run_launch(const char* kernel, void (*body)(void**), void** arguments, const unsigned* g, const unsigned* b, unsigned shared,
-                      int cooperative, char* message, int room) {
+inline int run_launch(const char* kernel, void (*body)(void**), void** arguments, const unsigned* g, const unsigned* b,
+                      unsigned shared, int cooperative, char* message, int room) {
     Launch l{};
     l.kernel = kernel, l.body = body, l.arguments = arguments;
     l.grid = {g[0], g[1], g[2]}, l.block = {b[0], b[1], b[2]};
@@ -398,7 +406,9 @@ template <class T> struct Plain<const T> { typedef T type; };
 template <size_t... I> struct Numbers {};
 template <size_t N, size_t... I> struct Count : Count<N - 1, N - 1, I...> {};
 template <size_t... I> struct Count<0, I...> { typedef Numbers<I...> type; };
-template <class... A, size_t... I> inline void call(void (*kernel)(A...), void** a, Numbers<I...>) { kernel(*(typename Plain<A>::type*)a[I]...); }
+template <class... A, size_t... I> inline void call(void (*kernel)(A...), void** a, Numbers<I...>) {
+    kernel(*(typename Plain<A>::type*)a[I]...);
+}
 template <class... A> inline void call(void (*kernel)(A...), void** a) { call(kernel, a, typename Count<sizeof...(A)>::type()); }
 
 // --- warp primitives -------------------------------------------------------------------------------------------------
@@ -417,10 +427,20 @@ template <class T> inline T shuffle(unsigned mask, T v, int from, bool valid, Si
 }
 
 inline int lane() { return (int)(self->number % 32); }
-template <class T> inline T shuffle_from(unsigned m, T v, int from, int width, Site s) { return shuffle(m, v, (lane() & ~(width - 1)) | (from & (width - 1)), true, s); }
-template <class T> inline T shuffle_down(unsigned m, T v, unsigned by, int width, Site s) { bool valid = (lane() & (width - 1)) + (int)by < width; return shuffle(m, v, valid ? lane() + (int)by : 0, valid, s); }
-template <class T> inline T shuffle_up(unsigned m, T v, unsigned by, int width, Site s) { bool valid = (lane() & (width - 1)) >= (int)by; return shuffle(m, v, valid ? lane() - (int)by : 0, valid, s); }
-template <class T> inline T shuffle_xor(unsigned m, T v, int with, int, Site s) { return shuffle(m, v, (lane() ^ with) & 31, true, s); }
+template <class T> inline T shuffle_from(unsigned m, T v, int from, int width, Site s) {
+    return shuffle(m, v, (lane() & ~(width - 1)) | (from & (width - 1)), true, s);
+}
+template <class T> inline T shuffle_down(unsigned m, T v, unsigned by, int width, Site s) {
+    bool valid = (lane() & (width - 1)) + (int)by < width;
+    return shuffle(m, v, valid ? lane() + (int)by : 0, valid, s);
+}
+template <class T> inline T shuffle_up(unsigned m, T v, unsigned by, int width, Site s) {
+    bool valid = (lane() & (width - 1)) >= (int)by;
+    return shuffle(m, v, valid ? lane() - (int)by : 0, valid, s);
+}
+template <class T> inline T shuffle_xor(unsigned m, T v, int with, int, Site s) {
+    return shuffle(m, v, (lane() ^ with) & 31, true, s);
+}
 
 inline unsigned ballot(unsigned mask, int vote, Site site) {
     Warp& warp = block->warps[self->number / 32];
@@ -442,9 +462,11 @@ inline unsigned ballot(unsigned mask, int vote, Site site) {
 #define __syncthreads() on_cpu::barrier(ON_CPU_SITE("__syncthreads()"))
 #define __syncwarp(...) on_cpu::sync_warp(ON_CPU_SITE("__syncwarp()"), ##__VA_ARGS__)
 #define __shfl_sync(m, v, from, ...) on_cpu::shuffle_from(m, v, from, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_sync()"))
-#define __shfl_down_sync(m, v, by, ...) on_cpu::shuffle_down(m, v, by, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_down_sync()"))
+#define __shfl_down_sync(m, v, by, ...) \
+    on_cpu::shuffle_down(m, v, by, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_down_sync()"))
 #define __shfl_up_sync(m, v, by, ...) on_cpu::shuffle_up(m, v, by, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_up_sync()"))
-#define __shfl_xor_sync(m, v, with, ...) on_cpu::shuffle_xor(m, v, with, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_xor_sync()"))
+#define __shfl_xor_sync(m, v, with, ...) \
+    on_cpu::shuffle_xor(m, v, with, on_cpu::width(__VA_ARGS__), ON_CPU_SITE("__shfl_xor_sync()"))
 #define __ballot_sync(m, vote) on_cpu::ballot(m, vote, ON_CPU_SITE("__ballot_sync()"))
 #define __any_sync(m, vote) (on_cpu::ballot(m, vote, ON_CPU_SITE("__any_sync()")) != 0)
 #define __all_sync(m, vote) (on_cpu::ballot(m, !(vote), ON_CPU_SITE("__all_sync()")) == 0)
@@ -498,19 +520,21 @@ inline grid_group this_grid() { return {}; }
 
 #define DYNAMIC_SHARED(type, name) type* name = (type*)on_cpu::block->dynamic_shared
 
-#define ON_CPU_EXPORT(kernel)                                                                                                        \
-    extern "C" __attribute__((visibility("default"))) int launch_##kernel(void** arguments, const unsigned* grid, const unsigned* block, \
-                                                                          unsigned shared, int cooperative, char* message, int room) {   \
-        return on_cpu::run_launch(#kernel, [](void** a) { on_cpu::call(&kernel, a); }, arguments, grid, block, shared, cooperative, message, room); \
+#define ON_CPU_EXPORT(kernel)                                                                                                  \
+    extern "C" __attribute__((visibility("default"))) int launch_##kernel(                                                     \
+        void** arguments, const unsigned* grid, const unsigned* block, unsigned shared, int cooperative,                       \
+        char* message, int room) {                                                                                             \
+        return on_cpu::run_launch(#kernel, [](void** a) { on_cpu::call(&kernel, a); }, arguments, grid, block, shared,         \
+                                  cooperative, message, room);                                                                 \
     }
-#define ON_CPU_EXPORT_OPTIONS                                                                                                        \
-    extern "C" __attribute__((visibility("default"))) void set_options(int order, uint64_t seed, const char* file, int line) {          \
-        on_cpu::options = {order, seed * 2654435769u + 88172645463325252u, "", line};                                                  \
-        snprintf(on_cpu::options.left_out_file, sizeof on_cpu::options.left_out_file, "%s", file);                                      \
-    }                                                                                                                                  \
-    extern "C" __attribute__((visibility("default"))) const char* barriers_met() {                                \
-        static char met[sizeof on_cpu::sites];                                                                                        \
-        memcpy(met, on_cpu::sites, sizeof met);                                                                                        \
-        on_cpu::sites[0] = 0;                                                                                                          \
-        return met;                                                                                                                    \
+#define ON_CPU_EXPORT_OPTIONS                                                                                                  \
+    extern "C" __attribute__((visibility("default"))) void set_options(int order, uint64_t seed, const char* file, int line) { \
+        on_cpu::options = {order, seed * 2654435769u + 88172645463325252u, "", line};                                          \
+        snprintf(on_cpu::options.left_out_file, sizeof on_cpu::options.left_out_file, "%s", file);                             \
+    }                                                                                                                          \
+    extern "C" __attribute__((visibility("default"))) const char* barriers_met() {                                             \
+        static char met[sizeof on_cpu::sites];                                                                                 \
+        memcpy(met, on_cpu::sites, sizeof met);                                                                                \
+        on_cpu::sites[0] = 0;                                                                                                  \
+        return met;                                                                                                            \
     }

@@ -29,7 +29,9 @@ __device__ __forceinline__ void store4(float* row, int k, int n, bool quads, flo
 
 __device__ __forceinline__ float4 all_four(float v) { return make_float4(v, v, v, v); }
 
-__device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+__device__ __forceinline__ float4 operator+(float4 a, float4 b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
 
 // sum + w a
 __device__ __forceinline__ float4 add_scaled(float4 sum, float w, float4 a) {

@@ -1,35 +1,38 @@
 // What a kernel is made of that takes a recurrent layer through a whole sequence in one launch, its weights kept on the chip.
 //
-// Such a kernel lives on all processors at once. Blocks share the columns of the recurrent weights and the rows of the batch: block (x, y)
-// has the columns of its own units and the rows of its own sequences. Columns come in fours (a unit's four gates in an LSTM, four
-// neighbouring units else), `quads` of them a block: 8, 16 or 32.
+// Such a kernel lives on all processors at once. Blocks share the columns of the recurrent weights and the rows of the batch:
+// block (x, y) has the columns of its own units and the rows of its own sequences. Columns come in fours
+// (a unit's four gates in an LSTM, four neighbouring units else), `quads` of them a block: 8, 16 or 32.
 //
-// forward   h_{t-1} of the block's rows is read from the second-level cache, multiplied by the block's columns, and the block's own part of
-//           h_t goes back there. Then all blocks meet, once a step.
-// backward  da_t of the block's own columns is made where it is needed: it never travels. What travels is its product with the block's
-//           columns of Wh: a part of dh_{t-1} for every unit, which the unit's own block adds up, in an order that is always the same. To
-//           read all of da_t instead would be twice as much for an LSTM.
+// forward   h_{t-1} of the block's rows is read from the second-level cache, multiplied by the block's columns, and the block's
+//           own part of h_t goes back there. Then all blocks meet, once a step.
+// backward  da_t of the block's own columns is made where it is needed: it never travels. What travels is its product with the
+//           block's columns of Wh: a part of dh_{t-1} for every unit, which the unit's own block adds up, in an order that is
+//           always the same. To read all of da_t instead would be twice as much for an LSTM.
 //
-// A thread multiplies ROWS rows by four columns over its share of the sum, so that 8 loads of 16 bytes serve up to 128 multiply-adds. Its
-// weights are nobody else's: they lie in shared memory as if they were registers, read without a bank conflict, in the order of use.
+// A thread multiplies ROWS rows by four columns over its share of the sum, so that 8 loads of 16 bytes serve up
+// to 128 multiply-adds. Its weights are nobody else's: they lie in shared memory as if they were registers, read
+// without a bank conflict, in the order of use.
 //
-// In TF32 tensor cores multiply 16 columns by 8 rows in one instruction of a warp, and reading the weights is all that takes time: about
-// half of what the products take in float32. On a CPU the lanes fetch from each other what the instruction does.
+// In TF32 tensor cores multiply 16 columns by 8 rows in one instruction of a warp, and reading the weights is all that takes
+// time: about half of what the products take in float32. On a CPU the lanes fetch from each other what the instruction does.
 #pragma once
 #include "scratchlv.cuh"
 
 #define MOST_ROWS 8  // that a block takes through a step at a time
-#define FOUR 9       // float4s from four terms of a sum to the next four: of 8 rows, and one more, so that neighbours meet no bank conflict
+#define FOUR 9       // float4s from four terms of a sum to the next four: of 8 rows, and one more,
+                     // so that neighbours meet no bank conflict
 
 // Where the thread's own weights begin, of `slots` float4s; they lie 32 apart.
 __device__ __forceinline__ float4* own_weights(float4* weights, int slots) {
     return weights + threadIdx.x / 32 * slots * 32 + threadIdx.x % 32;
 }
 
-// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `apart` fours from each other. All places but one are known
-// when it is compiled: next to nothing is computed but products.
+// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `apart` fours from each other. All places but one
+// are known when it is compiled: next to nothing is computed but products.
 template <int ROWS>
-__device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* weights, const float4* states, int steps, int apart) {
+__device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* weights, const float4* states,
+                                         int steps, int apart) {
 #pragma unroll 2
     for (const float4* end = weights + 4 * 32 * steps; weights < end; weights += 4 * 32, states += apart * FOUR) {
         float4 w[4];
@@ -60,8 +63,8 @@ template <int KEPT> __device__ __forceinline__ void exchange(float* sums, int ap
     }
 }
 
-// Lanes `width` apart (8, 16 or 32) hold parts of the same sums. They are added up, and each of these lanes keeps its share of the rows:
-// ROWS width / 32 of them, moved to the front.
+// Lanes `width` apart (8, 16 or 32) hold parts of the same sums. They are added up, and each of these lanes keeps its share of
+// the rows: ROWS width / 32 of them, moved to the front.
 template <int ROWS> __device__ __forceinline__ void add_lanes(float (&sums)[4 * ROWS], int width) {
     if (width <= 16) exchange<2 * ROWS>(sums, 16);
     if (width <= 8) exchange<ROWS>(sums, 8);
@@ -83,15 +86,16 @@ __device__ __forceinline__ void product(const float4* weights, const float4* sta
 }
 
 // The weights of four columns from `column` on, for four terms from `term` on, are put where a thread multiplies by them.
-template <class Weights> __device__ __forceinline__ void set_weights(float4* slots, const Weights& weights, int term, int column) {
+template <class Weights>
+__device__ __forceinline__ void set_weights(float4* slots, const Weights& weights, int term, int column) {
 #pragma unroll
     for (int c = 0; c < 4; ++c)
         slots[32 * c] = make_float4(weights(term, column + c), weights(term + 1, column + c), weights(term + 2, column + c),
                                     weights(term + 3, column + c));
 }
 
-// states[four][row] of `rows` rows of H numbers, `fours` times four, zero from H on. Another block may have just written them: they are
-// read past the first-level cache.
+// states[four][row] of `rows` rows of H numbers, `fours` times four, zero from H on. Another block may have just written them:
+// they are read past the first-level cache.
 __device__ __forceinline__ void load_rows(float4* states, const float* from, int rows, int H, int fours) {
     if (H % 4 == 0 && ((size_t)from & 15) == 0) {
         float4 none = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -109,11 +113,14 @@ __device__ __forceinline__ void load_rows(float4* states, const float* from, int
     }
 }
 
-__device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+__device__ __forceinline__ float4 operator+(float4 a, float4 b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
 
-// Parts of dh that `senders` blocks have written for this one, `apart` float4s from each other, are added up: each of `slices` shares of
-// the threads adds up every so many of them, and writes sums[slice][at], a tile of `most` float4s.
-__device__ __forceinline__ void collect(float4* sums, const float4* parts, int senders, size_t apart, int size, int most, int slices) {
+// Parts of dh that `senders` blocks have written for this one, `apart` float4s from each other, are added up: each of `slices`
+// shares of the threads adds up every so many of them, and writes sums[slice][at], a tile of `most` float4s.
+__device__ __forceinline__ void collect(float4* sums, const float4* parts,
+                                        int senders, size_t apart, int size, int most, int slices) {
     for (int p = threadIdx.x; p < most * slices; p += blockDim.x) {
         int at = p % most, slice = p / most;
         if (at >= size) continue;
@@ -133,8 +140,9 @@ __device__ __forceinline__ unsigned to_tf32(float x) {
     return x - x == 0.0f ? (bits + 0x1000u) & ~0x1fffu : bits;
 }
 
-// sums += a b, as the chip does it. Lane 4 g + t has of a, 16 columns and 8 terms, (g, t), (g + 8, t), (g, t + 4) and (g + 8, t + 4); of b,
-// 8 terms and 8 rows, (t, g) and (t + 4, g); of the sums (g, 2 t), (g, 2 t + 1), (g + 8, 2 t) and (g + 8, 2 t + 1).
+// sums += a b, as the chip does it. Lane 4 g + t has of a, 16 columns and 8 terms, (g, t), (g + 8, t), (g, t + 4) and
+// (g + 8, t + 4); of b, 8 terms and 8 rows, (t, g) and (t + 4, g); of the sums (g, 2 t), (g, 2 t + 1), (g + 8, 2 t) and
+// (g + 8, 2 t + 1).
 __device__ __forceinline__ void multiply_tf32(float (&sums)[4], const uint4& a, unsigned b0, unsigned b1) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     for (int term = 0; term < 8; ++term) {
@@ -164,7 +172,8 @@ __device__ __forceinline__ void multiply_tf32(float (&)[4], const uint4&, unsign
 #endif
 
 // The weights of 32 columns from `column` on, for eight terms from `term` on, are put where a warp's lanes multiply by them.
-template <class Weights> __device__ __forceinline__ void set_weights_tf32(float4* slots, const Weights& weights, int term, int column) {
+template <class Weights>
+__device__ __forceinline__ void set_weights_tf32(float4* slots, const Weights& weights, int term, int column) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     for (int half = 0; half < 2; ++half) {
         const int c = column + 16 * half + g, k = term + t;
@@ -184,7 +193,9 @@ struct Sent {
     int first, units, all;
     size_t apart;
     __device__ __forceinline__ bool wanted(int column) const { return first + column < all; }
-    __device__ __forceinline__ size_t operator()(int column) const { return (first + column) / units * apart + (first + column) % units; }
+    __device__ __forceinline__ size_t operator()(int column) const {
+        return (first + column) / units * apart + (first + column) % units;
+    }
 };
 
 template <class Weights> struct Turned {
@@ -192,11 +203,11 @@ template <class Weights> struct Turned {
     __device__ __forceinline__ float operator()(int column, int k) const { return weights(k, column); }
 };
 
-// A warp's part of a product, over `steps` times eight terms, `apart` fours from each other: 32 columns of `rows` rows. Column i of a row
-// goes to out[row * out_stride + place(i)].
+// A warp's part of a product, over `steps` times eight terms, `apart` fours from each other: 32 columns of `rows` rows.
+// Column i of a row goes to out[row * out_stride + place(i)].
 template <class Place>
-__device__ __forceinline__ void product_tf32(const float4* weights, const float4* states, int steps, int apart, int rows, float* out,
-                                             size_t out_stride, const Place& place) {
+__device__ __forceinline__ void product_tf32(const float4* weights, const float4* states,
+                                             int steps, int apart, int rows, float* out, size_t out_stride, const Place& place) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float sums[2][4] = {};
     for (int i = 0; i < steps; ++i, weights += 2 * 32, states += apart * FOUR) {
@@ -245,9 +256,10 @@ struct ForwardProduct {
         float4* out = part(threadIdx.x / 32);
         if (tf32)
             for (int c = 0; c < quads / 8; ++c)
-                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows, (float*)(out + 8 * c), 4 * (quads + 1),
-                             Same());
-        else if (rows > 4) product<8>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
+                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows,
+                             (float*)(out + 8 * c), 4 * (quads + 1), Same());
+        else if (rows > 4)
+            product<8>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
         else product<4>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
     }
 };

@@ -6,7 +6,8 @@
 // --- the norm of a gradient ------------------------------------------------------------------------------------------
 
 // parts[b] = Σ x² over what block b walks through.
-extern "C" __global__ void __launch_bounds__(256) square_parts(const float* __restrict__ x, float* __restrict__ parts, long long n) {
+extern "C" __global__ void __launch_bounds__(256)
+square_parts(const float* __restrict__ x, float* __restrict__ parts, long long n) {
     __shared__ float scratch[32];
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) ? n / 4 : 0;
     float sum = 0.0f;
@@ -59,7 +60,8 @@ tanh_backward(const float* __restrict__ y, float* __restrict__ dx, const float* 
     long long fours = in_fours(y) && in_fours(dx) && in_fours(d1) && in_fours(d2) && in_fours(d3) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)y)[i], d = plus(plus(plus(((const float4*)dx)[i], d1, i), d2, i), d3, i);
-        ((float4*)dx)[i] = make_float4(d.x * (1.0f - v.x * v.x), d.y * (1.0f - v.y * v.y), d.z * (1.0f - v.z * v.z), d.w * (1.0f - v.w * v.w));
+        ((float4*)dx)[i] = make_float4(d.x * (1.0f - v.x * v.x), d.y * (1.0f - v.y * v.y),
+                                       d.z * (1.0f - v.z * v.z), d.w * (1.0f - v.w * v.w));
     }
     for (long long i = 4 * fours + first; i < n; i += step) {
         float d = dx[i] + (d1 ? d1[i] : 0.0f) + (d2 ? d2[i] : 0.0f) + (d3 ? d3[i] : 0.0f);
@@ -69,7 +71,8 @@ tanh_backward(const float* __restrict__ y, float* __restrict__ dx, const float* 
 
 // total += d.
 extern "C" __global__ void __launch_bounds__(256) add(float* __restrict__ total, const float* __restrict__ d, long long n) {
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(total) && in_fours(d) ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
+    long long fours = in_fours(total) && in_fours(d) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 t = ((const float4*)total)[i], v = ((const float4*)d)[i];
         ((float4*)total)[i] = make_float4(t.x + v.x, t.y + v.y, t.z + v.z, t.w + v.w);
@@ -80,7 +83,8 @@ extern "C" __global__ void __launch_bounds__(256) add(float* __restrict__ total,
 // --- a block for a row -----------------------------------------------------------------------------------------------
 
 // y = x - log Σ exp x. The row waits in shared memory if `kept`, and is read again if it is too long for that.
-extern "C" __global__ void __launch_bounds__(1024) log_softmax(const float* __restrict__ x, float* __restrict__ y, int V, int kept) {
+extern "C" __global__ void __launch_bounds__(1024)
+log_softmax(const float* __restrict__ x, float* __restrict__ y, int V, int kept) {
     DYNAMIC_SHARED(float, row);  // each number is read by the thread that wrote it, so that no barrier is needed
     __shared__ float tops[32], sums[32];
     const float* z = x + (size_t)blockIdx.x * V;
@@ -112,7 +116,8 @@ __device__ __forceinline__ void first_of_warp(float& best, int& at) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(1024) argmax_rows(const float* __restrict__ x, long long* __restrict__ found, int V) {
+extern "C" __global__ void __launch_bounds__(1024)
+argmax_rows(const float* __restrict__ x, long long* __restrict__ found, int V) {
     __shared__ float bests[32];
     __shared__ int places[32];
     const float* row = x + (size_t)blockIdx.x * V;

@@ -7,13 +7,13 @@
 // whose left matrix is never built: its numbers are found in x (or dy) by address when a tile is loaded (implicit GEMM). With
 // groups there are as many smaller products.
 //
-// Version 1 gives each number of a result to a thread: two loads for each multiplication. Version 2 brings tiles of 32 x 32 into shared
-// memory: each number that is loaded serves 32 threads, 8 FLOPs a byte instead of 1/4, and dW is summed in parts that many blocks
-// take, where a thread went through all pixels. In version 3 a block makes a tile of 128 x 64 and a thread 8 x 4 of it in registers: 32
-// multiplications for 3 loads from shared memory, 21 FLOPs for a byte from global memory (those bytes mostly in the second-level
-// cache), loads of 16 bytes, the next tiles on their way while these are multiplied, one barrier for 16 steps. dx with a stride meets
-// only the taps that hit it (version 2 multiplies by zeros), and ReLU and pooling end in the registers that hold the sums: the
-// activation of full size is never written.
+// Version 1 gives each number of a result to a thread: two loads for each multiplication. Version 2 brings tiles of
+// 32 x 32 into shared memory: each number that is loaded serves 32 threads, 8 FLOPs a byte instead of 1/4, and dW is summed
+// in parts that many blocks take, where a thread went through all pixels. In version 3 a block makes a tile of 128 x 64 and
+// a thread 8 x 4 of it in registers: 32 multiplications for 3 loads from shared memory, 21 FLOPs for a byte from global memory
+// (those bytes mostly in the second-level cache), loads of 16 bytes, the next tiles on their way while these are multiplied,
+// one barrier for 16 steps. dx with a stride meets only the taps that hit it (version 2 multiplies by zeros), and ReLU and
+// pooling end in the registers that hold the sums: the activation of full size is never written.
 #include "scratchlv.cuh"
 
 #define NOBODY 4  // the winner where ReLU is closed
@@ -26,7 +26,9 @@ struct Conv {
     __device__ int taps() const { return kh * kw * inputs(); }  // products for a number of y
 };
 
-__device__ __forceinline__ bool inside(int h, int w, int H, int W) { return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W; }
+__device__ __forceinline__ bool inside(int h, int w, int H, int W) {
+    return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W;
+}
 
 // The number k = (i, j, c) of the patch that pixel p of y sees; zero in the padding, and outside the matrix.
 __device__ __forceinline__ float patch(const float* x, const Conv& s, int g, int p, int k) {
@@ -61,8 +63,9 @@ template <class Term> __device__ __forceinline__ float sum_in_runs(int n, Term t
 
 // 1. A thread for a number of y. Bias and ReLU, where there are any, before it is written.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N,
-         int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
+         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
+         int groups, int relu) {
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)s.pixels() * M) return;
@@ -74,8 +77,8 @@ conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const f
 
 // A thread for a number of dx.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
-                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)N * H * W * C) return;
@@ -87,8 +90,9 @@ conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ 
 
 // A thread for a number of dW, or of db, which stands below it.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H, int W, int C,
-                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias) {
+conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW,
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top,
+                         int left, int groups, int bias) {
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)(s.taps() + bias) * M) return;
@@ -112,8 +116,8 @@ __device__ __forceinline__ unsigned largest(const float (&v)[4], int relu, float
 
 // 2x2 windows of z (N, H, W, M), after versions 1 and 2: a thread for a number of y.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* __restrict__ winner, long long numbers, int H, int W, int M,
-            int relu) {
+conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* __restrict__ winner,
+            long long numbers, int H, int W, int M, int relu) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
     int m = k % M, w = k / M % (W / 2);
@@ -136,7 +140,8 @@ conv2d_before_relu(const float* __restrict__ dy, const float* __restrict__ y, fl
 // The gradient dz (N, H, W, M) before pooling and ReLU: a thread for a window and an m writes its four places; windows that the
 // border cuts off are zero. blockIdx.x is a row of windows.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dz, int H, int W, int M) {
+conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dz,
+                   int H, int W, int M) {
     int rows = (H + 1) / 2, columns = (W + 1) / 2, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= columns * M) return;
     int w = k / M, m = k % M, n = blockIdx.x / rows, h = blockIdx.x % rows;
@@ -180,8 +185,9 @@ conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int 
 
 #define TILE 32
 
-// One number of a product over first <= k < last, made together with the block's others. a(row, k) and b(k, column) give the numbers
-// of the matrices. Neighbouring threads read neighbours: along k where the matrix lies so in memory, else along rows or columns.
+// One number of a product over first <= k < last, made together with the block's others. a(row, k) and b(k, column)
+// give the numbers of the matrices. Neighbouring threads read neighbours: along k where the matrix lies so
+// in memory, else along rows or columns.
 template <bool A_ALONG_K, bool B_ALONG_K, class A, class B>
 __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column0, int first, int last, float (*tile_a)[TILE + 1],
                                                   float (*tile_b)[TILE + 1]) {
@@ -204,8 +210,9 @@ __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column
 
 // 2. Tiles of patches and weights in shared memory. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(1024)
-conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y, int N,
-         int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int relu) {
+conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
+         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
+         int groups, int relu) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
@@ -220,8 +227,8 @@ conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const f
 }
 
 extern "C" __global__ void __launch_bounds__(1024)
-conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
-                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE, inputs = s.inputs(), outputs = s.outputs();
@@ -236,8 +243,9 @@ conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ 
 
 // The sums over `span` pixels: part blockIdx.z / groups of (taps + bias) x M numbers.
 extern "C" __global__ void __launch_bounds__(1024)
-conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W, int C,
-                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias, int span) {
+conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
+                         int groups, int bias, int span) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int g = blockIdx.z % groups, part = blockIdx.z / groups, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
@@ -258,7 +266,8 @@ conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ 
 #define PITCH_B (COLUMNS + 4)
 #define BUFFER_A (DEPTH * PITCH_A)
 #define BUFFER_B (DEPTH * PITCH_B)
-#define RUN 4  // tiles whose products are added to one sum; 2 (BUFFER_A + BUFFER_B) + 256 * 32 floats of shared memory in all: 58,368 bytes
+#define RUN 4  // tiles whose products are added to one sum;
+               // 2 (BUFFER_A + BUFFER_B) + 256 * 32 floats of shared memory in all: 58,368 bytes
 
 __device__ __forceinline__ float4 zero4() { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
 
@@ -413,9 +422,10 @@ __device__ __forceinline__ void add_product(float (&sum)[4], float u, float4 v) 
     sum[0] += u * v.x, sum[1] += u * v.y, sum[2] += u * v.z, sum[3] += u * v.w;
 }
 
-// sums = the thread's 8 x 4 numbers of the product: rows from 8 (threadIdx.x / 16) on, columns from 4 (threadIdx.x % 16). Each tile has
-// two buffers, so that one barrier parts the reading of a tile from the writing of the next but one. Every 64 steps the sums are put
-// aside, in shared memory, and added up among themselves: a long sum would lose digits, and the registers have no room for a second set.
+// sums = the thread's 8 x 4 numbers of the product: rows from 8 (threadIdx.x / 16) on, columns from 4 (threadIdx.x % 16).
+// Each tile has two buffers, so that one barrier parts the reading of a tile from the writing of the next but one.
+// Every 64 steps the sums are put aside, in shared memory, and added up among themselves: a long sum would lose digits,
+// and the registers have no room for a second set.
 template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b, int steps, float* shared, float (&sums)[8][4]) {
     float *tile_a = shared, *tile_b = tile_a + 2 * BUFFER_A;
     float4* totals = (float4*)(tile_b + 2 * BUFFER_B);
@@ -453,12 +463,13 @@ template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b,
     }
 }
 
-// 3. Tiles in registers. Rows are the pixels of y; with pooling, window by window, so that a thread holds whole windows. blockIdx.x counts
-// tiles, those of one row of tiles first (they share patches), blockIdx.z groups. M / groups is a multiple of four.
+// 3. Tiles in registers. Rows are the pixels of y; with pooling, window by window, so that a thread holds whole windows.
+// blockIdx.x counts tiles, those of one row of tiles first (they share patches), blockIdx.z groups.
+// M / groups is a multiple of four.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
-         unsigned char* __restrict__ winner, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top,
-         int left, int groups, int relu, int pool) {
+         unsigned char* __restrict__ winner, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride,
+         int top, int left, int groups, int relu, int pool) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z;
@@ -469,7 +480,8 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
     for (int half = 0; half < 2; ++half) {
         int row = row0 + PatchTile::row(half), p = pool ? row / 4 : row, h = p / across % down, w = p % across;
         if (pool) h = 2 * h + row % 4 / 2, w = 2 * w + row % 2;
-        if (row < rows) a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride - top, w * stride - left);
+        if (row < rows)
+            a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride - top, w * stride - left);
         else a.no_place(half);
     }
     a.begin();
@@ -512,8 +524,8 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
     }
 }
 
-// Row u of x is seen through tap i by the output row (u + top - i) / stride, if that is whole. So the rows with u + top = class (mod
-// stride) see every stride-th tap, from `class` on: among themselves they are a convolution without stride.
+// Row u of x is seen through tap i by the output row (u + top - i) / stride, if that is whole. So the rows with u + top = class
+// (mod stride) see every stride-th tap, from `class` on: among themselves they are a convolution without stride.
 struct Class {
     int first, rows;  // the first row of x, and how many there are, stride apart
     int start, taps;  // the output row that sees it through its first tap, and how many taps there are
@@ -527,8 +539,8 @@ struct Class {
 
 // blockIdx.z counts groups, and classes of pixels.
 extern "C" __global__ void __launch_bounds__(256, 2)
-conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H, int W, int C,
-                        int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int inputs = s.inputs(), outputs = s.outputs(), column_tiles = (inputs + COLUMNS - 1) / COLUMNS;
@@ -576,8 +588,9 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
 
 // The sums over `span` pixels: part blockIdx.y of (taps + bias) x M numbers. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(256, 2)
-conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int W, int C,
-                         int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups, int bias, int span) {
+conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
+                         int groups, int bias, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
     int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z, part = blockIdx.y;

@@ -1,11 +1,12 @@
 // Depthwise convolution of pictures (N, H, W, C), a filter (kh, kw) for each channel: forward and both gradients.
 //
-// For 3 x 3 taps there are 18 FLOPs for 8 bytes: memory is the limit, if each number of x comes from it once. Version 1 gives each
-// number of a result to a thread, channels along the threads, so that they read side by side; each x is loaded kh kw times, and dW is
-// one long sum for each of few threads. In version 2 a thread makes four neighbours of a row, four channels each: a row of taps and the
-// sums stay in registers, and for 3 taps it loads 6 columns where 12 were loaded, 16 bytes an access. A block covers a tile of a few rows,
-// so that the rows that windows share come from the first-level cache. dx without a stride is the same sweep with the filter turned
-// round; with one it meets only the taps that hit it. dW is summed in parts: as many blocks as fill the chip, a row of taps each.
+// For 3 x 3 taps there are 18 FLOPs for 8 bytes: memory is the limit, if each number of x comes from it once. Version 1 gives
+// each number of a result to a thread, channels along the threads, so that they read side by side; each x is loaded kh kw times,
+// and dW is one long sum for each of few threads. In version 2 a thread makes four neighbours of a row, four channels each:
+// a row of taps and the sums stay in registers, and for 3 taps it loads 6 columns where 12 were loaded, 16 bytes an access.
+// A block covers a tile of a few rows, so that the rows that windows share come from the first-level cache. dx without a stride
+// is the same sweep with the filter turned round; with one it meets only the taps that hit it. dW is summed in parts:
+// as many blocks as fill the chip, a row of taps each.
 #include "quads.cuh"
 
 #define STRIP 4  // neighbours that a thread of version 2 makes
@@ -14,13 +15,16 @@ struct Filter {
     int H, W, C, kh, kw, H_out, W_out, stride, top, left;
 };
 
-__device__ __forceinline__ bool inside(int h, int w, int H, int W) { return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W; }
+__device__ __forceinline__ bool inside(int h, int w, int H, int W) {
+    return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W;
+}
 
 // --- version 1 -------------------------------------------------------------------------------------------------------
 
 // 1. A thread for a number of y. What lies in the padding is left out.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter, const float* __restrict__ bias, float* __restrict__ y,
+depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter,
+                   const float* __restrict__ bias, float* __restrict__ y,
                    long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
     long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (at >= numbers) return;
@@ -37,8 +41,9 @@ depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter
 
 // A thread for a number of dx: the windows that saw it.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx, long long numbers,
-                                  int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
+depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
+                                  long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out,
+                                  int stride, int top, int left) {
     long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (at >= numbers) return;
     int c = at % C, w = at / C % W, h = at / C / W % H;
@@ -55,8 +60,9 @@ depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __r
 
 // A thread for a number of dW, or of db, which stands below it: sums of rows of y, added up.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW, int N, int H,
-                                   int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias) {
+depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW,
+                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride,
+                                   int top, int left, int bias) {
     int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (kh * kw + bias) * C) return;
     int c = k % C, tap = k / C, i = tap / kw, j = tap % kw;
@@ -78,18 +84,20 @@ depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __r
 
 // --- version 2 -------------------------------------------------------------------------------------------------------
 
-// sums += STRIP neighbours of row h of y, from column w on; `picture` and `filter` begin at the thread's channels. KW taps in a row and
-// a stride of S, known when this is compiled, keep the taps in registers; no branch stands between the loads: many are on their way.
+// sums += STRIP neighbours of row h of y, from column w on; `picture` and `filter` begin at the thread's channels.
+// KW taps in a row and a stride of S, known when this is compiled, keep the taps in registers; no branch stands
+// between the loads: many are on their way.
 template <int KW, int S>
-__device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f, int h, int w,
-                                          bool turned) {
+__device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
+                                          int h, int w, bool turned) {
 #pragma unroll 1
     for (int i = 0; i < f.kh; ++i) {
         int u = h * S + i - f.top;
         if (u < 0 || u >= f.H) continue;
         float taps[KW][4];
 #pragma unroll
-        for (int j = 0; j < KW; ++j) load4(taps[j], filter + (turned ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, 4, true);
+        for (int j = 0; j < KW; ++j)
+            load4(taps[j], filter + (turned ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, 4, true);
 #pragma unroll
         for (int column = 0; column < (STRIP - 1) * S + KW; ++column) {
             int v = w * S + column - f.left;
@@ -128,13 +136,15 @@ __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const flo
     }
 }
 
-// 2. A block makes a tile of y: blockDim = four channels, strips, rows. blockIdx.x counts columns of tiles, rows of tiles, pictures.
-// `turned`: dx of the dy that is given as x, where there is no stride.
+// 2. A block makes a tile of y: blockDim = four channels, strips, rows. blockIdx.x counts columns of tiles, rows of
+// tiles, pictures. `turned`: dx of the dy that is given as x, where there is no stride.
 extern "C" __global__ void __launch_bounds__(256, 2)
-depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter, const float* __restrict__ bias, float* __restrict__ y,
+depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter,
+                   const float* __restrict__ bias, float* __restrict__ y,
                    int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int turned) {
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
-    int across = (W_out + STRIP * (int)blockDim.y - 1) / (STRIP * (int)blockDim.y), down = (H_out + (int)blockDim.z - 1) / (int)blockDim.z;
+    int across = (W_out + STRIP * (int)blockDim.y - 1) / (STRIP * (int)blockDim.y);
+    int down = (H_out + (int)blockDim.z - 1) / (int)blockDim.z;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), picture = blockIdx.x / across / down;
     int w = (blockIdx.x % across * blockDim.y + threadIdx.y) * STRIP, h = blockIdx.x / across % down * blockDim.z + threadIdx.z;
     if (c >= C || w >= W_out || h >= H_out) return;
@@ -161,8 +171,8 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
 
 // dx where there is a stride: four channels of a pixel to a thread; blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx, int H, int W,
-                                  int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
+depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
+                                  int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c), h = blockIdx.x % H;
@@ -186,8 +196,8 @@ depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __r
 
 // The sums of a thread's pixels, for TAPS taps of a row from (i, j) on: first, first + step, …
 template <int TAPS>
-__device__ __forceinline__ void add_pixels(float4* sums, const float* x, const float* dy, const Filter& f, int i, int j, int first,
-                                           int last, int step, int n, bool whole, bool db) {
+__device__ __forceinline__ void add_pixels(float4* sums, const float* x, const float* dy, const Filter& f,
+                                           int i, int j, int first, int last, int step, int n, bool whole, bool db) {
     float sum[TAPS][4] = {};
     int w = first % f.W_out, h = first / f.W_out % f.H_out, picture = first / f.W_out / f.H_out;
     for (int p = first; p < last; p += step) {
@@ -214,12 +224,13 @@ __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const f
     for (int t = 0; t < TAPS; ++t) sums[t * step * blockDim.x] = make_float4(sum[t][0], sum[t][1], sum[t][2], sum[t][3]);
 }
 
-// dW and db over `span` pixels of y: part blockIdx.z of (kh kw + bias) x C numbers. blockIdx.x counts rows of taps (single taps where a row
-// has neither 3 nor 5), and last db; blockIdx.y four channels times blockDim.x. A block's pixels are shared out over threadIdx.y.
+// dW and db over `span` pixels of y: part blockIdx.z of (kh kw + bias) x C numbers. blockIdx.x counts rows of
+// taps (single taps where a row has neither 3 nor 5), and last db; blockIdx.y four channels times blockDim.x.
+// A block's pixels are shared out over threadIdx.y.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H,
-                                   int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int bias,
-                                   int span) {
+depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
+                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top,
+                                   int left, int bias, int span) {
     DYNAMIC_SHARED(float4, sums);  // taps of the block x blockDim.y x blockDim.x
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
     int taps = kw == 3 || kw == 5 ? kw : 1, tap = blockIdx.x * taps, threads = blockDim.y;

@@ -1,9 +1,10 @@
-// Dot-product attention: e = scale keys · query, α = softmax(e), z = Σ α x, and its gradients. The work is in attention.cuh; a matrix that the
-// query goes through before is a product for the whole batch, made by the caller.
+// Dot-product attention: e = scale keys · query, α = softmax(e), z = Σ α x, and its gradients. The work is in attention.cuh;
+// a matrix that the query goes through before is a product for the whole batch, made by the caller.
 //
-// Version 1 has a launch for each line of the formula, and a thread for each number: keys and regions are read out of step. Version 2 is one block
-// for a picture: one launch, rows are read by warps, four numbers a lane, and each key once. Version 3 cuts a picture into pieces of 16
-// regions, so that 32 pictures of 196 regions are 416 blocks and not 32, and the query serves four keys at a time.
+// Version 1 has a launch for each line of the formula, and a thread for each number: keys and regions are read out of step.
+// Version 2 is one block for a picture: one launch, rows are read by warps, four numbers a lane, and each key once.
+// Version 3 cuts a picture into pieces of 16 regions, so that 32 pictures of 196 regions are 416 blocks and not 32,
+// and the query serves four keys at a time.
 #include "attention.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -20,8 +21,8 @@ softmax_1(float* __restrict__ e, int L) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask, float* __restrict__ z,
-          long long count, int L, int D) {
+context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask,
+          float* __restrict__ z, long long count, int L, int D) {
     attention::Look look = {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, 0};
     attention::context_1(look, alpha, z, count);
 }
@@ -61,8 +62,8 @@ softmax_back_1(const float* __restrict__ x, const float* __restrict__ alpha, con
 
 extern "C" __global__ void __launch_bounds__(256)
 regions_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
-               const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ de, float* __restrict__ dx,
-               float* __restrict__ dkeys, long long count, int L, int D, int A) {
+               const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ de,
+               float* __restrict__ dx, float* __restrict__ dkeys, long long count, int L, int D, int A) {
     attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
     attention::regions_back_1<attention::Dot>(look, back, de, count);
@@ -70,8 +71,8 @@ regions_back_1(const float* __restrict__ x, const float* __restrict__ keys, cons
 
 extern "C" __global__ void __launch_bounds__(256)
 query_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
-             const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dquery, long long count, int L, int D,
-             int A) {
+             const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dquery,
+             long long count, int L, int D, int A) {
     attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
     attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
     attention::query_back_1<attention::Dot>(look, back, de, dquery, count);
@@ -98,8 +99,8 @@ dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const flo
 
 extern "C" __global__ void __launch_bounds__(128)
 look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
-            const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha, float* __restrict__ dx,
-            float* __restrict__ dkeys, float* __restrict__ dquery_parts, int L, int D, int A) {
+            const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha,
+            float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery_parts, int L, int D, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
     attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
     attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};

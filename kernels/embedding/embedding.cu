@@ -1,10 +1,11 @@
-// Embedding: y = W[tokens], and its gradient dW, a sum over the places where a token stood. No token is read outside W: where it is none
-// of its rows, y is NaN, and dW does not hear of it.
+// Embedding: y = W[tokens], and its gradient dW, a sum over the places where a token stood. No token is read outside W:
+// where it is none of its rows, y is NaN, and dW does not hear of it.
 //
-// Forward, version 1 moves one number a thread; from version 2 on it is four, 16 bytes an instruction, and no division finds the row.
-// Backward, version 1 sends every row of dW through all tokens: V M tokens are read. Version 2 sorts the places by token, and a block adds
-// up one token's: every row of dy is read once. Version 3 cuts the sorted places into pieces of the same size, so that one frequent token does
-// not keep everybody waiting, and adds four columns a thread. All add in a fixed order, without atomics.
+// Forward, version 1 moves one number a thread; from version 2 on it is four, 16 bytes an instruction, and no division
+// finds the row. Backward, version 1 sends every row of dW through all tokens: V M tokens are read. Version 2 sorts the
+// places by token, and a block adds up one token's: every row of dy is read once. Version 3 cuts the sorted places into
+// pieces of the same size, so that one frequent token does not keep everybody waiting, and adds four columns a thread.
+// All add in a fixed order, without atomics.
 #include "quads.cuh"
 
 #define TILE 1024  // places that are sorted by looking at all the others
@@ -47,7 +48,8 @@ scatter_1(const long long* __restrict__ tokens, const float* __restrict__ dy, fl
 // What a token is sorted by: itself, or V if it is no row.
 __device__ __forceinline__ int sort_key(long long token, int V) { return is_row(token, V) ? (int)token : V; }
 
-// A warp finds the rank of a token in its tile: how many are smaller, or equal and stand before it. Equal tokens keep their order.
+// A warp finds the rank of a token in its tile: how many are smaller, or equal and stand before it.
+// Equal tokens keep their order.
 extern "C" __global__ void __launch_bounds__(256)
 sort_tiles(const long long* __restrict__ tokens, int* __restrict__ sorted, int* __restrict__ places, int M, int V) {
     int m = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -79,7 +81,8 @@ __device__ __forceinline__ int count_below(const int* sorted, int n, int token, 
 
 // Where a token of a sorted tile belongs among all: behind what is smaller in the other tiles, or equal and in a tile before.
 extern "C" __global__ void __launch_bounds__(256)
-merge_tiles(const int* __restrict__ tiles, const int* __restrict__ tile_places, int* __restrict__ sorted, int* __restrict__ places, int M) {
+merge_tiles(const int* __restrict__ tiles, const int* __restrict__ tile_places, int* __restrict__ sorted,
+            int* __restrict__ places, int M) {
     int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= M) return;
     int own = k / TILE * TILE, at = k - own, token = tiles[k];
@@ -91,8 +94,8 @@ merge_tiles(const int* __restrict__ tiles, const int* __restrict__ tile_places, 
 
 // 2. A block for each sorted place; it works if a token's run begins there. dW is zero before.
 extern "C" __global__ void __launch_bounds__(256)
-scatter_2(const int* __restrict__ sorted, const int* __restrict__ places, const float* __restrict__ dy, float* __restrict__ dW, int M,
-          int V, int E) {
+scatter_2(const int* __restrict__ sorted, const int* __restrict__ places, const float* __restrict__ dy, float* __restrict__ dW,
+          int M, int V, int E) {
     int begin = blockIdx.x;
     int token = sorted[begin];
     if (token == V || (begin > 0 && sorted[begin - 1] == token)) return;
@@ -103,8 +106,8 @@ scatter_2(const int* __restrict__ sorted, const int* __restrict__ places, const 
     }
 }
 
-// 3. A block for each piece. A run that lies in it goes to dW; of one that came in from the piece before, the sum is kept in heads[piece],
-// and of one that begins here and goes on, in tails[piece]. dW is zero before.
+// 3. A block for each piece. A run that lies in it goes to dW; of one that came in from the piece before, the sum is kept in
+// heads[piece], and of one that begins here and goes on, in tails[piece]. dW is zero before.
 extern "C" __global__ void __launch_bounds__(256)
 scatter_3(const int* __restrict__ sorted, const int* __restrict__ places, const float* __restrict__ dy, float* __restrict__ dW,
           float* __restrict__ heads, float* __restrict__ tails, int M, int V, int E) {
@@ -130,8 +133,8 @@ scatter_3(const int* __restrict__ sorted, const int* __restrict__ places, const 
 
 // A block for each piece: if a run begins in it and goes on, its tail and the heads after it are the row.
 extern "C" __global__ void __launch_bounds__(256)
-join_pieces(const int* __restrict__ sorted, const float* __restrict__ heads, const float* __restrict__ tails, float* __restrict__ dW,
-            int M, int V, int E) {
+join_pieces(const int* __restrict__ sorted, const float* __restrict__ heads, const float* __restrict__ tails,
+            float* __restrict__ dW, int M, int V, int E) {
     int first = blockIdx.x * PIECE, next = first + PIECE;
     if (next >= M) return;
     int token = sorted[next];

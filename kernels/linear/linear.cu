@@ -1,8 +1,8 @@
 // The gradient of the bias: sums over the rows of dy, in a fixed order. The products are matmul's.
 //
-// Version 1 gives each column to a thread: neighbours read neighbouring numbers, but there are only M threads. Version 2 gives a block
-// 32 columns and a part of the rows, which its eight warps share; where there are several parts, their sums are rows again, and
-// a second launch adds them up. So the whole chip reads, whatever the shape.
+// Version 1 gives each column to a thread: neighbours read neighbouring numbers, but there are only M threads. Version 2 gives
+// a block 32 columns and a part of the rows, which its eight warps share; where there are several parts, their sums are rows
+// again, and a second launch adds them up. So the whole chip reads, whatever the shape.
 #include "scratchlv.cuh"
 
 #define WARPS 8

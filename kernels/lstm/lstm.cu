@@ -1,10 +1,10 @@
 // The LSTM cell, forward and backward; the gates lie in the order i, f, g, o.
 //
-// Version 1 takes a step as a product (h_{t-1} Wh, added to x_t Wx) and one launch of a cell kernel, which does all that is between two
-// products: 4 σ and tanh, c, h, and the sequences that are over. A number of c and h is a thread: the usual 32 sequences of 512
-// numbers are 64 blocks, so more threads are worth more than wider loads, and neighbours read neighbours in all seven arrays.
-// Version 2 is one launch for all steps: Wh stays in shared memory, c and dc stay where they are used, and a step costs one meeting of the
-// blocks instead of two launches. See recurrent.cuh for who does what.
+// Version 1 takes a step as a product (h_{t-1} Wh, added to x_t Wx) and one launch of a cell kernel, which does all
+// that is between two products: 4 σ and tanh, c, h, and the sequences that are over. A number of c and h is a thread:
+// the usual 32 sequences of 512 numbers are 64 blocks, so more threads are worth more than wider loads, and neighbours read
+// neighbours in all seven arrays. Version 2 is one launch for all steps: Wh stays in shared memory, c and dc stay where they are
+// used, and a step costs one meeting of the blocks instead of two launches. See recurrent.cuh for who does what.
 #ifndef ON_CPU
 #include <cooperative_groups.h>
 #endif
@@ -30,8 +30,9 @@ lstm_cell_forward(float* gates, const float* c_before, float* c_after, const flo
     }
 }
 
-// 1. `dh` and `dc` (N, H) enter as what comes from the step after; `da` (N, 4H) is the gradient of the pre-activations. `dc` leaves as
-// what goes to the step before, and so does `dh` once da Whᵀ is added to it: zero, or what it was where a sequence is over.
+// 1. `dh` and `dc` (N, H) enter as what comes from the step after; `da` (N, 4H) is the gradient of the pre-activations.
+// `dc` leaves as what goes to the step before, and so does `dh` once da Whᵀ is added to it:
+// zero, or what it was where a sequence is over.
 extern "C" __global__ void __launch_bounds__(256)
 lstm_cell_backward(float* __restrict__ da, const float* __restrict__ gates, const float* __restrict__ c_before,
                    const float* __restrict__ c_after, const float* __restrict__ dh_above, float* dh, float* dc,
@@ -73,12 +74,13 @@ struct GateWeights {
     }
 };
 
-// 2. All steps. `gates` (T, N, 4H) enter as x Wx; with `keep` they leave after σ and tanh, and all c (T + 1, N, H) are written, else
-// only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences. Shared memory holds what
-// ForwardProduct needs, one more of its parts, and c [rows][quads].
+// 2. All steps. `gates` (T, N, 4H) enter as x Wx; with `keep` they leave after σ and tanh, and all c (T + 1, N, H)
+// are written, else only the last (N, H). `h` is (T + 1, N, H), its first the h0. Block (x, y): `quads` units, `rows` sequences.
+// Shared memory holds what ForwardProduct needs, one more of its parts, and c [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 lstm_forward(float* gates, const float* h0, const float* c0, const float* __restrict__ Wh, const float* __restrict__ b,
-             const long long* __restrict__ lengths, float* h, float* c, int keep, int T, int N, int H, int quads, int rows, int tf32) {
+             const long long* __restrict__ lengths, float* h, float* c,
+             int keep, int T, int N, int H, int quads, int rows, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     ForwardProduct product(memory, H, quads, tf32);
@@ -137,13 +139,13 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
     }
 }
 
-// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `travel` holds, for two steps by turns,
-// the parts of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share a sum, the
-// sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
+// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `travel` holds, for two steps by
+// turns, the parts of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp
+// share a sum, the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_above,
-              const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths, float* travel,
-              float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
+              const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths,
+              float* travel, float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     BackwardProduct product(memory, quads, quads, lanes, tf32);
@@ -167,7 +169,8 @@ lstm_backward(float* da, const float* __restrict__ gates, const float* __restric
         float* sent = travel + (t & 1) * turn + blockIdx.x * tile;
         for (int r = 0; r < rows; r += MOST_ROWS) {
             int here = min(MOST_ROWS, rows - r);
-            if (t < T - 1) collect(sums, (const float4*)(received + r * quads), gridDim.x, tile / 4, here * quads / 4, most, slices);
+            if (t < T - 1)
+                collect(sums, (const float4*)(received + r * quads), gridDim.x, tile / 4, here * quads / 4, most, slices);
             __syncthreads();
             for (int i = tid; i < here * quads; i += blockDim.x) {
                 int unit = unit0 + i % quads, n = row0 + r + i / quads;

@@ -1,12 +1,13 @@
 // The matrix product C = op(A) op(B), op(C): (M, K) times (K, N); op is nothing, or a transposition without a copy.
 //
-//   1  gives each number of C to a thread, which reads a row of A and a column of B from global memory: two loads for a multiply-add.
-//   2  brings tiles of both into shared memory: K / 32 times two loads from global memory a thread. But still two loads, now from shared
-//      memory, for a multiply-add, and that is what it waits for.
+//   1  gives each number of C to a thread, which reads a row of A and a column of B from global memory:
+//      two loads for a multiply-add.
+//   2  brings tiles of both into shared memory: K / 32 times two loads from global memory a thread. But still two loads,
+//      now from shared memory, for a multiply-add, and that is what it waits for.
 //   3  keeps 4 x 4 numbers of C in a thread's registers: 8 loads for 16 multiply-adds.
-//   4  keeps 8 x 8: 16 numbers for 64 multiply-adds, read four at a time, so 4 loads. Global memory is read four at a time too, and
-//      into registers while the tile before is multiplied; two tiles in shared memory, and so one barrier for each instead of two.
-//      Where C has too few blocks to fill the chip, K is cut into parts, which a second launch adds up in a fixed order.
+//   4  keeps 8 x 8: 16 numbers for 64 multiply-adds, read four at a time, so 4 loads. Global memory is read four at a time too,
+//      and into registers while the tile before is multiplied; two tiles in shared memory, and so one barrier for each instead
+//      of two. Where C has too few blocks to fill the chip, K is cut into parts, which a second launch adds up in a fixed order.
 //   5  is in tensor_cores.cu.
 #include "operand.cuh"
 
@@ -25,7 +26,8 @@ matmul_1(const float* __restrict__ a, const float* __restrict__ b, const float* 
     if (row >= M || column >= N) return;
     float sum = 0.0f;
     for (int k = 0; k < K; ++k)
-        sum += a[transpose_a ? (size_t)k * M + row : (size_t)row * K + k] * b[transpose_b ? (size_t)column * K + k : (size_t)k * N + column];
+        sum += a[transpose_a ? (size_t)k * M + row : (size_t)row * K + k] *
+               b[transpose_b ? (size_t)column * K + k : (size_t)k * N + column];
     if (bias) sum += bias[column];
     size_t at = (size_t)row * N + column;
     c[at] = accumulate ? c[at] + sum : sum;
@@ -109,7 +111,8 @@ __device__ __forceinline__ void put(float (*tile)[SIDE4 + 4], float4 v, bool alo
     else *(float4*)&tile[k][i] = v;
 }
 
-// 4. A thread has rows 4y to 4y + 3, and 64 further, and such columns. With gridDim.z > 1, each part of K writes to a C of its own.
+// 4. A thread has rows 4y to 4y + 3, and 64 further, and such columns. With gridDim.z > 1,
+// each part of K writes to a C of its own.
 extern "C" __global__ void __launch_bounds__(256, 2)
 matmul_4(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, int M, int N, int K,
          int transpose_a, int transpose_b, int accumulate) {
@@ -173,7 +176,8 @@ matmul_4(const float* __restrict__ a, const float* __restrict__ b, const float* 
 
 // C = the sum of its `count` parts, in their order.
 extern "C" __global__ void __launch_bounds__(256)
-add_parts(const float* __restrict__ parts, const float* __restrict__ bias, float* __restrict__ c, long long n, int N, int count, int accumulate) {
+add_parts(const float* __restrict__ parts, const float* __restrict__ bias, float* __restrict__ c,
+          long long n, int N, int count, int accumulate) {
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) {
         float sum = 0.0f;
         for (int part = 0; part < count; ++part) sum += parts[part * n + i];
@@ -187,7 +191,8 @@ add_parts(const float* __restrict__ parts, const float* __restrict__ bias, float
 // y = x, rounded to bfloat16.
 extern "C" __global__ void __launch_bounds__(256)
 round_to_bf16(const float* __restrict__ x, unsigned short* __restrict__ y, long long n) {
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) && ((size_t)y & 7) == 0 ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
+    long long fours = in_fours(x) && ((size_t)y & 7) == 0 ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)x)[i];
         uint2 rounded = {to_bf16(v.x) | (unsigned)to_bf16(v.y) << 16, to_bf16(v.z) | (unsigned)to_bf16(v.w) << 16};
@@ -197,7 +202,8 @@ round_to_bf16(const float* __restrict__ x, unsigned short* __restrict__ y, long 
 }
 
 // Every row of c (M, N) becomes the bias, or has it added.
-extern "C" __global__ void __launch_bounds__(256) set_rows(const float* __restrict__ bias, float* __restrict__ c, int M, int N, int accumulate) {
+extern "C" __global__ void __launch_bounds__(256)
+set_rows(const float* __restrict__ bias, float* __restrict__ c, int M, int N, int accumulate) {
     int column = blockIdx.x * 256 + threadIdx.x;
     if (column >= N) return;
     float b = bias[column];

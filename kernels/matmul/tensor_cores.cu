@@ -1,10 +1,12 @@
-// Version 5 of the matrix product: tensor cores, which multiply a 16 x 8 by an 8 x 8 tile (TF32), or 16 x 16 by 16 x 8 (bfloat16), in
-// one instruction of a warp. Operands are rounded on their way into shared memory; products are exact, and sums float32.
+// Version 5 of the matrix product: tensor cores, which multiply a 16 x 8 by an 8 x 8 tile (TF32), or 16 x 16 by
+// 16 x 8 (bfloat16), in one instruction of a warp. Operands are rounded on their way into shared memory;
+// products are exact, and sums float32.
 //
-// They do 8 (TF32) or 16 (bfloat16) times the multiply-adds of the float32 units, if they are fed. A block has 128 x 128 numbers of C, a warp
-// 32 x 64 of them in its registers. For each 8 words of K it reads 2 x 4 + 8 x 2 words a thread for 16 instructions. A word is a TF32
-// number or two bfloat16 that are neighbours in K: the tiles, and the places of the words in a warp, are the same for both.
-// It needs compute capability 8.0. On a CPU the same words are multiplied by lanes that fetch them from each other.
+// They do 8 (TF32) or 16 (bfloat16) times the multiply-adds of the float32 units, if they are fed. A block has
+// 128 x 128 numbers of C, a warp 32 x 64 of them in its registers. For each 8 words of K it reads 2 x 4 + 8 x 2 words
+// a thread for 16 instructions. A word is a TF32 number or two bfloat16 that are neighbours in K: the tiles, and the places
+// of the words in a warp, are the same for both. It needs compute capability 8.0. On a CPU the same words are multiplied
+// by lanes that fetch them from each other.
 #include "operand.cuh"
 
 #define SIDE 128
@@ -25,17 +27,20 @@ __device__ __forceinline__ unsigned to_bf16_pair(float low, float high) { return
 
 template <bool BF16> __device__ __forceinline__ float product(unsigned a, unsigned b) {
     if (!BF16) return __uint_as_float(a) * __uint_as_float(b);
-    return from_bf16((unsigned short)a) * from_bf16((unsigned short)b) + from_bf16((unsigned short)(a >> 16)) * from_bf16((unsigned short)(b >> 16));
+    return from_bf16((unsigned short)a) * from_bf16((unsigned short)b) +
+           from_bf16((unsigned short)(a >> 16)) * from_bf16((unsigned short)(b >> 16));
 }
 
-// c += a b, as the chip does it: lane 4 g + t holds words t and t + 4 of rows g and g + 8 of a, and of column g of b, and columns 2 t
-// and 2 t + 1 of rows g and g + 8 of c.
+// c += a b, as the chip does it: lane 4 g + t holds words t and t + 4 of rows g and g + 8 of a, and of column g of b,
+// and columns 2 t and 2 t + 1 of rows g and g + 8 of c.
 template <bool BF16> __device__ __forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     for (int word = 0; word < WORDS; ++word) {
         int half = word / 4, from = word % 4;
-        unsigned upper = __shfl_sync(FULL_WARP, a[2 * half], 4 * g + from), lower = __shfl_sync(FULL_WARP, a[2 * half + 1], 4 * g + from);
-        unsigned left = __shfl_sync(FULL_WARP, b[half], 4 * (2 * t) + from), right = __shfl_sync(FULL_WARP, b[half], 4 * (2 * t + 1) + from);
+        unsigned upper = __shfl_sync(FULL_WARP, a[2 * half], 4 * g + from);
+        unsigned lower = __shfl_sync(FULL_WARP, a[2 * half + 1], 4 * g + from);
+        unsigned left = __shfl_sync(FULL_WARP, b[half], 4 * (2 * t) + from);
+        unsigned right = __shfl_sync(FULL_WARP, b[half], 4 * (2 * t + 1) + from);
         c[0] += product<BF16>(upper, left), c[1] += product<BF16>(upper, right);
         c[2] += product<BF16>(lower, left), c[3] += product<BF16>(lower, right);
     }
@@ -71,7 +76,8 @@ template <bool BF16> __device__ __forceinline__ void multiply(float (&)[4], cons
 
 // --- from global memory to tiles of words ----------------------------------------------------------------------------
 
-// What a thread brings of a tile: four words, that is one float4 (TF32), or two (bfloat16): along k four further, along i the next k.
+// What a thread brings of a tile: four words, that is one float4 (TF32), or two (bfloat16):
+// along k four further, along i the next k.
 struct Brought {
     float4 first, second;
 };
@@ -92,7 +98,8 @@ template <bool BF16> __device__ __forceinline__ void put(unsigned (*tile)[ROW], 
     float4 p = brought.first, q = brought.second;
     uint4 words;
     if (!BF16) words = make_uint4(to_tf32(p.x), to_tf32(p.y), to_tf32(p.z), to_tf32(p.w));
-    else if (along_k) words = make_uint4(to_bf16_pair(p.x, p.y), to_bf16_pair(p.z, p.w), to_bf16_pair(q.x, q.y), to_bf16_pair(q.z, q.w));
+    else if (along_k)
+        words = make_uint4(to_bf16_pair(p.x, p.y), to_bf16_pair(p.z, p.w), to_bf16_pair(q.x, q.y), to_bf16_pair(q.z, q.w));
     else words = make_uint4(to_bf16_pair(p.x, q.x), to_bf16_pair(p.y, q.y), to_bf16_pair(p.z, q.z), to_bf16_pair(p.w, q.w));
     int i = place_i(along_k), word = place_k<false>(along_k);  // as many words in either precision
     if (along_k) tile[word][i] = words.x, tile[word + 1][i] = words.y, tile[word + 2][i] = words.z, tile[word + 3][i] = words.w;
@@ -110,7 +117,8 @@ __device__ __forceinline__ int warp_row() { return threadIdx.x / 64 * 32; }
 __device__ __forceinline__ int warp_column() { return threadIdx.x / 32 % 2 * 64; }
 
 // What all warps of a block do with a tile of A and one of B.
-template <bool BF16> __device__ __forceinline__ void multiply_tiles(Sums& sums, const unsigned (*tile_a)[ROW], const unsigned (*tile_b)[ROW]) {
+template <bool BF16>
+__device__ __forceinline__ void multiply_tiles(Sums& sums, const unsigned (*tile_a)[ROW], const unsigned (*tile_b)[ROW]) {
     int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     unsigned a[2][4];
 #pragma unroll
@@ -127,7 +135,8 @@ template <bool BF16> __device__ __forceinline__ void multiply_tiles(Sums& sums, 
     }
 }
 
-__device__ __forceinline__ void write(const Sums& sums, const float* bias, float* c, int M, int N, int row0, int column0, int accumulate) {
+__device__ __forceinline__ void write(const Sums& sums, const float* bias, float* c,
+                                      int M, int N, int row0, int column0, int accumulate) {
     int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     bool in_twos = ((size_t)c & 7) == 0 && N % 2 == 0;
 #pragma unroll
@@ -153,12 +162,13 @@ __device__ __forceinline__ void write(const Sums& sums, const float* bias, float
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-matmul_tf32(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, int M, int N, int K,
-            int transpose_a, int transpose_b, int accumulate) {
+matmul_tf32(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c,
+            int M, int N, int K, int transpose_a, int transpose_b, int accumulate) {
     __shared__ __align__(16) unsigned tiles_a[2][WORDS][ROW], tiles_b[2][WORDS][ROW];
     int row0 = blockIdx.y * SIDE, column0 = blockIdx.x * SIDE;
     Operand A = operand(a, M, K, !transpose_a), B = operand(b, N, K, transpose_b);
-    int a_i = row0 + place_i(A.along_k), a_k = place_k<false>(A.along_k), b_i = column0 + place_i(B.along_k), b_k = place_k<false>(B.along_k);
+    int a_i = row0 + place_i(A.along_k), a_k = place_k<false>(A.along_k);
+    int b_i = column0 + place_i(B.along_k), b_k = place_k<false>(B.along_k);
     Sums sums = {};
     put<false>(tiles_a[0], bring<false>(A, a_i, a_k), A.along_k);
     put<false>(tiles_b[0], bring<false>(B, b_i, b_k), B.along_k);
@@ -177,12 +187,13 @@ matmul_tf32(const float* __restrict__ a, const float* __restrict__ b, const floa
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-matmul_bf16(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, int M, int N, int K,
-            int transpose_a, int transpose_b, int accumulate) {
+matmul_bf16(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c,
+            int M, int N, int K, int transpose_a, int transpose_b, int accumulate) {
     __shared__ __align__(16) unsigned tiles_a[2][WORDS][ROW], tiles_b[2][WORDS][ROW];
     int row0 = blockIdx.y * SIDE, column0 = blockIdx.x * SIDE;
     Operand A = operand(a, M, K, !transpose_a), B = operand(b, N, K, transpose_b);
-    int a_i = row0 + place_i(A.along_k), a_k = place_k<true>(A.along_k), b_i = column0 + place_i(B.along_k), b_k = place_k<true>(B.along_k);
+    int a_i = row0 + place_i(A.along_k), a_k = place_k<true>(A.along_k);
+    int b_i = column0 + place_i(B.along_k), b_k = place_k<true>(B.along_k);
     Sums sums = {};
     put<true>(tiles_a[0], bring<true>(A, a_i, a_k), A.along_k);
     put<true>(tiles_b[0], bring<true>(B, b_i, b_k), B.along_k);

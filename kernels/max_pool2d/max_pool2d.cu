@@ -1,10 +1,12 @@
-// Max pooling of feature maps (N, H, W, C): y[n, h, w, c] = the largest of the window's size² values, and which place it stood at.
+// Max pooling of feature maps (N, H, W, C): y[n, h, w, c] = the largest of the window's size²
+// values, and which place it stood at.
 //
-// Nothing is computed: each byte that moves costs, and x must be read and y written once. Version 1 gives each number to a thread:
-// 4-byte accesses, three divisions to find its place, and backward dy and the winner are read by each x of the window anew. Version 2
-// moves 16 bytes with an access, has all loads of a window on their way before the first comparison, and gives a row to blockIdx.x, so
-// that one division is left; backward, windows that do not overlap are read once and write all their places. Overlapping windows are
-// gathered in both: each x asks the windows that hold it, in their order, and nothing is added by two threads.
+// Nothing is computed: each byte that moves costs, and x must be read and y written once. Version 1 gives each number to
+// a thread: 4-byte accesses, three divisions to find its place, and backward dy and the winner are read by each x of the
+// window anew. Version 2 moves 16 bytes with an access, has all loads of a window on their way before the first comparison,
+// and gives a row to blockIdx.x, so that one division is left; backward, windows that do not overlap are read once
+// and write all their places. Overlapping windows are gathered in both: each x asks the windows that hold it, in their
+// order, and nothing is added by two threads.
 #include "quads.cuh"
 
 // Whether v takes the place of the largest so far: the first of equals stays, and the first NaN.
@@ -16,8 +18,8 @@ __device__ __forceinline__ int end_of_windows(int h, int stride, int windows) { 
 
 // 1. A thread for a number of y.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner, long long numbers, int H, int W, int C,
-             int out_h, int out_w, int size, int stride) {
+max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner,
+             long long numbers, int H, int W, int C, int out_h, int out_w, int size, int stride) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
     int c = k % C, w = k / C % out_w;
@@ -35,8 +37,8 @@ max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* 
 
 // A thread for a number of x: it gathers from the windows that hold it.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx, long long numbers,
-                      int H, int W, int C, int out_h, int out_w, int size, int stride) {
+max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+                      long long numbers, int H, int W, int C, int out_h, int out_w, int size, int stride) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
     int c = k % C, w = k / C % W, h = k / C / W % H;
@@ -84,7 +86,8 @@ __device__ __forceinline__ unsigned largest_of(float (&best)[4], const float* wi
     return won[0] | won[1] << 8 | won[2] << 16 | won[3] << 24;
 }
 
-__device__ __forceinline__ unsigned largest_of_any(float (&best)[4], const float* window, size_t row, int C, int n, bool whole, int size) {
+__device__ __forceinline__ unsigned largest_of_any(float (&best)[4], const float* window,
+                                                   size_t row, int C, int n, bool whole, int size) {
     unsigned won[4] = {0, 0, 0, 0};
     load4(best, window, n, whole);
     for (int i = 0; i < size; ++i)
@@ -100,8 +103,8 @@ __device__ __forceinline__ unsigned largest_of_any(float (&best)[4], const float
 
 // 2. blockIdx.x is a row of y; the threads of blockIdx.y go along it, four channels each.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner, int H, int W, int C, int out_h,
-             int out_w, int size, int stride) {
+max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner,
+             int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= out_w * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);
@@ -117,11 +120,11 @@ max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* 
     if (winner) store_bytes(winner + at, won, n, whole);
 }
 
-// Windows that do not overlap: a thread writes the stride² places that begin where its window begins. blockIdx.x is a row of windows,
-// the one included that is cut off by the border.
+// Windows that do not overlap: a thread writes the stride² places that begin where its window begins. blockIdx.x is a row of
+// windows, the one included that is cut off by the border.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx, int H, int W, int C,
-                      int out_h, int out_w, int size, int stride) {
+max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+                      int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int rows = (H + stride - 1) / stride, columns = (W + stride - 1) / stride;
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= columns * quads) return;
@@ -147,8 +150,8 @@ max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restr
 
 // Overlapping windows: blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx, int H,
-                                  int W, int C, int out_h, int out_w, int size, int stride) {
+max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+                                  int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);

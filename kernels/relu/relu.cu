@@ -11,7 +11,8 @@ __device__ __forceinline__ float rectified(float x, float cap) {
 
 __device__ __forceinline__ float passed(float dy, float y, float cap) { return y <= 0.0f || y >= cap ? 0.0f : dy; }
 
-extern "C" __global__ void __launch_bounds__(256) relu_forward_1(const float* __restrict__ x, float* __restrict__ y, float cap, long long n) {
+extern "C" __global__ void __launch_bounds__(256)
+relu_forward_1(const float* __restrict__ x, float* __restrict__ y, float cap, long long n) {
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) y[i] = rectified(x[i], cap);
 }
 
@@ -20,7 +21,8 @@ relu_backward_1(const float* __restrict__ dy, const float* __restrict__ y, float
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) dx[i] = passed(dy[i], y[i], cap);
 }
 
-extern "C" __global__ void __launch_bounds__(256) relu_forward_2(const float* __restrict__ x, float* __restrict__ y, float cap, long long n) {
+extern "C" __global__ void __launch_bounds__(256)
+relu_forward_2(const float* __restrict__ x, float* __restrict__ y, float cap, long long n) {
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) && in_fours(y) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)x)[i];
@@ -35,7 +37,8 @@ relu_backward_2(const float* __restrict__ dy, const float* __restrict__ y, float
     long long fours = in_fours(dy) && in_fours(y) && in_fours(dx) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 d = ((const float4*)dy)[i], v = ((const float4*)y)[i];
-        ((float4*)dx)[i] = make_float4(passed(d.x, v.x, cap), passed(d.y, v.y, cap), passed(d.z, v.z, cap), passed(d.w, v.w, cap));
+        ((float4*)dx)[i] = make_float4(passed(d.x, v.x, cap), passed(d.y, v.y, cap),
+                                       passed(d.z, v.z, cap), passed(d.w, v.w, cap));
     }
     for (long long i = 4 * fours + first; i < n; i += step) dx[i] = passed(dy[i], y[i], cap);
 }

@@ -1,8 +1,9 @@
-// The plain recurrent layer, forward and backward: h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh, or σ where `use_sigmoid` is not 0.
+// The plain recurrent layer, forward and backward: h_t = f(x_t Wx + h_{t-1} Wh + b), f = tanh,
+// or σ where `use_sigmoid` is not 0.
 //
-// Version 1 takes a step as a product (h_{t-1} Wh, added to x_t Wx, which stands where h_t will stand) and one launch of a cell kernel.
-// Version 2 is one launch for all steps: Wh stays in shared memory, and a step costs one meeting of the blocks instead of two launches. See
-// recurrent.cuh for who does what.
+// Version 1 takes a step as a product (h_{t-1} Wh, added to x_t Wx, which stands where h_t will stand) and one launch of
+// a cell kernel. Version 2 is one launch for all steps: Wh stays in shared memory, and a step costs one meeting of the blocks
+// instead of two launches. See recurrent.cuh for who does what.
 #ifndef ON_CPU
 #include <cooperative_groups.h>
 #endif
@@ -13,13 +14,14 @@ __device__ __forceinline__ float slope(float h, int use_sigmoid) { return use_si
 
 // 1. `h_after` (N, H) enters as x Wx + h Wh + b. Past its length a sequence's state is copied.
 extern "C" __global__ void __launch_bounds__(256)
-rnn_cell_forward(const float* h_before, float* h_after, const long long* __restrict__ lengths, int use_sigmoid, int t, int N, int H) {
+rnn_cell_forward(const float* h_before, float* h_after, const long long* __restrict__ lengths,
+                 int use_sigmoid, int t, int N, int H) {
     for (size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x; at < (size_t)N * H; at += gridDim.x * (size_t)blockDim.x)
         h_after[at] = lengths && lengths[at / H] <= t ? h_before[at] : activation(h_after[at], use_sigmoid);
 }
 
-// 1. `dh` (N, H) enters as what comes from the step after, and leaves as what goes to the step before once da Whᵀ is added to it:
-// zero, or what it was where a sequence is over. `da` (N, H) is the gradient of the pre-activations.
+// 1. `dh` (N, H) enters as what comes from the step after, and leaves as what goes to the step before once da Whᵀ is added
+// to it: zero, or what it was where a sequence is over. `da` (N, H) is the gradient of the pre-activations.
 extern "C" __global__ void __launch_bounds__(256)
 rnn_cell_backward(float* __restrict__ da, const float* __restrict__ h_after, const float* __restrict__ dh_above, float* dh,
                   const long long* __restrict__ lengths, int use_sigmoid, int t, int N, int H) {
@@ -41,11 +43,11 @@ struct UnitWeights {
     }
 };
 
-// 2. All steps. `h` (T + 1, N, H) enters as x Wx, but for its first, which is written. Block (x, y): 4 `quads` units, `rows` sequences.
-// Shared memory holds what ForwardProduct needs, and one more of its parts.
+// 2. All steps. `h` (T + 1, N, H) enters as x Wx, but for its first, which is written. Block (x, y): 4 `quads` units,
+// `rows` sequences. Shared memory holds what ForwardProduct needs, and one more of its parts.
 extern "C" __global__ void __launch_bounds__(256, 1)
-rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restrict__ b, const long long* __restrict__ lengths, float* h,
-            int use_sigmoid, int T, int N, int H, int quads, int rows, int tf32) {
+rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restrict__ b, const long long* __restrict__ lengths,
+            float* h, int use_sigmoid, int T, int N, int H, int quads, int rows, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     ForwardProduct product(memory, H, quads, tf32);
@@ -85,13 +87,13 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
     }
 }
 
-// 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `travel` holds, for two steps by turns, the parts
-// of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share a sum, the sums
-// [slices][8 quads] as float4s, and dh [rows][4 quads].
+// 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `travel` holds, for two steps by turns,
+// the parts of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share
+// a sum, the sums [slices][8 quads] as float4s, and dh [rows][4 quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ dh_above, const float* __restrict__ Wh,
-             const long long* __restrict__ lengths, float* travel, float* dh0, int use_sigmoid, int T, int N, int H, int quads, int rows,
-             int lanes, int tf32) {
+             const long long* __restrict__ lengths, float* travel, float* dh0,
+             int use_sigmoid, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     int tid = threadIdx.x, units = 4 * quads, most = MOST_ROWS * quads, slices = max(1, (int)blockDim.x / most);

@@ -1,26 +1,31 @@
 // One step of stochastic gradient descent, in place, over flat arrays: θ = shrink θ - rate factor g.
 //
-// `factor`, if given, was computed on the GPU: what the gradient is clipped by; where it is NaN, all is left as it is. 12 bytes are moved for a parameter. Version 1 has
-// one for each thread, version 2 four, by reads and writes of 16 bytes.
+// `factor`, if given, was computed on the GPU: what the gradient is clipped by; where it is NaN, all is left as it is.
+// 12 bytes are moved for a parameter. Version 1 has one for each thread, version 2 four, by reads and writes of 16 bytes.
 #include "quads.cuh"
 
 __device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
 
 extern "C" __global__ void __launch_bounds__(256)
-sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor, float rate, float shrink, long long n) {
+sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor,
+      float rate, float shrink, long long n) {
     if (no_number(factor)) return;
     float r = factor ? rate * *factor : rate;
-    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) params[i] = params[i] * shrink - r * grads[i];
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
+        params[i] = params[i] * shrink - r * grads[i];
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-sgd_2(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor, float rate, float shrink, long long n) {
+sgd_2(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor,
+      float rate, float shrink, long long n) {
     if (no_number(factor)) return;
     float r = factor ? rate * *factor : rate;
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(params) && in_fours(grads) ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
+    long long fours = in_fours(params) && in_fours(grads) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 p = ((const float4*)params)[i], g = ((const float4*)grads)[i];
-        ((float4*)params)[i] = make_float4(p.x * shrink - r * g.x, p.y * shrink - r * g.y, p.z * shrink - r * g.z, p.w * shrink - r * g.w);
+        ((float4*)params)[i] = make_float4(p.x * shrink - r * g.x, p.y * shrink - r * g.y,
+                                           p.z * shrink - r * g.z, p.w * shrink - r * g.w);
     }
     for (long long i = 4 * fours + first; i < n; i += step) params[i] = params[i] * shrink - r * grads[i];
 }

@@ -8,7 +8,8 @@
 #include "scratchlv.cuh"
 
 // total = the sum of the weights, in one block. Its order is always the same.
-extern "C" __global__ void __launch_bounds__(1024) sum_weights(const float* __restrict__ weights, float* __restrict__ total, int M) {
+extern "C" __global__ void __launch_bounds__(1024)
+sum_weights(const float* __restrict__ weights, float* __restrict__ total, int M) {
     __shared__ float scratch[32];
     float sum = 0.0f;
     for (int m = threadIdx.x; m < M; m += blockDim.x) sum += weights[m];
@@ -154,6 +155,8 @@ cross_entropy_3(const float* logits, const long long* __restrict__ targets, cons
 }
 
 // y = scale x, for a gradient of the loss that is not 1.
-extern "C" __global__ void __launch_bounds__(256) scaled(const float* __restrict__ x, float* __restrict__ y, float scale, long long n) {
-    for (long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x; k < n; k += gridDim.x * (long long)blockDim.x) y[k] = scale * x[k];
+extern "C" __global__ void __launch_bounds__(256)
+scaled(const float* __restrict__ x, float* __restrict__ y, float scale, long long n) {
+    for (long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x; k < n; k += gridDim.x * (long long)blockDim.x)
+        y[k] = scale * x[k];
 }
