@@ -25,6 +25,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     gemm,
     multiply,
     row_product,
+    rows_of,
     unpacked,
     work_space,
 )
@@ -65,7 +66,7 @@ def forward(
     h[0], c[0] = h0, c0
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
     if T == N == 1:
-        gates = _step_of_one(x, h, c, lengths, as_packed(Wx), as_packed(Wh), b, threads)
+        gates = _step_of_one(x, h, c, lengths, Wx, Wh, b, threads)
         return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
     if steps_apart(T, N, threads):
@@ -104,23 +105,30 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 
 def _step_of_one(
-    x: Array, h: Array, c: Array, lengths: Array, Wx: PackedMatrix, Wh: PackedMatrix, b: Array, threads: int
+    x: Array,
+    h: Array,
+    c: Array,
+    lengths: Array,
+    Wx: Array | PackedMatrix,
+    Wh: Array | PackedMatrix,
+    b: Array,
+    threads: int,
 ) -> Array:
     """The gates (1, 1, 4H) of a single step of a single sequence; it writes ``h[1]`` and ``c[1]``."""
     gates = empty((1, 1, 4 * h.shape[2]))
-    _step(plain(x), Wx.rows_at, Wh.rows_at, plain(b), gates, h, c, lengths, threads)
+    _step(plain(x), rows_of(Wx), rows_of(Wh), plain(b), gates, h, c, lengths, threads)
     return gates
 
 
 @kernel(parallel=True, fastmath=FLAGS)
 def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
-    """Both products, by columns, and the cell, while the threads are awake; the weights are addresses."""
+    """Both products, by columns, and the cell, while the threads are awake; rows of the weights may be longer than the gates."""
     n = gates.shape[2]
     for thread in prange(threads):
-        first, last = columns_of(Wx, n, thread, threads)
+        first, last = columns_of(address(Wx), n, thread, threads)
         a = address(gates)
-        row_product(address(x), x.shape[2], Wx, n, address(b), 1, a, first, last)
-        row_product(address(h), h.shape[2], Wh, n, a, 1, a, first, last)
+        row_product(address(x), x.shape[2], address(Wx), Wx.shape[1], address(b), 1, a, first, last)
+        row_product(address(h), h.shape[2], address(Wh), Wh.shape[1], a, 1, a, first, last)
     cells(gates, h, c, 0, lengths, 0, 1)
 
 

@@ -184,10 +184,11 @@ def test_the_bits_do_not_depend_on_the_threads(N, monkeypatch):
 
 @pytest.mark.parametrize("threads", [1, 2, 7, 40])
 @pytest.mark.parametrize("over", [False, True])
-def test_a_single_step_of_a_sequence_is_that_of_a_batch(threads, over, monkeypatch):
+@pytest.mark.parametrize("H", [35, 256])  # of 256, rows of weights are pages
+def test_a_single_step_of_a_sequence_is_that_of_a_batch(threads, over, H, monkeypatch):
     """Bit for bit, though it has a kernel of its own; wherever the weights lie, and with more terms than a segment."""
     monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
-    N, D, H = 3, product.INNER_BLOCK + 7, 35
+    N, D = 3, product.INNER_BLOCK + 7
     x, h0, c0, Wx, Wh, b = (
         normal(1, N, D),
         normal(N, H),
