@@ -11,7 +11,7 @@
 //   5  is in tensor_cores.cu.
 #include "operand.cuh"
 
-#define TILE 32    // of version 2
+#define TILE 32    // of version 2; and version 1 adds up as many at a time
 #define SIDE 64    // of version 3
 #define DEPTH 16
 #define SIDE4 128  // of version 4
@@ -24,10 +24,16 @@ matmul_1(const float* __restrict__ a, const float* __restrict__ b, const float* 
          int transpose_a, int transpose_b, int accumulate) {
     int row = blockIdx.y * blockDim.y + threadIdx.y, column = blockIdx.x * blockDim.x + threadIdx.x;
     if (row >= M || column >= N) return;
-    float sum = 0.0f;
-    for (int k = 0; k < K; ++k)
-        sum += a[transpose_a ? (size_t)k * M + row : (size_t)row * K + k] *
-               b[transpose_b ? (size_t)column * K + k : (size_t)k * N + column];
+    float sum = 0.0f, part = 0.0f;
+    for (int k = 0; k < K; ++k) {
+        part += a[transpose_a ? (size_t)k * M + row : (size_t)row * K + k] *
+                b[transpose_b ? (size_t)column * K + k : (size_t)k * N + column];
+        if (k % TILE == TILE - 1) {  // short sums, then the sum of those: their rounding errors are smaller
+            sum += part;
+            part = 0.0f;
+        }
+    }
+    sum += part;
     if (bias) sum += bias[column];
     size_t at = (size_t)row * N + column;
     c[at] = accumulate ? c[at] + sum : sum;
@@ -47,7 +53,9 @@ matmul_2(const float* __restrict__ a, const float* __restrict__ b, const float* 
         if (transpose_b) tile_b[x][y] = column0 + y < N && k0 + x < K ? b[(size_t)(column0 + y) * K + k0 + x] : 0.0f;
         else tile_b[y][x] = k0 + y < K && column0 + x < N ? b[(size_t)(k0 + y) * N + column0 + x] : 0.0f;
         __syncthreads();
-        for (int k = 0; k < TILE; ++k) sum += tile_a[y][k] * tile_b[k][x];
+        float part = 0.0f;  // of this tile, for short sums
+        for (int k = 0; k < TILE; ++k) part += tile_a[y][k] * tile_b[k][x];
+        sum += part;
         __syncthreads();
     }
     int row = row0 + y, column = column0 + x;
