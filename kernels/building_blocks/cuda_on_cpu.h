@@ -329,7 +329,7 @@ struct Memory {  // of the blocks that live at the same time
             Block& b = blocks[i];
             b.threads = new Thread[launch->threads];
             b.warps = new Warp[(launch->threads + 31) / 32];
-            b.dynamic_shared = (char*)aligned_alloc(16, (launch->shared + 16) & ~15u);
+            b.dynamic_shared = (char*)aligned_alloc(16, (launch->shared + 15) & ~15u);
             b.static_shared = new char[static_shared_size() + 1];
             b.stacks = (char*)mmap(nullptr, STACK * launch->threads, PROT_READ | PROT_WRITE,
                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

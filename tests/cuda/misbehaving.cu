@@ -77,6 +77,11 @@ extern "C" __global__ void beyond_the_shared_array(float* x) {
     x[threadIdx.x] = small[7 - threadIdx.x % 8];
 }
 
+extern "C" __global__ void beyond_dynamic_memory(float* x) {
+    DYNAMIC_SHARED(float, memory);
+    memory[threadIdx.x] = x[threadIdx.x];
+}
+
 extern "C" __global__ void not_on_a_boundary(float* x) { *(float4*)(x + 1) = make_float4(1.0f, 2.0f, 3.0f, 4.0f); }
 
 extern "C" __global__ void to_and_from_bf16(const float* __restrict__ x, float* __restrict__ y, int n) {

@@ -151,6 +151,7 @@ def run_sanitized(tmp_path, code):
     [
         ("['beyond_the_end']((1,), (8,), np.zeros(40, np.float32), np.int32(36))", "heap-buffer-overflow"),
         ("['beyond_the_shared_array']((1,), (16,), np.zeros(16, np.float32))", "overflow|out of bounds"),
+        ("['beyond_dynamic_memory']((1,), (9,), np.zeros(9, np.float32), shared=32)", "heap-buffer-overflow"),
         ("['not_on_a_boundary']((1,), (1,), np.zeros(16, np.float32))", "misaligned address"),
     ],
 )
