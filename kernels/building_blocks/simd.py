@@ -65,11 +65,14 @@ class Emitter:
         else:
             self.builder.store(value, pointer).align = 4
 
-    def store_past_caches(self, value, address, wanted):
-        """Store a vector; if ``wanted`` (an i1), around the caches: then at a multiple of its size, and until :meth:`fence`.
+    def store_past_caches(self, value, address, wanted, lanes=None):
+        """Store a vector; a whole one around the caches if ``wanted`` (an i1), at a multiple of its size; :func:`fence` follows.
 
         A processor reads a cache line before it writes to it, unless it is told that the line will not stay in the cache.
         """
+        if lanes is not None:
+            self.store(value, address, lanes)
+            return
         with self.builder.if_else(wanted) as (past, into):
             with past:
                 store = self.builder.store(value, self.builder.inttoptr(address, VECTOR.as_pointer()))
@@ -255,10 +258,7 @@ def scale(typing_context, x, factor, y, size, past):
 
         def body(i, lanes):
             product = builder.fmul(factors, e.load(e.address(x, i), lanes))
-            if lanes is None:
-                e.store_past_caches(product, e.address(y, i), past)
-            else:
-                e.store(product, e.address(y, i), lanes)
+            e.store_past_caches(product, e.address(y, i), past, lanes)
 
         e.vectors(size, body)
         return context.get_dummy_value()

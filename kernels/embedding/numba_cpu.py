@@ -134,10 +134,7 @@ def sum_rows(typing_context, rows, places, count, ahead, to, size, past):
             start = builder.select(none, ZERO, row(I64(0)))
             rest = builder.sub(count, I64(1))
             (total,) = e.loop(rest, [start], lambda n, sums: [builder.fadd(sums[0], row(builder.add(n, I64(1))))])
-            if lanes is None:
-                e.store_past_caches(total, e.address(to, i), past)
-            else:
-                e.store(total, e.address(to, i), lanes)
+            e.store_past_caches(total, e.address(to, i), past, lanes)
 
         e.vectors(size, body)
         return context.get_dummy_value()

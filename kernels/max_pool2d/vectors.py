@@ -146,11 +146,7 @@ def unpool_pixel(typing_context, dy, winner, top, bottom, next_pixel, channels, 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
             for k, pixel in enumerate(pixels):
-                taken, to = e.taken(gradient, place_of_best, k), e.address(pixel, c)
-                if e.mask is None:
-                    e.store_past_caches(taken, to, past)
-                else:
-                    e.store_lanes(taken, to)
+                e.store_past_caches(e.taken(gradient, place_of_best, k), e.address(pixel, c), past, e.mask)
 
         e.channels(channels, body)
         return context.get_dummy_value()
