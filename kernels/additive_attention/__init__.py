@@ -7,7 +7,6 @@ VARIANTS = ("reference", "numba_cpu", "cuda")
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
-
     case = _cases_from(rng)
     return {
         "odd": case(3, 5, 2, 4),

@@ -181,7 +181,7 @@ def _normalise_pixel(typing_context, x, constants, y, channels, floor):
     def emit(context, builder, signature, arguments):
         x, constants, y, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
 
         def body(c):
             value = e.normalised(e.load_lanes(e.address(x, c)), constants, channels, c)
@@ -198,7 +198,7 @@ def _normalise_window(typing_context, top, bottom, constants, y, winner, keep, c
     def emit(context, builder, signature, arguments):
         top, bottom, constants, y, winner, keep, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
 
         def body(c):
             values = [e.load_lanes(e.address(x, c)) for x in _window(e, top, bottom, channels)]
@@ -221,7 +221,7 @@ def _sum_pixel(typing_context, dy, x, constants, sums, channels, floor):
     def emit(context, builder, signature, arguments):
         dy, x, constants, sums, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
 
         def body(c):
             x_here = e.load_lanes(e.address(x, c))
@@ -264,7 +264,7 @@ def _backward_pixel(typing_context, dy, x, constants, dx, channels, floor):
     def emit(context, builder, signature, arguments):
         dy, x, constants, dx, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
 
         def body(c):
             x_here = e.load_lanes(e.address(x, c))

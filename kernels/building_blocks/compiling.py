@@ -48,10 +48,10 @@ def kernel(**options: Any) -> Callable:
     return decorate
 
 
-_NOT_PARALLEL = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil")
+_NOT_PARALLEL = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
 #: Array expressions stay as they are, so that Numba need not look for them (a tenth of the time of compiling); and it fuses no
 #: loops, since it does not see what vector instructions read and write. No dict: Numba empties one when it reads it.
-_PRANGE_ALONE = ParallelOptions({**dict.fromkeys(_NOT_PARALLEL, False), "fusion": False})
+_PRANGE_ALONE = ParallelOptions(dict.fromkeys(_NOT_PARALLEL, False))
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def _finish(typing_context, z, bias, y, channels, floor):
     def emit(context, builder, signature, arguments):
         z, bias, y, channels, floor = arguments
         e = PixelEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
 
         def body(c):
             value = builder.fadd(e.load_lanes(e.address(z, c)), e.load_lanes(e.address(bias, c)))
@@ -123,7 +123,7 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, winner, kee
     def emit(context, builder, signature, arguments):
         top, bottom, next_pixel, bias, y, winner, keep, channels, floor = arguments
         e = PixelEmitter(builder)
-        floor = e.splat(floor)
+        floor = e.in_every_lane(floor)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):

@@ -202,7 +202,7 @@ def _output(typing_context, at, stride, table, offset, bias, floor):
     def emit(context, builder, signature, arguments):
         at, stride, table, offset, bias, floor = arguments
         e = PixelEmitter(builder)
-        floor, bias = e.splat(floor), e.load(e.address(bias, offset))
+        floor, bias = e.in_every_lane(floor), e.load(e.address(bias, offset))
         rows = _transform(e, A_T, _load_points(e, at, stride))
         for k, vector in enumerate(vector for row in rows for vector in row):
             value, _ = e.rectify(builder.fadd(vector, bias), floor)
@@ -219,7 +219,7 @@ def _output_pooled(typing_context, at, stride, table, winners, offset, bias, flo
     def emit(context, builder, signature, arguments):
         at, stride, table, winners, offset, bias, floor = arguments
         e = PixelEmitter(builder)
-        floor, bias = e.splat(floor), e.load(e.address(bias, offset))
+        floor, bias = e.in_every_lane(floor), e.load(e.address(bias, offset))
         rows = _transform(e, A_T, _load_points(e, at, stride))
         for k, (i, j) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
             best, winner = e.largest([rows[i][j], rows[i][j + 1], rows[i + 1][j], rows[i + 1][j + 1]])

@@ -341,7 +341,6 @@ def _multiply(
                                 to,
                                 c_row,
                             )
-
                         tile += 4 * tile_step
 
 

@@ -10,12 +10,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.building_blocks.simd import I32, I64, VECTOR, WIDTH, ZERO, Emitter
+from scratchlv.kernels.building_blocks.simd import I32, I64, MASK, VECTOR, WIDTH, ZERO, Emitter
 
 NOBODY = 4  #: the winner where ReLU is closed
 _AHEAD = 512  # floats: what will be read so much later is asked for, as two rows of pixels are more than the processor foresees
 BYTES = ir.VectorType(ir.IntType(8), WIDTH)
-_BITS = ir.VectorType(ir.IntType(1), WIDTH)
 
 
 class PixelEmitter(Emitter):
@@ -35,18 +34,9 @@ class PixelEmitter(Emitter):
         self.loop(whole, [], step)
         rest = builder.srem(count, I64(WIDTH))
         with builder.if_then(builder.icmp_signed("!=", rest, I64(0))):
-            lanes = ir.Constant(ir.VectorType(I32, WIDTH), list(range(WIDTH)))
-            limit = self.splat(builder.trunc(rest, I32))
-            self.mask = builder.icmp_signed("<", lanes, limit)
+            self.mask = self.lanes(rest)
             body(builder.mul(whole, I64(WIDTH)))
             self.mask = None
-
-    def splat(self, scalar):
-        """A scalar in every lane."""
-        kind = ir.VectorType(scalar.type, WIDTH)
-        undefined = ir.Constant(kind, ir.Undefined)
-        lanes = ir.Constant(ir.VectorType(I32, WIDTH), [0] * WIDTH)
-        return self.builder.shuffle_vector(self.builder.insert_element(undefined, scalar, I32(0)), undefined, lanes)
 
     def load_lanes(self, address, kind=VECTOR):
         """Floats (or, by ``kind``, bytes) of the channels at an address; zeros in lanes that are masked."""
@@ -56,7 +46,7 @@ class PixelEmitter(Emitter):
             value = self.builder.load(pointer)
             value.align = align
             return value
-        arguments = [kind.as_pointer(), I32, _BITS, kind]
+        arguments = [kind.as_pointer(), I32, MASK, kind]
         function = self._declare("load", kind, ir.FunctionType(kind, arguments))
         zeros = ir.Constant(kind, [0] * WIDTH)
         return self.builder.call(function, [pointer, I32(align), self.mask, zeros])
@@ -68,7 +58,7 @@ class PixelEmitter(Emitter):
         if self.mask is None:
             self.builder.store(value, pointer).align = align
             return
-        arguments = [kind, kind.as_pointer(), I32, _BITS]
+        arguments = [kind, kind.as_pointer(), I32, MASK]
         function = self._declare("store", kind, ir.FunctionType(ir.VoidType(), arguments))
         self.builder.call(function, [value, pointer, I32(align), self.mask])
 

@@ -16,6 +16,7 @@ from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
+    as_packed,
     float32_only,
     gemm,
     multiply,
@@ -65,7 +66,7 @@ def forward(
             _step(h, t, lengths, f_is_tanh, 0, N)
     else:
         space = work_space(N, H)
-        panels = (Wh if isinstance(Wh, PackedMatrix) else PackedMatrix(Wh)).panels
+        panels = as_packed(Wh).panels
         _forward(multiply.address, h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
