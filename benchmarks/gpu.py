@@ -70,7 +70,7 @@ def parse() -> argparse.Namespace:
 
 def unusable() -> str | None:
     """Why nothing can be measured here, or None."""
-    from scratchlv.cuda.trouble import what_is_wrong
+    from scratchlv.cuda.availability import what_is_wrong
 
     if version("torch") is None:
         return "the peers need PyTorch: python -m pip install torch"
@@ -298,7 +298,7 @@ def header() -> dict[str, Any]:
     import cupy
     import torch
 
-    from scratchlv.cuda.trouble import describe
+    from scratchlv.cuda.availability import describe
 
     return {
         "gpu": describe(),

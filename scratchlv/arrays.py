@@ -1,15 +1,16 @@
-"""What models do with large arrays, without making more of them than they need."""
+"""Arrays of NumPy or CuPy: the name for both, and what models do with large ones without making more than they need."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from scratchlv.kernels.building_blocks import memory
 
-Array = Any
+#: An array of NumPy or of CuPy. ``Any`` to the type checker: the same lines serve both, and CuPy need not be installed.
+Array: TypeAlias = Any
 
 
 def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:

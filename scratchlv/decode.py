@@ -21,11 +21,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchlv.data.vocabulary import END, PAD, START
+from scratchlv.arrays import Array
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
-
-Array = Any
+from scratchlv.tokens import END, PAD, START
 
 _NEVER_SAID = (PAD, START)
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 
-Array = Any
 BACKENDS = ("cpu", "cuda")
 
 _backend = BACKENDS[0]
@@ -29,7 +29,7 @@ def use_backend(name: str) -> None:
     if name not in BACKENDS:
         raise UserError(f"--backend {name}: give {' or '.join(BACKENDS)}")
     if name == "cuda":
-        from scratchlv.cuda.trouble import what_is_wrong
+        from scratchlv.cuda.availability import what_is_wrong
 
         problem = what_is_wrong()
         if problem is not None:

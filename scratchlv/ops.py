@@ -51,7 +51,7 @@ def use(variant: str | None) -> Iterator[None]:
     """Run every operation inside the ``with`` block in this variant ("reference", "numba_cpu", "cuda").
 
     None lets the arrays decide again. A call that the variant cannot serve raises ``ValueError``. On NumPy arrays "cuda" runs its
-    kernels on the CPU, to check them and to learn from them (:mod:`scratchlv.cuda.on_cpu`): that is slow.
+    kernels on the CPU, to check them and to learn from them (:mod:`scratchlv.cuda.emulator`): that is slow.
     """
     if variant is not None and variant not in VARIANTS:
         raise ValueError(f"no variant {variant!r}; there are {', '.join(VARIANTS)}")

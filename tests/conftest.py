@@ -22,7 +22,7 @@ def backend(request):
     """ "cpu" or "cuda"; without a GPU that can be used, tests that are to run on one are skipped."""
     name = request.config.getoption("--backend")
     if name == "cuda":
-        from scratchlv.cuda.trouble import what_is_wrong
+        from scratchlv.cuda.availability import what_is_wrong
 
         problem = what_is_wrong()
         if problem is not None:

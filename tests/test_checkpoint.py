@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlv import checkpoint
-from scratchlv.checkpoint import CheckpointError, latest_steps, load, read_json, save, write_json_atomically
 from scratchlv.errors import UserError
+from scratchlv.training import checkpoint
+from scratchlv.training.checkpoint import CheckpointError, latest_steps, load, read_json, save, write_json_atomically
 
 
 def tensors(seed: int = 0) -> dict[str, np.ndarray]:
@@ -250,7 +250,7 @@ def test_killed_between_the_renames(two, monkeypatch, step, last_rename):
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import numpy as np
-from scratchlv import checkpoint
+from scratchlv.training import checkpoint
 real, done = os.replace, []
 def replace(a, b):
     if len(done) == {last_rename}:

@@ -497,7 +497,7 @@ def test_a_run_of_another_task(capsys, runs, tmp_path):
 def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
     """The command that is printed works as it stands, of every task."""
     from scratchlv.tasks import training
-    from scratchlv.trainer import Interrupted
+    from scratchlv.training.trainer import Interrupted
 
     for task in TASKS:
         with monkeypatch.context() as patch:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import END, PAD, START, UNK
 from scratchlv.decode import Generated, beam_search, greedy, sample, stream
 from scratchlv.errors import UserError
+from scratchlv.tokens import END, PAD, START, UNK
 
 V = 7  # <pad> <start> <end> <unk> a b c
 A, B, C = 4, 5, 6

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from scratchlv import progress
-from scratchlv.progress import Progress, format_rate, format_seconds, format_status, format_value, line_is_due
+from scratchlv.training import progress
+from scratchlv.training.progress import Progress, format_rate, format_seconds, format_status, format_value, line_is_due
 
 
 @pytest.mark.parametrize(

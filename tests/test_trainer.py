@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlv import checkpoint
 from scratchlv.errors import UserError
-from scratchlv.optim import FlatParameters, clip_factor, learning_rate
-from scratchlv.trainer import Interrupted, Trainer, TrainSettings, read_log
+from scratchlv.training import checkpoint
+from scratchlv.training.optimisers import FlatParameters, clip_factor, learning_rate
+from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings, read_log
 
 
 class Line:
@@ -223,7 +223,7 @@ train(Path(sys.argv[1]), None if sys.argv[2] == "resume" else config, show_progr
 # the same with a clock that runs so fast that it saves every other step
 HASTY = KILLED.replace(
     "train(Path",
-    "import itertools, types, scratchlv.trainer as t\nticks = itertools.count(0, 20)\n"
+    "import itertools, types, scratchlv.training.trainer as t\nticks = itertools.count(0, 20)\n"
     "t.time = types.SimpleNamespace(monotonic=lambda: float(next(ticks)))\ntrain(Path",
 )
 

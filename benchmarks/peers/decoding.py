@@ -11,7 +11,7 @@ from works import Task
 from works.decoding import WORDS, H, V, first_words, problem
 
 from peers import Twin, device, given
-from scratchlv.data.vocabulary import END, PAD, START
+from scratchlv.tokens import END, PAD, START
 
 Tensor = torch.Tensor
 FORBIDDEN = [PAD, START, END]

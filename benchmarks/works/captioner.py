@@ -19,7 +19,8 @@ D, L = C + 2, GRID * GRID  # a region is its features and its two coordinates
 
 def problem() -> tuple[Any, Any]:
     """The captioner of features, and one batch of them with random captions of T words."""
-    from scratchlv.models.captioner import CaptionBatch, Captioner, CaptionerShape
+    from scratchlv.batches import CaptionBatch
+    from scratchlv.models.captioner import Captioner, CaptionerShape
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
@@ -40,7 +41,7 @@ def demo_problem() -> tuple[Any, Any, Any]:
 
 def train_demo() -> Task:
     """A step of the trainer: forward, backward, clipping, Adam. The results are those before the first update."""
-    from scratchlv.trainer import Trainer, TrainSettings
+    from scratchlv.training.trainer import Trainer, TrainSettings
 
     model, batch, s = demo_problem()
     training = TrainSettings(10**6, s.learning_rate, s.warmup, s.clip)

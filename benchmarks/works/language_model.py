@@ -29,7 +29,8 @@ CLIP, RATE = 0.25, 1.0  # low enough that the gradient is clipped
 
 def problem(settings: dict[str, Any], T: int) -> tuple[Any, Any]:
     """The model, and one batch of random words."""
-    from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
+    from scratchlv.batches import StreamBatch
+    from scratchlv.models.language_model import LanguageModel, LanguageModelShape
 
     shape = LanguageModelShape(**settings)
     tokens = np.random.default_rng(1).integers(0, shape.vocabulary, (T + 1, shape.streams))
@@ -40,7 +41,7 @@ def train_small() -> Task:
     """Forward, backward, clipping, SGD; the results are the clipped gradients and the parameters after the step."""
     from scratchlv.device import to_backend
     from scratchlv.ops import sgd
-    from scratchlv.optim import FlatParameters, clip_factor
+    from scratchlv.training.optimisers import FlatParameters, clip_factor
 
     model, batch = problem(SMALL, SMALL_STEPS)
     to_backend(model)

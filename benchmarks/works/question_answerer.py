@@ -14,7 +14,8 @@ D, L = C + 2, GRID * GRID  # a region is its features and its two coordinates
 
 
 def problem() -> tuple[Any, Any]:
-    from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+    from scratchlv.batches import QuestionBatch
+    from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU

@@ -33,7 +33,7 @@ FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
 
 def vgg_problem(N: int) -> tuple[list[tuple[Array, Array, bool]], Array]:
     """The convolutions, each (W, b, whether a pooling follows), and pictures (N, 224, 224, 3)."""
-    from scratchlv.models.initial import he, normal
+    from scratchlv.initialisers import he, normal
 
     rng = np.random.default_rng(1)
     layers, c_in = [], 3
@@ -67,7 +67,7 @@ def vgg(N: int) -> Task:
 
 def small_problem() -> tuple[dict[str, Array], Array, Array]:
     """Parameters, pictures (32, 64, 64, 3), and their classes."""
-    from scratchlv.models.initial import he, normal, uniform
+    from scratchlv.initialisers import he, normal, uniform
 
     rng = np.random.default_rng(1)
     params, c_in = {}, 3

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, plain
 from scratchlv.cuda.versions import version
@@ -11,7 +12,6 @@ from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
 from scratchlv.kernels.building_blocks.sweep_cuda import split_scale
 
-Array = Any
 VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each thread"}
 
 

@@ -11,7 +11,6 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import plain
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
-Array = np.ndarray
 BLOCK = 4096  # values of each of four arrays: 64 KiB of float32
 
 
@@ -21,10 +20,10 @@ def limits(params: Any, grads: Any, m: Any, v: Any, *args: Any, **settings: Any)
 
 
 def step(
-    params: Array,
-    grads: Array,
-    m: Array,
-    v: Array,
+    params: np.ndarray,
+    grads: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
     t: int,
     *,
     lr: float,

@@ -1,10 +1,8 @@
 """Adam, the specification (Kingma and Ba 2015), with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-from typing import Any
-
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 def step(

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import check
 
-Array = Any
 VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in pieces of 16 regions"}
 PIECE = 16  # as in attention.cuh
 

@@ -15,17 +15,16 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, 
 from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
-Array = np.ndarray
 ZERO, ONE = np.float32(0), np.float32(1)
 _BLOCK = 16  # so many rows of tanh are kept in the first-level cache
 
 
 class Cache(NamedTuple):
-    x: Array  # (N, L, D)
-    keys: Array  # (N, L, A)
-    query: Array  # (N, A)
-    v: Array  # (A,)
-    alpha: Array  # (N, L)
+    x: np.ndarray  # (N, L, D)
+    keys: np.ndarray  # (N, L, A)
+    query: np.ndarray  # (N, A)
+    v: np.ndarray  # (A,)
+    alpha: np.ndarray  # (N, L)
 
 
 def limits(x, keys, query, v, mask=None, *, train=True) -> str | None:
@@ -33,8 +32,14 @@ def limits(x, keys, query, v, mask=None, *, train=True) -> str | None:
 
 
 def forward(
-    x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
-) -> tuple[tuple[Array, Array], Cache | None]:
+    x: np.ndarray,
+    keys: np.ndarray,
+    query: np.ndarray,
+    v: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    train: bool = True,
+) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
     check(x, keys, query, v, mask)
     x, keys, query, v = (plain(a) for a in (x, keys, query, v))
     N, L, D = x.shape
@@ -43,7 +48,9 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
+def backward(
+    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     x, keys, query, v, alpha = cache
     dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
     dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])
@@ -53,7 +60,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
     return dx, dkeys, dquery, dv.sum(0, dtype=np.float64).astype(np.float32)
 
 
-def plain_mask(mask: Array | None, N: int) -> Array:
+def plain_mask(mask: np.ndarray | None, N: int) -> np.ndarray:
     """The mask (N, L) for the kernels; (N, 0) where everything may be looked at."""
     return np.empty((N, 0), np.bool_) if mask is None else plain(np.asarray(mask, np.bool_))
 

@@ -5,13 +5,12 @@ e_l = v · tanh(keys_l + query)        keys = x W_x + b and query = h W_h are li
 z   = Σ_l α_l x_l
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
-
-Array = Any  # NumPy or CuPy
 
 
 class Cache(NamedTuple):

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import cannot_serve, empty, on_gpu, plain, zeros
 from scratchlv.cuda.versions import version
@@ -13,7 +14,6 @@ from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
 from scratchlv.kernels.matmul.cuda import gemm
 
-Array = Any
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
 THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * PIECE)  # bytes of a block of version 2

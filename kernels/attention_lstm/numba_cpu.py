@@ -39,7 +39,6 @@ from scratchlv.kernels.matmul.numba_cpu import (
     work_space,
 )
 
-Array = np.ndarray
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
 MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)
 _NO_V = np.empty(0, np.float32)  # the score is a dot product
@@ -49,21 +48,21 @@ FEWEST = 8  #: pictures; with fewer rows at a time the matrix products would tak
 
 
 class Cache(NamedTuple):
-    words: Array  # (T, N, E)
-    x: Array  # (N, L, D)
-    keys: Array  # (N, L, A)
-    factors: Array  # (N, L, A), e^{2 keys}
-    far: Array  # (N,), where the keys are too large for it
-    query: Array  # (T, N, A)
-    alpha: Array  # (T, N, L)
-    z: Array  # (T, N, D)
-    h: Array  # (T + 1, N, H)
-    c: Array  # (T + 1, N, H)
-    gates: Array  # (T, N, 4H), after σ and tanh
-    Wq: Array  # (H, A)
-    v: Array | None  # (A,)
-    Wx: Array  # (E + D, 4H)
-    Wh: Array  # (H, 4H)
+    words: np.ndarray  # (T, N, E)
+    x: np.ndarray  # (N, L, D)
+    keys: np.ndarray  # (N, L, A)
+    factors: np.ndarray  # (N, L, A), e^{2 keys}
+    far: np.ndarray  # (N,), where the keys are too large for it
+    query: np.ndarray  # (T, N, A)
+    alpha: np.ndarray  # (T, N, L)
+    z: np.ndarray  # (T, N, D)
+    h: np.ndarray  # (T + 1, N, H)
+    c: np.ndarray  # (T + 1, N, H)
+    gates: np.ndarray  # (T, N, 4H), after σ and tanh
+    Wq: np.ndarray  # (H, A)
+    v: np.ndarray | None  # (A,)
+    Wx: np.ndarray  # (E + D, 4H)
+    Wh: np.ndarray  # (H, 4H)
     x_is_data: bool
 
 
@@ -72,21 +71,21 @@ def limits(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask=None, *, x_is_data=Fal
 
 
 def forward(
-    words: Array,
-    x: Array,
-    keys: Array,
-    h0: Array,
-    c0: Array,
-    Wq: Array,
-    v: Array | None,
-    Wx: Array,
-    Wh: Array,
-    b: Array,
-    mask: Array | None = None,
+    words: np.ndarray,
+    x: np.ndarray,
+    keys: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    Wq: np.ndarray,
+    v: np.ndarray | None,
+    Wx: np.ndarray,
+    Wh: np.ndarray,
+    b: np.ndarray,
+    mask: np.ndarray | None = None,
     *,
     x_is_data: bool = False,
     train: bool = True,
-) -> tuple[tuple[Array, Array, Array], Cache | None]:
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Cache | None]:
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
     words, x, keys = (plain(a) for a in (words, x, keys))
     v = None if v is None else plain(v)
@@ -105,7 +104,9 @@ def forward(
     return (h[1:], z, alpha), cache if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+def backward(
+    dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None], cache: Cache
+) -> tuple[np.ndarray | None, ...]:
     words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
     (T, N, E), H, A = words.shape, h.shape[2], keys.shape[2]
     dh_above, dz_above, dalpha = dy
@@ -142,7 +143,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
 
 
-def parts_of_batch(x: Array, keys: Array) -> int:
+def parts_of_batch(x: np.ndarray, keys: np.ndarray) -> int:
     """How many parts the batch is cut into, as many for each thread."""
     threads = n_threads()
     pictures, size = -(-len(x) // threads), (x.nbytes + keys.nbytes) // max(1, len(x))

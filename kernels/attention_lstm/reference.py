@@ -11,16 +11,15 @@ For every step t:
 It is made of the rooms that attend and the LSTM; see there for what they do.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.additive_attention import reference as additive_attention
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.dot_product_attention import reference as dot_product_attention
 from scratchlv.kernels.lstm import reference as lstm
-
-Array = Any  # NumPy or CuPy
 
 
 class Cache(NamedTuple):

@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import cannot_serve, empty, on_gpu, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.shapes import require
 
-Array = Any
 VERSIONS = {1: "a thread for each number", 2: "four channels for each thread, a block for a large window"}
 LARGE = 32  # pixels of a window that a block shares
 MOST_ROWS = 65535  # of a grid

@@ -11,8 +11,6 @@ from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
-Array = np.ndarray
-
 
 class Cache(NamedTuple):
     shape: tuple[int, int, int, int]
@@ -20,18 +18,20 @@ class Cache(NamedTuple):
     stride: int | None
 
 
-def limits(x: Array, *, size: int | None, stride: int | None = None, train: bool = True) -> str | None:
+def limits(x: np.ndarray, *, size: int | None, stride: int | None = None, train: bool = True) -> str | None:
     return float32_only(x)
 
 
-def forward(x: Array, *, size: int | None, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(
+    x: np.ndarray, *, size: int | None, stride: int | None = None, train: bool = True
+) -> tuple[np.ndarray, Cache | None]:
     kernel, step, grid = geometry(x.shape, size, stride)
     y = empty((x.shape[0], *grid, x.shape[3]))
     _forward(plain(x), y, kernel, step)
     return y, Cache(x.shape, size, stride) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     kernel, step, grid = geometry(*cache)
     require("x", dy=(dy, (cache.shape[0], *grid, cache.shape[3])))
     dx = empty(cache.shape)

@@ -1,11 +1,11 @@
 """Average pooling, the specification: y[h, w] = the mean of x[s·h : s·h + k, s·w : s·w + k]."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

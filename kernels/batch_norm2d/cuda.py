@@ -1,9 +1,10 @@
 """Batch normalisation on a GPU: the launches of ``batch_norm2d.cu``. The running statistics never leave the device."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
 from scratchlv.cuda.versions import version
@@ -11,7 +12,6 @@ from scratchlv.kernels.batch_norm2d.reference import check_batch
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
 
-Array = Any
 VERSIONS = {1: "a block for a channel", 2: "along the channels, pixels in parts"}
 BLOCKS = 1024  # about so many are wanted; the sizes decide, not the chip: sums are the same on any
 AT_ONCE = 8  # pixels that a thread loads together, as in the .cu

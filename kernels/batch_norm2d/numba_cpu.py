@@ -20,38 +20,39 @@ from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
-Array = np.ndarray
 _PARTS = 32  # shares of the rows that gradients are summed over, whatever the number of threads
 _CHUNK = 1 << 15  # numbers whose mean and variance are taken while they are in the cache
 _NO_WINNER = np.empty((0, 0, 0, 0), np.uint8)
 
 
 class Cache(NamedTuple):
-    x: Array  # (N, H, W, C)
-    constants: Array  # (4, C): mean, 1 / deviation, their product with gamma, beta
-    winner: Array  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
+    x: np.ndarray  # (N, H, W, C)
+    constants: np.ndarray  # (4, C): mean, 1 / deviation, their product with gamma, beta
+    winner: np.ndarray  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
     floor: float  # 0 with ReLU, else NaN
-    running_mean: Array | None
-    running_var: Array | None
+    running_mean: np.ndarray | None
+    running_var: np.ndarray | None
 
 
-def limits(x: Array, gamma: Array, beta: Array, *, running_mean=None, running_var=None, **_) -> str | None:
+def limits(
+    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, running_mean=None, running_var=None, **_
+) -> str | None:
     return float32_only(x, gamma, beta, running_mean, running_var)
 
 
 def forward(
-    x: Array,
-    gamma: Array,
-    beta: Array,
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
     *,
-    running_mean: Array | None = None,
-    running_var: Array | None = None,
+    running_mean: np.ndarray | None = None,
+    running_var: np.ndarray | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
     relu: bool = False,
     pool: bool = False,
     train: bool = True,
-) -> tuple[Array, Cache | None]:
+) -> tuple[np.ndarray, Cache | None]:
     C = (x.shape[-1],)
     require(
         "the channels of x",
@@ -81,7 +82,7 @@ def forward(
     return y, Cache(x, constants, winner, floor, *running)
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, constants, winner, floor = cache[:4]
     require("x", dy=(dy, winner.shape if winner.shape[1] else x.shape))
     dy = plain(dy)
@@ -95,7 +96,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
     return dx, dgamma, dbeta
 
 
-def _statistics(x: Array) -> tuple[Array, Array]:
+def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance per channel, float64, in one sweep: chunk by chunk, then combined (Chan et al. 1979).
 
     Always around a mean, since the mean of squares less the square of the mean would cancel.

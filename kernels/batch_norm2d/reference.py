@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.max_pool2d import reference as max_pool2d
 from scratchlv.kernels.relu import reference as relu_
-
-Array = Any  # NumPy or CuPy
 
 
 class Cache(NamedTuple):

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
 LARGE = 1 << 16  #: bytes; smaller arrays come from NumPy
 CACHE_LINE = 64
 LARGER_THAN_CACHES = 1 << 24  #: bytes
 _MOST_UNUSED = 1 << 31  # bytes that are kept at most for arrays to come
 
 
-Block = tuple[int, int, Array]  # its bytes from a cache line on, the address of that line, and what owns them
+Block = tuple[int, int, np.ndarray]  # its bytes from a cache line on, the address of that line, and what owns them
 
 
 class _Pool:
@@ -69,7 +68,7 @@ class _Lease:
         _pool.give_back(self.block)
 
 
-def empty(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
+def empty(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """A C-contiguous array whose content is undefined."""
     shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     dtype = np.dtype(dtype)
@@ -79,19 +78,19 @@ def empty(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
     return np.asarray(_Lease(_pool.take(size), shape, dtype))
 
 
-def empty_like(array: Array, dtype: Any = None) -> Array:
+def empty_like(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     """:func:`empty` of the shape and dtype of ``array``."""
     return empty(array.shape, array.dtype if dtype is None else dtype)
 
 
-def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> Array:
+def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """:func:`empty`, filled with zeros."""
     array = empty(shape, dtype)
     array.fill(0)
     return array
 
 
-def plain(array: Array, dtype: Any = None) -> Array:
+def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
     """``array`` as the kernels take it: C-contiguous, aligned, and not marked read-only; copied only where it must be.
 
     Numba compiles a kernel again for read-only or misaligned arrays, which are other types to it. The kernels write to
@@ -110,7 +109,7 @@ def plain(array: Array, dtype: Any = None) -> Array:
     return array
 
 
-def past_caches(array: Array) -> bool:
+def past_caches(array: np.ndarray) -> bool:
     """Whether a kernel that writes all of ``array`` had better do so around the caches, which would not hold it until it is read.
 
     Its rows then begin where vectors of any width may.
@@ -124,7 +123,7 @@ class _View:
 
     __slots__ = ("__array_interface__", "owner")
 
-    def __init__(self, interface: dict[str, Any], owner: Array) -> None:
+    def __init__(self, interface: dict[str, Any], owner: np.ndarray) -> None:
         self.__array_interface__, self.owner = interface, owner
 
 

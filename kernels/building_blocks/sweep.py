@@ -9,13 +9,12 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, tanh
 from scratchlv.kernels.building_blocks.memory import plain
 
-Array = np.ndarray
 BLOCK = 8192  # values that are summed on their own: the result does not depend on the number of threads
 SMALL_BLOCK = 2048  # values that stay in the first-level cache
 ONE = np.float32(1)
 
 
-def copy_and_sum_squares(source: Array, target: Array) -> float:
+def copy_and_sum_squares(source: np.ndarray, target: np.ndarray) -> float:
     """Copy ``source`` into ``target``, contiguous and of the same shape; returns Σ source²."""
     if not isinstance(target, np.ndarray) or target.dtype != np.float32:
         target[...] = source
@@ -36,7 +35,7 @@ def _copy_and_sum_squares(source, target, squares):
         squares[block] = dot(part, part)
 
 
-def to_unit_size(source: Array, target: Array) -> None:
+def to_unit_size(source: np.ndarray, target: np.ndarray) -> None:
     """Each picture of ``source`` (N, h, w, C), with a mean square of 1, into ``target[..., :C]``: contiguous, of that dtype."""
     N, h, w, C = source.shape
     if on_gpu(source):
@@ -64,7 +63,7 @@ def _to_unit_size(source, target):
                 target[n, l, c] = source[n, l, c] * scale
 
 
-def tanh_in_place(x: Array) -> Array:
+def tanh_in_place(x: np.ndarray) -> np.ndarray:
     """``x`` itself, contiguous, which becomes its tanh."""
     if on_gpu(x):
         return sweep_cuda.tanh_in_place(x)
@@ -86,7 +85,7 @@ def _tanh(x):
         x[i] = tanh(x[i])
 
 
-def tanh_backward(y: Array, dy: list[Array]) -> Array:
+def tanh_backward(y: np.ndarray, dy: list[np.ndarray]) -> np.ndarray:
     """The gradient through ``y = tanh x`` of a y that was used in several places: ``(1 - y²) Σ dy``, in the place of ``dy[0]``.
 
     All are contiguous.

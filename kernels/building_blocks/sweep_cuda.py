@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import MOST_UNASKED, blocks, empty, plain, threads_for
 
-Array = Any
 MOST_PARTS = 1024  # blocks that share a sum
 
 

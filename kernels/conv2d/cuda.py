@@ -1,17 +1,17 @@
 """Convolution on a GPU: the launches of ``conv2d.cu``. Plain sums in float32, with or without ``exact``."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, plain, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
 
-Array = Any
 VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
 TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes
 SHARED = 58368  # bytes of a block of version 3; every chip served has 64 KB

@@ -23,7 +23,6 @@ from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
 from scratchlv.kernels.max_pool2d.vectors import NOBODY, PixelEmitter, place, unpool_pixel
 
-Array = np.ndarray
 _FEW_CHANNELS = 8  # with fewer, the windows are gathered
 _BAND = 1 << 18  # bytes of a band: it stays in the second-level cache
 _WEIGHTS = 1 << 20  # more bytes of weights are divided among the threads, fewer are read by each
@@ -33,17 +32,17 @@ _JOBS = 16  # into so many parts, at least, is the gradient of W divided, whatev
 
 
 def convolve(
-    x: Array,
-    panels: Array,
+    x: np.ndarray,
+    panels: np.ndarray,
     window: tuple[int, int],
-    bias: Array,
-    y: Array,
+    bias: np.ndarray,
+    y: np.ndarray,
     size: tuple[int, int],
     stride: int,
     padding: tuple[int, int],
     spread: int,
     floor: float,
-    winner: Array,
+    winner: np.ndarray,
 ) -> None:
     """``y`` (N, H', W', M) = ``x`` (N, H, W, C) times ``panels`` (:func:`pack_windows`), plus ``bias``, at least ``floor``.
 
@@ -66,7 +65,7 @@ def convolve(
     _convolve(x, panels, bias, y, winner, pooled, np.float32(floor), geometry, buffer, columns, band, by_columns)
 
 
-def pack_windows(W: Array, turned: bool = False) -> Array:
+def pack_windows(W: np.ndarray, turned: bool = False) -> np.ndarray:
     """``W`` (kh, kw, C, M) in panels for :func:`convolve`; turned round, with inputs and outputs exchanged, if ``turned``."""
     if turned:
         flat = empty((W.shape[0] * W.shape[1], W.shape[3], W.shape[2]))
@@ -252,8 +251,8 @@ def _finish_band(z, bias, y, winner, pooled, floor, row, rows, m0, m1):
 
 
 def weight_gradient(
-    x: Array, dy: Array, window: tuple[int, int], stride: int, padding: tuple[int, int], winner: Array
-) -> Array:
+    x: np.ndarray, dy: np.ndarray, window: tuple[int, int], stride: int, padding: tuple[int, int], winner: np.ndarray
+) -> np.ndarray:
     """``dW`` (kh, kw, C, M) from ``x`` (N, H, W, C) and ``dy``, which is pooled if it comes with its winners."""
     C, M = x.shape[3], dy.shape[3]
     K = window[0] * window[1] * C

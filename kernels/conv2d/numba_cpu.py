@@ -19,16 +19,17 @@ from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.numba_cpu import unpool
 from scratchlv.kernels.max_pool2d.vectors import NOBODY
 
-Array = np.ndarray
 _PARTS = 32  # db is summed in so many parts, whatever the number of threads
 _NO_WINNER = winograd.NO_WINNER
 
 
 class Cache(NamedTuple):
-    x: Array  # (N, H, W, C)
-    W: Array  # (kh, kw, C, M)
-    y: Array | None  # with ReLU and without pooling: it tells where ReLU was open
-    winner: Array  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or NOBODY
+    x: np.ndarray  # (N, H, W, C)
+    W: np.ndarray  # (kh, kw, C, M)
+    y: np.ndarray | None  # with ReLU and without pooling: it tells where ReLU was open
+    winner: (
+        np.ndarray
+    )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or NOBODY
     bias: bool
     stride: int
     padding: Padding
@@ -42,20 +43,20 @@ class Packed(np.ndarray):
     To everybody else they are an array; a read-only one, since those forms would not follow a change.
     """
 
-    _forms: dict[str, Array]
+    _forms: dict[str, np.ndarray]
 
     def __array_finalize__(self, source: object) -> None:
         self._forms = {}
 
 
-def pack(W: Array) -> Packed:
+def pack(W: np.ndarray) -> Packed:
     """``W`` (kh, kw, C, M), prepared for many calls of :func:`forward`."""
     packed = np.array(W, order="C").view(Packed)
     packed.flags.writeable = False
     return packed
 
 
-def _form(W: Array, make) -> Array:
+def _form(W: np.ndarray, make) -> np.ndarray:
     """``make(W)``, remembered by packed weights."""
     if not isinstance(W, Packed):
         return make(plain(W))
@@ -84,9 +85,9 @@ def limits(
 
 
 def forward(
-    x: Array,
-    W: Array,
-    b: Array | None = None,
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None = None,
     *,
     stride: int = 1,
     padding: Padding = 0,
@@ -96,7 +97,7 @@ def forward(
     exact: bool = False,
     x_is_data: bool = False,
     train: bool = True,
-) -> tuple[Array, Cache | None]:
+) -> tuple[np.ndarray, Cache | None]:
     size = output_size(x.shape, W.shape, stride, padding, groups)
     M = W.shape[3]
     require("these weights", b=(b, (M,)))
@@ -117,7 +118,7 @@ def forward(
     return y, Cache(x, plain(W), kept, winner, b is not None, stride, padding, exact, x_is_data)
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     x, W, y, winner, bias, stride, padding, exact, x_is_data = cache
     size = output_size(x.shape, W.shape, stride, padding, 1)
     require("x and W", dy=(dy, (len(x), *(pooled_size(size) if winner.shape[1] else size), W.shape[3])))
@@ -148,7 +149,7 @@ def _top_left(padding: Padding) -> tuple[int, int]:
     return top, left
 
 
-def _winograd_input_gradient(dy: Array, winner: Array, cache: Cache) -> Array:
+def _winograd_input_gradient(dy: np.ndarray, winner: np.ndarray, cache: Cache) -> np.ndarray:
     """The convolution of dy with the window turned round, inputs and outputs exchanged."""
     x, W = cache.x, cache.W
     dx = empty(x.shape)
@@ -158,7 +159,7 @@ def _winograd_input_gradient(dy: Array, winner: Array, cache: Cache) -> Array:
     return dx
 
 
-def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cache: Cache) -> Array:
+def _direct_input_gradient(dy: np.ndarray, winner: np.ndarray, size: tuple[int, int], cache: Cache) -> np.ndarray:
     """The same, of dy spread out by the stride."""
     x, W, padding = cache.x, cache.W, cache.padding
     if winner.size:
@@ -174,7 +175,7 @@ def _direct_input_gradient(dy: Array, winner: Array, size: tuple[int, int], cach
     return dx
 
 
-def _where_open(dy: Array, y: Array) -> Array:
+def _where_open(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The gradient before ReLU."""
     dz = empty(dy.shape)
     _mask(dy.reshape(-1), y.reshape(-1), dz.reshape(-1))
@@ -187,7 +188,7 @@ def _mask(dy, y, dz):
         dz[i] = np.float32(0) if y[i] <= np.float32(0) else dy[i]
 
 
-def _bias_gradient(dy: Array, winner: Array) -> Array:
+def _bias_gradient(dy: np.ndarray, winner: np.ndarray) -> np.ndarray:
     """Σ dy over all pixels, where ReLU let something through."""
     M = dy.shape[3]
     parts = np.zeros((_PARTS, M), np.float32)

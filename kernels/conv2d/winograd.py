@@ -30,7 +30,6 @@ from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
 
-Array = np.ndarray
 TILE = 4  # rows and columns of y in a tile
 SEEN = 6  # rows and columns of x that a tile sees
 FEWEST_CHANNELS = 16  # with fewer, of x or of y, the transforms cost more than they save
@@ -258,7 +257,7 @@ def _addresses(base, elsewhere, shape, pixel, n, row, column, table):
 # --- the convolution ---------------------------------------------------------------------------------------------
 
 
-def transform_weights(W: Array, turned: bool = False) -> Array:
+def transform_weights(W: np.ndarray, turned: bool = False) -> np.ndarray:
     """G g Gᵀ of each window of ``W`` (3, 3, C, M), in panels for the products: (36, panels, C, COLUMNS).
 
     With ``turned``, those of the gradient with respect to x: turned round, inputs and outputs exchanged.
@@ -286,14 +285,14 @@ def _transform_weights(W, U, M, turned):
 
 
 def convolve(
-    x: Array,
-    U: Array,
-    bias: Array,
-    y: Array,
+    x: np.ndarray,
+    U: np.ndarray,
+    bias: np.ndarray,
+    y: np.ndarray,
     size: tuple[int, int],
     floor: float = np.nan,
-    winner: Array = NO_WINNER,
-    x_winner: Array = NO_WINNER,
+    winner: np.ndarray = NO_WINNER,
+    x_winner: np.ndarray = NO_WINNER,
 ) -> None:
     """``y`` (N, H, W, M) = the convolution of ``x`` (N, H, W, C), plus ``bias`` (M,), at least ``floor`` (NaN: none).
 
@@ -318,7 +317,7 @@ def convolve(
             _convolve(*where, first, min(first + block, tiles), step, threads)
 
 
-def _points(threads: int, tiles: int, channels: int) -> Array:
+def _points(threads: int, tiles: int, channels: int) -> np.ndarray:
     """Memory for transformed tiles; the 36 points are moved against each other, lest they fall on the same lines of the cache."""
     return empty((threads, POINTS, tiles * channels + WIDTH))
 
@@ -432,7 +431,7 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
 # --- the gradient of the window ----------------------------------------------------------------------------------
 
 
-def weight_gradient(x: Array, dy: Array, size: tuple[int, int], winner: Array = NO_WINNER) -> Array:
+def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], winner: np.ndarray = NO_WINNER) -> np.ndarray:
     """``dW`` (3, 3, C, M) from ``x`` (N, H, W, C) and ``dy`` (N, H, W, M), or pooled, of half the size, with its winners."""
     C, M = x.shape[3], dy.shape[3]
     C_up, width = -(-C // CHANNELS) * CHANNELS, -(-M // COLUMNS) * COLUMNS

@@ -1,17 +1,17 @@
 """Depthwise convolution on a GPU: the launches of ``depthwise_conv2d.cu``."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
 
-Array = Any
 VERSIONS = {1: "a thread for each number", 2: "strips of a row in registers, dW in parts"}
 STRIP = 4  # columns of y that a thread of version 2 makes, as in the .cu
 FEWEST_PIXELS = 256  # of a part of dW: fewer would not pay for adding it to the others

@@ -13,27 +13,38 @@ from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
-Array = np.ndarray
 _PARTS = 32  # dW is summed in so many parts, whatever the number of threads
 
 
 class Cache(NamedTuple):
-    x: Array  # (N, H, W, C)
-    W: Array  # (kh, kw, C)
+    x: np.ndarray  # (N, H, W, C)
+    W: np.ndarray  # (kh, kw, C)
     bias: bool
     stride: int
     padding: Padding
 
 
 def limits(
-    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None = None,
+    *,
+    stride: int = 1,
+    padding: Padding = 0,
+    train: bool = True,
 ) -> str | None:
     return float32_only(x, W, b)
 
 
 def forward(
-    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
-) -> tuple[Array, Cache | None]:
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None = None,
+    *,
+    stride: int = 1,
+    padding: Padding = 0,
+    train: bool = True,
+) -> tuple[np.ndarray, Cache | None]:
     x, W = plain(x), plain(W)
     require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
     size = output_size(x.shape, W.shape, stride, padding)
@@ -44,7 +55,7 @@ def forward(
     return y, Cache(x, W, b is not None, stride, padding) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     x, W, bias, stride, padding = cache
     require("x and W", dy=(dy, (x.shape[0], *output_size(x.shape, W.shape, stride, padding), x.shape[3])))
     dy = plain(dy)

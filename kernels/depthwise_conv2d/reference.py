@@ -1,11 +1,12 @@
 """Depthwise convolution, the specification: y[h, w, c] = Σ_ij x[s·h + i, s·w + j, c] W[i, j, c] + b[c]."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
+
 Padding = int | tuple[tuple[int, int], tuple[int, int]]  # all around, or ((top, bottom), (left, right))
 
 

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import cannot_serve, plain
 from scratchlv.kernels.additive_attention.cuda import VERSIONS, look, look_back, plain_mask
@@ -11,8 +12,6 @@ from scratchlv.kernels.dot_product_attention.reference import check
 from scratchlv.kernels.matmul.cuda import gemm
 
 __all__ = ["VERSIONS", "Cache", "backward", "forward", "limits"]
-
-Array = Any
 
 
 class Cache(NamedTuple):

@@ -16,16 +16,14 @@ from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, z
 from scratchlv.kernels.dot_product_attention.reference import check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
-Array = np.ndarray
-
 
 class Cache(NamedTuple):
-    x: Array  # (N, L, D)
-    keys: Array  # (N, L, K)
-    query: Array  # (N, Q)
-    W: Array | None  # (Q, K)
-    q: Array  # (N, K), query W
-    alpha: Array  # (N, L)
+    x: np.ndarray  # (N, L, D)
+    keys: np.ndarray  # (N, L, K)
+    query: np.ndarray  # (N, Q)
+    W: np.ndarray | None  # (Q, K)
+    q: np.ndarray  # (N, K), query W
+    alpha: np.ndarray  # (N, L)
     scale: float
 
 
@@ -34,15 +32,15 @@ def limits(x, keys, query, W=None, mask=None, *, scale=1.0, train=True) -> str |
 
 
 def forward(
-    x: Array,
-    keys: Array,
-    query: Array,
-    W: Array | PackedMatrix | None = None,
-    mask: Array | None = None,
+    x: np.ndarray,
+    keys: np.ndarray,
+    query: np.ndarray,
+    W: np.ndarray | PackedMatrix | None = None,
+    mask: np.ndarray | None = None,
     *,
     scale: float = 1.0,
     train: bool = True,
-) -> tuple[tuple[Array, Array], Cache | None]:
+) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
     check(x, keys, query, W, mask)
     x, keys, query = (plain(a) for a in (x, keys, query))
     q = query if W is None else gemm(query, W)
@@ -54,7 +52,9 @@ def forward(
     ) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
+def backward(
+    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     x, keys, query, W, q, alpha, scale = cache
     dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
     dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])

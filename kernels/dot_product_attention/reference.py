@@ -5,14 +5,13 @@ e_l = scale · keys_l · (query W)        query W is query where there is no W
 z   = Σ_l α_l x_l
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.additive_attention.reference import check_regions
 from scratchlv.kernels.building_blocks.shapes import require
-
-Array = Any  # NumPy or CuPy
 
 
 class Cache(NamedTuple):

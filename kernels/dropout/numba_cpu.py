@@ -9,7 +9,6 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import empty_like, plain
 from scratchlv.kernels.dropout.reference import GOLDEN, check_probability, fold, threshold
 
-Array = np.ndarray
 BLOCK = 8192  # values: 32 KiB of float32, a first-level cache
 
 
@@ -27,7 +26,9 @@ def limits(x: Any, *, p: float, seed: int | tuple[int, ...], train: bool = True)
     return None
 
 
-def forward(x: Array, *, p: float, seed: int | tuple[int, ...], train: bool = True) -> tuple[Array, Cache | None]:
+def forward(
+    x: np.ndarray, *, p: float, seed: int | tuple[int, ...], train: bool = True
+) -> tuple[np.ndarray, Cache | None]:
     """Zero each value of ``x`` with probability ``p``, multiply the others by 1 / (1 − p)."""
     check_probability(p)
     if not train:
@@ -36,12 +37,12 @@ def forward(x: Array, *, p: float, seed: int | tuple[int, ...], train: bool = Tr
     return _drop(x, cache), cache
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     """``dx``, with the mask drawn again."""
     return (_drop(dy, cache),)
 
 
-def _drop(x: Array, cache: Cache) -> Array:
+def _drop(x: np.ndarray, cache: Cache) -> np.ndarray:
     key, p = cache
     y = empty_like(x)
     flat = plain(x).reshape(-1)

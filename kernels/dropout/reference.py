@@ -1,10 +1,10 @@
 """Dropout, the specification: y = x · keep / (1 − p), where keep is a function of the seed and the place alone."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio: the stride of splitmix64
 MASK64 = 2**64 - 1

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, place, plain, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.embedding.reference import check_tokens
 
-Array = Any
 VERSIONS = {
     1: "a number a thread; a block for each row of dW",
     2: "sorted by token",

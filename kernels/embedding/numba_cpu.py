@@ -12,13 +12,12 @@ from scratchlv.kernels.building_blocks.simd import I64, ZERO, Emitter, address, 
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
 
-Array = np.ndarray
 _WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than copying them
 _AHEAD = 2  # rows: one that will be read so many later is asked for
 
 
 class Cache(NamedTuple):
-    tokens: Array  # (...) int64
+    tokens: np.ndarray  # (...) int64
     rows: int  # V
 
 
@@ -31,7 +30,7 @@ def limits(tokens: Any, W: Any, *, train: bool = True) -> str | None:
     return None
 
 
-def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(tokens: np.ndarray, W: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
     tokens = plain(check_tokens(tokens, V), np.int64)
@@ -43,7 +42,7 @@ def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cach
     return y, Cache(tokens, V) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     """``dW`` (V, E); ``dy`` is (..., E)."""
     tokens, V = cache
     E = dy.shape[-1]

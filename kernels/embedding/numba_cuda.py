@@ -3,12 +3,11 @@
 They run on a GPU, or anywhere, slowly, under Numba's simulator: ``NUMBA_ENABLE_CUDASIM=1``.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import cuda
 
-Array = Any
+from scratchlv.arrays import Array
+
 THREADS = 32
 
 

@@ -1,10 +1,10 @@
 """Embedding, the specification: y = W[tokens]."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import cannot_serve, empty, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
-Array = Any
 VERSIONS = {1: "a thread for each column's sum", 2: "blocks share the rows"}
 ROWS_OF_PART = 128  # at least so many rows are worth a block
 ENOUGH_BLOCKS = 512  # keep a large chip busy; more of them only leave more to add up

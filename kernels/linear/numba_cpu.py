@@ -7,28 +7,33 @@ import numpy as np
 from scratchlv.kernels.building_blocks.memory import empty
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
-Array = np.ndarray
-
 
 class Cache(NamedTuple):
-    x: Array  # (..., D)
-    W: Array  # (D, M)
+    x: np.ndarray  # (..., D)
+    W: np.ndarray  # (D, M)
     bias: bool
     x_is_data: bool
 
 
-def limits(x: Array, W: Array, b: Array | None = None, *, x_is_data: bool = False, train: bool = True) -> str | None:
+def limits(
+    x: np.ndarray, W: np.ndarray, b: np.ndarray | None = None, *, x_is_data: bool = False, train: bool = True
+) -> str | None:
     return float32_only(x, W, b)
 
 
 def forward(
-    x: Array, W: Array | PackedMatrix, b: Array | None = None, *, x_is_data: bool = False, train: bool = True
-) -> tuple[Array, Cache | None]:
+    x: np.ndarray,
+    W: np.ndarray | PackedMatrix,
+    b: np.ndarray | None = None,
+    *,
+    x_is_data: bool = False,
+    train: bool = True,
+) -> tuple[np.ndarray, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
     return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, x_is_data) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     x, W, bias, x_is_data = cache
     dy2 = _rows(dy)
     db = empty(W.shape[1]) if bias else None
@@ -36,5 +41,5 @@ def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None
     return dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db
 
 
-def _rows(x: Array) -> Array:
+def _rows(x: np.ndarray) -> np.ndarray:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])

@@ -1,8 +1,8 @@
 """Linear, the specification: y = x W + b."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

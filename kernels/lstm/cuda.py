@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain, zeros
 from scratchlv.cuda.versions import version
@@ -12,7 +13,6 @@ from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.lstm.reference import check
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
-Array = Any
 VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
 
 

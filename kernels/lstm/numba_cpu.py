@@ -31,18 +31,17 @@ from scratchlv.kernels.matmul.numba_cpu import (
 )
 from scratchlv.kernels.rnn.numba_cpu import steps_apart
 
-Array = np.ndarray
 ONE = np.float32(1)
 
 
 class Cache(NamedTuple):
-    x: Array  # (T, N, D)
-    h: Array  # (T + 1, N, H)
-    c: Array  # (T + 1, N, H)
-    gates: Array  # (T, N, 4H), after σ and tanh
-    Wx: Array  # (D, 4H)
-    Wh: Array  # (H, 4H)
-    lengths: Array  # (N,)
+    x: np.ndarray  # (T, N, D)
+    h: np.ndarray  # (T + 1, N, H)
+    c: np.ndarray  # (T + 1, N, H)
+    gates: np.ndarray  # (T, N, 4H), after σ and tanh
+    Wx: np.ndarray  # (D, 4H)
+    Wh: np.ndarray  # (H, 4H)
+    lengths: np.ndarray  # (N,)
 
 
 def limits(x, h0, c0, Wx, Wh, b, lengths=None, *, train=True) -> str | None:
@@ -50,16 +49,16 @@ def limits(x, h0, c0, Wx, Wh, b, lengths=None, *, train=True) -> str | None:
 
 
 def forward(
-    x: Array,
-    h0: Array,
-    c0: Array,
-    Wx: Array | PackedMatrix,
-    Wh: Array | PackedMatrix,
-    b: Array,
-    lengths: Array | None = None,
+    x: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    Wx: np.ndarray | PackedMatrix,
+    Wh: np.ndarray | PackedMatrix,
+    b: np.ndarray,
+    lengths: np.ndarray | None = None,
     *,
     train: bool = True,
-) -> tuple[tuple[Array, Array], Cache | None]:
+) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
     check(x, h0, c0, Wx, Wh, b, lengths)
     T, (N, H), threads = x.shape[0], h0.shape, n_threads()
     h, c = empty((2, T + 1, N, H))
@@ -80,7 +79,7 @@ def forward(
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
+def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> tuple[np.ndarray, ...]:
     x, h, c, gates, Wx, Wh, lengths = cache
     T, N, H, threads = gates.shape[0], h.shape[1], h.shape[2], n_threads()
     dh_above, dc_last = dy
@@ -105,15 +104,15 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
 
 
 def _step_of_one(
-    x: Array,
-    h: Array,
-    c: Array,
-    lengths: Array,
-    Wx: Array | PackedMatrix,
-    Wh: Array | PackedMatrix,
-    b: Array,
+    x: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    lengths: np.ndarray,
+    Wx: np.ndarray | PackedMatrix,
+    Wh: np.ndarray | PackedMatrix,
+    b: np.ndarray,
     threads: int,
-) -> Array:
+) -> np.ndarray:
     """The gates (1, 1, 4H) of a single step of a single sequence; it writes ``h[1]`` and ``c[1]``."""
     gates = empty((1, 1, 4 * h.shape[2]))
     _step(plain(x), rows_of(Wx), rows_of(Wh), plain(b), gates, h, c, lengths, threads)

@@ -4,12 +4,12 @@ They run on a GPU, or anywhere, slowly, under Numba's simulator: ``NUMBA_ENABLE_
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import cuda, float32
 
-Array = Any
+from scratchlv.arrays import Array
+
 THREADS = 32
 
 

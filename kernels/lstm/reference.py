@@ -5,13 +5,12 @@ c_t = f c_{t-1} + i g
 h_t = o tanh(c_t)
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
-
-Array = Any  # NumPy or CuPy
 
 
 class Cache(NamedTuple):

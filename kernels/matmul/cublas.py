@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = Any  # CuPy's
+from scratchlv.arrays import Array
 
 _ONE, _ZERO = np.ones(1, np.float32), np.zeros(1, np.float32)  # alpha and beta, which are read on the host
 _ONE_AT, _ZERO_AT = _ONE.ctypes.data, _ZERO.ctypes.data

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, plain
 from scratchlv.cuda.precision import precision
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul import cublas
 
-Array = Any
 VERSIONS = {
     1: "a thread for each number",
     2: "tiles in shared memory",

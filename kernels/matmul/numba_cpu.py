@@ -29,7 +29,6 @@ from scratchlv.kernels.matmul.micro_kernels import (
     transpose_block,
 )
 
-Array = np.ndarray
 #: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small.
 INNER_BLOCK = 264
 SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
@@ -45,11 +44,11 @@ _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer 
 
 
 class Cache(NamedTuple):
-    a: Array  # (M, K)
-    b: Array  # (K, N)
+    a: np.ndarray  # (M, K)
+    b: np.ndarray  # (K, N)
 
 
-def limits(a: Array, b: Array, *, train: bool = True) -> str | None:
+def limits(a: np.ndarray, b: np.ndarray, *, train: bool = True) -> str | None:
     """Why this variant cannot serve a call, or None."""
     return float32_only(a, b)
 
@@ -62,11 +61,11 @@ def float32_only(*arrays: Any) -> str | None:
     return None
 
 
-def forward(a: Array, b: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(a: np.ndarray, b: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     return gemm(a, b), Cache(a, b) if train else None
 
 
-def backward(dc: Array, cache: Cache) -> tuple[Array, Array]:
+def backward(dc: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray]:
     return gemm(dc, cache.b, transpose_b=True), gemm(cache.a, dc, transpose_a=True)
 
 
@@ -75,16 +74,16 @@ class PackedMatrix:
 
     dtype, ndim = np.dtype(np.float32), 2
 
-    def __init__(self, array: Array) -> None:
+    def __init__(self, array: np.ndarray) -> None:
         self.array = array  # (K, N)
         self.shape = array.shape
 
     @functools.cached_property
-    def panels(self) -> Array:
+    def panels(self) -> np.ndarray:
         return pack(self.array)
 
     @functools.cached_property
-    def rows(self) -> Array:
+    def rows(self) -> np.ndarray:
         """The matrix as products of one row read it: C-contiguous, and (K, N) or more columns.
 
         Rows of whole pages have a cache line between them, as all would compete for the same few places in the caches:
@@ -97,36 +96,36 @@ class PackedMatrix:
         apart[:, :N] = self.array
         return apart
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.array, dtype, copy=copy)
 
 
-def as_packed(matrix: Array | PackedMatrix) -> PackedMatrix:
+def as_packed(matrix: np.ndarray | PackedMatrix) -> PackedMatrix:
     """The matrix as products take it again and again."""
     return matrix if isinstance(matrix, PackedMatrix) else PackedMatrix(matrix)
 
 
-def rows_of(matrix: Array | PackedMatrix) -> Array:
+def rows_of(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
     """The matrix as a product of one row reads it; see :attr:`PackedMatrix.rows`."""
     return matrix.rows if isinstance(matrix, PackedMatrix) else plain(matrix)
 
 
-def unpacked(matrix: Array | PackedMatrix) -> Array:
+def unpacked(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
     """The matrix as an array."""
     return matrix.array if isinstance(matrix, PackedMatrix) else matrix
 
 
 def gemm(
-    a: Array,
-    b: Array | PackedMatrix,
-    out: Array | None = None,
+    a: np.ndarray,
+    b: np.ndarray | PackedMatrix,
+    out: np.ndarray | None = None,
     *,
     transpose_a: bool = False,
     transpose_b: bool = False,
     accumulate: bool = False,
-    bias: Array | None = None,
-    column_sums: Array | None = None,
-) -> Array:
+    bias: np.ndarray | None = None,
+    column_sums: np.ndarray | None = None,
+) -> np.ndarray:
     """``out (+)= op(a) op(b) + bias``, all float32 and two-dimensional; ``bias`` (N,) is added to every row.
 
     ``a`` and ``b`` may lie in any way; rows of ``out``, which is made when not given, must be contiguous. ``column_sums``
@@ -187,11 +186,11 @@ def gemm(
 _ZEROS = np.zeros((1, COLUMNS), np.float32)
 
 
-def _address(array: Array) -> int:
+def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def _operand(x: Array) -> tuple[Array, int, int]:
+def _operand(x: np.ndarray) -> tuple[np.ndarray, int, int]:
     """The matrix, and the distances between its rows and between its columns, in floats, one of which is 1."""
     if x.dtype != np.float32:
         raise ValueError(f"the matrix product computes in float32, and got {x.dtype}")
@@ -202,7 +201,7 @@ def _operand(x: Array) -> tuple[Array, int, int]:
     return x, row // 4, column // 4
 
 
-def _check_out(out: Array, shape: tuple[int, int], *inputs: Array | None) -> None:
+def _check_out(out: np.ndarray, shape: tuple[int, int], *inputs: np.ndarray | None) -> None:
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, the product has {shape}")
     flags = out.flags
@@ -233,7 +232,7 @@ def _grid(m: int, n: int, threads: int) -> tuple[int, int]:
     return by_rows, threads // by_rows
 
 
-def pack(b: Array, transpose: bool = False) -> Array:
+def pack(b: np.ndarray, transpose: bool = False) -> np.ndarray:
     """The columns of ``b`` (K, N), or of its transpose, in panels: (ceil(N / COLUMNS), K, COLUMNS)."""
     b, term, column = _operand(b.T if transpose else b)
     k, n = b.shape

@@ -3,12 +3,11 @@
 It runs on a GPU, or anywhere, slowly, under Numba's simulator: ``NUMBA_ENABLE_CUDASIM=1``.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import cuda, float32
 
-Array = Any
+from scratchlv.arrays import Array
+
 TILE = 8
 
 

@@ -1,8 +1,8 @@
 """Matrix product, the specification: C = A B."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

@@ -17,25 +17,23 @@ from scratchlv.kernels.building_blocks.simd import address, call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
 from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
 
-Array = np.ndarray
 
-
-def three_loops(a: Array, b: Array) -> Array:
+def three_loops(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The definition: a number of C is a row of A times a column of B. B is read downwards, a cache line for each number."""
     return _into(_three_loops, a, b)
 
 
-def rows_of_b(a: Array, b: Array) -> Array:
+def rows_of_b(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The loops exchanged: a row of C is a sum of rows of B. All is read along the rows, and LLVM uses whole vectors."""
     return _into(_rows_of_b, a, b)
 
 
-def blocks(a: Array, b: Array) -> Array:
+def blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The same in blocks of B that stay in the second-level cache while all rows of A pass by."""
     return _into(_blocks, a, b)
 
 
-def register_tiles(a: Array, b: Array) -> Array:
+def register_tiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """A tile of C stays in registers for the whole sum over k: each vector of B that is loaded serves all rows of the tile."""
     a_padded = np.zeros((-(-a.shape[0] // ROWS) * ROWS, a.shape[1]), np.float32)  # whole tiles, so that none needs care
     b_padded = np.zeros((b.shape[0], -(-b.shape[1] // COLUMNS) * COLUMNS), np.float32)
@@ -45,12 +43,12 @@ def register_tiles(a: Array, b: Array) -> Array:
     return np.ascontiguousarray(c[: a.shape[0], : b.shape[1]])
 
 
-def packed(a: Array, b: Array) -> Array:
+def packed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Blocks of A and B are copied into the order in which the tiles read them: from one end of the memory to the other."""
     return _into(_packed, a, b)
 
 
-VERSIONS: dict[str, Callable[[Array, Array], Array]] = {
+VERSIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "1 three loops": three_loops,
     "2 rows of B": rows_of_b,
     "3 blocks": blocks,
@@ -60,7 +58,7 @@ VERSIONS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def _into(product: Callable[[Array, Array, Array], None], a: Array, b: Array) -> Array:
+def _into(product: Callable[[np.ndarray, np.ndarray, np.ndarray], None], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     c = empty((a.shape[0], b.shape[1]))
     product(plain(a), plain(b), c)
     return c
@@ -114,7 +112,7 @@ def _register_tiles(a_transposed, b, zeros, c):
             tile_kernel(ROWS, COLUMNS, k, a_at, m, b_at, n, address(zeros), 0, c_at, n)
 
 
-def _packed(a: Array, b: Array, c: Array) -> None:
+def _packed(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     (m, k), n = a.shape, b.shape[1]
     a_work, b_work = empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
     _packed_serially(multiply.address, a, b, c, np.zeros(COLUMNS, np.float32), a_work, b_work)

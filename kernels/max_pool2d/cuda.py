@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
 
-Array = Any
 VERSIONS = {1: "a thread for each number", 2: "four channels a thread, a window's gradient written at once"}
 
 

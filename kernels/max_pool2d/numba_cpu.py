@@ -12,11 +12,9 @@ from scratchlv.kernels.building_blocks.simd import address, fence
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
 
-Array = np.ndarray
-
 
 class Cache(NamedTuple):
-    winner: Array  # (N, H', W', C) uint8
+    winner: np.ndarray  # (N, H', W', C) uint8
     shape: tuple[int, int, int, int]
     size: int
     stride: int
@@ -31,7 +29,9 @@ def limits(x: Any, *, size: int = 2, stride: int | None = None, train: bool = Tr
     return None
 
 
-def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(
+    x: np.ndarray, *, size: int = 2, stride: int | None = None, train: bool = True
+) -> tuple[np.ndarray, Cache | None]:
     """The maximum of every window of ``x`` (N, H, W, C); ``y`` is (N, H', W', C)."""
     stride = stride or size
     shape = output_shape(x.shape, size, stride)
@@ -44,7 +44,7 @@ def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool =
     return y, Cache(winner, x.shape, size, stride) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     """``dx`` (N, H, W, C); ``dy`` is (N, H', W', C)."""
     winner, shape, size, stride = cache
     require("x", dy=(dy, winner.shape))

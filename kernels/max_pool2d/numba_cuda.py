@@ -3,14 +3,12 @@
 They run on a GPU, or anywhere, slowly, under Numba's simulator: ``NUMBA_ENABLE_CUDASIM=1``.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import cuda
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.max_pool2d.reference import output_shape
 
-Array = Any
 THREADS = 32
 
 

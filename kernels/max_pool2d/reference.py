@@ -1,11 +1,11 @@
 """Max pooling, the specification: the largest value of each window, and which one it was."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

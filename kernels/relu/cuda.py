@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 
-Array = Any
 VERSIONS = {1: "a number for each thread", 2: "four numbers for each thread"}
 
 

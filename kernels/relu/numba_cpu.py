@@ -10,26 +10,24 @@ from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
-Array = np.ndarray
-
 
 class Cache(NamedTuple):
-    y: Array
+    y: np.ndarray
     cap: float | None
 
 
-def limits(x: Array, *, cap: float | None = None, train: bool = True) -> str | None:
+def limits(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> str | None:
     return float32_only(x)
 
 
-def forward(x: Array, *, cap: float | None = None, train: bool = True) -> tuple[Array, Cache | None]:
+def forward(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     x = plain(x)
     y = empty(x.shape)
     _forward(x.reshape(-1), y.reshape(-1), _float(cap))
     return y, Cache(y, cap) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape)
     _backward(plain(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))

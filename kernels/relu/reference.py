@@ -1,10 +1,10 @@
 """Rectified linear unit, the specification: y = min(max(x, 0), cap)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

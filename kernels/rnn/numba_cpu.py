@@ -25,16 +25,15 @@ from scratchlv.kernels.matmul.numba_cpu import (
 )
 from scratchlv.kernels.rnn.reference import check
 
-Array = np.ndarray
 ONE = np.float32(1)
 
 
 class Cache(NamedTuple):
-    x: Array  # (T, N, D)
-    h: Array  # (T + 1, N, H)
-    Wx: Array  # (D, H)
-    Wh: Array  # (H, H)
-    lengths: Array  # (N,)
+    x: np.ndarray  # (T, N, D)
+    h: np.ndarray  # (T + 1, N, H)
+    Wx: np.ndarray  # (D, H)
+    Wh: np.ndarray  # (H, H)
+    lengths: np.ndarray  # (N,)
     nonlinearity: str
 
 
@@ -43,16 +42,16 @@ def limits(x, h0, Wx, Wh, b, lengths=None, *, nonlinearity="tanh", train=True) -
 
 
 def forward(
-    x: Array,
-    h0: Array,
-    Wx: Array | PackedMatrix,
-    Wh: Array | PackedMatrix,
-    b: Array,
-    lengths: Array | None = None,
+    x: np.ndarray,
+    h0: np.ndarray,
+    Wx: np.ndarray | PackedMatrix,
+    Wh: np.ndarray | PackedMatrix,
+    b: np.ndarray,
+    lengths: np.ndarray | None = None,
     *,
     nonlinearity: str = "tanh",
     train: bool = True,
-) -> tuple[Array, Cache | None]:
+) -> tuple[np.ndarray, Cache | None]:
     check(x, h0, Wx, Wh, b, lengths, nonlinearity)
     T, (N, H), threads = x.shape[0], h0.shape, n_threads()
     h = empty((T + 1, N, H))
@@ -71,7 +70,7 @@ def forward(
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
+def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, ...]:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, H), threads = dy.shape, n_threads()
     dh, da, dy, f_is_tanh = zeros((N, H)), empty((T, N, H)), plain(dy), nonlinearity == "tanh"

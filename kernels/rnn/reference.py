@@ -3,14 +3,13 @@
 h_t = f(x_t Wx + h_{t-1} Wh + b)        f = tanh or σ
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.lstm.reference import sigmoid
-
-Array = Any  # NumPy or CuPy
 
 # f, and its slope as a function of h = f(a)
 NONLINEARITIES = {

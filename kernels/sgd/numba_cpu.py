@@ -10,7 +10,6 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import plain
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
-Array = np.ndarray
 BLOCK = 8192  # values of each of two arrays: 64 KiB of float32
 
 
@@ -19,7 +18,9 @@ def limits(params: Any, grads: Any, **settings: Any) -> str | None:
     return not_updatable(grads, params=params)
 
 
-def step(params: Array, grads: Array, *, lr: float, grad_scale: float = 1.0, weight_decay: float = 0.0) -> None:
+def step(
+    params: np.ndarray, grads: np.ndarray, *, lr: float, grad_scale: float = 1.0, weight_decay: float = 0.0
+) -> None:
     """Update ``params`` in place."""
     limit = limits(params, grads)
     if limit is not None:

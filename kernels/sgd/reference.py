@@ -1,8 +1,6 @@
 """Stochastic gradient descent, the specification (Robbins and Monro 1951)."""
 
-from typing import Any
-
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 def step(params: Array, grads: Array, *, lr: float, grad_scale: float = 1.0, weight_decay: float = 0.0) -> None:

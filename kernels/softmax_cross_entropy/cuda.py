@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain, threads_for
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.softmax_cross_entropy.reference import check_shapes
 
-Array = Any
 VERSIONS = {1: "three readings, a tree in shared memory", 2: "two readings, warp shuffles", 3: "one reading"}
 
 

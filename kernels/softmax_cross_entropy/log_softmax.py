@@ -9,10 +9,8 @@ from scratchlv.kernels.building_blocks.memory import empty, plain
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.numba_cpu import _largest
 
-Array = np.ndarray
 
-
-def log_softmax(logits: Array) -> Array:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """``z - log Σ e^z`` of float32 ``logits`` z (N, V) with V ≥ 1, along V."""
     out = empty(logits.shape)
     _log_softmax(plain(logits), out, min(n_threads(), len(logits)) if len(logits) > 1 else 1)

@@ -13,12 +13,11 @@ from scratchlv.kernels.building_blocks.simd import F32, I32, address, ask_for, f
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
-Array = np.ndarray
 _CHUNK = 512  # numbers
 
 
 class Cache(NamedTuple):
-    dlogits: Array  # (..., V): the gradient of the loss
+    dlogits: np.ndarray  # (..., V): the gradient of the loss
 
 
 def limits(logits: Any, targets: Any, *, mask: Any = None, train: bool = True, overwrite: bool = False) -> str | None:
@@ -31,7 +30,12 @@ def limits(logits: Any, targets: Any, *, mask: Any = None, train: bool = True, o
 
 
 def forward(
-    logits: Array, targets: Array, *, mask: Array | None = None, train: bool = True, overwrite: bool = False
+    logits: np.ndarray,
+    targets: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    train: bool = True,
+    overwrite: bool = False,
 ) -> tuple[np.float32, Cache | None]:
     """The loss, a scalar: the mean of ``-log softmax(logits)[target]`` over the places where ``mask`` is not 0.
 
@@ -54,7 +58,7 @@ def forward(
     return np.float32(weights[kept] @ losses[kept]), Cache(dlogits) if train else None
 
 
-def backward(dloss: Any, cache: Cache) -> tuple[Array]:
+def backward(dloss: Any, cache: Cache) -> tuple[np.ndarray]:
     """``dlogits`` (..., V), as the sweep left it, times the scalar ``dloss``; of 1, the usual one, nothing is copied."""
     if dloss == 1:
         return (cache.dlogits,)

@@ -4,12 +4,12 @@ It runs on a GPU, or anywhere, slowly, under Numba's simulator: ``NUMBA_ENABLE_C
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import cuda, float32
 
-Array = Any
+from scratchlv.arrays import Array
+
 THREADS = 16  # a power of two; a GPU would like 256, the simulator few
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = Any  # NumPy or CuPy
+from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Any
 from scratchlv.bench import ceilings, compare, machine, plot, rows
 from scratchlv.bench.rows import Measured, Row
 from scratchlv.bench.workloads import ROOMS
-from scratchlv.checkpoint import write_json_atomically
 from scratchlv.errors import UserError
 from scratchlv.ops import OPERATIONS
+from scratchlv.training.checkpoint import write_json_atomically
 
 _HEADINGS = (
     "version",

@@ -15,7 +15,6 @@ from scratchlv.bench.ceilings import Ceilings
 from scratchlv.bench.timing import Timing, time_calls
 from scratchlv.bench.workloads import ROOMS, Workload
 
-Array = np.ndarray
 Call = Callable[[], Any]
 _COLD_SECONDS = 0.2
 WINOGRAD_ROUNDING = 4e-6  #: of the largest sum of magnitudes (kernels/conv2d/README.md)

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = np.ndarray
-
 
 class Work(NamedTuple):
     """Of one call: float32 operations, and bytes to and from memory."""
@@ -43,11 +41,11 @@ class Room(NamedTuple):
     on_gpu: Callable[[np.random.Generator], Workload] | None = None
 
 
-def _normal(rng: np.random.Generator, *shape: int) -> Array:
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-def _weights(rng: np.random.Generator, *shape: int) -> Array:
+def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return _normal(rng, *shape) / np.float32(math.sqrt(shape[0]))
 
 

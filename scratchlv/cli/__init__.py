@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from scratchlv.cli import look, train, use
+from scratchlv.cli import tools, train, use
 from scratchlv.cli.arguments import set_threads
 from scratchlv.errors import UserError
 
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (train, use, look):
+    for part in (train, use, tools):
         part.add_commands(commands)
     return parser
 

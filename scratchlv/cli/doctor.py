@@ -70,13 +70,13 @@ def _kernel_cache() -> str:
 
 
 def _gpu() -> str:
-    from scratchlv.cuda import on_cpu
-    from scratchlv.cuda.trouble import describe, what_is_wrong
+    from scratchlv.cuda import emulator
+    from scratchlv.cuda.availability import describe, what_is_wrong
 
     problem = what_is_wrong()
     if problem is None:
         return f"GPU: {describe()}; --backend cuda uses it"
-    without = on_cpu.why_not() or "g++ compiles them for the CPU, to check them and to learn from them"
+    without = emulator.why_not() or "g++ compiles them for the CPU, to check them and to learn from them"
     return f"GPU: {problem}\nCUDA kernels without a GPU: {without}"
 
 

@@ -31,9 +31,9 @@ def _add_gradcheck(commands: Any) -> None:
 
 
 def _gradcheck(arguments: Arguments) -> int:
-    from scratchlv import gradcheck
+    from scratchlv.gradcheck import command
 
-    return gradcheck.run(arguments.ops, arguments.variant, arguments.json, sys.stdout)
+    return command.run(arguments.ops, arguments.variant, arguments.json, sys.stdout)
 
 
 def _add_bench(commands: Any) -> None:
@@ -61,7 +61,7 @@ def _add_warmup(commands: Any) -> None:
 
 
 def _warmup(arguments: Arguments) -> None:
-    from scratchlv import warmup
+    from scratchlv.tasks import warmup
 
     chosen = warmup.models(arguments.models)
     print("compiling kernels (once)")
@@ -125,7 +125,7 @@ def _source_and_target(source: tuple[str, ...], target: tuple[str, ...]) -> list
 
 
 def _doctor(arguments: Arguments) -> None:
-    from scratchlv.doctor import examine
+    from scratchlv.cli.doctor import examine
 
     for line in examine():
         print(line)

@@ -35,7 +35,7 @@ def _add_demo(commands: Any) -> None:
 
 def _demo(arguments: Arguments) -> int | None:
     from scratchlv.tasks.demo import demo
-    from scratchlv.trainer import Interrupted
+    from scratchlv.training.trainer import Interrupted
 
     folder = arguments.out or _free_folder(Path("runs/demo"))
     try:
@@ -124,7 +124,7 @@ _SETTINGS = ("layers", "hops")  # options that are settings
 
 def _train(arguments: Arguments) -> int | None:
     from scratchlv.tasks import training
-    from scratchlv.trainer import Interrupted
+    from scratchlv.training.trainer import Interrupted
 
     given = vars(arguments)
     overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]

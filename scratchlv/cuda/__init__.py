@@ -3,7 +3,7 @@
     cell = load("lstm.cu")["lstm_cell_forward"]
     cell((blocks,), (256,), gates, c_before, …, np.int32(N), np.int32(H))
 
-The arrays decide: CuPy's go to the GPU (NVRTC compiles the file), NumPy's to :mod:`scratchlv.cuda.on_cpu`, which compiles the
+The arrays decide: CuPy's go to the GPU (NVRTC compiles the file), NumPy's to :mod:`scratchlv.cuda.emulator`, which compiles the
 same file with g++ and plays the chip with fibers: slow, but it finds missing barriers, and needs no GPU.
 """
 

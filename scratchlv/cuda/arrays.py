@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.cuda import on_cpu
+from scratchlv.arrays import Array
+from scratchlv.cuda import emulator
 from scratchlv.device import on_gpu, place
 
 __all__ = ["MOST_UNASKED", "blocks", "cannot_serve", "empty", "on_gpu", "place", "plain", "threads_for", "zeros"]
 
-Array = Any
 MOST_UNASKED = 48 * 1024  # bytes of shared memory that every chip gives a block without being asked
 
 
@@ -66,4 +66,4 @@ def cannot_serve(*arrays: Array | None) -> str | None:
             return f"it computes in float32, and an array is {array.dtype}"
     if len({on_gpu(a) for a in given}) > 1:
         return "some arrays are on the GPU and some are not"
-    return on_cpu.why_not() if given and not on_gpu(given[0]) else None
+    return emulator.why_not() if given and not on_gpu(given[0]) else None

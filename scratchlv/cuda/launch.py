@@ -17,7 +17,7 @@ MOST_SHARED = 227 * 1024  # bytes a block can have on the chips of compute capab
 
 
 class Engine(Protocol):
-    """What launches a kernel: :mod:`scratchlv.cuda.on_gpu` or :mod:`scratchlv.cuda.on_cpu`, one object for a file."""
+    """What launches a kernel: :mod:`scratchlv.cuda.on_gpu` or :mod:`scratchlv.cuda.emulator`, one object for a file."""
 
     def launch(
         self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool
@@ -53,7 +53,7 @@ class Module(Mapping[str, "Kernel"]):
 
                 self._engines[name] = GpuModule(self.path)
             else:
-                from scratchlv.cuda.on_cpu import CpuModule
+                from scratchlv.cuda.emulator import CpuModule
 
                 self._engines[name] = CpuModule(self.path, tuple(self.signatures))
         return self._engines[name]

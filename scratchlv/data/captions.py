@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
+from scratchlv.batches import CaptionBatch
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Scene
-from scratchlv.data.vocabulary import END, START, Vocabulary, pad
-from scratchlv.models.captioner import CaptionBatch
-
-Array = Any
+from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.tokens import END, START
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """An endless shuffle: which rows of a set are in which batch, as a pure function of the batch's number."""
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-Array = Any
+from scratchlv.arrays import Array
 
 
 def rows_of_batch(n: int, step: int, size: int, seed: int) -> Array:

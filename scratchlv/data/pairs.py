@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.data.vocabulary import END, START, Vocabulary, pad
-from scratchlv.models.translator import PairBatch
+from scratchlv.arrays import Array
+from scratchlv.batches import PairBatch
+from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.tokens import END, START
 
-Array = Any
 _POOL = 50  # batches: within so many, pairs are sorted by length
 
 

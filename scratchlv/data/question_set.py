@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
+from scratchlv.batches import QuestionBatch, StoryBatch
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.models.memory_network import StoryBatch
-from scratchlv.models.question_answerer import QuestionBatch
 
-Array = Any
 NO_ANSWER = -1  #: the number of an answer that is none of those that can be given
 
 

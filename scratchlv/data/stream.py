@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from scratchlv.models.language_model import LanguageModel, StreamBatch
-
-Array = Any
+from scratchlv.arrays import Array
+from scratchlv.batches import StreamBatch
+from scratchlv.models.language_model import LanguageModel
 
 
 def layout(words: int, streams: int, steps: int) -> tuple[int, int]:

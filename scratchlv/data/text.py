@@ -11,13 +11,12 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 
-Array = Any
 Sentences = list[list[str]]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from scratchlv.errors import UserError
-
-SPECIALS = ("<pad>", "<start>", "<end>", "<unk>")
-PAD, START, END, UNK = range(4)
+from scratchlv.tokens import END, PAD, SPECIALS, UNK
 
 
 class Vocabulary:

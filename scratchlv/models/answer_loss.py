@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.models import gaze
+from scratchlv.arrays import Array
+from scratchlv.models import attention_loss
 from scratchlv.ops import softmax_cross_entropy
-
-Array = Any
 
 
 def forward(
@@ -25,7 +24,7 @@ def forward(
     loss, answered = softmax_cross_entropy.forward(logits, batch.answers, mask=batch.answers >= 0, train=train)
     if not train or batch.gaze is None or alphas is None or gaze_weight == 0:
         return loss, (answered, None, gaze_weight)
-    gaze_loss, looked = gaze.forward(alphas, batch.gaze)
+    gaze_loss, looked = attention_loss.forward(alphas, batch.gaze)
     return loss + gaze_weight * gaze_loss, (answered, looked, gaze_weight)
 
 
@@ -33,7 +32,7 @@ def backward(cache: Any) -> tuple[Array, Array | None]:
     """``dlogits`` and ``dalphas``; None where the gaze was not taught."""
     answered, looked, gaze_weight = cache
     (dlogits,) = softmax_cross_entropy.backward(1.0, answered)
-    return dlogits, None if looked is None else gaze_weight * gaze.backward(looked)
+    return dlogits, None if looked is None else gaze_weight * attention_loss.backward(looked)
 
 
 def probabilities(logits: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-Array = Any
+from scratchlv.arrays import Array
 
 
 def forward(alphas: Array, gaze: Array) -> tuple[Any, Any]:

@@ -12,16 +12,17 @@ x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
+from scratchlv.batches import CaptionBatch
 from scratchlv.device import place
 from scratchlv.models import decoder
 from scratchlv.models.decoder import DecoderShape, DecoderState
 from scratchlv.vision import conv_extractor, image_feature, regions
 
-Array = Any
 LOOK = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
 
 
@@ -45,15 +46,6 @@ class CaptionerShape:
         return DecoderShape(
             look, self.vocabulary, source, self.embedding, self.hidden, self.attention, dropout=self.dropout
         )
-
-
-class CaptionBatch(NamedTuple):
-    """``pictures``: bytes (N, 64, 64, 3) for the conv extractor, or features (N, h, w, C). Time runs down ``tokens``."""
-
-    pictures: Array
-    tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
-    lengths: Array  # (N,): how many of the T predictions count
-    dropout_seed: int = 0
 
 
 class Captioner:

@@ -21,57 +21,38 @@ H wide state, E wide embedding, V words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array, add
+from scratchlv.initialisers import normal, uniform
 from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as log_softmax_of_rows
-from scratchlv.models.arrays import add, contiguous, empty
-from scratchlv.models.initial import normal, uniform
-from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward, zero_state
+from scratchlv.models.context import (
+    ATTENDING,
+    VECTOR,
+    DecoderShape,
+    Source,
+    attend,
+    attend_through,
+    attend_through_backward,
+    attention_keys,
+    constant_context,
+    constant_context_backward,
+    init_state,
+    init_state_backward,
+    join,
+    uniform_attention,
+)
+from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
 from scratchlv.ops import (
-    additive_attention,
-    attention_lstm,
-    dot_product_attention,
     dropout,
     embedding,
     linear,
     pack,
     softmax_cross_entropy,
 )
-
-Array = Any
-LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
-ATTENDING = ("additive", "dot")
-VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
-
-
-@dataclass(frozen=True)
-class DecoderShape:
-    """How a decoder looks, and its widths; ``source`` is D."""
-
-    look: str
-    vocabulary: int
-    source: int
-    embedding: int = 64
-    hidden: int = 128
-    attention: int = 128
-    cell: str = "lstm"
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.look not in LOOKS:
-            raise ValueError(f"a decoder looks in one of the ways {', '.join(LOOKS)}, not {self.look!r}")
-
-
-class Source(NamedTuple):
-    """What the decoder looks at: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which there are."""
-
-    x: Array
-    keys: Array | None = None  # (N, L, A): W_x x + b, for "additive"
-    mask: Array | None = None
 
 
 class DecoderState(NamedTuple):
@@ -145,14 +126,14 @@ def forward(
     """
     T = tokens.shape[0] - 1
     words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
-    state, begin = _begin(p, shape, x, train)
+    state, begin = init_state(p, shape, x, train)
     keys_cache = context = None
     if shape.look in ATTENDING:
-        keys, keys_cache = _keys(p, shape, x, x_is_data, train)
-        hs, z, run = _attend_through(p, shape, Source(x, keys, mask), words, state, x_is_data, train)  # z (T, N, D)
+        keys, keys_cache = attention_keys(p, shape, x, x_is_data, train)
+        hs, z, run = attend_through(p, shape, Source(x, keys, mask), words, state, x_is_data, train)  # z (T, N, D)
     else:
-        z, context = _constant_context(shape, Source(x, mask=mask))  # (N, D)
-        hs, _, run = layer_forward(p, "decoder", shape.cell, _join(words, z), state, train=train)
+        z, context = constant_context(shape, Source(x, mask=mask))  # (N, D)
+        hs, _, run = layer_forward(p, "decoder", shape.cell, join(words, z), state, train=train)
 
     deep, from_h = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
     deep += words
@@ -187,7 +168,7 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
     if shape.look in ATTENDING:
-        dx, dkeys, dwords, grads = _attend_through_backward(shape, dhs, dz, cache.run)
+        dx, dkeys, dwords, grads = attend_through_backward(shape, dhs, dz, cache.run)
         if dkeys is not None:
             dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
             dx = add(dx, dx_from_keys)
@@ -196,9 +177,9 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
         dwords = djoined[:, :, : shape.embedding]
         if dz is not None:
             dz += djoined[:, :, shape.embedding :].sum(axis=0)  # the same z at every step
-        dx = _constant_context_backward(dz, cache.context)
+        dx = constant_context_backward(dz, cache.context)
         if cache.begin is not None:
-            dx, begin_grads = _begin_backward(dstate, cache.begin)
+            dx, begin_grads = init_state_backward(dstate, cache.begin)
             g.update(begin_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
@@ -211,8 +192,8 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
 
 def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> DecoderState:
     """The state before the first word."""
-    layer, _ = _begin(p, shape, x, train=False)
-    keys, _ = _keys(p, shape, x, x_is_data=False, train=False)
+    layer, _ = init_state(p, shape, x, train=False)
+    keys, _ = attention_keys(p, shape, x, x_is_data=False, train=False)
     alpha = None if shape.look in VECTOR else np.zeros_like(x, shape=x.shape[:2])
     weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
     return DecoderState(x, keys, mask, layer, alpha, p | weights)
@@ -224,11 +205,11 @@ def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     source = Source(state.x, state.keys, state.mask)
     if shape.look in ATTENDING:
-        z, alpha, _ = _attend(p, shape, source, state.layer[0], train=False)
+        z, alpha, _ = attend(p, shape, source, state.layer[0], train=False)
     else:
-        z, _ = _constant_context(shape, source)
+        z, _ = constant_context(shape, source)
         alpha = uniform_attention(state.x, state.mask) if shape.look == "uniform" else None
-    hs, layer, _ = layer_forward(p, "decoder", shape.cell, _join(words[None], z), state.layer, train=False)
+    hs, layer, _ = layer_forward(p, "decoder", shape.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words
     if z is not None:
@@ -247,161 +228,3 @@ def log_softmax(logits: Array) -> Array:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
-
-
-# --- the first state ---------------------------------------------------------------------------------------------
-
-
-class _BeginCache(NamedTuple):
-    linear: Any
-    state: Array  # (N, states · H), after tanh
-
-
-def _begin(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerState, _BeginCache | None]:
-    """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
-    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x)
-    if shape.look != "state":
-        return zero, None
-    a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
-    state = np.tanh(a)
-    parts = tuple(contiguous(part) for part in np.split(state, len(zero), axis=1))
-    return parts, _BeginCache(cache, state) if train else None
-
-
-def _begin_backward(dstate: LayerState, cache: _BeginCache) -> tuple[Array, dict[str, Array]]:
-    da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
-    dx, dW, db = linear.backward(da, cache.linear)
-    return dx, {"begin.W": dW, "begin.b": db}
-
-
-# --- a context that does not move ----------------------------------------------------------------------------------
-
-
-def _constant_context(shape: DecoderShape, source: Source) -> tuple[Array | None, Any]:
-    """z (N, D) for every step: nothing, the vector, or the mean of the regions."""
-    if shape.look == "state":
-        return None, None
-    if shape.look == "shortcut":
-        return source.x, None
-    alpha = uniform_attention(source.x, source.mask)  # (N, L)
-    return (alpha[:, None] @ source.x)[:, 0], alpha
-
-
-def _constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
-    if alpha is None or dz is None:
-        return dz
-    dx = empty((*alpha.shape, dz.shape[1]), dz)
-    return np.multiply(alpha[:, :, None], dz[:, None], out=dx)
-
-
-def uniform_attention(x: Array, mask: Array | None) -> Array:
-    """α = 1/L over the regions that exist, (N, L)."""
-    there = np.ones_like(x, shape=x.shape[:2]) if mask is None else mask.astype(x.dtype)
-    return there / there.sum(axis=1, keepdims=True)
-
-
-def _join(words: Array, z: Array | None) -> Array:
-    """[W_emb y, z] (T, N, E + D), with the same z (N, D) at every step."""
-    if z is None:
-        return words
-    T, N, E = words.shape
-    joined = empty((T, N, E + z.shape[1]), words)
-    joined[:, :, :E], joined[:, :, E:] = words, z
-    return joined
-
-
-# --- attention -----------------------------------------------------------------------------------------------------
-
-
-def _keys(p: dict, shape: DecoderShape, x: Array, x_is_data: bool, train: bool) -> tuple[Array | None, Any]:
-    """W_x x + b (N, L, A), the part of the additive score that is the same at every step."""
-    if shape.look != "additive":
-        return None, None
-    return linear.forward(x, p["attention.Wx"], p["attention.b"], x_is_data=x_is_data, train=train)
-
-
-def _attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
-    """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
-    x, keys, mask = source
-    if shape.look == "dot":
-        (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
-        return z, alpha, cache
-    query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
-    (z, alpha), cache = additive_attention.forward(x, keys, query, p["attention.v"], mask, train=train)
-    return z, alpha, (query_cache, cache)
-
-
-def _attend_back(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dh`` and the weights' gradients."""
-    if shape.look == "dot":
-        dx, dkeys, dh, dW = dot_product_attention.backward((dz, None), cache)
-        return add(dx, dkeys), None, dh, {"attention.W": dW}
-    query_cache, attention_cache = cache
-    dx, dkeys, dquery, dv = additive_attention.backward((dz, None), attention_cache)
-    dh, dWh, _ = linear.backward(dquery, query_cache)
-    return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
-
-
-def _attend_through(
-    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, x_is_data: bool, train: bool
-) -> tuple[Array, Array, Any]:
-    """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
-    if shape.cell != "lstm":
-        return _attend_step_by_step(p, shape, source, words, state, train)
-    x, keys, mask = source
-    cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
-    if shape.look == "dot":  # the regions are their own keys
-        score: tuple = x, *state, p["attention.W"], None
-    else:
-        score = keys, *state, p["attention.Wh"], p["attention.v"]
-    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, x_is_data=x_is_data, train=train)
-    return hs, zs, cache
-
-
-def _attend_through_backward(
-    shape: DecoderShape, dhs: Array, dzs: Array, cache: Any
-) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
-    if shape.cell != "lstm":
-        return _attend_step_by_step_backward(shape, dhs, dzs, cache)
-    dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
-    g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
-    if shape.look == "dot":
-        return add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
-    return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
-
-
-def _attend_step_by_step(
-    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, train: bool
-) -> tuple[Array, Array, list]:
-    """The same for any cell, with a cache for each step."""
-    hs, zs, steps = [], [], []
-    for word in words:
-        z, _, attention = _attend(p, shape, source, state[0], train)
-        h, state, cell = layer_forward(p, "decoder", shape.cell, _join(word[None], z), state, train=train)
-        hs.append(h[0])
-        zs.append(z)
-        steps.append((attention, cell))
-    return np.stack(hs), np.stack(zs), steps
-
-
-def _attend_step_by_step_backward(
-    shape: DecoderShape, dhs: Array, dzs: Array, steps: list
-) -> tuple[Array, Array | None, Array, dict[str, Array]]:
-    """The same weights at every step: their gradients add up."""
-    E = shape.embedding
-    dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
-    g: dict[str, Array] = {}
-    dx = dkeys = None
-    dstate: LayerState | None = None  # from the step after
-    for t in reversed(range(len(steps))):
-        attention, cell = steps[t]
-        djoined, dstate, cell_grads = layer_backward(dhs[t][None], dstate, cell)
-        dwords[t] = djoined[0, :, :E]
-        dx_t, dkeys_t, dh, attention_grads = _attend_back(shape, dzs[t] + djoined[0, :, E:], attention)
-        dstate = (dstate[0] + dh, *dstate[1:])  # h was used by the cell, and to look
-        dx = add(dx, dx_t)
-        dkeys = add(dkeys, dkeys_t)
-        for name, d in {**cell_grads, **attention_grads}.items():
-            g[name] = add(g.get(name), d)
-    return dx, dkeys, dwords, g

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array
+from scratchlv.batches import StreamBatch
 from scratchlv.device import place
+from scratchlv.initialisers import normal, uniform
 from scratchlv.models.decoder import log_softmax
-from scratchlv.models.initial import normal, uniform
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
 from scratchlv.ops import dropout, embedding, linear, pack, softmax_cross_entropy
-
-Array = Any
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,6 @@ class LanguageModelShape:
     cell: str = "lstm"
     dropout: float = 0.0
     streams: int = 20
-
-
-class StreamBatch(NamedTuple):
-    """T steps of N streams: ``tokens`` (T + 1, N), the last of which is only predicted."""
-
-    tokens: Array
-    first: bool = True  # these are the beginnings of their streams: nothing came before
-    dropout_seed: int = 0
 
 
 class LanguageModelState(NamedTuple):

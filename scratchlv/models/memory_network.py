@@ -26,20 +26,20 @@ Shapes: P pictures, N questions, S memories, J words of a sentence, T of a quest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from scratchlv.data.vocabulary import PAD
+from scratchlv.arrays import Array, add, empty, take_rows
+from scratchlv.batches import QuestionBatch, StoryBatch
 from scratchlv.device import place, to_host
-from scratchlv.models import answering
-from scratchlv.models.arrays import add, empty, take_rows
-from scratchlv.models.initial import normal, uniform
-from scratchlv.models.question_answerer import QuestionBatch, of_questions, of_questions_backward, placed
+from scratchlv.initialisers import normal, uniform
+from scratchlv.models import answer_loss
+from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
+from scratchlv.tokens import PAD
 from scratchlv.vision import regions
 
-Array = Any
 TYINGS = ("adjacent", "layer-wise")
 
 
@@ -82,17 +82,6 @@ class MemoryShape:
         return "question.W" if self.pictures or self.tying == "layer-wise" else "memory0.W"
 
 
-class StoryBatch(NamedTuple):
-    """N questions, each with its story. Time runs down ``tokens``; of the sentences, the latest is the first."""
-
-    sentences: Array  # (N, S, J): the words, padding; a sentence of padding alone is not there
-    tokens: Array  # (T, N): the words of the question, padding
-    lengths: Array  # (N,)
-    answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
-    dropout_seed: int = 0
-    gaze: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known
-
-
 class MemoryNetwork:
     """``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
 
@@ -126,19 +115,19 @@ class MemoryNetwork:
         In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
         """
         logits, alphas, cache = self._logits(self._placed(batch), train)
-        loss, loss_cache = answering.forward(logits, alphas, batch, self.shape.gaze, train=train)
+        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.shape.gaze, train=train)
         return loss, (cache, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
         cache, loss_cache = cache
-        dlogits, dalphas = answering.backward(loss_cache)
+        dlogits, dalphas = answer_loss.backward(loss_cache)
         return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
         logits, alphas, _ = self._logits(self._placed(batch), train=False)
-        return to_host((answering.probabilities(logits), alphas))
+        return to_host((answer_loss.probabilities(logits), alphas))
 
     def _placed(self, batch: QuestionBatch | StoryBatch) -> QuestionBatch | StoryBatch:
         like = self.params["answer.W"]

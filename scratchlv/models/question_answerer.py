@@ -21,20 +21,20 @@ Shapes: P pictures, N questions, T words, L regions of D numbers, H wide state, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array, contiguous
+from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
+from scratchlv.initialisers import normal, uniform
 from scratchlv.kernels.building_blocks import sweep
-from scratchlv.models import answering
-from scratchlv.models.arrays import contiguous
-from scratchlv.models.initial import normal, uniform
+from scratchlv.models import answer_loss
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu
 from scratchlv.vision import conv_extractor, image_feature, regions
 
-Array = Any
 MODELS = ("naive", "attention", "blind")
 
 
@@ -67,18 +67,6 @@ class AnswererShape:
             raise ValueError(f"no model {self.model!r}; there are {', '.join(MODELS)}")
         if self.hops < 1:
             raise ValueError(f"hops must be 1 or more, not {self.hops}")
-
-
-class QuestionBatch(NamedTuple):
-    """P pictures, bytes (P, 64, 64, 3) or features (P, h, w, C), and N questions about them. Time runs down ``tokens``."""
-
-    pictures: Array
-    picture_of: Array  # (N,): which of the P pictures a question is about
-    tokens: Array  # (T, N): the words, padding
-    lengths: Array  # (N,)
-    answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
-    dropout_seed: int = 0
-    gaze: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
 
 
 class QuestionAnswerer:
@@ -129,19 +117,19 @@ class QuestionAnswerer:
         """
         batch = placed(batch, self.params["embedding.W"])
         logits, alphas, cache = self._logits(batch, train)
-        loss, loss_cache = answering.forward(logits, alphas, batch, self.shape.gaze, train=train)
+        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.shape.gaze, train=train)
         return loss, (cache, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
         cache, loss_cache = cache
-        dlogits, dalphas = answering.backward(loss_cache)
+        dlogits, dalphas = answer_loss.backward(loss_cache)
         return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
         """The probabilities (N, answers), and where each hop looked, (N, hops, L); None for a model that does not attend."""
         logits, alphas, _ = self._logits(placed(batch, self.params["embedding.W"]), train=False)
-        return to_host((answering.probabilities(logits), alphas))
+        return to_host((answer_loss.probabilities(logits), alphas))
 
     # --- the question, the picture, the answer ---------------------------------------------------------------------
 

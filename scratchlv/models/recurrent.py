@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import add, contiguous, empty, take_rows
-from scratchlv.models.initial import lstm_bias, uniform
+from scratchlv.arrays import Array, add, contiguous, empty, take_rows
+from scratchlv.initialisers import lstm_bias, uniform
 from scratchlv.ops import dropout, lstm, rnn
 
-Array = Any
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
 CELLS = ("lstm", "rnn")

@@ -13,15 +13,16 @@ Shapes: N pairs, S words of the source, T of the target, E wide embeddings, H wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array, contiguous
+from scratchlv.batches import PairBatch
 from scratchlv.device import place
+from scratchlv.initialisers import normal
 from scratchlv.models import decoder
-from scratchlv.models.arrays import contiguous
 from scratchlv.models.decoder import DecoderShape, DecoderState
-from scratchlv.models.initial import normal
 from scratchlv.models.recurrent import (
     bidirectional_backward,
     bidirectional_forward,
@@ -33,7 +34,6 @@ from scratchlv.models.recurrent import (
 )
 from scratchlv.ops import dropout, embedding
 
-Array = Any
 LOOK = {"naive": "state", "additive": "additive", "dot": "dot"}
 
 
@@ -64,16 +64,6 @@ class TranslatorShape:
             self.cell,
             self.dropout,
         )
-
-
-class PairBatch(NamedTuple):
-    """Time runs down both: the source as it is, the target between <start> and <end>."""
-
-    source: Array  # (S, N)
-    source_lengths: Array  # (N,), each 1 or more
-    tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
-    lengths: Array  # (N,): how many of the T predictions count
-    dropout_seed: int = 0
 
 
 class Translator:

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from scratchlv import metrics
+from scratchlv.arrays import Array
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.text import bare_words
-from scratchlv.data.vocabulary import END, SPECIALS, Vocabulary
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerShape
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
-
-Array = Any
+from scratchlv.tokens import END, SPECIALS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
-from scratchlv.tasks.eyes import see
-from scratchlv.trainer import Trainer, TrainSettings, read_log
+from scratchlv.tasks.encoder import see
+from scratchlv.training.trainer import Trainer, TrainSettings, read_log
 
 _BLIND_PICTURES = 4000
 _BLIND_STEPS = 400  # it learns the grammar and what is frequent, and there is no more to learn

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv import checkpoint
+from scratchlv.arrays import Array
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.training import Say
+from scratchlv.training import checkpoint
 from scratchlv.vision import conv_extractor
-
-Array = Any
 
 
 def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, say: Say) -> None:

@@ -16,11 +16,12 @@ from scratchlv.data import text as plain_text
 from scratchlv.data.scenes.entropy import caption_entropy
 from scratchlv.data.stream import TokenStream, layout
 from scratchlv.data.text import Sentences, unigram_perplexity
-from scratchlv.data.vocabulary import END, SPECIALS, UNK, Vocabulary
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelShape
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.training import Job, Say
+from scratchlv.tokens import END, SPECIALS, UNK
 
 SPLITS = ("train", "val", "test")
 _OPENING = 5  # sentences of the training text that a run keeps, to read before it writes

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-Array = Any
+from scratchlv.arrays import Array
 
 
 def photograph_features(paths: list[Path], show_progress: bool) -> Array:
     """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it."""
-    from scratchlv.progress import Progress
+    from scratchlv.training.progress import Progress
     from scratchlv.vision.efficientnet_lite import EfficientNetLite0
     from scratchlv.vision.features import extract
 

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv import checkpoint
+from scratchlv.arrays import Array
+from scratchlv.batches import QuestionBatch
 from scratchlv.data import question_set
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.daquar import Questions, daquar
@@ -34,13 +35,14 @@ from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
-from scratchlv.tasks import data_argument, eyes, run_folder, training
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
+from scratchlv.tasks import data_argument, run_folder, training
+from scratchlv.tasks import encoder as eyes
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
-from scratchlv.trainer import Trainer, TrainSettings, load_model_tensors
+from scratchlv.training import checkpoint
+from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
-Array = Any
 _LIKELIEST = 5
 
 

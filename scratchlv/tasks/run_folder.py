@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from scratchlv import checkpoint
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
+from scratchlv.training import checkpoint
 
 Settings = TypeVar("Settings")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.data.babi import babi
 from scratchlv.data.question_set import StorySet, answers_of, numbers_of
 from scratchlv.data.text import bare_words, read_lines
@@ -18,7 +19,6 @@ from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.question_answering import likeliest, question_words
 from scratchlv.tasks.training import Job, Say
 
-Array = Any
 _REMEMBERED = 50  # of a story, the latest sentences (Sukhbaatar et al. 2015)
 
 

@@ -15,7 +15,8 @@ from scratchlv.data.scenes import World
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
-from scratchlv.trainer import OPTIMISERS, Trainer, TrainSettings, load_model_tensors
+from scratchlv.tasks.compiling import compiling_together
+from scratchlv.training.trainer import OPTIMISERS, Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
@@ -142,8 +143,6 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
-    from scratchlv.warmup import compiling_together
-
     resume = config is None
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:

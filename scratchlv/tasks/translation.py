@@ -17,13 +17,14 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.pairs import PairSet
 from scratchlv.data.parallel import Pair, Pairs, csv_pairs, parallel
 from scratchlv.data.text import detokenize, tokenize
-from scratchlv.data.vocabulary import UNK, Vocabulary, pad
+from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.translator import Translator, TranslatorShape
-from scratchlv.progress import Progress
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.training import Job, Say
+from scratchlv.tokens import UNK
+from scratchlv.training.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,12 @@ for the same kernels as a real run.
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import os
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,36 +86,6 @@ def _stories(folder: Path) -> Path:
 
 def _silence(line: Any) -> None:
     pass
-
-
-# --- two processes at it ---------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Iterator[None]:
-    """When a model needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
-
-    That one rehearses the model to learn which they are, and begins with the largest. What it has done is found on disk by
-    this process, which compiles what it comes to first; it ends with the block.
-    """
-    from scratchlv.kernels.building_blocks.compiling import when_compiling
-
-    helpers: list[subprocess.Popen] = []
-
-    def begins() -> None:
-        say("compiling kernels (once)")
-        if (os.cpu_count() or 1) > 1 and sys.executable:
-            command = [sys.executable, "-m", "scratchlv.warmup", task, model]
-            quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            helpers.append(subprocess.Popen(command, **quiet))
-
-    try:
-        with when_compiling(begins):
-            yield
-    finally:
-        for helper in helpers:
-            helper.terminate()
-            helper.wait()
 
 
 def compile_largest_first(task: str, model: str) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.arrays import Array
 from scratchlv.device import on_gpu
 from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
-
-Array = Any
 
 
 class FlatParameters:

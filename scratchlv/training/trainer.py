@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv import checkpoint
 from scratchlv.device import on_gpu, place, to_backend, to_host
 from scratchlv.errors import UserError
 from scratchlv.ops import adam, sgd
-from scratchlv.optim import FlatParameters, clip_factor, learning_rate
-from scratchlv.progress import Progress
+from scratchlv.training import checkpoint
+from scratchlv.training.optimisers import FlatParameters, clip_factor, learning_rate
+from scratchlv.training.progress import Progress
 
 OPTIMISERS = ("adam", "sgd")
 

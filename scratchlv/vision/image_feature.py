@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.models.arrays import empty
-from scratchlv.models.initial import uniform
+from scratchlv.arrays import Array, empty
+from scratchlv.initialisers import uniform
 from scratchlv.ops import batch_norm2d, linear, relu
-
-Array = Any
 
 
 class Cache(NamedTuple):

@@ -13,12 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchlv.arrays import Array, contiguous, empty
 from scratchlv.device import place
 from scratchlv.kernels.building_blocks import sweep
-from scratchlv.models.arrays import contiguous, empty
 from scratchlv.vision import conv_extractor
-
-Array = Any
 
 
 class Cache(NamedTuple):

@@ -18,7 +18,6 @@ from scratchlv.kernels.conv2d.numba_cpu import pack
 from scratchlv.ops import conv2d
 from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
-Array = np.ndarray
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's colours, 0 to 1
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -40,14 +39,14 @@ class VGG16:
     size = (224, 224)  # of the pictures that it was trained on
     shape = (14, 14, 512)  # of a picture's features
 
-    def __init__(self, weights: dict[str, Array], source: str = "the weights given") -> None:
+    def __init__(self, weights: dict[str, np.ndarray], source: str = "the weights given") -> None:
         """From arrays named and laid out as torchvision does: "features.0.weight" (out, in, 3, 3) …
 
         Raises:
             UserError: an array is missing or has another shape: these are the weights of another network.
         """
         named = NamedWeights(weights, source, "VGG16")
-        self.params: dict[str, Array] = {}
+        self.params: dict[str, np.ndarray] = {}
         for key, number, C, M in _layers():
             W = named.take(f"features.{number}.weight", M, C, 3, 3).transpose(2, 3, 1, 0)
             self.params[f"{key}.W"] = pack(W.astype(np.float32))
@@ -67,13 +66,13 @@ class VGG16:
     def random(cls, seed: int = 0) -> VGG16:
         """With random weights (He et al. 2015), for timing and tests."""
         rng = np.random.default_rng(seed)
-        weights: dict[str, Array] = {}
+        weights: dict[str, np.ndarray] = {}
         for _, number, C, M in _layers():
             weights[f"features.{number}.weight"] = rng.normal(0, np.sqrt(2 / (9 * C)), (M, C, 3, 3)).astype(np.float32)
             weights[f"features.{number}.bias"] = rng.normal(0, 0.05, M).astype(np.float32)
         return cls(weights, "random weights")
 
-    def features(self, images: Array) -> Array:
+    def features(self, images: np.ndarray) -> np.ndarray:
         """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, H // 16, W // 16, 512) float32.
 
         For pictures of the size trained on, 224 x 224, that is 14 x 14 regions.
@@ -83,13 +82,13 @@ class VGG16:
         parts = [self.forward(preprocess(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: np.ndarray) -> np.ndarray:
         """conv5_3 with its ReLU (N, H // 16, W // 16, 512), of preprocessed pictures (N, H, W, 3), at least 16 x 16."""
         first = [self._blocks(picture, 0, _OWN_CACHE) for picture in x[:, None]]
         x = np.concatenate(first) if len(first) > 1 else first[0]
         return self._blocks(x, _OWN_CACHE, len(BLOCKS))
 
-    def _blocks(self, x: Array, first: int, last: int) -> Array:
+    def _blocks(self, x: np.ndarray, first: int, last: int) -> np.ndarray:
         for block in range(first, last):
             for i in range(len(BLOCKS[block])):
                 key = f"conv{block + 1}_{i + 1}"
@@ -99,7 +98,7 @@ class VGG16:
         return x
 
 
-def preprocess(images: Array) -> Array:
+def preprocess(images: np.ndarray) -> np.ndarray:
     """Bytes of RGB to numbers of mean 0 and deviation 1 over ImageNet, as torchvision's networks want them."""
     return (images / np.float32(255) - _MEAN) / _STD
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv import ops
 from scratchlv.cuda import load
-from scratchlv.cuda.on_cpu import LaunchError, why_not
+from scratchlv.cuda.emulator import LaunchError, why_not
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.device import to_host

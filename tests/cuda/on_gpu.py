@@ -20,8 +20,8 @@ from checks import ROOMS, WITH_GRADIENT, OnGpu, cases, problem, to_gpu, versions
 
 from scratchlv import ops  # noqa: E402
 from scratchlv.cuda import load  # noqa: E402
+from scratchlv.cuda.availability import what_is_wrong  # noqa: E402
 from scratchlv.cuda.precision import use_precision  # noqa: E402
-from scratchlv.cuda.trouble import what_is_wrong  # noqa: E402
 from scratchlv.cuda.versions import use_version  # noqa: E402
 from scratchlv.device import to_host  # noqa: E402
 from scratchlv.gradcheck import accuracy  # noqa: E402

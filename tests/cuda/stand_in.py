@@ -19,8 +19,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
+from scratchlv.cuda.emulator import CpuModule
 from scratchlv.cuda.launch import sources
-from scratchlv.cuda.on_cpu import CpuModule
 from scratchlv.cuda.signature import read_signatures
 
 

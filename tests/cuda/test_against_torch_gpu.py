@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda.emulator import why_not
 
 from . import stand_in
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from scratchlv.cuda.on_cpu import ORDERS, turns, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, without_barrier
 
 from .checks import WHY_NOT, WITH_GRADIENT, bits, cases, module, versions
 

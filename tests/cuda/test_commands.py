@@ -4,8 +4,8 @@ import pytest
 
 from scratchlv import device
 from scratchlv.cli import main
-from scratchlv.cuda import trouble
-from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda import availability
+from scratchlv.cuda.emulator import why_not
 
 from . import stand_in
 from .stand_in import Gpu
@@ -18,7 +18,7 @@ SMALL = ["batch=2", "n_train=8", "n_val=2", "hidden=8", "embedding=8"]
 def launched(monkeypatch):
     """Runs a command, which must end well, and returns how often each kernel was launched."""
     stand_in.install(monkeypatch)
-    monkeypatch.setattr(trouble, "what_is_wrong", lambda: None)
+    monkeypatch.setattr(availability, "what_is_wrong", lambda: None)
     monkeypatch.setattr(device, "_backend", "cpu")
 
     def run(*arguments):

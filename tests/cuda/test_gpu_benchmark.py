@@ -12,7 +12,7 @@ import pytest
 from scratchlv import device, ops
 from scratchlv.bench.workloads import Work, Workload
 from scratchlv.cuda import load
-from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
 
 from . import stand_in
 
@@ -32,7 +32,7 @@ def gpu(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     stand_in.install(monkeypatch)
     monkeypatch.setattr(device, "_backend", "cpu")
-    monkeypatch.setattr("scratchlv.cuda.trouble.what_is_wrong", lambda: None)
+    monkeypatch.setattr("scratchlv.cuda.availability.what_is_wrong", lambda: None)
     forget()
     yield importlib.import_module("gpu")
     forget()

@@ -6,7 +6,7 @@ order. In another order nothing is compared with the reference again: not one bi
 
 import pytest
 
-from scratchlv.cuda.on_cpu import ORDERS, turns
+from scratchlv.cuda.emulator import ORDERS, turns
 
 from .checks import WHY_NOT, WITH_GRADIENT, bits, cases, problem, versions
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scratchlv.cuda import load
+from scratchlv.cuda.emulator import LaunchError, why_not
 from scratchlv.cuda.launch import sources
-from scratchlv.cuda.on_cpu import LaunchError, why_not
 from scratchlv.cuda.signature import read_signatures
 from scratchlv.cuda.versions import use_version, version
 
@@ -146,12 +146,12 @@ def test_a_version_is_the_last_one_unless_another_is_asked_for():
 
 @needs_compiler
 def test_a_cache_folder_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
-    from scratchlv.cuda import on_cpu
+    from scratchlv.cuda import emulator
 
     (tmp_path / "a file").touch()
     monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "a file" / "below"))
-    on_cpu._folder.cache_clear()
+    emulator._folder.cache_clear()
     try:
-        on_cpu.CpuModule(SOURCE, ("twice",))
+        emulator.CpuModule(SOURCE, ("twice",))
     finally:
-        on_cpu._folder.cache_clear()
+        emulator._folder.cache_clear()

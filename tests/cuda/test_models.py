@@ -8,16 +8,17 @@ import pytest
 
 import scratchlv
 from scratchlv import decode, device
-from scratchlv.cuda.on_cpu import why_not
-from scratchlv.data.vocabulary import START
+from scratchlv.batches import CaptionBatch, PairBatch, QuestionBatch, StoryBatch, StreamBatch
+from scratchlv.cuda.emulator import why_not
 from scratchlv.errors import UserError
-from scratchlv.models.captioner import LOOK, CaptionBatch, Captioner, CaptionerShape
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, StoryBatch
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
 from scratchlv.models.translator import LOOK as TRANSLATORS
-from scratchlv.models.translator import PairBatch, Translator, TranslatorShape
-from scratchlv.trainer import Trainer, TrainSettings
+from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.tokens import START
+from scratchlv.training.trainer import Trainer, TrainSettings
 
 from . import stand_in
 from .stand_in import Gpu

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchlv.cuda import load
-from scratchlv.cuda.on_cpu import LaunchError, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import LaunchError, turns, why_not, without_barrier
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 SOURCE = Path(__file__).with_name("misbehaving.cu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.cuda.on_cpu import turns
+from scratchlv.cuda.emulator import turns
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.conv2d import cuda as conv2d
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchlv.cuda.on_cpu import ORDERS, turns, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, without_barrier
 from scratchlv.kernels.building_blocks import sweep_cuda as sweep
 
 from .checks import WHY_NOT

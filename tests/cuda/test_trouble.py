@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from scratchlv import device
-from scratchlv.cuda import trouble
+from scratchlv.cuda import availability
 from scratchlv.errors import UserError
 
 
@@ -41,7 +41,7 @@ def machine(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def of(packages=("cupy-cuda13x",), **says):
-        monkeypatch.setattr(trouble, "_cupy_packages", lambda: list(packages))
+        monkeypatch.setattr(availability, "_cupy_packages", lambda: list(packages))
         monkeypatch.setitem(sys.modules, "cupy", cupy_of(**says))
 
     return of
@@ -72,7 +72,7 @@ NO_DRIVER = RuntimeError("cudaErrorInsufficientDriver")
 )
 def test_each_trouble_is_one_sentence(machine, says, sentence):
     machine(**says)
-    problem = trouble.what_is_wrong()
+    problem = availability.what_is_wrong()
     assert problem is not None
     assert "\n" not in problem
     with pytest.raises(UserError, match=f"^--backend cuda: .*{sentence}"):
@@ -83,24 +83,24 @@ def test_each_trouble_is_one_sentence(machine, says, sentence):
 def test_a_variable_that_hides_all_gpus_is_named(machine, monkeypatch):
     machine(count=0)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert "CUDA_VISIBLE_DEVICES='-1' hides every GPU; unset it" in trouble.what_is_wrong()
+    assert "CUDA_VISIBLE_DEVICES='-1' hides every GPU; unset it" in availability.what_is_wrong()
 
 
 def test_a_cupy_that_does_not_load_is_named(machine, monkeypatch):
     machine()
     monkeypatch.setitem(sys.modules, "cupy", None)  # import cupy raises ImportError
-    assert "CuPy is installed but does not load" in trouble.what_is_wrong()
+    assert "CuPy is installed but does not load" in availability.what_is_wrong()
 
 
 @pytest.mark.parametrize("capability", ["75", "90", "120"])
 def test_where_all_is_well_nothing_is_wrong(machine, capability):
     machine(capability=capability)
-    assert trouble.what_is_wrong() is None
+    assert availability.what_is_wrong() is None
 
 
 def test_a_driver_of_the_same_major_version_will_do(machine):
     machine(driver=13000, runtime=13020)
-    assert trouble.what_is_wrong() is None
+    assert availability.what_is_wrong() is None
 
 
 def test_a_backend_that_is_none_is_refused():
@@ -112,15 +112,15 @@ def scratchlv(*arguments):
     return subprocess.run([sys.executable, "-m", "scratchlv", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.skipif(trouble.what_is_wrong() is None, reason="there is a GPU here")
+@pytest.mark.skipif(availability.what_is_wrong() is None, reason="there is a GPU here")
 @pytest.mark.parametrize("command", [("train", "caption", "--out", "nowhere"), ("demo", "--out", "nowhere")])
 def test_a_command_says_it_and_ends_with_status_2(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = scratchlv(*command, "--backend", "cuda")
     assert done.returncode == 2
-    assert done.stderr == f"scratchlv: --backend cuda: {trouble.what_is_wrong()}\n"
+    assert done.stderr == f"scratchlv: --backend cuda: {availability.what_is_wrong()}\n"
     assert not list(tmp_path.iterdir())
-    assert trouble.what_is_wrong() in scratchlv("doctor").stdout
+    assert availability.what_is_wrong() in scratchlv("doctor").stdout
 
 
 def test_a_memory_that_is_full_is_one_sentence(monkeypatch, tmp_path, capsys):

@@ -6,7 +6,8 @@ import pytest
 from scratchlv.data import drawn
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.scenes import World, draw, scene, split_index
-from scratchlv.data.vocabulary import END, START, Vocabulary
+from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.tokens import END, START
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scratchlv.data.pairs import PairSet
-from scratchlv.data.vocabulary import END, START, Vocabulary
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.tokens import END, START
 
 WORDS = [f"w{i}" for i in range(20)]
 VOCABULARY = Vocabulary(WORDS)

@@ -18,8 +18,9 @@ from scratchlv.data.text import (
     tokenize,
     unigram_perplexity,
 )
-from scratchlv.data.vocabulary import END, Vocabulary
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
+from scratchlv.tokens import END
 
 DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import END, PAD, START, UNK, Vocabulary, pad
+from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.errors import UserError
+from scratchlv.tokens import END, PAD, START, UNK
 
 
 def test_symbols_come_first():

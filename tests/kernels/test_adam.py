@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from scratchlv.cuda.on_cpu import ORDERS, turns, why_not
+from scratchlv.cuda.emulator import ORDERS, turns, why_not
 from scratchlv.cuda.versions import use_version
 from scratchlv.ops import adam
 

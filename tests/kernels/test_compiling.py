@@ -12,7 +12,7 @@ from numba import njit, prange, types
 from numba.core import config
 
 from scratchlv.kernels.building_blocks import compiling
-from scratchlv.warmup import compile_largest_first, rehearse
+from scratchlv.tasks.warmup import compile_largest_first, rehearse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -249,8 +249,10 @@ def test_the_size_of_a_kernel_counts_each_of_its_parts_once():
 
 def test_the_second_process_begins_with_the_largest(monkeypatch):
     done = []
-    monkeypatch.setattr("scratchlv.warmup.gc.disable", lambda: None)
-    monkeypatch.setattr("scratchlv.warmup.rehearse", lambda task, model: [(small, (1,)), (large, (2,)), (small, (3,))])
+    monkeypatch.setattr("scratchlv.tasks.warmup.gc.disable", lambda: None)
+    monkeypatch.setattr(
+        "scratchlv.tasks.warmup.rehearse", lambda task, model: [(small, (1,)), (large, (2,)), (small, (3,))]
+    )
     monkeypatch.setattr(compiling, "compile_unless_others_do", lambda *call: done.append(call))
     compile_largest_first("lm", "rnn")
     assert done == [(large, (2,)), (small, (1,)), (small, (3,))]
@@ -291,7 +293,7 @@ def test_two_processes_compile_nothing_twice(tmp_path):
 def test_the_second_process_compiles_all_that_a_model_needs(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRATCHLV_CACHE": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    subprocess.run([sys.executable, "-m", "scratchlv.warmup", "lm", "rnn"], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "scratchlv.tasks.warmup", "lm", "rnn"], env=environment, check=True)
     command = [sys.executable, "-m", "scratchlv", "warmup", "lm:rnn"]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "all there" in said.stdout
@@ -299,7 +301,7 @@ def test_the_second_process_compiles_all_that_a_model_needs(tmp_path):
 
 def test_a_rehearsal_names_the_kernels_in_the_order_of_their_first_calls():
     """In a process of its own: what this one has compiled before would be run, not noted."""
-    code = "from scratchlv.warmup import rehearse; print(*(k.py_func.__qualname__ for k, _ in rehearse('lm', 'lstm')))"
+    code = "from scratchlv.tasks.warmup import rehearse; print(*(k.py_func.__qualname__ for k, _ in rehearse('lm', 'lstm')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     names = done.stdout.split()
     assert names.index("_sweep") < names.index("_scatter_add") < names.index("_copy_and_sum_squares")

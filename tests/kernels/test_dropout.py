@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda.emulator import why_not
 from scratchlv.kernels.dropout.reference import GOLDEN, MASK64, fold, mix
 from scratchlv.ops import dropout
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda.emulator import why_not
 from scratchlv.cuda.versions import use_version
 from scratchlv.ops import embedding
 

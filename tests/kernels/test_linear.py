@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchlv.cuda.on_cpu import why_not
+from scratchlv.cuda.emulator import why_not
 from scratchlv.ops import linear
 
 rng = np.random.default_rng(0)

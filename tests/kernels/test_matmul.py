@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.cuda.on_cpu import ORDERS, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.building_blocks.simd import WIDTH

@@ -187,7 +187,7 @@ a = np.ones((600, 600), np.float32)
 idle = worked()
 a @ a
 print(len(pool), worked() - idle)
-from scratchlv import warmup
+from scratchlv.tasks import warmup
 for task, model in warmup.models():
     list(warmup.warm_up([f"{task}:{model}"]))  # what is computed but once may use what it likes
     idle = worked()

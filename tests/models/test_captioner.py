@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import scratchlv
-from scratchlv.data.vocabulary import END, START
+from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
 from scratchlv.gradcheck import check_model
-from scratchlv.models.captioner import LOOK, CaptionBatch, Captioner, CaptionerShape
+from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
+from scratchlv.tokens import END, START
 
 V = 11
 

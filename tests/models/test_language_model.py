@@ -7,8 +7,9 @@ import pytest
 
 import scratchlv
 from scratchlv import decode
+from scratchlv.batches import StreamBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape
 from scratchlv.ops import embedding, linear
 
 V, T, N = 7, 5, 3

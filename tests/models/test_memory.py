@@ -6,15 +6,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import START
+from scratchlv.batches import CaptionBatch, PairBatch, QuestionBatch, StoryBatch, StreamBatch
 from scratchlv.kernels.building_blocks.memory import blocks_made
-from scratchlv.models.captioner import LOOK, CaptionBatch, Captioner, CaptionerShape
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape, StreamBatch
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, StoryBatch
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, QuestionBatch
+from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
 from scratchlv.models.translator import LOOK as TRANSLATORS
-from scratchlv.models.translator import PairBatch, Translator, TranslatorShape
-from scratchlv.trainer import Trainer, TrainSettings
+from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.tokens import START
+from scratchlv.training.trainer import Trainer, TrainSettings
 
 V, N, T, L, D = 2003, 64, 16, 49, 128  # one activation of a sequence, (T, N, D) float32, is half a MiB
 rng = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import scratchlv
+from scratchlv.batches import QuestionBatch, StoryBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, StoryBatch, position_encoding
-from scratchlv.models.question_answerer import QuestionBatch
+from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, position_encoding
 
 V, ANSWERS, D = 11, 5, 6
 CASES = [("adjacent", "sentences"), ("layer-wise", "sentences"), ("adjacent", "features"), ("layer-wise", "pictures")]

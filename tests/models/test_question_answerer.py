@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 import scratchlv
+from scratchlv.batches import QuestionBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.question_answerer import (
-    AnswererShape,
-    QuestionAnswerer,
-    QuestionBatch,
-    of_questions,
-    of_questions_backward,
-)
+from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, of_questions, of_questions_backward
 
 V, ANSWERS = 11, 5
 CASES = [

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import scratchlv
-from scratchlv.data.vocabulary import END, START
+from scratchlv.batches import PairBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.translator import LOOK, PairBatch, Translator, TranslatorShape
+from scratchlv.models.translator import LOOK, Translator, TranslatorShape
+from scratchlv.tokens import END, START
 
 V, S, N = 9, 6, 3
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.vocabulary import END
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.tasks import captioning
+from scratchlv.tokens import END
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8", "attention=8"]
 MODELS = ("attention", "naive", "shortcut", "uniform")

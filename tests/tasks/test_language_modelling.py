@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import END, UNK
 from scratchlv.errors import UserError
 from scratchlv.tasks import language_modelling
+from scratchlv.tokens import END, UNK
 
 SMALL = ["steps=3", "batch=4", "warmup=1", "n_train=60", "n_val=20", "hidden=16", "embedding=8", "unroll=10"]
 LINES = ["the cat sees a dog .", "a dog sees the cat .", "the dog sleeps ."] * 8

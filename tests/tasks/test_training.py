@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
-from scratchlv import checkpoint
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, language_modelling, run_folder, training
-from scratchlv.trainer import Interrupted
+from scratchlv.training import checkpoint
+from scratchlv.training.trainer import Interrupted
 
 SMALL = ["steps=6", "batch=4", "warmup=2", "n_train=60", "n_val=8", "hidden=16", "embedding=8", "dropout=0.3"]
 STEPS = 6

@@ -5,10 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import END, UNK
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.tasks import translation
+from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=30", "n_val=10", "hidden=16", "embedding=8", "attention=8", "min_count=1"]
 

@@ -1,0 +1,210 @@
+"""What a decoder is told about its source: the context z_t of each step, in five ways, and the first state.
+
+    "state"     no z; one vector v is all the decoder gets, as its first state: h_0, c_0 = tanh(W v + b)
+    "shortcut"  z_t = v: the vector is joined at every step
+    "uniform"   z_t = Σ_l x_l / L: attention that cannot move
+    "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
+    "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
+
+Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
+H wide state, E wide embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.arrays import Array, add, contiguous, empty
+from scratchlv.models.recurrent import LayerState, layer_backward, layer_forward, zero_state
+from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear
+
+LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
+ATTENDING = ("additive", "dot")
+VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """How a decoder looks, and its widths; ``source`` is D."""
+
+    look: str
+    vocabulary: int
+    source: int
+    embedding: int = 64
+    hidden: int = 128
+    attention: int = 128
+    cell: str = "lstm"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.look not in LOOKS:
+            raise ValueError(f"a decoder looks in one of the ways {', '.join(LOOKS)}, not {self.look!r}")
+
+
+class Source(NamedTuple):
+    """What the decoder looks at: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which there are."""
+
+    x: Array
+    keys: Array | None = None  # (N, L, A): W_x x + b, for "additive"
+    mask: Array | None = None
+
+
+# --- the first state ---------------------------------------------------------------------------------------------
+
+
+class InitStateCache(NamedTuple):
+    linear: Any
+    state: Array  # (N, states · H), after tanh
+
+
+def init_state(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerState, InitStateCache | None]:
+    """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
+    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x)
+    if shape.look != "state":
+        return zero, None
+    a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
+    state = np.tanh(a)
+    parts = tuple(contiguous(part) for part in np.split(state, len(zero), axis=1))
+    return parts, InitStateCache(cache, state) if train else None
+
+
+def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array, dict[str, Array]]:
+    da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
+    dx, dW, db = linear.backward(da, cache.linear)
+    return dx, {"begin.W": dW, "begin.b": db}
+
+
+# --- a context that does not move ----------------------------------------------------------------------------------
+
+
+def constant_context(shape: DecoderShape, source: Source) -> tuple[Array | None, Any]:
+    """z (N, D) for every step: nothing, the vector, or the mean of the regions."""
+    if shape.look == "state":
+        return None, None
+    if shape.look == "shortcut":
+        return source.x, None
+    alpha = uniform_attention(source.x, source.mask)  # (N, L)
+    return (alpha[:, None] @ source.x)[:, 0], alpha
+
+
+def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
+    if alpha is None or dz is None:
+        return dz
+    dx = empty((*alpha.shape, dz.shape[1]), dz)
+    return np.multiply(alpha[:, :, None], dz[:, None], out=dx)
+
+
+def uniform_attention(x: Array, mask: Array | None) -> Array:
+    """α = 1/L over the regions that exist, (N, L)."""
+    there = np.ones_like(x, shape=x.shape[:2]) if mask is None else mask.astype(x.dtype)
+    return there / there.sum(axis=1, keepdims=True)
+
+
+def join(words: Array, z: Array | None) -> Array:
+    """[W_emb y, z] (T, N, E + D), with the same z (N, D) at every step."""
+    if z is None:
+        return words
+    T, N, E = words.shape
+    joined = empty((T, N, E + z.shape[1]), words)
+    joined[:, :, :E], joined[:, :, E:] = words, z
+    return joined
+
+
+# --- attention -----------------------------------------------------------------------------------------------------
+
+
+def attention_keys(p: dict, shape: DecoderShape, x: Array, x_is_data: bool, train: bool) -> tuple[Array | None, Any]:
+    """W_x x + b (N, L, A), the part of the additive score that is the same at every step."""
+    if shape.look != "additive":
+        return None, None
+    return linear.forward(x, p["attention.Wx"], p["attention.b"], x_is_data=x_is_data, train=train)
+
+
+def attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
+    """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
+    x, keys, mask = source
+    if shape.look == "dot":
+        (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
+        return z, alpha, cache
+    query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
+    (z, alpha), cache = additive_attention.forward(x, keys, query, p["attention.v"], mask, train=train)
+    return z, alpha, (query_cache, cache)
+
+
+def _attend_backward(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dh`` and the weights' gradients."""
+    if shape.look == "dot":
+        dx, dkeys, dh, dW = dot_product_attention.backward((dz, None), cache)
+        return add(dx, dkeys), None, dh, {"attention.W": dW}
+    query_cache, attention_cache = cache
+    dx, dkeys, dquery, dv = additive_attention.backward((dz, None), attention_cache)
+    dh, dWh, _ = linear.backward(dquery, query_cache)
+    return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
+
+
+def attend_through(
+    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, x_is_data: bool, train: bool
+) -> tuple[Array, Array, Any]:
+    """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
+    if shape.cell != "lstm":
+        return _attend_step_by_step(p, shape, source, words, state, train)
+    x, keys, mask = source
+    cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
+    if shape.look == "dot":  # the regions are their own keys
+        score: tuple = x, *state, p["attention.W"], None
+    else:
+        score = keys, *state, p["attention.Wh"], p["attention.v"]
+    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, x_is_data=x_is_data, train=train)
+    return hs, zs, cache
+
+
+def attend_through_backward(
+    shape: DecoderShape, dhs: Array, dzs: Array, cache: Any
+) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+    if shape.cell != "lstm":
+        return _attend_step_by_step_backward(shape, dhs, dzs, cache)
+    dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
+    g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
+    if shape.look == "dot":
+        return add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
+    return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
+
+
+def _attend_step_by_step(
+    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, train: bool
+) -> tuple[Array, Array, list]:
+    """The same for any cell, with a cache for each step."""
+    hs, zs, steps = [], [], []
+    for word in words:
+        z, _, attention = attend(p, shape, source, state[0], train)
+        h, state, cell = layer_forward(p, "decoder", shape.cell, join(word[None], z), state, train=train)
+        hs.append(h[0])
+        zs.append(z)
+        steps.append((attention, cell))
+    return np.stack(hs), np.stack(zs), steps
+
+
+def _attend_step_by_step_backward(
+    shape: DecoderShape, dhs: Array, dzs: Array, steps: list
+) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+    """The same weights at every step: their gradients add up."""
+    E = shape.embedding
+    dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
+    g: dict[str, Array] = {}
+    dx = dkeys = None
+    dstate: LayerState | None = None  # from the step after
+    for t in reversed(range(len(steps))):
+        attention, cell = steps[t]
+        djoined, dstate, cell_grads = layer_backward(dhs[t][None], dstate, cell)
+        dwords[t] = djoined[0, :, :E]
+        dx_t, dkeys_t, dh, attention_grads = _attend_backward(shape, dzs[t] + djoined[0, :, E:], attention)
+        dstate = (dstate[0] + dh, *dstate[1:])  # h was used by the cell, and to look
+        dx = add(dx, dx_t)
+        dkeys = add(dkeys, dkeys_t)
+        for name, d in {**cell_grads, **attention_grads}.items():
+            g[name] = add(g.get(name), d)
+    return dx, dkeys, dwords, g

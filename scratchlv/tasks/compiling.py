@@ -1,0 +1,37 @@
+"""Two processes compile the kernels of a model together, where one would take twice as long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Iterator[None]:
+    """When a model needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
+
+    That one rehearses the model to learn which they are, and begins with the largest. What it has done is found on disk by
+    this process, which compiles what it comes to first; it ends with the block.
+    """
+    from scratchlv.kernels.building_blocks.compiling import when_compiling
+
+    helpers: list[subprocess.Popen] = []
+
+    def begins() -> None:
+        say("compiling kernels (once)")
+        if (os.cpu_count() or 1) > 1 and sys.executable:
+            command = [sys.executable, "-m", "scratchlv.tasks.warmup", task, model]
+            quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            helpers.append(subprocess.Popen(command, **quiet))
+
+    try:
+        with when_compiling(begins):
+            yield
+    finally:
+        for helper in helpers:
+            helper.terminate()
+            helper.wait()

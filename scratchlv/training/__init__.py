@@ -1,0 +1,1 @@
+"""Training: the loop, the optimisers, checkpoints, and how far it is."""
