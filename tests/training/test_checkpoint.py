@@ -248,7 +248,7 @@ def test_killed_between_the_renames(two, monkeypatch, step, last_rename):
     """The process dies after some renames: what loads is whole, and the next save tidies up."""
     script = f"""
 import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import numpy as np
 from scratchlv.training import checkpoint
 real, done = os.replace, []

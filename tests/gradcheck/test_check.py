@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from scratchlv import gradcheck, ops
+from scratchlv import ops
 from scratchlv.errors import UserError
-from scratchlv.gradcheck import check, check_model, check_operation, compare
+from scratchlv.gradcheck import check, check_model, check_operation, command, compare
 
 T, N, D, H = 4, 3, 5, 2
 
@@ -538,7 +538,7 @@ def test_a_model_in_float32_is_refused():
 
 def test_the_command_prints_a_row_per_case_and_json_last():
     out = io.StringIO()
-    assert gradcheck.run(["linear", "adam"], "reference", True, out) == 0
+    assert command.run(["linear", "adam"], "reference", True, out) == 0
     *lines, last = out.getvalue().splitlines()
     assert len([line for line in lines if line.startswith("linear") and line.endswith("right")]) == len(
         ops.linear.room.cases(np.random.default_rng(0))
@@ -559,7 +559,7 @@ def test_the_command_fails_on_a_wrong_gradient(monkeypatch):
 
     monkeypatch.setattr(reference, "backward", flipped)
     out = io.StringIO()
-    assert gradcheck.run(["linear"], "reference", True, out) == 1
+    assert command.run(["linear"], "reference", True, out) == 1
     text = out.getvalue()
     assert "WRONG" in text
     assert "dx has the wrong sign" in text
@@ -570,7 +570,7 @@ def test_json_survives_nan(monkeypatch):
     reference = ops.linear.variant("reference")
     monkeypatch.setattr(reference, "backward", lambda dy, cache: (dy @ cache.W.T * np.nan, cache.x.T @ dy, dy.sum(0)))
     out = io.StringIO()
-    assert gradcheck.run(["linear"], "reference", True, out) == 1
+    assert command.run(["linear"], "reference", True, out) == 1
     json.loads(out.getvalue().splitlines()[-1], parse_constant=pytest.fail)
 
 
@@ -583,7 +583,7 @@ def test_json_survives_nan(monkeypatch):
 )
 def test_unknown_names_list_what_exists(names, variant, message):
     with pytest.raises(UserError, match=message):
-        gradcheck.run(names, variant, False, io.StringIO())
+        command.run(names, variant, False, io.StringIO())
 
 
 def test_an_unknown_case_lists_what_exists():
