@@ -33,14 +33,14 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "scenes-caption-shortcut": ("caption --model shortcut", "--n 1000"),
     "scenes-caption-uniform": ("caption --model uniform", "--n 1000"),
     "scenes-caption-attention": ("caption --model attention", "--n 1000"),
-    "scenes-vqa-naive": ("vqa --model naive --eyes {runs}/scenes-caption-attention", "--n 1000"),
-    "scenes-vqa-1-hop": ("vqa --model attention --hops 1 --eyes {runs}/scenes-caption-attention", "--n 1000"),
+    "scenes-vqa-naive": ("vqa --model naive --encoder {runs}/scenes-caption-attention", "--n 1000"),
+    "scenes-vqa-1-hop": ("vqa --model attention --hops 1 --encoder {runs}/scenes-caption-attention", "--n 1000"),
     "scenes-vqa-2-hops": ("vqa --model attention --hops 2", "--n 1000"),
     "scenes-vqa-2-hops-answers-alone": (
-        "vqa --model attention --hops 2 --set gaze=0 --eyes {runs}/scenes-caption-attention",
+        "vqa --model attention --hops 2 --set attention_loss=0 --encoder {runs}/scenes-caption-attention",
         "--n 1000",
     ),
-    "scenes-vqa-memory": ("vqa --model memory --hops 2 --eyes {runs}/scenes-caption-attention", "--n 1000"),
+    "scenes-vqa-memory": ("vqa --model memory --hops 2 --encoder {runs}/scenes-caption-attention", "--n 1000"),
     "ptb": ("lm --data ptb:{data}/ptb --layers 2", ""),
     "multi30k": (
         "translate --data parallel:{data}/multi30k/train.lc.norm.tok.en,{data}/multi30k/train.lc.norm.tok.de",

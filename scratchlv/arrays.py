@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from scratchlv.kernels.building_blocks import memory
+from scratchlv.kernels.building_blocks.memory import as_contiguous
+
+__all__ = ["Array", "add", "as_contiguous", "empty", "take_rows"]
 
 #: An array of NumPy or of CuPy. ``Any`` to the type checker: the same lines serve both, and CuPy need not be installed.
 Array: TypeAlias = Any
@@ -18,11 +20,6 @@ def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
     if isinstance(like, np.ndarray):
         return memory.empty(shape, dtype or like.dtype)
     return np.empty_like(like, dtype, shape=shape)
-
-
-def contiguous(x: Array) -> Array:
-    """``x``, or a copy of it in the order of C where it does not lie so."""
-    return memory.plain(x) if isinstance(x, np.ndarray) else sys.modules["cupy"].ascontiguousarray(x)
 
 
 def take_rows(x: Array, rows: Array) -> Array:

@@ -46,7 +46,7 @@ class QuestionBatch(NamedTuple):
     lengths: Array  # (N,)
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
-    gaze: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
+    attention_target: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
 
 
 class StoryBatch(NamedTuple):
@@ -57,4 +57,4 @@ class StoryBatch(NamedTuple):
     lengths: Array  # (N,)
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
-    gaze: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known
+    attention_target: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known

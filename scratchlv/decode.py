@@ -1,9 +1,9 @@
-"""Generating words from any model that has ``start`` and ``step``: greedily, by lot, or by beam search.
+"""Generating words from any model that has ``start`` and ``step``: greedily, by sampling, or by beam search.
 
 A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they choose from it:
 
     greedy         y_t = argmax p(y_t | …)
-    sample         y_t ~ p(y_t | …)^(1 / temperature), among the k likeliest (top-k) and the likeliest p (top-p)
+    sample         y_t ~ p(y_t | …)^(1 / temperature), among the k most likely (top-k) and the most likely p (top-p)
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
@@ -67,7 +67,7 @@ def greedy(
     prompt: Array | None = None,
     ban: Sequence[int] = (),
 ) -> list[Generated]:
-    """The likeliest word, each time, until every sentence has ended or is ``max_length`` long.
+    """The most likely word, each time, until every sentence has ended or is ``max_length`` long.
 
     Args:
         model: see :class:`Generator`.
@@ -80,7 +80,7 @@ def greedy(
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _likeliest, max_length, min_length, prompt, ban))
+    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban))
 
 
 def sample(
@@ -96,7 +96,7 @@ def sample(
     prompt: Array | None = None,
     ban: Sequence[int] = (),
 ) -> list[Generated]:
-    """Words by lot, as likely as the model says; what :func:`greedy` takes means the same here.
+    """Words sampled, as likely as the model says; what :func:`greedy` takes means the same here.
 
     What may be said goes through ``temperature``, then ``top_k``, then ``top_p``, and is renormalised. Row n draws from
     its own generator, seeded with (seed, n): what it says does not depend on the rows beside it.
@@ -104,14 +104,14 @@ def sample(
     Args:
         seed: the same seed, the same sentences.
         temperature: log probabilities are divided by it; below 1 the likely words become likelier.
-        top_k: only the k likeliest words; of equally likely ones the lower tokens.
-        top_p: only the smallest set of likeliest words that has at least this probability (Holtzman et al. 2020).
+        top_k: only the k most likely words; of equally likely ones the lower tokens.
+        top_p: only the smallest set of most likely words that has at least this probability (Holtzman et al. 2020).
 
     Raises:
         UserError: an option is out of range, or the model gives no numbers.
     """
-    lots = _Lots(seed, temperature, top_k, top_p)
-    return _collect(_draw(model, inputs, lots, max_length, min_length, prompt, ban))
+    sampler = _Sampler(seed, temperature, top_k, top_p)
+    return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
 
 
 def stream(
@@ -135,7 +135,7 @@ def stream(
     """
     if seed is None and (temperature, top_k, top_p) != (1.0, None, None):
         raise ValueError("temperature, top_k and top_p are for sampling, which needs a seed")
-    choose = _likeliest if seed is None else _Lots(seed, temperature, top_k, top_p)
+    choose = _argmax if seed is None else _Sampler(seed, temperature, top_k, top_p)
     words = _draw(model, inputs, choose, max_length, min_length, prompt, ban)
     return (word.tokens.item() for word in words)
 
@@ -153,7 +153,7 @@ def beam_search(
 ) -> list[Generated]:
     """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
 
-    Each step continues the open hypotheses of an input by every word and keeps the ``beam`` likeliest; those that end
+    Each step continues the open hypotheses of an input by every word and keeps the ``beam`` most likely; those that end
     leave the beam (Sutskever et al. 2014). Of the ended ones the best log p / length**length_normalisation is returned;
     one that was cut off only if none ended. Of equals the earlier to end wins, then the better prefix, then the lower
     token. An input is done when none of its open hypotheses can still win, even if it were certain of all that follows.
@@ -271,13 +271,13 @@ def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> A
     return allowed
 
 
-def _likeliest(allowed: Array) -> Array:
+def _argmax(allowed: Array) -> Array:
     return allowed.argmax(axis=1)
 
 
 @dataclass
-class _Lots:
-    """Chooses words (N,) by lot from log probabilities (N, V)."""
+class _Sampler:
+    """Samples words (N,) from log probabilities (N, V)."""
 
     seed: int
     temperature: float
@@ -289,7 +289,7 @@ class _Lots:
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
         if not 0 < self.temperature < math.inf:
-            remedy = "it must be above 0 and finite; --greedy takes the likeliest word each time"
+            remedy = "it must be above 0 and finite; --greedy takes the most likely word each time"
             raise UserError(f"--temperature {self.temperature:g}: {remedy}")
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"--top-k {self.top_k}: give 1 or more")
@@ -309,7 +309,7 @@ class _Lots:
         return order[np.arange(N), place]
 
     def _kept(self, allowed: Array) -> tuple[Array, Array]:
-        """The tokens (N, V), likeliest first, and the weight of each: 0 for those that are not kept."""
+        """The tokens (N, V), most likely first, and the weight of each: 0 for those that are not kept."""
         order = np.argsort(-allowed, axis=1, kind="stable")  # of equals the lower token first
         ordered = np.take_along_axis(allowed, order, axis=1)
         with np.errstate(over="ignore"):  # a small temperature makes -inf of what is less likely

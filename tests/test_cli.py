@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
         if (task, model) not in found:
             found[task, model] = folder = root / f"{task}-{model}"
             data = ["--data", f"babi:{stories(root)}:1"] if task == "babi" else []
-            beside = ["--set", "blind_steps=2", "--set", "eyes_steps=2"] if task == "vqa" else []
+            beside = ["--set", "blind_steps=2", "--set", "encoder_steps=2"] if task == "vqa" else []
             assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *beside]) == 0
         return found[task, model]
 
@@ -189,7 +189,7 @@ def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeyp
 
 @pytest.mark.parametrize("model", TASKS["vqa"].models)
 def test_questions_about_pictures_are_answered(runs, capsys, tmp_path, model):
-    run, image, out = runs("vqa", model), picture(tmp_path / "x.png"), tmp_path / "gaze.png"
+    run, image, out = runs("vqa", model), picture(tmp_path / "x.png"), tmp_path / "attention.png"
     capsys.readouterr()
     arguments = ["answer", str(run), str(image), "What colour is the zorp?"]
     assert main([*arguments, "--json"] + ([] if model == "naive" else ["--picture", str(out)])) == 0
@@ -206,7 +206,7 @@ def test_questions_about_pictures_are_answered(runs, capsys, tmp_path, model):
 
 
 def test_questions_about_stories_are_answered(runs, capsys, tmp_path):
-    run, out = runs("babi"), tmp_path / "gaze.png"
+    run, out = runs("babi"), tmp_path / "attention.png"
     (tmp_path / "story.txt").write_text("Mary went to the hall.\nJohn moved to the garden.\n")
     capsys.readouterr()
     assert main(["answer", str(run), str(tmp_path / "story.txt"), "Where is Mary?", "--picture", str(out)]) == 0
@@ -216,7 +216,7 @@ def test_questions_about_stories_are_answered(runs, capsys, tmp_path):
 
 @pytest.mark.parametrize("model", TASKS["caption"].models)
 def test_pictures_are_captioned_by_every_model(runs, capsys, tmp_path, model):
-    run, image, out = runs("caption", model), picture(tmp_path / "x.png"), tmp_path / "gaze.png"
+    run, image, out = runs("caption", model), picture(tmp_path / "x.png"), tmp_path / "attention.png"
     looks = model in ("attention", "uniform")
     capsys.readouterr()
     drawn = ["--picture", str(out)] if looks else []
@@ -230,7 +230,7 @@ def test_pictures_are_captioned_by_every_model(runs, capsys, tmp_path, model):
 def test_any_kind_of_picture_is_captioned(trained, tmp_path, capsys, mode):
     suffix = ".tif" if mode == "CMYK" else ".png"
     image = picture(tmp_path / f"picture{suffix}", mode)
-    out = tmp_path / "gaze.png"
+    out = tmp_path / "attention.png"
     assert main(["caption", str(trained), str(image), "--json", "--picture", str(out)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert len(said["words"]) == len(said["probabilities"]) == len(said["attention"])
@@ -265,7 +265,8 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"] > 0
     assert main(["train", "caption", "--out", str(run), "--resume"]) == 0
     assert (
-        main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "gaze.png")]) == 0
+        main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "attention.png")])
+        == 0
     )
     (folder / "images" / "1.jpg").unlink()
     again = ["train", "caption", "--data", f"flickr8k:{folder}", *small, "--out"]
@@ -282,9 +283,9 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
 
 def test_several_pictures_make_several_sheets(trained, tmp_path):
     images = [str(picture(tmp_path / f"{i}.png")) for i in range(2)]
-    assert main(["caption", str(trained), *images, "--picture", str(tmp_path / "gaze.png")]) == 0
-    assert (tmp_path / "gaze-1.png").exists()
-    assert (tmp_path / "gaze-2.png").exists()
+    assert main(["caption", str(trained), *images, "--picture", str(tmp_path / "attention.png")]) == 0
+    assert (tmp_path / "attention-1.png").exists()
+    assert (tmp_path / "attention-2.png").exists()
 
 
 def test_one_pixel_is_a_picture(trained, tmp_path):
@@ -638,4 +639,4 @@ def test_pictures_that_are_none(capsys, trained, tmp_path):
     for name in ("text.png", "empty.png", "cut.png", "bomb.png", "absent.png"):
         fails(capsys, "caption", trained, good, tmp_path / name, saying=[name])
     fails(capsys, "caption", trained, tmp_path, saying=[str(tmp_path)])
-    fails(capsys, "caption", trained, good, "--picture", tmp_path / "no" / "gaze.png", saying=["gaze.png"])
+    fails(capsys, "caption", trained, good, "--picture", tmp_path / "no" / "attention.png", saying=["attention.png"])

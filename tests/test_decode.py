@@ -96,7 +96,7 @@ def said(generated: list[Generated]) -> list[list[int]]:
 
 
 def check_bookkeeping(generated: list[Generated], tables: np.ndarray) -> None:
-    """Probabilities are the model's own for these words, and the gaze is the one that was had at each."""
+    """Probabilities are the model's own for these words, and the attention is the one that was had at each."""
     assert len(generated) == len(tables)
     for n, g in enumerate(generated):
         own = log_p(tables[n], g.tokens)
@@ -120,7 +120,7 @@ every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 
 
 @every_way
-def test_probabilities_and_gaze_belong_to_the_words(way):
+def test_probabilities_and_attention_belong_to_the_words(way):
     tables = chains(9)
     generated = way(Chain(), tables, max_length=6)
     check_bookkeeping(generated, tables)
@@ -238,7 +238,7 @@ def test_lengths_out_of_range(way, options, message):
 # --- greedy ------------------------------------------------------------------------------------------------------
 
 
-def test_greedy_says_the_likeliest_each_time():
+def test_greedy_says_the_most_likely_each_time():
     tables = chains(8, seed=5)
     for n, g in enumerate(greedy(Chain(), tables, max_length=7)):
         here = [0, START]
@@ -279,8 +279,8 @@ def test_a_narrow_beam_does_what_one_would_first_write(beam, a):
 
 def test_a_beam_of_one_is_greedy():
     tables = chains(30, seed=8)
-    one, likeliest = beam_search(Chain(), tables, beam=1, max_length=9), greedy(Chain(), tables, max_length=9)
-    for x, y in zip(one, likeliest, strict=True):
+    one, most_likely = beam_search(Chain(), tables, beam=1, max_length=9), greedy(Chain(), tables, max_length=9)
+    for x, y in zip(one, most_likely, strict=True):
         for ours, theirs in zip(x, y, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
@@ -414,7 +414,7 @@ def test_top_k_of_equals_keeps_the_lower_tokens():
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-12}, {"temperature": 1e-4}, {"temperature": 1e-300}])
-def test_what_leaves_only_the_likeliest_is_greedy(options):
+def test_what_leaves_only_the_most_likely_is_greedy(options):
     tables = chains(20, seed=9)
     sampled = sample(Chain(), tables, seed=5, max_length=8, **options)
     assert said(sampled) == said(greedy(Chain(), tables, max_length=8))
@@ -442,7 +442,7 @@ def test_an_impossible_word_is_not_drawn_while_another_is_possible():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0}, "--temperature 0: it must be above 0 .* --greedy takes the likeliest word each time"),
+        ({"temperature": 0}, "--temperature 0: it must be above 0 .* --greedy takes the most likely word each time"),
         ({"temperature": -1.5}, "--temperature -1.5"),
         ({"temperature": math.nan}, "--temperature nan"),
         ({"temperature": math.inf}, "--temperature inf"),
@@ -472,9 +472,9 @@ def test_a_stream_is_the_sentence():
     tables = chains(1, seed=12, sharpness=0.5)
     options = {"max_length": 15, "min_length": 4, "prompt": np.array([[START], [B]]), "ban": (UNK,)}
     assert list(stream(Chain(), tables, **options)) == said(greedy(Chain(), tables, **options))[0]
-    lots = {"seed": 4, "temperature": 1.3, "top_k": 4, "top_p": 0.95}
-    drawn = list(stream(Chain(), tables, **lots, **options))
-    assert drawn == said(sample(Chain(), tables, **lots, **options))[0]
+    settings = {"seed": 4, "temperature": 1.3, "top_k": 4, "top_p": 0.95}
+    drawn = list(stream(Chain(), tables, **settings, **options))
+    assert drawn == said(sample(Chain(), tables, **settings, **options))[0]
     assert all(type(token) is int for token in drawn)
 
 

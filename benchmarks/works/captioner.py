@@ -20,22 +20,22 @@ D, L = C + 2, GRID * GRID  # a region is its features and its two coordinates
 def problem() -> tuple[Any, Any]:
     """The captioner of features, and one batch of them with random captions of T words."""
     from scratchlv.batches import CaptionBatch
-    from scratchlv.models.captioner import Captioner, CaptionerShape
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
-    model = Captioner(CaptionerShape(V, E, H, A, feature_channels=C), seed=0)
+    model = Captioner(CaptionerConfig(V, E, H, A, feature_channels=C), seed=0)
     return model, CaptionBatch(features, rng.integers(0, V, (T + 1, N)), np.full(N, T))
 
 
 def demo_problem() -> tuple[Any, Any, Any]:
     """The model of the demo, one batch of it, and the settings of its training."""
-    from scratchlv.models.captioner import Captioner, CaptionerShape
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
     from scratchlv.tasks.captioning import PRESETS, scenes_set
 
     settings = PRESETS["scenes", "quick"]
     data = scenes_set(0, "train", 200, settings)
-    shape = CaptionerShape(len(data.vocabulary), settings.embedding, settings.hidden, settings.attention)
+    shape = CaptionerConfig(len(data.vocabulary), settings.embedding, settings.hidden, settings.attention)
     return Captioner(shape, seed=0), data.training_batch(0, settings.batch, 0), settings
 
 

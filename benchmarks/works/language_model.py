@@ -30,9 +30,9 @@ CLIP, RATE = 0.25, 1.0  # low enough that the gradient is clipped
 def problem(settings: dict[str, Any], T: int) -> tuple[Any, Any]:
     """The model, and one batch of random words."""
     from scratchlv.batches import StreamBatch
-    from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+    from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 
-    shape = LanguageModelShape(**settings)
+    shape = LanguageModelConfig(**settings)
     tokens = np.random.default_rng(1).integers(0, shape.vocabulary, (T + 1, shape.streams))
     return LanguageModel(shape, seed=0), StreamBatch(tokens)
 

@@ -15,11 +15,11 @@ D, L = C + 2, GRID * GRID  # a region is its features and its two coordinates
 
 def problem() -> tuple[Any, Any]:
     from scratchlv.batches import QuestionBatch
-    from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
+    from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
-    shape = AnswererShape(V, ANSWERS, "attention", HOPS, E, H, A, feature_channels=C)
+    shape = QuestionAnswererConfig(V, ANSWERS, "attention", HOPS, E, H, A, feature_channels=C)
     tokens, answers = rng.integers(0, V, (T, N)), rng.integers(0, ANSWERS, N)
     return QuestionAnswerer(shape, seed=0), QuestionBatch(features, np.arange(N), tokens, np.full(N, T), answers)
 

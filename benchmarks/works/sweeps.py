@@ -154,7 +154,7 @@ WORKS = (
             Side("contiguous", TORCH, _peer("max_pool", False)),
             Side("channels-last", TORCH, _peer("max_pool", True)),
         ),
-        # x is read, y and the winners (a byte each) are written; dy and they are read, dx is written
+        # x is read, y and the argmaxes (a byte each) are written; dy and they are read, dx is written
         (Phase(bytes=2 * (4.0 * (4 + 1) + 1) * _POOLED, traffic="dram_copy"),),
         GOAL,
     ),

@@ -89,7 +89,7 @@ def small_conv() -> Task:
         x, caches = pictures, []
         for i in range(len(SMALL)):
             W, b = p[f"conv{i}.W"], p[f"conv{i}.b"]
-            x, cache = conv2d.forward(x, W, b, padding=1, relu=True, pool=True, x_is_data=i == 0)
+            x, cache = conv2d.forward(x, W, b, padding=1, relu=True, pool=True, need_dx=i > 0)
             caches.append(cache)
         logits, output = linear.forward(x.reshape(SMALL_N, -1), p["output.W"], p["output.b"])
         loss, said = softmax_cross_entropy.forward(logits, classes)

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
@@ -44,4 +44,4 @@ def step(
     number, n = version(VERSIONS), params.size
     grid = blocks(min(-(-n // (4 if number == 2 else 1)), 1 << 24), 256)
     kernel = load("adam.cu")[f"adam_{number}"]
-    kernel(grid, (256,), params, plain(grads), m, v, factor, *(np.float32(rate) for rate in rates), np.int64(n))
+    kernel(grid, (256,), params, as_contiguous(grads), m, v, factor, *(np.float32(rate) for rate in rates), np.int64(n))

@@ -8,7 +8,7 @@ from numba import prange
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
 BLOCK = 4096  # values of each of four arrays: 64 KiB of float32
@@ -40,7 +40,7 @@ def step(
         raise ValueError(limit)
     rates = (lr / (1 - beta1**t), 1 - beta1, 1 - beta2, (1 - beta2**t) ** -0.5)
     settings = (*rates, eps, 1 - lr * weight_decay, grad_scale)
-    arrays = (params, plain(grads), m, v)
+    arrays = (params, as_contiguous(grads), m, v)
     _sweep(*(array.reshape(-1) for array in arrays), *(params.dtype.type(number) for number in settings))
 
 

@@ -1,6 +1,7 @@
 """Additive attention on a GPU: the launches of ``additive_attention.cu``.
 
-:func:`look` and :func:`look_back` serve the dot product too: its file has the same kernels, with a scale where v stands here.
+:func:`attend` and :func:`attend_backward` serve the dot product too: its file has the same kernels, with a scale where v
+stands here.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain
+from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import check
 
@@ -33,21 +34,21 @@ def forward(
     x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, keys, query, v, mask)
-    x, keys, query, v = plain(x), plain(keys), plain(query), plain(v)
-    z, alpha = look(load("additive_attention.cu"), x, keys, query, v, plain_mask(mask, x))
+    x, keys, query, v = as_contiguous(x), as_contiguous(keys), as_contiguous(query), as_contiguous(v)
+    z, alpha = attend(load("additive_attention.cu"), x, keys, query, v, as_mask(mask, x))
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
     x, keys, query, v, alpha = cache
-    return look_back(load("additive_attention.cu"), x, keys, query, v, alpha, dy, empty(v.shape, v))
+    return attend_backward(load("additive_attention.cu"), x, keys, query, v, alpha, dy, empty(v.shape, v))
 
 
-def plain_mask(mask: Array | None, like: Array) -> Array | None:
-    return None if mask is None else plain(place(mask, like), np.bool_)
+def as_mask(mask: Array | None, like: Array) -> Array | None:
+    return None if mask is None else as_contiguous(place(mask, like), np.bool_)
 
 
-def look(
+def attend(
     module: Module, x: Array, keys: Array, query: Array, score: Array | np.float32, mask: Array | None
 ) -> tuple[Array, Array]:
     """``z`` (N, D) and ``alpha`` (N, L); ``score`` is what the score of the module takes besides: v, or the scale."""
@@ -60,16 +61,16 @@ def look(
         module["softmax_1"]((N,), (256,), alpha, np.int32(L))
         module["context_1"](blocks(N * D, 256), (256,), x, alpha, mask, z, np.int64(N * D), *sizes[:2])
     elif number == 2:
-        module["look_2"]((N,), (_threads(L),), *given, alpha, z, *sizes, shared=4 * L)
+        module["attend_2"]((N,), (_threads(L),), *given, alpha, z, *sizes, shared=4 * L)
     else:
         pieces = -(-L // PIECE)
         tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
-        module["look_3"]((N * pieces,), (128,), *given, alpha, tops, sums, parts, *sizes)
+        module["attend_3"]((N * pieces,), (128,), *given, alpha, tops, sums, parts, *sizes)
         module["join_3"]((N,), (128,), alpha, tops, sums, parts, z, *sizes[:2])
     return z, alpha
 
 
-def look_back(
+def attend_backward(
     module: Module,
     x: Array,
     keys: Array,
@@ -81,7 +82,7 @@ def look_back(
 ) -> tuple[Array, Array, Array, Array | None]:
     """``dx, dkeys, dquery, dv``; ``dv`` is where the last one goes, or None where there is no v."""
     (N, L, A), D = keys.shape, x.shape[2]
-    dz, dalpha = (None if d is None else plain(d) for d in dy)
+    dz, dalpha = (None if d is None else as_contiguous(d) for d in dy)
     dx, dkeys, dquery = empty(x.shape, x), empty(keys.shape, x), empty(query.shape, x)
     given, sizes = (x, keys, query, score), (np.int32(L), np.int32(D), np.int32(A))
 
@@ -100,7 +101,7 @@ def look_back(
     elif number == 2:
         shares = None if dv is None else empty((N, A), x)
         results = dx, dkeys, dquery, *with_v(shares)
-        module["look_back_2"]((N,), (_threads(L),), *given, alpha, dz, dalpha, *results, *sizes, shared=4 * L)
+        module["attend_backward_2"]((N,), (_threads(L),), *given, alpha, dz, dalpha, *results, *sizes, shared=4 * L)
         if dv is not None:
             module["sum_shares_2"]((across,), (32, 8), shares, dv, np.int32(N), np.int32(A))
     else:
@@ -109,7 +110,7 @@ def look_back(
         dv_parts = None if dv is None else empty((N, pieces, A), x)
         module["dalpha_3"]((N * pieces,), (128,), x, alpha, dz, dalpha, total, *sizes[:2])
         results = dx, dkeys, dquery_parts, *with_v(dv_parts)
-        module["look_back_3"]((N * pieces,), (128,), *given, alpha, dz, total, *results, *sizes)
+        module["attend_backward_3"]((N * pieces,), (128,), *given, alpha, dz, total, *results, *sizes)
         sums = dquery_parts, *with_v(dv_parts), dquery, *with_v(dv)
         grid = (across * (N + (dv is not None)),)
         module["sum_pieces_3"](grid, (32, 8), *sums, np.int32(N), np.int32(L), np.int32(A), np.int32(across))

@@ -12,7 +12,7 @@ from scratchlv.kernels.additive_attention.reference import check
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -41,10 +41,10 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
     check(x, keys, query, v, mask)
-    x, keys, query, v = (plain(a) for a in (x, keys, query, v))
+    x, keys, query, v = (as_contiguous(a) for a in (x, keys, query, v))
     N, L, D = x.shape
     z, alpha = empty((N, D)), empty((N, L))
-    _forward(x, keys, query, v, plain_mask(mask, N), z, alpha)
+    _forward(x, keys, query, v, as_mask(mask, N), z, alpha)
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
@@ -52,29 +52,29 @@ def backward(
     dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     x, keys, query, v, alpha = cache
-    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
-    dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])
+    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
+    dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
     dx, dkeys, dquery = empty_like(x), empty_like(keys), empty_like(query)
     dv = empty_like(query)  # (N, A): each picture's share, so that no two threads add to one number
     _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv)
     return dx, dkeys, dquery, dv.sum(0, dtype=np.float64).astype(np.float32)
 
 
-def plain_mask(mask: np.ndarray | None, N: int) -> np.ndarray:
+def as_mask(mask: np.ndarray | None, N: int) -> np.ndarray:
     """The mask (N, L) for the kernels; (N, 0) where everything may be looked at."""
-    return np.empty((N, 0), np.bool_) if mask is None else plain(np.asarray(mask, np.bool_))
+    return np.empty((N, 0), np.bool_) if mask is None else as_contiguous(np.asarray(mask, np.bool_))
 
 
 @kernel(fastmath=FLAGS)
-def look(scores, may_look, regions, weights, context):
+def attend(scores, mask, regions, weights, context):
     """Softmax and mean for one picture: ``weights`` (L,) and ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D).
 
-    ``may_look`` (L,) or (0,) says where; elsewhere the weight is 0.
+    ``mask`` (L,) or (0,) says where; elsewhere the weight is 0.
     """
     L = weights.size
     largest = -np.inf
     for l in range(L):
-        if may_look.size and not may_look[l]:
+        if mask.size and not mask[l]:
             scores[l] = -np.inf
         e = scores[l]
         largest = e if e > largest or e != e else largest
@@ -104,8 +104,8 @@ def weighted_sum(weights, rows, out):
 
 
 @kernel(fastmath=FLAGS)
-def look_back(dcontext, dweights, regions, weights, sums, dscores):
-    """The way back of :func:`look` to ``dscores`` (L,); ``sums`` (L + 3,) is for what lies between."""
+def attend_backward(dcontext, dweights, regions, weights, sums, dscores):
+    """The way back of :func:`attend` to ``dscores`` (L,); ``sums`` (L + 3,) is for what lies between."""
     dots_of_rows(regions, dcontext, sums)
     mean = ZERO  # Σ α dα
     for l in range(weights.size):
@@ -129,7 +129,7 @@ def _forward(x, keys, query, v, mask, z, alpha):
                 for a in range(A):
                     row[a] = tanh(key[a] + q[a])
             dots_of_rows(s[:rows], v, scores[first:])
-        look(scores, mask[n], x[n], alpha[n], z[n])
+        attend(scores, mask[n], x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS)
@@ -138,7 +138,7 @@ def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
     for n in prange(N):
         de, sums = np.empty(L, np.float32), np.empty(L + 3)
         dcontext = dz[n]
-        look_back(dcontext, dalpha[n], x[n], alpha[n], sums, de)
+        attend_backward(dcontext, dalpha[n], x[n], alpha[n], sums, de)
         q, dq, dv_n = query[n], dquery[n], dv[n]
         for a in range(A):
             dq[a] = 0

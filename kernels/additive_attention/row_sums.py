@@ -67,12 +67,12 @@ def scores_of_rows(rows, y, v, sums):
 
 
 @kernel(fastmath=FLAGS)
-def add_slopes_of_rows(weights, rows, y, slopes):
-    """``slopes[a] += Σ_l weights[l] p r²``, where p = rows[l, a] y[a]."""
+def add_derivatives_of_rows(weights, rows, y, derivatives):
+    """``derivatives[a] += Σ_l weights[l] p r²``, where p = rows[l, a] y[a]."""
     L, A = rows.shape
     for first in range(0, L, AT_A_TIME):
         last = L - 1
-        _add_four_slopes(
+        _add_four_derivatives(
             _row(rows, first),
             _row(rows, min(first + 1, last)),
             _row(rows, min(first + 2, last)),
@@ -83,15 +83,15 @@ def add_slopes_of_rows(weights, rows, y, slopes):
             weights[first + 3] if first + 3 <= last else ZERO_WEIGHT,
             address(y),
             A,
-            address(slopes),
+            address(derivatives),
         )
 
 
 @kernel()
-def slopes_over_steps(weights, row, ys, slopes, tanhs):
-    """``slopes[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (1 - 2 r)``, where p = row[a] ys[t, a]."""
+def derivatives_over_steps(weights, row, ys, derivatives, tanhs):
+    """``derivatives[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (1 - 2 r)``, where p = row[a] ys[t, a]."""
     T, A = ys.shape
-    _slopes_over_steps(address(weights), T, address(row), address(ys), A, address(slopes), address(tanhs))
+    _derivatives_over_steps(address(weights), T, address(row), address(ys), A, address(derivatives), address(tanhs))
 
 
 @kernel()
@@ -159,17 +159,17 @@ def _four_scores(typing_context, row0, row1, row2, row3, y, v, vectors, sums):
 
 
 @intrinsic
-def _add_four_slopes(typing_context, row0, row1, row2, row3, w0, w1, w2, w3, y, size, slopes):
+def _add_four_derivatives(typing_context, row0, row1, row2, row3, w0, w1, w2, w3, y, size, derivatives):
     def emit(context, builder, signature, arguments):
-        rows, weights, (y, size, slopes) = arguments[:4], arguments[4:8], arguments[8:]
+        rows, weights, (y, size, derivatives) = arguments[:4], arguments[4:8], arguments[8:]
         e = Emitter(builder)
         weights = [e.in_every_lane(weight) for weight in weights]
 
         def add(a, lanes):
-            factor, total = (e.load(e.address(base, a), lanes) for base in (y, slopes))
+            factor, total = (e.load(e.address(base, a), lanes) for base in (y, derivatives))
             for row, weight in zip(rows, weights, strict=True):
                 total = e.fma(weight, _slope(e, e.load(e.address(row, a), lanes), factor)[0], total)
-            e.store(total, e.address(slopes, a), lanes)
+            e.store(total, e.address(derivatives, a), lanes)
 
         e.vectors(size, add)
         return context.get_dummy_value()
@@ -179,9 +179,9 @@ def _add_four_slopes(typing_context, row0, row1, row2, row3, w0, w1, w2, w3, y, 
 
 
 @intrinsic
-def _slopes_over_steps(typing_context, weights, steps, row, ys, size, slopes, tanhs):
+def _derivatives_over_steps(typing_context, weights, steps, row, ys, size, derivatives, tanhs):
     def emit(context, builder, signature, arguments):
-        weights, steps, row, ys, size, slopes, tanhs = arguments
+        weights, steps, row, ys, size, derivatives, tanhs = arguments
         e = Emitter(builder)
 
         def add(a, lanes):
@@ -192,7 +192,7 @@ def _slopes_over_steps(typing_context, weights, steps, row, ys, size, slopes, ta
                 slope, r = _slope(e, factor, e.load(e.address(y, a), lanes))
                 return [e.fma(weight, slope, sums[0]), e.fma(weight, e.fma(MINUS_TWOS, r, ONES), sums[1])]
 
-            for total, to in zip(e.loop(steps, [ZERO, ZERO], step), (slopes, tanhs), strict=True):
+            for total, to in zip(e.loop(steps, [ZERO, ZERO], step), (derivatives, tanhs), strict=True):
                 e.store(total, e.address(to, a), lanes)
 
         e.vectors(size, add)

@@ -24,9 +24,9 @@ additive_query_back_1(const float* __restrict__ keys, const float* __restrict__ 
                       const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
                       float* __restrict__ dquery_parts, int L, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
-    attention::Look look = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
-    attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::look_back_3<attention::Additive>(look, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
+    attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
+    attention::Gradients back = {alpha, nullptr, nullptr, nullptr, nullptr};
+    attention::attend_backward_3<attention::Additive>(in, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
@@ -34,9 +34,9 @@ dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query
                  const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
                  float* __restrict__ dquery_parts, int L, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
-    attention::Look look = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
-    attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::look_back_3<attention::Dot>(look, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
+    attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
+    attention::Gradients back = {alpha, nullptr, nullptr, nullptr, nullptr};
+    attention::attend_backward_3<attention::Dot>(in, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
 }
 
 // --- The last pass ---------------------------------------------------------------------------------------------------
@@ -205,21 +205,21 @@ __device__ __forceinline__ void cell_2(float* gates, const float* z, const float
 
 // All steps. `gates` (T, N, 4H) enter as what the words bring, h and c (T + 1, N, H) with the state before.
 template <class Score>
-__device__ __forceinline__ void forward_2(attention::Look look, float* gates, const float* Wq, const float* Wh, const float* Wz,
+__device__ __forceinline__ void forward_2(attention::Inputs in, float* gates, const float* Wq, const float* Wh, const float* Wz,
                                           float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
                                           float* parts, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *shares = tile + DEPTH * PAD, *scores = shares + 16 * WARPS * PAD;
-    int L = look.L, D = look.D, A = look.A, turn = 0;
+    int L = in.L, D = in.D, A = in.A, turn = 0;
     for (int t = 0; t < T; ++t) {
         size_t rows = (size_t)t * N;
         float *h_t = h + rows * H, *c_t = c + rows * H;
-        look.query = query + rows * A;
+        in.query = query + rows * A;
         product_2(query + rows * A, h_t, Wq, N, H, A, tile, shares);
         grid.sync();
         // scores by turns: no barrier
         for (int piece = blockIdx.x; piece < N * attention::count_pieces(L); piece += gridDim.x, turn ^= 1)
-            attention::look_3<Score, PIECE / WARPS>(look, alpha + rows * L, tops, sums, parts, piece, scores + turn * PIECE);
+            attention::attend_3<Score, PIECE / WARPS>(in, alpha + rows * L, tops, sums, parts, piece, scores + turn * PIECE);
         grid.sync();
         for (int n = blockIdx.x; n < N; n += gridDim.x)
             attention::join_3(alpha + rows * L, tops, sums, parts, z + rows * D, n, L, D);
@@ -288,14 +288,14 @@ __device__ __forceinline__ int product_back_2(float* out, const float* above, co
 
 // All steps, from the last to the first: da (T, N, 4H), dz, dquery, de (T, N, L), and dh, dc (N, H) of the state before.
 template <class Score>
-__device__ __forceinline__ void backward_2(attention::Look look, const float* gates, const float* c, const float* query,
+__device__ __forceinline__ void backward_2(attention::Inputs in, const float* gates, const float* c, const float* query,
                                            const float* alpha, const float* dh_above, const float* dz_above,
                                            const float* dalpha_above, const float* Wq, const float* Wh, const float* Wz,
                                            float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
                                            float* dquery_parts, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *shares = tile + DEPTH * PAD, *alphas = shares + 16 * WARPS * PAD, *des = alphas + 2 * PIECE;
-    int L = look.L, D = look.D, A = look.A, pieces = attention::count_pieces(L), turn = 0;
+    int L = in.L, D = in.D, A = in.A, pieces = attention::count_pieces(L), turn = 0;
     for (int t = T - 1; t >= -1; --t) {
         size_t rows = (size_t)max(t, 0) * N;
         float *da_t = da + rows * 4 * H, *dz_t = dz + rows * D, *dquery_t = dquery + rows * A;
@@ -306,13 +306,13 @@ __device__ __forceinline__ void backward_2(attention::Look look, const float* ga
         int job = product_back_2(dh, nullptr, da_t, Wh, N, 4 * H, H, blockIdx.x, tile, shares);
         product_back_2(dz_t, dz_above ? dz_above + rows * D : nullptr, da_t, Wz, N, 4 * H, D, job, tile, shares);
         grid.sync();
-        look.query = query + rows * A;
-        attention::LookBack back = {alpha + rows * L, dz_t, dalpha_above ? dalpha_above + rows * L : nullptr, nullptr, nullptr};
+        in.query = query + rows * A;
+        attention::Gradients back = {alpha + rows * L, dz_t, dalpha_above ? dalpha_above + rows * L : nullptr, nullptr, nullptr};
         for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x)
-            attention::dalpha_3<PIECE / WARPS>(look, back, dalpha, piece);
+            attention::dalpha_3<PIECE / WARPS>(in, back, dalpha, piece);
         grid.sync();
         for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x, turn ^= 1)
-            attention::look_back_3<Score>(look, back, dalpha, de + rows * L, dquery_parts, nullptr, piece,
+            attention::attend_backward_3<Score>(in, back, dalpha, de + rows * L, dquery_parts, nullptr, piece,
                                           alphas + turn * PIECE, des + turn * PIECE);
         grid.sync();
         for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < (size_t)N * A; i += gridDim.x * (size_t)blockDim.x) {
@@ -331,8 +331,8 @@ additive_forward_2(float* gates, const float* __restrict__ x, const float* __res
                    const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops,
                    float* sums, float* parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
-    attention::Look look = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
-    forward_2<attention::Additive>(look, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
+    attention::Inputs in = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
+    forward_2<attention::Additive>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -341,8 +341,8 @@ dot_forward_2(float* gates, const float* __restrict__ x, const float* __restrict
               const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
               float* parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
-    attention::Look look = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
-    forward_2<attention::Dot>(look, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
+    attention::Inputs in = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
+    forward_2<attention::Dot>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -353,8 +353,8 @@ additive_backward_2(const float* __restrict__ gates, const float* __restrict__ c
                     const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc,
                     float* dalpha, float* dquery_parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
-    attention::Look look = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Additive>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
+    attention::Inputs in = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
+    backward_2<attention::Additive>(in, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
                                     da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
 }
 
@@ -366,7 +366,7 @@ dot_backward_2(const float* __restrict__ gates, const float* __restrict__ c, con
                const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
                float* dquery_parts, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
-    attention::Look look = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Dot>(look, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
+    attention::Inputs in = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
+    backward_2<attention::Dot>(in, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
                                da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
 }

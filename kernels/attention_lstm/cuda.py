@@ -6,9 +6,9 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import cannot_serve, empty, on_gpu, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.additive_attention.cuda import PIECE, plain_mask
+from scratchlv.kernels.additive_attention.cuda import PIECE, as_mask
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
@@ -34,7 +34,7 @@ class Cache(NamedTuple):
     v: Array | None  # (A,)
     Wx: Array  # (E + D, 4H)
     Wh: Array  # (H, 4H)
-    x_is_data: bool
+    need_dx: bool
 
 
 def limits(
@@ -50,7 +50,7 @@ def limits(
     b: Any,
     mask: Any = None,
     *,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
     return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
@@ -69,12 +69,12 @@ def forward(
     b: Array,
     mask: Array | None = None,
     *,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
-    words, x, keys, Wq, Wx, Wh = (plain(a) for a in (words, x, keys, Wq, Wx, Wh))
-    v, mask = None if v is None else plain(v), plain_mask(mask, x)
+    words, x, keys, Wq, Wx, Wh = (as_contiguous(a) for a in (words, x, keys, Wq, Wx, Wh))
+    v, mask = None if v is None else as_contiguous(v), as_mask(mask, x)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
     query, alpha, z = empty((T, N, A), x), empty((T, N, L), x), empty((T, N, D), x)
@@ -82,21 +82,21 @@ def forward(
     h[0], c[0] = h0, c0
     run = _forward_in_one_launch if _one_launch(x, keys, h, T) else _forward_by_steps
     run(gates, x, keys, v, mask, Wq, Wh, Wx[E:], query, alpha, z, h, c)
-    cache = Cache(words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data) if train else None
+    cache = Cache(words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx) if train else None
     return (h[1:], z, alpha), cache
 
 
 def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
-    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
     (T, N, E), (_, _, D), (H, A) = words.shape, x.shape, Wq.shape
-    above = tuple(None if d is None else plain(d) for d in dy)
+    above = tuple(None if d is None else as_contiguous(d) for d in dy)
     run = _backward_in_one_launch if _one_launch(x, keys, h, T) else _backward_by_steps
     da, dz, dquery, de, dh, dc = run(cache, *above)
     if v is None:
         dkeys, dv = _sum_over_steps(de, query), None
     else:
         dkeys, dv = _keys_back(cache, de)
-    dx = None if x_is_data else _sum_over_steps(alpha, dz)
+    dx = _sum_over_steps(alpha, dz) if need_dx else None
     words, z, da = words.reshape(T * N, E), z.reshape(T * N, D), da.reshape(T * N, 4 * H)
     before = h[:T].reshape(T * N, H)
     dWx = empty(Wx.shape, x)
@@ -118,7 +118,7 @@ def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c
     tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
     for t in range(len(gates)):
         gemm(h[t], Wq, query[t])
-        module["look_3"]((N * pieces,), (128,), x, keys, query[t], score, mask, alpha[t], tops, sums, parts, *sizes)
+        module["attend_3"]((N * pieces,), (128,), x, keys, query[t], score, mask, alpha[t], tops, sums, parts, *sizes)
         module["join_3"]((N,), (128,), alpha[t], tops, sums, parts, z[t], *sizes[:2])
         gemm(h[t], Wh, gates[t], accumulate=True)
         gemm(z[t], Wz, gates[t], accumulate=True)
@@ -136,11 +136,11 @@ def _backward_by_steps(cache: Cache, dh_above, dz_above, dalpha_above) -> tuple[
     dh, dc, dalpha, parts = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, pieces, A), x)
     no_v = () if v is None else (None,)
     for t in reversed(range(T)):
-        above, looked = (None if d is None else d[t] for d in (dh_above, dalpha_above))
+        above, dalpha_t = (None if d is None else d[t] for d in (dh_above, dalpha_above))
         cell_backward(da[t], gates[t], c[t], c[t + 1], above, dh, dc, None, t)
         gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
         gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
-        module["dalpha_3"]((N * pieces,), (128,), x, alpha[t], dz[t], looked, dalpha, np.int32(L), np.int32(D))
+        module["dalpha_3"]((N * pieces,), (128,), x, alpha[t], dz[t], dalpha_t, dalpha, np.int32(L), np.int32(D))
         query_back((N * pieces,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], parts, *sizes)
         sums = parts, *no_v, dquery[t], *no_v
         module["sum_pieces_3"]((across * N,), (32, 8), *sums, np.int32(N), *sizes, np.int32(across))

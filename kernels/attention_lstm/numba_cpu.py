@@ -17,17 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask, weighted_sum
+from scratchlv.kernels.additive_attention.numba_cpu import as_mask, attend, attend_backward, weighted_sum
 from scratchlv.kernels.additive_attention.row_sums import (
-    add_slopes_of_rows,
+    add_derivatives_of_rows,
+    derivatives_over_steps,
     dots_of_rows,
     scores_of_rows,
-    slopes_over_steps,
 )
 from scratchlv.kernels.attention_lstm.reference import check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.numba_cpu import cells, cells_back
 from scratchlv.kernels.matmul.numba_cpu import (
@@ -52,7 +52,7 @@ class Cache(NamedTuple):
     x: np.ndarray  # (N, L, D)
     keys: np.ndarray  # (N, L, A)
     factors: np.ndarray  # (N, L, A), e^{2 keys}
-    far: np.ndarray  # (N,), where the keys are too large for it
+    overflows: np.ndarray  # (N,), where the keys are too large for it
     query: np.ndarray  # (T, N, A)
     alpha: np.ndarray  # (T, N, L)
     z: np.ndarray  # (T, N, D)
@@ -63,10 +63,10 @@ class Cache(NamedTuple):
     v: np.ndarray | None  # (A,)
     Wx: np.ndarray  # (E + D, 4H)
     Wh: np.ndarray  # (H, 4H)
-    x_is_data: bool
+    need_dx: bool
 
 
-def limits(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask=None, *, x_is_data=False, train=True) -> str | None:
+def limits(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask=None, *, need_dx=True, train=True) -> str | None:
     return float32_only(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
 
 
@@ -83,35 +83,35 @@ def forward(
     b: np.ndarray,
     mask: np.ndarray | None = None,
     *,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Cache | None]:
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
-    words, x, keys = (plain(a) for a in (words, x, keys))
-    v = None if v is None else plain(v)
+    words, x, keys = (as_contiguous(a) for a in (words, x, keys))
+    v = None if v is None else as_contiguous(v)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
     query, alpha, z = zeros((T, N, A)), empty((T, N, L)), empty((T, N, D))
     h, c = empty((T + 1, N, H)), empty((T + 1, N, H))
     h[0], c[0] = h0, c0
-    factors, far = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
+    factors, overflows = keys if v is None else empty_like(keys), np.zeros(N, np.bool_)
     panels = tuple(PackedMatrix(W).panels for W in (Wq, Wh, Wx[E:]))
     work = empty((parts_of_batch(x, keys), work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
-    looked = x, keys, factors, far, v_or_none, plain_mask(mask, N)
-    _forward(multiply.address, gates, looked, panels, query, alpha, z, h, c, np.full(N, T), work)
-    cache = Cache(words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data)
+    attention = x, keys, factors, overflows, v_or_none, as_mask(mask, N)
+    _forward(multiply.address, gates, attention, panels, query, alpha, z, h, c, np.full(N, T), work)
+    cache = Cache(words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx)
     return (h[1:], z, alpha), cache if train else None
 
 
 def backward(
     dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None], cache: Cache
 ) -> tuple[np.ndarray | None, ...]:
-    words, x, keys, factors, far, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, x_is_data = cache
+    words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
     (T, N, E), H, A = words.shape, h.shape[2], keys.shape[2]
     dh_above, dz_above, dalpha = dy
-    dh_above = zeros((T, N, H)) if dh_above is None else plain(dh_above)
-    dalpha = zeros(alpha.shape) if dalpha is None else plain(dalpha)
+    dh_above = zeros((T, N, H)) if dh_above is None else as_contiguous(dh_above)
+    dalpha = zeros(alpha.shape) if dalpha is None else as_contiguous(dalpha)
     dz = empty_like(z)
     dz[:] = 0 if dz_above is None else dz_above
     dh, dc = zeros((N, H)), zeros((N, H))
@@ -120,17 +120,17 @@ def backward(
     panels = tuple(PackedMatrix(W.T).panels for W in (Wx[E:], Wh, Wq))
     work = empty((parts_of_batch(x, keys), work_space(N, max(4 * H, A))))
     above = dh_above, dalpha
-    looked = x, keys, factors, far, v_or_none, query, alpha
+    attention = x, keys, factors, overflows, v_or_none, query, alpha
     lengths = np.full(gates.shape[1], T)
-    _backward(multiply.address, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work)
+    _backward(multiply.address, da, dquery, de, dz, dh, dc, above, attention, c, gates, panels, lengths, work)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
     else:
         dv = empty((N, A))  # each picture's share
-        _key_gradients(de, query, keys, factors, far, v, dkeys, dv)
+        _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv)
         dv = dv.sum(0, dtype=np.float64).astype(np.float32)
-    if not x_is_data:
+    if need_dx:
         dx = empty_like(x)
         _sum_over_steps(alpha, dz, dx)  # z = Σ α x
     words2, da2, dquery2 = words.reshape(T * N, E), da.reshape(T * N, 4 * H), dquery.reshape(T * N, A)
@@ -155,8 +155,8 @@ def parts_of_batch(x: np.ndarray, keys: np.ndarray) -> int:
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, work):
-    x, keys, factors, far, v, mask = looked
+def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths, work):
+    x, keys, factors, overflows, v, mask = attention
     T, N, L = alpha.shape
     A = keys.shape[2]
     from_h_to_query, from_h, from_z = panels
@@ -164,43 +164,43 @@ def _forward(multiply, gates, looked, panels, query, alpha, z, h, c, lengths, wo
         first, last = share(N, part, len(work))
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
-            far[n] = key_factors(keys[n], factors[n])
-        whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
+            overflows[n] = key_factors(keys[n], factors[n])
+        whole = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
         for t in range(T):
             add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[part])
             add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
                 if v.size:
-                    rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
+                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, whole)
                     scores_of_rows(rows, e_query, v, sums)
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
-                look(sums, mask[n], x[n], alpha[t, n], z[t, n])
+                attend(sums, mask[n], x[n], alpha[t, n], z[t, n])
             add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[part])
             cells(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, panels, lengths, work):
+def _backward(multiply, da, dquery, de, dz, dh, dc, above, attention, c, gates, panels, lengths, work):
     """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
     dh_above, dalpha = above
-    x, keys, factors, far, v, query, alpha = looked
+    x, keys, factors, overflows, v, query, alpha = attention
     T, N, L = alpha.shape
     A = keys.shape[2]
     to_z, to_h, from_query_to_h = panels
     for part in prange(len(work)):
         first, last = share(N, part, len(work))
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
-        whole = np.empty((rows_of_far(far, first, last, L), A), np.float32)
+        whole = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
         for t in range(T - 1, -1, -1):
             cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
-                look_back(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
+                attend_backward(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
-                    rows = both_factors(keys[n], factors[n], far[n], query[t, n], e_query, whole)
+                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, whole)
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
@@ -214,30 +214,30 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, above, looked, c, gates, pan
 @kernel(fastmath=FLAGS)
 def key_factors(keys, factors):
     """``factors = e^{2 keys}`` (L, A), and whether a key is too large for it, or NaN."""
-    far = False
+    overflows = False
     for l in range(keys.shape[0]):
         key, factor = keys[l], factors[l]
         outside = 0
         for a in range(key.size):
             factor[a] = exp(TWO * key[a])
             outside += 0 if abs(key[a]) <= MOST_KEY else 1
-        far |= outside > 0
-    return far
+        overflows |= outside > 0
+    return overflows
 
 
 @kernel(fastmath=FLAGS)
-def rows_of_far(far, first, last, L):
-    """So many rows a thread needs for the far ones among its pictures: ``L`` or none."""
+def rows_of_overflows(overflows, first, last, L):
+    """So many rows a thread needs for those among its pictures that overflow: ``L`` or none."""
     for n in range(first, last):
-        if far[n]:
+        if overflows[n]:
             return L
     return 0
 
 
 @kernel(fastmath=FLAGS)
-def both_factors(keys, factors, far, query, e_query, whole):
-    """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for a far picture."""
-    if not far:
+def both_factors(keys, factors, overflows, query, e_query, whole):
+    """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for one that overflows."""
+    if not overflows:
         query_factors(query, e_query)
         return factors
     for l in range(keys.shape[0]):
@@ -273,7 +273,7 @@ def query_gradient(de, rows, e_query, v, dquery):
     """``dquery`` = Σ_l de_l v (1 - tanh²)."""
     for a in range(dquery.size):
         dquery[a] = 0
-    add_slopes_of_rows(de, rows, e_query, dquery)
+    add_derivatives_of_rows(de, rows, e_query, dquery)
     for a in range(dquery.size):
         dquery[a] *= FOUR * v[a]
 
@@ -282,7 +282,7 @@ def query_gradient(de, rows, e_query, v, dquery):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
+def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv):
     """``dkeys`` (N, L, A) and each picture's share of dv (N, A), summed over all steps while a row of keys is at hand."""
     T, N, L = de.shape
     A = keys.shape[2]
@@ -296,10 +296,10 @@ def _key_gradients(de, query, keys, factors, far, v, dkeys, dv):
             dkey = dkeys[n, l]
             for t in range(T):
                 weights[t] = de[t, n, l]
-            if far[n]:
+            if overflows[n]:
                 for t in range(T):
                     whole_factors(keys[n, l], query[t, n], e_query[t])
-            slopes_over_steps(weights, ones if far[n] else factors[n, l], e_query, dkey, tanhs)
+            derivatives_over_steps(weights, ones if overflows[n] else factors[n, l], e_query, dkey, tanhs)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]
                 sums[a] += tanhs[a]

@@ -32,7 +32,7 @@ class Cache(NamedTuple):
     Wx: Array  # (E + D, 4H)
     Wh: Array  # (H, 4H)
     steps: list  # of each step: h before it, the cache of looking, the cache of the cell
-    x_is_data: bool
+    need_dx: bool
 
 
 def forward(
@@ -48,14 +48,14 @@ def forward(
     b: Array,
     mask: Array | None = None,
     *,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
     """Run over ``words`` (T, N, E), looking at ``x`` (N, L, D): all ``h`` (T, N, H), ``z`` (T, N, D), ``alpha`` (T, N, L).
 
     ``keys`` are (N, L, A); the state before is ``h0``, ``c0`` (N, H); ``Wq`` is (H, A), ``v`` (A,), or None for the dot
     product of key and query. ``Wx`` is (E + D, 4H): first the rows of the word, then those of z. ``Wh`` is (H, 4H), ``b``
-    (4H,). Where ``mask`` (N, L) is False nobody looks; every row needs a True. ``x_is_data`` says that nobody wants ``dx``:
+    (4H,). Where ``mask`` (N, L) is False nobody looks; every row needs a True. ``need_dx=False`` says that nobody wants ``dx``:
     it is then None.
 
     Raises:
@@ -68,16 +68,16 @@ def forward(
     for t in range(T):
         query = h @ Wq  # (N, A)
         if v is None:
-            (z, alpha), looked = dot_product_attention.forward(x, keys, query, None, mask)
+            (z, alpha), attention_cache = dot_product_attention.forward(x, keys, query, None, mask)
         else:
-            (z, alpha), looked = additive_attention.forward(x, keys, query, v, mask)
+            (z, alpha), attention_cache = additive_attention.forward(x, keys, query, v, mask)
         joined = np.concatenate([words[t], z], axis=1)  # (N, E + D)
         before = h
-        (out, c), stepped = lstm.forward(joined[None], h, c, Wx, Wh, b)
+        (out, c), cell_cache = lstm.forward(joined[None], h, c, Wx, Wh, b)
         h = out[0]
         hs[t], zs[t], alphas[t] = h, z, alpha
-        steps.append((before, looked, stepped))
-    return (hs, zs, alphas), Cache(words, x, keys, h0, Wq, v, Wx, Wh, steps, x_is_data) if train else None
+        steps.append((before, attention_cache, cell_cache))
+    return (hs, zs, alphas), Cache(words, x, keys, h0, Wq, v, Wx, Wh, steps, need_dx) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
@@ -85,25 +85,25 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
     ``dv`` is None where there was no v, ``dx`` where x was data.
     """
-    words, x, keys, h0, Wq, v, Wx, Wh, steps, x_is_data = cache
+    words, x, keys, h0, Wq, v, Wx, Wh, steps, need_dx = cache
     dh_above, dz_above, dalpha_above = dy
     E = words.shape[2]
     dwords, dx, dkeys, dWq, dWx, dWh = (np.zeros_like(array) for array in (words, x, keys, Wq, Wx, Wh))
     dv, db = None if v is None else np.zeros_like(v), np.zeros_like(Wh[0])
     dh, dc = np.zeros_like(h0), np.zeros_like(h0)
     for t in reversed(range(len(steps))):
-        before, looked, stepped = steps[t]
+        before, attention_cache, cell_cache = steps[t]
         if dh_above is not None:
             dh = dh + dh_above[t]  # from above, and from the step after
-        djoined, dh, dc, *dweights = lstm.backward((dh[None], dc), stepped)
+        djoined, dh, dc, *dweights = lstm.backward((dh[None], dc), cell_cache)
         dwords[t], dz = djoined[0, :, :E], djoined[0, :, E:]
         if dz_above is not None:
             dz = dz + dz_above[t]
-        dlooked = dz, None if dalpha_above is None else dalpha_above[t]
+        dattention = dz, None if dalpha_above is None else dalpha_above[t]
         if v is None:
-            dx_t, dkeys_t, dquery, _ = dot_product_attention.backward(dlooked, looked)
+            dx_t, dkeys_t, dquery, _ = dot_product_attention.backward(dattention, attention_cache)
         else:
-            dx_t, dkeys_t, dquery, dv_t = additive_attention.backward(dlooked, looked)
+            dx_t, dkeys_t, dquery, dv_t = additive_attention.backward(dattention, attention_cache)
             dv += dv_t
         dWq += before.T @ dquery
         dh = dh + dquery @ Wq.T  # h was used by the cell, and to ask
@@ -111,7 +111,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
         dkeys += dkeys_t
         for total, d in zip((dWx, dWh, db), dweights, strict=True):
             total += d
-    return dwords, None if x_is_data else dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
+    return dwords, dx if need_dx else None, dkeys, dh, dc, dWq, dv, dWx, dWh, db
 
 
 def check(

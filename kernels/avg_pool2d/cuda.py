@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import cannot_serve, empty, on_gpu, plain
+from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.shapes import require
@@ -29,7 +29,7 @@ def limits(x: Any, *, size: int | None, stride: int | None = None, train: bool =
 def forward(x: Array, *, size: int | None, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
     kernel, step, grid = geometry(x.shape, size, stride)
     N, H, W, C = x.shape
-    x, y = plain(x), empty((N, *grid, C), x)
+    x, y = as_contiguous(x), empty((N, *grid, C), x)
     geometric = np.int64(N), *_numbers(H, W, C, *grid, *kernel, *step)
     if version(VERSIONS) == 2 and kernel[0] * kernel[1] >= LARGE and C <= 32 * MOST_ROWS:
         windows, channels = N * grid[0] * grid[1], -(-C // 32)
@@ -44,7 +44,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     N, H, W, C = cache.shape
     require("x", dy=(dy, (N, *grid, C)))
     dx = empty(cache.shape, dy)
-    _launch("avg_pool_backward", plain(dy), dx, N, H, W, C, grid, kernel, step)
+    _launch("avg_pool_backward", as_contiguous(dy), dx, N, H, W, C, grid, kernel, step)
     return (dx,)
 
 

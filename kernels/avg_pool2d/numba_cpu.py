@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
@@ -27,7 +27,7 @@ def forward(
 ) -> tuple[np.ndarray, Cache | None]:
     kernel, step, grid = geometry(x.shape, size, stride)
     y = empty((x.shape[0], *grid, x.shape[3]))
-    _forward(plain(x), y, kernel, step)
+    _forward(as_contiguous(x), y, kernel, step)
     return y, Cache(x.shape, size, stride) if train else None
 
 
@@ -35,7 +35,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     kernel, step, grid = geometry(*cache)
     require("x", dy=(dy, (cache.shape[0], *grid, cache.shape[3])))
     dx = empty(cache.shape)
-    _backward(plain(dy), dx, kernel, step)
+    _backward(as_contiguous(dy), dx, kernel, step)
     return (dx,)
 
 

@@ -12,7 +12,7 @@
 // channels, whose constants stay in registers.
 #include "quads.cuh"
 
-#define NOBODY 4  // the winner where ReLU is closed
+#define NOBODY 4  // the argmax where ReLU is closed
 #define AT_ONCE 8
 
 struct Channels {  // the four channels of a thread: from c on, n of them; `whole`: they exist and are aligned
@@ -204,8 +204,8 @@ batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constant
 // The same with pooling: pixels of y (N, H / 2, W / 2, C), and the place in the window that each number came from, or NOBODY.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__ constants, float* __restrict__ y,
-                          unsigned char* __restrict__ winner, int pixels, int H, int W, int C, int relu) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16) && aligned(winner, 4));
+                          unsigned char* __restrict__ argmax, int pixels, int H, int W, int C, int relu) {
+    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16) && aligned(argmax, 4));
     if (!s.n) return;
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2;
@@ -225,10 +225,10 @@ batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__
                 bytes |= won << 8 * e;
             }
             store4(y + (size_t)p * C + s.c, best, s);
-            if (!winner) continue;
-            if (s.whole) *(unsigned*)(winner + (size_t)p * C + s.c) = bytes;
+            if (!argmax) continue;
+            if (s.whole) *(unsigned*)(argmax + (size_t)p * C + s.c) = bytes;
             else
-                for (int e = 0; e < s.n; ++e) winner[(size_t)p * C + s.c + e] = bytes >> 8 * e & 0xff;
+                for (int e = 0; e < s.n; ++e) argmax[(size_t)p * C + s.c + e] = bytes >> 8 * e & 0xff;
         }
     });
 }
@@ -249,7 +249,7 @@ __device__ __forceinline__ unsigned load_bytes(const unsigned char* from, Channe
 
 // 1. A block for a channel: dbeta = Σ dz, dgamma = Σ dz x̂.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
+batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ argmax,
                        const float* __restrict__ constants, float* __restrict__ dgamma, float* __restrict__ dbeta,
                        int pixels, int H, int W, int C, int relu) {
     __shared__ float sums[32], sums_along[32];
@@ -258,12 +258,12 @@ batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x
     float sum = 0.0f, along = 0.0f;
     for (int p = threadIdx.x; p < pixels; p += blockDim.x) {
         size_t at = (size_t)p * C + c, from = at;
-        int won = winner ? winner[at] : 0;
-        if (winner) {
+        int won = argmax ? argmax[at] : 0;
+        if (argmax) {
             int h = p / columns % rows * 2 + won / 2 % 2, w = p % columns * 2 + won % 2;
             from = (((size_t)(p / columns / rows) * H + h) * W + w) * C + c;
         }
-        float dz = winner ? (won == NOBODY ? 0.0f : dy[at]) : opened(dy[at], x[from], k, 0, relu);
+        float dz = argmax ? (won == NOBODY ? 0.0f : dy[at]) : opened(dy[at], x[from], k, 0, relu);
         sum += dz, along += dz * k.normalised(x[from], 0);
     }
     sum = block_sum(sum, sums), along = block_sum(along, sums_along);
@@ -272,16 +272,16 @@ batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x
 
 // 2. Part blockIdx.y of `parts` (2, count, C): Σ dz x̂, and Σ dz. With pooling, pixels are windows.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
+batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ argmax,
                        const float* __restrict__ constants, float* __restrict__ parts,
                        int pixels, int H, int W, int C, int relu) {
     __shared__ float4 rows_along[256], rows_sum[256];
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(winner, 4));
+    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(argmax, 4));
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2, own = threadIdx.y * blockDim.x + threadIdx.x;
     float sum[4] = {}, along[4] = {};
     over_channels(s, [&](Channels s) {
-        if (!winner) {
+        if (!argmax) {
 #pragma unroll 4
             for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
                 float d[4], v[4];
@@ -296,7 +296,7 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
             for (int p = blockIdx.y * blockDim.y + threadIdx.y; p < pixels; p += gridDim.y * blockDim.y) {
                 const float* top =
                     x + (((size_t)(p / columns / rows) * H + p / columns % rows * 2) * W + p % columns * 2) * C + s.c;
-                unsigned bytes = load_bytes(winner + (size_t)p * C + s.c, s);
+                unsigned bytes = load_bytes(argmax + (size_t)p * C + s.c, s);
                 float d[4], v[4][4];
                 load4(d, dy + (size_t)p * C + s.c, s);
 #pragma unroll
@@ -375,10 +375,10 @@ batch_norm_backward(const float* __restrict__ dy, const float* __restrict__ x, c
 
 // With pooling: windows, those included that the border cuts off: their pixels moved the mean and the variance, no more.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ winner,
+batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ argmax,
                               const float* __restrict__ constants, const float* __restrict__ dgamma,
                               const float* __restrict__ dbeta, float* __restrict__ dx, int N, int H, int W, int C) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16) && aligned(winner, 4));
+    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16) && aligned(argmax, 4));
     if (!s.n) return;
     Constants k(constants, C, s);
     Projection away(dgamma, dbeta, N * H * W, s);
@@ -391,7 +391,7 @@ batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restr
             if (h < H / 2 && w < W / 2) {
                 size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * C + s.c;
                 load4(gradient, dy + at, s);
-                bytes = load_bytes(winner + at, s);
+                bytes = load_bytes(argmax + at, s);
             }
 #pragma unroll
             for (int place = 0; place < 4; ++place) {

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.batch_norm2d.reference import check_batch
 from scratchlv.kernels.building_blocks.shapes import require
@@ -20,7 +20,7 @@ AT_ONCE = 8  # pixels that a thread loads together, as in the .cu
 class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     constants: Array  # (4, C): mean, 1 / deviation, their product with gamma, beta
-    winner: Array | None  # (N, H', W', C) uint8 with pooling: the place in the window, or 4 where ReLU was closed
+    argmax: Array | None  # (N, H', W', C) uint8 with pooling: the place in the window, or 4 where ReLU was closed
     relu: bool
     running_mean: Array | None
     running_var: Array | None
@@ -45,8 +45,8 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     channels = {"gamma": gamma, "beta": beta, "running_mean": running_mean, "running_var": running_var}
     require("the channels of x", **{name: (array, x.shape[3:]) for name, array in channels.items()})
-    x, module = plain(x), load("batch_norm2d.cu")
-    gamma, beta, mean, var = (None if array is None else plain(array) for array in channels.values())
+    x, module = as_contiguous(x), load("batch_norm2d.cu")
+    gamma, beta, mean, var = (None if array is None else as_contiguous(array) for array in channels.values())
     if train:
         check_batch(x.shape)
         constants, moved = _constants(module, x, gamma, beta, mean, var, momentum, eps)
@@ -56,8 +56,8 @@ def forward(
         C = x.shape[3]
         constants, kernel = empty((4, C), x), module["batch_norm_running_constants"]
         kernel(blocks(C, 256), (256,), gamma, beta, mean, var, constants, np.int32(C), np.float64(eps))
-    y, winner = _normalise(module, x, constants, relu, pool, train)
-    return y, Cache(x, constants, winner, relu, *moved) if train else None
+    y, argmax = _normalise(module, x, constants, relu, pool, train)
+    return y, Cache(x, constants, argmax, relu, *moved) if train else None
 
 
 def _constants(
@@ -101,25 +101,25 @@ def _normalise(
     if not pool:
         module["batch_norm_apply"](*launch, x, constants, y, pixels, np.int32(C), np.int32(relu))
         return y, None
-    winner = empty(y.shape, x, np.uint8) if train else None
+    argmax = empty(y.shape, x, np.uint8) if train else None
     sizes = pixels, *(np.int32(n) for n in x.shape[1:])
-    module["batch_norm_apply_and_pool"](*launch, x, constants, y, winner, *sizes, np.int32(relu))
-    return y, winner
+    module["batch_norm_apply_and_pool"](*launch, x, constants, y, argmax, *sizes, np.int32(relu))
+    return y, argmax
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    x, constants, winner, relu, *_ = cache
-    require("x", dy=(dy, x.shape if winner is None else winner.shape))
-    dy, module = plain(dy), load("batch_norm2d.cu")
+    x, constants, argmax, relu, *_ = cache
+    require("x", dy=(dy, x.shape if argmax is None else argmax.shape))
+    dy, module = as_contiguous(dy), load("batch_norm2d.cu")
     dgamma, dbeta = _sums(module, dy, cache)
     dx = empty(x.shape, x)
     N, H, W, C = x.shape
-    if winner is None:
+    if argmax is None:
         launch, sizes = _along_channels(N * H * W, C), (np.int32(N * H * W), np.int32(C), np.int32(relu))
         module["batch_norm_backward"](*launch, dy, x, constants, dgamma, dbeta, dx, *sizes)
     else:
         launch, shape = _along_channels(N * -(-H // 2) * -(-W // 2), C), tuple(np.int32(n) for n in x.shape)
-        module["batch_norm_backward_from_pool"](*launch, dy, x, winner, constants, dgamma, dbeta, dx, *shape)
+        module["batch_norm_backward_from_pool"](*launch, dy, x, argmax, constants, dgamma, dbeta, dx, *shape)
     return dx, dgamma, dbeta
 
 
@@ -127,7 +127,7 @@ def _sums(module: Module, dy: Array, cache: Cache) -> tuple[Array, Array]:
     """``dgamma`` and ``dbeta``."""
     N, H, W, C = dy.shape
     sizes = np.int32(N * H * W), *(np.int32(n) for n in cache.x.shape[1:]), np.int32(cache.relu)
-    arrays, dgamma, dbeta = (dy, cache.x, cache.winner, cache.constants), empty(C, dy), empty(C, dy)
+    arrays, dgamma, dbeta = (dy, cache.x, cache.argmax, cache.constants), empty(C, dy), empty(C, dy)
     if version(VERSIONS) == 1:
         module["batch_norm_gradients_1"]((C,), (256,), *arrays, dgamma, dbeta, *sizes)
     else:

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.batch_norm2d.reference import check_batch, moved
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
 from scratchlv.kernels.building_blocks.threads import share
@@ -22,13 +22,13 @@ from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, pl
 
 _PARTS = 32  # shares of the rows that gradients are summed over, whatever the number of threads
 _CHUNK = 1 << 15  # numbers whose mean and variance are taken while they are in the cache
-_NO_WINNER = np.empty((0, 0, 0, 0), np.uint8)
+_NO_ARGMAX = np.empty((0, 0, 0, 0), np.uint8)
 
 
 class Cache(NamedTuple):
     x: np.ndarray  # (N, H, W, C)
     constants: np.ndarray  # (4, C): mean, 1 / deviation, their product with gamma, beta
-    winner: np.ndarray  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
+    argmax: np.ndarray  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
     floor: float  # 0 with ReLU, else NaN
     running_mean: np.ndarray | None
     running_var: np.ndarray | None
@@ -61,7 +61,7 @@ def forward(
         running_mean=(running_mean, C),
         running_var=(running_var, C),
     )
-    x = plain(x)
+    x = as_contiguous(x)
     if train:
         check_batch(x.shape)
         mean, var = _statistics(x)
@@ -72,27 +72,27 @@ def forward(
     inverse_std = (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
     constants = np.stack([mean.astype(np.float32), inverse_std, gamma * inverse_std, beta])
     y = empty(output_shape(x.shape, 2, 2) if pool else x.shape)
-    winner = empty(y.shape, np.uint8) if pool and train else _NO_WINNER
+    argmax = empty(y.shape, np.uint8) if pool and train else _NO_ARGMAX
     floor = np.float32(0 if relu else np.nan)
-    _normalise(x, constants, y, winner, pool, floor)
+    _normalise(x, constants, y, argmax, pool, floor)
     if not train:
         return y, None
     running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
     running = [None if statistic is None else statistic.astype(np.float32) for statistic in running]
-    return y, Cache(x, constants, winner, floor, *running)
+    return y, Cache(x, constants, argmax, floor, *running)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x, constants, winner, floor = cache[:4]
-    require("x", dy=(dy, winner.shape if winner.shape[1] else x.shape))
-    dy = plain(dy)
+    x, constants, argmax, floor = cache[:4]
+    require("x", dy=(dy, argmax.shape if argmax.shape[1] else x.shape))
+    dy = as_contiguous(dy)
     C = x.shape[-1]
     sums = np.zeros((_PARTS, 2, C))
-    _sum_gradients(dy, x, winner, constants, floor, sums)
+    _sum_gradients(dy, x, argmax, constants, floor, sums)
     dbeta, dgamma = sums.sum(0).astype(np.float32)
     shares = sums.sum(0) / (x.size // C)
     dx = empty(x.shape)
-    _backward_x(dy, x, winner, np.concatenate([constants, shares.astype(np.float32)]), floor, dx)
+    _backward_x(dy, x, argmax, np.concatenate([constants, shares.astype(np.float32)]), floor, dx)
     return dx, dgamma, dbeta
 
 
@@ -195,9 +195,9 @@ def _normalise_pixel(typing_context, x, constants, y, channels, floor):
 
 
 @intrinsic
-def _normalise_window(typing_context, top, bottom, constants, y, winner, keep, channels, floor):
+def _normalise_window(typing_context, top, bottom, constants, y, argmax, keep, channels, floor):
     def emit(context, builder, signature, arguments):
-        top, bottom, constants, y, winner, keep, channels, floor = arguments
+        top, bottom, constants, y, argmax, keep, channels, floor = arguments
         e = _NormEmitter(builder)
         floor = e.in_every_lane(floor)
 
@@ -207,7 +207,7 @@ def _normalise_window(typing_context, top, bottom, constants, y, winner, keep, c
             value, closed = e.rectify(best, floor)
             e.store_lanes(value, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
-                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(winner, c))
+                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
@@ -237,15 +237,15 @@ def _sum_pixel(typing_context, dy, x, constants, sums, channels, floor):
 
 
 @intrinsic
-def _sum_window(typing_context, dy, winner, top, bottom, constants, sums, channels):
-    """The same of a window that was pooled: of its winner."""
+def _sum_window(typing_context, dy, argmax, top, bottom, constants, sums, channels):
+    """The same of a window that was pooled: of its argmax."""
 
     def emit(context, builder, signature, arguments):
-        dy, winner, top, bottom, constants, sums, channels = arguments
+        dy, argmax, top, bottom, constants, sums, channels = arguments
         e = _NormEmitter(builder)
 
         def body(c):
-            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)
             dbeta = dgamma = ZERO
             for k, x in enumerate(_window(e, top, bottom, channels)):
                 dz = e.taken(gradient, place_of_best, k)
@@ -279,14 +279,14 @@ def _backward_pixel(typing_context, dy, x, constants, dx, channels, floor):
 
 
 @intrinsic
-def _backward_window(typing_context, dy, winner, top, bottom, dx_top, dx_bottom, constants, channels):
+def _backward_window(typing_context, dy, argmax, top, bottom, dx_top, dx_bottom, constants, channels):
     def emit(context, builder, signature, arguments):
-        dy, winner, top, bottom, dx_top, dx_bottom, constants, channels = arguments
+        dy, argmax, top, bottom, dx_top, dx_bottom, constants, channels = arguments
         e = _NormEmitter(builder)
         pixels = list(zip(_window(e, top, bottom, channels), _window(e, dx_top, dx_bottom, channels), strict=True))
 
         def body(c):
-            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)
             for k, (x, dx) in enumerate(pixels):
                 dz, x_here = e.taken(gradient, place_of_best, k), e.load_lanes(e.address(x, c))
                 e.store_lanes(e.input_gradient(dz, x_here, constants, channels, c), e.address(dx, c))
@@ -298,7 +298,7 @@ def _backward_window(typing_context, dy, winner, top, bottom, dx_top, dx_bottom,
 
 
 @kernel(parallel=True)
-def _normalise(x, constants, y, winner, pooled, floor):
+def _normalise(x, constants, y, argmax, pooled, floor):
     _, H, W, C = x.shape
     N, rows, columns, _ = y.shape
     for row in prange(N * rows):
@@ -309,14 +309,14 @@ def _normalise(x, constants, y, winner, pooled, floor):
             if pooled:
                 top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
                 bottom = top + 4 * C * W
-                byte = address(winner) + at
-                _normalise_window(top, bottom, address(constants), to, byte, winner.size, C, floor)
+                byte = address(argmax) + at
+                _normalise_window(top, bottom, address(constants), to, byte, argmax.size, C, floor)
             else:
                 _normalise_pixel(address(x) + 4 * at, address(constants), to, C, floor)
 
 
 @kernel(parallel=True)
-def _sum_gradients(dy, x, winner, constants, floor, sums):
+def _sum_gradients(dy, x, argmax, constants, floor, sums):
     """``sums[part]`` = (dbeta, dgamma) of the part's rows."""
     _, H, W, C = x.shape
     N, rows, columns, _ = dy.shape
@@ -328,10 +328,10 @@ def _sum_gradients(dy, x, winner, constants, floor, sums):
             for w in range(columns):
                 at = C * ((n * rows + h) * columns + w)
                 gradient = address(dy) + 4 * at
-                if winner.size:
+                if argmax.size:
                     top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
                     bottom = top + 4 * C * W
-                    byte = address(winner) + at
+                    byte = address(argmax) + at
                     _sum_window(gradient, byte, top, bottom, address(constants), address(run), C)
                 else:
                     _sum_pixel(gradient, address(x) + 4 * at, address(constants), address(run), C, floor)
@@ -342,7 +342,7 @@ def _sum_gradients(dy, x, winner, constants, floor, sums):
 
 
 @kernel(parallel=True)
-def _backward_x(dy, x, winner, constants, floor, dx):
+def _backward_x(dy, x, argmax, constants, floor, dx):
     """``constants`` (6, C) hold the means of dy and of dy x_hat too."""
     N, H, W, C = x.shape
     rows, columns = dy.shape[1:3]
@@ -350,15 +350,15 @@ def _backward_x(dy, x, winner, constants, floor, dx):
         n, h = divmod(np.int64(row), H)
         zeros = np.zeros(C, np.float32)
         done = 0
-        if winner.size and h // 2 < rows:
+        if argmax.size and h // 2 < rows:
             done = 2 * columns
             for w in range(columns if h % 2 == 0 else 0):
                 at = C * ((n * rows + h // 2) * columns + w)
                 here = 4 * C * ((n * H + h) * W + 2 * w)
                 top, to = address(x) + here, address(dx) + here
-                gradient, byte, below = address(dy) + 4 * at, address(winner) + at, 4 * C * W
+                gradient, byte, below = address(dy) + 4 * at, address(argmax) + at, 4 * C * W
                 _backward_window(gradient, byte, top, top + below, to, to + below, address(constants), C)
         for w in range(done, W):  # pixels that fill no window: they moved the mean and the variance, no more
             at = 4 * C * ((n * H + h) * W + w)
-            gradient = address(zeros) if winner.size else address(dy) + at
+            gradient = address(zeros) if argmax.size else address(dy) + at
             _backward_pixel(gradient, address(x) + at, address(constants), address(dx) + at, C, floor)

@@ -54,17 +54,17 @@ def forward(
     inverse_std = 1 / np.sqrt(var + eps)
     x_hat = centred * inverse_std
     running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
-    y, rectified, pooled = _follow(x_hat * gamma + beta, relu, pool, train=True)
-    return y, Cache(x_hat, gamma, inverse_std, *running, rectified, pooled)
+    y, relu_cache, pool_cache = _follow(x_hat * gamma + beta, relu, pool, train=True)
+    return y, Cache(x_hat, gamma, inverse_std, *running, relu_cache, pool_cache)
 
 
 def _follow(y: Array, relu: bool, pool: bool, *, train: bool) -> tuple[Array, Any, Any]:
-    rectified = pooled = None
+    relu_cache = pool_cache = None
     if relu:
-        y, rectified = relu_.forward(y, train=train)
+        y, relu_cache = relu_.forward(y, train=train)
     if pool:
-        y, pooled = max_pool2d.forward(y, size=2, train=train)
-    return y, rectified, pooled
+        y, pool_cache = max_pool2d.forward(y, size=2, train=train)
+    return y, relu_cache, pool_cache
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import sys
 import threading
 from typing import Any
 
@@ -90,12 +91,14 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     return array
 
 
-def plain(array: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """``array`` as the kernels take it: C-contiguous, aligned, and not marked read-only; copied only where it must be.
+def as_contiguous(array: Any, dtype: Any = None) -> Any:
+    """``array``, of NumPy or CuPy, as kernels take it: C-contiguous, aligned, not marked read-only; copied only where it must be.
 
     Numba compiles a kernel again for read-only or misaligned arrays, which are other types to it. The kernels write to
     nothing but what they are told to write to.
     """
+    if not isinstance(array, np.ndarray):
+        return sys.modules["cupy"].ascontiguousarray(array, dtype)
     dtype = array.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
     flags = array.flags
     if not (flags.c_contiguous and flags.aligned and array.dtype == dtype):

@@ -7,7 +7,7 @@ from scratchlv.device import on_gpu
 from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, tanh
-from scratchlv.kernels.building_blocks.memory import plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous
 
 BLOCK = 8192  # values that are summed on their own: the result does not depend on the number of threads
 SMALL_BLOCK = 2048  # values that stay in the first-level cache
@@ -19,7 +19,7 @@ def copy_and_sum_squares(source: np.ndarray, target: np.ndarray) -> float:
     if not isinstance(target, np.ndarray) or target.dtype != np.float32:
         target[...] = source
         return float((target * target).sum())
-    flat = plain(source, np.float32).reshape(-1)
+    flat = as_contiguous(source, np.float32).reshape(-1)
     squares = np.empty(-(-flat.size // BLOCK))
     _copy_and_sum_squares(flat, target.reshape(-1), squares)
     return float(squares.sum())
@@ -41,7 +41,7 @@ def to_unit_size(source: np.ndarray, target: np.ndarray) -> None:
     if on_gpu(source):
         sweep_cuda.to_unit_size(source, target)
     elif source.dtype == target.dtype == np.float32:
-        _to_unit_size(plain(source).reshape(N, h * w, C), target.reshape(N, h * w, target.shape[3]))
+        _to_unit_size(as_contiguous(source).reshape(N, h * w, C), target.reshape(N, h * w, target.shape[3]))
     elif source.size:
         mean_square = (source * source).mean(axis=(1, 2, 3), keepdims=True)
         target[..., :C] = source / np.sqrt(mean_square + source.dtype.type(_LEAST_SQUARE))

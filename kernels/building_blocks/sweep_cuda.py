@@ -12,14 +12,14 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import MOST_UNASKED, blocks, empty, plain, threads_for
+from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, empty, threads_for
 
 MOST_PARTS = 1024  # blocks that share a sum
 
 
 def sum_squares(flat: Array) -> Array:
     """Σ x² of an array of any shape: an array without axes. The order of the additions depends on the size alone."""
-    flat = plain(flat)
+    flat = as_contiguous(flat)
     count = min(MOST_PARTS, max(1, -(-flat.size // 4096)))
     parts, total = empty(count, flat), empty((), flat)
     load("sweep.cu")["square_parts"]((count,), (256,), flat, parts, np.int64(flat.size))
@@ -57,7 +57,7 @@ def add(total: Array, d: Array) -> Array:
     """``total`` itself, contiguous, to which ``d``, of its shape, is added."""
     if total.shape != d.shape:
         raise ValueError(f"an array of the shape {d.shape} is added to one of {total.shape}")
-    load("sweep.cu")["add"](_in_fours(total.size), (256,), total, plain(d), np.int64(total.size))
+    load("sweep.cu")["add"](_in_fours(total.size), (256,), total, as_contiguous(d), np.int64(total.size))
     return total
 
 
@@ -66,7 +66,7 @@ def log_softmax(logits: Array) -> Array:
     *shape, V = logits.shape
     y, kept = empty(logits.shape, logits), 4 * V <= MOST_UNASKED
     grid, block, shared = (math.prod(shape),), (threads_for(V),), 4 * V * kept
-    load("sweep.cu")["log_softmax"](grid, block, plain(logits), y, np.int32(V), np.int32(kept), shared=shared)
+    load("sweep.cu")["log_softmax"](grid, block, as_contiguous(logits), y, np.int32(V), np.int32(kept), shared=shared)
     return y
 
 
@@ -76,7 +76,7 @@ def argmax_rows(x: Array) -> Array:
     if V == 0:
         raise ValueError("a row without numbers has no largest one")
     found = empty(N, x, np.int64)
-    load("sweep.cu")["argmax_rows"]((N,), (threads_for(V),), plain(x), found, np.int32(V))
+    load("sweep.cu")["argmax_rows"]((N,), (threads_for(V),), as_contiguous(x), found, np.int32(V))
     return found
 
 
@@ -86,7 +86,9 @@ def to_unit_size(source: Array, target: Array) -> None:
     if target.shape[:3] != (N, h, w) or target.shape[3] < C:
         raise ValueError(f"pictures of the shape {source.shape} do not go into {target.shape}")
     sizes = np.int32(h * w), np.int32(C), np.int32(target.shape[3])
-    load("sweep.cu")["to_unit_size"]((N,), (threads_for(h * w * C),), plain(source), target, *sizes, np.float32(1e-12))
+    load("sweep.cu")["to_unit_size"](
+        (N,), (threads_for(h * w * C),), as_contiguous(source), target, *sizes, np.float32(1e-12)
+    )
 
 
 def split_scale(scale: float | Array) -> tuple[Array | None, float]:
@@ -95,7 +97,7 @@ def split_scale(scale: float | Array) -> tuple[Array | None, float]:
         return None, float(scale)
     if scale.size != 1:
         raise ValueError(f"a scale is one number, and this array has {scale.size}")
-    return plain(scale, np.float32), 1.0
+    return as_contiguous(scale, np.float32), 1.0
 
 
 def _in_fours(n: int) -> tuple[int]:

@@ -16,7 +16,7 @@
 // pooling end in the registers that hold the sums: the activation of full size is never written.
 #include "scratchlv.cuh"
 
-#define NOBODY 4  // the winner where ReLU is closed
+#define NOBODY 4  // the argmax where ReLU is closed
 
 struct Conv {
     int N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups;
@@ -116,7 +116,7 @@ __device__ __forceinline__ unsigned largest(const float (&v)[4], int relu, float
 
 // 2x2 windows of z (N, H, W, M), after versions 1 and 2: a thread for a number of y.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* __restrict__ winner,
+conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* __restrict__ argmax,
             long long numbers, int H, int W, int M, int relu) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
@@ -127,7 +127,7 @@ conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* _
     float v[4] = {top[0], top[M], bottom[0], bottom[M]}, best;
     unsigned won = largest(v, relu, best);
     y[k] = best;
-    if (winner) winner[k] = won;
+    if (argmax) argmax[k] = won;
 }
 
 // The gradient before ReLU: dz = dy where y is above 0 (or NaN).
@@ -140,7 +140,7 @@ conv2d_before_relu(const float* __restrict__ dy, const float* __restrict__ y, fl
 // The gradient dz (N, H, W, M) before pooling and ReLU: a thread for a window and an m writes its four places; windows that the
 // border cuts off are zero. blockIdx.x is a row of windows.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dz,
+conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict__ argmax, float* __restrict__ dz,
                    int H, int W, int M) {
     int rows = (H + 1) / 2, columns = (W + 1) / 2, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= columns * M) return;
@@ -148,7 +148,7 @@ conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict
     bool whole = h < H / 2 && w < W / 2;
     size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * M + m;
     float gradient = whole ? dy[at] : 0.0f;
-    int won = whole ? winner[at] : NOBODY;
+    int won = whole ? argmax[at] : NOBODY;
     for (int place = 0; place < 4; ++place) {
         int i = 2 * h + place / 2, j = 2 * w + place % 2;
         if (i < H && j < W) dz[(((size_t)n * H + i) * W + j) * M + m] = won == place ? gradient : 0.0f;
@@ -468,7 +468,7 @@ template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b,
 // M / groups is a multiple of four.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
-         unsigned char* __restrict__ winner, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride,
+         unsigned char* __restrict__ argmax, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride,
          int top, int left, int groups, int relu, int pool) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
@@ -520,7 +520,7 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
         }
         size_t at = (size_t)((row + r) / 4) * M + m;
         *(float4*)(y + at) = make_float4(best[0], best[1], best[2], best[3]);
-        if (winner) *(unsigned*)(winner + at) = won;
+        if (argmax) *(unsigned*)(argmax + at) = won;
     }
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
@@ -23,14 +23,14 @@ class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     W: Array  # (kh, kw, C / groups, M)
     y: Array | None  # with ReLU and without pooling: it tells where ReLU was open
-    winner: (
+    argmax: (
         Array | None
     )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, 4 for none
     bias: bool
     stride: int
     padding: Padding
     groups: int
-    x_is_data: bool
+    need_dx: bool
 
 
 def limits(
@@ -44,7 +44,7 @@ def limits(
     relu=False,
     pool=False,
     exact=False,
-    x_is_data=False,
+    need_dx=True,
     train=True,
 ) -> str | None:
     return cannot_serve(x, W, b)
@@ -61,51 +61,51 @@ def forward(
     relu: bool = False,
     pool: bool = False,
     exact: bool = False,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
     size = output_size(x.shape, W.shape, stride, padding, groups)
     N, M = x.shape[0], W.shape[3]
     require("these weights", b=(b, (M,)))
-    x, W, b = plain(x), plain(W), None if b is None else plain(b)
+    x, W, b = as_contiguous(x), as_contiguous(W), None if b is None else as_contiguous(b)
     y = empty((N, *(pooled_size(size) if pool else size), M), x)
-    winner = empty(y.shape, x, np.uint8) if pool and train else None
+    argmax = empty(y.shape, x, np.uint8) if pool and train else None
     sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
     module, number = load("conv2d.cu"), _version(W, groups, x, y)
     if number == 3:
         rows = math.prod(y.shape[:3]) * (4 if pool else 1)
         grid, flags = (_tiles(3, rows, M // groups), 1, groups), (np.int32(relu), np.int32(pool))
-        module["conv2d_3"](grid, (256,), x, W, b, y, winner, *sizes, *flags, shared=SHARED)
+        module["conv2d_3"](grid, (256,), x, W, b, y, argmax, *sizes, *flags, shared=SHARED)
     else:
         z = empty((N, *size, M), x) if pool else y
         kernel = module[f"conv2d_{number}"]
         kernel(*_grid(number, math.prod(z.shape[:3]), M, groups), x, W, b, z, *sizes, np.int32(relu))
         if pool:
             shape = np.int64(y.size), np.int32(size[0]), np.int32(size[1]), np.int32(M), np.int32(relu)
-            module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, winner, *shape)
+            module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, argmax, *shape)
     if not train:
         return y, None
-    return y, Cache(x, W, y if relu and not pool else None, winner, b is not None, stride, padding, groups, x_is_data)
+    return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, stride, padding, groups, need_dx)
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    x, W, y, winner, bias, stride, padding, groups, x_is_data = cache
+    x, W, y, argmax, bias, stride, padding, groups, need_dx = cache
     size, M = output_size(x.shape, W.shape, stride, padding, groups), W.shape[3]
-    require("x and W", dy=(dy, (x.shape[0], *(size if winner is None else pooled_size(size)), M)))
+    require("x and W", dy=(dy, (x.shape[0], *(size if argmax is None else pooled_size(size)), M)))
     module = load("conv2d.cu")
-    dz = _before_relu_and_pool(module, plain(dy), cache, (x.shape[0], *size, M))
+    dz = _before_relu_and_pool(module, as_contiguous(dy), cache, (x.shape[0], *size, M))
     sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
     dW, db = _weight_gradient(module, x, W, dz, sizes, groups, bias)
-    return None if x_is_data else _input_gradient(module, x, W, dz, sizes, groups, stride), dW, db
+    return _input_gradient(module, x, W, dz, sizes, groups, stride) if need_dx else None, dW, db
 
 
 def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple) -> Array:
     """The gradient of the sums, of this ``shape`` (N, H', W', M)."""
     N, H, W, M = shape
-    if cache.winner is not None:
+    if cache.argmax is not None:
         dz, row = empty(shape, dy), -(-W // 2) * M
         grid = N * -(-H // 2), -(-row // 256)
-        module["conv2d_before_pool"](grid, (256,), dy, cache.winner, dz, np.int32(H), np.int32(W), np.int32(M))
+        module["conv2d_before_pool"](grid, (256,), dy, cache.argmax, dz, np.int32(H), np.int32(W), np.int32(M))
         return dz
     if cache.y is None:
         return dy

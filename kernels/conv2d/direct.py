@@ -42,11 +42,11 @@ def convolve(
     padding: tuple[int, int],
     spread: int,
     floor: float,
-    winner: np.ndarray,
+    argmax: np.ndarray,
 ) -> None:
     """``y`` (N, H', W', M) = ``x`` (N, H, W, C) times ``panels`` (:func:`pack_windows`), plus ``bias``, at least ``floor``.
 
-    ``window`` is (kh, kw), ``size`` (H', W') before pooling: a ``y`` of half that size is pooled, and ``winner``, if it has
+    ``window`` is (kh, kw), ``size`` (H', W') before pooling: a ``y`` of half that size is pooled, and ``argmax``, if it has
     the shape of y, takes the places. ``padding`` is (top, left); ``spread`` - 1 zeros lie between the pixels of x.
     """
     pooled = y.shape[1:3] != size
@@ -62,7 +62,7 @@ def convolve(
     buffer = empty((threads, pixels, panels.shape[0] * COLUMNS))
     columns = empty((threads, pixels, window[0] * window[1] * C if gathered else 0))
     geometry = (*window, stride, spread, *padding)
-    _convolve(x, panels, bias, y, winner, pooled, np.float32(floor), geometry, buffer, columns, band, by_columns)
+    _convolve(x, panels, bias, y, argmax, pooled, np.float32(floor), geometry, buffer, columns, band, by_columns)
 
 
 def pack_windows(W: np.ndarray, turned: bool = False) -> np.ndarray:
@@ -116,11 +116,11 @@ def _finish(typing_context, z, bias, y, channels, floor):
 
 
 @intrinsic
-def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, winner, keep, channels, floor):
+def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, argmax, keep, channels, floor):
     """The same, pooled: of two pixels at ``top`` and two at ``bottom``, ``next_pixel`` floats apart."""
 
     def emit(context, builder, signature, arguments):
-        top, bottom, next_pixel, bias, y, winner, keep, channels, floor = arguments
+        top, bottom, next_pixel, bias, y, argmax, keep, channels, floor = arguments
         e = PixelEmitter(builder)
         floor = e.in_every_lane(floor)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
@@ -130,7 +130,7 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, winner, kee
             value, closed = e.rectify(builder.fadd(best, e.load_lanes(e.address(bias, c))), floor)
             e.store_lanes(value, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
-                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(winner, c))
+                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
@@ -186,7 +186,7 @@ def _gather(x, zeros, geometry, n, h, w, k0, k1, to):
 
 
 @kernel(parallel=True)
-def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, columns, band, by_columns):
+def _convolve(x, panels, bias, y, argmax, pooled, floor, geometry, buffer, columns, band, by_columns):
     threads, _, width = buffer.shape
     kh, kw = geometry[:2]
     taps, C, gathered = kh * kw, x.shape[3], columns.shape[2]
@@ -225,12 +225,12 @@ def _convolve(x, panels, bias, y, winner, pooled, floor, geometry, buffer, colum
                     to = address(z) + 4 * (tile * ROWS * width + q * COLUMNS)
                     rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width)
             _finish_band(
-                z, bias, y, winner, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
+                z, bias, y, argmax, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
             )
 
 
 @kernel()
-def _finish_band(z, bias, y, winner, pooled, floor, row, rows, m0, m1):
+def _finish_band(z, bias, y, argmax, pooled, floor, row, rows, m0, m1):
     """Bias, ReLU and pooling of ``rows`` rows of y, for the channels ``m0`` to ``m1``."""
     columns_of_y, M = y.shape[2:]
     width = z.shape[1]
@@ -240,8 +240,8 @@ def _finish_band(z, bias, y, winner, pooled, floor, row, rows, m0, m1):
             r, w = divmod(pixel, columns_of_y)
             top = address(z) + 4 * (width * (4 * columns_of_y * r + 2 * w) + m0)
             bottom = top + 4 * width * 2 * columns_of_y
-            to, at = address(y) + 4 * out, address(winner) + out
-            _finish_pooled(top, bottom, width, address(bias) + 4 * m0, to, at, winner.size, m1 - m0, floor)
+            to, at = address(y) + 4 * out, address(argmax) + out
+            _finish_pooled(top, bottom, width, address(bias) + 4 * m0, to, at, argmax.size, m1 - m0, floor)
         else:
             at = address(z) + 4 * (width * pixel + m0)
             _finish(at, address(bias) + 4 * m0, address(y) + 4 * out, m1 - m0, floor)
@@ -251,9 +251,9 @@ def _finish_band(z, bias, y, winner, pooled, floor, row, rows, m0, m1):
 
 
 def weight_gradient(
-    x: np.ndarray, dy: np.ndarray, window: tuple[int, int], stride: int, padding: tuple[int, int], winner: np.ndarray
+    x: np.ndarray, dy: np.ndarray, window: tuple[int, int], stride: int, padding: tuple[int, int], argmax: np.ndarray
 ) -> np.ndarray:
-    """``dW`` (kh, kw, C, M) from ``x`` (N, H, W, C) and ``dy``, which is pooled if it comes with its winners."""
+    """``dW`` (kh, kw, C, M) from ``x`` (N, H, W, C) and ``dy``, which is pooled if it comes with its argmaxes."""
     C, M = x.shape[3], dy.shape[3]
     K = window[0] * window[1] * C
     chunks = -(-K // _ROWS_OF_W)
@@ -261,20 +261,20 @@ def weight_gradient(
     parts = -(-_JOBS // max(chunks, 1))
     sums = zeros((parts, chunks * chunk, -(-M // COLUMNS) * COLUMNS))
     geometry = (*window, stride, 1, *padding)
-    row = (4 if winner.size else 1) * dy.shape[2]
+    row = (4 if argmax.size else 1) * dy.shape[2]
     band = max(_PIXELS // row, 1)
     threads = n_threads()
     buffer, columns = empty((threads, band * row, sums.shape[2])), empty((threads, band * row, chunk))
     buffer.fill(0)
     columns.fill(0)
-    _sum_bands(x, dy, winner, winner.size > 0, geometry, sums, chunk, buffer, columns, band)
+    _sum_bands(x, dy, argmax, argmax.size > 0, geometry, sums, chunk, buffer, columns, band)
     dW = empty((*window, C, M))
     _add_parts(sums, dW.reshape(K, M))
     return dW
 
 
 @kernel(parallel=True)
-def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, band):
+def _sum_bands(x, dy, argmax, pooled, geometry, sums, chunk, buffer, columns, band):
     """Job (part, chunk): over the part's rows of dy, the chunk of dW's rows (taps and channels)."""
     threads, most, width = buffer.shape
     parts, K_up, _ = sums.shape
@@ -292,7 +292,7 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
             first, last = share(N * rows_of_y, part, parts)
             for row in range(first, last, band):
                 rows = min(band, last - row)
-                _fill_band(dy, winner, pooled, row, rows, dz)
+                _fill_band(dy, argmax, pooled, row, rows, dz)
                 to = address(windows)
                 for r in range(row, row + rows):
                     n, h = divmod(r, rows_of_y)
@@ -311,7 +311,7 @@ def _sum_bands(x, dy, winner, pooled, geometry, sums, chunk, buffer, columns, ba
 
 
 @kernel()
-def _fill_band(dy, winner, pooled, row, rows, dz):
+def _fill_band(dy, argmax, pooled, row, rows, dz):
     """The gradient before pooling of some rows of y, pixel by pixel."""
     columns_of_y, M = dy.shape[2:]
     size = 4 * dz.shape[1]
@@ -321,7 +321,7 @@ def _fill_band(dy, winner, pooled, row, rows, dz):
             r, w = divmod(pixel, columns_of_y)
             top = address(dz) + size * (4 * columns_of_y * r + 2 * w)
             bottom = top + size * 2 * columns_of_y
-            unpool_pixel(address(dy) + 4 * M * at, address(winner) + M * at, top, bottom, dz.shape[1], M, False)
+            unpool_pixel(address(dy) + 4 * M * at, address(argmax) + M * at, top, bottom, dz.shape[1], M, False)
         else:
             _copy(address(dy) + 4 * M * at, address(dz) + size * pixel, M)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches, zeros
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
@@ -20,21 +20,21 @@ from scratchlv.kernels.max_pool2d.numba_cpu import unpool
 from scratchlv.kernels.max_pool2d.vectors import NOBODY
 
 _PARTS = 32  # db is summed in so many parts, whatever the number of threads
-_NO_WINNER = winograd.NO_WINNER
+_NO_ARGMAX = winograd.NO_ARGMAX
 
 
 class Cache(NamedTuple):
     x: np.ndarray  # (N, H, W, C)
     W: np.ndarray  # (kh, kw, C, M)
     y: np.ndarray | None  # with ReLU and without pooling: it tells where ReLU was open
-    winner: (
+    argmax: (
         np.ndarray
     )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or NOBODY
     bias: bool
     stride: int
     padding: Padding
     exact: bool
-    x_is_data: bool
+    need_dx: bool
 
 
 class Packed(np.ndarray):
@@ -59,9 +59,9 @@ def pack(W: np.ndarray) -> Packed:
 def _form(W: np.ndarray, make) -> np.ndarray:
     """``make(W)``, remembered by packed weights."""
     if not isinstance(W, Packed):
-        return make(plain(W))
+        return make(as_contiguous(W))
     if make.__name__ not in W._forms:
-        W._forms[make.__name__] = make(plain(W))
+        W._forms[make.__name__] = make(as_contiguous(W))
     return W._forms[make.__name__]
 
 
@@ -76,7 +76,7 @@ def limits(
     relu=False,
     pool=False,
     exact=False,
-    x_is_data=False,
+    need_dx=True,
     train=True,
 ) -> str | None:
     if groups != 1:
@@ -95,45 +95,45 @@ def forward(
     relu: bool = False,
     pool: bool = False,
     exact: bool = False,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
     size = output_size(x.shape, W.shape, stride, padding, groups)
     M = W.shape[3]
     require("these weights", b=(b, (M,)))
-    x, bias = plain(x), np.zeros(M, np.float32) if b is None else plain(b)
+    x, bias = as_contiguous(x), np.zeros(M, np.float32) if b is None else as_contiguous(b)
     y = empty((len(x), *(pooled_size(size) if pool else size), M))
-    winner = empty(y.shape, np.uint8) if pool and train else _NO_WINNER
+    argmax = empty(y.shape, np.uint8) if pool and train else _NO_ARGMAX
     floor = 0 if relu else np.nan
     if y.size == 0:
         pass
     elif by_winograd(x.shape, W.shape, stride, padding, exact):
-        winograd.convolve(x, _form(W, winograd.transform_weights), bias, y, size, floor, winner)
+        winograd.convolve(x, _form(W, winograd.transform_weights), bias, y, size, floor, argmax)
     else:
         panels = _form(W, direct.pack_windows)
-        direct.convolve(x, panels, W.shape[:2], bias, y, size, stride, _top_left(padding), 1, floor, winner)
+        direct.convolve(x, panels, W.shape[:2], bias, y, size, stride, _top_left(padding), 1, floor, argmax)
     if not train:
         return y, None
     kept = y if relu and not pool else None
-    return y, Cache(x, plain(W), kept, winner, b is not None, stride, padding, exact, x_is_data)
+    return y, Cache(x, as_contiguous(W), kept, argmax, b is not None, stride, padding, exact, need_dx)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
-    x, W, y, winner, bias, stride, padding, exact, x_is_data = cache
+    x, W, y, argmax, bias, stride, padding, exact, need_dx = cache
     size = output_size(x.shape, W.shape, stride, padding, 1)
-    require("x and W", dy=(dy, (len(x), *(pooled_size(size) if winner.shape[1] else size), W.shape[3])))
-    dy = plain(dy)
+    require("x and W", dy=(dy, (len(x), *(pooled_size(size) if argmax.shape[1] else size), W.shape[3])))
+    dy = as_contiguous(dy)
     if y is not None:
         dy = _where_open(dy, y)
-    db = _bias_gradient(dy, winner) if bias else None
+    db = _bias_gradient(dy, argmax) if bias else None
     if x.size == 0 or dy.size == 0:
-        return None if x_is_data else zeros(x.shape), zeros(W.shape), db
+        return zeros(x.shape) if need_dx else None, zeros(W.shape), db
     if by_winograd(x.shape, W.shape, stride, padding, exact):
-        dW = winograd.weight_gradient(x, dy, size, winner)
-        dx = None if x_is_data else _winograd_input_gradient(dy, winner, cache)
+        dW = winograd.weight_gradient(x, dy, size, argmax)
+        dx = _winograd_input_gradient(dy, argmax, cache) if need_dx else None
     else:
-        dW = direct.weight_gradient(x, dy, W.shape[:2], stride, _top_left(padding), winner)
-        dx = None if x_is_data else _direct_input_gradient(dy, winner, size, cache)
+        dW = direct.weight_gradient(x, dy, W.shape[:2], stride, _top_left(padding), argmax)
+        dx = _direct_input_gradient(dy, argmax, size, cache) if need_dx else None
     return dx, dW, db
 
 
@@ -149,29 +149,29 @@ def _top_left(padding: Padding) -> tuple[int, int]:
     return top, left
 
 
-def _winograd_input_gradient(dy: np.ndarray, winner: np.ndarray, cache: Cache) -> np.ndarray:
+def _winograd_input_gradient(dy: np.ndarray, argmax: np.ndarray, cache: Cache) -> np.ndarray:
     """The convolution of dy with the window turned round, inputs and outputs exchanged."""
     x, W = cache.x, cache.W
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
     U = winograd.transform_weights(W, turned=True)
-    winograd.convolve(dy, U, no_bias, dx, x.shape[1:3], x_winner=winner)
+    winograd.convolve(dy, U, no_bias, dx, x.shape[1:3], x_argmax=argmax)
     return dx
 
 
-def _direct_input_gradient(dy: np.ndarray, winner: np.ndarray, size: tuple[int, int], cache: Cache) -> np.ndarray:
+def _direct_input_gradient(dy: np.ndarray, argmax: np.ndarray, size: tuple[int, int], cache: Cache) -> np.ndarray:
     """The same, of dy spread out by the stride."""
     x, W, padding = cache.x, cache.W, cache.padding
-    if winner.size:
+    if argmax.size:
         dz = empty((len(dy), *size, dy.shape[3]))
-        unpool(dy, winner, dz, past_caches(dz))
+        unpool(dy, argmax, dz, past_caches(dz))
         dy = dz
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
     top, left = _top_left(padding)
     pads = W.shape[0] - 1 - top, W.shape[1] - 1 - left
     panels, window = direct.pack_windows(W, turned=True), W.shape[:2]
-    direct.convolve(dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_WINNER)
+    direct.convolve(dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_ARGMAX)
     return dx
 
 
@@ -188,24 +188,24 @@ def _mask(dy, y, dz):
         dz[i] = np.float32(0) if y[i] <= np.float32(0) else dy[i]
 
 
-def _bias_gradient(dy: np.ndarray, winner: np.ndarray) -> np.ndarray:
+def _bias_gradient(dy: np.ndarray, argmax: np.ndarray) -> np.ndarray:
     """Σ dy over all pixels, where ReLU let something through."""
     M = dy.shape[3]
     parts = np.zeros((_PARTS, M), np.float32)
     if dy.size:
-        _sum_pixels(dy.reshape(-1, M), winner.reshape(-1, M), parts)
+        _sum_pixels(dy.reshape(-1, M), argmax.reshape(-1, M), parts)
     return parts.sum(0)
 
 
 @kernel(parallel=True)
-def _sum_pixels(dy, winner, parts):
+def _sum_pixels(dy, argmax, parts):
     for part in prange(parts.shape[0]):
         first, last = share(dy.shape[0], part, parts.shape[0])
         sums = parts[part]
         for p in range(first, last):
-            if winner.size:
+            if argmax.size:
                 for m in range(sums.size):
-                    sums[m] += np.float32(0) if winner[p, m] == NOBODY else dy[p, m]
+                    sums[m] += np.float32(0) if argmax[p, m] == NOBODY else dy[p, m]
             else:
                 for m in range(sums.size):
                     sums[m] += dy[p, m]

@@ -18,7 +18,7 @@ class Cache(NamedTuple):
     stride: int
     padding: Padding
     groups: int
-    x_is_data: bool
+    need_dx: bool
     relu: Any  # caches of what followed, or None
     pool: Any
 
@@ -34,13 +34,13 @@ def forward(
     relu: bool = False,
     pool: bool = False,
     exact: bool = False,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
     """Convolve ``x`` (N, H, W, C) with ``W`` (kh, kw, C / groups, M); ``y`` is (N, H', W', M).
 
     ``padding`` zeros are put around the picture. With ``groups``, the channels are parted, and each part of the outputs
-    sees only its part of the inputs. ``x_is_data`` says that nobody wants ``dx`` (the first layer): it is then None.
+    sees only its part of the inputs. ``need_dx=False`` says that nobody wants ``dx`` (the first layer): it is then None.
 
     With ``relu``, and ``pool`` (2x2 windows, max), y is what these make of it: one call for the three, since a variant can
     do them in one sweep. ``exact`` asks for the plain sums that stand here; without it a variant may take a way of fewer
@@ -57,21 +57,21 @@ def forward(
             y[..., outputs] += window[..., inputs] @ W[i, j, :, outputs]  # (N, H', W', M / groups)
     if b is not None:
         y += b
-    rectified = pooled = None
+    relu_cache = pool_cache = None
     if relu:
-        y, rectified = relu_.forward(y, train=train)
+        y, relu_cache = relu_.forward(y, train=train)
     if pool:
-        y, pooled = max_pool2d.forward(y, size=2, train=train)
-    return y, Cache(x, W, b is not None, stride, padding, groups, x_is_data, rectified, pooled) if train else None
+        y, pool_cache = max_pool2d.forward(y, size=2, train=train)
+    return y, Cache(x, W, b is not None, stride, padding, groups, need_dx, relu_cache, pool_cache) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
     """``dx`` like x (None if x is data), ``dW`` like W, ``db`` (M,); ``dy`` is like y."""
-    x, W, bias, stride, padding, groups, x_is_data, rectified, pooled = cache
-    if pooled is not None:
-        (dy,) = max_pool2d.backward(dy, pooled)
-    if rectified is not None:
-        (dy,) = relu_.backward(dy, rectified)
+    x, W, bias, stride, padding, groups, need_dx, relu_cache, pool_cache = cache
+    if pool_cache is not None:
+        (dy,) = max_pool2d.backward(dy, pool_cache)
+    if relu_cache is not None:
+        (dy,) = relu_.backward(dy, relu_cache)
     (top, bottom), (left, right) = both_sides(padding)
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     dpadded, dW = _zeros_like(x, padded.shape), _zeros_like(W, W.shape)
@@ -85,7 +85,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None
             dW[i, j, :, outputs] = np.tensordot(window[..., inputs], dy[..., outputs], axes=((0, 1, 2), (0, 1, 2)))
             dwindow[..., inputs] += dy[..., outputs] @ W[i, j, :, outputs].T
     dx = dpadded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
-    return None if x_is_data else dx, dW, dy.sum((0, 1, 2)) if bias else None
+    return dx if need_dx else None, dW, dy.sum((0, 1, 2)) if bias else None
 
 
 def both_sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:

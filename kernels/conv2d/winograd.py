@@ -46,7 +46,7 @@ B_T = np.array(
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
-NO_WINNER = np.empty((0, 0, 0, 0), np.uint8)
+NO_ARGMAX = np.empty((0, 0, 0, 0), np.uint8)
 assert FEWEST_CHANNELS >= WIDTH  # the last vector of channels overlaps the one before: so there must be one
 
 _BLOCK = 1 << 19  # bytes of a thread's transformed tiles, so that they stay in the second-level cache
@@ -114,13 +114,13 @@ def _load_pixels(e: PixelEmitter, table, offset, side: int):
     return [vectors[side * i : side * (i + 1)] for i in range(side)]
 
 
-def _load_unpooled(e: PixelEmitter, table, winners, offset, side: int):
-    """The gradient before pooling, from the pooled one and its winners; a tile's window begins one pixel early (``side`` 6)."""
+def _load_unpooled(e: PixelEmitter, table, argmaxes, offset, side: int):
+    """The gradient before pooling, from the pooled one and its argmaxes; a tile's window begins one pixel early (``side`` 6)."""
     first = (side - TILE) // 2
     pooled = (first + side + 1) // 2
     words = [e.load_word(e.builder.add(table, I64(8 * k))) for k in range(pooled * pooled)]
     gradients = [e.load(e.address(word, offset)) for word in words]
-    words = [e.load_word(e.builder.add(winners, I64(8 * k))) for k in range(pooled * pooled)]
+    words = [e.load_word(e.builder.add(argmaxes, I64(8 * k))) for k in range(pooled * pooled)]
     places = [e.load_lanes(e.builder.add(word, offset), BYTES) for word in words]
     rows = []
     for i in range(first, first + side):
@@ -159,11 +159,11 @@ def _from_pixels(matrix, side: int):
 
 def _from_pooled(matrix, side: int):
     @intrinsic
-    def transform(typing_context, table, winners, offset, to, stride):
+    def transform(typing_context, table, argmaxes, offset, to, stride):
         def emit(context, builder, signature, arguments):
-            table, winners, offset, to, stride = arguments
+            table, argmaxes, offset, to, stride = arguments
             e = PixelEmitter(builder)
-            _store_points(e, _transform(e, matrix, _load_unpooled(e, table, winners, offset, side)), to, stride)
+            _store_points(e, _transform(e, matrix, _load_unpooled(e, table, argmaxes, offset, side)), to, stride)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), emit
@@ -212,20 +212,20 @@ def _output(typing_context, at, stride, table, offset, bias, floor):
 
 
 @intrinsic
-def _output_pooled(typing_context, at, stride, table, winners, offset, bias, floor):
+def _output_pooled(typing_context, at, stride, table, argmaxes, offset, bias, floor):
     """The same, and 2x2 max-pooling: to four addresses of each table. Adding the bias keeps the order: it comes last."""
 
     def emit(context, builder, signature, arguments):
-        at, stride, table, winners, offset, bias, floor = arguments
+        at, stride, table, argmaxes, offset, bias, floor = arguments
         e = PixelEmitter(builder)
         floor, bias = e.in_every_lane(floor), e.load(e.address(bias, offset))
         rows = _transform(e, A_T, _load_points(e, at, stride))
         for k, (i, j) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
-            best, winner = e.largest([rows[i][j], rows[i][j + 1], rows[i + 1][j], rows[i + 1][j + 1]])
+            best, argmax = e.largest([rows[i][j], rows[i][j + 1], rows[i + 1][j], rows[i + 1][j + 1]])
             value, closed = e.rectify(builder.fadd(best, bias), floor)
             e.store(value, e.address(e.load_word(builder.add(table, I64(8 * k))), offset))
-            winner = builder.select(closed, place(NOBODY), winner)
-            e.store_lanes(winner, builder.add(e.load_word(builder.add(winners, I64(8 * k))), offset))
+            argmax = builder.select(closed, place(NOBODY), argmax)
+            e.store_lanes(argmax, builder.add(e.load_word(builder.add(argmaxes, I64(8 * k))), offset))
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, types.float32), emit
@@ -291,13 +291,13 @@ def convolve(
     y: np.ndarray,
     size: tuple[int, int],
     floor: float = np.nan,
-    winner: np.ndarray = NO_WINNER,
-    x_winner: np.ndarray = NO_WINNER,
+    argmax: np.ndarray = NO_ARGMAX,
+    x_argmax: np.ndarray = NO_ARGMAX,
 ) -> None:
     """``y`` (N, H, W, M) = the convolution of ``x`` (N, H, W, C), plus ``bias`` (M,), at least ``floor`` (NaN: none).
 
-    ``size`` is (H, W). A ``y`` of half that size is pooled, and ``winner``, if it has the shape of y, takes the places. An
-    ``x_winner`` says that x is the gradient of something pooled, of half the size.
+    ``size`` is (H, W). A ``y`` of half that size is pooled, and ``argmax``, if it has the shape of y, takes the places. An
+    ``x_argmax`` says that x is the gradient of something pooled, of half the size.
     """
     C, threads = x.shape[3], n_threads()
     tiles = len(x) * -(-size[0] // TILE) * -(-size[1] // TILE)
@@ -308,7 +308,7 @@ def convolve(
     else:
         block = min(max(_CHUNK // (4 * POINTS * (C + width)) // ROWS, 1), -(-tiles // ROWS)) * ROWS
     V, products = _points(threads if own else 1, block, C), _points(threads if own else 1, block, width)
-    where = x, x_winner, U, bias, y, winner, size, np.float32(floor), V, products, block
+    where = x, x_argmax, U, bias, y, argmax, size, np.float32(floor), V, products, block
     if own:
         _convolve(*where, 0, tiles, _ALL, threads)
         return
@@ -323,7 +323,7 @@ def _points(threads: int, tiles: int, channels: int) -> np.ndarray:
 
 
 @kernel(parallel=True)
-def _convolve(x, x_winner, U, bias, y, winner, size, floor, V, products, block, first, last, step, threads):
+def _convolve(x, x_argmax, U, bias, y, argmax, size, floor, V, products, block, first, last, step, threads):
     """The tiles ``first`` to ``last``, in one of two ways.
 
     With ``step`` = ``_ALL`` each thread takes tiles of its own, a block at a time, through the three steps: the block stays
@@ -340,34 +340,34 @@ def _convolve(x, x_winner, U, bias, y, winner, size, floor, V, products, block, 
             tiles = min(block, last - base)
             t0, t1 = (0, tiles) if alone else share(tiles, thread, threads)
             if alone or step == 0:
-                _transform_input(x, x_winner, size, points, base, base + t0, base + t1)
+                _transform_input(x, x_argmax, size, points, base, base + t0, base + t1)
             if alone or step == 1:
                 _multiply(points, U, sums, tiles, job0, job1)
             if alone or step == 2:
                 width = U.shape[1] * COLUMNS
-                _transform_output(sums, bias, y, winner, size, floor, width, base, base + t0, base + t1)
+                _transform_output(sums, bias, y, argmax, size, floor, width, base, base + t0, base + t1)
 
 
 @kernel()
-def _transform_input(x, x_winner, size, V, base, first, last):
+def _transform_input(x, x_argmax, size, V, base, first, last):
     """Bᵀ d B of the tiles ``first`` to ``last``, to the rows of ``V`` from tile ``base`` on."""
     H, W, C = size[0], size[1], x.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     zeros = np.zeros(C, np.float32)
-    side = TILE if x_winner.size else SEEN
-    table, winners = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
+    side = TILE if x_argmax.size else SEEN
+    table, argmaxes = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
     stride = V.shape[1]
     for tile in range(first, last):
         n, h, w = _tile_place(tile, tiles_h, tiles_w)
         to = address(V) + 4 * C * (tile - base)
-        if x_winner.size:
+        if x_argmax.size:
             shape = H // 2, W // 2
             h, w = 2 * h - 1, 2 * w - 1
             _addresses(address(x), address(zeros), shape, 4 * C, n, h, w, table)
-            _addresses(address(x_winner), address(zeros), shape, C, n, h, w, winners)
+            _addresses(address(x_argmax), address(zeros), shape, C, n, h, w, argmaxes)
             for c in range(0, C, WIDTH):
                 c = min(c, C - WIDTH)
-                _input_unpooled(address(table), address(winners), c, to + 4 * c, stride)
+                _input_unpooled(address(table), address(argmaxes), c, to + 4 * c, stride)
         else:
             h, w = TILE * h - 1, TILE * w - 1
             _addresses(address(x), address(zeros), (H, W), 4 * C, n, h, w, table)
@@ -399,16 +399,16 @@ def _multiply(V, U, products, tiles, first, last):
 
 
 @kernel()
-def _transform_output(products, bias, y, winner, size, floor, width, base, first, last):
+def _transform_output(products, bias, y, argmax, size, floor, width, base, first, last):
     H, W, M = size[0], size[1], y.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
-    outside, outside_winner = np.empty(M, np.float32), np.empty(M, np.uint8)
+    outside, outside_argmax = np.empty(M, np.float32), np.empty(M, np.uint8)
     pooled = y.shape[1] != H or y.shape[2] != W
     side = TILE // 2 if pooled else TILE
-    table, winners = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
+    table, argmaxes = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
     for i in range(side):
         for j in range(side):
-            winners[i, j] = address(outside_winner)
+            argmaxes[i, j] = address(outside_argmax)
     stride = products.shape[1]
     for tile in range(first, last):
         n, h, w = _tile_place(tile, tiles_h, tiles_w)
@@ -416,11 +416,11 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
         if pooled:
             shape = y.shape[1:3]
             _addresses(address(y), address(outside), shape, 4 * M, n, 2 * h, 2 * w, table)
-            if winner.size:
-                _addresses(address(winner), address(outside_winner), shape, M, n, 2 * h, 2 * w, winners)
+            if argmax.size:
+                _addresses(address(argmax), address(outside_argmax), shape, M, n, 2 * h, 2 * w, argmaxes)
             for m in range(0, M, WIDTH):
                 m = min(m, M - WIDTH)
-                _output_pooled(at + 4 * m, stride, address(table), address(winners), m, address(bias), floor)
+                _output_pooled(at + 4 * m, stride, address(table), address(argmaxes), m, address(bias), floor)
         else:
             _addresses(address(y), address(outside), (H, W), 4 * M, n, TILE * h, TILE * w, table)
             for m in range(0, M, WIDTH):
@@ -431,8 +431,8 @@ def _transform_output(products, bias, y, winner, size, floor, width, base, first
 # --- the gradient of the window ----------------------------------------------------------------------------------
 
 
-def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], winner: np.ndarray = NO_WINNER) -> np.ndarray:
-    """``dW`` (3, 3, C, M) from ``x`` (N, H, W, C) and ``dy`` (N, H, W, M), or pooled, of half the size, with its winners."""
+def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], argmax: np.ndarray = NO_ARGMAX) -> np.ndarray:
+    """``dW`` (3, 3, C, M) from ``x`` (N, H, W, C) and ``dy`` (N, H, W, M), or pooled, of half the size, with its argmaxes."""
     C, M = x.shape[3], dy.shape[3]
     C_up, width = -(-C // CHANNELS) * CHANNELS, -(-M // COLUMNS) * COLUMNS
     tiles = len(x) * -(-size[0] // TILE) * -(-size[1] // TILE)
@@ -441,7 +441,7 @@ def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], winner
     dU = zeros((POINTS, C_up, width))
     for first in range(0, tiles, block):
         last = min(first + block, tiles)
-        _transform_pairs(x, dy, winner, size, V, D, C_up, width, first, last, n_threads())
+        _transform_pairs(x, dy, argmax, size, V, D, C_up, width, first, last, n_threads())
         _sum_tiles(V, D, dU, last - first, n_threads())
     dW = empty((3, 3, C, M))
     _transform_gradient(dU, dW)
@@ -449,15 +449,15 @@ def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], winner
 
 
 @kernel(parallel=True)
-def _transform_pairs(x, dy, winner, size, V, D, C_up, width, first, last, threads):
+def _transform_pairs(x, dy, argmax, size, V, D, C_up, width, first, last, threads):
     """Bᵀ d B and A dy Aᵀ of the tiles ``first`` to ``last``."""
     H, W, C, M = size[0], size[1], x.shape[3], dy.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     for thread in prange(threads):
         t0, t1 = share(last - first, thread, threads)
         zeros = np.zeros(max(C, M), np.float32)
-        side = TILE // 2 if winner.size else TILE
-        seen, table, winners = (
+        side = TILE // 2 if argmax.size else TILE
+        seen, table, argmaxes = (
             np.empty((SEEN, SEEN), np.int64),
             np.empty((side, side), np.int64),
             np.empty((side, side), np.int64),
@@ -469,13 +469,13 @@ def _transform_pairs(x, dy, winner, size, V, D, C_up, width, first, last, thread
                 c = min(c, C - WIDTH)
                 _input(address(seen), c, address(V) + 4 * (C_up * t + c), V.shape[1])
             to = address(D) + 4 * width * t
-            if winner.size:
+            if argmax.size:
                 shape = dy.shape[1:3]
                 _addresses(address(dy), address(zeros), shape, 4 * M, n, 2 * h, 2 * w, table)
-                _addresses(address(winner), address(zeros), shape, M, n, 2 * h, 2 * w, winners)
+                _addresses(address(argmax), address(zeros), shape, M, n, 2 * h, 2 * w, argmaxes)
                 for m in range(0, M, WIDTH):
                     m = min(m, M - WIDTH)
-                    _gradient_unpooled(address(table), address(winners), m, to + 4 * m, D.shape[1])
+                    _gradient_unpooled(address(table), address(argmaxes), m, to + 4 * m, D.shape[1])
             else:
                 _addresses(address(dy), address(zeros), (H, W), 4 * M, n, TILE * h, TILE * w, table)
                 for m in range(0, M, WIDTH):

@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
@@ -37,7 +37,7 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
     size = output_size(x.shape, W.shape, stride, padding)
-    x, W, b = plain(x), plain(W), None if b is None else plain(b)
+    x, W, b = as_contiguous(x), as_contiguous(W), None if b is None else as_contiguous(b)
     y = empty((x.shape[0], *size, x.shape[3]), x)
     module, sizes = load("depthwise_conv2d.cu"), _sizes(x.shape, W.shape, size, stride, padding)
     if version(VERSIONS) == 1:
@@ -51,7 +51,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
     x, W, bias, stride, padding = cache
     size = output_size(x.shape, W.shape, stride, padding)
     require("x and W", dy=(dy, (x.shape[0], *size, x.shape[3])))
-    dy, module = plain(dy), load("depthwise_conv2d.cu")
+    dy, module = as_contiguous(dy), load("depthwise_conv2d.cu")
     sizes = _sizes(x.shape, W.shape, size, stride, padding)
     return _input_gradient(module, x, W, dy, sizes), *_weight_gradient(module, x, W, dy, sizes, bias)
 

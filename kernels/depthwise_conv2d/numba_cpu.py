@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
@@ -45,11 +45,11 @@ def forward(
     padding: Padding = 0,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
-    x, W = plain(x), plain(W)
+    x, W = as_contiguous(x), as_contiguous(W)
     require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
     size = output_size(x.shape, W.shape, stride, padding)
     y = empty((x.shape[0], *size, x.shape[3]))
-    start = np.zeros(x.shape[3], np.float32) if b is None else plain(b)
+    start = np.zeros(x.shape[3], np.float32) if b is None else as_contiguous(b)
     (_, (top, _), (left, _), _) = pads(padding)
     _forward(x, W, start, y, stride, top, left)
     return y, Cache(x, W, b is not None, stride, padding) if train else None
@@ -58,7 +58,7 @@ def forward(
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     x, W, bias, stride, padding = cache
     require("x and W", dy=(dy, (x.shape[0], *output_size(x.shape, W.shape, stride, padding), x.shape[3])))
-    dy = plain(dy)
+    dy = as_contiguous(dy)
     (_, (top, _), (left, _), _) = pads(padding)
     dx = empty(x.shape)
     _backward_x(dy, W, dx, stride, top, left)

@@ -6,8 +6,8 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import cannot_serve, plain
-from scratchlv.kernels.additive_attention.cuda import VERSIONS, look, look_back, plain_mask
+from scratchlv.cuda.arrays import as_contiguous, cannot_serve
+from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward
 from scratchlv.kernels.dot_product_attention.reference import check
 from scratchlv.kernels.matmul.cuda import gemm
 
@@ -41,17 +41,17 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, keys, query, W, mask)
-    x, keys, query = plain(x), plain(keys), plain(query)
+    x, keys, query = as_contiguous(x), as_contiguous(keys), as_contiguous(query)
     q = query if W is None else gemm(query, W)
     module = load("dot_product_attention.cu")
-    z, alpha = look(module, x, keys, q, np.float32(scale), plain_mask(mask, x))
+    z, alpha = attend(module, x, keys, q, np.float32(scale), as_mask(mask, x))
     return (z, alpha), Cache(x, keys, query, W, q, alpha, scale) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
     x, keys, query, W, q, alpha, scale = cache
     module = load("dot_product_attention.cu")
-    dx, dkeys, dq, _ = look_back(module, x, keys, q, np.float32(scale), alpha, dy, None)
+    dx, dkeys, dq, _ = attend_backward(module, x, keys, q, np.float32(scale), alpha, dy, None)
     if W is None:
         return dx, dkeys, dq, None
     return dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True)

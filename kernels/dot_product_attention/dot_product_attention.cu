@@ -10,8 +10,8 @@
 extern "C" __global__ void __launch_bounds__(256)
 scores_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
          const unsigned char* __restrict__ mask, float* __restrict__ e, long long count, int L, int D, int A) {
-    attention::Look look = {x, keys, query, nullptr, mask, scale, L, D, A};
-    attention::scores_1<attention::Dot>(look, e, count);
+    attention::Inputs in = {x, keys, query, nullptr, mask, scale, L, D, A};
+    attention::scores_1<attention::Dot>(in, e, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -23,26 +23,26 @@ softmax_1(float* __restrict__ e, int L) {
 extern "C" __global__ void __launch_bounds__(256)
 context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask,
           float* __restrict__ z, long long count, int L, int D) {
-    attention::Look look = {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, 0};
-    attention::context_1(look, alpha, z, count);
+    attention::Inputs in = {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, 0};
+    attention::context_1(in, alpha, z, count);
 }
 
 extern "C" __global__ void __launch_bounds__(512)
-look_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
+attend_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
        const unsigned char* __restrict__ mask, float* __restrict__ alpha, float* __restrict__ z, int L, int D, int A) {
     DYNAMIC_SHARED(float, e);
     __shared__ float tops[32], sums[32];
-    attention::Look look = {x, keys, query, nullptr, mask, scale, L, D, A};
-    attention::look_2<attention::Dot>(look, alpha, z, e, tops, sums);
+    attention::Inputs in = {x, keys, query, nullptr, mask, scale, L, D, A};
+    attention::attend_2<attention::Dot>(in, alpha, z, e, tops, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-look_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
+attend_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
        const unsigned char* __restrict__ mask, float* __restrict__ e, float* __restrict__ tops, float* __restrict__ sums,
        float* __restrict__ parts, int L, int D, int A) {
     __shared__ float scores[PIECE];
-    attention::Look look = {x, keys, query, nullptr, mask, scale, L, D, A};
-    attention::look_3<attention::Dot>(look, e, tops, sums, parts, blockIdx.x, scores);
+    attention::Inputs in = {x, keys, query, nullptr, mask, scale, L, D, A};
+    attention::attend_3<attention::Dot>(in, e, tops, sums, parts, blockIdx.x, scores);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
@@ -55,56 +55,56 @@ extern "C" __global__ void __launch_bounds__(256)
 softmax_back_1(const float* __restrict__ x, const float* __restrict__ alpha, const float* __restrict__ dz,
                const float* __restrict__ dalpha_above, float* __restrict__ de, int L, int D) {
     __shared__ float sums[32];
-    attention::Look look = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
-    attention::LookBack back = {alpha, dz, dalpha_above, nullptr, nullptr};
-    attention::softmax_back_1(look, back, de, sums);
+    attention::Inputs in = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
+    attention::Gradients back = {alpha, dz, dalpha_above, nullptr, nullptr};
+    attention::softmax_back_1(in, back, de, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 regions_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
                const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ de,
                float* __restrict__ dx, float* __restrict__ dkeys, long long count, int L, int D, int A) {
-    attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
-    attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
-    attention::regions_back_1<attention::Dot>(look, back, de, count);
+    attention::Inputs in = {x, keys, query, nullptr, nullptr, scale, L, D, A};
+    attention::Gradients back = {alpha, dz, nullptr, dx, dkeys};
+    attention::regions_back_1<attention::Dot>(in, back, de, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 query_back_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
              const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dquery,
              long long count, int L, int D, int A) {
-    attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
-    attention::LookBack back = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::query_back_1<attention::Dot>(look, back, de, dquery, count);
+    attention::Inputs in = {x, keys, query, nullptr, nullptr, scale, L, D, A};
+    attention::Gradients back = {alpha, nullptr, nullptr, nullptr, nullptr};
+    attention::query_back_1<attention::Dot>(in, back, de, dquery, count);
 }
 
 extern "C" __global__ void __launch_bounds__(512)
-look_back_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
+attend_backward_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
             const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha_above,
             float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery, int L, int D, int A) {
     DYNAMIC_SHARED(float, de);
     __shared__ float sums[32];
-    attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
-    attention::LookBack back = {alpha, dz, dalpha_above, dx, dkeys};
-    attention::look_back_2<attention::Dot>(look, back, dquery, nullptr, de, sums);
+    attention::Inputs in = {x, keys, query, nullptr, nullptr, scale, L, D, A};
+    attention::Gradients back = {alpha, dz, dalpha_above, dx, dkeys};
+    attention::attend_backward_2<attention::Dot>(in, back, dquery, nullptr, de, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
 dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const float* __restrict__ dz,
          const float* __restrict__ dalpha_above, float* __restrict__ dalpha, int L, int D) {
-    attention::Look look = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
-    attention::LookBack back = {alpha, dz, dalpha_above, nullptr, nullptr};
-    attention::dalpha_3<>(look, back, dalpha, blockIdx.x);
+    attention::Inputs in = {x, nullptr, nullptr, nullptr, nullptr, 1.0f, L, D, 0};
+    attention::Gradients back = {alpha, dz, dalpha_above, nullptr, nullptr};
+    attention::dalpha_3<>(in, back, dalpha, blockIdx.x);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-look_back_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
+attend_backward_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query, float scale,
             const float* __restrict__ alpha, const float* __restrict__ dz, const float* __restrict__ dalpha,
             float* __restrict__ dx, float* __restrict__ dkeys, float* __restrict__ dquery_parts, int L, int D, int A) {
     __shared__ float alphas[PIECE], des[PIECE];
-    attention::Look look = {x, keys, query, nullptr, nullptr, scale, L, D, A};
-    attention::LookBack back = {alpha, dz, nullptr, dx, dkeys};
-    attention::look_back_3<attention::Dot>(look, back, dalpha, nullptr, dquery_parts, nullptr, blockIdx.x, alphas, des);
+    attention::Inputs in = {x, keys, query, nullptr, nullptr, scale, L, D, A};
+    attention::Gradients back = {alpha, dz, nullptr, dx, dkeys};
+    attention::attend_backward_3<attention::Dot>(in, back, dalpha, nullptr, dquery_parts, nullptr, blockIdx.x, alphas, des);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import look, look_back, plain_mask
+from scratchlv.kernels.additive_attention.numba_cpu import as_mask, attend, attend_backward
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty, empty_like, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.dot_product_attention.reference import check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
@@ -42,11 +42,11 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
     check(x, keys, query, W, mask)
-    x, keys, query = (plain(a) for a in (x, keys, query))
+    x, keys, query = (as_contiguous(a) for a in (x, keys, query))
     q = query if W is None else gemm(query, W)
     N, L, D = x.shape
     z, alpha = empty((N, D)), empty((N, L))
-    _forward(x, keys, q, plain_mask(mask, N), float(scale), z, alpha)
+    _forward(x, keys, q, as_mask(mask, N), float(scale), z, alpha)
     return (z, alpha), Cache(
         x, keys, query, None if W is None else unpacked(W), q, alpha, float(scale)
     ) if train else None
@@ -56,8 +56,8 @@ def backward(
     dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     x, keys, query, W, q, alpha, scale = cache
-    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else plain(dy[0])
-    dalpha = zeros(alpha.shape) if dy[1] is None else plain(dy[1])
+    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
+    dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
     dx, dkeys, dq = empty_like(x), empty_like(keys), empty_like(q)
     _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
     if W is None:
@@ -73,7 +73,7 @@ def _forward(x, keys, q, mask, scale, z, alpha):
         dots_of_rows(keys[n], q[n], scores)
         for l in range(L):
             scores[l] *= scale
-        look(scores, mask[n], x[n], alpha[n], z[n])
+        attend(scores, mask[n], x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS)
@@ -82,7 +82,7 @@ def _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq):
     for n in prange(N):
         de, sums = np.empty(L, np.float32), np.empty(L + 3)
         dcontext = dz[n]
-        look_back(dcontext, dalpha[n], x[n], alpha[n], sums, de)
+        attend_backward(dcontext, dalpha[n], x[n], alpha[n], sums, de)
         q_n, dq_n = q[n], dq[n]
         for k in range(K):
             dq_n[k] = 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.dropout.reference import check_probability, fold, threshold
 
@@ -41,5 +41,5 @@ def _drop(x: Array, cache: Cache) -> Array:
     number, y = version(VERSIONS), empty(x.shape, x)
     grid = blocks(min(-(-x.size // (4 if number == 2 else 1)), 1 << 24), 256)
     settings = np.uint64(key), np.uint64(threshold(p)), np.float32(1 / (1 - p)), np.int64(x.size)
-    load("dropout.cu")[f"dropout_{number}"](grid, (256,), plain(x), y, *settings)
+    load("dropout.cu")[f"dropout_{number}"](grid, (256,), as_contiguous(x), y, *settings)
     return y

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange, uint64
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty_like, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty_like
 from scratchlv.kernels.dropout.reference import GOLDEN, check_probability, fold, threshold
 
 BLOCK = 8192  # values: 32 KiB of float32, a first-level cache
@@ -45,7 +45,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
 def _drop(x: np.ndarray, cache: Cache) -> np.ndarray:
     key, p = cache
     y = empty_like(x)
-    flat = plain(x).reshape(-1)
+    flat = as_contiguous(x).reshape(-1)
     _sweep(flat, y.reshape(-1), np.uint64(key), np.uint64(threshold(p)), x.dtype.type(1 / (1 - p)))
     return y
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, place, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu, place, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.embedding.reference import check_tokens
 
@@ -32,7 +32,7 @@ def limits(tokens: Any, W: Any, *, train: bool = True) -> str | None:
 
 def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
     """``y = W[tokens]``: ``tokens`` (...) of integers, ``W`` (V, E); ``y`` is (..., E)."""
-    tokens, W = plain(_integers(tokens, W), np.int64), plain(W)
+    tokens, W = as_contiguous(_integers(tokens, W), np.int64), as_contiguous(W)
     M, (V, E) = tokens.size, W.shape
     y = empty((*tokens.shape, E), W)
     module = load("embedding.cu")
@@ -48,7 +48,7 @@ def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cach
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dW`` (V, E): a row is the sum over the places where its token stood; ``dy`` is (..., E)."""
     tokens, V = cache
-    dy, M, E, number = plain(dy), tokens.size, dy.shape[-1], version(VERSIONS)
+    dy, M, E, number = as_contiguous(dy), tokens.size, dy.shape[-1], version(VERSIONS)
     module = load("embedding.cu")
     if number == 1:
         dW = empty((V, E), dy)

@@ -7,7 +7,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches
 from scratchlv.kernels.building_blocks.simd import I64, ZERO, Emitter, address, fence
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
@@ -33,12 +33,12 @@ def limits(tokens: Any, W: Any, *, train: bool = True) -> str | None:
 def forward(tokens: np.ndarray, W: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
-    tokens = plain(check_tokens(tokens, V), np.int64)
+    tokens = as_contiguous(check_tokens(tokens, V), np.int64)
     if tokens.size * E < _WORTH_THREADS:
         y = W[tokens]
     else:
         y = empty((*tokens.shape, E))
-        _gather(tokens.reshape(-1), plain(W), y.reshape(-1, E), past_caches(y), n_threads())
+        _gather(tokens.reshape(-1), as_contiguous(W), y.reshape(-1, E), past_caches(y), n_threads())
     return y, Cache(tokens, V) if train else None
 
 
@@ -51,7 +51,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
         dW.fill(0)
         return (dW,)
     ends, places = empty(V, np.int64), empty((threads, tokens.size + 1), np.int64)
-    dy = plain(dy, np.float32).reshape(-1, E)
+    dy = as_contiguous(dy, np.float32).reshape(-1, E)
     _scatter_add(tokens.reshape(-1), dy, dW, ends, places, past_caches(dW), threads)
     return (dW,)
 

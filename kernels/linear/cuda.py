@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import cannot_serve, empty, plain
+from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
@@ -20,30 +20,30 @@ class Cache(NamedTuple):
     x: Array  # (..., D)
     W: Array  # (D, M)
     bias: bool
-    x_is_data: bool
+    need_dx: bool
 
 
-def limits(x: Any, W: Any, b: Any = None, *, x_is_data: bool = False, train: bool = True) -> str | None:
+def limits(x: Any, W: Any, b: Any = None, *, need_dx: bool = True, train: bool = True) -> str | None:
     return cannot_serve(x, unpacked(W), b)
 
 
 def forward(
-    x: Array, W: Array | Bf16Matrix, b: Array | None = None, *, x_is_data: bool = False, train: bool = True
+    x: Array, W: Array | Bf16Matrix, b: Array | None = None, *, need_dx: bool = True, train: bool = True
 ) -> tuple[Array, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, x_is_data) if train else None
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    x, W, bias, x_is_data = cache
+    x, W, bias, need_dx = cache
     dy2 = _rows(dy)
-    dx = None if x_is_data else gemm(dy2, W, transpose_b=True).reshape(x.shape)
+    dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
     return dx, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None
 
 
 def _rows(x: Array) -> Array:
     """All rows alike, contiguous."""
-    return plain(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return as_contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def sum_rows(x: Array) -> Array:

@@ -12,11 +12,11 @@ class Cache(NamedTuple):
     x: np.ndarray  # (..., D)
     W: np.ndarray  # (D, M)
     bias: bool
-    x_is_data: bool
+    need_dx: bool
 
 
 def limits(
-    x: np.ndarray, W: np.ndarray, b: np.ndarray | None = None, *, x_is_data: bool = False, train: bool = True
+    x: np.ndarray, W: np.ndarray, b: np.ndarray | None = None, *, need_dx: bool = True, train: bool = True
 ) -> str | None:
     return float32_only(x, W, b)
 
@@ -26,18 +26,18 @@ def forward(
     W: np.ndarray | PackedMatrix,
     b: np.ndarray | None = None,
     *,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, x_is_data) if train else None
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
-    x, W, bias, x_is_data = cache
+    x, W, bias, need_dx = cache
     dy2 = _rows(dy)
     db = empty(W.shape[1]) if bias else None
-    dx = None if x_is_data else gemm(dy2, W, transpose_b=True).reshape(x.shape)
+    dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
     return dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, place, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, place, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.plan import Plan, plan_for
@@ -45,7 +45,7 @@ def forward(
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, h0, c0, Wx, Wh, b, lengths)
     (T, N, D), H = x.shape, h0.shape[1]
-    x, lengths = plain(x), lengths_of(lengths, x)
+    x, lengths = as_contiguous(x), lengths_of(lengths, x)
     h, c = empty((T + 1, N, H), x), empty((T + 1 if train else 1, N, H), x)
     plan = _plan(h)
     gates = gemm(x.reshape(T * N, D), Wx, bias=b if plan is None else None).reshape(T, N, 4 * H)
@@ -63,7 +63,7 @@ def forward(
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
     x, h, c, gates, Wx, Wh, lengths = cache
     (T, N, D), H = x.shape, h.shape[2]
-    above, dc_last = (None if d is None else plain(d) for d in dy)
+    above, dc_last = (None if d is None else as_contiguous(d) for d in dy)
     plan = _plan(h)
     if plan is not None:
         da, dh, dc = _backward(plan, gates, c, above, dc_last, Wh, lengths)
@@ -106,7 +106,7 @@ def _forward(
     load("lstm.cu")["lstm_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
-        *(gates, plain(h0), plain(c0), plain(Wh), plain(b), lengths, h, c, *sizes),
+        *(gates, as_contiguous(h0), as_contiguous(c0), as_contiguous(Wh), as_contiguous(b), lengths, h, c, *sizes),
         shared=plan.forward_bytes,
         cooperative=True,
     )
@@ -122,7 +122,7 @@ def _backward(
     load("lstm.cu")["lstm_backward"](
         (columns, plan.row_blocks),
         (plan.threads,),
-        *(da, gates, c, above, dc_last, plain(Wh), lengths, travel, dh0, dc0),
+        *(da, gates, c, above, dc_last, as_contiguous(Wh), lengths, travel, dh0, dc0),
         *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,
@@ -132,7 +132,7 @@ def _backward(
 
 def lengths_of(lengths: Array | None, like: Array) -> Array | None:
     """``lengths`` as the kernels read them: int64, where ``like`` is."""
-    return None if lengths is None else plain(place(lengths, like), np.int64)
+    return None if lengths is None else as_contiguous(place(lengths, like), np.int64)
 
 
 def cell_forward(

@@ -12,7 +12,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, zeros
 from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.reference import check
@@ -29,7 +29,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     unpacked,
     work_space,
 )
-from scratchlv.kernels.rnn.numba_cpu import steps_apart
+from scratchlv.kernels.rnn.numba_cpu import parallel_within_step
 
 ONE = np.float32(1)
 
@@ -68,7 +68,7 @@ def forward(
         gates = _step_of_one(x, h, c, lengths, Wx, Wh, b, threads)
         return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
-    if steps_apart(T, N, threads):
+    if parallel_within_step(T, N, threads):
         for t in range(T):
             gemm(h[t], Wh, gates[t], accumulate=True)
             cells(gates, h, c, t, lengths, 0, N)
@@ -83,12 +83,12 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> t
     x, h, c, gates, Wx, Wh, lengths = cache
     T, N, H, threads = gates.shape[0], h.shape[1], h.shape[2], n_threads()
     dh_above, dc_last = dy
-    dh_above = zeros((T, N, H)) if dh_above is None else plain(dh_above)
+    dh_above = zeros((T, N, H)) if dh_above is None else as_contiguous(dh_above)
     dh, dc, da = zeros((N, H)), zeros((N, H)), empty((T, N, 4 * H))
     if dc_last is not None:
         dc[:] = dc_last
     Wh_T = PackedMatrix(Wh.T)
-    if steps_apart(T, N, threads):
+    if parallel_within_step(T, N, threads):
         for t in range(T - 1, -1, -1):
             cells_back(da, gates, c, dh_above, dh, dc, t, lengths, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
@@ -115,7 +115,7 @@ def _step_of_one(
 ) -> np.ndarray:
     """The gates (1, 1, 4H) of a single step of a single sequence; it writes ``h[1]`` and ``c[1]``."""
     gates = empty((1, 1, 4 * h.shape[2]))
-    _step(plain(x), rows_of(Wx), rows_of(Wh), plain(b), gates, h, c, lengths, threads)
+    _step(as_contiguous(x), rows_of(Wx), rows_of(Wh), as_contiguous(b), gates, h, c, lengths, threads)
     return gates
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, on_gpu, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu
 from scratchlv.cuda.precision import precision
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul import cublas
@@ -51,7 +51,7 @@ class Bf16Matrix:
     dtype, ndim = np.dtype(np.float32), 2
 
     def __init__(self, array: Array) -> None:
-        self.array = plain(array)
+        self.array = as_contiguous(array)
         self.shape = array.shape
 
     @functools.cached_property
@@ -101,8 +101,8 @@ def gemm(
         raise ValueError(f"out must be contiguous and of the shape ({M}, {N}), not {out.shape}")
     if not out.size:
         return out
-    a, b = (x if isinstance(x, Bf16Matrix) else plain(x) for x in (a, b))
-    bias = None if bias is None else plain(bias)
+    a, b = (x if isinstance(x, Bf16Matrix) else as_contiguous(x) for x in (a, b))
+    bias = None if bias is None else as_contiguous(bias)
     number = version(_ALL)
     if number == CUBLAS and on_gpu(out) and K:
         _by_cublas(a, b, out, transpose_a, transpose_b, accumulate, bias)

@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange, types
 
 from scratchlv.kernels.building_blocks.compiling import Callback, kernel
-from scratchlv.kernels.building_blocks.memory import CACHE_LINE, empty, plain
+from scratchlv.kernels.building_blocks.memory import CACHE_LINE, as_contiguous, empty
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
@@ -91,7 +91,7 @@ class PackedMatrix:
         """
         K, N = self.shape
         if 4 * N % _PAGE or N == 0:
-            return plain(self.array)
+            return as_contiguous(self.array)
         apart = empty((K, N + CACHE_LINE // 4))
         apart[:, :N] = self.array
         return apart
@@ -107,7 +107,7 @@ def as_packed(matrix: np.ndarray | PackedMatrix) -> PackedMatrix:
 
 def rows_of(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
     """The matrix as a product of one row reads it; see :attr:`PackedMatrix.rows`."""
-    return matrix.rows if isinstance(matrix, PackedMatrix) else plain(matrix)
+    return matrix.rows if isinstance(matrix, PackedMatrix) else as_contiguous(matrix)
 
 
 def unpacked(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
@@ -154,13 +154,13 @@ def gemm(
         out += bias
     threads = n_threads() if m * n * k > _WORTH_THREADS else 1
     a = a.T if transpose_a else a
-    before = out if accumulate else _ZEROS if bias is None else plain(bias)[None]
+    before = out if accumulate else _ZEROS if bias is None else as_contiguous(bias)[None]
     if m == 1 and packed is not None:
-        _one_row(plain(a), _address(packed.rows), packed.rows.shape[1], before, out, threads)
+        _one_row(as_contiguous(a), _address(packed.rows), packed.rows.shape[1], before, out, threads)
         return out
     b, b_term, b_column = _operand(b.T if transpose_b else b)
     if m == 1 and b_column == 1 and column_sums is None:
-        _one_row(plain(a), _address(b), b_term, before, out, threads)
+        _one_row(as_contiguous(a), _address(b), b_term, before, out, threads)
         return out
     a, a_row, a_term = _operand(a)
     c, c_row = _address(out), out.strides[0] // 4

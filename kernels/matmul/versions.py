@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.simd import address, call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
 from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
@@ -60,7 +60,7 @@ VERSIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 def _into(product: Callable[[np.ndarray, np.ndarray, np.ndarray], None], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     c = empty((a.shape[0], b.shape[1]))
-    product(plain(a), plain(b), c)
+    product(as_contiguous(a), as_contiguous(b), c)
     return c
 
 

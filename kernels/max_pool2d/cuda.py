@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
@@ -15,7 +15,7 @@ VERSIONS = {1: "a thread for each number", 2: "four channels a thread, a window'
 
 
 class Cache(NamedTuple):
-    winner: Array  # (N, H', W', C) uint8
+    argmax: Array  # (N, H', W', C) uint8
     shape: tuple[int, int, int, int]
     size: int
     stride: int
@@ -29,31 +29,31 @@ def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool =
     """The maximum of every window of ``x`` (N, H, W, C); ``y`` is (N, H', W', C)."""
     stride = stride or size
     shape = output_shape(x.shape, size, stride)
-    x, y = plain(x), empty(shape, x)
-    winner = empty(shape, x, np.uint8) if train else None
+    x, y = as_contiguous(x), empty(shape, x)
+    argmax = empty(shape, x, np.uint8) if train else None
     sizes = _sizes(x.shape, shape, size, stride)
     module = load("max_pool2d.cu")
     if version(VERSIONS) == 1:
-        module["max_pool2d_1"](blocks(y.size, 256), (256,), x, y, winner, np.int64(y.size), *sizes)
+        module["max_pool2d_1"](blocks(y.size, 256), (256,), x, y, argmax, np.int64(y.size), *sizes)
     else:
-        module["max_pool2d_2"](*_rows(shape[0] * shape[1], shape[2], shape[3]), x, y, winner, *sizes)
-    return y, Cache(winner, x.shape, size, stride) if train else None
+        module["max_pool2d_2"](*_rows(shape[0] * shape[1], shape[2], shape[3]), x, y, argmax, *sizes)
+    return y, Cache(argmax, x.shape, size, stride) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dx`` (N, H, W, C); ``dy`` is (N, H', W', C)."""
-    winner, shape, size, stride = cache
-    require("x", dy=(dy, winner.shape))
-    dy, dx = plain(dy), empty(shape, dy)
-    sizes = _sizes(shape, winner.shape, size, stride)
+    argmax, shape, size, stride = cache
+    require("x", dy=(dy, argmax.shape))
+    dy, dx = as_contiguous(dy), empty(shape, dy)
+    sizes = _sizes(shape, argmax.shape, size, stride)
     N, H, W, C = shape
     module = load("max_pool2d.cu")
     if version(VERSIONS) == 1:
-        module["max_pool2d_backward_1"](blocks(dx.size, 256), (256,), dy, winner, dx, np.int64(dx.size), *sizes)
+        module["max_pool2d_backward_1"](blocks(dx.size, 256), (256,), dy, argmax, dx, np.int64(dx.size), *sizes)
     elif stride >= size:
-        module["max_pool2d_backward_2"](*_rows(N * -(-H // stride), -(-W // stride), C), dy, winner, dx, *sizes)
+        module["max_pool2d_backward_2"](*_rows(N * -(-H // stride), -(-W // stride), C), dy, argmax, dx, *sizes)
     else:
-        module["max_pool2d_backward_overlapping_2"](*_rows(N * H, W, C), dy, winner, dx, *sizes)
+        module["max_pool2d_backward_overlapping_2"](*_rows(N * H, W, C), dy, argmax, dx, *sizes)
     return (dx,)
 
 

@@ -2,7 +2,7 @@
 // values, and which place it stood at.
 //
 // Nothing is computed: each byte that moves costs, and x must be read and y written once. Version 1 gives each number to
-// a thread: 4-byte accesses, three divisions to find its place, and backward dy and the winner are read by each x of the
+// a thread: 4-byte accesses, three divisions to find its place, and backward dy and the argmax are read by each x of the
 // window anew. Version 2 moves 16 bytes with an access, has all loads of a window on their way before the first comparison,
 // and gives a row to blockIdx.x, so that one division is left; backward, windows that do not overlap are read once
 // and write all their places. Overlapping windows are gathered in both: each x asks the windows that hold it, in their
@@ -18,7 +18,7 @@ __device__ __forceinline__ int end_of_windows(int h, int stride, int windows) { 
 
 // 1. A thread for a number of y.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner,
+max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ argmax,
              long long numbers, int H, int W, int C, int out_h, int out_w, int size, int stride) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
@@ -32,12 +32,12 @@ max_pool2d_1(const float* __restrict__ x, float* __restrict__ y, unsigned char* 
         if (beats(v, best)) best = v, won = place;
     }
     y[k] = best;
-    if (winner) winner[k] = won;
+    if (argmax) argmax[k] = won;
 }
 
 // A thread for a number of x: it gathers from the windows that hold it.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restrict__ argmax, float* __restrict__ dx,
                       long long numbers, int H, int W, int C, int out_h, int out_w, int size, int stride) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
@@ -48,7 +48,7 @@ max_pool2d_backward_1(const float* __restrict__ dy, const unsigned char* __restr
         for (int ow = first_window(w, size, stride); ow < end_of_windows(w, stride, out_w); ++ow) {
             if (h - oh * stride >= size || w - ow * stride >= size) continue;  // it stands between two windows
             size_t at = ((n * out_h + oh) * out_w + ow) * C + c;
-            if (winner[at] == (h - oh * stride) * size + w - ow * stride) sum += dy[at];
+            if (argmax[at] == (h - oh * stride) * size + w - ow * stride) sum += dy[at];
         }
     dx[k] = sum;
 }
@@ -103,12 +103,12 @@ __device__ __forceinline__ unsigned largest_of_any(float (&best)[4], const float
 
 // 2. blockIdx.x is a row of y; the threads of blockIdx.y go along it, four channels each.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ winner,
+max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* __restrict__ argmax,
              int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= out_w * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);
-    bool whole = C % 4 == 0 && aligned(x, 16) && aligned(y, 16) && aligned(winner, 4);
+    bool whole = C % 4 == 0 && aligned(x, 16) && aligned(y, 16) && aligned(argmax, 4);
     int picture = blockIdx.x / out_h, h = blockIdx.x % out_h * stride;
     size_t row = (size_t)W * C, at = ((size_t)blockIdx.x * out_w + w) * C + c;
     const float* window = x + ((size_t)picture * H + h) * row + (size_t)w * stride * C + c;
@@ -117,26 +117,26 @@ max_pool2d_2(const float* __restrict__ x, float* __restrict__ y, unsigned char* 
                    : whole && size == 3 ? largest_of<3>(best, window, row, C)
                                         : largest_of_any(best, window, row, C, n, whole, size);
     store4(y + at, best, n, whole);
-    if (winner) store_bytes(winner + at, won, n, whole);
+    if (argmax) store_bytes(argmax + at, won, n, whole);
 }
 
 // Windows that do not overlap: a thread writes the stride² places that begin where its window begins. blockIdx.x is a row of
 // windows, the one included that is cut off by the border.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restrict__ argmax, float* __restrict__ dx,
                       int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int rows = (H + stride - 1) / stride, columns = (W + stride - 1) / stride;
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= columns * quads) return;
     int ow = k / quads, c = 4 * (k % quads), n = min(4, C - c);
-    bool whole = C % 4 == 0 && aligned(dx, 16) && aligned(dy, 16) && aligned(winner, 4);
+    bool whole = C % 4 == 0 && aligned(dx, 16) && aligned(dy, 16) && aligned(argmax, 4);
     int picture = blockIdx.x / rows, oh = blockIdx.x % rows;
     float gradient[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     unsigned won = 0;
     if (oh < out_h && ow < out_w) {
         size_t at = (((size_t)picture * out_h + oh) * out_w + ow) * C + c;
         load4(gradient, dy + at, n, whole);
-        won = load_bytes(winner + at, n, whole);
+        won = load_bytes(argmax + at, n, whole);
     }
     for (int i = 0; i < stride && oh * stride + i < H; ++i)
         for (int j = 0; j < stride && ow * stride + j < W; ++j) {
@@ -150,19 +150,19 @@ max_pool2d_backward_2(const float* __restrict__ dy, const unsigned char* __restr
 
 // Overlapping windows: blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
-max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ winner, float* __restrict__ dx,
+max_pool2d_backward_overlapping_2(const float* __restrict__ dy, const unsigned char* __restrict__ argmax, float* __restrict__ dx,
                                   int H, int W, int C, int out_h, int out_w, int size, int stride) {
     int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * quads) return;
     int w = k / quads, c = 4 * (k % quads), n = min(4, C - c);
-    bool whole = C % 4 == 0 && aligned(dx, 16) && aligned(dy, 16) && aligned(winner, 4);
+    bool whole = C % 4 == 0 && aligned(dx, 16) && aligned(dy, 16) && aligned(argmax, 4);
     int picture = blockIdx.x / H, h = blockIdx.x % H;
     int first = first_window(w, size, stride), end = end_of_windows(w, stride, out_w);
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     for (int oh = first_window(h, size, stride); oh < end_of_windows(h, stride, out_h); ++oh)
         for (int ow = first; ow < end; ++ow) {
             size_t at = (((size_t)picture * out_h + oh) * out_w + ow) * C + c;
-            unsigned place = (h - oh * stride) * size + w - ow * stride, won = load_bytes(winner + at, n, whole);
+            unsigned place = (h - oh * stride) * size + w - ow * stride, won = load_bytes(argmax + at, n, whole);
             float d[4];
             load4(d, dy + at, n, whole);
 #pragma unroll

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence
 from scratchlv.kernels.max_pool2d.reference import output_shape
@@ -14,7 +14,7 @@ from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
 
 
 class Cache(NamedTuple):
-    winner: np.ndarray  # (N, H', W', C) uint8
+    argmax: np.ndarray  # (N, H', W', C) uint8
     shape: tuple[int, int, int, int]
     size: int
     stride: int
@@ -36,28 +36,28 @@ def forward(
     stride = stride or size
     shape = output_shape(x.shape, size, stride)
     y = empty(shape, x.dtype)
-    winner = empty(shape if train else (0, 0, 0, 0), np.uint8)
+    argmax = empty(shape if train else (0, 0, 0, 0), np.uint8)
     if size == stride == 2 and x.dtype == np.float32:
-        _pool(plain(x), y, winner)
+        _pool(as_contiguous(x), y, argmax)
     else:
-        _forward(plain(x), y, winner, size, stride, train)
-    return y, Cache(winner, x.shape, size, stride) if train else None
+        _forward(as_contiguous(x), y, argmax, size, stride, train)
+    return y, Cache(argmax, x.shape, size, stride) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     """``dx`` (N, H, W, C); ``dy`` is (N, H', W', C)."""
-    winner, shape, size, stride = cache
-    require("x", dy=(dy, winner.shape))
+    argmax, shape, size, stride = cache
+    require("x", dy=(dy, argmax.shape))
     dx = empty(shape, dy.dtype)
     if size == stride == 2 and dy.dtype == np.float32:
-        unpool(plain(dy), winner, dx, past_caches(dx))
+        unpool(as_contiguous(dy), argmax, dx, past_caches(dx))
     else:
-        _backward(plain(dy), winner, dx, size, stride)
+        _backward(as_contiguous(dy), argmax, dx, size, stride)
     return (dx,)
 
 
 @kernel(parallel=True)
-def _pool(x, y, winner):
+def _pool(x, y, argmax):
     _, H, W, C = x.shape
     N, rows, columns, _ = y.shape
     for row in prange(N * rows):
@@ -65,11 +65,11 @@ def _pool(x, y, winner):
         for w in range(columns):
             top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
             at = C * ((n * rows + h) * columns + w)
-            pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(winner) + at, C, winner.size)
+            pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(argmax) + at, C, argmax.size)
 
 
 @kernel(parallel=True)
-def unpool(dy, winner, dx, past):
+def unpool(dy, argmax, dx, past):
     """The gradient ``dx`` (N, H, W, C) of 2x2 windows, all float32: every element is written once."""
     N, H, W, C = dx.shape
     rows, columns = dy.shape[1:3]
@@ -85,13 +85,13 @@ def unpool(dy, winner, dx, past):
             for w in range(columns):
                 at = C * ((n * rows + h) * columns + w)
                 top = address(dx) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
-                unpool_pixel(address(dy) + 4 * at, address(winner) + at, top, top + 4 * C * W, C, C, past)
+                unpool_pixel(address(dy) + 4 * at, address(argmax) + at, top, top + 4 * C * W, C, C, past)
         if past:
             fence()
 
 
 @kernel(parallel=True)
-def _forward(x, y, winner, size, stride, train):
+def _forward(x, y, argmax, size, stride, train):
     N, out_h, out_w, C = y.shape
     for row in prange(N * out_h):
         n, h = row // out_h, row % out_h
@@ -103,9 +103,9 @@ def _forward(x, y, winner, size, stride, train):
                     for c in range(C):
                         best[c] = value[c]
                     if train:
-                        winner[n, h, w, :] = 0
+                        argmax[n, h, w, :] = 0
                 elif train:
-                    won = winner[n, h, w]
+                    won = argmax[n, h, w]
                     for c in range(C):
                         larger = (value[c] > best[c]) | (
                             (value[c] != value[c]) & (best[c] == best[c])
@@ -119,7 +119,7 @@ def _forward(x, y, winner, size, stride, train):
 
 
 @kernel(parallel=True)
-def _backward(dy, winner, dx, size, stride):
+def _backward(dy, argmax, dx, size, stride):
     # A thread owns rows of dx and gathers from the windows that cover them, so no two threads write one element.
     N, H, W, C = dx.shape
     _, out_h, out_w, _ = dy.shape
@@ -130,7 +130,7 @@ def _backward(dy, winner, dx, size, stride):
             dx[n, h] = 0  # else every element of the row is written once, below
         for oh in range(max(0, (h - size + stride) // stride), min(out_h, h // stride + 1)):
             for ow in range(out_w):
-                taken, grad = winner[n, oh, ow], dy[n, oh, ow]
+                taken, grad = argmax[n, oh, ow], dy[n, oh, ow]
                 for j in range(size):
                     place, out = (h - oh * stride) * size + j, dx[n, h, ow * stride + j]
                     if stride < size:

@@ -15,17 +15,17 @@ THREADS = 32
 def forward(x: Array, size: int, stride: int) -> tuple[Array, Array]:
     """The maximum of each window of ``x`` (N, H, W, C), and its place in the window, uint8; both (N, H', W', C)."""
     y = np.zeros_like(x, shape=output_shape(x.shape, size, stride))
-    winner = np.zeros_like(x, np.uint8, shape=y.shape)
+    argmax = np.zeros_like(x, np.uint8, shape=y.shape)
     if y.size:
-        _forward[-(-y.size // THREADS), THREADS](x, y, winner, size, stride)
-    return y, winner
+        _forward[-(-y.size // THREADS), THREADS](x, y, argmax, size, stride)
+    return y, argmax
 
 
-def backward(dy: Array, winner: Array, shape: tuple[int, int, int, int], size: int, stride: int) -> Array:
+def backward(dy: Array, argmax: Array, shape: tuple[int, int, int, int], size: int, stride: int) -> Array:
     """``dx`` of this ``shape``."""
     dx = np.zeros_like(dy, shape=shape)
     if dx.size:
-        _backward[-(-dx.size // THREADS), THREADS](dy, winner, dx, size, stride)
+        _backward[-(-dx.size // THREADS), THREADS](dy, argmax, dx, size, stride)
     return dx
 
 
@@ -37,7 +37,7 @@ def _place(k, shape):
 
 
 @cuda.jit
-def _forward(x, y, winner, size, stride):
+def _forward(x, y, argmax, size, stride):
     """A thread for a number of y: neighbours read neighbouring channels."""
     k = cuda.grid(1)
     if k >= y.size:
@@ -49,11 +49,11 @@ def _forward(x, y, winner, size, stride):
         if not best >= value and best == best:  # a NaN counts as the largest, and the first one stays
             best, at = value, place
     y[n, row, column, c] = best
-    winner[n, row, column, c] = at
+    argmax[n, row, column, c] = at
 
 
 @cuda.jit
-def _backward(dy, winner, dx, size, stride):
+def _backward(dy, argmax, dx, size, stride):
     """A thread for a number of x, which asks the windows that hold it whether they took it: nobody adds to another's sum."""
     k = cuda.grid(1)
     if k >= dx.size:
@@ -66,6 +66,6 @@ def _backward(dy, winner, dx, size, stride):
             top, left = row - i, column - j
             if top >= 0 and left >= 0 and top % stride == 0 and left % stride == 0:
                 u, v = top // stride, left // stride
-                if u < rows and v < columns and winner[n, u, v, c] == i * size + j:
+                if u < rows and v < columns and argmax[n, u, v, c] == i * size + j:
                     total += dy[n, u, v, c]
     dx[n, row, column, c] = total

@@ -9,7 +9,7 @@ from scratchlv.arrays import Array
 
 
 class Cache(NamedTuple):
-    winner: Array  # (N, H', W', C) uint8: the place in the window, row by row, of the value that was taken
+    argmax: Array  # (N, H', W', C) uint8: the place in the window, row by row, of the value that was taken
     shape: tuple[int, int, int, int]  # of x
     size: int
     stride: int
@@ -33,10 +33,10 @@ def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool =
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dx`` (N, H, W, C): ``dy`` (N, H', W', C), each at the place it was taken from."""
-    winner, shape, size, stride = cache
+    argmax, shape, size, stride = cache
     dx = np.zeros_like(dy, shape=shape)
     for place, (rows, cols) in enumerate(places(*dy.shape[1:3], size, stride)):
-        dx[:, rows, cols] += np.where(winner == place, dy, 0)  # +=: overlapping windows may take the same value
+        dx[:, rows, cols] += np.where(argmax == place, dy, 0)  # +=: overlapping windows may take the same value
     return (dx,)
 
 

@@ -1,6 +1,6 @@
 """What pooling 2x2 windows is made of, as vector code: other rooms that pool in the same sweep (conv2d, batch_norm2d) share it.
 
-A window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The winner's place is kept in a
+A window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The argmax's place is kept in a
 byte; :data:`NOBODY` stands there where ReLU let nothing through, so that the byte alone says where a gradient goes.
 """
 
@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.simd import I32, I64, MASK, VECTOR, WIDTH, ZERO, Emitter
 
-NOBODY = 4  #: the winner where ReLU is closed
+NOBODY = 4  #: the argmax where ReLU is closed
 _AHEAD = 512  # floats: what will be read so much later is asked for, as two rows of pixels are more than the processor foresees
 BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 
@@ -71,23 +71,23 @@ class PixelEmitter(Emitter):
     def largest(self, values):
         """The largest of four values in every lane, and the place of the first that is; NaN is largest."""
         builder = self.builder
-        best, winner = values[0], place(0)
+        best, argmax = values[0], place(0)
         for k, value in enumerate(values[1:], 1):
             larger = builder.and_(
                 builder.fcmp_unordered(">", value, best),  # also where either is NaN,
                 builder.fcmp_ordered("ord", best, best),  # but the first NaN stays
             )
-            best, winner = builder.select(larger, value, best), builder.select(larger, place(k), winner)
-        return best, winner
+            best, argmax = builder.select(larger, value, best), builder.select(larger, place(k), argmax)
+        return best, argmax
 
     def rectify(self, value, floor):
         """``value``, or ``floor`` where it is below; a NaN in ``floor`` lets everything pass. And where it was not above."""
         closed = self.builder.fcmp_ordered("<=", value, floor)
         return self.builder.select(closed, floor, value), closed
 
-    def taken(self, gradient, winner, k: int):
-        """The gradient in lanes whose winner is place ``k``, elsewhere zero."""
-        return self.builder.select(self.builder.icmp_unsigned("==", winner, place(k)), gradient, ZERO)
+    def taken(self, gradient, argmax, k: int):
+        """The gradient in lanes whose argmax is place ``k``, elsewhere zero."""
+        return self.builder.select(self.builder.icmp_unsigned("==", argmax, place(k)), gradient, ZERO)
 
 
 def place(k: int):
@@ -95,14 +95,14 @@ def place(k: int):
 
 
 @intrinsic
-def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
+def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep):
     """Pool a 2x2 window: ``top`` and ``bottom`` are the addresses of its rows, each of two pixels of ``channels`` floats.
 
-    Writes the largest values to ``y`` and, if ``keep``, the bytes that tell their places to ``winner``.
+    Writes the largest values to ``y`` and, if ``keep``, the bytes that tell their places to ``argmax``.
     """
 
     def emit(context, builder, signature, arguments):
-        top, bottom, y, winner, channels, keep = arguments
+        top, bottom, y, argmax, channels, keep = arguments
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
 
@@ -112,7 +112,7 @@ def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
             best, place_of_best = e.largest([e.load_lanes(e.address(pixel, c)) for pixel in pixels])
             e.store_lanes(best, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
-                e.store_lanes(place_of_best, builder.add(winner, c))
+                e.store_lanes(place_of_best, builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
@@ -121,20 +121,20 @@ def pool_pixel(typing_context, top, bottom, y, winner, channels, keep):
 
 
 @intrinsic
-def unpool_pixel(typing_context, dy, winner, top, bottom, next_pixel, channels, past):
-    """Write the four pixels of a 2x2 window: each channel's gradient at its winner's place, zeros elsewhere.
+def unpool_pixel(typing_context, dy, argmax, top, bottom, next_pixel, channels, past):
+    """Write the four pixels of a 2x2 window: each channel's gradient at its argmax's place, zeros elsewhere.
 
     ``top`` and ``bottom`` are the addresses of the window's rows, whose second pixels lie ``next_pixel`` floats further on.
     With ``past`` they are written past the caches.
     """
 
     def emit(context, builder, signature, arguments):
-        dy, winner, top, bottom, next_pixel, channels, past = arguments
+        dy, argmax, top, bottom, next_pixel, channels, past = arguments
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):
-            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(winner, c), BYTES)
+            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)
             for k, pixel in enumerate(pixels):
                 e.store_past_caches(e.taken(gradient, place_of_best, k), e.address(pixel, c), past, e.mask)
 

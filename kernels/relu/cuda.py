@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 
@@ -24,14 +24,14 @@ def limits(x: Any, *, cap: float | None = None, train: bool = True) -> str | Non
 
 def forward(x: Array, *, cap: float | None = None, train: bool = True) -> tuple[Array, Cache | None]:
     y = empty(x.shape, x)
-    _sweep("relu_forward", plain(x), y, cap)
+    _sweep("relu_forward", as_contiguous(x), y, cap)
     return y, Cache(y, cap) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape, dy)
-    _sweep("relu_backward", plain(dy), cache.y, dx, cache.cap)
+    _sweep("relu_backward", as_contiguous(dy), cache.y, dx, cache.cap)
     return (dx,)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
@@ -21,7 +21,7 @@ def limits(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> st
 
 
 def forward(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> tuple[np.ndarray, Cache | None]:
-    x = plain(x)
+    x = as_contiguous(x)
     y = empty(x.shape)
     _forward(x.reshape(-1), y.reshape(-1), _float(cap))
     return y, Cache(y, cap) if train else None
@@ -30,7 +30,7 @@ def forward(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> t
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape)
-    _backward(plain(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
+    _backward(as_contiguous(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
     return (dx,)
 
 

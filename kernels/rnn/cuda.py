@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, empty, plain, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import lengths_of
@@ -53,7 +53,7 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     check(x, h0, Wx, Wh, b, lengths, nonlinearity)
     (T, N, D), H = x.shape, h0.shape[1]
-    x, lengths = plain(x), lengths_of(lengths, x)
+    x, lengths = as_contiguous(x), lengths_of(lengths, x)
     h = empty((T + 1, N, H), x)
     plan = _plan(h)
     gemm(x.reshape(T * N, D), Wx, h[1:].reshape(T * N, H), bias=b if plan is None else None)
@@ -72,7 +72,7 @@ def forward(
 def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, D), H = x.shape, h.shape[2]
-    dy, plan = plain(dy), _plan(h)
+    dy, plan = as_contiguous(dy), _plan(h)
     if plan is not None:
         da, dh = _backward(plan, h, dy, Wh, lengths, nonlinearity)
     else:
@@ -101,7 +101,7 @@ def _forward(plan: Plan, h0: Array, Wh: Array, b: Array, lengths: Array | None, 
     load("rnn.cu")["rnn_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),
-        *(plain(h0), plain(Wh), plain(b), lengths, h),
+        *(as_contiguous(h0), as_contiguous(Wh), as_contiguous(b), lengths, h),
         *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.tf32)),
         shared=plan.forward_bytes,
         cooperative=True,
@@ -118,7 +118,7 @@ def _backward(
     load("rnn.cu")["rnn_backward"](
         (columns, plan.row_blocks),
         (plan.threads,),
-        *(da, h, dy, plain(Wh), lengths, travel, dh0),
+        *(da, h, dy, as_contiguous(Wh), lengths, travel, dh0),
         *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,

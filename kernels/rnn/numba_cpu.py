@@ -11,7 +11,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.memory import empty, plain, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
@@ -59,7 +59,7 @@ def forward(
     gemm(x.reshape(T * N, x.shape[2]), Wx, h[1:].reshape(T * N, H), bias=b)
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
     f_is_tanh = nonlinearity == "tanh"
-    if steps_apart(T, N, threads):
+    if parallel_within_step(T, N, threads):
         for t in range(T):
             gemm(h[t], Wh, h[t + 1], accumulate=True)
             _step(h, t, lengths, f_is_tanh, 0, N)
@@ -73,9 +73,9 @@ def forward(
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, ...]:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, H), threads = dy.shape, n_threads()
-    dh, da, dy, f_is_tanh = zeros((N, H)), empty((T, N, H)), plain(dy), nonlinearity == "tanh"
+    dh, da, dy, f_is_tanh = zeros((N, H)), empty((T, N, H)), as_contiguous(dy), nonlinearity == "tanh"
     Wh_T = PackedMatrix(Wh.T)
-    if steps_apart(T, N, threads):
+    if parallel_within_step(T, N, threads):
         for t in range(T - 1, -1, -1):
             _step_back(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
@@ -100,7 +100,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, ...]:
     return dx, dh, dWx, dWh, db
 
 
-def steps_apart(T: int, N: int, threads: int) -> bool:
+def parallel_within_step(T: int, N: int, threads: int) -> bool:
     """Whether threads rather share the columns of each step than take their sequences through all steps."""
     return T == 1 or threads > N
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import blocks, cannot_serve, plain
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
 from scratchlv.kernels.building_blocks.sweep_cuda import split_scale
@@ -28,4 +28,4 @@ def step(params: Array, grads: Array, *, lr: float, grad_scale: float | Array = 
     number, n = version(VERSIONS), params.size
     grid = blocks(min(-(-n // (4 if number == 2 else 1)), 1 << 24), 256)
     rates = np.float32(lr * scale), np.float32(1 - lr * weight_decay), np.int64(n)
-    load("sgd.cu")[f"sgd_{number}"](grid, (256,), params, plain(grads), factor, *rates)
+    load("sgd.cu")[f"sgd_{number}"](grid, (256,), params, as_contiguous(grads), factor, *rates)

@@ -7,7 +7,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 
 BLOCK = 8192  # values of each of two arrays: 64 KiB of float32
@@ -26,7 +26,7 @@ def step(
     if limit is not None:
         raise ValueError(limit)
     rate, shrink = (params.dtype.type(number) for number in (lr * grad_scale, 1 - lr * weight_decay))
-    _sweep(params.reshape(-1), plain(grads).reshape(-1), rate, shrink)
+    _sweep(params.reshape(-1), as_contiguous(grads).reshape(-1), rate, shrink)
 
 
 @kernel(parallel=True, fastmath=FLAGS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import MOST_UNASKED, blocks, cannot_serve, empty, place, plain, threads_for
+from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place, threads_for
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.softmax_cross_entropy.reference import check_shapes
 
@@ -34,7 +34,7 @@ def forward(
     check_shapes(logits, targets, mask)
     *shape, V = logits.shape
     M = int(np.prod(shape, dtype=int))
-    z, targets = plain(logits), plain(place(targets, logits), np.int64)
+    z, targets = as_contiguous(logits), as_contiguous(place(targets, logits), np.int64)
     weights = empty(shape, logits)
     weights[...] = 1 if mask is None else place(mask, logits)
     total, losses, loss = empty(1, logits), empty(M, logits), empty((), logits)

@@ -5,7 +5,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.memory import empty, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.numba_cpu import _largest
 
@@ -13,7 +13,7 @@ from scratchlv.kernels.softmax_cross_entropy.numba_cpu import _largest
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """``z - log Σ e^z`` of float32 ``logits`` z (N, V) with V ≥ 1, along V."""
     out = empty(logits.shape)
-    _log_softmax(plain(logits), out, min(n_threads(), len(logits)) if len(logits) > 1 else 1)
+    _log_softmax(as_contiguous(logits), out, min(n_threads(), len(logits)) if len(logits) > 1 else 1)
     return out
 
 

@@ -8,7 +8,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.memory import empty, past_caches, plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches
 from scratchlv.kernels.building_blocks.simd import F32, I32, address, ask_for, fence, scale
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
@@ -47,7 +47,7 @@ def forward(
     kept = kept.reshape(-1)
     weights, classes = np.zeros(kept.size), np.zeros(kept.size, np.int64)
     weights[kept], classes[kept] = kept_weights, targets.reshape(-1)[kept]
-    z = plain(logits)
+    z = as_contiguous(logits)
     dlogits = empty(logits.shape if train else (0,) * logits.ndim)
     if train and overwrite and z is logits:
         dlogits = logits

@@ -110,10 +110,10 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "vqa": {
         "--hops": _HOPS,
-        "--eyes": {
+        "--encoder": {
             "type": Path,
             "metavar": "RUN",
-            "help": "see with the conv extractor of this captioner of scenes (default: one is trained first, into OUT/eyes)",
+            "help": "see with the conv extractor of this captioner of scenes (default: one is trained first, into OUT/encoder)",
         },
         "--skip-missing": _SKIP,
     },

@@ -32,11 +32,11 @@ def _add_generate(commands: Any) -> None:
     add_run(generate)
     generate.add_argument("--prompt", default="", metavar="TEXT", help="go on from here")
     generate.add_argument(
-        "--greedy", action="store_true", help="the likeliest word each time, instead of a draw by lot"
+        "--greedy", action="store_true", help="the most likely word each time (argmax), instead of a sample"
     )
     generate.add_argument("--temperature", type=float, metavar="X", help="below 1 the likely words become likelier")
-    generate.add_argument("--top-k", type=int, metavar="K", help="draw from the K likeliest words")
-    generate.add_argument("--top-p", type=float, metavar="P", help="draw from the likeliest words that make up P")
+    generate.add_argument("--top-k", type=int, metavar="K", help="sample from the K most likely words")
+    generate.add_argument("--top-p", type=float, metavar="P", help="sample from the most likely words that make up P")
     generate.add_argument("--seed", type=seed, default=0)
     generate.add_argument("-n", type=int, default=1, help="so many texts")
     generate.add_argument("--min-length", type=int, default=0, metavar="N", help="words before which none may end")
@@ -51,7 +51,7 @@ def _generate(arguments: Arguments) -> None:
     if a.n < 1:
         raise UserError(f"-n {a.n}: give 1 or more")
     if a.greedy and (a.temperature, a.top_k, a.top_p) != (None, None, None):
-        raise UserError("--greedy takes the likeliest word; --temperature, --top-k and --top-p are for drawing by lot")
+        raise UserError("--greedy takes the most likely word; --temperature, --top-k and --top-p are for sampling")
     run = training.load(a.run, "lm", step=a.step)
     prompt, unknown = language_modelling.read_prompt(run, a.prompt)
     say_unknown(unknown)

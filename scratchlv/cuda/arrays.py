@@ -11,8 +11,19 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.cuda import emulator
 from scratchlv.device import on_gpu, place
+from scratchlv.kernels.building_blocks.memory import as_contiguous
 
-__all__ = ["MOST_UNASKED", "blocks", "cannot_serve", "empty", "on_gpu", "place", "plain", "threads_for", "zeros"]
+__all__ = [
+    "MOST_UNASKED",
+    "as_contiguous",
+    "blocks",
+    "cannot_serve",
+    "empty",
+    "on_gpu",
+    "place",
+    "threads_for",
+    "zeros",
+]
 
 MOST_UNASKED = 48 * 1024  # bytes of shared memory that every chip gives a block without being asked
 
@@ -34,15 +45,6 @@ def zeros(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> A
 
         return cupy.zeros(shape, dtype)
     return np.zeros(shape, dtype)
-
-
-def plain(array: Array, dtype: Any = None) -> Array:
-    """``array`` as a kernel can read it: contiguous and aligned, of this dtype; copied only where it must be."""
-    if on_gpu(array):
-        import cupy
-
-        return cupy.ascontiguousarray(array, dtype)
-    return np.require(array, dtype, ["C", "A"])
 
 
 def blocks(n: int, threads: int) -> tuple[int]:

@@ -62,7 +62,7 @@ def _buckets(pairs: PairSet, size: int, seed: int, epoch: int) -> list[Array]:
     """The batches of an epoch: shuffled, sorted by length within pools of many batches, and the batches shuffled again."""
     lengths = [len(source) for source in pairs.sources]
     rng = np.random.default_rng([seed, 2, epoch])
-    whole = len(lengths) // size * size  # the rest, too few for a batch, is left out by lot and not by length
+    whole = len(lengths) // size * size  # the rest, too few for a batch, is left out at random and not by length
     order = rng.permutation(len(lengths))[:whole]
     batches = []
     for at in range(0, len(order), _POOL * size):

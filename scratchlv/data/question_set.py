@@ -27,7 +27,7 @@ class _Answered:
     answer_names: tuple[str, ...]
 
     def predict(self, model: Any, size: int = 200) -> Array:
-        """The answer that ``model`` finds likeliest to each question, by number (n,)."""
+        """The answer that ``model`` finds most likely to each question, by number (n,)."""
         n = len(self.answers)
         batches = (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]
         return np.concatenate([model.answer(batch)[0].argmax(axis=1) for batch in batches])
@@ -65,7 +65,9 @@ class QuestionSet(_Answered):
     names: list[str]  # of the pictures
     truth: list[Question] | None = None  # of each question, where it is known: template, hops, steps
     scenes: list[Scene] | None = None  # of each picture
-    gaze: Array | None = None  # (n, hops, L): where each hop ought to look, for training; see with_gaze
+    attention_target: Array | None = (
+        None  # (n, hops, L): where each hop ought to look, for training; see with_attention_target
+    )
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
         """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
@@ -79,7 +81,7 @@ class QuestionSet(_Answered):
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
         rows = self.rows_of(np.sort(rows_of_batch(len(self.pictures), step, size, seed)))
         batch = self.batch(rows, dropout_seed=seed * 1_000_003 + step)
-        return batch if self.gaze is None else batch._replace(gaze=self.gaze[rows])
+        return batch if self.attention_target is None else batch._replace(attention_target=self.attention_target[rows])
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""
@@ -87,7 +89,7 @@ class QuestionSet(_Answered):
         past: Array = np.searchsorted(self.picture_of, pictures, "right")
         return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
 
-    def with_gaze(self, hops: int, grid: tuple[int, int]) -> QuestionSet:
+    def with_attention_target(self, hops: int, grid: tuple[int, int]) -> QuestionSet:
         """The same, with the regions (of ``grid``, rows and columns) that each hop ought to look at.
 
         The last hop looks at what the last step of the question depends on, those before at the steps in their order; a
@@ -95,12 +97,12 @@ class QuestionSet(_Answered):
         """
         assert self.truth is not None and self.scenes is not None
         objects = [np.stack([_cells(o.box, grid) for o in scene.objects]) for scene in self.scenes]  # (objects, L) each
-        gaze = np.zeros((len(self.questions), hops, grid[0] * grid[1]), bool)
+        attention_target = np.zeros((len(self.questions), hops, grid[0] * grid[1]), bool)
         for k, (question, scene) in enumerate(zip(self.truth, self.picture_of, strict=True)):
             for hop in range(hops):
                 step = question.steps[-1 if hop == hops - 1 else min(hop, question.hops - 1)]
-                gaze[k, hop] = objects[scene][list(step)].any(axis=0)
-        return replace(self, gaze=gaze)
+                attention_target[k, hop] = objects[scene][list(step)].any(axis=0)
+        return replace(self, attention_target=attention_target)
 
     def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
         """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""
@@ -135,8 +137,8 @@ class StorySet(_Answered):
 
     def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0) -> StoryBatch:
         """The questions ``rows`` with their stories, the latest sentence first."""
-        lots = np.random.default_rng([dropout_seed, 4])
-        told = [self._with_noise(self.stories[k], noise, lots)[-self.memories :][::-1] for k in rows]
+        rng = np.random.default_rng([dropout_seed, 4])
+        told = [self._with_noise(self.stories[k], noise, rng)[-self.memories :][::-1] for k in rows]
         most = max((len(story) for story in told), default=0)
         J = max((len(sentence) for story in told for sentence in story), default=0)
         sentences = np.zeros((len(told), most, J), np.int64)  # (N, S, J), of PAD
@@ -146,11 +148,11 @@ class StorySet(_Answered):
         tokens, lengths = pad([self.questions[k] for k in rows])
         return StoryBatch(sentences, tokens, lengths, self.answers[rows], dropout_seed)
 
-    def _with_noise(self, story: list[list[int]], noise: float, lots: np.random.Generator) -> list[list[int]]:
+    def _with_noise(self, story: list[list[int]], noise: float, rng: np.random.Generator) -> list[list[int]]:
         """The story with an empty sentence behind a share of the others."""
         if noise == 0:
             return story
-        empty = lots.random(len(story)) < noise
+        empty = rng.random(len(story)) < noise
         return [s for told, more in zip(story, empty, strict=True) for s in ([told, []] if more else [told])]
 
     def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:

@@ -56,7 +56,7 @@ def pointing_accuracy(captions: Iterable[Iterable[tuple[str, bool]]]) -> float:
 
 
 def pointing_chance(scene: Scene, words: Sequence[str], grid: Grid = (8, 8)) -> float:
-    """What :func:`pointing` gives on average to a gaze that falls on any cell alike: the share of cells that hit.
+    """What :func:`pointing` gives on average to attention that falls on any cell alike: the share of cells that hit.
 
     NaN for a caption that is false, for it has no words to point at.
     """

@@ -15,21 +15,21 @@ import numpy as np
 from scratchlv.arrays import Array
 
 
-def forward(alphas: Array, gaze: Array) -> tuple[Any, Any]:
-    """The loss of ``alphas`` (N, K, L), which sum to 1 over the regions, where ``gaze`` (N, K, L) is True on G.
+def forward(alphas: Array, target: Array) -> tuple[Any, Any]:
+    """The loss of ``alphas`` (N, K, L), which sum to 1 over the regions, where ``target`` (N, K, L) is True on G.
 
     A hop without a region to look at is not taught; when none is, the loss is 0.
     """
-    taught = gaze.any(axis=2)  # (N, K)
-    inside = np.where(taught, (alphas * gaze).sum(axis=2), 1)  # (N, K)
+    taught = target.any(axis=2)  # (N, K)
+    inside = np.where(taught, (alphas * target).sum(axis=2), 1)  # (N, K)
     inside = np.maximum(
         inside, np.finfo(alphas.dtype).tiny
     )  # a weight that is 0 in this precision costs much, not infinity
     count = np.maximum(taught.sum(), 1).astype(alphas.dtype)
-    return -np.log(inside).sum() / count, (inside, gaze, count)
+    return -np.log(inside).sum() / count, (inside, target, count)
 
 
 def backward(cache: Any) -> Array:
     """``dalphas`` (N, K, L)."""
-    inside, gaze, count = cache
-    return np.where(gaze, -1 / (inside[:, :, None] * count), inside.dtype.type(0))
+    inside, target, count = cache
+    return np.where(target, -1 / (inside[:, :, None] * count), inside.dtype.type(0))

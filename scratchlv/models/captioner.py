@@ -20,14 +20,14 @@ from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch
 from scratchlv.device import place
 from scratchlv.models import decoder
-from scratchlv.models.decoder import DecoderShape, DecoderState
+from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.vision import conv_extractor, image_feature, regions
 
-LOOK = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
+CONTEXT = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
 
 
 @dataclass(frozen=True)
-class CaptionerShape:
+class CaptionerConfig:
     """The widths of a captioner. ``feature_channels`` is None when it has its own conv extractor."""
 
     vocabulary: int
@@ -40,28 +40,28 @@ class CaptionerShape:
     model: str = "attention"
 
     @property
-    def decoder(self) -> DecoderShape:
-        look = LOOK[self.model]
-        source = self.hidden if look in decoder.VECTOR else regions.width(self.channels, self.feature_channels)
-        return DecoderShape(
-            look, self.vocabulary, source, self.embedding, self.hidden, self.attention, dropout=self.dropout
+    def decoder(self) -> DecoderConfig:
+        context = CONTEXT[self.model]
+        source = self.hidden if context in decoder.VECTOR else regions.width(self.channels, self.feature_channels)
+        return DecoderConfig(
+            context, self.vocabulary, source, self.embedding, self.hidden, self.attention, dropout=self.dropout
         )
 
 
 class Captioner:
     """A captioner: ``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
 
-    def __init__(self, shape: CaptionerShape, seed: int = 0) -> None:
+    def __init__(self, config: CaptionerConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
-        self.shape = shape
-        self.params: dict[str, Array] = decoder.init(rng, shape.decoder)
-        eyes, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
-        self.params.update(eyes)
-        if shape.decoder.look in decoder.VECTOR:
-            L = None if shape.feature_channels is not None else conv_extractor.GRID**2
-            D = regions.width(shape.channels, shape.feature_channels)
-            feature, statistics = image_feature.init(rng, L, D, shape.hidden)
-            self.params.update(feature)
+        self.config = config
+        self.params: dict[str, Array] = decoder.init(rng, config.decoder)
+        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
+        self.params.update(encoder_params)
+        if config.decoder.context in decoder.VECTOR:
+            L = None if config.feature_channels is not None else conv_extractor.GRID**2
+            D = regions.width(config.channels, config.feature_channels)
+            feature_params, statistics = image_feature.init(rng, L, D, config.hidden)
+            self.params.update(feature_params)
             self.buffers.update(statistics)
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -69,52 +69,54 @@ class Captioner:
     def forward(self, batch: CaptionBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word, in nats, and the cache that ``backward`` takes."""
         batch = place(batch, self.params["embedding.W"])
-        x, seen = self._look(batch.pictures, train)
-        loss, said = decoder.forward(
+        x, encoder_cache = self._encode(batch.pictures, train)
+        loss, decoder_cache = decoder.forward(
             self.params,
-            self.shape.decoder,
+            self.config.decoder,
             x,
             batch.tokens,
             batch.lengths,
             dropout_seed=batch.dropout_seed,
-            x_is_data=self.shape.feature_channels is not None and "image.W" not in self.params,
+            need_dx=self.config.feature_channels is None or "image.W" in self.params,
             train=train,
         )
-        return loss, (seen, said)
+        return loss, (encoder_cache, decoder_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters."""
-        seen, said = cache
-        dx, grads = decoder.backward(self.params, self.shape.decoder, said)
-        grads.update(self._look_backward(dx, seen))
+        encoder_cache, decoder_cache = cache
+        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache)
+        grads.update(self._encode_backward(dx, encoder_cache))
         return grads
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, pictures: Array) -> DecoderState:
         """The state before the first word."""
-        x, _ = self._look(place(pictures, self.params["embedding.W"]), train=False)
-        return decoder.start(self.params, self.shape.decoder, x)
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+        return decoder.start(self.params, self.config.decoder, x)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
-        return decoder.step(self.shape.decoder, state, tokens)
+        return decoder.step(self.config.decoder, state, tokens)
 
     # --- the picture ---------------------------------------------------------------------------------------------
 
-    def _look(self, pictures: Array, train: bool) -> tuple[Array, Any]:
+    def _encode(self, pictures: Array, train: bool) -> tuple[Array, Any]:
         """What the decoder is given of the pictures: regions (N, L, D), or the image feature (N, H)."""
         dtype = self.params["embedding.W"].dtype.type
-        x, eyes = regions.forward(self.params, self.buffers, pictures, self.shape.feature_channels, dtype, train=train)
+        x, regions_cache = regions.forward(
+            self.params, self.buffers, pictures, self.config.feature_channels, dtype, train=train
+        )
         if "image.W" not in self.params:
-            return x, (None, eyes)
-        v, feature = image_feature.forward(self.params, self.buffers, x, train=train)
-        return v, (feature, eyes)
+            return x, (None, regions_cache)
+        v, feature_cache = image_feature.forward(self.params, self.buffers, x, train=train)
+        return v, (feature_cache, regions_cache)
 
-    def _look_backward(self, dx: Array | None, cache: Any) -> dict[str, Array]:
-        feature, eyes = cache
+    def _encode_backward(self, dx: Array | None, cache: Any) -> dict[str, Array]:
+        feature_cache, regions_cache = cache
         grads: dict[str, Array] = {}
-        if feature is not None:
-            dx, grads = image_feature.backward(dx, feature)
-        grads.update(regions.backward(dx, eyes))
+        if feature_cache is not None:
+            dx, grads = image_feature.backward(dx, feature_cache)
+        grads.update(regions.backward(dx, regions_cache))
         return grads

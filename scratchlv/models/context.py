@@ -17,20 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add, contiguous, empty
+from scratchlv.arrays import Array, add, as_contiguous, empty
 from scratchlv.models.recurrent import LayerState, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear
 
-LOOKS = ("state", "shortcut", "uniform", "additive", "dot")
+CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
 @dataclass(frozen=True)
-class DecoderShape:
+class DecoderConfig:
     """How a decoder looks, and its widths; ``source`` is D."""
 
-    look: str
+    context: str
     vocabulary: int
     source: int
     embedding: int = 64
@@ -40,8 +40,8 @@ class DecoderShape:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.look not in LOOKS:
-            raise ValueError(f"a decoder looks in one of the ways {', '.join(LOOKS)}, not {self.look!r}")
+        if self.context not in CONTEXTS:
+            raise ValueError(f"a decoder looks in one of the ways {', '.join(CONTEXTS)}, not {self.context!r}")
 
 
 class Source(NamedTuple):
@@ -60,31 +60,31 @@ class InitStateCache(NamedTuple):
     state: Array  # (N, states · H), after tanh
 
 
-def init_state(p: dict, shape: DecoderShape, x: Array, train: bool) -> tuple[LayerState, InitStateCache | None]:
+def init_state(p: dict, config: DecoderConfig, x: Array, train: bool) -> tuple[LayerState, InitStateCache | None]:
     """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
-    zero = zero_state(shape.cell, x.shape[0], shape.hidden, x)
-    if shape.look != "state":
+    zero = zero_state(config.cell, x.shape[0], config.hidden, x)
+    if config.context != "state":
         return zero, None
-    a, cache = linear.forward(x, p["begin.W"], p["begin.b"], train=train)  # (N, states · H)
+    a, cache = linear.forward(x, p["init_state.W"], p["init_state.b"], train=train)  # (N, states · H)
     state = np.tanh(a)
-    parts = tuple(contiguous(part) for part in np.split(state, len(zero), axis=1))
+    parts = tuple(as_contiguous(part) for part in np.split(state, len(zero), axis=1))
     return parts, InitStateCache(cache, state) if train else None
 
 
 def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array, dict[str, Array]]:
     da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
     dx, dW, db = linear.backward(da, cache.linear)
-    return dx, {"begin.W": dW, "begin.b": db}
+    return dx, {"init_state.W": dW, "init_state.b": db}
 
 
 # --- a context that does not move ----------------------------------------------------------------------------------
 
 
-def constant_context(shape: DecoderShape, source: Source) -> tuple[Array | None, Any]:
+def constant_context(config: DecoderConfig, source: Source) -> tuple[Array | None, Any]:
     """z (N, D) for every step: nothing, the vector, or the mean of the regions."""
-    if shape.look == "state":
+    if config.context == "state":
         return None, None
-    if shape.look == "shortcut":
+    if config.context == "shortcut":
         return source.x, None
     alpha = uniform_attention(source.x, source.mask)  # (N, L)
     return (alpha[:, None] @ source.x)[:, 0], alpha
@@ -116,17 +116,17 @@ def join(words: Array, z: Array | None) -> Array:
 # --- attention -----------------------------------------------------------------------------------------------------
 
 
-def attention_keys(p: dict, shape: DecoderShape, x: Array, x_is_data: bool, train: bool) -> tuple[Array | None, Any]:
+def attention_keys(p: dict, config: DecoderConfig, x: Array, need_dx: bool, train: bool) -> tuple[Array | None, Any]:
     """W_x x + b (N, L, A), the part of the additive score that is the same at every step."""
-    if shape.look != "additive":
+    if config.context != "additive":
         return None, None
-    return linear.forward(x, p["attention.Wx"], p["attention.b"], x_is_data=x_is_data, train=train)
+    return linear.forward(x, p["attention.Wx"], p["attention.b"], need_dx=need_dx, train=train)
 
 
-def attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
+def attend(p: dict, config: DecoderConfig, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
     """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
     x, keys, mask = source
-    if shape.look == "dot":
+    if config.context == "dot":
         (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
         return z, alpha, cache
     query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
@@ -134,9 +134,11 @@ def attend(p: dict, shape: DecoderShape, source: Source, h: Array, train: bool) 
     return z, alpha, (query_cache, cache)
 
 
-def _attend_backward(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+def _attend_backward(
+    config: DecoderConfig, dz: Array, cache: Any
+) -> tuple[Array, Array | None, Array, dict[str, Array]]:
     """``dx``, ``dkeys`` (None when the regions are their own keys), ``dh`` and the weights' gradients."""
-    if shape.look == "dot":
+    if config.context == "dot":
         dx, dkeys, dh, dW = dot_product_attention.backward((dz, None), cache)
         return add(dx, dkeys), None, dh, {"attention.W": dW}
     query_cache, attention_cache = cache
@@ -146,42 +148,42 @@ def _attend_backward(shape: DecoderShape, dz: Array, cache: Any) -> tuple[Array,
 
 
 def attend_through(
-    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, x_is_data: bool, train: bool
+    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
 ) -> tuple[Array, Array, Any]:
     """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
-    if shape.cell != "lstm":
-        return _attend_step_by_step(p, shape, source, words, state, train)
+    if config.cell != "lstm":
+        return _attend_step_by_step(p, config, source, words, state, train)
     x, keys, mask = source
     cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
-    if shape.look == "dot":  # the regions are their own keys
+    if config.context == "dot":  # the regions are their own keys
         score: tuple = x, *state, p["attention.W"], None
     else:
         score = keys, *state, p["attention.Wh"], p["attention.v"]
-    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, x_is_data=x_is_data, train=train)
+    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, need_dx=need_dx, train=train)
     return hs, zs, cache
 
 
 def attend_through_backward(
-    shape: DecoderShape, dhs: Array, dzs: Array, cache: Any
+    config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
 ) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
     """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
-    if shape.cell != "lstm":
-        return _attend_step_by_step_backward(shape, dhs, dzs, cache)
+    if config.cell != "lstm":
+        return _attend_step_by_step_backward(config, dhs, dzs, cache)
     dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
     g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
-    if shape.look == "dot":
+    if config.context == "dot":
         return add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
     return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
 
 
 def _attend_step_by_step(
-    p: dict, shape: DecoderShape, source: Source, words: Array, state: LayerState, train: bool
+    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, train: bool
 ) -> tuple[Array, Array, list]:
     """The same for any cell, with a cache for each step."""
     hs, zs, steps = [], [], []
     for word in words:
-        z, _, attention = attend(p, shape, source, state[0], train)
-        h, state, cell = layer_forward(p, "decoder", shape.cell, join(word[None], z), state, train=train)
+        z, _, attention = attend(p, config, source, state[0], train)
+        h, state, cell = layer_forward(p, "decoder", config.cell, join(word[None], z), state, train=train)
         hs.append(h[0])
         zs.append(z)
         steps.append((attention, cell))
@@ -189,10 +191,10 @@ def _attend_step_by_step(
 
 
 def _attend_step_by_step_backward(
-    shape: DecoderShape, dhs: Array, dzs: Array, steps: list
+    config: DecoderConfig, dhs: Array, dzs: Array, steps: list
 ) -> tuple[Array, Array | None, Array, dict[str, Array]]:
     """The same weights at every step: their gradients add up."""
-    E = shape.embedding
+    E = config.embedding
     dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
     g: dict[str, Array] = {}
     dx = dkeys = None
@@ -201,7 +203,7 @@ def _attend_step_by_step_backward(
         attention, cell = steps[t]
         djoined, dstate, cell_grads = layer_backward(dhs[t][None], dstate, cell)
         dwords[t] = djoined[0, :, :E]
-        dx_t, dkeys_t, dh, attention_grads = _attend_backward(shape, dzs[t] + djoined[0, :, E:], attention)
+        dx_t, dkeys_t, dh, attention_grads = _attend_backward(config, dzs[t] + djoined[0, :, E:], attention)
         dstate = (dstate[0] + dh, *dstate[1:])  # h was used by the cell, and to look
         dx = add(dx, dx_t)
         dkeys = add(dkeys, dkeys_t)

@@ -32,7 +32,7 @@ from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as l
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
-    DecoderShape,
+    DecoderConfig,
     Source,
     attend,
     attend_through,
@@ -67,8 +67,8 @@ class DecoderState(NamedTuple):
 
 
 class Cache(NamedTuple):
-    x_is_data: bool
-    begin: Any
+    need_dx: bool
+    init_state_cache: Any
     keys: Any
     words: Any
     context: Any  # of the whole sequence at once, or of each step
@@ -80,24 +80,24 @@ class Cache(NamedTuple):
     loss: Any
 
 
-def init(rng: np.random.Generator, shape: DecoderShape) -> dict[str, Array]:
+def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
     """The parameters, by name."""
-    V, D, E, H, A = shape.vocabulary, shape.source, shape.embedding, shape.hidden, shape.attention
+    V, D, E, H, A = config.vocabulary, config.source, config.embedding, config.hidden, config.attention
     p: dict[str, Array] = {"embedding.W": normal(rng, V, E, scale=0.1)}
-    if shape.look == "additive":
+    if config.context == "additive":
         p["attention.Wx"] = uniform(rng, D, A)
         p["attention.b"] = np.zeros(A, np.float32)
         p["attention.Wh"] = uniform(rng, H, A)
         p["attention.v"] = normal(rng, A, scale=A**-0.5)
-    elif shape.look == "dot":
+    elif config.context == "dot":
         p["attention.W"] = uniform(rng, H, D)
-    elif shape.look == "state":
-        width = H * (2 if shape.cell == "lstm" else 1)
-        p["begin.W"], p["begin.b"] = uniform(rng, D, width), np.zeros(width, np.float32)
-    told = E if shape.look == "state" else E + D
-    p.update(init_layer(rng, "decoder", shape.cell, told, H))
+    elif config.context == "state":
+        width = H * (2 if config.cell == "lstm" else 1)
+        p["init_state.W"], p["init_state.b"] = uniform(rng, D, width), np.zeros(width, np.float32)
+    input_size = E if config.context == "state" else E + D
+    p.update(init_layer(rng, "decoder", config.cell, input_size, H))
     p["output.Wh"] = uniform(rng, H, E)
-    if shape.look != "state":
+    if config.context != "state":
         p["output.Wz"] = uniform(rng, D, E)
     p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
     return p
@@ -108,32 +108,32 @@ def init(rng: np.random.Generator, shape: DecoderShape) -> dict[str, Array]:
 
 def forward(
     p: dict,
-    shape: DecoderShape,
+    config: DecoderConfig,
     x: Array,
     tokens: Array,
     lengths: Array,
     *,
     mask: Array | None = None,
     dropout_seed: int = 0,
-    x_is_data: bool = False,
+    need_dx: bool = True,
     train: bool = True,
 ) -> tuple[Any, Cache]:
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``x_is_data`` says that nobody
-    wants the gradient of the source.
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``need_dx=False`` says that
+    nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
     words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
-    state, begin = init_state(p, shape, x, train)
+    state, init_state_cache = init_state(p, config, x, train)
     keys_cache = context = None
-    if shape.look in ATTENDING:
-        keys, keys_cache = attention_keys(p, shape, x, x_is_data, train)
-        hs, z, run = attend_through(p, shape, Source(x, keys, mask), words, state, x_is_data, train)  # z (T, N, D)
+    if config.context in ATTENDING:
+        keys, keys_cache = attention_keys(p, config, x, need_dx, train)
+        hs, z, run = attend_through(p, config, Source(x, keys, mask), words, state, need_dx, train)  # z (T, N, D)
     else:
-        z, context = constant_context(shape, Source(x, mask=mask))  # (N, D)
-        hs, _, run = layer_forward(p, "decoder", shape.cell, join(words, z), state, train=train)
+        z, context = constant_context(config, Source(x, mask=mask))  # (N, D)
+        hs, _, run = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
 
     deep, from_h = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
     deep += words
@@ -141,17 +141,27 @@ def forward(
     if z is not None:
         deep_from_z, from_z = linear.forward(z, p["output.Wz"], train=train)
         deep += deep_from_z
-    deep, dropped = dropout.forward(deep, p=shape.dropout, seed=dropout_seed, train=train and shape.dropout > 0)
+    deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
     loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
     cache = Cache(
-        x_is_data, begin, keys_cache, words_cache, context, run, from_h, from_z, dropped, logits_cache, loss_cache
+        need_dx,
+        init_state_cache,
+        keys_cache,
+        words_cache,
+        context,
+        run,
+        from_h,
+        from_z,
+        dropped,
+        logits_cache,
+        loss_cache,
     )
     return loss, cache
 
 
-def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, dict[str, Array]]:
+def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None, dict[str, Array]]:
     """``dx``, the gradient of the source, and the weights' by name: the lines of ``forward``, from the last to the first.
 
     ``dx`` is None where the source was data.
@@ -163,53 +173,53 @@ def backward(p: dict, shape: DecoderShape, cache: Cache) -> tuple[Array | None, 
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
     dz = None
     if cache.from_z is not None:
-        attends = shape.look in ATTENDING
+        attends = config.context in ATTENDING
         dz, g["output.Wz"], _ = linear.backward(ddeep if attends else ddeep.sum(axis=0), cache.from_z)
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
-    if shape.look in ATTENDING:
-        dx, dkeys, dwords, grads = attend_through_backward(shape, dhs, dz, cache.run)
+    if config.context in ATTENDING:
+        dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
         if dkeys is not None:
             dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
             dx = add(dx, dx_from_keys)
     else:
         djoined, dstate, grads = layer_backward(dhs, None, cache.run)
-        dwords = djoined[:, :, : shape.embedding]
+        dwords = djoined[:, :, : config.embedding]
         if dz is not None:
-            dz += djoined[:, :, shape.embedding :].sum(axis=0)  # the same z at every step
+            dz += djoined[:, :, config.embedding :].sum(axis=0)  # the same z at every step
         dx = constant_context_backward(dz, cache.context)
-        if cache.begin is not None:
-            dx, begin_grads = init_state_backward(dstate, cache.begin)
-            g.update(begin_grads)
+        if cache.init_state_cache is not None:
+            dx, init_state_grads = init_state_backward(dstate, cache.init_state_cache)
+            g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
-    return None if cache.x_is_data else dx, g
+    return dx if cache.need_dx else None, g
 
 
 # --- saying it ---------------------------------------------------------------------------------------------------
 
 
-def start(p: dict, shape: DecoderShape, x: Array, mask: Array | None = None) -> DecoderState:
+def start(p: dict, config: DecoderConfig, x: Array, mask: Array | None = None) -> DecoderState:
     """The state before the first word."""
-    layer, _ = init_state(p, shape, x, train=False)
-    keys, _ = attention_keys(p, shape, x, x_is_data=False, train=False)
-    alpha = None if shape.look in VECTOR else np.zeros_like(x, shape=x.shape[:2])
+    layer, _ = init_state(p, config, x, train=False)
+    keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
+    alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
     weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
     return DecoderState(x, keys, mask, layer, alpha, p | weights)
 
 
-def step(shape: DecoderShape, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
+def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
     """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
     p = state.params
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     source = Source(state.x, state.keys, state.mask)
-    if shape.look in ATTENDING:
-        z, alpha, _ = attend(p, shape, source, state.layer[0], train=False)
+    if config.context in ATTENDING:
+        z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
     else:
-        z, _ = constant_context(shape, source)
-        alpha = uniform_attention(state.x, state.mask) if shape.look == "uniform" else None
-    hs, layer, _ = layer_forward(p, "decoder", shape.cell, join(words[None], z), state.layer, train=False)
+        z, _ = constant_context(config, source)
+        alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+    hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words
     if z is not None:

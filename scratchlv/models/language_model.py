@@ -28,7 +28,7 @@ from scratchlv.ops import dropout, embedding, linear, pack, softmax_cross_entrop
 
 
 @dataclass(frozen=True)
-class LanguageModelShape:
+class LanguageModelConfig:
     """The widths of a language model; ``streams`` is how many are trained side by side."""
 
     vocabulary: int
@@ -50,23 +50,23 @@ class LanguageModelState(NamedTuple):
 class LanguageModel:
     """A language model: ``params``, ``buffers`` (the carried state), a forward pass, and the backward pass that mirrors it."""
 
-    def __init__(self, shape: LanguageModelShape, seed: int = 0) -> None:
+    def __init__(self, config: LanguageModelConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
-        V, E, H = shape.vocabulary, shape.embedding, shape.hidden
-        self.shape = shape
+        V, E, H = config.vocabulary, config.embedding, config.hidden
+        self.config = config
         self.params: dict[str, Array] = {
             "embedding.W": normal(rng, V, E, scale=0.1),
-            **init_stack(rng, "recurrent", shape.cell, E, H, shape.layers),
+            **init_stack(rng, "recurrent", config.cell, E, H, config.layers),
             "output.W": uniform(rng, H, V),
             "output.b": np.zeros(V, np.float32),
         }
         self.buffers: dict[str, Array] = {}
-        self._carry(self.zero_state(shape.streams))
+        self._carry(self.zero_state(config.streams))
 
     def zero_state(self, N: int) -> State:
         """The state of N streams that have not begun."""
         like = self.params["embedding.W"]
-        return tuple(zero_state(self.shape.cell, N, self.shape.hidden, like) for _ in range(self.shape.layers))
+        return tuple(zero_state(self.config.cell, N, self.config.hidden, like) for _ in range(self.config.layers))
 
     # --- training ------------------------------------------------------------------------------------------------
 
@@ -83,22 +83,22 @@ class LanguageModel:
         self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
     ) -> tuple[Any, State, Any]:
         """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
-        p, drop = self.params, self.shape.dropout
+        p, drop = self.params, self.config.dropout
         tokens = place(tokens, p["embedding.W"])
         x, words = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E)
         h, state, layers = stack_forward(
-            p, "recurrent", self.shape.cell, x, state, p=drop, seed=(dropout_seed,), train=train
+            p, "recurrent", self.config.cell, x, state, p=drop, seed=(dropout_seed,), train=train
         )  # (T, N, H)
-        h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.shape.layers), train=train and drop > 0)
+        h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.config.layers), train=train and drop > 0)
         logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
-        loss, said = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
-        return loss, state, (words, layers, dropped, output, said)
+        loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
+        return loss, state, (words, layers, dropped, output, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""
-        words, layers, dropped, output, said = cache
+        words, layers, dropped, output, loss_cache = cache
         g: dict[str, Array] = {}
-        (dlogits,) = softmax_cross_entropy.backward(1.0, said)
+        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
         dh, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
         if dropped is not None:
             (dh,) = dropout.backward(dh, dropped)
@@ -118,7 +118,7 @@ class LanguageModel:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
         p = state.params
         x, _ = embedding.forward(tokens[None], p["embedding.W"], train=False)
-        h, layers, _ = stack_forward(p, "recurrent", self.shape.cell, x, state.layers, train=False)
+        h, layers, _ = stack_forward(p, "recurrent", self.config.cell, x, state.layers, train=False)
         logits, _ = linear.forward(h[0], p["output.W"], p["output.b"], train=False)
         return log_softmax(logits), LanguageModelState(layers, p)
 
@@ -130,5 +130,5 @@ class LanguageModel:
                 self.buffers[f"state.{k}.{name}"] = array
 
     def _carried(self) -> State:
-        names = "hc" if self.shape.cell == "lstm" else "h"
-        return tuple(tuple(self.buffers[f"state.{k}.{name}"] for name in names) for k in range(self.shape.layers))
+        names = "hc" if self.config.cell == "lstm" else "h"
+        return tuple(tuple(self.buffers[f"state.{k}.{name}"] for name in names) for k in range(self.config.layers))

@@ -44,12 +44,12 @@ TYINGS = ("adjacent", "layer-wise")
 
 
 @dataclass(frozen=True)
-class MemoryShape:
+class MemoryNetworkConfig:
     """The widths of a memory network; ``memories`` is the most that a batch may hold of them: regions, or sentences.
 
     Over sentences (``pictures`` False) it takes a :class:`StoryBatch`, over pictures a :class:`QuestionBatch`;
-    ``feature_channels`` is None when it has its own conv extractor; ``gaze`` is the weight, in training, of the loss that
-    teaches where to look.
+    ``feature_channels`` is None when it has its own conv extractor; ``attention_loss`` is the weight, in training,
+    of the loss that supervises the attention.
 
     Raises:
         ValueError: there is no such tying, or no hop.
@@ -64,7 +64,7 @@ class MemoryShape:
     tying: str = "adjacent"
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
-    gaze: float = 0.0
+    attention_loss: float = 0.0
 
     def __post_init__(self) -> None:
         if self.tying not in TYINGS:
@@ -85,26 +85,26 @@ class MemoryShape:
 class MemoryNetwork:
     """``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
 
-    def __init__(self, shape: MemoryShape, seed: int = 0) -> None:
+    def __init__(self, config: MemoryNetworkConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
-        d, S = shape.width, shape.memories
-        self.shape = shape
-        self.params: dict[str, Array] = {"answer.W": uniform(rng, d, shape.answers)}
-        self.params["answer.b"] = np.zeros(shape.answers, np.float32)
-        for name in dict.fromkeys(name for hop in range(shape.hops) for name in shape.memory_names(hop)):
-            if shape.pictures:
-                D = regions.width(shape.channels, shape.feature_channels)
+        d, S = config.width, config.memories
+        self.config = config
+        self.params: dict[str, Array] = {"answer.W": uniform(rng, d, config.answers)}
+        self.params["answer.b"] = np.zeros(config.answers, np.float32)
+        for name in dict.fromkeys(name for hop in range(config.hops) for name in config.memory_names(hop)):
+            if config.pictures:
+                D = regions.width(config.channels, config.feature_channels)
                 self.params[f"{name}.W"] = uniform(rng, D, d)
             else:
-                self.params[f"{name}.W"] = normal(rng, shape.vocabulary, d, scale=0.3)
+                self.params[f"{name}.W"] = normal(rng, config.vocabulary, d, scale=0.3)
             self.params[f"{name}.T"] = normal(rng, S, d, scale=0.3)
-        if shape.question_words == "question.W":
-            self.params["question.W"] = normal(rng, shape.vocabulary, d, scale=0.3)
-        if shape.tying == "layer-wise":
+        if config.question_words == "question.W":
+            self.params["question.W"] = normal(rng, config.vocabulary, d, scale=0.3)
+        if config.tying == "layer-wise":
             self.params["hop.H"] = uniform(rng, d, d)
         self.buffers: dict[str, Array] = {}
-        if shape.pictures:
-            params, self.buffers = regions.init(rng, shape.channels, shape.feature_channels)
+        if config.pictures:
+            params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
             self.params |= params
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -112,10 +112,10 @@ class MemoryNetwork:
     def forward(self, batch: QuestionBatch | StoryBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per question, in nats, and the cache that ``backward`` takes.
 
-        In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
+        In training, the loss of the attention is added by its weight where ``batch.attention_target`` is given.
         """
         logits, alphas, cache = self._logits(self._placed(batch), train)
-        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.shape.gaze, train=train)
+        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
@@ -125,7 +125,7 @@ class MemoryNetwork:
         return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
-        """The probabilities (N, answers), and where each hop looked, (N, hops, S)."""
+        """The probabilities (N, answers), and the attention of each hop, (N, hops, S)."""
         logits, alphas, _ = self._logits(self._placed(batch), train=False)
         return to_host((answer_loss.probabilities(logits), alphas))
 
@@ -136,31 +136,31 @@ class MemoryNetwork:
     # --- the hops --------------------------------------------------------------------------------------------------
 
     def _logits(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[Array, Array, Any]:
-        p, shape = self.params, self.shape
-        u, question = bag_of_words(batch.tokens.T, p[shape.question_words], train=train)  # (N, d)
-        memories, mask, remembered = self._remember(batch, train)
+        p, config = self.params, self.config
+        u, question = bag_of_words(batch.tokens.T, p[config.question_words], train=train)  # (N, d)
+        memories, mask, memory_cache = self._memories(batch, train)
         alphas, steps = [], []
-        for hop in range(shape.hops):
-            key, value = shape.memory_names(hop)
+        for hop in range(config.hops):
+            key, value = config.memory_names(hop)
             (o, alpha), attention = dot_product_attention.forward(
                 memories[value], memories[key], u, mask=mask, train=train
             )
             mapped = None
-            if shape.tying == "layer-wise":
+            if config.tying == "layer-wise":
                 u, mapped = linear.forward(u, p["hop.H"], train=train)
             u = u + o
             alphas.append(alpha)
             steps.append((key, value, attention, mapped))
         logits, logits_cache = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
-        return logits, np.stack(alphas, axis=1), (question, memories, remembered, steps, logits_cache)
+        return logits, np.stack(alphas, axis=1), (question, memories, memory_cache, steps, logits_cache)
 
     def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
-        question, memories, remembered, steps, logits_cache = cache
-        shape = self.shape
+        question, memories, memory_cache, steps, logits_cache = cache
+        config = self.config
         g: dict[str, Array] = {}
         du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, logits_cache)
         dmemories: dict[str, Any] = dict.fromkeys(memories)
-        if shape.tying == "layer-wise":
+        if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
         for k, (key, value, attention, mapped) in reversed(list(enumerate(steps))):
             dalpha = None if dalphas is None else dalphas[:, k]
@@ -171,16 +171,16 @@ class MemoryNetwork:
                 du, dH, _ = linear.backward(du, mapped)
                 g["hop.H"] += dH
             du = du + du_asked
-        g |= self._remember_backward(dmemories, remembered)
+        g |= self._memories_backward(dmemories, memory_cache)
         dwords = bag_of_words_backward(du, question)
-        g[shape.question_words] = add(g.get(shape.question_words), dwords)
+        g[config.question_words] = add(g.get(config.question_words), dwords)
         return g
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
-    def _remember(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[dict[str, Array], Array | None, Any]:
+    def _memories(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[dict[str, Array], Array | None, Any]:
         """The memories (N, S, d) by name, and which of them are there (N, S), None for all."""
-        p, shape = self.params, self.shape
+        p, config = self.params, self.config
         names = [name.removesuffix(".T") for name in p if name.endswith(".T")]
         memories, caches = {}, {}
         if isinstance(batch, StoryBatch):
@@ -190,33 +190,33 @@ class MemoryNetwork:
                 bags += p[f"{name}.T"][:S]
                 memories[name] = bags
             return memories, batch.sentences[:, :, 0] != PAD, (None, caches)
-        x, seen = regions.forward(
-            p, self.buffers, batch.pictures, shape.feature_channels, p["answer.W"].dtype.type, train=train
+        x, encoder_cache = regions.forward(
+            p, self.buffers, batch.pictures, config.feature_channels, p["answer.W"].dtype.type, train=train
         )  # (P, L, D)
         for name in names:
             memory, linear_cache = linear.forward(
-                x, p[f"{name}.W"], x_is_data=shape.feature_channels is not None, train=train
+                x, p[f"{name}.W"], need_dx=config.feature_channels is None, train=train
             )  # (P, L, d)
             memory += p[f"{name}.T"]
-            memories[name], picked = of_questions(memory, batch.picture_of, train=train)
-            caches[name] = (linear_cache, picked)
-        return memories, None, (seen, caches)
+            memories[name], gather_cache = of_questions(memory, batch.picture_of, train=train)
+            caches[name] = (linear_cache, gather_cache)
+        return memories, None, (encoder_cache, caches)
 
-    def _remember_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
-        seen, caches = cache
+    def _memories_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
+        encoder_cache, caches = cache
         g: dict[str, Array] = {}
         dx = None
         for name, dmemory in dmemories.items():
             S = dmemory.shape[1]
             g[f"{name}.T"] = np.zeros_like(self.params[f"{name}.T"])
             g[f"{name}.T"][:S] = dmemory.sum(axis=0)
-            if self.shape.pictures:
-                linear_cache, picked = caches[name]
-                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, picked), linear_cache)
+            if self.config.pictures:
+                linear_cache, gather_cache = caches[name]
+                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, gather_cache), linear_cache)
                 dx = add(dx, dx_here)
             else:
                 g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])
-        return g | (regions.backward(dx, seen) if self.shape.pictures else {})
+        return g | (regions.backward(dx, encoder_cache) if self.config.pictures else {})
 
 
 # --- a bag of words that remembers some of their order ---------------------------------------------------------------

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.arrays import Array, contiguous
+from scratchlv.arrays import Array, as_contiguous
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
@@ -39,11 +39,11 @@ MODELS = ("naive", "attention", "blind")
 
 
 @dataclass(frozen=True)
-class AnswererShape:
+class QuestionAnswererConfig:
     """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
 
     ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
-    ``gaze`` is the weight, in training, of the loss that teaches where to look.
+    ``attention_loss`` is the weight, in training, of the loss that teaches where to look.
 
     Raises:
         ValueError: there is no such model, or no hop.
@@ -60,7 +60,7 @@ class AnswererShape:
     feature_channels: int | None = None
     dropout: float = 0.0
     regions: int | None = None
-    gaze: float = 0.0
+    attention_loss: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -72,24 +72,24 @@ class AnswererShape:
 class QuestionAnswerer:
     """The three models: ``params``, ``buffers``, a forward pass, and the backward pass that mirrors it."""
 
-    def __init__(self, shape: AnswererShape, seed: int = 0) -> None:
+    def __init__(self, config: QuestionAnswererConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
-        E, H, A = shape.embedding, shape.hidden, shape.attention
-        self.shape = shape
+        E, H, A = config.embedding, config.hidden, config.attention
+        self.config = config
         self.params: dict[str, Array] = {
-            "embedding.W": normal(rng, shape.vocabulary, E, scale=1.0),
+            "embedding.W": normal(rng, config.vocabulary, E, scale=1.0),
             **init_layer(rng, "question", "lstm", E, H),
-            "answer.W1": uniform(rng, 2 * H if shape.model == "naive" else H, H),
+            "answer.W1": uniform(rng, 2 * H if config.model == "naive" else H, H),
             "answer.b1": np.zeros(H, np.float32),
-            "answer.W2": uniform(rng, H, shape.answers),
-            "answer.b2": np.zeros(shape.answers, np.float32),
+            "answer.W2": uniform(rng, H, config.answers),
+            "answer.b2": np.zeros(config.answers, np.float32),
         }
         self.buffers: dict[str, Array] = {}
-        if shape.model == "blind":
+        if config.model == "blind":
             return
-        D = regions.width(shape.channels, shape.feature_channels)
-        if shape.model == "naive":
-            L = conv_extractor.GRID**2 if shape.feature_channels is None else shape.regions
+        D = regions.width(config.channels, config.feature_channels)
+        if config.model == "naive":
+            L = conv_extractor.GRID**2 if config.feature_channels is None else config.regions
             feature, statistics = image_feature.init(rng, L, D, H)
             self.params |= feature
             self.buffers |= statistics
@@ -97,15 +97,15 @@ class QuestionAnswerer:
             self.params |= {"regions.W": uniform(rng, D, H), "regions.b": np.zeros(H, np.float32)}
             # two coordinates among many features would hardly be heard, and every relation hangs on them
             self.params["regions.W"][-2:] = rng.uniform(-2, 2, (2, H))
-            for hop in _hop_names(shape.hops):
+            for hop in _hop_names(config.hops):
                 self.params |= {
                     f"{hop}.Wx": uniform(rng, H, A),
                     f"{hop}.b": np.zeros(A, np.float32),
                     f"{hop}.Wu": uniform(rng, H, A),
                     f"{hop}.v": normal(rng, A, scale=A**-0.5),
                 }
-        eyes, statistics = regions.init(rng, shape.channels, shape.feature_channels)
-        self.params |= eyes
+        encoder_params, statistics = regions.init(rng, config.channels, config.feature_channels)
+        self.params |= encoder_params
         self.buffers |= statistics
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -113,11 +113,11 @@ class QuestionAnswerer:
     def forward(self, batch: QuestionBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per question, in nats, and the cache that ``backward`` takes.
 
-        In training, the loss of the gaze is added by its weight where ``batch.gaze`` is given.
+        In training, the loss of the attention is added by its weight where ``batch.attention_target`` is given.
         """
         batch = placed(batch, self.params["embedding.W"])
         logits, alphas, cache = self._logits(batch, train)
-        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.shape.gaze, train=train)
+        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
@@ -127,44 +127,48 @@ class QuestionAnswerer:
         return self._logits_backward(dlogits, dalphas, cache)
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
-        """The probabilities (N, answers), and where each hop looked, (N, hops, L); None for a model that does not attend."""
+        """The probabilities (N, answers), and the attention of each hop, (N, hops, L); None for a model that does not attend."""
         logits, alphas, _ = self._logits(placed(batch, self.params["embedding.W"]), train=False)
         return to_host((answer_loss.probabilities(logits), alphas))
 
     # --- the question, the picture, the answer ---------------------------------------------------------------------
 
     def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, Any]:
-        p, shape = self.params, self.shape
+        p, config = self.params, self.config
         words, words_cache = embedding.forward(batch.tokens, p["embedding.W"], train=train)  # (T, N, E)
-        zero = zero_state("lstm", words.shape[1], shape.hidden, words)
+        zero = zero_state("lstm", words.shape[1], config.hidden, words)
         _, (u, _), question = layer_forward(p, "question", "lstm", words, zero, batch.lengths, train=train)  # u (N, H)
-        alphas = seen = looked = None
-        if shape.model != "blind":
-            x, seen = regions.forward(
-                p, self.buffers, batch.pictures, shape.feature_channels, words.dtype.type, train=train
+        alphas = encoder_cache = attention_cache = None
+        if config.model != "blind":
+            x, encoder_cache = regions.forward(
+                p, self.buffers, batch.pictures, config.feature_channels, words.dtype.type, train=train
             )  # (P, L, D)
-            look = self._whole_picture if shape.model == "naive" else self._hops
-            u, alphas, looked = look(x, u, batch.picture_of, train)
+            attend = self._whole_picture if config.model == "naive" else self._hops
+            u, alphas, attention_cache = attend(x, u, batch.picture_of, train)
         a, a_cache = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
-        a, rectified = relu.forward(a, train=train)
-        a, dropped = dropout.forward(a, p=shape.dropout, seed=batch.dropout_seed, train=train)
+        a, relu_cache = relu.forward(a, train=train)
+        a, dropped = dropout.forward(a, p=config.dropout, seed=batch.dropout_seed, train=train)
         logits, logits_cache = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
-        return logits, alphas, (words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache)
+        return (
+            logits,
+            alphas,
+            (words_cache, question, encoder_cache, attention_cache, a_cache, relu_cache, dropped, logits_cache),
+        )
 
     def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
-        words_cache, question, seen, looked, a_cache, rectified, dropped, logits_cache = cache
+        words_cache, question, encoder_cache, attention_cache, a_cache, relu_cache, dropped, logits_cache = cache
         g: dict[str, Array] = {}
         da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, logits_cache)
         if dropped is not None:
             (da,) = dropout.backward(da, dropped)
-        (da,) = relu.backward(da, rectified)
+        (da,) = relu.backward(da, relu_cache)
         du, g["answer.W1"], g["answer.b1"] = linear.backward(da, a_cache)
-        if self.shape.model != "blind":
-            if self.shape.model == "naive":
-                dx, du, grads = self._whole_picture_backward(du, looked)
+        if self.config.model != "blind":
+            if self.config.model == "naive":
+                dx, du, grads = self._whole_picture_backward(du, attention_cache)
             else:
-                dx, du, grads = self._hops_backward(du, dalphas, looked)
-            g |= grads | regions.backward(dx, seen)
+                dx, du, grads = self._hops_backward(du, dalphas, attention_cache)
+            g |= grads | regions.backward(dx, encoder_cache)
         dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), question)
         (g["embedding.W"],) = embedding.backward(dwords, words_cache)
         return g | grads
@@ -174,50 +178,50 @@ class QuestionAnswerer:
     def _whole_picture(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, None, Any]:
         """``[v, u]`` (N, 2H): the feature of each question's picture, and the question."""
         v, image = image_feature.forward(self.params, self.buffers, x, train=train)  # (P, H)
-        v_of, picked = embedding.forward(picture_of, v, train=train)  # (N, H)
-        return np.concatenate([v_of, u], axis=1), None, (image, picked)
+        v_of, gather_cache = embedding.forward(picture_of, v, train=train)  # (N, H)
+        return np.concatenate([v_of, u], axis=1), None, (image, gather_cache)
 
     def _whole_picture_backward(self, du: Array, cache: Any) -> tuple[Array, Array, dict[str, Array]]:
-        image, picked = cache
-        H = self.shape.hidden
-        (dv,) = embedding.backward(contiguous(du[:, :H]), picked)
+        image, gather_cache = cache
+        H = self.config.hidden
+        (dv,) = embedding.backward(as_contiguous(du[:, :H]), gather_cache)
         dx, grads = image_feature.backward(dv, image)
         return dx, du[:, H:], grads
 
     # --- attention -------------------------------------------------------------------------------------------------
 
     def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, Any]:
-        """``u_K`` (N, H) and the gaze of each hop (N, K, L)."""
+        """``u_K`` (N, H) and the attention of each hop (N, K, L)."""
         p = self.params
-        features = self.shape.feature_channels is not None
-        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], x_is_data=features, train=train)
+        features = self.config.feature_channels is not None
+        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=not features, train=train)
         x = sweep.tanh_in_place(a)  # (P, L, H)
-        x_of, picked = of_questions(x, picture_of, train=train)  # (N, L, H)
+        x_of, gather_cache = of_questions(x, picture_of, train=train)  # (N, L, H)
         alphas, steps = [], []
-        for hop in _hop_names(self.shape.hops):
+        for hop in _hop_names(self.config.hops):
             keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
-            keys_of, keys_picked = of_questions(keys, picture_of, train=train)  # (N, L, A)
+            keys_of, keys_gather_cache = of_questions(keys, picture_of, train=train)  # (N, L, A)
             query, query_cache = linear.forward(u, p[f"{hop}.Wu"], train=train)  # (N, A)
             (z, alpha), attention = additive_attention.forward(x_of, keys_of, query, p[f"{hop}.v"], train=train)
             u = u + z
             alphas.append(alpha)
-            steps.append((hop, keys_cache, keys_picked, query_cache, attention))
-        return u, np.stack(alphas, axis=1), (x, region_cache, picked, steps) if train else None
+            steps.append((hop, keys_cache, keys_gather_cache, query_cache, attention))
+        return u, np.stack(alphas, axis=1), (x, region_cache, gather_cache, steps) if train else None
 
     def _hops_backward(
         self, du: Array, dalphas: Array | None, cache: Any
     ) -> tuple[Array | None, Array, dict[str, Array]]:
-        x, region_cache, picked, steps = cache
+        x, region_cache, gather_cache, steps = cache
         g: dict[str, Array] = {}
         dx = []  # x is looked at, and makes keys, in every hop
-        for k, (hop, keys_cache, keys_picked, query_cache, attention) in reversed(list(enumerate(steps))):
+        for k, (hop, keys_cache, keys_gather_cache, query_cache, attention) in reversed(list(enumerate(steps))):
             dalpha = None if dalphas is None else dalphas[:, k]
             dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, dalpha), attention)
             du_from_query, g[f"{hop}.Wu"], _ = linear.backward(dquery, query_cache)
             du = du + du_from_query  # u went on as it was, and asked
-            dkeys = of_questions_backward(dkeys_of, keys_picked)
+            dkeys = of_questions_backward(dkeys_of, keys_gather_cache)
             dx_from_keys, g[f"{hop}.Wx"], g[f"{hop}.b"] = linear.backward(dkeys, keys_cache)
-            dx += [dx_from_keys, of_questions_backward(dx_of_hop, picked)]
+            dx += [dx_from_keys, of_questions_backward(dx_of_hop, gather_cache)]
         da = sweep.tanh_backward(x, dx)
         dregions, g["regions.W"], g["regions.b"] = linear.backward(da, region_cache)
         return dregions, du, g

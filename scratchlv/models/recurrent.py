@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add, contiguous, empty, take_rows
+from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.initialisers import lstm_bias, uniform
 from scratchlv.ops import dropout, lstm, rnn
 
@@ -182,8 +182,8 @@ def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Ar
     grads: dict[str, Array] = {}
     for dropped, there_cache, back_cache, order in reversed(caches):
         H = dh.shape[2] // 2
-        dx_back, _, back_grads = layer_backward(reverse(contiguous(dh[:, :, H:]), order), None, back_cache)
-        dx, _, there_grads = layer_backward(contiguous(dh[:, :, :H]), None, there_cache)
+        dx_back, _, back_grads = layer_backward(reverse(as_contiguous(dh[:, :, H:]), order), None, back_cache)
+        dx, _, there_grads = layer_backward(as_contiguous(dh[:, :, :H]), None, there_cache)
         grads.update(back_grads)
         grads.update(there_grads)
         dh = add(dx, reverse(dx_back, order))  # x went both ways: two gradients, added

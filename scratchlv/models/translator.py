@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.arrays import Array, contiguous
+from scratchlv.arrays import Array, as_contiguous
 from scratchlv.batches import PairBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal
 from scratchlv.models import decoder
-from scratchlv.models.decoder import DecoderShape, DecoderState
+from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.recurrent import (
     bidirectional_backward,
     bidirectional_forward,
@@ -34,11 +34,11 @@ from scratchlv.models.recurrent import (
 )
 from scratchlv.ops import dropout, embedding
 
-LOOK = {"naive": "state", "additive": "additive", "dot": "dot"}
+CONTEXT = {"naive": "state", "additive": "additive", "dot": "dot"}
 
 
 @dataclass(frozen=True)
-class TranslatorShape:
+class TranslatorConfig:
     """The widths of a translator. ``source_vocabulary`` None: one vocabulary, and one embedding, for both sides."""
 
     vocabulary: int
@@ -52,10 +52,10 @@ class TranslatorShape:
     dropout: float = 0.0
 
     @property
-    def decoder(self) -> DecoderShape:
+    def decoder(self) -> DecoderConfig:
         source = self.hidden if self.model == "naive" else 2 * self.hidden
-        return DecoderShape(
-            LOOK[self.model],
+        return DecoderConfig(
+            CONTEXT[self.model],
             self.vocabulary,
             source,
             self.embedding,
@@ -69,14 +69,14 @@ class TranslatorShape:
 class Translator:
     """A translator: ``params``, a forward pass, and the backward pass that mirrors it."""
 
-    def __init__(self, shape: TranslatorShape, seed: int = 0) -> None:
+    def __init__(self, config: TranslatorConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
-        self.shape = shape
-        self.params: dict[str, Array] = decoder.init(rng, shape.decoder)
-        if shape.source_vocabulary is not None:
-            self.params["source.W"] = normal(rng, shape.source_vocabulary, shape.embedding, scale=0.1)
-        init = init_stack if shape.model == "naive" else init_bidirectional
-        self.params.update(init(rng, "encoder", shape.cell, shape.embedding, shape.hidden, shape.layers))
+        self.config = config
+        self.params: dict[str, Array] = decoder.init(rng, config.decoder)
+        if config.source_vocabulary is not None:
+            self.params["source.W"] = normal(rng, config.source_vocabulary, config.embedding, scale=0.1)
+        init = init_stack if config.model == "naive" else init_bidirectional
+        self.params.update(init(rng, "encoder", config.cell, config.embedding, config.hidden, config.layers))
         self.buffers: dict[str, Array] = {}
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -84,10 +84,10 @@ class Translator:
     def forward(self, batch: PairBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word of the target, in nats, and the cache that ``backward`` takes."""
         batch = place(batch, self.params["embedding.W"])
-        x, mask, read = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train)
-        loss, said = decoder.forward(
+        x, mask, encoder_cache = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train)
+        loss, decoder_cache = decoder.forward(
             self.params,
-            self.shape.decoder,
+            self.config.decoder,
             x,
             batch.tokens,
             batch.lengths,
@@ -95,13 +95,13 @@ class Translator:
             dropout_seed=batch.dropout_seed,
             train=train,
         )
-        return loss, (read, said)
+        return loss, (encoder_cache, decoder_cache)
 
     def backward(self, cache: Any) -> dict[str, Array]:
         """Gradients of the mean loss, by the names of the parameters."""
-        read, said = cache
-        dx, grads = decoder.backward(self.params, self.shape.decoder, said)
-        dW, encoder_grads = self._encode_backward(dx, read)
+        encoder_cache, decoder_cache = cache
+        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache)
+        dW, encoder_grads = self._encode_backward(dx, encoder_cache)
         grads.update(encoder_grads)
         if "source.W" in self.params:
             grads["source.W"] = dW
@@ -115,39 +115,41 @@ class Translator:
         """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
         words, lengths = place(source, self.params["embedding.W"])
         x, mask, _ = self._encode(words, lengths, dropout_seed=0, train=False)
-        return decoder.start(self.params, self.shape.decoder, x, mask)
+        return decoder.start(self.params, self.config.decoder, x, mask)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
-        return decoder.step(self.shape.decoder, state, tokens)
+        return decoder.step(self.config.decoder, state, tokens)
 
     # --- the encoder ---------------------------------------------------------------------------------------------
 
     def _encode(self, source: Array, lengths: Array, dropout_seed: int, train: bool) -> tuple[Array, Array | None, Any]:
         """What the decoder is given: the last state (N, H); or all states of both directions (N, S, 2H), and their mask."""
-        p, shape = self.params, self.shape
-        words, looked_up = embedding.forward(source, p.get("source.W", p["embedding.W"]), train=train)  # (S, N, E)
-        drop: dict[str, Any] = {"p": shape.dropout, "seed": (dropout_seed, 1), "train": train}
-        if shape.model == "naive":
-            zero = zero_state(shape.cell, source.shape[1], shape.hidden, words)
-            h, _, layers = stack_forward(
-                p, "encoder", shape.cell, words, (zero,) * shape.layers, lengths, **drop
+        p, config = self.params, self.config
+        words, embedding_cache = embedding.forward(
+            source, p.get("source.W", p["embedding.W"]), train=train
+        )  # (S, N, E)
+        drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "train": train}
+        if config.model == "naive":
+            zero = zero_state(config.cell, source.shape[1], config.hidden, words)
+            h, _, layers_cache = stack_forward(
+                p, "encoder", config.cell, words, (zero,) * config.layers, lengths, **drop
             )  # past its length a state stands still: the last row is every sentence's last state
-            return h[-1], None, (looked_up, layers, None)
-        h, layers = bidirectional_forward(p, "encoder", shape.cell, words, lengths, shape.layers, **drop)
-        h, dropped = dropout.forward(h, p=shape.dropout, seed=(dropout_seed, 2), train=train and shape.dropout > 0)
+            return h[-1], None, (embedding_cache, layers_cache, None)
+        h, layers_cache = bidirectional_forward(p, "encoder", config.cell, words, lengths, config.layers, **drop)
+        h, dropped = dropout.forward(h, p=config.dropout, seed=(dropout_seed, 2), train=train and config.dropout > 0)
         mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
-        return contiguous(h.swapaxes(0, 1)), mask, (looked_up, layers, dropped)
+        return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, layers_cache, dropped)
 
     def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
-        looked_up, layers, dropped = cache
-        if self.shape.model == "naive":
-            dwords, grads = stack_backward(None, (dx, None), layers)
+        embedding_cache, layers_cache, dropped = cache
+        if self.config.model == "naive":
+            dwords, grads = stack_backward(None, (dx, None), layers_cache)
         else:
-            dh = contiguous(dx.swapaxes(0, 1))
+            dh = as_contiguous(dx.swapaxes(0, 1))
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
-            dwords, grads = bidirectional_backward(dh, layers)
-        (dW,) = embedding.backward(dwords, looked_up)
+            dwords, grads = bidirectional_backward(dh, layers_cache)
+        (dW,) = embedding.backward(dwords, embedding_cache)
         return dW, grads

@@ -59,7 +59,7 @@ def attention_sheet(
     return lay_out(tiles, -(-len(tiles) // rows), _GAP)
 
 
-def gaze(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def attention_map(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Attention weights (rows, cols) as smooth light over ``size = (width, height)`` pixels, (height, width) in 0..1."""
     peak = alpha.max()
     relative = (alpha / peak if peak > 0 else np.zeros_like(alpha)).astype(np.float32)
@@ -73,7 +73,7 @@ def gaze(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def lit(picture: Image.Image, alpha: np.ndarray, mark: bool = False) -> Image.Image:
     """The picture, dim but for where attention weights (rows, cols) fall; ``mark`` frames the most attended cell."""
-    light = gaze(alpha, picture.size)[..., None]  # (height, width, 1)
+    light = attention_map(alpha, picture.size)[..., None]  # (height, width, 1)
     pixels = np.asarray(picture, np.float64)
     grey = pixels.mean(axis=2, keepdims=True)
     dim = _DIMMED * (0.5 * pixels + 0.5 * grey)

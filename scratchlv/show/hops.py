@@ -37,7 +37,7 @@ def hops_picture(
         image: (H, W, 3) uint8, of any size.
         question: its words.
         alphas: attention weights of each hop over a grid laid over the picture, (hops, rows, cols).
-        answers: the likeliest answers and their probabilities, likeliest first.
+        answers: the most likely answers and their probabilities, the most likely first.
         truth: the right answer where it is known; it is marked, and named if it is none of the answers.
 
     Raises:

@@ -18,7 +18,7 @@ from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
-from scratchlv.models.captioner import Captioner, CaptionerShape
+from scratchlv.models.captioner import Captioner, CaptionerConfig
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
@@ -212,7 +212,7 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path 
 def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     settings, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    shape = CaptionerShape(
+    shape = CaptionerConfig(
         vocabulary=len(vocabulary),
         embedding=settings.embedding,
         hidden=settings.hidden,
@@ -230,7 +230,7 @@ def new(config: dict[str, Any]) -> Run:
 def evaluate(
     run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, beam: int = 1
 ) -> dict[str, float]:
-    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the gaze is; else ``bleu``."""
+    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``."""
     data = run.dataset(split, n, show_progress)
     loss = data.mean_loss(run.model, most=len(data.captions))
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
@@ -247,7 +247,7 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
-    points = run.config["model"] == "attention"  # a uniform gaze points nowhere
+    points = run.config["model"] == "attention"  # uniform attention points nowhere
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)
@@ -296,7 +296,7 @@ def caption_images(run: Run, paths: list[Path], beam: int = 1) -> list[Captioned
     from scratchlv.vision.images import load_image
 
     images = [load_image(path) for path in paths]  # every file is looked at before the work begins
-    generated = run.caption(pictures_of(paths, run.model.shape.feature_channels), beam)
+    generated = run.caption(pictures_of(paths, run.model.config.feature_channels), beam)
     return [captioned(run, str(p), image, g) for p, image, g in zip(paths, images, generated, strict=True)]
 
 

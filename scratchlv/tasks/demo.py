@@ -12,7 +12,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
-from scratchlv.tasks.encoder import see
+from scratchlv.tasks.encoder import encode
 from scratchlv.training.trainer import Trainer, TrainSettings, read_log
 
 _BLIND_PICTURES = 4000
@@ -51,7 +51,7 @@ def demo(
     say("")
     say(f"true captions of unseen pictures  {facts['true_share']:.1%}   (cannot see: {facts['blind_true_share']:.1%})")
     say(
-        f"the gaze is on the object named   {facts['pointing_accuracy']:.1%}   (at random: {facts['pointing_chance']:.1%})"
+        f"attention on the object named     {facts['pointing_accuracy']:.1%}   (at random: {facts['pointing_chance']:.1%})"
     )
     say(f"in {facts['seconds']:.0f} s; pictures and curves: {folder / 'report.html'}, {folder / 'attention.png'}")
     return facts
@@ -60,10 +60,10 @@ def demo(
 def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]:
     """The same decoder, trained and tested on the features of other pictures: what it gets right, it did not see."""
     train_set = run.dataset("train", n=_BLIND_PICTURES)
-    channels = run.model.shape.channels[-1]
+    channels = run.model.config.channels[-1]
     config = {**run.config, "feature_channels": channels, "blind": True}
     twin = captioning.new(config)
-    features = replace(train_set, pictures=see(run.model, train_set.pictures)).blind()
+    features = replace(train_set, pictures=encode(run.model, train_set.pictures)).blind()
     batch = run.settings.batch
     trainer = Trainer(
         twin.model,
@@ -72,7 +72,7 @@ def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]
         show_progress=False,
     )
     trainer.run()
-    return twin, replace(test, pictures=see(run.model, test.pictures)).blind()
+    return twin, replace(test, pictures=encode(run.model, test.pictures)).blind()
 
 
 def _examples(run: Run, data: CaptionSet) -> list[tuple[Captioned, scenes_world.Verdict]]:

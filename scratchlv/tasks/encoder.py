@@ -20,7 +20,7 @@ from scratchlv.vision import conv_extractor
 def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, say: Say) -> None:
     """Train a captioner of Scenes into ``folder``, or take it up again where it was interrupted; nothing if it is done."""
     if not (folder / "config.json").is_file():
-        say(f"first the eyes: a captioner of scenes, into {folder}")
+        say(f"first the encoder: that of a captioner of scenes, into {folder}")
         config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides)
         training.train(folder, config, show_progress=show_progress, say=say)
         return
@@ -30,22 +30,22 @@ def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, sa
 
 
 def load(folder: Path) -> Captioner:
-    """The captioner whose eyes are lent.
+    """The captioner whose encoder is lent.
 
     Raises:
-        UserError: it is no run of a captioner, or one that sees photographs with eyes of others.
+        UserError: it is no run of a captioner, or one that was trained on features of photographs.
     """
     run = training.load(folder, "caption")
-    if run.model.shape.feature_channels is not None:
+    if run.model.config.feature_channels is not None:
         raise UserError(f"{folder} has no conv extractor of its own; give a captioner that was trained on scenes")
     return run.model
 
 
-def see(eyes: Captioner, pictures: Array, dtype: Any = np.float32, size: int = 200) -> Array:
+def encode(captioner: Captioner, pictures: Array, dtype: Any = np.float32, size: int = 200) -> Array:
     """The features (n, 8, 8, C) of ``pictures``, bytes (n, 64, 64, 3)."""
-    features = np.empty((len(pictures), conv_extractor.GRID, conv_extractor.GRID, eyes.shape.channels[-1]), dtype)
+    features = np.empty((len(pictures), conv_extractor.GRID, conv_extractor.GRID, captioner.config.channels[-1]), dtype)
     for at in range(0, len(pictures), size):
-        x = conv_extractor.preprocess(place(pictures[at : at + size], eyes.params["conv1.W"]))
-        seen, _ = conv_extractor.forward(eyes.params, eyes.buffers, x, train=False)
-        features[at : at + size] = to_host(seen)
+        x = conv_extractor.preprocess(place(pictures[at : at + size], captioner.params["conv1.W"]))
+        encoded, _ = conv_extractor.forward(captioner.params, captioner.buffers, x, train=False)
+        features[at : at + size] = to_host(encoded)
     return features

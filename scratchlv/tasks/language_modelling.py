@@ -18,7 +18,7 @@ from scratchlv.data.stream import TokenStream, layout
 from scratchlv.data.text import Sentences, unigram_perplexity
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS, UNK
@@ -138,7 +138,7 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path 
 def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    shape = LanguageModelShape(
+    shape = LanguageModelConfig(
         len(vocabulary), s.embedding, s.hidden, s.layers, config["model"], s.dropout, config["streams"]
     )
     return Run(config, s, LanguageModel(shape, config["seed"]), vocabulary)

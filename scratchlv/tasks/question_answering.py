@@ -1,8 +1,8 @@
 """Visual question answering: train, evaluate and use a model on Scenes, easy-VQA or DAQUAR.
 
-As the lecture's CNN comes trained on ImageNet, the eyes are trained before: on Scenes they are the conv extractor of a captioner
-(trained first, into ``eyes/``, or given by ``--eyes``); photographs are seen by EfficientNet-Lite0. Only easy-VQA's pictures,
-with one shape each, are simple enough to learn to see from answers alone.
+As the lecture's CNN comes trained on ImageNet, the encoder is trained before: on Scenes it is the conv extractor of a captioner
+(trained first, into ``encoder/``, or given by ``--encoder``); photographs are encoded by EfficientNet-Lite0. Only
+easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
 alone the second hop is not found in minutes.
@@ -34,16 +34,16 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.tasks import data_argument, run_folder, training
-from scratchlv.tasks import encoder as eyes
+from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
-_LIKELIEST = 5
+_TOP_K = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class Settings(training.Settings):
     hidden: int = 128
     attention: int = 128
     questions: int = 8  # about each scene
-    gaze: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
-    eyes_steps: int = 1200  # for the captioner of Scenes whose eyes it has
+    attention_loss: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
+    encoder_steps: int = 1200  # for the captioner of Scenes whose encoder it has
     min_count: int = 1  # answers that are rarer cannot be given
     blind_steps: int = 600  # for the twin that reads only the question
 
@@ -80,12 +80,12 @@ def config(
     seed: int,
     overrides: list[str],
     *,
-    eyes: Path | None = None,
+    encoder: Path | None = None,
     skip_missing: bool = False,
 ) -> dict[str, Any]:
     """The config of a new run; ``skip_missing`` goes on without questions whose picture is missing.
 
-    ``eyes`` is the folder of a captioner of Scenes; None trains one first.
+    ``encoder`` is the folder of a captioner of Scenes; None trains one first.
 
     Raises:
         UserError: an argument is wrong.
@@ -93,13 +93,13 @@ def config(
     argument = data_argument.parse(data, task)
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
     training.check_pictures(model, settings)
-    if eyes is not None and argument.kind != "scenes":
-        raise UserError(f"--eyes goes with --data scenes, not with {argument.kind}; leave it out")
+    if encoder is not None and argument.kind != "scenes":
+        raise UserError(f"--encoder goes with --data scenes, not with {argument.kind}; leave it out")
     if skip_missing and argument.kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
-    seen_with = None if eyes is None else str(eyes.resolve())
+    resolved = None if encoder is None else str(encoder.resolve())
     return training.new_config(
-        task, str(argument), model, preset, seed, settings, eyes=seen_with, skip_missing=skip_missing
+        task, str(argument), model, preset, seed, settings, encoder=resolved, skip_missing=skip_missing
     )
 
 
@@ -111,16 +111,16 @@ class Run(training.Run[Settings]):
     answer_names: tuple[str, ...]
 
     @cached_property
-    def eyes(self) -> Captioner | None:
-        """The captioner of Scenes whose eyes it has; None where it sees with its own, or with a pretrained network."""
+    def encoder(self) -> Captioner | None:
+        """The captioner of Scenes whose encoder it has; None where it sees with its own, or with a pretrained network."""
         if self.config["data"] != "scenes":
             return None
         assert self.folder is not None
-        return eyes.load(Path(self.config["eyes"] or self.folder / run_folder.EYES))
+        return encoder_.load(Path(self.config["encoder"] or self.folder / run_folder.ENCODER))
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> QuestionSet:
         """The questions of a split; ``n`` counts scenes, or questions about other pictures."""
-        return dataset(self.config, self.settings, self.eyes, split, n, show_progress)
+        return dataset(self.config, self.settings, self.encoder, split, n, show_progress)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def dataset(
         n = n or (settings.n_train if split == "train" else settings.n_val)
         data = question_set.scenes_questions(config["seed"], split, n, settings.questions, settings.world)
         # half precision halves the memory, and is far finer than what one learns from
-        return replace(data, pictures=eyes.see(captioner, data.pictures, np.float16))
+        return replace(data, pictures=encoder_.encode(captioner, data.pictures, np.float16))
     splits = _read(argument, config["skip_missing"]).splits
     training.check_split(split, splits)
     return _picture_questions(splits[split][:n], config, settings, argument.kind == "easy-vqa", show_progress)
@@ -185,7 +185,7 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path)
     if config["skip_missing"]:
         skipped = _read(data_argument.parse(config["data"], config["task"]), skip_missing=True).skipped
         say(f"{skipped:,} questions are left out, for their pictures are missing")
-    captioner = _eyes(config, settings, folder, show_progress, say)
+    captioner = _encoder(config, settings, folder, show_progress, say)
     train_set = dataset(config, settings, captioner, "train", show_progress=show_progress)
     if not train_set.answer_names:
         raise UserError(f"min_count={settings.min_count}: no answer is given so often; choose a lower one")
@@ -195,8 +195,8 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path)
     channels = None if train_set.pictures.dtype == np.uint8 else int(train_set.pictures.shape[-1])
     config.setdefault("feature_channels", channels)
     config.setdefault("regions", int(np.prod(train_set.pictures.shape[1:3])) if channels else 64)
-    if config["data"] == "scenes" and config["model"] != "naive" and settings.gaze > 0:
-        train_set = train_set.with_gaze(settings.hops, train_set.pictures.shape[1:3])
+    if config["data"] == "scenes" and config["model"] != "naive" and settings.attention_loss > 0:
+        train_set = train_set.with_attention_target(settings.hops, train_set.pictures.shape[1:3])
     val_set = dataset(config, settings, captioner, "val", show_progress=show_progress)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {len(config['answers'])} answers; "
@@ -216,17 +216,19 @@ def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path)
     )
 
 
-def _eyes(config: dict[str, Any], settings: Settings, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
-    """The eyes for Scenes: those that the config names, or new ones, in the run's folder."""
+def _encoder(
+    config: dict[str, Any], settings: Settings, folder: Path, show_progress: bool, say: Say
+) -> Captioner | None:
+    """The encoder for Scenes: the one that the config names, or a new one, in the run's folder."""
     if config["data"] != "scenes":
         return None
-    if config["eyes"]:
-        return eyes.load(Path(config["eyes"]))
-    own = folder / run_folder.EYES
+    if config["encoder"]:
+        return encoder_.load(Path(config["encoder"]))
+    own = folder / run_folder.ENCODER
     # of fewer objects than the questions are about: they are easier to learn from, and look the same
-    overrides = [f"n_train={settings.n_train}", f"n_val={settings.n_val}", f"steps={settings.eyes_steps}"]
-    eyes.train(own, config["seed"], overrides, show_progress, say)
-    return eyes.load(own)
+    overrides = [f"n_train={settings.n_train}", f"n_val={settings.n_val}", f"steps={settings.encoder_steps}"]
+    encoder_.train(own, config["seed"], overrides, show_progress, say)
+    return encoder_.load(own)
 
 
 def new(config: dict[str, Any]) -> Run:
@@ -239,7 +241,7 @@ def new(config: dict[str, Any]) -> Run:
 def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
     words, answers = len(config["vocabulary"]), len(config["answers"])
     if model == "memory":
-        memory = MemoryShape(
+        memory = MemoryNetworkConfig(
             words,
             answers,
             config["regions"],
@@ -247,10 +249,10 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
             s.hops,
             s.hidden,
             feature_channels=config["feature_channels"],
-            gaze=s.gaze,
+            attention_loss=s.attention_loss,
         )
         return MemoryNetwork(memory, config["seed"])
-    shape = AnswererShape(
+    shape = QuestionAnswererConfig(
         words,
         answers,
         model,
@@ -261,7 +263,7 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
         feature_channels=config["feature_channels"],
         dropout=s.dropout,
         regions=config["regions"] if config["data"] == "scenes" else None,
-        gaze=s.gaze,
+        attention_loss=s.attention_loss,
     )
     return QuestionAnswerer(shape, config["seed"])
 
@@ -339,11 +341,11 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
 
 @dataclass(frozen=True)
 class Answered:
-    """A question about a picture with its likeliest answers; ``alphas`` (hops, rows, columns), None if it does not look."""
+    """A question about a picture with its most likely answers; ``alphas`` (hops, rows, columns), None if it does not look."""
 
     image: Array  # (H, W, 3) uint8
     question: list[str]
-    answers: list[tuple[str, float]]  # the likeliest first
+    answers: list[tuple[str, float]]  # the most likely first
     alphas: Array | None
     unknown: list[str]  # words that the run has never seen
 
@@ -358,8 +360,8 @@ def answer(run: Run, image: Path, question: str) -> Answered:
 
     words = question_words(question, run.vocabulary)
     shown = load_image(image)
-    if run.eyes is not None:
-        pictures = eyes.see(run.eyes, pictures_of([image], None))
+    if run.encoder is not None:
+        pictures = encoder_.encode(run.encoder, pictures_of([image], None))
     else:
         pictures = pictures_of([image], run.config["feature_channels"])
     tokens = np.array(run.vocabulary.encode(words))[:, None]  # (T, 1)
@@ -369,7 +371,7 @@ def answer(run: Run, image: Path, question: str) -> Answered:
         side = int(alphas.shape[2] ** 0.5)
         alphas = alphas[0].reshape(-1, side, side)
     unknown = sorted({word for word in words if word not in run.vocabulary})
-    return Answered(shown, words, likeliest(probabilities[0], run.answer_names), alphas, unknown)
+    return Answered(shown, words, top_k(probabilities[0], run.answer_names), alphas, unknown)
 
 
 def question_words(question: str, vocabulary: Vocabulary) -> list[str]:
@@ -387,14 +389,14 @@ def question_words(question: str, vocabulary: Vocabulary) -> list[str]:
     return words
 
 
-def likeliest(probabilities: Array, names: Sequence[str], most: int = _LIKELIEST) -> list[tuple[str, float]]:
-    """The ``most`` likeliest answers with their probabilities, the likeliest first."""
-    order = np.argsort(-probabilities, kind="stable")[:most]
+def top_k(probabilities: Array, names: Sequence[str], k: int = _TOP_K) -> list[tuple[str, float]]:
+    """The ``k`` most likely answers with their probabilities, the most likely first."""
+    order = np.argsort(-probabilities, kind="stable")[:k]
     return [(names[k], float(probabilities[k])) for k in order]
 
 
 def picture(answered: Answered) -> Any:
-    """Where the model looked at each hop, with its likeliest answers.
+    """Where the model looked at each hop, with its most likely answers.
 
     Raises:
         UserError: it does not look.

@@ -13,15 +13,17 @@ from scratchlv.training import checkpoint
 Settings = TypeVar("Settings")
 
 
-EYES = "eyes"  #: the folder, within a run, of the captioner whose conv extractor it sees with: it is trained first
+ENCODER = (
+    "encoder"  #: the folder, within a run, of the captioner whose conv extractor it sees with: it is trained first
+)
 
 
 def refuse_taken(folder: Path) -> None:
     """
     Raises:
-        UserError: the folder holds something (but its eyes, which are trained first): a run is never written over.
+        UserError: the folder holds something (but its encoder, which is trained first): a run is never written over.
     """
-    if folder.is_dir() and any(entry.name != EYES for entry in folder.iterdir()) or folder.is_file():
+    if folder.is_dir() and any(entry.name != ENCODER for entry in folder.iterdir()) or folder.is_file():
         way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
         raise UserError(f"{folder} is not empty; {way_out} another --out")
 

@@ -14,9 +14,9 @@ from scratchlv.data.question_set import StorySet, answers_of, numbers_of
 from scratchlv.data.text import bare_words, read_lines
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.tasks import data_argument, training
-from scratchlv.tasks.question_answering import likeliest, question_words
+from scratchlv.tasks.question_answering import question_words, top_k
 from scratchlv.tasks.training import Job, Say
 
 _REMEMBERED = 50  # of a story, the latest sentences (Sukhbaatar et al. 2015)
@@ -95,7 +95,7 @@ def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
     answers = tuple(config["answers"])
-    shape = MemoryShape(len(vocabulary), len(answers), _REMEMBERED, False, s.hops, s.width, s.tying)
+    shape = MemoryNetworkConfig(len(vocabulary), len(answers), _REMEMBERED, False, s.hops, s.width, s.tying)
     return Run(config, s, MemoryNetwork(shape, config["seed"]), vocabulary, answers)
 
 
@@ -116,7 +116,7 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
 
 @dataclass(frozen=True)
 class Answered:
-    """A question about a story with its likeliest answers; ``alphas`` (hops, sentences), the oldest sentence first."""
+    """A question about a story with its most likely answers; ``alphas`` (hops, sentences), the oldest sentence first."""
 
     sentences: list[str]
     question: str
@@ -146,7 +146,7 @@ def answer(run: Run, story: Path, question: str) -> Answered:
     )
     probabilities, alphas = run.model.answer(data.batch(np.arange(1)))
     unknown = sorted({word for sentence in (*told, words) for word in sentence if word not in run.vocabulary})
-    return Answered(lines, question, likeliest(probabilities[0], run.answer_names), alphas[0][:, ::-1], unknown)
+    return Answered(lines, question, top_k(probabilities[0], run.answer_names), alphas[0][:, ::-1], unknown)
 
 
 def picture(answered: Answered) -> Any:

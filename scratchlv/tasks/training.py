@@ -20,7 +20,7 @@ from scratchlv.training.trainer import OPTIMISERS, Trainer, TrainSettings, load_
 
 Say = Callable[[str], None]
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "gaze")
+_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from scratchlv.data.text import detokenize, tokenize
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
-from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tasks import data_argument, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import UNK
@@ -189,7 +189,7 @@ def new(config: dict[str, Any]) -> Run:
     s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
     shared = config["source_vocabulary"] is None
     source_vocabulary = vocabulary if shared else Vocabulary.from_json(config["source_vocabulary"])
-    shape = TranslatorShape(
+    shape = TranslatorConfig(
         len(vocabulary),
         None if shared else len(source_vocabulary),
         config["model"],

@@ -21,7 +21,7 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 
 _TINY = ["n_train=64", "n_val=8", "steps=1", "validate_every=1"]
-_ALSO = {"vqa": ["eyes_steps=1", "blind_steps=1"]}
+_ALSO = {"vqa": ["encoder_steps=1", "blind_steps=1"]}
 
 
 class Warmed(NamedTuple):

@@ -68,8 +68,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
-        self._unseen: list[Any] = []  # loss and norm, by turns, of the steps on a GPU that nobody has looked at
-        self._seen = math.nan, math.nan  # of the last step that was looked at
+        self._pending: list[Any] = []  # loss and norm, by turns, of the steps on a GPU that nobody has looked at
+        self._synced = math.nan, math.nan  # of the last step that was looked at
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class Trainer:
                 unsaved = True
                 self.seconds = before + time.monotonic() - began
                 due = self.step % 10 == 0 or self.step == self.settings.steps
-                loss, norm = self.look() if due else self._seen
+                loss, norm = self.sync_metrics() if due else self._synced
                 progress.update(self.step, loss=loss)
                 if due:
                     self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
@@ -106,10 +106,10 @@ class Trainer:
                     raise Interrupted
         if unsaved:
             self.save()
-        return self.look()[0]
+        return self.sync_metrics()[0]
 
     def train_step(self) -> float:
-        """One step; returns its learning rate. On a GPU it is only launched: :meth:`look` waits for it.
+        """One step; returns its learning rate. On a GPU it is only launched: :meth:`sync_metrics` waits for it.
 
         Raises:
             UserError: the loss or the gradient is not finite; nothing was changed.
@@ -127,28 +127,28 @@ class Trainer:
         else:
             adam.step(self.flat.values, grads, self.m, self.v, self.step, lr=rate, grad_scale=scale)
         if on_gpu(loss):
-            self._unseen += [loss, norm]
+            self._pending += [loss, norm]
         else:
-            self._seen = float(loss), norm
+            self._synced = float(loss), norm
         return rate
 
-    def look(self) -> tuple[float, float]:
+    def sync_metrics(self) -> tuple[float, float]:
         """The loss of the last step, and the norm of its gradient before it was clipped.
 
         Raises:
             UserError: on a GPU, a step since the last look had a loss or a gradient that is not finite; it changed nothing.
         """
-        if self._unseen:
-            figures = to_host(np.stack(self._unseen)).reshape(-1, 2).tolist()
-            self._unseen.clear()
+        if self._pending:
+            figures = to_host(np.stack(self._pending)).reshape(-1, 2).tolist()
+            self._pending.clear()
             for step, (loss, norm) in enumerate(figures, self.step - len(figures) + 1):
                 self._check_finite("the loss", loss, step)
                 self._check_finite("the norm of the gradient", norm, step)
-                self._seen = loss, norm
-        return self._seen
+                self._synced = loss, norm
+        return self._synced
 
     def _check_finite(self, what: str, value: Any, step: int) -> None:
-        """What is on a GPU still is checked by :meth:`look`, when it has come back."""
+        """What is on a GPU still is checked by :meth:`sync_metrics`, when it has come back."""
         if not on_gpu(value) and not math.isfinite(value):
             kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
             raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
@@ -159,7 +159,7 @@ class Trainer:
 
     def _validate(self, progress: Progress) -> None:
         assert self.validate is not None
-        self.look()
+        self.sync_metrics()
         figures = self.validate()
         self._log(step=self.step, validation=figures)
         progress.note(f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
@@ -195,7 +195,7 @@ class Trainer:
     def save(self) -> None:
         if self.folder is None:
             return
-        self.look()
+        self.sync_metrics()
         tensors = {**self._model_tensors(), "adam/m": to_host(self.m), "adam/v": to_host(self.v)}
         best = None if math.isinf(self.best_loss) else self.best_loss
         checkpoint.save(self.folder, tensors, {"step": self.step, "seconds": self.seconds, "best_loss": best})

@@ -52,7 +52,9 @@ def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tup
     for name in BLOCKS:
         W, gamma, beta = (params[f"{name}.{p}"] for p in ("W", "gamma", "beta"))
         first = name == "conv1"
-        x, conv = conv2d.forward(x, W, stride=2 if first else 1, padding=W.shape[0] // 2, x_is_data=first, train=train)
+        x, conv = conv2d.forward(
+            x, W, stride=2 if first else 1, padding=W.shape[0] // 2, need_dx=not first, train=train
+        )
         mean, var = buffers[f"{name}.mean"], buffers[f"{name}.var"]
         follow = {"relu": True, "pool": not first}
         x, norm = batch_norm2d.forward(x, gamma, beta, running_mean=mean, running_var=var, **follow, train=train)

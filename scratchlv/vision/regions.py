@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, contiguous, empty
+from scratchlv.arrays import Array, as_contiguous, empty
 from scratchlv.device import place
 from scratchlv.kernels.building_blocks import sweep
 from scratchlv.vision import conv_extractor
@@ -27,7 +27,7 @@ class Cache(NamedTuple):
 def init(
     rng: np.random.Generator, channels: tuple[int, int, int], feature_channels: int | None
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Parameters and buffers of the eyes: those of the conv extractor, or none for pretrained features."""
+    """Parameters and buffers of the encoder: those of the conv extractor, or none for pretrained features."""
     return conv_extractor.init(rng, channels) if feature_channels is None else ({}, {})
 
 
@@ -52,7 +52,7 @@ def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
     """Gradients of the conv extractor by the names of its parameters; places have none."""
     if cache is None:
         return {}
-    dfeatures = contiguous(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
+    dfeatures = as_contiguous(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
     return conv_extractor.backward(dfeatures, cache.blocks)
 
 

@@ -54,12 +54,12 @@ def test_a_translator(launched, tmp_path, capsys, precision):
     assert "bleu" in capsys.readouterr().out
 
 
-def test_a_captioner_and_a_question_answerer_with_its_eyes(launched, tmp_path, capsys):
+def test_a_captioner_and_a_question_answerer_with_its_encoder(launched, tmp_path, capsys):
     run, asked = tmp_path / "run", tmp_path / "asked"
     trained = launched("train", "caption", "--out", run, *settings("steps=1"))
     assert trained["adam_2"] == 1
     assert any(name.startswith("conv2d_weight_gradient") for name in trained)
     assert launched("evaluate", run, "--n", 2)["log_softmax"] > 0
-    launched("train", "vqa", "--out", asked, "--eyes", run, *settings("steps=1", "blind_steps=1"))
+    launched("train", "vqa", "--out", asked, "--encoder", run, *settings("steps=1", "blind_steps=1"))
     assert launched("evaluate", asked, "--n", 2)["gemmEx"] > 0
     assert "question_only_accuracy" in capsys.readouterr().out

@@ -78,12 +78,12 @@ def tiny(gpu, monkeypatch):
 def small_demo():
     from dataclasses import replace
 
-    from scratchlv.models.captioner import Captioner, CaptionerShape
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
     from scratchlv.tasks.captioning import PRESETS, scenes_set
 
     settings = replace(PRESETS["scenes", "quick"], batch=1)
     data = scenes_set(0, "train", 2, settings)
-    shape = CaptionerShape(len(data.vocabulary), 4, 4, 4, (2, 2, 3))
+    shape = CaptionerConfig(len(data.vocabulary), 4, 4, 4, (2, 2, 3))
     batch = data.training_batch(0, 1, 0)
     noise = np.random.default_rng(0).integers(0, 256, batch.pictures.shape)  # of equal maxima each would take its own
     return Captioner(shape, seed=0), batch._replace(pictures=noise.astype(np.uint8)), settings

@@ -11,12 +11,12 @@ from scratchlv import decode, device
 from scratchlv.batches import CaptionBatch, PairBatch, QuestionBatch, StoryBatch, StreamBatch
 from scratchlv.cuda.emulator import why_not
 from scratchlv.errors import UserError
-from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
-from scratchlv.models.translator import LOOK as TRANSLATORS
-from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.translator import CONTEXT as TRANSLATORS
+from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tokens import START
 from scratchlv.training.trainer import Trainer, TrainSettings
 
@@ -36,37 +36,39 @@ def lengths(rng):
     return rng.integers(1, T + 1, N)
 
 
-def seen(rng, own_eyes):
-    return rng.integers(0, 256, (N, 64, 64, 3)).astype(np.uint8) if own_eyes else rng.standard_normal((N, 2, 3, D))
+def seen(rng, own_encoder):
+    return rng.integers(0, 256, (N, 64, 64, 3)).astype(np.uint8) if own_encoder else rng.standard_normal((N, 2, 3, D))
 
 
 def language_model(rng, cell):
-    shape = LanguageModelShape(V, E, H, layers=2, cell=cell, dropout=0.2, streams=N)
+    shape = LanguageModelConfig(V, E, H, layers=2, cell=cell, dropout=0.2, streams=N)
     return LanguageModel(shape), StreamBatch(tokens(rng), first=False)
 
 
-def captioner(rng, look, own_eyes=False):
-    shape = CaptionerShape(V, E, H, A, (4, 4, 8), None if own_eyes else D, dropout=0.2, model=look)
-    return Captioner(shape), CaptionBatch(seen(rng, own_eyes), tokens(rng), lengths(rng))
+def captioner(rng, look, own_encoder=False):
+    shape = CaptionerConfig(V, E, H, A, (4, 4, 8), None if own_encoder else D, dropout=0.2, model=look)
+    return Captioner(shape), CaptionBatch(seen(rng, own_encoder), tokens(rng), lengths(rng))
 
 
 def translator(rng, look, cell="lstm"):
-    shape = TranslatorShape(V, V + 2, look, E, H, A, layers=2, cell=cell, dropout=0.2)
+    shape = TranslatorConfig(V, V + 2, look, E, H, A, layers=2, cell=cell, dropout=0.2)
     return Translator(shape), PairBatch(tokens(rng, T - 1), lengths(rng), tokens(rng), lengths(rng))
 
 
-def answerer(rng, model, own_eyes=False):
-    shape = AnswererShape(V, 11, model, 2, E, H, A, (4, 4, 8), None if own_eyes else D, dropout=0.2, gaze=0.5)
-    pictures, L = seen(rng, own_eyes), 64 if own_eyes else 6
-    gaze = rng.random((N, 2, L)) < 0.3
+def answerer(rng, model, own_encoder=False):
+    shape = QuestionAnswererConfig(
+        V, 11, model, 2, E, H, A, (4, 4, 8), None if own_encoder else D, dropout=0.2, attention_loss=0.5
+    )
+    pictures, L = seen(rng, own_encoder), 64 if own_encoder else 6
+    attention_target = rng.random((N, 2, L)) < 0.3
     asked = np.array([1, 0, 1])  # of one picture twice, of another nothing
     return QuestionAnswerer(shape), QuestionBatch(
-        pictures, asked, tokens(rng, T - 1), lengths(rng), np.array([2, -1, 7]), gaze=gaze
+        pictures, asked, tokens(rng, T - 1), lengths(rng), np.array([2, -1, 7]), attention_target=attention_target
     )
 
 
 def memory_network(rng, tying, pictures=False):
-    model = MemoryNetwork(MemoryShape(V, 11, 6, pictures, 2, H, tying, feature_channels=D))
+    model = MemoryNetwork(MemoryNetworkConfig(V, 11, 6, pictures, 2, H, tying, feature_channels=D))
     answers = rng.integers(0, 11, N)
     if pictures:
         return model, QuestionBatch(seen(rng, False), np.arange(N), tokens(rng, T - 1), lengths(rng), answers)
@@ -75,7 +77,7 @@ def memory_network(rng, tying, pictures=False):
 
 MODELS = {
     **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "rnn")},
-    **{f"captioner, {look}": (captioner, look) for look in LOOK},
+    **{f"captioner, {look}": (captioner, look) for look in CONTEXT},
     "captioner with a conv net of its own": (captioner, "attention", True),
     **{f"translator, {look}": (translator, look) for look in TRANSLATORS},
     "translator of rnn cells": (translator, "additive", "rnn"),
@@ -162,13 +164,13 @@ def test_a_step_brings_nothing_back_and_asks_for_no_memory(name, backend):
     trainer = Trainer(model, lambda step: batch, TrainSettings(steps=9), show_progress=False)
     for _ in range(3):
         trainer.train_step()
-    trainer.look()
+    trainer.sync_metrics()
     gc.collect()
     Gpu.round_trips = Gpu.allocated = 0
     trainer.train_step()
     assert Gpu.round_trips == 0
     assert Gpu.allocated == 0
-    loss, norm = trainer.look()
+    loss, norm = trainer.sync_metrics()
     assert np.isfinite([loss, norm]).all()
     assert backend == "cuda" or Gpu.round_trips == 1
 

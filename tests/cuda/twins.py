@@ -58,10 +58,10 @@ def test_max_pooling_forward_and_backward(size, stride):
     x[0, 1, 1, 0] = np.nan
     y, cache = max_pool2d_reference.forward(x, size=size, stride=stride)
     dy = normal(*y.shape)
-    found, winner = max_pool2d.forward(x, size, stride)
+    found, argmax = max_pool2d.forward(x, size, stride)
     np.testing.assert_array_equal(found, y)
-    np.testing.assert_array_equal(winner, cache.winner)
-    dx = max_pool2d.backward(dy, winner, x.shape, size, stride)
+    np.testing.assert_array_equal(argmax, cache.argmax)
+    dx = max_pool2d.backward(dy, argmax, x.shape, size, stride)
     np.testing.assert_allclose(dx, max_pool2d_reference.backward(dy, cache)[0], rtol=0, atol=1e-6)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from scratchlv.data.pairs import PairSet
 from scratchlv.data.vocabulary import Vocabulary
-from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tokens import END, START
 
 WORDS = [f"w{i}" for i in range(20)]
@@ -98,7 +98,7 @@ def test_batches_by_length_cover_the_first_pairs():
 @pytest.mark.parametrize("model", ["naive", "additive"])
 def test_the_mean_loss_counts_every_word_alike_however_it_is_cut(model):
     data = pairs(n=11)
-    m = Translator(TranslatorShape(len(VOCABULARY), len(VOCABULARY), model, 6, 8, 8), seed=1)
+    m = Translator(TranslatorConfig(len(VOCABULARY), len(VOCABULARY), model, 6, 8, 8), seed=1)
     words = losses = 0.0
     for k in range(11):
         one = data.batch(np.array([k]))

@@ -118,13 +118,13 @@ def test_accuracy_by_type_and_by_hops(scenes):
     assert scenes.accuracy(guess) == pytest.approx(sum(two) / 120)
 
 
-def test_the_gaze_is_on_what_each_step_depends_on(scenes):
+def test_the_attention_target_is_on_what_each_step_depends_on(scenes):
     """Cell by cell: it is lit where the middle of the cell, or a part of it, is in the box of an object of the step."""
-    taught = scenes.with_gaze(2, (8, 8))
+    taught = scenes.with_attention_target(2, (8, 8))
     for k, question in enumerate(scenes.truth):
         objects = scenes.scenes[scenes.picture_of[k]].objects
         for hop, step in ((0, question.steps[0]), (1, question.steps[-1])):
-            lit = taught.gaze[k, hop].reshape(8, 8)
+            lit = taught.attention_target[k, hop].reshape(8, 8)
             for row in range(8):
                 for column in range(8):
                     middle = (8 * column + 4, 8 * row + 4)
@@ -133,8 +133,8 @@ def test_the_gaze_is_on_what_each_step_depends_on(scenes):
                     near = [b[0] - 4 < middle[0] < b[2] + 4 and b[1] - 4 < middle[1] < b[3] + 4 for b in boxes]
                     assert any(inside) <= lit[row, column] == any(near)
     batch = taught.training_batch(0, 4, seed=1)
-    assert batch.gaze.shape == (len(batch.answers), 2, 64)
-    assert scenes.training_batch(0, 4, seed=1).gaze is None
+    assert batch.attention_target.shape == (len(batch.answers), 2, 64)
+    assert scenes.training_batch(0, 4, seed=1).attention_target is None
 
 
 # --- stories -----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def many() -> list[S.Scene]:
 def test_a_scene_is_a_pure_function_of_seed_and_index():
     indices = [split_index(split, i) for split in S.SPLITS for i in (0, 1, 7)]
     first = {i: scene(4, i) for i in indices}
-    random.seed(99)  # nobody else's lots matter
+    random.seed(99)  # nobody else's random numbers matter
     np.random.default_rng(5).random(3)
     for i in reversed(indices):
         assert scene(4, i) == first[i]

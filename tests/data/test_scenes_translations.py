@@ -35,7 +35,7 @@ def said(scene: S.Scene, grammar: str) -> tuple[str, str]:
 
 
 def all_that_is_said(scene_of, grammar: str) -> dict[str, str]:
-    """Which pair is named, and how, is drawn by lot: look at a scene under many indices."""
+    """Which pair is named, and how, is sampled: look at a scene under many indices."""
     return dict(said(scene_of(index), grammar) for index in range(200))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratchlv.data.stream import TokenStream, layout
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 
 
 @pytest.mark.parametrize("words", [2, 3, 5, 36, 37, 100, 10_000])
@@ -60,7 +60,7 @@ def test_a_batch_depends_on_the_seed_and_the_step_only():
 
 
 def model(V=6, seed=0):
-    return LanguageModel(LanguageModelShape(V, 5, 7, layers=2, streams=1), seed)
+    return LanguageModel(LanguageModelConfig(V, 5, 7, layers=2, streams=1), seed)
 
 
 def test_the_loss_is_that_of_reading_each_stream_at_once():

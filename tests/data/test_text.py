@@ -223,10 +223,10 @@ def test_detokenize_is_the_inverse(written):
 
 
 def test_what_is_detokenized_has_the_same_words():
-    lots = random.Random(1)
+    rng = random.Random(1)
     signs = "ab1 2é'\"-.,:;()[]$%/&_ \u0301İß\x00#"
     for _ in range(2000):
-        words = tokenize("".join(lots.choice(signs) for _ in range(lots.randrange(20))))
+        words = tokenize("".join(rng.choice(signs) for _ in range(rng.randrange(20))))
         assert tokenize(detokenize(words)) == words
 
 

@@ -86,12 +86,12 @@ def test_sums_over_regions_and_over_steps(count, size):
     scores = np.full(count + 3, np.nan)
     row_sums.scores_of_rows(rows, y, v, scores)
     np.testing.assert_allclose(scores[:count], tanh @ v.astype(np.float64), rtol=0, atol=1e-6 * size)
-    slopes = np.append(before, np.float32(-1))
-    row_sums.add_slopes_of_rows(weights, rows, y, slopes[:-1])
-    np.testing.assert_allclose(slopes[:-1], before + weights @ slope, rtol=0, atol=1e-6)
-    assert slopes[-1] == -1
-    slopes, tanhs = np.full((2, size + 1), -1, np.float32)
-    row_sums.slopes_over_steps(weights, y, rows, slopes[:-1], tanhs[:-1])
-    np.testing.assert_allclose(slopes[:-1], weights @ slope, rtol=0, atol=1e-6)
+    derivatives = np.append(before, np.float32(-1))
+    row_sums.add_derivatives_of_rows(weights, rows, y, derivatives[:-1])
+    np.testing.assert_allclose(derivatives[:-1], before + weights @ slope, rtol=0, atol=1e-6)
+    assert derivatives[-1] == -1
+    derivatives, tanhs = np.full((2, size + 1), -1, np.float32)
+    row_sums.derivatives_over_steps(weights, y, rows, derivatives[:-1], tanhs[:-1])
+    np.testing.assert_allclose(derivatives[:-1], weights @ slope, rtol=0, atol=1e-6)
     np.testing.assert_allclose(tanhs[:-1], weights @ tanh, rtol=0, atol=3e-6)
-    assert slopes[-1] == tanhs[-1] == -1
+    assert derivatives[-1] == tanhs[-1] == -1

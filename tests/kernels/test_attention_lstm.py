@@ -126,7 +126,7 @@ def test_an_output_that_nobody_uses_has_no_gradient(variant, additive):
 def test_the_gradient_of_data_is_not_made_and_all_others_are_the_same(variant):
     given, dy = inputs(), (normal(T, N, H), normal(T, N, D), None)
     (_, (dwords, dx, *others)) = run(variant, given, dy)
-    (_, (dwords_again, nothing, *same)) = run(variant, given, dy, x_is_data=True)
+    (_, (dwords_again, nothing, *same)) = run(variant, given, dy, need_dx=False)
     assert dx.any()
     assert nothing is None
     for a, b in zip((dwords, *others), (dwords_again, *same), strict=True):
@@ -151,9 +151,9 @@ def test_a_thread_takes_no_more_pictures_at_once_than_stay_in_cache(pictures, th
 def products(keys, query):
     """What the score is made of, e^{2(key + query)}, for one picture with these keys (L, A), and whether it is far."""
     factors, e_query, whole = np.empty_like(keys), np.empty_like(query), np.empty_like(keys)
-    far = numba_cpu.key_factors(keys, factors)
-    rows = numba_cpu.both_factors(keys, factors, far, query, e_query, whole)
-    return rows * e_query, far
+    overflows = numba_cpu.key_factors(keys, factors)
+    rows = numba_cpu.both_factors(keys, factors, overflows, query, e_query, whole)
+    return rows * e_query, overflows
 
 
 @pytest.mark.parametrize("size", [1.0, 5.0, 13.99, 14.01, 20.0, 27.99, 28.01, 43.0, 1e2, 1e4])
@@ -176,10 +176,17 @@ def test_what_is_clamped_costs_no_accuracy(size, query_size):
 def test_which_pictures_are_far():
     keys = np.zeros((L, A), np.float32)
     query = np.zeros(A, np.float32)
-    for key, is_far in ((14.0, False), (-14.0, False), (14.1, True), (-14.1, True), (np.inf, True), (np.nan, True)):
+    for key, overflows_there in (
+        (14.0, False),
+        (-14.0, False),
+        (14.1, True),
+        (-14.1, True),
+        (np.inf, True),
+        (np.nan, True),
+    ):
         keys[3, 5] = key
-        p, far = products(keys, query)
-        assert far == is_far
+        p, overflows = products(keys, query)
+        assert overflows == overflows_there
         assert np.isnan(p[3, 5]) == np.isnan(key)
         assert (np.delete(p.ravel(), 3 * A + 5) == 1).all()
 

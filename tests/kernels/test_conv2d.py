@@ -80,7 +80,7 @@ def test_padding_is_zeros_around_the_picture(variant, C):
 def test_nobody_wants_the_gradient_of_data(variant):
     x, W, b, dy = whole(2, 5, 4, 3), whole(3, 3, 3, 4), whole(4), whole(2, 3, 2, 4)
     _, (_, *grads) = run(variant, dy, x, W, b)
-    _, (dx, *same) = run(variant, dy, x, W, b, x_is_data=True)
+    _, (dx, *same) = run(variant, dy, x, W, b, need_dx=False)
     assert dx is None
     for got, expected in zip(same, grads, strict=True):
         np.testing.assert_array_equal(got, expected)

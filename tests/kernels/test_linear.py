@@ -64,7 +64,7 @@ def test_data_gets_no_gradient(variant):
     module = linear.variant(variant)
     x, W, b, dy = whole(2, 3, 5), whole(5, 4), whole(4), whole(2, 3, 4)
     y, cache = module.forward(x, W, b)
-    y_of_data, cache_of_data = module.forward(x, W, b, x_is_data=True)
+    y_of_data, cache_of_data = module.forward(x, W, b, need_dx=False)
     np.testing.assert_array_equal(y_of_data, y)
     dx, *dweights = module.backward(dy, cache_of_data)
     assert dx is None

@@ -7,7 +7,15 @@ import pytest
 
 from scratchlv import ops
 from scratchlv.kernels.building_blocks import memory
-from scratchlv.kernels.building_blocks.memory import LARGE, blocks_made, empty, empty_like, past_caches, plain, zeros
+from scratchlv.kernels.building_blocks.memory import (
+    LARGE,
+    as_contiguous,
+    blocks_made,
+    empty,
+    empty_like,
+    past_caches,
+    zeros,
+)
 
 SHAPE = (37, LARGE // 64)  # of float32: larger than LARGE
 
@@ -105,7 +113,7 @@ def misaligned(array):
 )
 def test_contiguous_is_what_a_kernel_takes(laid_out):
     array = laid_out(np.arange(24, dtype=np.float32).reshape(4, 6))
-    got = plain(array)
+    got = as_contiguous(array)
     np.testing.assert_array_equal(got, array)
     assert got.dtype == np.float32
     assert got.dtype.isnative
@@ -116,11 +124,11 @@ def test_contiguous_is_what_a_kernel_takes(laid_out):
 
 def test_contiguous_copies_only_where_it_must():
     array = np.arange(24, dtype=np.float32).reshape(4, 6)
-    assert plain(array) is array
+    assert as_contiguous(array) is array
     read_only = frozen(array)
-    assert np.shares_memory(plain(read_only), read_only)
+    assert np.shares_memory(as_contiguous(read_only), read_only)
     assert not read_only.flags.writeable
-    assert plain(array, np.int64).dtype == np.int64
+    assert as_contiguous(array, np.int64).dtype == np.int64
 
 
 def test_past_the_caches_goes_what_is_too_large_for_them_and_lies_on_lines(monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.kernels.building_blocks.memory import plain
+from scratchlv.kernels.building_blocks.memory import as_contiguous
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.max_pool2d import numba_cpu as max_pool2d
 
@@ -135,10 +135,10 @@ def test_a_bias_of_another_shape_is_refused(call, wrong):
 
 def test_plain_arrays_share_their_memory():
     array = normal(3, 4)
-    assert plain(array) is array
-    view = plain(read_only(array))
+    assert as_contiguous(array) is array
+    view = as_contiguous(read_only(array))
     assert view.flags.writeable
     np.testing.assert_array_equal(view, array)
     frozen = read_only(array)
-    assert np.shares_memory(plain(frozen), frozen)
-    assert plain(read_only(normal(0, 3))).shape == (0, 3)
+    assert np.shares_memory(as_contiguous(frozen), frozen)
+    assert as_contiguous(read_only(normal(0, 3))).shape == (0, 3)

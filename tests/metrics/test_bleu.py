@@ -90,16 +90,16 @@ def test_references_one_level_too_flat():
         bleu([["a", "b"]], [["a", "b"]])
 
 
-def corpus(lots: random.Random) -> tuple[list[list[str]], list[list[list[str]]]]:
+def corpus(rng: random.Random) -> tuple[list[list[str]], list[list[list[str]]]]:
     """Hypotheses that share much, little or nothing with their one to four references; some are empty or short."""
-    longest, likeness, n_references = lots.choice([3, 6, 25]), lots.choice([0, 0.5, 0.9]), lots.randint(1, 4)
-    lexicon = [f"w{i}" for i in range(lots.choice([2, 5, 50]))]
+    longest, likeness, n_references = rng.choice([3, 6, 25]), rng.choice([0, 0.5, 0.9]), rng.randint(1, 4)
+    lexicon = [f"w{i}" for i in range(rng.choice([2, 5, 50]))]
     hypotheses, references = [], []
-    for _ in range(lots.randint(1, 8)):
-        first = [lots.choice(lexicon) for _ in range(lots.randint(1, longest))]
-        several = [first[lots.randrange(2) :] + [lots.choice(lexicon)] * lots.randrange(4) for _ in range(n_references)]
-        hypothesis = [w if lots.random() < likeness else lots.choice([*lexicon, "new"]) for w in first]
-        hypotheses.append(hypothesis[: lots.choice([0, 1, 3, None, None, None])])
+    for _ in range(rng.randint(1, 8)):
+        first = [rng.choice(lexicon) for _ in range(rng.randint(1, longest))]
+        several = [first[rng.randrange(2) :] + [rng.choice(lexicon)] * rng.randrange(4) for _ in range(n_references)]
+        hypothesis = [w if rng.random() < likeness else rng.choice([*lexicon, "new"]) for w in first]
+        hypotheses.append(hypothesis[: rng.choice([0, 1, 3, None, None, None])])
         references.append(several)
     return hypotheses, references
 
@@ -109,10 +109,10 @@ def corpus(lots: random.Random) -> tuple[list[list[str]], list[list[list[str]]]]
 def test_equal_to_sacrebleu(smooth, max_n):
     sacrebleu = pytest.importorskip("sacrebleu", reason="the test extra installs sacrebleu")
     metric = sacrebleu.BLEU(tokenize="none", force=True, smooth_method=smooth, max_ngram_order=max_n)
-    lots = random.Random(7)
+    rng = random.Random(7)
     scores = []
     for _ in range(300):
-        hypotheses, references = corpus(lots)
+        hypotheses, references = corpus(rng)
         streams = [[" ".join(reference) for reference in stream] for stream in zip(*references, strict=True)]
         theirs = metric.corpus_score([" ".join(hypothesis) for hypothesis in hypotheses], streams)
         ours = bleu(hypotheses, references, max_n, smooth)

@@ -1,4 +1,4 @@
-"""The pointing game on gazes made by hand."""
+"""The pointing game on attention made by hand."""
 
 import math
 
@@ -75,7 +75,7 @@ def test_a_place_in_the_caption_shifts_the_words():
     ]
 
 
-def test_chance_is_the_rate_of_a_gaze_on_every_cell():
+def test_chance_is_the_rate_of_attention_on_every_cell():
     everywhere = [looking_at(*[(row, col)] * len(WORDS)) for row in range(8) for col in range(8)]
     rate = pointing_accuracy(pointing(SCENE, WORDS, alphas) for alphas in everywhere)
     assert pointing_chance(SCENE, WORDS) == pytest.approx(rate)
@@ -100,7 +100,7 @@ def test_false_captions_name_nothing():
     assert math.isnan(pointing_accuracy([[], []]))
 
 
-def test_the_gaze_at_the_end_symbol_is_ignored():
+def test_the_attention_at_the_end_symbol_is_ignored():
     alphas = looking_at(*[(2, 1)] * 5, *[(6, 6)] * 4)
     longer = np.concatenate([alphas, looking_at((0, 7))])
     assert pointing(SCENE, WORDS, longer) == pointing(SCENE, WORDS, alphas)
@@ -119,7 +119,7 @@ def test_true_share():
     assert math.isnan(true_share([]))
 
 
-def test_an_oracle_gaze_always_hits():
+def test_an_oracle_attention_always_hits():
     for i in range(30):
         scene = scenes.scene(3, scenes.split_index("val", i))
         caption = scenes.caption(scene, "relations")

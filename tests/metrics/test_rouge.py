@@ -45,9 +45,9 @@ def test_wrong_arguments(hypotheses, references):
 def test_equal_to_rouge_score():
     scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="the test extra installs rouge-score")
     theirs = scorer.RougeScorer(["rougeL"], use_stemmer=False)
-    lots = random.Random(3)
+    rng = random.Random(3)
     hypotheses, references = (
-        [[f"w{lots.randrange(8)}" for _ in range(lots.randrange(30))] for _ in range(300)] for _ in "hr"
+        [[f"w{rng.randrange(8)}" for _ in range(rng.randrange(30))] for _ in range(300)] for _ in "hr"
     )
     scores = [theirs.score(" ".join(r), " ".join(h))["rougeL"] for h, r in zip(hypotheses, references, strict=True)]
     for h, r, score in zip(hypotheses, references, scores, strict=True):

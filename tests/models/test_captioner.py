@@ -7,14 +7,14 @@ import scratchlv
 from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
 from scratchlv.gradcheck import check_model
-from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
+from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
 from scratchlv.tokens import END, START
 
 V = 11
 
 
 def small(feature_channels=None, dropout=0.0, model="attention") -> Captioner:
-    shape = CaptionerShape(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model)
+    shape = CaptionerConfig(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model)
     model = Captioner(shape, seed=3)
     model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
     model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
@@ -35,7 +35,7 @@ def batch(feature_channels=None, seed=0, size=(16, 24)) -> CaptionBatch:
 
 
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-@pytest.mark.parametrize("name", LOOK)
+@pytest.mark.parametrize("name", CONTEXT)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     size = (
         (64, 64) if name in ("naive", "shortcut") else (16, 24)
@@ -100,10 +100,10 @@ def test_the_loss_is_what_the_lectures_lines_give():
     assert loss == pytest.approx(total / count, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", LOOK)
+@pytest.mark.parametrize("name", CONTEXT)
 def test_the_kernels_give_the_gradients_of_the_reference(name):
     data = batch(size=(64, 64))
-    exact, fast = small(model=name), Captioner(small(model=name).shape, seed=3)
+    exact, fast = small(model=name), Captioner(small(model=name).config, seed=3)
     with scratchlv.use("reference"):
         loss, cache = exact.forward(data)
         grads = exact.backward(cache)
@@ -114,21 +114,21 @@ def test_the_kernels_give_the_gradients_of_the_reference(name):
         np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize("name", LOOK)
+@pytest.mark.parametrize("name", CONTEXT)
 def test_padding_changes_nothing(name):
     data = batch(7)
     longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
-    model = Captioner(small(7, model=name).shape, seed=3)
+    model = Captioner(small(7, model=name).config, seed=3)
     (loss, cache), (loss_longer, cache_longer) = model.forward(data), model.forward(longer)
     assert loss == pytest.approx(loss_longer, rel=1e-6)
     for name, grad in model.backward(cache).items():
         np.testing.assert_allclose(grad, model.backward(cache_longer)[name], atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", LOOK)
+@pytest.mark.parametrize("name", CONTEXT)
 def test_steps_say_what_teacher_forcing_says(name):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
-    model, data = Captioner(small(7, model=name).shape, seed=3), batch(7)
+    model, data = Captioner(small(7, model=name).config, seed=3), batch(7)
     loss, _ = model.forward(data, train=False)
     state, total = model.start(data.pictures), 0.0
     for t in range(5):
@@ -143,7 +143,7 @@ def test_steps_say_what_teacher_forcing_says(name):
 
 
 def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
-    model, data = Captioner(small(7).shape, seed=3), batch(7)
+    model, data = Captioner(small(7).config, seed=3), batch(7)
     model.params["output.b"][:] = 0
     model.params["output.b"][4] = 1e4
     for g in greedy(model, data.pictures, max_length=9):
@@ -160,14 +160,14 @@ def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
 def test_uniform_attention_is_attention_that_cannot_move():
     """With a score of zero for every region, the attention captioner is the uniform one."""
     data = batch(7)
-    attention, uniform = (Captioner(small(7, model=name).shape, seed=3) for name in ("attention", "uniform"))
+    attention, uniform = (Captioner(small(7, model=name).config, seed=3) for name in ("attention", "uniform"))
     attention.params.update(uniform.params)
     attention.params["attention.v"] = np.zeros_like(attention.params["attention.v"])
     assert attention.forward(data, train=False)[0] == pytest.approx(uniform.forward(data, train=False)[0], rel=1e-6)
 
 
 def test_naive_sees_the_picture_in_its_first_state_only():
-    model, data = Captioner(small(7, model="naive").shape, seed=3), batch(7)
+    model, data = Captioner(small(7, model="naive").config, seed=3), batch(7)
     other = data._replace(pictures=data.pictures[::-1].copy())
     state, swapped = model.start(data.pictures), model.start(other.pictures)
     here, there = model.step(state, data.tokens[0])[0], model.step(swapped, data.tokens[0])[0]

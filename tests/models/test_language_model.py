@@ -9,14 +9,14 @@ import scratchlv
 from scratchlv import decode
 from scratchlv.batches import StreamBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.ops import embedding, linear
 
 V, T, N = 7, 5, 3
 
 
 def small(cell="lstm", layers=2, dropout=0.0, dtype=np.float64) -> LanguageModel:
-    model = LanguageModel(LanguageModelShape(V, 4, 3, layers, cell, dropout, streams=N), seed=2)
+    model = LanguageModel(LanguageModelConfig(V, 4, 3, layers, cell, dropout, streams=N), seed=2)
     model.params = {name: value.astype(dtype) for name, value in model.params.items()}
     model.buffers = {name: value.astype(dtype) for name, value in model.buffers.items()}
     return model

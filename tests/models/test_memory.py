@@ -8,12 +8,12 @@ import pytest
 
 from scratchlv.batches import CaptionBatch, PairBatch, QuestionBatch, StoryBatch, StreamBatch
 from scratchlv.kernels.building_blocks.memory import blocks_made
-from scratchlv.models.captioner import LOOK, Captioner, CaptionerShape
-from scratchlv.models.language_model import LanguageModel, LanguageModelShape
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer
-from scratchlv.models.translator import LOOK as TRANSLATORS
-from scratchlv.models.translator import Translator, TranslatorShape
+from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.translator import CONTEXT as TRANSLATORS
+from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tokens import START
 from scratchlv.training.trainer import Trainer, TrainSettings
 
@@ -40,35 +40,35 @@ def pictures():
 
 
 def language_model(cell):
-    shape = LanguageModelShape(V, D, D, layers=2, cell=cell, dropout=0.2, streams=N)
+    shape = LanguageModelConfig(V, D, D, layers=2, cell=cell, dropout=0.2, streams=N)
     return LanguageModel(shape), StreamBatch(tokens(), first=False)
 
 
-def captioner(look, own_eyes):
-    shape = CaptionerShape(V, D, D, D, feature_channels=None if own_eyes else D, dropout=0.2, model=look)
-    return Captioner(shape), CaptionBatch(pictures() if own_eyes else features(), tokens(), lengths())
+def captioner(look, own_encoder):
+    shape = CaptionerConfig(V, D, D, D, feature_channels=None if own_encoder else D, dropout=0.2, model=look)
+    return Captioner(shape), CaptionBatch(pictures() if own_encoder else features(), tokens(), lengths())
 
 
 def translator(look):
-    shape = TranslatorShape(V, V, look, D, D, D, layers=2, dropout=0.2)
+    shape = TranslatorConfig(V, V, look, D, D, D, layers=2, dropout=0.2)
     return Translator(shape), PairBatch(tokens(T - 1), lengths(), tokens(), lengths())
 
 
-def answerer(model, own_eyes):
-    shape = AnswererShape(V, 100, model, 2, D, D, D, feature_channels=None if own_eyes else D, dropout=0.2)
-    seen = pictures() if own_eyes else features()
+def answerer(model, own_encoder):
+    shape = QuestionAnswererConfig(V, 100, model, 2, D, D, D, feature_channels=None if own_encoder else D, dropout=0.2)
+    seen = pictures() if own_encoder else features()
     return QuestionAnswerer(shape), QuestionBatch(seen, np.arange(N), tokens(T - 1), lengths(), rng.integers(0, 100, N))
 
 
 def memory_network():
-    model = MemoryNetwork(MemoryShape(V, 100, 20, False, 3, D))
+    model = MemoryNetwork(MemoryNetworkConfig(V, 100, 20, False, 3, D))
     sentences = rng.integers(4, V, (N, 20, 7))
     return model, StoryBatch(sentences, tokens(T - 1), lengths(), rng.integers(0, 100, N))
 
 
 MODELS = {
     **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "rnn")},
-    **{f"captioner, {look}": (captioner, look, False) for look in LOOK},
+    **{f"captioner, {look}": (captioner, look, False) for look in CONTEXT},
     "captioner with a conv net of its own": (captioner, "attention", True),
     **{f"translator, {look}": (translator, look) for look in TRANSLATORS},
     **{f"question answerer, {model}": (answerer, model, False) for model in ("blind", "naive", "attention")},

@@ -8,16 +8,16 @@ import pytest
 import scratchlv
 from scratchlv.batches import QuestionBatch, StoryBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.memory_network import MemoryNetwork, MemoryShape, position_encoding
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig, position_encoding
 
 V, ANSWERS, D = 11, 5, 6
 CASES = [("adjacent", "sentences"), ("layer-wise", "sentences"), ("adjacent", "features"), ("layer-wise", "pictures")]
 
 
-def shape(tying="adjacent", over="sentences", hops=3) -> MemoryShape:
+def shape(tying="adjacent", over="sentences", hops=3) -> MemoryNetworkConfig:
     memories = {"sentences": 8, "features": 6, "pictures": 6}[over]
     feature_channels = 7 if over == "features" else None
-    return MemoryShape(V, ANSWERS, memories, over != "sentences", hops, D, tying, (3, 4, 5), feature_channels)
+    return MemoryNetworkConfig(V, ANSWERS, memories, over != "sentences", hops, D, tying, (3, 4, 5), feature_channels)
 
 
 def exact(*args) -> MemoryNetwork:
@@ -58,10 +58,10 @@ def test_every_gradient_of_the_whole_model(tying, over):
     assert report.ok, str(report)
 
 
-def test_every_gradient_where_the_gaze_is_taught():
+def test_every_gradient_where_the_attention_is_supervised():
     model, data = exact("adjacent", "features"), batch("features")
-    model.shape = replace(model.shape, gaze=0.7)
-    data = data._replace(gaze=np.random.default_rng(2).random((4, 3, 6)) < 0.4)
+    model.config = replace(model.config, attention_loss=0.7)
+    data = data._replace(attention_target=np.random.default_rng(2).random((4, 3, 6)) < 0.4)
 
     def loss_and_grads(params):
         model.params = params
@@ -206,4 +206,4 @@ def test_adjacent_hops_share_and_layer_wise_hops_do_too():
 @pytest.mark.parametrize("wrong", [{"tying": "loose"}, {"hops": 0}])
 def test_what_there_is_no_network_for(wrong):
     with pytest.raises(ValueError, match="tying|hops"):
-        MemoryShape(V, ANSWERS, 6, **wrong)
+        MemoryNetworkConfig(V, ANSWERS, 6, **wrong)

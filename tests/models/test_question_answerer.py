@@ -8,7 +8,12 @@ import pytest
 import scratchlv
 from scratchlv.batches import QuestionBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.question_answerer import AnswererShape, QuestionAnswerer, of_questions, of_questions_backward
+from scratchlv.models.question_answerer import (
+    QuestionAnswerer,
+    QuestionAnswererConfig,
+    of_questions,
+    of_questions_backward,
+)
 
 V, ANSWERS = 11, 5
 CASES = [
@@ -20,8 +25,8 @@ CASES = [
 ]
 
 
-def shape(model="attention", hops=2, feature_channels=7, dropout=0.0) -> AnswererShape:
-    return AnswererShape(V, ANSWERS, model, hops, 3, 6, 4, (3, 4, 5), feature_channels, dropout)
+def shape(model="attention", hops=2, feature_channels=7, dropout=0.0) -> QuestionAnswererConfig:
+    return QuestionAnswererConfig(V, ANSWERS, model, hops, 3, 6, 4, (3, 4, 5), feature_channels, dropout)
 
 
 def exact(*args) -> QuestionAnswerer:
@@ -58,12 +63,12 @@ def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropou
     assert report.ok, str(report)
 
 
-def test_every_gradient_where_the_gaze_is_taught():
-    answerer, data = QuestionAnswerer(replace(shape(), gaze=0.7), seed=3), batch()
+def test_every_gradient_where_the_attention_is_supervised():
+    answerer, data = QuestionAnswerer(replace(shape(), attention_loss=0.7), seed=3), batch()
     answerer.params = {name: value.astype(np.float64) for name, value in answerer.params.items()}
     where = np.random.default_rng(2).random((4, 2, 6)) < 0.4
     where[1, 0] = False  # nothing is known of this look
-    data = data._replace(gaze=where)
+    data = data._replace(attention_target=where)
 
     def loss_and_grads(params):
         answerer.params = params
@@ -72,7 +77,7 @@ def test_every_gradient_where_the_gaze_is_taught():
 
     with scratchlv.use("reference"):
         report = check_model(answerer.params, loss_and_grads, seed=1, max_elements=6)
-        untaught, _ = answerer.forward(data._replace(gaze=None))
+        untaught, _ = answerer.forward(data._replace(attention_target=None))
         _, alphas = answerer.answer(data)
         taught, _ = answerer.forward(data)
     assert report.ok, str(report)
@@ -212,7 +217,7 @@ def test_evaluation_drops_nothing_and_keeps_no_cache():
 @pytest.mark.parametrize("wrong", [{"model": "clever"}, {"hops": 0}])
 def test_what_there_is_no_model_for(wrong):
     with pytest.raises(ValueError, match="model|hops"):
-        AnswererShape(V, ANSWERS, **wrong)
+        QuestionAnswererConfig(V, ANSWERS, **wrong)
 
 
 @pytest.mark.parametrize("picture_of", [[0, 1, 2], [2, 0, 1], [0, 1], [1, 1, 0], [0, 1, 2, 0]])

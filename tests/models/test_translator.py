@@ -6,14 +6,14 @@ import pytest
 import scratchlv
 from scratchlv.batches import PairBatch
 from scratchlv.gradcheck import check_model
-from scratchlv.models.translator import LOOK, Translator, TranslatorShape
+from scratchlv.models.translator import CONTEXT, Translator, TranslatorConfig
 from scratchlv.tokens import END, START
 
 V, S, N = 9, 6, 3
 
 
 def small(model="additive", layers=1, cell="lstm", dropout=0.0, shared=False, dtype=np.float64) -> Translator:
-    shape = TranslatorShape(V, None if shared else V + 2, model, 5, 4, 3, layers, cell, dropout)
+    shape = TranslatorConfig(V, None if shared else V + 2, model, 5, 4, 3, layers, cell, dropout)
     translator = Translator(shape, seed=3)
     translator.params = {name: value.astype(dtype) for name, value in translator.params.items()}
     return translator
@@ -31,7 +31,7 @@ def batch() -> PairBatch:
     return PairBatch(source, source_lengths, tokens, lengths, dropout_seed=5)
 
 
-@pytest.mark.parametrize("model", LOOK)
+@pytest.mark.parametrize("model", CONTEXT)
 @pytest.mark.parametrize(
     ("layers", "cell", "dropout", "shared"), [(1, "lstm", 0.0, False), (2, "rnn", 0.0, True), (2, "lstm", 0.3, False)]
 )
@@ -48,7 +48,7 @@ def test_every_gradient_of_the_whole_model(model, layers, cell, dropout, shared)
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("model", LOOK)
+@pytest.mark.parametrize("model", CONTEXT)
 def test_the_kernels_give_the_gradients_of_the_reference(model):
     exact, fast, data = small(model), small(model, dtype=np.float32), batch()
     with scratchlv.use("reference"):
@@ -60,7 +60,7 @@ def test_the_kernels_give_the_gradients_of_the_reference(model):
         np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize("model", LOOK)
+@pytest.mark.parametrize("model", CONTEXT)
 def test_padding_of_either_side_changes_nothing(model):
     translator, data = small(model), batch()
     longer = data._replace(
@@ -75,7 +75,7 @@ def test_padding_of_either_side_changes_nothing(model):
         np.testing.assert_allclose(grad, grads_longer[name], atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("model", LOOK)
+@pytest.mark.parametrize("model", CONTEXT)
 def test_steps_say_what_teacher_forcing_says(model):
     translator, data = small(model, layers=2), batch()
     with scratchlv.use("reference"):

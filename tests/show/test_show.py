@@ -13,7 +13,7 @@ from PIL import Image
 from scratchlv.data import scenes
 from scratchlv.errors import UserError
 from scratchlv.show import attention, clip, fit, text_width, wrap
-from scratchlv.show.attention import attention_sheet, gaze
+from scratchlv.show.attention import attention_map, attention_sheet
 from scratchlv.show.curves import curves_svg, log_ticks, ticks
 from scratchlv.show.report import write_report
 from scratchlv.show.scenes_sheet import STYLES, scenes_sheet
@@ -63,8 +63,8 @@ def test_looking_nowhere_dims_all():
 
 def test_light_does_not_depend_on_the_scale_of_the_weights():
     alpha = np.random.default_rng(0).random((8, 8))
-    np.testing.assert_allclose(gaze(alpha, (176, 176)), gaze(alpha * 1e-6, (176, 176)), atol=0.01)
-    assert gaze(alpha, (176, 100)).shape == (100, 176) and gaze(alpha, (176, 100)).max() == 1
+    np.testing.assert_allclose(attention_map(alpha, (176, 176)), attention_map(alpha * 1e-6, (176, 176)), atol=0.01)
+    assert attention_map(alpha, (176, 100)).shape == (100, 176) and attention_map(alpha, (176, 100)).max() == 1
 
 
 def test_titles_are_written(monkeypatch):

@@ -63,7 +63,7 @@ def test_who_says_the_truth_has_all_of_it(monkeypatch):
     assert (figures["true_share"], figures["pointing_accuracy"]) == (0, 0)  # there, if nothing was true
 
 
-def test_a_gaze_on_what_is_named_is_counted(monkeypatch):
+def test_attention_on_what_is_named_is_counted(monkeypatch):
     run = made()
     data = run.dataset("val")
     captions = [scenes_world.caption(scene) for scene in data.scenes]
@@ -81,7 +81,7 @@ def test_a_gaze_on_what_is_named_is_counted(monkeypatch):
 
 def test_only_who_looks_can_point(run):
     figures = captioning.evaluate(run, n=4)
-    looks = run.config["model"] == "attention"  # the uniform gaze does not choose
+    looks = run.config["model"] == "attention"  # uniform attention does not choose
     assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
     assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
     assert figures["n"] == 4

@@ -14,7 +14,7 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import question_answering, training
 
 SMALL = ["steps=2", "batch=4", "warmup=1", "n_train=20", "n_val=10", "hidden=16", "embedding=8", "attention=8"]
-SMALL += ["blind_steps=2", "eyes_steps=2"]
+SMALL += ["blind_steps=2", "encoder_steps=2"]
 MODELS = ("attention", "naive", "memory")
 
 
@@ -116,7 +116,7 @@ def test_splits_and_counts_that_are_not_there(trained):
 # --- any question about any picture ----------------------------------------------------------------------------------
 
 
-def test_the_answers_are_the_five_likeliest(trained, image):
+def test_the_answers_are_the_five_most_likely(trained, image):
     told = question_answering.answer(trained, image, "How many stars are there?")
     assert len(told.answers) == len({name for name, _ in told.answers}) == 5
     chances = [p for _, p in told.answers]

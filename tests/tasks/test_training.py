@@ -58,7 +58,7 @@ CASES = [
     ("translate", "additive", ["attention=8"]),
     ("translate", "naive", ["layers=2"]),
     ("summarize", "dot", ["attention=8"]),
-    ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3", "eyes_steps=2"]),
+    ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3", "encoder_steps=2"]),
 ]
 
 
@@ -94,7 +94,7 @@ def test_the_state_of_a_language_model_is_carried_over_the_interruption(tmp_path
 
 
 def test_the_blind_twin_is_taken_up_where_it_was_interrupted(tmp_path, monkeypatch):
-    more = ["attention=8", "blind_steps=5", "eyes_steps=2"]
+    more = ["attention=8", "blind_steps=5", "encoder_steps=2"]
     train(tmp_path / "whole", config("vqa", *more))
     made, batch = [], QuestionSet.training_batch
 

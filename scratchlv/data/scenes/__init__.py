@@ -9,7 +9,7 @@ Every index belongs to one split (:func:`split_index`). Two splits never hold th
 arrangement itself decides, by a checksum, which of train, val and test it may appear in; and the (colour, shape)
 pairs in :data:`HELD_OUT` are drawn in the split ``compositional`` only.
 
-Only ``random.Random.random`` is used to draw lots: its stream is the same in every version of Python.
+Only ``random.Random.random`` is used to sample: its stream is the same in every version of Python.
 """
 
 from scratchlv.data.scenes.captions import (

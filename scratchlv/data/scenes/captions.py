@@ -41,11 +41,11 @@ def caption(scene: Scene, grammar: str = "places") -> Caption:
     Raises:
         ValueError: no such grammar.
     """
-    lots = random.Random(f"caption {scene.seed} {scene.index}")
+    rng = random.Random(f"caption {scene.seed} {scene.index}")
     if grammar == "places":
         return _caption_places(scene)
     if grammar == "relations":
-        return _caption_relation(scene, lots)
+        return _caption_relation(scene, rng)
     raise ValueError(f"no grammar {grammar!r} in Scenes; there are {', '.join(GRAMMARS)}")
 
 
@@ -58,10 +58,10 @@ def _caption_places(scene: Scene) -> Caption:
     return Caption(tuple(words), ((0, 4, first), (middle, middle + 4, second)))
 
 
-def _caption_relation(scene: Scene, lots: random.Random) -> Caption:
+def _caption_relation(scene: Scene, rng: random.Random) -> Caption:
     pairs = list(itertools.permutations(range(len(scene.objects)), 2))
     while True:
-        first, second = pairs[int(len(pairs) * lots.random())]
+        first, second = pairs[int(len(pairs) * rng.random())]
         a, b = scene.objects[first], scene.objects[second]
         relation = relation_between(a, b)
         if relation is not None:

@@ -24,19 +24,19 @@ def description(scene: Scene) -> tuple[str, ...]:
     "a small red circle is at the top left . on the right is a large blue star . it is right of the first ." Every
     sentence ends in a full stop; "it" is the object of the sentence before.
     """
-    lots = random.Random(f"description {scene.seed} {scene.index}")
+    rng = random.Random(f"description {scene.seed} {scene.index}")
     told = _told(scene)
-    sentences = [_where_it_is(o, lots) for o in told]
+    sentences = [_where_it_is(o, rng) for o in told]
     spare = MOST_WORDS - sum(map(len, sentences))
     words = [*sentences[0]]
     for before, o, sentence in zip(told, told[1:], sentences[1:], strict=False):
         words += sentence
-        other, name = (told[0], "first") if lots.random() < 0.5 else (before, "last")
+        other, name = (told[0], "first") if rng.random() < 0.5 else (before, "last")
         relation = relation_between(o, other)
         if relation is None:
             continue
         remark = ["it", "is", *relation.split(), "the", name, "."]
-        if len(remark) <= spare and lots.random() < 0.75:
+        if len(remark) <= spare and rng.random() < 0.75:
             words += remark
             spare -= len(remark)
     return tuple(words)
@@ -69,7 +69,7 @@ def _told(scene: Scene) -> tuple[SceneObject, ...]:
     return scene.objects[:MOST_OBJECTS]
 
 
-def _where_it_is(o: SceneObject, lots: random.Random) -> list[str]:
-    if lots.random() < 0.5:
+def _where_it_is(o: SceneObject, rng: random.Random) -> list[str]:
+    if rng.random() < 0.5:
         return [*noun_phrase(o), "is", *o.place, "."]
     return [*o.place, "is", *noun_phrase(o), "."]

@@ -89,11 +89,11 @@ def questions(
     asked: dict[tuple, Counter] = defaultdict(Counter)  # by template and form: how often each answer was given
     result = []
     for scene in scenes:
-        lots = random.Random(f"questions {seed} {scene.seed} {scene.index}")
+        rng = random.Random(f"questions {seed} {scene.seed} {scene.index}")
         view = _View(scene)
         chosen: dict[tuple[str, ...], Question] = {}
         for _ in range(per_scene):
-            question = _next_question(view, names, asked, chosen, lots)
+            question = _next_question(view, names, asked, chosen, rng)
             if question is not None:
                 chosen[question.words] = question
         result.append(list(chosen.values()))
@@ -101,12 +101,12 @@ def questions(
 
 
 def _next_question(
-    view: _View, names: Attributes, asked: dict[tuple, Counter], chosen: dict, lots: random.Random
+    view: _View, names: Attributes, asked: dict[tuple, Counter], chosen: dict, rng: random.Random
 ) -> Question | None:
-    """A question whose answer is not ahead, by lot: first the template, then the form, then the one to ask."""
-    for name in _shuffled(names, lots):
+    """A question whose answer is not ahead, sampled: first the template, then the form, then the one to ask."""
+    for name in _shuffled(names, rng):
         forms, candidates = TEMPLATES[name]
-        for form in _shuffled(forms, lots):
+        for form in _shuffled(forms, rng):
             by_answer: dict[str, list[tuple]] = defaultdict(list)
             for words, answer, steps in candidates(view, form):
                 if words not in chosen:
@@ -119,17 +119,17 @@ def _next_question(
             rarest = min(by_answer, key=lambda answer: (counts[answer], answer))
             if counts[rarest] < counts.total() / len(counts) + _AHEAD:
                 counts[rarest] += 1
-                words, answer, steps = _pick(by_answer[rarest], lots)
+                words, answer, steps = _pick(by_answer[rarest], rng)
                 return Question(words, answer, name, form, steps)
     return None
 
 
-def _pick(choices: Sequence, lots: random.Random):
-    return choices[int(len(choices) * lots.random())]
+def _pick(choices: Sequence, rng: random.Random):
+    return choices[int(len(choices) * rng.random())]
 
 
-def _shuffled(choices: Sequence, lots: random.Random) -> list:
-    return sorted(choices, key=lambda _: lots.random())
+def _shuffled(choices: Sequence, rng: random.Random) -> list:
+    return sorted(choices, key=lambda _: rng.random())
 
 
 # --- what there is to ask ------------------------------------------------------------------------------------------

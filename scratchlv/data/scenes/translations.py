@@ -113,17 +113,17 @@ def _sentence(scene: Scene, grammar: str) -> _Sentence:
     told = caption(scene, "relations" if grammar == "definite" else grammar)
     parsed = parse(told.words)
     assert parsed is not None  # a caption is a sentence of its grammar
-    lots = random.Random(f"translation {scene.seed} {scene.index}")
+    rng = random.Random(f"translation {scene.seed} {scene.index}")
     references = []
     for phrase, (_, _, index) in zip(parsed.phrases, told.mentions, strict=True):
         named: tuple[str, str | None, str | None] = ("a", phrase.size, phrase.colour)
         if grammar == "definite":
-            named = _single_out(scene.objects[index], scene, lots) or named
+            named = _single_out(scene.objects[index], scene, rng) or named
         references.append(_Reference(*named, phrase.shape, phrase.place))
     return _Sentence(references[0], parsed.relation, references[1])
 
 
-def _single_out(o: SceneObject, scene: Scene, lots: random.Random) -> tuple[str, str | None, str | None] | None:
+def _single_out(o: SceneObject, scene: Scene, rng: random.Random) -> tuple[str, str | None, str | None] | None:
     """Article, size and colour that with the shape fit no other object: one of all ways, or None."""
     ways = []
     for size, colour in itertools.product((o.size, None), (o.colour, None)):
@@ -132,7 +132,7 @@ def _single_out(o: SceneObject, scene: Scene, lots: random.Random) -> tuple[str,
         ]
         if len(fitting) == 1:
             ways.append(("the", size, colour))
-    return ways[int(len(ways) * lots.random())] if ways else None
+    return ways[int(len(ways) * rng.random())] if ways else None
 
 
 # --- English -------------------------------------------------------------------------------------------------------

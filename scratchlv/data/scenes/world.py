@@ -116,13 +116,13 @@ def scene(seed: int, index: int, world: World | None = None) -> Scene:
     """The scene of ``(seed, index)`` in ``world``: always the same one."""
     world = world or World()
     split = SPLITS[index // _SPLIT_STRIDE]
-    lots = random.Random(f"scene {seed} {index}")
+    rng = random.Random(f"scene {seed} {index}")
     while True:
-        objects = _arrange(lots, world, split)
+        objects = _arrange(rng, world, split)
         if objects is not None and _belongs(objects, split):
             break
-    background = tuple(int(b) for b in _shade((205 + 45 * lots.random(),) * 3, lots, 6.0))
-    tints = tuple(tuple(int(t) for t in _shade(COLOURS[o.colour], lots, 14.0)) for o in objects)
+    background = tuple(int(b) for b in _shade((205 + 45 * rng.random(),) * 3, rng, 6.0))
+    tints = tuple(tuple(int(t) for t in _shade(COLOURS[o.colour], rng, 14.0)) for o in objects)
     return Scene(seed, index, objects, background, tints)  # type: ignore[arg-type]
 
 
@@ -131,20 +131,20 @@ def first_scenes(seed: int, split: str, n: int, world: World | None = None) -> I
     return (scene(seed, split_index(split, i), world) for i in range(n))
 
 
-def _arrange(lots: random.Random, world: World, split: str) -> tuple[SceneObject, ...] | None:
+def _arrange(rng: random.Random, world: World, split: str) -> tuple[SceneObject, ...] | None:
     """One try at placing objects that keep their distance; None when they do not fit."""
     low, high = world.n_objects
-    n = low + int((high - low + 1) * lots.random())
-    held_out_at = int(n * lots.random()) if split == "compositional" else -1
+    n = low + int((high - low + 1) * rng.random())
+    held_out_at = int(n * rng.random()) if split == "compositional" else -1
     objects: list[SceneObject] = []
     for i in range(n):
-        shape, colour = _kind(lots, held_out=(i == held_out_at))
-        size = _pick(lots, tuple(SIZES))
+        shape, colour = _kind(rng, held_out=(i == held_out_at))
+        size = _pick(rng, tuple(SIZES))
         least, most = SIZES[size]
-        radius = round(least + (most - least) * lots.random(), 2)
+        radius = round(least + (most - least) * rng.random(), 2)
         for _ in range(20):
             span = SIDE - 2 * (radius + _MARGIN)
-            x, y = (round(radius + _MARGIN + span * lots.random(), 2) for _ in range(2))
+            x, y = (round(radius + _MARGIN + span * rng.random(), 2) for _ in range(2))
             if _near_border(x) or _near_border(y):
                 continue
             if all(max(abs(x - o.x), abs(y - o.y)) >= radius + o.radius + _MARGIN for o in objects):
@@ -155,15 +155,15 @@ def _arrange(lots: random.Random, world: World, split: str) -> tuple[SceneObject
     return tuple(objects)
 
 
-def _kind(lots: random.Random, held_out: bool) -> tuple[str, str]:
+def _kind(rng: random.Random, held_out: bool) -> tuple[str, str]:
     while True:
-        shape, colour = _pick(lots, SHAPES), _pick(lots, tuple(COLOURS))
+        shape, colour = _pick(rng, SHAPES), _pick(rng, tuple(COLOURS))
         if ((colour, shape) in HELD_OUT) == held_out:
             return shape, colour
 
 
-def _pick(lots: random.Random, choices: tuple[str, ...]) -> str:
-    return choices[int(len(choices) * lots.random())]
+def _pick(rng: random.Random, choices: tuple[str, ...]) -> str:
+    return choices[int(len(choices) * rng.random())]
 
 
 def _near_border(coordinate: float) -> bool:
@@ -178,8 +178,8 @@ def _belongs(objects: tuple[SceneObject, ...], split: str) -> bool:
     return zlib.crc32(repr(rounded).encode()) % 10 in _BUCKETS[split]
 
 
-def _shade(colour, lots: random.Random, spread: float) -> tuple[float, ...]:
-    return tuple(min(255.0, max(0.0, c + spread * (2 * lots.random() - 1))) for c in colour)
+def _shade(colour, rng: random.Random, spread: float) -> tuple[float, ...]:
+    return tuple(min(255.0, max(0.0, c + spread * (2 * rng.random() - 1))) for c in colour)
 
 
 def relation_between(a: SceneObject, b: SceneObject) -> str | None:
