@@ -23,9 +23,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.cache import folder_for
-from scratchlv.kernels import building_blocks
+from scratchlv.cuda.sources import headers
 
-BUILDING_BLOCKS = Path(building_blocks.__file__).parent
 ORDERS = ("forward", "reverse", "shuffled")
 _FLAGS = ("-std=gnu++17", "-O2", "-g1", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fwrapv", "-w")
 _SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-sections=cuda_shared")
@@ -131,8 +130,8 @@ def _compiled(path: Path, names: tuple[str, ...]) -> Path:
     flags = (*_FLAGS, *(_SANITIZERS if sanitized() else ()))
     code = f'#define ON_CPU\n#include "{path}"\n'
     code += "".join(f"ON_CPU_EXPORT({name})\n" for name in names) + "ON_CPU_EXPORT_OPTIONS\n"
-    headers = [file.read_text() for file in sorted([*BUILDING_BLOCKS.glob("*.cuh"), *BUILDING_BLOCKS.glob("*.h")])]
-    content = "\0".join([compiler, *flags, code, path.read_text(), *headers])
+    included = [file.read_text() for file in sorted([*headers().glob("*.cuh"), *headers().glob("*.h")])]
+    content = "\0".join([compiler, *flags, code, path.read_text(), *included])
     library = _folder() / f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         _compile(compiler, flags, code, path, library)
@@ -149,7 +148,7 @@ def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, libra
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         source, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / "library.so"
         source.write_text(code)
-        command = [compiler, *flags, f"-I{BUILDING_BLOCKS}", str(source), "-o", str(made)]
+        command = [compiler, *flags, f"-I{headers()}", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise LaunchError(f"{path.name} does not compile for the CPU:\n{done.stderr}")

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scratchlv import kernels
 from scratchlv.cuda.signature import Signature, check_arguments, read_signatures
+from scratchlv.cuda.sources import sources
 
 MOST_SHARED = 227 * 1024  # bytes a block can have on the chips of compute capability 9.0; an older chip has less
 
@@ -110,11 +110,6 @@ def load(name: str | Path) -> Module:
     if not path.is_file():
         raise FileNotFoundError(f"there is no CUDA C file {path}")
     return Module(path)
-
-
-def sources() -> list[Path]:
-    """All CUDA C files of the project's rooms."""
-    return sorted(path for folder in kernels.__path__ for path in Path(folder).glob("*/*.cu"))
 
 
 def _find(path: Path) -> Path:

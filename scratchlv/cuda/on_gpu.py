@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from scratchlv.cuda.arrays import MOST_UNASKED
-from scratchlv.kernels import building_blocks
+from scratchlv.cuda.sources import headers
 
 _NULL = np.uint64(0)  # early releases of CuPy do not pass None on as a null pointer
-OPTIONS = ("-std=c++17", f"-I{Path(building_blocks.__file__).parent}")
+OPTIONS = ("-std=c++17", f"-I{headers()}")
 
 
 class GpuModule:

@@ -17,7 +17,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from scratchlv.cuda.launch import sources
+from scratchlv.cuda.sources import sources
 from scratchlv.kernels import building_blocks
 
 CHIPS = ("75", "80", "90", "100")  # compute capabilities: Turing, Ampere, Hopper, Blackwell

@@ -20,8 +20,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from scratchlv.cuda.emulator import CpuModule
-from scratchlv.cuda.launch import sources
 from scratchlv.cuda.signature import read_signatures
+from scratchlv.cuda.sources import sources
 
 
 class Gpu:
