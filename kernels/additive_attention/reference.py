@@ -12,6 +12,8 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
 
+OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
+
 
 class Cache(NamedTuple):
     x: Array  # (N, L, D)

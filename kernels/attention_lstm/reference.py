@@ -21,6 +21,8 @@ from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.dot_product_attention import reference as dot_product_attention
 from scratchlv.kernels.lstm import reference as lstm
 
+OUTPUTS = ("h", "z", "alpha")  #: what ``forward`` returns, by name
+
 
 class Cache(NamedTuple):
     words: Array  # (T, N, E)

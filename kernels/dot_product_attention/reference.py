@@ -13,6 +13,8 @@ from scratchlv.arrays import Array
 from scratchlv.kernels.additive_attention.reference import check_regions
 from scratchlv.kernels.building_blocks.shapes import require
 
+OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
+
 
 class Cache(NamedTuple):
     x: Array  # (N, L, D)

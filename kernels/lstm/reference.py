@@ -12,6 +12,8 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
 
+OUTPUTS = ("h", "c")  #: what ``forward`` returns, by name
+
 
 class Cache(NamedTuple):
     x: Array  # (T, N, D)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,10 @@ def add_commands(commands: Any) -> None:
 def _add_gradcheck(commands: Any) -> None:
     gradcheck = commands.add_parser("gradcheck", help="compare every derivative with a numerical one")
     gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
-    gradcheck.add_argument("--variant", help="reference or numba_cpu (default: every one)")
+    gradcheck.add_argument("--variant", help="reference, numba_cpu or cuda (default: the first two)")
+    gradcheck.add_argument(
+        "--version", type=int, metavar="N", help="one numbered version (of cuda, if no variant is named)"
+    )
     gradcheck.add_argument("--json", action="store_true", help="end with one line of JSON")
     gradcheck.set_defaults(command=_gradcheck)
 
@@ -33,7 +35,7 @@ def _add_gradcheck(commands: Any) -> None:
 def _gradcheck(arguments: Arguments) -> int:
     from scratchlv.gradcheck import command
 
-    return command.run(arguments.ops, arguments.variant, arguments.json, sys.stdout)
+    return command.run(arguments.ops, arguments.variant, arguments.json, version=arguments.version)
 
 
 def _add_bench(commands: Any) -> None:

@@ -1,67 +1,114 @@
-"""``scratchlv gradcheck``: a table of every derivative that was checked."""
+"""``scratchlv gradcheck``: a row for every derivative that is checked, as soon as it is known."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
+import numpy as np
+
 from scratchlv import ops
 from scratchlv.errors import UserError
-from scratchlv.gradcheck.compare import check_operation, operation_named
+from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
 from scratchlv.gradcheck.report import Report
 
-HEADINGS = ("operation", "variant", "case", "compared", "error", "allowed", "verdict")
+HEADINGS = ("operation", "variant", "case", "error", "allowed", "verdict", "compared")
+DEFAULT = ("reference", "numba_cpu")  # "cuda" takes minutes where a CPU has to play the GPU
 
 
-def run(ops_: Sequence[str], variant: str | None, as_json: bool, out: TextIO | None = None) -> int:
-    """``scratchlv gradcheck [OP...] [--variant V] [--json]``: print a table; 1 if a gradient is wrong, else 0.
+def run(
+    ops_: Sequence[str],
+    variant: str | None,
+    as_json: bool,
+    out: TextIO | None = None,
+    version: int | None = None,
+) -> int:
+    """``scratchlv gradcheck [OP...] [--variant V] [--version N] [--json]``: 1 if a gradient is wrong, else 0.
 
-    All operations if none is named; all their variants if ``variant`` is None.
+    All operations if none is named; the variants of :data:`DEFAULT` if ``variant`` is None. ``version`` is the number of one
+    version of the variant, of those that have some.
+
+    Raises:
+        UserError: there is no such operation, variant or version.
     """
     out = out or sys.stdout
-    reports: list[Report] = []
     names = list(ops_) or list(ops.OPERATIONS)
-    rooms = {name: operation_named(name).room for name in names}
-    if variant is not None and not any(variant in room.VARIANTS for room in rooms.values()):
-        have = sorted({name for room in rooms.values() for name in room.VARIANTS})
-        raise UserError(f"there is no variant {variant!r} of {', '.join(names)}; there are {', '.join(have)}")
-    for name, room in rooms.items():
-        for candidate in room.VARIANTS if variant is None else [variant]:
-            if candidate in room.VARIANTS:
-                reports += check_operation(name, candidate)
-            else:
-                reports.append(Report(name, candidate, not_checked="there is no such variant"))
-    _print_table(reports, out)
+    plan = _plan(names, variant, version)
+    began = time.perf_counter()
+    table = _Table(out, plan)
+    reports: list[Report] = []
+    for name, each, number in plan:
+        for report in check_cases(name, each, version=number):
+            reports.append(report)
+            table.add(report)
+    table.finish(reports, time.perf_counter() - began)
     status = 0 if all(report.ok for report in reports) else 1
     if as_json:
         print(json.dumps({"status": status, "reports": [report.to_dict() for report in reports]}), file=out)
     return status
 
 
+Plan = list[tuple[str, str, int | None]]  # operation, variant, version
+
+
+def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
+    """What is to be checked, known to be there."""
+    rooms = {name: operation_named(name).room for name in names}
+    if version is not None and variant is None:
+        variant = "cuda"  # only they are numbered in most rooms
+    wanted = DEFAULT if variant is None else (variant,)
+    plan: Plan = [(name, each, version) for name, room in rooms.items() for each in wanted if each in room.VARIANTS]
+    if not plan:
+        have = sorted({name for room in rooms.values() for name in room.VARIANTS})
+        raise UserError(f"there is no variant {variant!r} of {', '.join(names)}; there are {', '.join(have)}")
+    if version is not None:
+        numbers = {name: version_numbers(name, each) for name, each, _ in plan}
+        plan = [row for row in plan if version in numbers[row[0]]]
+        if not plan:
+            there = "; ".join(f"{name} has {', '.join(map(str, found)) or 'none'}" for name, found in numbers.items())
+            raise UserError(f"there is no version {version} of the variant {variant}: {there}")
+    return plan
+
+
+class _Table:
+    """Rows as they come; their widths are known beforehand, but for the last column's."""
+
+    def __init__(self, out: TextIO, plan: Plan) -> None:
+        self._out = out
+        first = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
+        columns = (first, [each for _, each, _ in plan], [case for cases in first.values() for case in cases])
+        widths = [max(map(len, (heading, *cells))) for heading, cells in zip(HEADINGS, columns, strict=False)]
+        self._widths = (*widths, 7, 7, len("not checked"), 0)
+        self._print(HEADINGS)
+
+    def add(self, report: Report) -> None:
+        self._print(_row(report), wrong=not report.ok)
+        if not report.ok:
+            print(report, file=self._out)
+
+    def finish(self, reports: list[Report], seconds: float) -> None:
+        verdicts = Counter(report.verdict for report in reports)
+        counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("right", "WRONG", "not checked"))
+        print(f"{counted}, in {seconds:.0f} s", file=self._out)
+
+    def _print(self, row: tuple[str, ...], wrong: bool = False) -> None:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip()
+        if self._out.isatty():
+            from rich.console import Console
+            from rich.text import Text
+
+            text = Text(line, style="red" if wrong else "")
+            Console(file=self._out).print(text, no_wrap=True, overflow="ellipsis", crop=True)
+        else:
+            print(line, file=self._out, flush=True)
+
+
 def _row(report: Report) -> tuple[str, ...]:
     worst = report.worst
     numbers = (f"{worst.error:.1e}", f"{worst.tolerance:.1e}") if worst else ("", "")
-    names = " ".join(gradient.name for gradient in report.gradients)
-    return report.subject, report.variant, report.case, names, *numbers, report.verdict
-
-
-def _print_table(reports: list[Report], out: TextIO) -> None:
-    rows = [_row(report) for report in reports]
-    if out.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*HEADINGS, box=box.SIMPLE)
-        for row in rows:
-            table.add_row(*row, style="red" if row[-1] == "WRONG" else None)
-        Console(file=out).print(table)
-    else:
-        widths = [max(len(row[k]) for row in [HEADINGS, *rows]) for k in range(len(HEADINGS))]
-        for row in [HEADINGS, *rows]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=out)
-    for report in reports:
-        if not report.ok or report.not_checked:
-            print(report, file=out)
+    compared = report.not_checked or " ".join(gradient.name for gradient in report.gradients)
+    return report.subject, report.variant, report.case, *numbers, report.verdict, compared

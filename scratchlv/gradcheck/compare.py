@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from scratchlv import ops
+from scratchlv.cuda.versions import use_version
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.check import check
 from scratchlv.gradcheck.report import Gradient, Report
@@ -24,27 +26,40 @@ def check_operation(name: str, variant: str = "reference", case: str | None = No
     Raises:
         UserError: there is no such operation, variant or case.
     """
+    return list(check_cases(name, variant, case))
+
+
+def check_cases(
+    name: str, variant: str = "reference", case: str | None = None, version: int | None = None
+) -> Iterator[Report]:
+    """:func:`check_operation`, report by report; of one numbered ``version`` of the variant, if it is given."""
     operation = operation_named(name)
     if variant not in operation.room.VARIANTS:
         raise UserError(f"{name} has no variant {variant!r}; it has {', '.join(operation.room.VARIANTS)}")
     module, reference = operation.variant(variant), operation.variant("reference")
+    label = variant if version is None else f"{variant} {version}"
     if not hasattr(module, "forward"):
         reason = "it updates arrays in place and has no gradient; its variants are compared in its test"
-        return [Report(name, variant, not_checked=reason)]
+        yield Report(name, label, not_checked=reason)
+        return
     cases = operation.room.cases(np.random.default_rng(0))
     if case is not None and case not in cases:
         raise UserError(f"{name} has no case {case!r}; it has {', '.join(map(repr, cases))}")
-    reports = []
     for case_name in cases if case is None else [case]:
         inputs = cases[case_name]
         if variant == "reference":
             large = sum(np.size(value) for value in inputs.values()) > 2000
             report = check(module.forward, module.backward, inputs, max_elements=8 if large else 300)
         else:
-            report = compare(module, reference, inputs)
-        report.subject, report.variant, report.case = name, variant, case_name
-        reports.append(report)
-    return reports
+            with use_version(version):
+                report = compare(module, reference, inputs)
+        report.subject, report.variant, report.case = name, label, case_name
+        yield report
+
+
+def version_numbers(name: str, variant: str) -> list[int]:
+    """The numbered versions of a variant."""
+    return sorted(getattr(operation_named(name).variant(variant), "VERSIONS", ()))
 
 
 def compare(
@@ -58,7 +73,7 @@ def compare(
     limit = module.limits(**rounded) if hasattr(module, "limits") else None
     if limit is not None:
         return Report(not_checked=f"the variant cannot serve this: {limit}")
-    exact_inputs = as_float64(rounded)
+    exact_inputs, outputs = as_float64(rounded), getattr(reference, "OUTPUTS", None)
     y, _ = reference.forward(**exact_inputs)
     rng = np.random.default_rng(seed)
     dys = [map_leaves(lambda dy: cast(dy, dtype), random_like(y, rng)) for _ in range(draws)]
@@ -68,7 +83,7 @@ def compare(
         results: dict[str, list[np.ndarray]] = {}
         for dy in dys:
             grads = module.backward(map_leaves(lambda leaf: cast(leaf, dtype), dy), cache)
-            for name, value in named(reference.forward, inputs, y, grads).items():
+            for name, value in named(reference.forward, inputs, y, grads, outputs).items():
                 results.setdefault(name, []).append(np.asarray(value))
         return results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,9 +106,14 @@ def dot(dy: Any, y: Any, absolute: bool = False) -> float:
     return float(sum((np.abs(p) if absolute else p).sum() for p in products))
 
 
-def named(forward: Callable, inputs: dict[str, Any], y: Any, grads: Any) -> dict[str, Any]:
-    """Outputs and gradients by name."""
-    outputs = dict(enumerate(y)) if isinstance(y, tuple) else {0: y}
-    named = {"y" if len(outputs) == 1 else f"y[{i}]": output for i, output in outputs.items()}
+def named(
+    forward: Callable, inputs: dict[str, Any], y: Any, grads: Any, outputs: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Outputs and gradients by name: ``outputs``, else the fields of a NamedTuple, else y, or y[0], y[1] …"""
+    if not isinstance(y, tuple):
+        found = {"y": y}
+    else:
+        names = outputs or getattr(y, "_fields", None) or [f"y[{i}]" for i in range(len(y))]
+        found = dict(zip(names, y, strict=True))
     present = [grad for grad in grads if grad is not None]
-    return named | {f"d{name}": grad for name, grad in zip(differentiable(forward, inputs), present, strict=True)}
+    return found | {f"d{name}": grad for name, grad in zip(differentiable(forward, inputs), present, strict=True)}

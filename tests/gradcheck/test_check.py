@@ -1,7 +1,5 @@
 """The gradient checker is itself checked: bugs are planted, and each must be caught, and named."""
 
-import io
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 
 from scratchlv import ops
 from scratchlv.errors import UserError
-from scratchlv.gradcheck import check, check_model, check_operation, command, compare
+from scratchlv.gradcheck import check, check_model, check_operation, compare
 
 T, N, D, H = 4, 3, 5, 2
 
@@ -531,59 +529,6 @@ def test_a_model_in_float32_is_refused():
     params, loss_and_grads = model()
     with pytest.raises(UserError, match=r"float32.*convert"):
         check_model({name: value.astype(np.float32) for name, value in params.items()}, loss_and_grads)
-
-
-# --- The command ----------------------------------------------------------------------------------------------------
-
-
-def test_the_command_prints_a_row_per_case_and_json_last():
-    out = io.StringIO()
-    assert command.run(["linear", "adam"], "reference", True, out) == 0
-    *lines, last = out.getvalue().splitlines()
-    assert len([line for line in lines if line.startswith("linear") and line.endswith("right")]) == len(
-        ops.linear.room.cases(np.random.default_rng(0))
-    )
-    assert any(line.startswith("adam") and "not checked" in line for line in lines)
-    result = json.loads(last)
-    assert result["status"] == 0
-    assert result["reports"][0]["gradients"][0]["name"] == "dx"
-
-
-def test_the_command_fails_on_a_wrong_gradient(monkeypatch):
-    reference = ops.linear.variant("reference")
-    right = reference.backward
-
-    def flipped(dy, cache):
-        dx, dW, db = right(dy, cache)
-        return -dx, dW, db
-
-    monkeypatch.setattr(reference, "backward", flipped)
-    out = io.StringIO()
-    assert command.run(["linear"], "reference", True, out) == 1
-    text = out.getvalue()
-    assert "WRONG" in text
-    assert "dx has the wrong sign" in text
-    assert json.loads(text.splitlines()[-1])["status"] == 1
-
-
-def test_json_survives_nan(monkeypatch):
-    reference = ops.linear.variant("reference")
-    monkeypatch.setattr(reference, "backward", lambda dy, cache: (dy @ cache.W.T * np.nan, cache.x.T @ dy, dy.sum(0)))
-    out = io.StringIO()
-    assert command.run(["linear"], "reference", True, out) == 1
-    json.loads(out.getvalue().splitlines()[-1], parse_constant=pytest.fail)
-
-
-@pytest.mark.parametrize(
-    ("names", "variant", "message"),
-    [
-        (["convolution"], None, "no operation 'convolution'; there are .*conv2d"),
-        (["linear"], "cuda13", "no variant 'cuda13' of linear; there are cuda, numba_cpu, reference"),
-    ],
-)
-def test_unknown_names_list_what_exists(names, variant, message):
-    with pytest.raises(UserError, match=message):
-        command.run(names, variant, False, io.StringIO())
 
 
 def test_an_unknown_case_lists_what_exists():
