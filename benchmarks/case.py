@@ -1,8 +1,9 @@
-"""The works that ``benchmarks/cpu.py`` times: what each is, who does it, the least it can take, and what it must reach.
+"""What a case of the benchmarks is: who does it, the least it can take, and what it must reach.
 
-A work is done by several sides, each in a process of its own. All of them start from the same numbers, and must come to the
-same results before any of them is timed. Ours are the project's models as a user would call them; the reference variants of
-the kernels are the textbook NumPy version; the peers (``benchmarks/peers``) are the same models in PyTorch.
+A case is done by several sides, each in a process of its own. All of them start from the same numbers, and must come to the
+same results before any of them is timed. Ours are the project's models as a user would call them (``benchmarks/cases``); the
+reference variants of the kernels are the textbook NumPy version; the baselines (``benchmarks/baselines``) are the same models
+in PyTorch. ``benchmarks/table.py`` brings cases and baselines together.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Task(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One way to do a work; ``build`` is called in the side's own process."""
+    """One way to do a case; ``build`` is called in the side's own process."""
 
     name: str
     kind: str  # one of the four above
@@ -34,7 +35,7 @@ class Side(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """A part of a work that cannot take less than its arithmetic, or its traffic of memory, whichever is longer.
+    """A part of a case that cannot take less than its arithmetic, or its traffic of memory, whichever is longer.
 
     ``bytes`` are those that any implementation must move: each input and parameter read once, each result and gradient
     written once; nothing for what could stay in the caches between.
@@ -56,16 +57,22 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Work:
+class Case:
     name: str
     what: str
-    sides: tuple[Side, ...]
+    build: Callable[[], Task]  # ours; the same calls in the reference variants are textbook NumPy
     phases: tuple[Phase, ...]
     goal: Goal = field(default_factory=Goal)
     tolerance: float = 1e-4  # of a result, relative to its largest number; of a loss, a tenth of it
+    baselines: tuple[Side, ...] = ()  # handed in by the table
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """All that are timed; for NumPy's the worker chooses the reference variants."""
+        return Side("scratchlv", OURS, self.build), Side("textbook NumPy", NUMPY, self.build), *self.baselines
 
 
-def there(value: Any) -> Any:
+def placed(value: Any) -> Any:
     """An array, or a batch of some, where models are brought to; on the CPU it is the same.
 
     A list of which row is whose stays on the host, where it is read.
@@ -82,16 +89,11 @@ def there(value: Any) -> Any:
     return place(value, like)
 
 
-def here(results: dict[str, Any]) -> dict[str, Any]:
+def on_host(results: dict[str, Any]) -> dict[str, Any]:
     """Results on the host."""
     from scratchlv.device import to_host
 
     return {name: to_host(value) for name, value in results.items()}
-
-
-def ours_and_numpy(build: Callable[[], Task]) -> tuple[Side, Side]:
-    """The same calls in our fast kernels and in the reference ones; the worker chooses."""
-    return Side("scratchlv", OURS, build), Side("textbook NumPy", NUMPY, build)
 
 
 def training_task(model: Any, batch: Any) -> Task:
@@ -99,7 +101,7 @@ def training_task(model: Any, batch: Any) -> Task:
     from scratchlv.device import to_backend
 
     to_backend(model)
-    batch = there(batch)
+    batch = placed(batch)
 
     def step() -> tuple[float, dict[str, Array]]:
         loss, cache = model.forward(batch)
@@ -107,7 +109,7 @@ def training_task(model: Any, batch: Any) -> Task:
 
     def results() -> dict[str, Any]:
         loss, grads = step()
-        return here({"loss": loss, **grads})
+        return on_host({"loss": loss, **grads})
 
     return Task(step, results)
 
@@ -120,19 +122,3 @@ def matmul_flops(*sizes: int) -> float:
 def training_phases(forward_flops: float, parameters: int, inputs: int = 0, passes: float = 3) -> tuple[Phase, ...]:
     """Forward and both gradients of matrix products: parameters are read, their gradients written, inputs read, once each."""
     return (Phase(passes * forward_flops, F32 * (2.0 * parameters + inputs)),)
-
-
-def all_works() -> dict[str, Work]:
-    """By name, in the order of the table."""
-    from works import captioner, decoding, language_model, question_answerer, sweeps, vision
-
-    works = (
-        *language_model.WORKS,
-        *captioner.WORKS,
-        *question_answerer.WORKS,
-        *vision.WORKS,
-        *decoding.WORKS,
-        *captioner.DEMO,
-        *sweeps.WORKS,
-    )
-    return {work.name: work for work in works}

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from works import Work
+    from case import Case
 
 HERE = Path(__file__).resolve().parent
 
 
 class Refused(Exception):
-    """A work cannot be timed: a side failed, or its results are not those of the others."""
+    """A case or a side cannot be timed: it failed, or its results are not those of the others."""
 
 
-def difference(work: Work, way: Any, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
+def difference(case: Case, way: Any, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
     """The largest difference of a result, relative to its largest number; ``way.name`` is whose ``theirs`` are.
 
     Raises:
-        Refused: it is larger than the work allows, or a result is missing.
+        Refused: it is larger than the case allows, or a result is missing.
     """
     worst = 0.0
     for name, value, other in pairs(way.name, ours, theirs):
         with np.errstate(invalid="ignore"):  # an infinity makes it NaN, which is refused
             apart = float(np.abs(value - other).max() / max(np.abs(other).max(), 1e-30))
-        most = work.tolerance / 10 if name == "loss" else work.tolerance
+        most = case.tolerance / 10 if name == "loss" else case.tolerance
         if not apart <= most:
             raise Refused(f"{way.name}: {name} differs from ours by {apart:.1e} of its largest number")
         worst = max(worst, apart)

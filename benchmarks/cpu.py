@@ -2,7 +2,7 @@
 
     python benchmarks/cpu.py [--only NAME…] [--json FILE]
 
-Each side of a work runs in a process of its own. All take one step from the same parameters first, and a work whose losses or
+Each side of a case runs in a process of its own. All take one step from the same parameters first, and a case whose losses or
 gradients are not the same on all sides is not timed. Then every side is tried for a moment, and the fastest of each kind are
 timed in alternating blocks (A B C A B C …); those whose turn it is not are stopped, so that nobody's waiting threads disturb
 another. A figure is the median of all steps, with its 20% and 80% quantiles.
@@ -12,7 +12,7 @@ tells it that this one is Intel's; that needs gcc), and glibc told to keep the m
 and with OpenBLAS free to choose its kernels where the environment forbids it. The fastest counts: `torch_ms` is PyTorch eager
 as installed, `torch_best_ms` whatever was fastest.
 `limit_ms` is what the arithmetic and the traffic of memory that no implementation can do without would take at this machine's
-ceilings, measured in the same run. A JSON file that is there already keeps its rows of other works.
+ceilings, measured in the same run. A JSON file that is there already keeps its rows of other cases.
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from case import NUMPY, OURS, TORCH, Case, Side  # noqa: E402
 from comparing import Refused, aligned, clock, commit, difference, processor, rounded, say, version  # noqa: E402
-from works import NUMPY, OURS, TORCH, Side, Work, all_works  # noqa: E402
+from table import all_cases  # noqa: E402
 
 INSTALLED, TUNED = "as installed", "tuned"
 #: glibc keeps what is freed, as our pool does: new pages cost much
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 TRIAL_SECONDS, BLOCK_SECONDS, BLOCKS = 0.4, 0.6, 5
 CLOSE = 1.1  # whoever is so near to the fastest of its kind in the trial is timed as well
-GUESS = 45  # seconds a work takes, before any was timed
+GUESS = 45  # seconds a case takes, before any was timed
 RECORDED = ("OPENBLAS_", "MKL_", "OMP_", "NUMBA_", "GOMP_", "MALLOC_", "LD_PRELOAD", "SCRATCHLV_")
 
 
 def main() -> None:
     arguments = parse()
-    works = choose(arguments.only)
+    cases = choose(arguments.only)
     if version("torch") is None:
-        print("the peers need PyTorch: python -m pip install torch==2.13.0", file=sys.stderr)
+        print("the baselines need PyTorch: python -m pip install torch==2.13.0", file=sys.stderr)
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rows = Rows(arguments.json)
@@ -64,15 +65,15 @@ def main() -> None:
             library = avx512_library(Path(folder))
             say("measuring the ceilings of this machine")
             ceilings = measure_ceilings()
-            for number, work in enumerate(works):
-                left = (len(works) - number) * ((time.monotonic() - began) / number if number else GUESS)
-                say(f"{number + 1} of {len(works)}: {work.name} (about {clock(left)} left)")
-                if number and work.goal.share:  # a virtual machine's memory is as fast as its neighbours let it be
+            for number, case in enumerate(cases):
+                left = (len(cases) - number) * ((time.monotonic() - began) / number if number else GUESS)
+                say(f"{number + 1} of {len(cases)}: {case.name} (about {clock(left)} left)")
+                if number and case.goal.share:  # a virtual machine's memory is as fast as its neighbours let it be
                     ceilings = measure_ceilings()
                 try:
-                    rows.add(measure(work, ceilings, library, Path(folder)))
+                    rows.add(measure(case, ceilings, library, Path(folder)))
                 except Refused as error:
-                    refused.append(f"{work.name}: {error}")
+                    refused.append(f"{case.name}: {error}")
                     say(f"  not timed: {error}")
     except KeyboardInterrupt:
         say("interrupted; what was measured before is kept")
@@ -86,25 +87,25 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="works of this name, or that begin so")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="cases of this name, or that begin so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     return parser.parse_args()
 
 
-def choose(names: list[str]) -> list[Work]:
-    """The works of these names; where there is none of a name, those that begin with it."""
-    works = all_works()
-    chosen: dict[str, Work] = {}
-    for name in names or works:
-        found = [name] if name in works else [other for other in works if other.startswith(name)]
+def choose(names: list[str]) -> list[Case]:
+    """The cases of these names; where there is none of a name, those that begin with it."""
+    cases = all_cases()
+    chosen: dict[str, Case] = {}
+    for name in names or cases:
+        found = [name] if name in cases else [other for other in cases if other.startswith(name)]
         if not found:
-            print(f"there is no work {name!r}; there are {', '.join(works)}", file=sys.stderr)
+            print(f"there is no case {name!r}; there are {', '.join(cases)}", file=sys.stderr)
             sys.exit(2)
-        chosen.update((each, works[each]) for each in found)
+        chosen.update((each, cases[each]) for each in found)
     return list(chosen.values())
 
 
-# --- one work ----------------------------------------------------------------------------------------------------
+# --- one case ----------------------------------------------------------------------------------------------------
 
 
 class Way(NamedTuple):
@@ -118,17 +119,17 @@ class Way(NamedTuple):
         return f"{self.side.kind}: {self.side.name}, {self.environment}" if self.side.kind != OURS else self.side.name
 
 
-def measure(work: Work, ceilings: dict[str, float], library: Path | None, folder: Path) -> dict[str, Any]:
-    """The row of a work.
+def measure(case: Case, ceilings: dict[str, float], library: Path | None, folder: Path) -> dict[str, Any]:
+    """The row of a case.
 
     Raises:
         Refused: a side failed, or its results are not ours.
     """
-    ways = ways_of(work, library)
+    ways = ways_of(case, library)
     with contextlib.ExitStack() as stack:
-        workers = {way: stack.enter_context(Worker(work, way, library, folder)) for way in ways}
+        workers = {way: stack.enter_context(Worker(case, way, library, folder)) for way in ways}
         results = {way: worker.start() for way, worker in workers.items()}
-        differences = {way: difference(work, way, results[ways[0]], results[way]) for way in ways[1:]}
+        differences = {way: difference(case, way, results[ways[0]], results[way]) for way in ways[1:]}
         del results
         trial = {way: statistics.median(worker.run(TRIAL_SECONDS)) for way, worker in workers.items()}
         finalists = [way for way in ways if trial[way] <= CLOSE * fastest(trial, way)]
@@ -140,14 +141,14 @@ def measure(work: Work, ceilings: dict[str, float], library: Path | None, folder
                 if way.side.kind == NUMPY and block % 3:
                     continue  # slow, and only for the scale
                 times[way] += workers[way].run(BLOCK_SECONDS)
-    return row(work, ceilings, times, {way: trial[way] for way in ways if way not in times}, differences)
+    return row(case, ceilings, times, {way: trial[way] for way in ways if way not in times}, differences)
 
 
-def ways_of(work: Work, library: Path | None) -> list[Way]:
+def ways_of(case: Case, library: Path | None) -> list[Way]:
     """Every side in every environment that makes a difference to it; ours first."""
     openblas_is_free = not any(name.startswith("OPENBLAS_") for name in os.environ)
     ways = []
-    for side in work.sides:
+    for side in case.sides:
         ways.append(Way(side, INSTALLED))
         frees = {OURS: False, NUMPY: not openblas_is_free}.get(side.kind, library is not None)
         if frees:
@@ -167,14 +168,14 @@ def fastest(times: dict[Way, float], like: Way) -> float:
 
 
 class Worker:
-    """A process that does one side of a work when it is told to, and stands still else."""
+    """A process that does one side of a case when it is told to, and stands still else."""
 
-    def __init__(self, work: Work, way: Way, library: Path | None, folder: Path) -> None:
+    def __init__(self, case: Case, way: Way, library: Path | None, folder: Path) -> None:
         self.way = way
         self.results = Path(tempfile.mkstemp(".npz", dir=folder)[1])
         self.errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by kill
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), work.name, way.side.name, str(self.results)],
+            [sys.executable, str(HERE / "worker.py"), case.name, way.side.name, str(self.results)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -263,10 +264,10 @@ def measure_ceilings() -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def limit_ms(work: Work, ceilings: dict[str, float]) -> float:
-    """What the phases of a work take at the ceilings, one after the other."""
+def limit_ms(case: Case, ceilings: dict[str, float]) -> float:
+    """What the phases of a case take at the ceilings, one after the other."""
     total = 0.0
-    for phase in work.phases:
+    for phase in case.phases:
         bandwidth = ceilings["cache_gbs" if phase.cached else f"{phase.traffic}_gbs"]
         total += max(phase.flops / ceilings["gflops"], phase.bytes / bandwidth) / 1e6
     return total
@@ -276,13 +277,13 @@ def limit_ms(work: Work, ceilings: dict[str, float]) -> float:
 
 
 def row(
-    work: Work,
+    case: Case,
     ceilings: dict[str, float],
     times: dict[Way, list[float]],
     losers: dict[Way, float],
     differences: dict[Way, float],
 ) -> dict[str, Any]:
-    """The figures of a work, as they are written."""
+    """The figures of a case, as they are written."""
     medians = {way: statistics.median(values) for way, values in times.items()}
     ours = next(way for way in medians if way.side.kind == OURS)
     torches = [way for way in medians if way.side.kind not in (OURS, NUMPY)]
@@ -290,12 +291,12 @@ def row(
     best = min(torches, key=medians.__getitem__)
     numpy = min((way for way in medians if way.side.kind == NUMPY), key=medians.__getitem__)
     ratio, ratio_best = medians[eager] / medians[ours], medians[best] / medians[ours]
-    limit = limit_ms(work, ceilings)
+    limit = limit_ms(case, ceilings)
     reached = {"ratio": ratio, "ratio_best": ratio_best, "share": limit / medians[ours]}
-    goals = {name: value for name, value in vars(work.goal).items() if value is not None}
+    goals = {name: value for name, value in vars(case.goal).items() if value is not None}
     return {
-        "work": work.name,
-        "what": work.what,
+        "case": case.name,
+        "what": case.what,
         "ours_ms": rounded(medians[ours]),
         "torch_ms": rounded(medians[eager]),
         "torch_best_ms": rounded(medians[best]),
@@ -333,7 +334,7 @@ def row(
 
 
 class Rows:
-    """The rows of this run, and those of other works that the file had; it is written anew with each row."""
+    """The rows of this run, and those of other cases that the file had; it is written anew with each row."""
 
     def __init__(self, file: Path | None) -> None:
         self.file = file
@@ -344,22 +345,22 @@ class Rows:
         self.new.append(row)
         if self.file is None:
             return
-        by_name = {each["work"]: each for each in [*self.old, *self.new]}
-        ordered = [by_name[name] for name in all_works() if name in by_name]
+        by_name = {each["case"]: each for each in [*self.old, *self.new]}
+        ordered = [by_name[name] for name in all_cases() if name in by_name]
         part = self.file.with_name(self.file.name + ".part")
         part.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(self.file)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One line a work: ms, ratios, and whether the goal is met."""
-    head = ("work", "ours", "torch", "at best", "numpy", "limit", "ratio", "at best", "of limit", "goal")
+    """One line a case: ms, ratios, and whether the goal is met."""
+    head = ("case", "ours", "torch", "at best", "numpy", "limit", "ratio", "at best", "of limit", "goal")
     lines = [head]
     for r in rows:
         goal = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r["goal"].items())
         times = [f"{r[name]:.2f}" for name in ("ours_ms", "torch_ms", "torch_best_ms", "numpy_ms", "limit_ms")]
         ratios = [f"{r['ratio']:.2f}", f"{r['ratio_best']:.2f}", f"{r['share_of_limit']:.0%}"]
-        lines.append((r["work"], *times, *ratios, f"{goal}: {'met' if r['met'] else 'MISSED'}"))
+        lines.append((r["case"], *times, *ratios, f"{goal}: {'met' if r['met'] else 'MISSED'}"))
     return aligned(lines, left=(0, len(head) - 1))
 
 

@@ -37,7 +37,7 @@ Document = dict[str, Any]
 def main() -> None:
     a = parse()
     if a.worker:
-        sys.exit(work(a.json, a.parts, a.seconds))
+        sys.exit(run_parts(a.json, a.parts, a.seconds))
     problem = unusable()
     if problem:
         print(problem, file=sys.stderr)
@@ -59,7 +59,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts, rooms or works that begin so")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts, rooms or cases that begin so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--seconds", type=float, default=0.25, metavar="N", help="for one timing (0.25)")
     parser.add_argument("--minutes", type=float, default=8.0, metavar="N", help="for all (8)")
@@ -73,13 +73,13 @@ def unusable() -> str | None:
     from scratchlv.cuda.availability import what_is_wrong
 
     if version("torch") is None:
-        return "the peers need PyTorch: python -m pip install torch"
+        return "the baselines need PyTorch: python -m pip install torch"
     problem = what_is_wrong()
     return f"there is no GPU to measure: {problem}" if problem else None
 
 
 def choose(names: list[str]) -> list[str]:
-    """The parts, in their order; those whose name, or the name of whose room or work, begins with one of ``names``.
+    """The parts, in their order; those whose name, or the name of whose room or case, begins with one of ``names``.
 
     The header and the ceilings always come first.
     """
@@ -99,15 +99,16 @@ def _is_meant(part: str, name: str) -> bool:
 
 
 def all_parts() -> list[str]:
-    from works import COMPILED, all_works
+    from case import COMPILED
+    from table import all_cases
 
     from scratchlv import ops
 
     rooms = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
-    works = all_works()
-    compiled = [name for name, w in works.items() if any(side.kind == COMPILED for side in w.sides)]
+    cases = all_cases()
+    compiled = [name for name, case in cases.items() if any(side.kind == COMPILED for side in case.sides)]
     compiled.sort(key=lambda name: not name.startswith("attention"))  # there is a goal: while there is time
-    kinds = (("kernel", rooms), ("step", list(works)), ("compiled", compiled))
+    kinds = (("kernel", rooms), ("step", list(cases)), ("compiled", compiled))
     kernels, steps, last = ([f"{kind}:{name}" for name in names] for kind, names in kinds)
     ceilings = [f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "meetings")]
     return ["header", *ceilings, *kernels, "recurrent", *steps, *last]
@@ -177,15 +178,15 @@ def write(file: Path, document: Document) -> None:
 # --- the worker ------------------------------------------------------------------------------------------------------
 
 
-def work(file: Path, parts: list[str], seconds: float) -> int:
+def run_parts(file: Path, parts: list[str], seconds: float) -> int:
     """Do the parts one after another, and write each; the exit status."""
-    import peers
+    import baselines
     from gpu_parts import Settings
 
     from scratchlv.device import use_backend
 
     use_backend("cuda")
-    peers.use_device("cuda")
+    baselines.use_device("cuda")
     for part in parts:
         document, began = read(file), time.monotonic()
         try:
@@ -337,8 +338,8 @@ def say(words: str) -> None:
 
 
 def summary(document: Document) -> str:
-    """What was measured, in one table for kernels and one for works."""
-    return "\n\n".join(text for text in (kernels_table(document), works_table(document), failures(document)) if text)
+    """What was measured, in one table for kernels and one for cases."""
+    return "\n\n".join(text for text in (kernels_table(document), cases_table(document), failures(document)) if text)
 
 
 def kernels_table(document: Document) -> str:
@@ -365,12 +366,12 @@ def kernels_table(document: Document) -> str:
     return aligned([head, *lines], left=(0, 1, 2, 7, 8)) if lines else ""
 
 
-def works_table(document: Document) -> str:
-    head = ("work", "ours, us", "best peer", "us", "ratio", "goal", "met")
+def cases_table(document: Document) -> str:
+    head = ("case", "ours, us", "best baseline", "us", "ratio", "goal", "met")
     lines = layer_lines(document["parts"].get("recurrent") or [])
     for part, rows in document["parts"].items():
         if part.startswith(("step:", "compiled:")):
-            lines += [work_line(row) for row in rows if row.get("best")]
+            lines += [case_line(row) for row in rows if row.get("best")]
     return aligned([head, *lines], left=(0, 2, 5, 6)) if lines else ""
 
 
@@ -381,18 +382,18 @@ def layer_lines(rows: list[dict]) -> list[tuple[str, ...]]:
         ours = [row for row in good if row["side"].startswith("ours") and row["precision"] == precision]
         theirs = [row for row in good if row["side"] == f"nn.LSTM, {precision}"]
         if ours and theirs:
-            mine, peer = min(ours, key=lambda row: row["us"]), theirs[0]
-            met = mine["us"] < peer["us"] and mine["us"] <= 190
-            figures = brief(mine["us"]), peer["side"], brief(peer["us"]), f"{peer['us'] / mine['us']:.2f}"
+            mine, baseline = min(ours, key=lambda row: row["us"]), theirs[0]
+            met = mine["us"] < baseline["us"] and mine["us"] <= 190
+            figures = brief(mine["us"]), baseline["side"], brief(baseline["us"]), f"{baseline['us'] / mine['us']:.2f}"
             lines.append((f"LSTM layer: {mine['side']}", *figures, "> 1, and 190 us", "met" if met else "MISSED"))
     return lines
 
 
-def work_line(row: dict) -> tuple[str, ...]:
+def case_line(row: dict) -> tuple[str, ...]:
     goal = (f"{row['goal']:g}", "met" if row["met"] else "MISSED") if "goal" in row else ("", "")
-    peer = f"{row['best']} ({'compiled' if 'compile' in row['against'] else 'eager'})"
-    name = f"{row['work']}, {row['precision']}"
-    return name, brief(row["ours_us"]), peer, brief(row["best_us"]), f"{row['ratio']:.2f}", *goal
+    best = f"{row['best']} ({'compiled' if 'compile' in row['against'] else 'eager'})"
+    name = f"{row['case']}, {row['precision']}"
+    return name, brief(row["ours_us"]), best, brief(row["best_us"]), f"{row['ratio']:.2f}", *goal
 
 
 def failures(document: Document) -> str:

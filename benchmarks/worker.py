@@ -1,4 +1,4 @@
-"""One side of one work, in a process of its own: ``python benchmarks/worker.py WORK SIDE RESULTS``.
+"""One side of one case, in a process of its own: ``python benchmarks/worker.py CASE SIDE RESULTS``.
 
 It makes the side ready, takes the first step, saves what came of it in the file RESULTS, and then takes, for each number that
 it reads, steps for about so many seconds. It answers with their times in ms, as one line of JSON.
@@ -22,20 +22,21 @@ SIGKILL, PR_SET_PDEATHSIG = 9, 1
 def main() -> None:
     _die_with_the_parent()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    work, side, results = sys.argv[1:]
+    case, side, results = sys.argv[1:]
     answers, sys.stdout = sys.stdout, sys.stderr  # whoever else prints must not disturb the protocol
     try:
-        serve(work, side, Path(results), answers)
+        serve(case, side, Path(results), answers)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(1)
 
 
-def serve(work: str, name: str, file: Path, answers) -> None:
-    from works import COMPILED, NUMPY, TORCH, all_works
+def serve(case: str, name: str, file: Path, answers) -> None:
+    from case import COMPILED, NUMPY, TORCH
+    from table import all_cases
 
     import scratchlv
 
-    side = next(side for side in all_works()[work].sides if side.name == name)
+    side = next(side for side in all_cases()[case].sides if side.name == name)
     if side.kind in (TORCH, COMPILED):
         import torch
 

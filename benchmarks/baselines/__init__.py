@@ -1,4 +1,4 @@
-"""The works in PyTorch, as its users write them: the same models, from the same numbers. Only workers import these modules."""
+"""The cases in PyTorch, as its users write them: the same models, from the same numbers. Only workers import these modules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from case import Task
 from torch import nn
-from works import Task
 
 OUT_IN = (1, 0)  # nn.Linear's weight is (out, in), ours (in, out)
 NCHW = (3, 2, 0, 1)  # its convolution's is (M, C, kh, kw), ours (kh, kw, C, M)
@@ -17,7 +17,7 @@ _device = torch.device("cpu")
 
 
 def use_device(name: str) -> None:
-    """From now on peers are built on this device; ``benchmarks/gpu.py`` asks for "cuda"."""
+    """From now on baselines are built on this device; ``benchmarks/gpu.py`` asks for "cuda"."""
     global _device
     _device = torch.device(name)
 
@@ -27,7 +27,7 @@ def device() -> torch.device:
 
 
 def given(array: np.ndarray) -> torch.Tensor:
-    """``array`` on the peers' device; on the CPU it is the same memory."""
+    """``array`` on the baselines' device; on the CPU it is the same memory."""
     return torch.from_numpy(array).to(_device)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from case import Task
+from cases.captioner import demo_problem, problem
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
-from works import Task
-from works.captioner import demo_problem, problem
 
-from peers import NCHW, Twin, device, given, training_task
+from baselines import NCHW, Twin, device, given, training_task
 
 Tensor = torch.Tensor
 
@@ -119,15 +119,15 @@ def features(kind: str, compiled: bool = False, whole: dict[str, Any] | None = N
     net: Any = {"StepLoop": StepLoop, "Hoisted": Hoisted}[kind](model.params).to(device())
     net.compiled = compiled
     twin = net.tied(model.params)
-    seen, tokens = given(batch.pictures), given(batch.tokens)
+    maps, tokens = given(batch.pictures), given(batch.tokens)
     lengths = (
         torch.from_numpy(batch.lengths) if kind == "StepLoop" else given(batch.lengths)
     )  # packing wants them on the CPU
     loss: Any = net if whole is None else torch.compile(net, **whole)
-    return training_task(net, lambda: loss(regions(unit_size(seen)), tokens, lengths), twin)
+    return training_task(net, lambda: loss(regions(unit_size(maps)), tokens, lengths), twin)
 
 
-class Eyes(nn.Sequential):
+class Encoder(nn.Sequential):
     """The demo's conv extractor."""
 
     def __init__(self, params: dict[str, Any]) -> None:
@@ -152,18 +152,18 @@ class Eyes(nn.Sequential):
 def demo(channels_last: bool, adam: dict[str, bool]) -> Task:
     """The step of the demo's trainer."""
     model, batch, s = demo_problem()
-    net, eyes = Hoisted(model.params).to(device()), Eyes(model.params).to(device())
+    net, encoder = Hoisted(model.params).to(device()), Encoder(model.params).to(device())
     twin = net.tied(model.params)
-    eyes.tie(twin)
+    encoder.tie(twin)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    whole = nn.ModuleList([net, eyes.to(memory_format=layout)])
+    whole = nn.ModuleList([net, encoder.to(memory_format=layout)])
     optimiser = torch.optim.Adam(whole.parameters(), lr=s.learning_rate, **adam)
     tokens, lengths = given(batch.tokens), given(batch.lengths)
 
     def loss() -> Tensor:
         x = given(batch.pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        seen = eyes(x.contiguous(memory_format=layout)).permute(0, 2, 3, 1)
-        return net(regions(seen), tokens, lengths)
+        maps = encoder(x.contiguous(memory_format=layout)).permute(0, 2, 3, 1)
+        return net(regions(maps), tokens, lengths)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from case import Task
+from cases.decoding import WORDS, H, V, first_words, problem
 from torch import nn
-from works import Task
-from works.decoding import WORDS, H, V, first_words, problem
 
-from peers import Twin, device, given
+from baselines import Twin, device, given
 from scratchlv.tokens import END, PAD, START
 
 Tensor = torch.Tensor

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from case import Task
+from cases.language_model import CLIP, RATE, SMALL, SMALL_STEPS, problem
 from torch import nn
-from works import Task
-from works.language_model import CLIP, RATE, SMALL, SMALL_STEPS, problem
 
-from peers import Twin, device, given, training_task
+from baselines import Twin, device, given, training_task
 
 
 class Layers(nn.Module):

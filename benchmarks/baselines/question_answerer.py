@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from case import Task
+from cases.question_answerer import ANSWERS, HOPS, A, D, E, H, V, problem
 from torch import nn
-from works import Task
-from works.question_answerer import ANSWERS, HOPS, A, D, E, H, V, problem
 
-from peers import Twin, device, given, training_task
-from peers.captioner import regions, unit_size
+from baselines import Twin, device, given, training_task
+from baselines.captioner import regions, unit_size
 
 Tensor = torch.Tensor
 

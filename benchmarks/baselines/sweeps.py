@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from case import Task
+from cases.sweeps import RATE, adam_problem, embedding_problem, logits_problem, pictures_problem
 from torch import nn
-from works import Task
-from works.sweeps import RATE, adam_problem, embedding_problem, logits_problem, pictures_problem
 
-from peers import given
+from baselines import given
 
 
 def adam(how: dict[str, bool]) -> Task:

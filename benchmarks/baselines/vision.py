@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from case import Task
+from cases.vision import SMALL, small_problem, vgg_problem
 from torch import nn
-from works import Task
-from works.vision import SMALL, small_problem, vgg_problem
 
-from peers import NCHW, Twin, device, given, training_task
+from baselines import NCHW, Twin, device, given, training_task
 
 
 def _layout(channels_last: bool) -> Any:

@@ -1,6 +1,6 @@
 """Captioners: soft attention over given features, and the training step of ``scratchlv demo``.
 
-The peer of the first is written twice: as the best-known tutorial does it (sgrvinod, *a PyTorch Tutorial to Image
+The baseline of the first is written twice: as the best-known tutorial does it (sgrvinod, *a PyTorch Tutorial to Image
 Captioning*), which projects all regions again and computes the logits at each step, and with both taken out of the loop.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from works import COMPILED, TORCH, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy, training_task
+from case import Case, Goal, Phase, Task, matmul_flops, training_task
 
 V, E, H, A, C = 10_000, 512, 512, 512, 512
 N, T, GRID = 32, 20, 14
@@ -26,6 +25,11 @@ def problem() -> tuple[Any, Any]:
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
     model = Captioner(CaptionerConfig(V, E, H, A, feature_channels=C), seed=0)
     return model, CaptionBatch(features, rng.integers(0, V, (T + 1, N)), np.full(N, T))
+
+
+def train() -> Task:
+    """Forward and backward."""
+    return training_task(*problem())
 
 
 def demo_problem() -> tuple[Any, Any, Any]:
@@ -49,15 +53,6 @@ def train_demo() -> Task:
     return Task(trainer.train_step, training_task(model, batch).results)
 
 
-def _peer(name: str, *arguments: Any) -> Any:
-    def build() -> Task:
-        from peers import captioner as peers
-
-        return getattr(peers, name)(*arguments)
-
-    return build
-
-
 def _phases() -> tuple[Phase, ...]:
     attention = 2.0 * T * N * L * (A + D)  # scores and weighted sums; tanh not counted
     once = matmul_flops(N * L, D, A) + matmul_flops(T * N, H, A) + matmul_flops(T * N, E + D + H, 4 * H)
@@ -67,48 +62,30 @@ def _phases() -> tuple[Phase, ...]:
     return (Phase(3 * (once + deep + attention) - unneeded, 4.0 * (2 * weights + N * L * C)),)
 
 
-_OURS = ours_and_numpy(lambda: training_task(*problem()))
-
-WORKS = (
-    Work(
-        "attention-captioner-tutorial",
-        "attention captioner, 196 regions of 512, H=A=512, N=32, T=20, V=10,000, against the tutorial's step loop",
-        (
-            *_OURS,
-            Side("step loop", TORCH, _peer("features", "StepLoop")),
-        ),
-        _phases(),
-        Goal(ratio=8),
-    ),
-    Work(
-        "attention-captioner-hoisted",
-        "the same captioner, against keys and logits taken out of the loop",
-        (
-            *_OURS,
-            Side("hoisted", TORCH, _peer("features", "Hoisted")),
-            Side("hoisted, compiled attention", COMPILED, _peer("features", "Hoisted", True)),
-        ),
-        _phases(),
-        Goal(ratio=4, ratio_best=2.5),
-    ),
-)
-
-
 def _demo_phases() -> tuple[Phase, ...]:
     convolutions = (32 * 32 * 75 * 32 + 16 * 16 * 4 * 288 * 64 + 8 * 8 * 4 * 576 * 64) * 2.0 * 32
     return (Phase(3 * convolutions, 4.0 * 32 * 32 * 32 * 32 * 4),)  # the first block's output, there and back
 
 
-DEMO = (
-    Work(
+CASES = (
+    Case(
+        "attention-captioner-tutorial",
+        "attention captioner, 196 regions of 512, H=A=512, N=32, T=20, V=10,000, against the tutorial's step loop",
+        train,
+        _phases(),
+        Goal(ratio=8),
+    ),
+    Case(
+        "attention-captioner-hoisted",
+        "the same captioner, against keys and logits taken out of the loop",
+        train,
+        _phases(),
+        Goal(ratio=4, ratio_best=2.5),
+    ),
+    Case(
         "demo-step",
         "a training step of `scratchlv demo`: batch 32 of 64×64 pixels; forward, backward, clipping, Adam",
-        (
-            *ours_and_numpy(train_demo),
-            Side("contiguous, fused Adam", TORCH, _peer("demo", False, {"fused": True})),
-            Side("channels-last, fused Adam", TORCH, _peer("demo", True, {"fused": True})),
-            Side("channels-last, foreach Adam", TORCH, _peer("demo", True, {"foreach": True})),
-        ),
+        train_demo,
         _demo_phases(),
         Goal(ratio=1.5),
         tolerance=1e-2,  # of nearly equal maxima each side takes its own, and batch norms divide

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
-from works import COMPILED, TORCH, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy
+from case import Case, Goal, Phase, Task, matmul_flops
 
 V, H, WORDS = 10_000, 512, 20
 
@@ -44,31 +43,17 @@ def first_words(N: int) -> np.ndarray:
     return np.arange(10, 10 + N)
 
 
-def _peer(N: int, cell: str, compiled: bool = False) -> Any:
-    def build() -> Task:
-        from peers import decoding as peers
-
-        return peers.greedy(N, cell, compiled)
-
-    return build
-
-
-def _work(N: int, ratio: float) -> Work:
+def _case(N: int, ratio: float) -> Case:
     weights = 2 * H * 4 * H + H * V  # 29 MB: they stay in the last-level cache, where there is one of 32 MB
     flops = matmul_flops(N, weights)
-    return Work(
+    return Case(
         f"decode-n{N}",
         f"greedy decoding of {WORDS} words, H=512, V=10,000, batch {N}",
-        (
-            *ours_and_numpy(partial(greedy, N)),
-            Side("nn.LSTMCell", TORCH, _peer(N, "cell")),
-            Side("nn.LSTM", TORCH, _peer(N, "layer")),
-            Side("nn.LSTMCell, compiled", COMPILED, _peer(N, "cell", True)),
-        ),
+        partial(greedy, N),
         (Phase(WORDS * flops, WORDS * 4.0 * weights, cached=True),),
         Goal(ratio=ratio),
         tolerance=1e-3,
     )
 
 
-WORKS = (_work(1, 7), _work(16, 3))
+CASES = (_case(1, 7), _case(16, 3))

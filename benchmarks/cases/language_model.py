@@ -5,20 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from works import (
-    TORCH,
-    Goal,
-    Side,
-    Task,
-    Work,
-    here,
-    matmul_flops,
-    ours_and_numpy,
-    there,
-    training_phases,
-    training_task,
-)
+from case import Case, Goal, Task, matmul_flops, on_host, placed, training_phases, training_task
 
 LSTM = {"vocabulary": 10_000, "embedding": 512, "hidden": 512, "layers": 1, "cell": "lstm", "streams": 32}
 RNN = {**LSTM, "cell": "rnn"}
@@ -45,7 +32,7 @@ def train_small() -> Task:
 
     model, batch = problem(SMALL, SMALL_STEPS)
     to_backend(model)
-    batch = there(batch)
+    batch = placed(batch)
     flat = FlatParameters(model.params)
 
     def step() -> tuple[float, float]:
@@ -58,18 +45,9 @@ def train_small() -> Task:
     def results() -> dict[str, Any]:
         loss, scale = step()
         grads = {name: scale * grad for name, grad in flat.views(flat.grads).items()}
-        return here({"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}})
+        return on_host({"loss": loss, **grads, **{f"{name}, after": value for name, value in model.params.items()}})
 
     return Task(step, results)
-
-
-def _peer(name: str, *arguments: Any) -> Any:
-    def build() -> Task:
-        from peers import language_model as peers
-
-        return getattr(peers, name)(*arguments)
-
-    return build
 
 
 def _phases(settings: dict[str, Any], T: int, sweeps: int = 0) -> tuple:
@@ -83,38 +61,25 @@ def _phases(settings: dict[str, Any], T: int, sweeps: int = 0) -> tuple:
     return (training._replace(bytes=training.bytes + sweeps * 4 * parameters),)
 
 
-WORKS = (
-    Work(
+CASES = (
+    Case(
         "lstm-lm",
         "LSTM language model, V=10,000, H=512, N=32, T=20; forward and backward",
-        (
-            *ours_and_numpy(lambda: training_task(*problem(LSTM, STEPS))),
-            Side("nn.LSTM", TORCH, _peer("layers", LSTM, STEPS)),
-            Side("nn.LSTMCell", TORCH, _peer("cells", LSTM, STEPS)),
-        ),
+        lambda: training_task(*problem(LSTM, STEPS)),
         _phases(LSTM, STEPS),
         Goal(ratio=1.9, ratio_best=1.1),
     ),
-    Work(
+    Case(
         "lstm-lm-200",
         "LSTM language model, 2 layers of 200, V=10,000, N=20, T=35; with clipping and SGD",
-        (
-            *ours_and_numpy(train_small),
-            Side("nn.LSTM, foreach SGD", TORCH, _peer("small", "layers", {"foreach": True})),
-            Side("nn.LSTM, fused SGD", TORCH, _peer("small", "layers", {"fused": True})),
-            Side("nn.LSTMCell, fused SGD", TORCH, _peer("small", "cells", {"fused": True})),
-        ),
+        train_small,
         _phases(SMALL, SMALL_STEPS, sweeps=4),  # the norm; parameters and gradients read, parameters written
         Goal(ratio=1.9, ratio_best=1.1),
     ),
-    Work(
+    Case(
         "rnn-lm",
         "tanh RNN language model, V=10,000, H=512, N=32, T=20; forward and backward",
-        (
-            *ours_and_numpy(lambda: training_task(*problem(RNN, STEPS))),
-            Side("nn.RNN", TORCH, _peer("layers", RNN, STEPS)),
-            Side("nn.RNNCell", TORCH, _peer("cells", RNN, STEPS)),
-        ),
+        lambda: training_task(*problem(RNN, STEPS)),
         _phases(RNN, STEPS),
         Goal(ratio=2.3, ratio_best=1.15),
     ),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from works import TORCH, Goal, Phase, Side, Task, Work, matmul_flops, ours_and_numpy, training_task
+from case import Case, Goal, Phase, matmul_flops, training_task
 
 V, E, H, A, C = 10_000, 512, 512, 512, 512
 N, T, GRID, HOPS, ANSWERS = 32, 14, 14, 2, 1000
@@ -24,12 +23,6 @@ def problem() -> tuple[Any, Any]:
     return QuestionAnswerer(shape, seed=0), QuestionBatch(features, np.arange(N), tokens, np.full(N, T), answers)
 
 
-def _peer() -> Task:
-    from peers import question_answerer as peers
-
-    return peers.stacked_attention()
-
-
 def _phases() -> tuple[Phase, ...]:
     regions = matmul_flops(N * L, D, H)
     question = matmul_flops(T * N, E + H, 4 * H)
@@ -40,11 +33,11 @@ def _phases() -> tuple[Phase, ...]:
     return (Phase(3 * (regions + question + hops + answer) - regions, 4.0 * (2 * weights + N * L * C)),)
 
 
-WORKS = (
-    Work(
+CASES = (
+    Case(
         "stacked-attention",
         "two hops over 196 regions of 512, N=32, questions of 14 words, H=512, 1,000 answers; forward and backward",
-        (*ours_and_numpy(lambda: training_task(*problem())), Side("nn.LSTM and nn.Linear", TORCH, _peer)),
+        lambda: training_task(*problem()),
         _phases(),
         Goal(ratio=2.2, ratio_best=1.2),
     ),

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from works import TORCH, Array, Goal, Phase, Side, Task, Work, here, ours_and_numpy, there
+from case import Array, Case, Goal, Phase, Task, on_host, placed
 
 PARAMETERS = 12_000_000  # those of the language model of 512
 ROWS, V = 640, 10_000
@@ -48,7 +47,7 @@ def pictures_problem() -> tuple[Array, Array]:
 def adam() -> Task:
     from scratchlv.ops import adam
 
-    params, grads = map(there, adam_problem())
+    params, grads = map(placed, adam_problem())
     m, v = np.zeros_like(params), np.zeros_like(params)
     t = 0
 
@@ -60,7 +59,7 @@ def adam() -> Task:
     def results() -> dict[str, Array]:
         before = params.copy()
         step()
-        return here({"change": params - before})
+        return on_host({"change": params - before})
 
     return Task(step, results)
 
@@ -68,7 +67,7 @@ def adam() -> Task:
 def cross_entropy() -> Task:
     from scratchlv.ops import softmax_cross_entropy
 
-    logits, targets = map(there, logits_problem())
+    logits, targets = map(placed, logits_problem())
 
     def step() -> tuple[Any, Array]:
         loss, cache = softmax_cross_entropy.forward(logits, targets)
@@ -76,7 +75,7 @@ def cross_entropy() -> Task:
 
     def results() -> dict[str, Any]:
         loss, dlogits = step()
-        return here({"loss": loss, "logits": dlogits})
+        return on_host({"loss": loss, "logits": dlogits})
 
     return Task(step, results)
 
@@ -84,76 +83,58 @@ def cross_entropy() -> Task:
 def embedding() -> Task:
     from scratchlv.ops import embedding
 
-    tokens, W, dy = map(there, embedding_problem())
+    tokens, W, dy = map(placed, embedding_problem())
 
     def step() -> tuple[Array, Array]:
         y, cache = embedding.forward(tokens, W)
         return y, embedding.backward(dy, cache)[0]
 
-    return Task(step, lambda: here(dict(zip(("y", "W"), step(), strict=True))))
+    return Task(step, lambda: on_host(dict(zip(("y", "W"), step(), strict=True))))
 
 
 def max_pool() -> Task:
     from scratchlv.ops import max_pool2d
 
-    x, dy = map(there, pictures_problem())
+    x, dy = map(placed, pictures_problem())
 
     def step() -> tuple[Array, Array]:
         y, cache = max_pool2d.forward(x, size=2)
         return y, max_pool2d.backward(dy, cache)[0]
 
-    return Task(step, lambda: here(dict(zip(("y", "x"), step(), strict=True))))
-
-
-def _peer(name: str, *arguments: Any) -> Any:
-    def build() -> Task:
-        from peers import sweeps as peers
-
-        return getattr(peers, name)(*arguments)
-
-    return build
+    return Task(step, lambda: on_host(dict(zip(("y", "x"), step(), strict=True))))
 
 
 _POOLED = PICTURES * (SIDE // 2) ** 2 * C
 GOAL = Goal(share=0.8)
 
-WORKS = (
-    Work(
+CASES = (
+    Case(
         "adam",
         "Adam on 12 million parameters",
-        (
-            *ours_and_numpy(adam),
-            Side("Adam", TORCH, _peer("adam", {"foreach": False})),
-            Side("foreach Adam", TORCH, _peer("adam", {"foreach": True})),
-            Side("fused Adam", TORCH, _peer("adam", {"fused": True})),
-        ),
+        adam,
         (Phase(bytes=4.0 * 7 * PARAMETERS, traffic="dram_update"),),  # four arrays are read, three of them written
         GOAL,
         tolerance=1e-3,  # in the first step the change is the rate times g / (|g| + ε); 1 + x - 1 costs its digits
     ),
-    Work(
+    Case(
         "softmax-cross-entropy",
         "softmax cross-entropy of 640 rows of 10,000; forward and backward",
-        (*ours_and_numpy(cross_entropy), Side("F.cross_entropy", TORCH, _peer("cross_entropy"))),
+        cross_entropy,
         (Phase(bytes=4.0 * 2 * ROWS * V, traffic="dram_copy"),),  # the logits are read, their gradient is written
         GOAL,
     ),
-    Work(
+    Case(
         "embedding",
         "embedding of 8,192 tokens in 512 of 10,000 rows; forward and backward",
-        (*ours_and_numpy(embedding), Side("nn.Embedding", TORCH, _peer("embedding"))),
+        embedding,
         # rows are read, y is written; dy is read, its sums and the rows without any are written
         (Phase(bytes=4.0 * (3 * TOKENS * E + V * E), traffic="dram_copy"),),
         GOAL,
     ),
-    Work(
+    Case(
         "max-pool",
         "2×2 max-pool of 32 maps of 64×64×128; forward and backward",
-        (
-            *ours_and_numpy(max_pool),
-            Side("contiguous", TORCH, _peer("max_pool", False)),
-            Side("channels-last", TORCH, _peer("max_pool", True)),
-        ),
+        max_pool,
         # x is read, y and the argmaxes (a byte each) are written; dy and they are read, dx is written
         (Phase(bytes=2 * (4.0 * (4 + 1) + 1) * _POOLED, traffic="dram_copy"),),
         GOAL,

@@ -6,21 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
-from works import (
-    COMPILED,
-    TORCH,
-    Array,
-    Goal,
-    Phase,
-    Side,
-    Task,
-    Work,
-    here,
-    matmul_flops,
-    ours_and_numpy,
-    there,
-)
+from case import Array, Case, Goal, Phase, Task, matmul_flops, on_host, placed
 
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
@@ -53,13 +39,13 @@ def vgg(N: int) -> Task:
     for W, b, pool in layers:
         weights |= {f"features.{number}.weight": W.transpose(3, 2, 0, 1), f"features.{number}.bias": b}
         number += 3 if pool else 2  # ReLU has a number too, and pooling
-    network, pictures = VGG16(weights), there(pictures)
-    network.params.update({name: there(array) for name, array in network.params.items()})
+    network, pictures = VGG16(weights), placed(pictures)
+    network.params.update({name: placed(array) for name, array in network.params.items()})
 
     def step() -> Array:
         return network.forward(pictures)
 
-    return Task(step, lambda: here({"conv5_3": step()}))
+    return Task(step, lambda: on_host({"conv5_3": step()}))
 
 
 # --- the small network ---------------------------------------------------------------------------------------------
@@ -83,7 +69,7 @@ def small_conv() -> Task:
     from scratchlv.ops import conv2d, linear, softmax_cross_entropy
 
     p, pictures, classes = small_problem()
-    p, pictures, classes = {name: there(W) for name, W in p.items()}, there(pictures), there(classes)
+    p, pictures, classes = {name: placed(W) for name, W in p.items()}, placed(pictures), placed(classes)
 
     def step() -> tuple[Any, dict[str, Array]]:
         x, caches = pictures, []
@@ -91,11 +77,11 @@ def small_conv() -> Task:
             W, b = p[f"conv{i}.W"], p[f"conv{i}.b"]
             x, cache = conv2d.forward(x, W, b, padding=1, relu=True, pool=True, need_dx=i > 0)
             caches.append(cache)
-        logits, output = linear.forward(x.reshape(SMALL_N, -1), p["output.W"], p["output.b"])
-        loss, said = softmax_cross_entropy.forward(logits, classes)
+        logits, output_cache = linear.forward(x.reshape(SMALL_N, -1), p["output.W"], p["output.b"])
+        loss, loss_cache = softmax_cross_entropy.forward(logits, classes)
         g: dict[str, Array] = {}
-        (dlogits,) = softmax_cross_entropy.backward(1.0, said)
-        dx, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
+        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
+        dx, g["output.W"], g["output.b"] = linear.backward(dlogits, output_cache)
         dx = dx.reshape(x.shape)
         for i, cache in reversed(list(enumerate(caches))):
             dx, g[f"conv{i}.W"], g[f"conv{i}.b"] = conv2d.backward(dx, cache)
@@ -103,7 +89,7 @@ def small_conv() -> Task:
 
     def results() -> dict[str, Any]:
         loss, grads = step()
-        return here({"loss": loss, **grads})
+        return on_host({"loss": loss, **grads})
 
     return Task(step, results)
 
@@ -135,42 +121,24 @@ def _small_phases() -> tuple[Phase, ...]:
     return tuple(phases)
 
 
-def _peer(name: str, *arguments: Any) -> Any:
-    def build() -> Task:
-        from peers import vision as peers
-
-        return getattr(peers, name)(*arguments)
-
-    return build
-
-
-def _vgg_work(N: int, ratio: float) -> Work:
-    return Work(
+def _vgg_case(N: int, ratio: float) -> Case:
+    return Case(
         f"vgg16-n{N}",
         f"VGG16 to conv5_3, forward, N={N}",
-        (
-            *ours_and_numpy(partial(vgg, N)),
-            Side("contiguous", TORCH, _peer("vgg", N, False)),
-            Side("channels-last", TORCH, _peer("vgg", N, True)),
-        ),
+        partial(vgg, N),
         _vgg_phases(N),
         Goal(ratio=ratio),
         tolerance=1e-3,  # Winograd rounds more
     )
 
 
-WORKS = (
-    _vgg_work(1, 2.3),
-    _vgg_work(8, 2.4),
-    Work(
+CASES = (
+    _vgg_case(1, 2.3),
+    _vgg_case(8, 2.4),
+    Case(
         "small-conv",
         "32-64-128-128 conv3×3 with max-pool on 64×64, N=32; forward and backward",
-        (
-            *ours_and_numpy(small_conv),
-            Side("contiguous", TORCH, _peer("small", False, False)),
-            Side("channels-last", TORCH, _peer("small", True, False)),
-            Side("channels-last, compiled", COMPILED, _peer("small", True, True)),
-        ),
+        small_conv,
         _small_phases(),
         Goal(ratio=1.2),
         tolerance=1e-3,  # Winograd rounds more, and of two equal maxima each library may take its own

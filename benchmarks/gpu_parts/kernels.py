@@ -13,7 +13,7 @@ from comparing import Refused, brief, rounded
 from gpu_parts import GOAL_SHARE, Row, Settings
 from gpu_parts.timing import as_called, on_the_device, timing
 from scratchlv import ops
-from scratchlv.bench.workloads import ROOMS, Workload
+from scratchlv.bench.workloads import ROOMS, Cost, Workload
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 
@@ -59,8 +59,8 @@ def measure(name: str, ceilings: Row, settings: Settings) -> list[Row]:
                 wrong.append(f"{name}, version {variant.number}: {where} is wrong by {apart:.1e} of its largest number")
                 rows.append({**row, "wrong": wrong[-1]})
                 continue
-            for part, work in workload.work.items():
-                rows.append(row | {"pass": part, **figures(name, calls[part], work, ceilings, variant, settings)})
+            for part, cost in workload.costs.items():
+                rows.append(row | {"pass": part, **figures(name, calls[part], cost, ceilings, variant, settings)})
     if wrong:
         raise Wrong(rows, "; ".join(wrong))
     return rows
@@ -179,30 +179,30 @@ def worst_difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     return worst, where
 
 
-def figures(name: str, call: Callable[[], Any], work: Any, ceilings: Row, variant: Variant, settings: Settings) -> Row:
+def figures(name: str, call: Callable[[], Any], cost: Cost, ceilings: Row, variant: Variant, settings: Settings) -> Row:
     """Times in microseconds; speed and share are those of the time on the device, the cache being cold."""
     cold = on_the_device(call, settings.seconds)
     warm = on_the_device(call, settings.seconds / 2, cold=False)
     called = timing(as_called(call, settings.seconds / 2))
-    least = 1e6 * least_seconds(name, work, ceilings, variant.precision)
+    least = 1e6 * least_seconds(name, cost, ceilings, variant.precision)
     return {
         "us": rounded(cold.median),
         "p20_us": rounded(cold.p20),
         "p80_us": rounded(cold.p80),
         "warm_us": rounded(warm.median),
         "as_called_us": rounded(called.median),
-        "gbs": rounded(work.bytes / cold.median / 1e3),
-        "gflops": rounded(work.operations / cold.median / 1e3),
+        "gbs": rounded(cost.bytes / cold.median / 1e3),
+        "gflops": rounded(cost.operations / cold.median / 1e3),
         "least_us": rounded(least),
         "share": rounded(least / cold.median),
         **({"goal": GOAL_SHARE} if name in MOVE_MEMORY else {}),
     }
 
 
-def least_seconds(name: str, work: Any, ceilings: Row, precision: str) -> float:
+def least_seconds(name: str, cost: Cost, ceilings: Row, precision: str) -> float:
     """At the ceilings: operations / min(peak, intensity x bandwidth). One that could not be measured does not count."""
     bandwidth = ceilings.get("update_gbs" if name in ("adam", "sgd") else "copy_gbs", np.inf)
-    return max(work.operations / ceilings.get(f"{precision}_gflops", np.inf), work.bytes / bandwidth) / 1e9
+    return max(cost.operations / ceilings.get(f"{precision}_gflops", np.inf), cost.bytes / bandwidth) / 1e9
 
 
 HEAD = (

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 import torch
+from baselines import device, given
 from comparing import brief, norm_difference, rounded
-from peers import device, given
 from torch import nn
 
 from gpu_parts import Row, Settings

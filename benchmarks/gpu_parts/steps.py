@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from case import COMPILED, NUMPY, OURS, TORCH, Case, Side
+from cases import sweeps
 from comparing import Refused, brief, difference, norm_difference, rounded
-from works import COMPILED, NUMPY, OURS, TORCH, Side, Work, all_works, sweeps
+from table import all_cases, baseline
 
 from gpu_parts import Row, Settings
 from gpu_parts.recurrent import Contender, alternate, torch_precision
@@ -18,34 +20,25 @@ from scratchlv.cuda.precision import use_precision
 
 PRECISIONS = ("float32", "tf32")
 ROUNDED, ROUNDED_LOSS = 0.1, 1e-2  # of the norm: what TF32 may change; of nearly equal maxima each takes its own
-GOALS = {  # the time of the peers over ours
+GOALS = {  # the time of the baselines over ours
     ("attention-captioner-tutorial", TORCH): 5,
     ("attention-captioner-hoisted", COMPILED): 2,
 }
-
-
-def more_compiled(work: str) -> list[Side]:
-    """Peers that are compiled for the GPU alone."""
-    if work != "attention-captioner-hoisted":
-        return []
-
-    def build() -> Any:
-        from peers import captioner as peers
-
-        return peers.features("Hoisted", whole={"mode": "reduce-overhead"})
-
-    return [Side("hoisted, compiled whole, CUDA graphs", COMPILED, build)]
-
-
-def compiled_works() -> list[str]:
-    """Those that have a compiled peer, the one with a goal first."""
-    names = [w.name for w in all_works().values() if any(side.kind == COMPILED for side in w.sides)]
-    return sorted(names, key=lambda name: (name, COMPILED) not in GOALS)
+ON_A_GPU_ALONE = {  # more compiled baselines
+    "attention-captioner-hoisted": baseline(
+        "hoisted, compiled whole, CUDA graphs",
+        "captioner.features",
+        "Hoisted",
+        False,
+        {"mode": "reduce-overhead"},
+        kind=COMPILED,
+    ),
+}
 
 
 def measure(name: str, settings: Settings) -> list[Row]:
     """Ours against eager PyTorch, in float32 and, if there are products in it, TF32."""
-    no_products = any(work.name == name for work in sweeps.WORKS)
+    no_products = any(case.name == name for case in sweeps.CASES)
     return _rows(name, TORCH, PRECISIONS[:1] if no_products else PRECISIONS, settings, limit=None)
 
 
@@ -55,23 +48,24 @@ def measure_compiled(name: str, settings: Settings, limit: float) -> list[Row]:
 
 
 def _rows(name: str, kind: str, precisions: Sequence[str], settings: Settings, limit: float | None) -> list[Row]:
-    work, rows, problems = all_works()[name], [], []
+    case, rows, problems = all_cases()[name], [], []
     until = None if limit is None else time.monotonic() + limit
     for precision in precisions:
         try:
-            row, refused = _row(work, kind, precision, settings, until)
+            row, refused = _row(case, kind, precision, settings, until)
             rows.append(row)
             problems += refused
         except Exception as error:
             problems.append(f"{precision}: {_first_line(error)}")
         free_memory()
-    return [*rows, {"work": name, "wrong": problems}] if problems else rows
+    return [*rows, {"case": name, "wrong": problems}] if problems else rows
 
 
-def _row(work: Work, kind: str, precision: str, settings: Settings, until: float | None) -> tuple[Row, list[str]]:
-    (ours,) = (side for side in work.sides if side.kind == OURS)
-    others = [side for side in work.sides if side.kind == kind]
-    others += more_compiled(work.name) if kind == COMPILED else []
+def _row(case: Case, kind: str, precision: str, settings: Settings, until: float | None) -> tuple[Row, list[str]]:
+    (ours,) = (side for side in case.sides if side.kind == OURS)
+    others = [side for side in case.sides if side.kind == kind]
+    if kind == COMPILED and case.name in ON_A_GPU_ALONE:
+        others.append(ON_A_GPU_ALONE[case.name])
     with use_precision("float32"):
         expected = ours.build().results() if precision != "float32" else None
     contenders, results = {ours.name: _contender(ours, precision)}, {}
@@ -84,7 +78,7 @@ def _row(work: Work, kind: str, precision: str, settings: Settings, until: float
                 contender = _contender(side, precision)
                 found = contender.results()
                 if expected is None:
-                    differences[side.name] = difference(work, side, results[ours.name], found)
+                    differences[side.name] = difference(case, side, results[ours.name], found)
                 else:
                     differences[side.name] = norm_difference(side.name, found, expected, ROUNDED, ROUNDED_LOSS)
                 contenders[side.name] = contender
@@ -97,7 +91,7 @@ def _row(work: Work, kind: str, precision: str, settings: Settings, until: float
         differences[ours.name] = norm_difference(ours.name, results[ours.name], expected, *most)
     with alarm(until):
         samples = alternate(contenders, settings.seconds)
-    return _figures(work, kind, precision, contenders, samples, differences, settings), refused
+    return _figures(case, kind, precision, contenders, samples, differences, settings), refused
 
 
 def _contender(side: Side, precision: str) -> Contender:
@@ -107,15 +101,15 @@ def _contender(side: Side, precision: str) -> Contender:
     return Contender(precision, lambda: around(precision), task.step, task.results)
 
 
-def _figures(work: Work, kind: str, precision: str, contenders, samples, differences, settings: Settings) -> Row:
+def _figures(case: Case, kind: str, precision: str, contenders, samples, differences, settings: Settings) -> Row:
     times = {name: timing(values) for name, values in samples.items()}
     ours, *others = contenders
     with contenders[ours].around():
         device_time = on_the_device(contenders[ours].step, settings.seconds / 3, cold=False)
     best = min(others, key=lambda name: times[name].median, default=None)
     row: Row = {
-        "work": work.name,
-        "what": work.what,
+        "case": case.name,
+        "what": case.what,
         "against": kind,
         "precision": precision,
         "ours_us": rounded(times[ours].median),
@@ -134,7 +128,7 @@ def _figures(work: Work, kind: str, precision: str, contenders, samples, differe
     }
     if best is not None:
         row |= {"best_us": rounded(times[best].median), "ratio": rounded(times[best].median / times[ours].median)}
-    goal = GOALS.get((work.name, kind))
+    goal = GOALS.get((case.name, kind))
     return row if goal is None else row | {"goal": goal, "met": row.get("ratio", 0) >= goal}
 
 
@@ -169,19 +163,19 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-HEAD = ("work", "precision", "ours", "[p20-p80]", "on the device", "peer", "its time", "ratio", "goal")
+HEAD = ("case", "precision", "ours", "[p20-p80]", "on the device", "baseline", "its time", "ratio", "goal")
 LEFT = (0, 1, 5, 8)
 
 
 def lines(row: Row) -> list[tuple[str, ...]]:
-    """One for each peer."""
+    """One for each baseline."""
     if "wrong" in row:
-        return [(row["work"], "WRONG", *[""] * 3, problem, "", "", "") for problem in row["wrong"]]
+        return [(row["case"], "WRONG", *[""] * 3, problem, "", "", "") for problem in row["wrong"]]
     ours, *others = row["sides"].items()
     t = ours[1]
     own = brief(t["us"]), f"[{brief(t['p20_us'])}-{brief(t['p80_us'])}]", brief(row["ours_on_device_us"])
     goal = f"{row['goal']:g}: {'met' if row['met'] else 'MISSED'}" if "goal" in row else ""
     return [
-        (row["work"], row["precision"], *own, name, brief(peer["us"]), f"{peer['us'] / t['us']:.2f}", goal)
-        for name, peer in others
-    ] or [(row["work"], row["precision"], *own, "", "", "", goal)]
+        (row["case"], row["precision"], *own, name, brief(other["us"]), f"{other['us'] / t['us']:.2f}", goal)
+        for name, other in others
+    ] or [(row["case"], row["precision"], *own, "", "", "", goal)]

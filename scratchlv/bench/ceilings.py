@@ -48,7 +48,7 @@ class Ceilings(NamedTuple):
         return held[-1] if held else max(self.best_memory, *self.caches.values())
 
     def least_seconds(self, operations: float, size: float) -> float:
-        """The time of work that runs at the ceiling: operations / min(peak, intensity × bandwidth)."""
+        """The time of a call that runs at the ceiling: operations / min(peak, intensity × bandwidth)."""
         return max(operations / self.peak, size / self.bandwidth(size))
 
     def better(self, other: Ceilings) -> Ceilings:

@@ -75,7 +75,7 @@ class Version(NamedTuple):
 
 
 def versions(name: str) -> list[Version]:
-    """All that a room has: its variants, its numbered versions (forward only), and peers."""
+    """All that a room has: its variants, its numbered versions (forward only), and a baseline."""
     operation: ops.Operation = getattr(ops, name)
     reference = operation.variant("reference")
     found = []
@@ -114,7 +114,7 @@ def _passes(module: Any) -> Callable[[Workload], dict[str, Call]]:
             "backward": lambda: module.backward(dy, cache),
             "both": lambda: module.backward(dy, module.forward(**inputs)[1]),
         }
-        return {part: every[part] for part in workload.work}
+        return {part: every[part] for part in workload.costs}
 
     return calls
 
@@ -258,13 +258,13 @@ def measure(name: str, ceilings: Ceilings, flush: Call, say: Callable[[str], Non
 
 
 def _timed(row: Row, part: str, call: Call, workload: Workload, ceilings: Ceilings, flush: Call) -> Measured:
-    work = workload.work[part]
+    cost = workload.costs[part]
     call()
     timed = Row(**{**asdict(row), "part": part})
     timed.warm = time_calls(call)
     timed.cold = time_calls(call, seconds=_COLD_SECONDS, before=flush)
-    timed.operations, timed.bytes = work
-    timed.least_seconds = ceilings.least_seconds(*work)
+    timed.operations, timed.bytes = cost
+    timed.least_seconds = ceilings.least_seconds(*cost)
     return Measured(timed, lambda: time_calls(call))
 
 

@@ -1,4 +1,4 @@
-"""What each room is timed on: inputs of a size worth timing, and the work that they cannot be had without.
+"""What each room is timed on: inputs of a size worth timing, and the least that a result costs.
 
 *Operations* are float32 additions, multiplications, comparisons, divisions and elementary functions, one each, of the
 textbook's way to the result: who finds a shorter one (Winograd's, in conv2d) can pass for faster than the machine. *Bytes* are
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Work(NamedTuple):
+class Cost(NamedTuple):
     """Of one call: float32 operations, and bytes to and from memory."""
 
     operations: float
@@ -24,10 +24,10 @@ class Work(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """Inputs of ``forward`` (of ``step``, for an optimiser), float32; and by the name of each pass, its work."""
+    """Inputs of ``forward`` (of ``step``, for an optimiser), float32; and the cost of each pass, by its name."""
 
     inputs: dict[str, Any]
-    work: dict[str, Work]
+    costs: dict[str, Cost]
 
 
 class Room(NamedTuple):
@@ -54,7 +54,7 @@ def _floats(*counts: float) -> float:
     return 4.0 * sum(counts)
 
 
-def _passes(forward: Work, backward: Work) -> dict[str, Work]:
+def _passes(forward: Cost, backward: Cost) -> dict[str, Cost]:
     return {"forward": forward, "backward": backward}
 
 
@@ -62,15 +62,15 @@ def _passes(forward: Work, backward: Work) -> dict[str, Work]:
 
 
 def _matmul(rng: np.random.Generator, n: int) -> Workload:
-    work = _passes(Work(2 * n**3, _floats(3 * n * n)), Work(4 * n**3, _floats(5 * n * n)))
-    return Workload({"a": _normal(rng, n, n), "b": _normal(rng, n, n)}, work)
+    costs = _passes(Cost(2 * n**3, _floats(3 * n * n)), Cost(4 * n**3, _floats(5 * n * n)))
+    return Workload({"a": _normal(rng, n, n), "b": _normal(rng, n, n)}, costs)
 
 
 def _linear(rng: np.random.Generator, out: int, N: int = 32) -> Workload:
     T, D = 20, 512
     rows = T * N
-    forward = Work(rows * out * (2 * D + 1), _floats(rows * D, D * out, out, rows * out))
-    backward = Work(rows * out * (4 * D + 1), _floats(rows * out, 2 * rows * D, 2 * D * out, out))
+    forward = Cost(rows * out * (2 * D + 1), _floats(rows * D, D * out, out, rows * out))
+    backward = Cost(rows * out * (4 * D + 1), _floats(rows * out, 2 * rows * D, 2 * D * out, out))
     inputs = {"x": _normal(rng, T, N, D), "W": _weights(rng, D, out), "b": _normal(rng, out)}
     return Workload(inputs, _passes(forward, backward))
 
@@ -78,8 +78,8 @@ def _linear(rng: np.random.Generator, out: int, N: int = 32) -> Workload:
 def _embedding(rng: np.random.Generator, E: int, N: int = 256) -> Workload:
     V, tokens = 20_000, rng.integers(0, 20_000, (50, N))
     rows = tokens.size * E
-    work = _passes(Work(0, tokens.nbytes + _floats(2 * rows)), Work(rows, tokens.nbytes + _floats(rows, V * E)))
-    return Workload({"tokens": tokens, "W": _normal(rng, V, E)}, work)
+    costs = _passes(Cost(0, tokens.nbytes + _floats(2 * rows)), Cost(rows, tokens.nbytes + _floats(rows, V * E)))
+    return Workload({"tokens": tokens, "W": _normal(rng, V, E)}, costs)
 
 
 # --- sequences -------------------------------------------------------------------------------------------------------
@@ -89,8 +89,8 @@ def _recurrence(rng: np.random.Generator, H: int, gates: int, own: int) -> Workl
     """20 steps of 32 sequences, as wide as the state; ``own`` operations for each number of the state beside the products."""
     T, N = 20, 32
     states, weights = T * N * H, 2 * H * gates * H
-    forward = Work(2 * T * N * weights + own * states, _floats(2 * states, weights))
-    backward = Work(4 * T * N * weights + 2 * own * states, _floats((3 + gates) * states, 2 * weights))
+    forward = Cost(2 * T * N * weights + own * states, _floats(2 * states, weights))
+    backward = Cost(4 * T * N * weights + 2 * own * states, _floats((3 + gates) * states, 2 * weights))
     inputs = {"x": _normal(rng, T, N, H), "h0": _normal(rng, N, H)}
     if gates == 4:
         inputs["c0"] = _normal(rng, N, H)
@@ -109,8 +109,8 @@ def _lstm(rng: np.random.Generator, H: int) -> Workload:
 def _additive_attention(rng: np.random.Generator, A: int, N: int = 64) -> Workload:
     L, D = 196, 512
     regions, keys, scores = N * L * D, N * L * A, N * L
-    forward = Work(4 * keys + 5 * scores + 2 * regions, _floats(regions, keys, N * A, A, N * D, scores))
-    backward = Work(
+    forward = Cost(4 * keys + 5 * scores + 2 * regions, _floats(regions, keys, N * A, A, N * D, scores))
+    backward = Cost(
         9 * keys + 4 * scores + 3 * regions, _floats(2 * regions, 2 * keys, 2 * N * A, 2 * A, N * D, scores)
     )
     inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, A), "query": _normal(rng, N, A)}
@@ -120,8 +120,8 @@ def _additive_attention(rng: np.random.Generator, A: int, N: int = 64) -> Worklo
 def _dot_product_attention(rng: np.random.Generator, K: int, N: int = 64) -> Workload:
     L, D, Q = 196, 512, 512
     regions, keys, scores, product = N * L * D, N * L * K, N * L, N * Q * K
-    forward = Work(2 * (keys + regions + product) + 5 * scores, _floats(regions, keys, N * Q, Q * K, N * D, scores))
-    backward = Work(
+    forward = Cost(2 * (keys + regions + product) + 5 * scores, _floats(regions, keys, N * Q, Q * K, N * D, scores))
+    backward = Cost(
         3 * (keys + regions) + 6 * product + 4 * scores,
         _floats(2 * regions, 2 * keys, 2 * N * Q, 2 * Q * K, N * D, scores),
     )
@@ -137,8 +137,8 @@ def _attention_lstm(rng: np.random.Generator, H: int, T: int = 10, N: int = 16) 
     made, words = T * (N * H + N * D + scores), T * N * E
     look, step = 4 * keys + 5 * scores + 2 * regions, 2 * N * weights + 17 * N * H
     look_back, step_back = 9 * keys + 4 * scores + 3 * regions, 4 * N * weights + 34 * N * H
-    forward = Work(T * (look + step), _floats(words, regions, keys, weights, made))
-    backward = Work(T * (look_back + step_back), _floats(2 * words, 2 * regions, 2 * keys, 2 * weights, 2 * made))
+    forward = Cost(T * (look + step), _floats(words, regions, keys, weights, made))
+    backward = Cost(T * (look_back + step_back), _floats(2 * words, 2 * regions, 2 * keys, 2 * weights, 2 * made))
     inputs = {"words": _normal(rng, T, N, E), "x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, H)}
     inputs |= {"h0": _normal(rng, N, H), "c0": _normal(rng, N, H), "Wq": _weights(rng, H, H), "v": _weights(rng, H)}
     inputs |= {"Wx": _weights(rng, E + D, 4 * H), "Wh": _weights(rng, H, 4 * H), "b": _normal(rng, 4 * H)}
@@ -149,7 +149,7 @@ def _softmax_cross_entropy(rng: np.random.Generator, V: int, N: int = 32) -> Wor
     T = 40
     inputs = {"logits": _normal(rng, T, N, V), "targets": rng.integers(0, V, (T, N))}
     # one sweep can do it all, whichever pass it belongs to: only the two together can be compared
-    return Workload(inputs, {"both": Work(6 * T * N * V, _floats(2 * T * N * V))})
+    return Workload(inputs, {"both": Cost(6 * T * N * V, _floats(2 * T * N * V))})
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -158,8 +158,8 @@ def _softmax_cross_entropy(rng: np.random.Generator, V: int, N: int = 32) -> Wor
 def _conv2d(rng: np.random.Generator, C: int, N: int = 8) -> Workload:
     side = 56
     pixels, weights = N * side * side, 9 * C * C
-    forward = Work(pixels * (2 * weights + C), _floats(2 * pixels * C, weights))
-    backward = Work(pixels * (4 * weights + C), _floats(3 * pixels * C, 2 * weights))
+    forward = Cost(pixels * (2 * weights + C), _floats(2 * pixels * C, weights))
+    backward = Cost(pixels * (4 * weights + C), _floats(3 * pixels * C, 2 * weights))
     inputs = {"x": _normal(rng, N, side, side, C), "W": _weights(rng, 3, 3, C, C), "b": _normal(rng, C), "padding": 1}
     return Workload(inputs | {"exact": True}, _passes(forward, backward))
 
@@ -168,41 +168,41 @@ def _depthwise_conv2d(rng: np.random.Generator, C: int, N: int = 8) -> Workload:
     side = 112
     values = N * side * side * C
     inputs = {"x": _normal(rng, N, side, side, C), "W": _weights(rng, 3, 3, C), "b": _normal(rng, C), "padding": 1}
-    return Workload(inputs, _passes(Work(19 * values, _floats(2 * values)), Work(37 * values, _floats(3 * values))))
+    return Workload(inputs, _passes(Cost(19 * values, _floats(2 * values)), Cost(37 * values, _floats(3 * values))))
 
 
 def _max_pool2d(rng: np.random.Generator, C: int, N: int = 16) -> Workload:
     side = 112
     values = N * side * side * C
     # which of the four it was is a byte, and enough for the backward pass
-    work = _passes(
-        Work(3 / 4 * values, _floats(values, values / 4) + values / 4),
-        Work(0, _floats(values / 4, values) + values / 4),
+    costs = _passes(
+        Cost(3 / 4 * values, _floats(values, values / 4) + values / 4),
+        Cost(0, _floats(values / 4, values) + values / 4),
     )
-    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
+    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, costs)
 
 
 def _avg_pool2d(rng: np.random.Generator, C: int, N: int = 16) -> Workload:
     side = 112
     values = N * side * side * C
-    work = _passes(Work(values, _floats(1.25 * values)), Work(values / 4, _floats(1.25 * values)))
-    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, work)
+    costs = _passes(Cost(values, _floats(1.25 * values)), Cost(values / 4, _floats(1.25 * values)))
+    return Workload({"x": _normal(rng, N, side, side, C), "size": 2}, costs)
 
 
 def _batch_norm2d(rng: np.random.Generator, C: int, N: int = 32) -> Workload:
     side = 56
     values = N * side * side * C
-    work = _passes(Work(8 * values, _floats(2 * values)), Work(9 * values, _floats(3 * values)))
-    return Workload({"x": _normal(rng, N, side, side, C), "gamma": _normal(rng, C), "beta": _normal(rng, C)}, work)
+    costs = _passes(Cost(8 * values, _floats(2 * values)), Cost(9 * values, _floats(3 * values)))
+    return Workload({"x": _normal(rng, N, side, side, C), "gamma": _normal(rng, C), "beta": _normal(rng, C)}, costs)
 
 
 def _relu(rng: np.random.Generator, n: int) -> Workload:
-    return Workload({"x": _normal(rng, n, 1024)}, _passes(*(Work(1024 * n, _floats(k * 1024 * n)) for k in (2, 3))))
+    return Workload({"x": _normal(rng, n, 1024)}, _passes(*(Cost(1024 * n, _floats(k * 1024 * n)) for k in (2, 3))))
 
 
 def _dropout(rng: np.random.Generator, n: int) -> Workload:
     inputs = {"x": _normal(rng, n, 1024), "p": 0.5, "seed": 1}
-    return Workload(inputs, _passes(*(Work(1024 * n, _floats(2 * 1024 * n)) for _ in range(2))))
+    return Workload(inputs, _passes(*(Cost(1024 * n, _floats(2 * 1024 * n)) for _ in range(2))))
 
 
 # --- optimisers ------------------------------------------------------------------------------------------------------
@@ -211,13 +211,13 @@ def _dropout(rng: np.random.Generator, n: int) -> Workload:
 def _adam(rng: np.random.Generator, thousands: int) -> Workload:
     n = 1024 * thousands
     inputs = {"params": _normal(rng, n), "grads": _normal(rng, n), "m": _normal(rng, n), "v": _normal(rng, n) ** 2}
-    return Workload(inputs | {"t": 10, "lr": 1e-3}, {"step": Work(14 * n, _floats(7 * n))})
+    return Workload(inputs | {"t": 10, "lr": 1e-3}, {"step": Cost(14 * n, _floats(7 * n))})
 
 
 def _sgd(rng: np.random.Generator, thousands: int) -> Workload:
     n = 1024 * thousands
     inputs = {"params": _normal(rng, n), "grads": _normal(rng, n)}
-    return Workload(inputs | {"lr": 1e-3}, {"step": Work(3 * n, _floats(3 * n))})
+    return Workload(inputs | {"lr": 1e-3}, {"step": Cost(3 * n, _floats(3 * n))})
 
 
 ROOMS = {

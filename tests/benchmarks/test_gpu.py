@@ -4,44 +4,33 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchlv import device, ops
-from scratchlv.bench.workloads import Work, Workload
-from scratchlv.cuda import load
-from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
+from scratchlv.bench.workloads import Cost, Workload
+from scratchlv.cuda.emulator import why_not
 
-from . import stand_in
+from ..cuda import stand_in
+from .conftest import BENCHMARKS
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-OWN = ("gpu", "comparing", "works", "peers", "gpu_parts")
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
-def forget():
-    for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
-        del sys.modules[name]
-
-
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu(benchmarks, monkeypatch):
     """The module, with the stand-in for CuPy."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     stand_in.install(monkeypatch)
     monkeypatch.setattr(device, "_backend", "cpu")
     monkeypatch.setattr("scratchlv.cuda.availability.what_is_wrong", lambda: None)
-    forget()
-    yield importlib.import_module("gpu")
-    forget()
+    return benchmarks("gpu")
 
 
 @pytest.fixture
 def tiny(gpu, monkeypatch):
     """Sizes that the CPU can bear, and PyTorch on the CPU, not compiled."""
-    torch = pytest.importorskip("torch", reason="the peers need PyTorch")
+    torch = pytest.importorskip("torch", reason="the baselines need PyTorch")
     monkeypatch.setattr(torch, "compile", lambda net=None, **options: net)
     for path, values in {
         "gpu_parts.timing": {
@@ -49,15 +38,15 @@ def tiny(gpu, monkeypatch):
         },
         "gpu_parts.ceilings": {"LARGE": 1 << 15, "SIZES": (8, 5), "LAUNCHES": 2, "MEETINGS": 3, "TURNS": 1},
         "gpu_parts.recurrent": {"T": 2, "N": 3, "D": 5, "H": 4, "BLOCKS": 1},
-        "works.captioner": {
+        "cases.captioner": {
             "V": 30, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "demo_problem": small_demo,
         },
-        "works.decoding": {"V": 40, "H": 4, "WORDS": 3},
-        "works.question_answerer": {"V": 20, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "D": 8,
+        "cases.decoding": {"V": 40, "H": 4, "WORDS": 3},
+        "cases.question_answerer": {"V": 20, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "D": 8,
                                     "ANSWERS": 7},
-        "works.sweeps": {"PARAMETERS": 50, "ROWS": 3, "V": 11, "TOKENS": 9, "E": 4, "PICTURES": 1, "SIDE": 4, "C": 4},
+        "cases.sweeps": {"PARAMETERS": 50, "ROWS": 3, "V": 11, "TOKENS": 9, "E": 4, "PICTURES": 1, "SIDE": 4, "C": 4},
         "scratchlv.vision.vgg": {"BLOCKS": ((2,), (3, 3)), "_OWN_CACHE": 1},
-        "works.vision": {
+        "cases.vision": {
             "VGG16": (2, "pool", 3, 3), "SIDE": 16, "SMALL": (2, 3), "SMALL_SIDE": 8, "SMALL_N": 2, "CLASSES": 3,
             "FLAT": 12,
         },
@@ -66,11 +55,11 @@ def tiny(gpu, monkeypatch):
         for name, value in values.items():
             assert hasattr(module, name)
             monkeypatch.setattr(module, name, value)
-    language_model = importlib.import_module("works.language_model")
+    language_model = importlib.import_module("cases.language_model")
     for settings in (language_model.LSTM, language_model.RNN, language_model.SMALL):
         for name, value in {"vocabulary": 20, "embedding": 4, "hidden": 4, "streams": 2}.items():
             monkeypatch.setitem(settings, name, value)
-    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    monkeypatch.setattr(importlib.import_module("baselines"), "use_device", lambda name: None)
     monkeypatch.setattr(importlib.import_module("gpu_parts.kernels"), "make", first_case)
     return gpu
 
@@ -95,13 +84,13 @@ def first_case(name):
     inputs = next(iter(room.cases(np.random.default_rng(0)).values()))
     inputs = {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in inputs.items()}
     passes = ("forward", "backward") if hasattr(getattr(ops, name).variant("reference"), "forward") else ("step",)
-    return Workload(inputs, dict.fromkeys(passes, Work(1000, 1000)))
+    return Workload(inputs, dict.fromkeys(passes, Cost(1000, 1000)))
 
 
 def run(gpu, tmp_path, parts):
     file = tmp_path / "gpu.json"
     gpu.write(file, {"parts": {}, "failed": {}})
-    status = gpu.work(file, parts, seconds=0.0)
+    status = gpu.run_parts(file, parts, seconds=0.0)
     return status, gpu.read(file)
 
 
@@ -140,8 +129,8 @@ def test_a_wrong_kernel_is_not_timed_and_the_others_are(tiny, tmp_path, monkeypa
 
 @needs_compiler
 def test_a_step_with_other_results_is_not_timed(tiny, tmp_path, monkeypatch):
-    peers = importlib.import_module("peers.language_model")
-    monkeypatch.setattr(peers.Layers, "forward", lambda net, tokens: 1.01 * Layers_forward(net, tokens))
+    baselines = importlib.import_module("baselines.language_model")
+    monkeypatch.setattr(baselines.Layers, "forward", lambda net, tokens: 1.01 * Layers_forward(net, tokens))
     status, document = run(tiny, tmp_path, ["step:lstm-lm"])
     assert "nn.LSTM: loss differs from ours" in document["failed"]["step:lstm-lm"]
     (exact, _, _) = document["parts"]["step:lstm-lm"]
@@ -155,19 +144,19 @@ def Layers_forward(net, tokens):  # noqa: N802
 
 
 def test_a_failing_part_is_told_in_a_line_and_the_others_go_on(gpu, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("torch", reason="the peers need PyTorch")
-    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    pytest.importorskip("torch", reason="the baselines need PyTorch")
+    monkeypatch.setattr(importlib.import_module("baselines"), "use_device", lambda name: None)
     monkeypatch.setattr(gpu, "do", lambda part, document, settings: 1 / 0 if part == "a" else [])
     status, document = run(gpu, tmp_path, ["a", "b"])
     assert status == 0
     assert document["failed"].keys() == {"a"}
     assert document["parts"].keys() == {"a", "b"}
-    assert "a FAILED: ZeroDivisionError: division by zero (test_gpu_benchmark.py:" in capsys.readouterr().out
+    assert "a FAILED: ZeroDivisionError: division by zero (test_gpu.py:" in capsys.readouterr().out
 
 
 def test_where_the_gpu_does_not_answer_the_process_ends(gpu, tmp_path, monkeypatch):
-    pytest.importorskip("torch", reason="the peers need PyTorch")
-    monkeypatch.setattr(importlib.import_module("peers"), "use_device", lambda name: None)
+    pytest.importorskip("torch", reason="the baselines need PyTorch")
+    monkeypatch.setattr(importlib.import_module("baselines"), "use_device", lambda name: None)
     monkeypatch.setattr(gpu, "do", lambda part, document, settings: [])
 
     def broken(self):
@@ -221,7 +210,7 @@ def test_what_there_is_no_time_for_is_said(gpu, tmp_path):
     assert set(document["failed"].values()) == {"left out: the time was up"}
 
 
-def test_parts_are_chosen_by_their_room_or_work(gpu, capsys):
+def test_parts_are_chosen_by_their_room_or_case(gpu, capsys):
     ceilings = ["header", *(f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "meetings"))]
     assert gpu.choose([]) == gpu.all_parts()
     assert gpu.choose(["adam"]) == [*ceilings, "kernel:adam", "step:adam"]
@@ -239,15 +228,15 @@ def test_without_a_gpu_it_says_so():
 
 
 def test_the_table_counts_ratios_and_goals(gpu):
-    work = {
-        "work": "w", "against": "torch", "precision": "float32", "ours_us": 10.0, "best": "eager", "best_us": 60.0, "ratio": 6.0,
+    case = {
+        "case": "w", "against": "torch", "precision": "float32", "ours_us": 10.0, "best": "eager", "best_us": 60.0, "ratio": 6.0,
     }  # fmt: skip
     layer = [
         {"side": "ours, version 1, float32", "precision": "float32", "us": 500.0},
         {"side": "ours, version 2, float32", "precision": "float32", "us": 180.0},
         {"side": "nn.LSTM, float32", "precision": "float32", "us": 360.0},
     ]
-    parts = {"step:w": [work | {"goal": 5, "met": True}], "recurrent": layer}
+    parts = {"step:w": [case | {"goal": 5, "met": True}], "recurrent": layer}
     table = gpu.summary({"parts": parts, "failed": {"x": "it hung"}, "seconds": {"a": 61}})
     assert table.splitlines()[2].split()[-3:] == ["6.00", "5", "met"]
     assert "version 2, float32" in table
@@ -258,80 +247,7 @@ def test_the_table_counts_ratios_and_goals(gpu):
     assert "MISSED" in gpu.summary({"parts": parts, "failed": {}})
 
 
-# --- the measuring kernels -------------------------------------------------------------------------------------------
-
-
-@needs_compiler
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("fours", [0, 1, 1003])
-def test_the_sweeps(fours, order):
-    module, x = load("ceilings.cu"), np.arange(4 * fours, dtype=np.float32)
-    y, sums, n = np.zeros_like(x), np.zeros(2 * 64, np.float32), np.int64(fours)
-    with turns(order, seed=3):
-        module["copy"]((2,), (64,), x, y, n)
-        np.testing.assert_array_equal(y, x)
-        module["update"]((2,), (64,), y, n)
-        np.testing.assert_array_equal(y, x + 1)
-        module["read_through"]((2,), (64,), x, sums, n)
-    assert sums.sum(dtype=np.float64) == pytest.approx(x.sum(dtype=np.float64))
-
-
-def mistakes(blocks, times):
-    said, found = np.zeros((2, blocks), np.int32), np.full(blocks, -1, np.int32)
-    load("ceilings.cu")["meet"]((blocks,), (32,), said, found, np.int32(times), cooperative=True)
-    return found
-
-
-@needs_compiler
-@pytest.mark.parametrize("order", ORDERS)
-def test_blocks_that_meet_have_all_come(order):
-    with turns(order, seed=3):
-        np.testing.assert_array_equal(mistakes(5, 7), np.zeros(5))
-        np.testing.assert_array_equal(mistakes(5, 0), np.zeros(5))
-
-
-@needs_compiler
-def test_a_meeting_that_is_left_out_is_noticed():
-    path = load("ceilings.cu").path
-    (line,) = (n for n, text in enumerate(path.read_text().splitlines(), 1) if "grid.sync()" in text)
-    with without_barrier("ceilings.cu", line):
-        assert mistakes(5, 7).any()
-
-
 def test_the_json_can_be_read_back(gpu, tmp_path):
     gpu.write(tmp_path / "x.json", {"parts": {"a": [{"us": 1.5}]}, "failed": {}})
     assert json.loads((tmp_path / "x.json").read_text())["parts"]["a"] == [{"us": 1.5}]
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
-
-
-# --- the checks on a GPU ---------------------------------------------------------------------------------------------
-
-
-@needs_compiler
-def test_the_checks_on_a_gpu_run_and_see_a_wrong_kernel(monkeypatch, capsys):
-    """``on_gpu.py``, with the stand-in."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    stand_in.install(monkeypatch)
-    script = importlib.import_module(".on_gpu", __package__)
-    assert script.check(["relu", "softmax_cross_entropy", "adam"]) == 0
-    assert sum(script.not_right(what, *found) for what, found in script.others().items()) == 0
-    said = capsys.readouterr().out
-    assert "adam: 2 versions, 7 cases: right" in said
-    assert "product in bf16, version 6: right" in said
-    for name, function in (("relu", "forward"), ("adam", "step")):
-        module = getattr(ops, name).variant("cuda")
-        monkeypatch.setattr(module, function, changed(getattr(module, function)))
-        assert script.check([name]) > 0
-
-
-def changed(function):
-    """Ours, with one number of what it makes off by a little."""
-
-    def off(*args, **settings):
-        result = function(*args, **settings)
-        made = settings["params"] if result is None else result[0]
-        if made.size:
-            made.reshape(-1)[:1] += 1e-3
-        return result
-
-    return off
