@@ -8,6 +8,7 @@ in PyTorch. ``benchmarks/table.py`` brings cases and baselines together.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -38,13 +39,15 @@ class Phase(NamedTuple):
     """A part of a case that cannot take less than its arithmetic, or its traffic of memory, whichever is longer.
 
     ``bytes`` are those that any implementation must move: each input and parameter read once, each result and gradient
-    written once; nothing for what could stay in the caches between.
+    written once; nothing for what could stay in the caches between. ``working_set`` is how many different bytes those are, where
+    that is known: a cache that holds so many may serve them. ``pattern`` is how they come and go: one of those that
+    :class:`scratchlv.bench.ceilings.Ceilings` has, or None for the best of them.
     """
 
     flops: float = 0.0
     bytes: float = 0.0
-    cached: bool = False  # the bytes stay in the last-level cache from one step to the next
-    traffic: str = "dram"  # the ceiling of the bytes: the best of all, or that of "dram_copy" or "dram_update"
+    working_set: float = math.inf
+    pattern: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
     python benchmarks/cpu.py [--only NAME…] [--json FILE]
 
-Each side of a case runs in a process of its own. All take one step from the same parameters first, and a case whose losses or
-gradients are not the same on all sides is not timed. Then every side is tried for a moment, and the fastest of each kind are
-timed in alternating blocks (A B C A B C …); those whose turn it is not are stopped, so that nobody's waiting threads disturb
-another. A figure is the median of all steps, with its 20% and 80% quantiles.
+Each side of a case runs in a process of its own. All take one step from the same parameters first. A side whose losses or
+gradients are not ours is left out, and the others are timed; where it is textbook NumPy, or all that PyTorch does as installed,
+the case is not timed at all. Then every side is tried for a moment, and the fastest of each kind are timed in alternating blocks
+(A B C A B C …); those whose turn it is not are stopped, so that nobody's waiting threads disturb another. A figure is the median
+of all steps, with its 20% and 80% quantiles.
 
 PyTorch runs as installed, and tuned: MKL free to take its AVX-512 kernels on processors of any maker (a preloaded library
 tells it that this one is Intel's; that needs gcc), and glibc told to keep the memory that is freed. NumPy runs as installed,
@@ -21,6 +22,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import signal
@@ -29,6 +31,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -38,8 +42,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from case import NUMPY, OURS, TORCH, Case, Side  # noqa: E402
-from comparing import Refused, aligned, clock, commit, difference, processor, rounded, say, version  # noqa: E402
+from comparing import Refused, aligned, clock, difference, rounded, say, version  # noqa: E402
 from table import all_cases  # noqa: E402
+
+from scratchlv.bench import ceilings, machine  # noqa: E402
+from scratchlv.bench.ceilings import Ceilings  # noqa: E402
 
 INSTALLED, TUNED = "as installed", "tuned"
 #: glibc keeps what is freed, as our pool does: new pages cost much
@@ -64,14 +71,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="scratchlv-") as folder:
             library = avx512_library(Path(folder))
             say("measuring the ceilings of this machine")
-            ceilings = measure_ceilings()
+            limits = measure_ceilings()
             for number, case in enumerate(cases):
                 left = (len(cases) - number) * ((time.monotonic() - began) / number if number else GUESS)
                 say(f"{number + 1} of {len(cases)}: {case.name} (about {clock(left)} left)")
                 if number and case.goal.share:  # a virtual machine's memory is as fast as its neighbours let it be
-                    ceilings = measure_ceilings()
+                    limits = measure_ceilings()
                 try:
-                    rows.add(measure(case, ceilings, library, Path(folder)))
+                    rows.add(measure(case, limits, library, Path(folder)))
                 except Refused as error:
                     refused.append(f"{case.name}: {error}")
                     say(f"  not timed: {error}")
@@ -80,6 +87,9 @@ def main() -> None:
         print(table(rows.new))
         sys.exit(130)
     print(table(rows.new))
+    for each in rows.new:
+        for reason in each["left_out"].values():
+            print(f"left out: {each['case']}: {reason}")
     for line in refused:
         print(f"not timed: {line}")
     sys.exit(1 if refused else 0)
@@ -119,21 +129,30 @@ class Way(NamedTuple):
         return f"{self.side.kind}: {self.side.name}, {self.environment}" if self.side.kind != OURS else self.side.name
 
 
-def measure(case: Case, ceilings: dict[str, float], library: Path | None, folder: Path) -> dict[str, Any]:
-    """The row of a case.
+def measure(case: Case, limits: Ceilings, library: Path | None, folder: Path) -> dict[str, Any]:
+    """The row of a case. A side that fails, or whose results are not ours, is left out.
 
     Raises:
-        Refused: a side failed, or its results are not ours.
+        Refused: ours failed or is not what the reference variants compute, or PyTorch as installed is not left.
     """
-    ways = ways_of(case, library)
+    ours, *others = ways_of(case, library)
+    differences: dict[Way, float] = {}
+    trial: dict[Way, float] = {}
+    left_out: dict[Way, str] = {}
     with contextlib.ExitStack() as stack:
-        workers = {way: stack.enter_context(Worker(case, way, library, folder)) for way in ways}
-        results = {way: worker.start() for way, worker in workers.items()}
-        differences = {way: difference(case, way, results[ways[0]], results[way]) for way in ways[1:]}
-        del results
-        trial = {way: statistics.median(worker.run(TRIAL_SECONDS)) for way, worker in workers.items()}
-        finalists = [way for way in ways if trial[way] <= CLOSE * fastest(trial, way)]
-        for way in set(ways) - set(finalists):
+        workers = {way: stack.enter_context(Worker(case, way, library, folder)) for way in (ours, *others)}
+        expected = workers[ours].start()
+        for way in others:
+            with leaving_out(workers[way], left_out):
+                differences[way] = difference(case, way, expected, workers[way].start())
+        del expected
+        for way in (ours, *differences):
+            with leaving_out(workers[way], left_out):
+                trial[way] = statistics.median(workers[way].run(TRIAL_SECONDS))
+        if not all(any(kind_of(way) == kind for way in trial) for kind in (NUMPY, INSTALLED)):
+            raise Refused("; ".join(left_out.values()))
+        finalists = [way for way in trial if trial[way] <= CLOSE * fastest(trial, way)]
+        for way in set(trial) - set(finalists):
             workers[way].kill()
         times: dict[Way, list[float]] = {way: [] for way in finalists}
         for block in range(BLOCKS):
@@ -141,7 +160,21 @@ def measure(case: Case, ceilings: dict[str, float], library: Path | None, folder
                 if way.side.kind == NUMPY and block % 3:
                     continue  # slow, and only for the scale
                 times[way] += workers[way].run(BLOCK_SECONDS)
-    return row(case, ceilings, times, {way: trial[way] for way in ways if way not in times}, differences)
+    slower = {way: time for way, time in trial.items() if way not in times}
+    return row(case, limits, times, slower, differences, left_out)
+
+
+@contextlib.contextmanager
+def leaving_out(worker: Worker, left_out: dict[Way, str]) -> Iterator[None]:
+    """Inside, a side that is refused ends, and its reason is kept and said; ours is refused with the whole case."""
+    try:
+        yield
+    except Refused as error:
+        if worker.way.side.kind == OURS:
+            raise
+        worker.kill()
+        left_out[worker.way] = str(error)
+        say(f"  left out: {error}")
 
 
 def ways_of(case: Case, library: Path | None) -> list[Way]:
@@ -157,14 +190,15 @@ def ways_of(case: Case, library: Path | None) -> list[Way]:
 
 
 def fastest(times: dict[Way, float], like: Way) -> float:
-    """Of the ways that are of the same kind; PyTorch's two environments are two kinds, for both are quoted."""
+    """Of the ways that are of the same kind."""
+    return min(time for way, time in times.items() if kind_of(way) == kind_of(like))
 
-    def kind(way: Way) -> tuple:
-        if way.side.kind in (OURS, NUMPY):
-            return (way.side.kind,)
-        return ("torch", way.side.kind == TORCH and way.environment == INSTALLED)
 
-    return min(time for way, time in times.items() if kind(way) == kind(like))
+def kind_of(way: Way) -> str:
+    """Ours, NumPy's, and of PyTorch's two: eager as installed, and all that was tuned. Of each the fastest is quoted."""
+    if way.side.kind in (OURS, NUMPY):
+        return way.side.kind
+    return INSTALLED if way.side.kind == TORCH and way.environment == INSTALLED else TUNED
 
 
 class Worker:
@@ -258,19 +292,19 @@ def avx512_library(folder: Path) -> Path | None:
     return library
 
 
-def measure_ceilings() -> dict[str, float]:
-    """GFLOP/s and GB/s, by name; in a process of its own, as everything that is timed."""
-    done = subprocess.run([sys.executable, str(HERE / "ceilings.py")], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+def measure_ceilings() -> Ceilings:
+    """In a process of its own, as everything that is timed."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(ceilings.measure).result()
 
 
-def limit_ms(case: Case, ceilings: dict[str, float]) -> float:
+def limit_ms(case: Case, limits: Ceilings) -> float:
     """What the phases of a case take at the ceilings, one after the other."""
     total = 0.0
     for phase in case.phases:
-        bandwidth = ceilings["cache_gbs" if phase.cached else f"{phase.traffic}_gbs"]
-        total += max(phase.flops / ceilings["gflops"], phase.bytes / bandwidth) / 1e6
-    return total
+        bandwidth = limits.bandwidth(phase.working_set, phase.pattern)
+        total += max(phase.flops / limits.peak, phase.bytes / bandwidth)
+    return 1e3 * total
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
@@ -278,20 +312,20 @@ def limit_ms(case: Case, ceilings: dict[str, float]) -> float:
 
 def row(
     case: Case,
-    ceilings: dict[str, float],
+    limits: Ceilings,
     times: dict[Way, list[float]],
-    losers: dict[Way, float],
+    slower: dict[Way, float],
     differences: dict[Way, float],
+    left_out: dict[Way, str],
 ) -> dict[str, Any]:
     """The figures of a case, as they are written."""
     medians = {way: statistics.median(values) for way, values in times.items()}
     ours = next(way for way in medians if way.side.kind == OURS)
-    torches = [way for way in medians if way.side.kind not in (OURS, NUMPY)]
-    eager = min((w for w in torches if (w.side.kind, w.environment) == (TORCH, INSTALLED)), key=medians.__getitem__)
-    best = min(torches, key=medians.__getitem__)
-    numpy = min((way for way in medians if way.side.kind == NUMPY), key=medians.__getitem__)
+    eager = min((way for way in medians if kind_of(way) == INSTALLED), key=medians.__getitem__)
+    best = min((way for way in medians if kind_of(way) in (INSTALLED, TUNED)), key=medians.__getitem__)
+    numpy = min((way for way in medians if kind_of(way) == NUMPY), key=medians.__getitem__)
     ratio, ratio_best = medians[eager] / medians[ours], medians[best] / medians[ours]
-    limit = limit_ms(case, ceilings)
+    limit = limit_ms(case, limits)
     reached = {"ratio": ratio, "ratio_best": ratio_best, "share": limit / medians[ours]}
     goals = {name: value for name, value in vars(case.goal).items() if value is not None}
     return {
@@ -320,16 +354,17 @@ def row(
             }
             for way, values in times.items()
         },
-        "slower_in_the_trial_ms": {way.name: rounded(time) for way, time in losers.items()},
-        "ceilings": ceilings,
+        "slower_in_the_trial_ms": {way.name: rounded(time) for way, time in slower.items()},
+        "left_out": {way.name: reason for way, reason in left_out.items()},
+        "ceilings": limits.to_json(),
         "date": datetime.date.today().isoformat(),
-        "processor": processor(),
+        "processor": machine.processor(),
         "cores": os.cpu_count(),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "numba", "torch")},
         },
-        "commit": commit(),
+        "commit": machine.commit(),
     }
 
 
@@ -339,7 +374,7 @@ class Rows:
     def __init__(self, file: Path | None) -> None:
         self.file = file
         self.new: list[dict[str, Any]] = []
-        self.old: list[dict[str, Any]] = json.loads(file.read_text()) if file is not None and file.exists() else []
+        self.old: list[dict[str, Any]] = read(file) if file is not None and file.exists() else []
 
     def add(self, row: dict[str, Any]) -> None:
         self.new.append(row)
@@ -350,6 +385,12 @@ class Rows:
         part = self.file.with_name(self.file.name + ".part")
         part.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(self.file)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file; what is a case now was a "work" before."""
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return [{"case": row.pop("work"), **row} if "work" in row else row for row in rows]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

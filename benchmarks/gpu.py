@@ -26,7 +26,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from comparing import aligned, brief, clock, commit, processor, version  # noqa: E402
+from comparing import aligned, brief, clock, version  # noqa: E402
 
 PART_SECONDS = 75  # the longest that a part may take
 COMPILE_SECONDS = 60  # all that is compiled by PyTorch, together
@@ -166,7 +166,7 @@ def fail(file: Path, parts: list[str], words: str) -> None:
 
 
 def read(file: Path) -> Document:
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def write(file: Path, document: Document) -> None:
@@ -299,6 +299,7 @@ def header() -> dict[str, Any]:
     import cupy
     import torch
 
+    from scratchlv.bench import machine
     from scratchlv.cuda.availability import describe
 
     return {
@@ -309,8 +310,8 @@ def header() -> dict[str, Any]:
         **{name: version(name) for name in ("numpy", "torch", "triton")},
         "cupy": cupy.__version__,
         "python": sys.version.split()[0],
-        "processor": f"{processor()}, {os.cpu_count()} cores",
-        "commit": commit() or os.environ.get("SCRATCHLV_COMMIT"),
+        "processor": f"{machine.processor()}, {os.cpu_count()} cores",
+        "commit": machine.commit() or os.environ.get("SCRATCHLV_COMMIT"),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 

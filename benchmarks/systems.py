@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/systems"), help="folder of the runs")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/systems.json"))
     arguments = parser.parse_args()
-    rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+    rows = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
     for name, (train, evaluate) in SYSTEMS.items():
         if name in rows or not name.startswith(tuple(arguments.only)):
             continue
@@ -69,7 +69,7 @@ def main() -> None:
             print(f"{name}: left out, for it needs --data")
             continue
         rows[name] = measure(arguments.runs, name, train, evaluate, arguments.data)
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(runs: Path, name: str, train: str, evaluate: str, data: Path | None) -> dict:
@@ -93,7 +93,9 @@ def scratchlv(words: list[str], command: str) -> str:
     """Run a command; its standard output, which is shown as well."""
     print(f"--- scratchlv {command} {' '.join(words)}", flush=True)
     line = [sys.executable, "-m", "scratchlv", command, *words]
-    done = subprocess.run(line, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        line, stdout=subprocess.PIPE, encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8"}
+    )
     print(done.stdout, flush=True)
     if done.returncode != 0:
         sys.exit(f"it ended with status {done.returncode}; what was measured before is kept")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -38,9 +37,10 @@ def serve(case: str, name: str, file: Path, answers) -> None:
 
     side = next(side for side in all_cases()[case].sides if side.name == name)
     if side.kind in (TORCH, COMPILED):
+        import numba
         import torch
 
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # as many as ours
     with scratchlv.use("reference") if side.kind == NUMPY else contextlib.nullcontext():
         task = side.build()
         np.savez(file, **task.results())

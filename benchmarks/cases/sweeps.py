@@ -104,6 +104,11 @@ def max_pool() -> Task:
     return Task(step, lambda: on_host(dict(zip(("y", "x"), step(), strict=True))))
 
 
+def _sweep(moved: float, pattern: str, in_place: float = 0.0) -> tuple[Phase, ...]:
+    """Bytes, of which ``in_place`` are read and written in the same place."""
+    return (Phase(bytes=moved, working_set=moved - in_place, pattern=pattern),)
+
+
 _POOLED = PICTURES * (SIDE // 2) ** 2 * C
 GOAL = Goal(share=0.8)
 
@@ -112,7 +117,9 @@ CASES = (
         "adam",
         "Adam on 12 million parameters",
         adam,
-        (Phase(bytes=4.0 * 7 * PARAMETERS, traffic="dram_update"),),  # four arrays are read, three of them written
+        _sweep(
+            4.0 * 7 * PARAMETERS, "update", in_place=4.0 * 3 * PARAMETERS
+        ),  # four arrays are read, three of them written
         GOAL,
         tolerance=1e-3,  # in the first step the change is the rate times g / (|g| + ε); 1 + x - 1 costs its digits
     ),
@@ -120,7 +127,7 @@ CASES = (
         "softmax-cross-entropy",
         "softmax cross-entropy of 640 rows of 10,000; forward and backward",
         cross_entropy,
-        (Phase(bytes=4.0 * 2 * ROWS * V, traffic="dram_copy"),),  # the logits are read, their gradient is written
+        _sweep(4.0 * 2 * ROWS * V, "copy"),  # the logits are read, their gradient is written
         GOAL,
     ),
     Case(
@@ -128,7 +135,7 @@ CASES = (
         "embedding of 8,192 tokens in 512 of 10,000 rows; forward and backward",
         embedding,
         # rows are read, y is written; dy is read, its sums and the rows without any are written
-        (Phase(bytes=4.0 * (3 * TOKENS * E + V * E), traffic="dram_copy"),),
+        _sweep(4.0 * (3 * TOKENS * E + V * E), "copy"),
         GOAL,
     ),
     Case(
@@ -136,7 +143,7 @@ CASES = (
         "2×2 max-pool of 32 maps of 64×64×128; forward and backward",
         max_pool,
         # x is read, y and the argmaxes (a byte each) are written; dy and they are read, dx is written
-        (Phase(bytes=2 * (4.0 * (4 + 1) + 1) * _POOLED, traffic="dram_copy"),),
+        _sweep(2 * (4.0 * (4 + 1) + 1) * _POOLED, "copy"),
         GOAL,
     ),
 )

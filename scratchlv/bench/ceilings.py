@@ -12,7 +12,8 @@ from numba.extending import intrinsic
 
 from scratchlv.bench.timing import time_calls
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH, Emitter
+from scratchlv.kernels.building_blocks.memory import CACHE_LINE
+from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH, Emitter, address, fence, scale, total_of_pairs
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 
 _SUMS = REGISTERS - 4  # independent, so that none waits for the one before; the rest holds the two factors
@@ -26,9 +27,9 @@ _MOST = 512 * _MEBI  # bytes of an array, however large the cache
 class Ceilings(NamedTuple):
     """``peak`` in operations a second; the rest in bytes a second: ``memory`` by pattern, ``caches`` by the bytes moved.
 
-    The patterns are *copy* (a = b), *triad* (a = b + s c) and *update* (a = s a). Bytes read and bytes written count. To write
-    what it has not read a core must first fetch it, which does not count: so update is the quickest, and two thirds of it are
-    much for what copies.
+    The patterns are *read* (Σ a), *copy* (a = b), *triad* (a = b + s c) and *update* (a = s a). Bytes read and bytes written
+    count. To write what it has not read a core must first fetch it, which does not count: so update is quicker than triad, and
+    than a copy that does not go past the caches. Both kinds of copy are tried, as kernels do both.
     """
 
     peak: float
@@ -40,10 +41,13 @@ class Ceilings(NamedTuple):
         """Of the patterns, through arrays that no cache holds."""
         return max(self.memory.values())
 
-    def bandwidth(self, size: float) -> float:
-        """For work on ``size`` bytes: what was measured at the next smaller size, as a cache may hold so much."""
+    def bandwidth(self, size: float, pattern: str | None = None) -> float:
+        """For work on ``size`` bytes: what was measured at the next smaller size, as a cache may hold so much.
+
+        For more than the caches hold it is that of the ``pattern``, or of the best of them.
+        """
         if size > last_level_cache():
-            return self.best_memory
+            return self.best_memory if pattern is None else self.memory[pattern]
         held = [speed for moved, speed in self.caches.items() if moved <= size]
         return held[-1] if held else max(self.best_memory, *self.caches.values())
 
@@ -72,24 +76,34 @@ def measure(most: int = _MOST) -> Ceilings:
     threads = n_threads()
     numbers = np.full((threads, (_SUMS + 2) * WIDTH), 1e-3, np.float32)
 
-    def speed(kernel: Any, work: float, *arrays: Any) -> float:
+    def speed(kernel: Any, count: float, *arrays: Any) -> float:
         kernel(*arrays, threads)  # compiled, and its pages are there
-        return work / time_calls(lambda: kernel(*arrays, threads), seconds=_SECONDS).least
+        return count / time_calls(lambda: kernel(*arrays, threads), seconds=_SECONDS).least
 
     peak = speed(_multiply_add, 2.0 * threads * _ROUNDS * _SUMS * WIDTH, numbers)
     size = min(most, max(64 * _MEBI, 4 * last_level_cache()))
-    a, b, c = (np.ones(size // 4, np.float32) for _ in range(3))
+    a, b, c = (_ones(size // 4) for _ in range(3))
+    sums = np.empty(threads)
     caches = {}
     for moved in _IN_CACHE:
         if moved <= last_level_cache():
             n = moved // 8
-            caches[moved] = max(speed(_copy, moved, b[:n], a[:n]), speed(_update, moved, a[:n]))
+            patterns = (_read, a[: 2 * n], sums), (_copy, b[:n], a[:n]), (_update, a[:n])
+            caches[moved] = max(speed(kernel, moved, *arrays) for kernel, *arrays in patterns)
     memory = {
-        "copy": speed(_copy, 2.0 * size, b, a),
+        "read": speed(_read, size, a, sums),
+        "copy": max(speed(copy, 2.0 * size, b, a) for copy in (_copy, _copy_past_caches)),
         "triad": speed(_triad, 3.0 * size, b, c, a),
         "update": speed(_update, 2.0 * size, a),
     }
     return Ceilings(peak, memory, caches)
+
+
+def _ones(n: int) -> np.ndarray:
+    """An array that begins at a cache line."""
+    array = np.ones(n + CACHE_LINE // 4, np.float32)
+    first = -array.ctypes.data % CACHE_LINE // 4
+    return array[first : first + n]
 
 
 @functools.cache
@@ -136,12 +150,28 @@ def _multiply_add(numbers, threads):
 
 
 @kernel(parallel=True)
+def _read(a, sums, threads):
+    for thread in prange(threads):
+        first, last = share(a.size // (2 * WIDTH), thread, threads)
+        sums[thread] = total_of_pairs(address(a) + 8 * WIDTH * first, last - first)
+
+
+@kernel(parallel=True)
 def _copy(b, a, threads):
     for thread in prange(threads):
         first, last = share(a.size, thread, threads)
         target, source = a[first:last], b[first:last]
         for i in range(len(target)):
             target[i] = source[i]
+
+
+@kernel(parallel=True)
+def _copy_past_caches(b, a, threads):
+    for thread in prange(threads):
+        first, last = share(4 * a.size // CACHE_LINE, thread, threads)
+        target, source = address(a) + CACHE_LINE * first, address(b) + CACHE_LINE * first
+        scale(source, np.float32(1), target, CACHE_LINE // 4 * (last - first), True)
+        fence()
 
 
 @kernel(parallel=True)

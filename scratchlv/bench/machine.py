@@ -25,7 +25,7 @@ SAME = ("processor", "cores", "threads")  # what must agree for two runs to be c
 def describe() -> dict[str, Any]:
     """By name; call it when the threads have started."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": n_threads(),
         "threading_layer": numba.threading_layer(),
@@ -40,7 +40,7 @@ def describe() -> dict[str, Any]:
         "numba": numba.__version__,
         "llvmlite": importlib.metadata.version("llvmlite"),
         "scratchlv": __version__,
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
@@ -86,21 +86,22 @@ def _libraries(word: str) -> list[str]:
     """Shared libraries of this process with ``word`` in their file names."""
     maps = Path("/proc/self/maps")
     if maps.exists():
-        paths = {line.split(maxsplit=5)[-1] for line in maps.read_text().splitlines() if "/" in line}
+        paths = {line.split(maxsplit=5)[-1] for line in os.fsdecode(maps.read_bytes()).splitlines() if "/" in line}
     else:
         root = Path(np.__file__).parent
         paths = {str(p) for folder in (root.parent / "numpy.libs", root / ".dylibs") for p in folder.glob("*")}
     return sorted(path for path in paths if word in Path(path).name)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as the system tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text("utf-8", "replace").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Of the checkout that this package is in, with a mark when files differ from it."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

@@ -1,6 +1,7 @@
 """Ceilings: the lower one bounds, the better measurement counts, and what is measured was done."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,13 +12,40 @@ from scratchlv.bench.ceilings import Ceilings, last_level_cache
 from .examples import CEILINGS
 
 
-def test_the_lower_ceiling_bounds():
-    far = 8 * last_level_cache()
+@pytest.fixture
+def caches_of_32_mib(monkeypatch):
+    """Whatever this machine has."""
+    monkeypatch.setattr(ceilings, "last_level_cache", lambda: 32 << 20)
+
+
+def test_the_lower_ceiling_bounds(caches_of_32_mib):
+    far = 256 << 20
     assert CEILINGS.best_memory == 10e9
     assert CEILINGS.least_seconds(1e6, far) == far / 10e9
     assert CEILINGS.least_seconds(1e12, far) == 10
     assert CEILINGS.least_seconds(0, 1 << 19) == (1 << 19) / 50e9  # in a cache, so fast
     assert CEILINGS.least_seconds(0, 1 << 21) == (1 << 21) / 40e9
+
+
+def test_the_ceiling_of_a_pattern_is_that_of_memory(caches_of_32_mib):
+    assert CEILINGS.bandwidth(256 << 20, "copy") == 8e9
+    assert CEILINGS.bandwidth(math.inf) == 10e9
+    assert CEILINGS.bandwidth(1 << 21, "copy") == 40e9  # in a cache no pattern bounds more than another
+
+
+def test_without_a_cache_that_is_known_memory_bounds(monkeypatch):
+    monkeypatch.setattr(ceilings, "last_level_cache", lambda: 0)
+    assert CEILINGS._replace(caches={}).bandwidth(1 << 10) == 10e9
+
+
+def test_the_largest_cache_is_read_from_the_system(monkeypatch, tmp_path):
+    monkeypatch.setattr(ceilings, "Path", lambda name: tmp_path)
+    read = last_level_cache.__wrapped__
+    assert read() == 32 << 20  # the system does not say
+    for index, size in enumerate(["48K", "2M", "36864K", "", "huge"]):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(f"{size}\n")
+    assert read() == 36864 << 10
 
 
 def test_the_better_of_two_measurements_counts():
@@ -28,11 +56,33 @@ def test_the_better_of_two_measurements_counts():
     assert best.caches == {1 << 18: 50e9, 1 << 20: 60e9}
 
 
-def test_ceilings_are_measured():
+def test_ceilings_are_measured(monkeypatch):
+    monkeypatch.setattr(ceilings, "_SECONDS", 0.001)
     found = ceilings.measure(most=1 << 20)
     assert found.peak > 0
     assert all(speed > 0 for speed in (*found.memory.values(), *found.caches.values()))
     assert json.loads(json.dumps(found.to_json()))["memory_gbs"] == pytest.approx(found.best_memory / 1e9)
+
+
+@pytest.mark.parametrize("size", [1 << 10, 1 << 12])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_moved_is_moved(size, threads):
+    """Every number is read, copied and written once: what a kernel leaves out would count as speed."""
+    rng = np.random.default_rng(0)
+    a, b, c = (ceilings._ones(size) for _ in range(3))
+    for array in (a, b, c):
+        array[...] = rng.integers(0, 99, size)
+    before, sums = a.copy(), np.full(threads, np.nan)
+    ceilings._read(a, sums, threads)
+    assert sums.sum() == a.sum(dtype=np.float64)
+    ceilings._triad(b, c, a, threads)
+    np.testing.assert_array_equal(a, b + np.float32(0.5) * c)
+    for copy in (ceilings._copy, ceilings._copy_past_caches):
+        a[...] = before
+        copy(b, a, threads)
+        np.testing.assert_array_equal(a, b)
+    ceilings._update(a, threads)
+    np.testing.assert_array_equal(a, np.float32(1.0000001) * b)
 
 
 def test_the_multiply_adds_are_done():

@@ -1,6 +1,7 @@
 """``benchmarks/table.py``: every case has its sides, and cases know nothing of baselines."""
 
 import ast
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_no_case_is_left_out(table):
 def test_every_baseline_that_is_named_is_there(monkeypatch, table):
     """By their text: they import PyTorch."""
     named = []
-    monkeypatch.setattr(table.importlib, "import_module", lambda module: Recorder(module, named))
+    monkeypatch.setattr(table, "importlib", SimpleNamespace(import_module=lambda module: Recorder(module, named)))
     for case in table.all_cases().values():
         for side in case.baselines:
             side.build()
