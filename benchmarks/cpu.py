@@ -42,11 +42,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from case import NUMPY, OURS, TORCH, Case, Side  # noqa: E402
-from comparing import Refused, aligned, clock, difference, rounded, say, version  # noqa: E402
+from comparing import Refused, clock, difference, say, version  # noqa: E402
 from table import all_cases  # noqa: E402
 
 from scratchlv.bench import ceilings, machine  # noqa: E402
 from scratchlv.bench.ceilings import Ceilings  # noqa: E402
+from scratchlv.bench.text import aligned, rounded  # noqa: E402
 
 INSTALLED, TUNED = "as installed", "tuned"
 #: glibc keeps what is freed, as our pool does: new pages cost much

@@ -26,7 +26,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from comparing import aligned, brief, clock, version  # noqa: E402
+from comparing import clock, version  # noqa: E402
+
+from scratchlv.bench.text import aligned, brief  # noqa: E402
 
 PART_SECONDS = 75  # the longest that a part may take
 COMPILE_SECONDS = 60  # all that is compiled by PyTorch, together
@@ -110,7 +112,7 @@ def all_parts() -> list[str]:
     compiled.sort(key=lambda name: not name.startswith("attention"))  # there is a goal: while there is time
     kinds = (("kernel", rooms), ("step", list(cases)), ("compiled", compiled))
     kernels, steps, last = ([f"{kind}:{name}" for name in names] for kind, names in kinds)
-    ceilings = [f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "meetings")]
+    ceilings = [f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "grid_syncs")]
     return ["header", *ceilings, *kernels, "recurrent", *steps, *last]
 
 
@@ -181,7 +183,6 @@ def write(file: Path, document: Document) -> None:
 def run_parts(file: Path, parts: list[str], seconds: float) -> int:
     """Do the parts one after another, and write each; the exit status."""
     import baselines
-    from gpu_parts import Settings
 
     from scratchlv.device import use_backend
 
@@ -190,7 +191,7 @@ def run_parts(file: Path, parts: list[str], seconds: float) -> int:
     for part in parts:
         document, began = read(file), time.monotonic()
         try:
-            found = do(part, document, Settings(seconds))
+            found = do(part, document, seconds)
             document["parts"][part] = found
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -216,7 +217,7 @@ def _list(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def do(part: str, document: Document, settings: Any) -> Any:
+def do(part: str, document: Document, seconds: float) -> Any:
     """What a part finds; it is printed too."""
     kind, _, name = part.partition(":")
     if kind == "header":
@@ -224,27 +225,27 @@ def do(part: str, document: Document, settings: Any) -> Any:
         say("\n".join(f"{key}: {value}" for key, value in found.items()))
         return found
     if kind == "ceiling":
-        from gpu_parts import ceilings
+        from scratchlv.bench.gpu import ceilings
 
-        found = {key: float(f"{value:.4g}") for key, value in ceilings.MEASURES[name](settings).items()}
+        found = {key: float(f"{value:.4g}") for key, value in ceilings.MEASURES[name](seconds).items()}
         say("\n".join(f"{key}: {value:g}" for key, value in found.items()))
         return found
     if kind == "kernel":
-        from gpu_parts import kernels
+        from scratchlv.bench.gpu import kernels
 
-        rows = _telling(lambda: kernels.measure(name, ceilings_of(document), settings), kernels)
+        rows = _telling(lambda: kernels.measure(name, ceilings_of(document), seconds), kernels)
         _free()
         return rows
     if kind == "recurrent":
         from gpu_parts import recurrent
 
-        return _telling(lambda: recurrent.measure(settings), recurrent)
+        return _telling(lambda: recurrent.measure(seconds), recurrent)
     from gpu_parts import steps
 
     if kind == "step":
-        return _telling(lambda: steps.measure(name, settings), steps)
+        return _telling(lambda: steps.measure(name, seconds), steps)
     spent = sum(took for other, took in document.get("seconds", {}).items() if other.startswith("compiled:"))
-    return _telling(lambda: steps.measure_compiled(name, settings, COMPILE_SECONDS - spent), steps)
+    return _telling(lambda: steps.measure_compiled(name, seconds, COMPILE_SECONDS - spent), steps)
 
 
 def ceilings_of(document: Document) -> dict[str, float]:
@@ -279,7 +280,7 @@ def lines_of(rows: list, module: Any) -> list[tuple[str, ...]]:
 
 
 def _free() -> None:
-    from gpu_parts.timing import free_memory
+    from scratchlv.bench.gpu.timing import free_memory
 
     free_memory()
 

@@ -378,6 +378,8 @@ def test_threads_that_are_not_there(capsys, command, tmp_path, monkeypatch):
 
 def test_the_bench_refuses_what_is_not_there(capsys, tmp_path):
     fails(capsys, "bench", "lsmt", saying=["'lsmt'", "lstm", "adam"])
+    fails(capsys, "bench", "relu", "--variant", "numpy", saying=["'numpy'", "numba_cpu", "cuda"])
+    fails(capsys, "bench", "lstm", "--version", 2, saying=["version 2", "--variant cuda"])
     fails(capsys, "bench", "relu", "--json", tmp_path / "no" / "x.json", saying=["--json", "no/x.json"])
     fails(capsys, "bench", "relu", "--compare", tmp_path / "absent.json", saying=["--compare", "absent.json"])
 

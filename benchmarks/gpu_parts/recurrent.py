@@ -10,12 +10,13 @@ import cupy
 import numpy as np
 import torch
 from baselines import device, given
-from comparing import brief, norm_difference, rounded
+from comparing import norm_difference
 from torch import nn
 
-from gpu_parts import Row, Settings
-from gpu_parts.kernels import only
-from gpu_parts.timing import as_called, on_the_device, timing
+from scratchlv.bench.gpu import Row
+from scratchlv.bench.gpu.kernels import only
+from scratchlv.bench.gpu.timing import as_called, on_the_device, timing
+from scratchlv.bench.text import brief, rounded
 from scratchlv.cuda.precision import use_precision
 from scratchlv.device import to_host
 from scratchlv.ops import lstm
@@ -132,7 +133,7 @@ def sides() -> dict[str, Contender]:
     return found | {f"nn.LSTMCell, {precision}": torchs("cell", precision) for precision in ("float32", "tf32")}
 
 
-def measure(settings: Settings) -> list[Row]:
+def measure(seconds: float) -> list[Row]:
     """A row for each side that is right, timed in alternating blocks; the last one says what is wrong, if anything is."""
     with torch_precision("float32"):
         expected = torchs("cell", "float32").results()
@@ -146,11 +147,11 @@ def measure(settings: Settings) -> list[Row]:
             ready[name] = side
         except Exception as error:
             wrong.append(f"{name}: {error}".splitlines()[0])
-    samples = alternate(ready, settings.seconds)
+    samples = alternate(ready, seconds)
     rows = []
     for name, side in ready.items():
         with side.around():
-            device_time = on_the_device(side.step, settings.seconds / 2, cold=False)
+            device_time = on_the_device(side.step, seconds / 2, cold=False)
         called = timing(samples[name])
         spread = {"us": called.median, "p20_us": called.p20, "p80_us": called.p80, "on_device_us": device_time.median}
         row: Row = {"side": name, "precision": side.precision, **{k: rounded(v) for k, v in spread.items()}}

@@ -10,12 +10,13 @@ from typing import Any
 
 from case import COMPILED, NUMPY, OURS, TORCH, Case, Side
 from cases import sweeps
-from comparing import Refused, brief, difference, norm_difference, rounded
+from comparing import Refused, difference, norm_difference
 from table import all_cases, baseline
 
-from gpu_parts import Row, Settings
 from gpu_parts.recurrent import Contender, alternate, torch_precision
-from gpu_parts.timing import free_memory, on_the_device, timing
+from scratchlv.bench.gpu import Row
+from scratchlv.bench.gpu.timing import free_memory, on_the_device, timing
+from scratchlv.bench.text import brief, rounded
 from scratchlv.cuda.precision import use_precision
 
 PRECISIONS = ("float32", "tf32")
@@ -36,23 +37,23 @@ ON_A_GPU_ALONE = {  # more compiled baselines
 }
 
 
-def measure(name: str, settings: Settings) -> list[Row]:
+def measure(name: str, seconds: float) -> list[Row]:
     """Ours against eager PyTorch, in float32 and, if there are products in it, TF32."""
     no_products = any(case.name == name for case in sweeps.CASES)
-    return _rows(name, TORCH, PRECISIONS[:1] if no_products else PRECISIONS, settings, limit=None)
+    return _rows(name, TORCH, PRECISIONS[:1] if no_products else PRECISIONS, seconds, limit=None)
 
 
-def measure_compiled(name: str, settings: Settings, limit: float) -> list[Row]:
+def measure_compiled(name: str, seconds: float, limit: float) -> list[Row]:
     """Ours against torch.compile, in TF32 and then in float32; after ``limit`` seconds what is left is left out."""
-    return _rows(name, COMPILED, PRECISIONS[::-1], settings, limit)
+    return _rows(name, COMPILED, PRECISIONS[::-1], seconds, limit)
 
 
-def _rows(name: str, kind: str, precisions: Sequence[str], settings: Settings, limit: float | None) -> list[Row]:
+def _rows(name: str, kind: str, precisions: Sequence[str], seconds: float, limit: float | None) -> list[Row]:
     case, rows, problems = all_cases()[name], [], []
     until = None if limit is None else time.monotonic() + limit
     for precision in precisions:
         try:
-            row, refused = _row(case, kind, precision, settings, until)
+            row, refused = _row(case, kind, precision, seconds, until)
             rows.append(row)
             problems += refused
         except Exception as error:
@@ -61,7 +62,7 @@ def _rows(name: str, kind: str, precisions: Sequence[str], settings: Settings, l
     return [*rows, {"case": name, "wrong": problems}] if problems else rows
 
 
-def _row(case: Case, kind: str, precision: str, settings: Settings, until: float | None) -> tuple[Row, list[str]]:
+def _row(case: Case, kind: str, precision: str, seconds: float, until: float | None) -> tuple[Row, list[str]]:
     (ours,) = (side for side in case.sides if side.kind == OURS)
     others = [side for side in case.sides if side.kind == kind]
     if kind == COMPILED and case.name in ON_A_GPU_ALONE:
@@ -90,8 +91,8 @@ def _row(case: Case, kind: str, precision: str, settings: Settings, until: float
         most = ROUNDED, ROUNDED_LOSS
         differences[ours.name] = norm_difference(ours.name, results[ours.name], expected, *most)
     with alarm(until):
-        samples = alternate(contenders, settings.seconds)
-    return _figures(case, kind, precision, contenders, samples, differences, settings), refused
+        samples = alternate(contenders, seconds)
+    return _figures(case, kind, precision, contenders, samples, differences, seconds), refused
 
 
 def _contender(side: Side, precision: str) -> Contender:
@@ -101,11 +102,11 @@ def _contender(side: Side, precision: str) -> Contender:
     return Contender(precision, lambda: around(precision), task.step, task.results)
 
 
-def _figures(case: Case, kind: str, precision: str, contenders, samples, differences, settings: Settings) -> Row:
+def _figures(case: Case, kind: str, precision: str, contenders, samples, differences, seconds: float) -> Row:
     times = {name: timing(values) for name, values in samples.items()}
     ours, *others = contenders
     with contenders[ours].around():
-        device_time = on_the_device(contenders[ours].step, settings.seconds / 3, cold=False)
+        device_time = on_the_device(contenders[ours].step, seconds / 3, cold=False)
     best = min(others, key=lambda name: times[name].median, default=None)
     row: Row = {
         "case": case.name,

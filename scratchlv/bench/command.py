@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.bench import ceilings, compare, machine, plot, rows
-from scratchlv.bench.rows import Measured, Row
+from scratchlv.bench.gpu import command as gpu
+from scratchlv.bench.rows import Measured, Row, Version
 from scratchlv.bench.workloads import ROOMS
 from scratchlv.errors import UserError
 from scratchlv.ops import OPERATIONS
@@ -51,16 +52,26 @@ def run(
     json_file: Path | None = None,
     compare_file: Path | None = None,
     plot_file: Path | None = None,
+    *,
+    variant: str | None = None,
+    number: int | None = None,
 ) -> int:
     """Check, time and print; returns 1 if a kernel is wrong, 130 if Ctrl-C cut it short, else 0.
 
+    All versions of the operations that the CPU runs; those of one ``variant`` (on a GPU, for "cuda"), or that of one ``number``.
+
     Raises:
-        UserError: there is no such operation, or a file cannot be read or written.
+        UserError: there is no such operation, variant or version, or a file cannot be read or written.
     """
     names = _names(operations)
+    chosen = {name: rows.versions(name, variant, number) for name in names} if variant != "cuda" else {}
     for option, path in (("--json", json_file), ("--plot", plot_file)):
         if path is not None:
             _check_writable(option, path)
+    if variant == "cuda":
+        if compare_file is not None or plot_file is not None:
+            raise UserError("--compare and --plot are of the CPU's kernels; leave them out with --variant cuda")
+        return gpu.run(names, number, json_file)
     before = None if compare_file is None else compare.read(compare_file)
     status = _Status()
     status.say("measuring the ceilings")
@@ -72,10 +83,11 @@ def run(
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     interrupted = False
     try:
-        _measure_all(names, limits, measured, status)
+        _measure_all(chosen, limits, measured, status)
         if plot_file is not None:
-            for name in names:
-                curves[name] = rows.curve(name, status.say)
+            for name, found in chosen.items():
+                if "numba_cpu" in (version.name for version in found):
+                    curves[name] = rows.curve(name, status.say)
         status.say("measuring the ceilings again")
         limits = _again(limits, [m.row for m in measured])
         status.clear()
@@ -114,12 +126,14 @@ def _check_writable(option: str, path: Path) -> None:
         raise UserError(f"{option} {path} cannot be written ({error.strerror}); give another file") from None
 
 
-def _measure_all(names: Sequence[str], limits: ceilings.Ceilings, measured: list[Measured], status: _Status) -> None:
+def _measure_all(
+    chosen: dict[str, list[Version]], limits: ceilings.Ceilings, measured: list[Measured], status: _Status
+) -> None:
     """Fills ``measured``, and prints each row when it is there."""
     flush = ceilings.flusher()
-    for number, name in enumerate(names, 1):
-        shapes, place = "", f"[{number}/{len(names)}] "
-        for each in rows.measure(name, limits, flush, status.say_at(place)):
+    for number, (name, found) in enumerate(chosen.items(), 1):
+        shapes, place = "", f"[{number}/{len(chosen)}] "
+        for each in rows.measure(name, found, limits, flush, status.say_at(place)):
             status.clear()
             if each.row.shapes != shapes:
                 shapes = each.row.shapes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from scratchlv.bench import machine
 from scratchlv.bench.ceilings import Ceilings
 from scratchlv.bench.timing import Timing, time_calls
 from scratchlv.bench.workloads import ROOMS, Workload
+from scratchlv.errors import UserError
 
 Call = Callable[[], Any]
 _COLD_SECONDS = 0.2
@@ -69,36 +70,68 @@ class Version(NamedTuple):
     """One way to do an operation: ``passes(workload)`` gives what can be called, ``check(inputs)`` what is wrong with it."""
 
     name: str
+    variant: str  # of the room; empty for a baseline
     passes: Callable[[Workload], dict[str, Call]]
     check: Callable[[dict[str, Any]], str]
     limits: Callable[..., str | None] = lambda **inputs: None
+    number: int | None = None  # among the variant's numbered versions
 
 
-def versions(name: str) -> list[Version]:
-    """All that a room has: its variants, its numbered versions (forward only), and a baseline."""
+def versions(name: str, variant: str | None = None, number: int | None = None) -> list[Version]:
+    """All that a room has on the CPU: its variants, their numbered versions (forward only), and a baseline.
+
+    Or only those of one ``variant``, and only the version of one ``number``.
+
+    Raises:
+        UserError: there is no such variant, or none of that number.
+    """
     operation: ops.Operation = getattr(ops, name)
+    if variant is not None and variant not in operation.room.VARIANTS:
+        raise UserError(f"{name} has no variant {variant!r}; it has {', '.join(operation.room.VARIANTS)}")
+    found = [version for version in _on_the_cpu(name, operation) if variant in (None, version.variant)]
+    if number is None:
+        return found
+    numbered = {version.number: version for version in found if version.number is not None}
+    if number not in numbered:
+        cuda = operation.variant("cuda").VERSIONS if "cuda" in operation.room.VARIANTS and variant is None else {}
+        of = "on the CPU" if variant is None else f"of {variant}"
+        raise no_version(name, number, of, {n: version.name for n, version in numbered.items()}, cuda)
+    return [numbered[number]]
+
+
+def _on_the_cpu(name: str, operation: ops.Operation) -> Iterator[Version]:
     reference = operation.variant("reference")
-    found = []
     for variant in operation.room.VARIANTS:
         if variant == "cuda":
-            continue  # without a GPU it is only checked; on one, benchmarks/gpu.py times it
+            continue  # scratchlv.bench.gpu times it
         module = operation.variant(variant)
         limits = getattr(module, "limits", lambda **inputs: None)
         if hasattr(module, "step"):
-            found.append(Version(variant, _steps(module), _check_step(module, reference), limits))
+            yield Version(variant, variant, _steps(module), _check_step(module, reference), limits)
         else:
-            found.append(Version(variant, _passes(module), _check_passes(module, reference), limits))
+            yield Version(variant, variant, _passes(module), _check_passes(module, reference), limits)
     if name == "conv2d":
         module = operation.variant("numba_cpu")
-        found.append(Version("numba_cpu, Winograd", _by_winograd(module), _check_winograd(module, reference)))
-    forwards: dict[str, Callable] = {}
+        check = _check_winograd(module, reference)
+        yield Version("numba_cpu, Winograd", "numba_cpu", _by_winograd(module), check)
     if name == "matmul":
         from scratchlv.kernels.matmul.versions import VERSIONS
 
-        forwards = {**VERSIONS, f"numpy ({machine.blas()})": np.matmul}
-    for label, function in forwards.items():
-        found.append(Version(label, _forward(function), _check_product(function)))
-    return found
+        for number, (label, function) in enumerate(VERSIONS.items(), 1):
+            yield Version(label, "numba_cpu", _forward(function), _check_product(function), number=number)
+        yield Version(f"numpy ({machine.blas()})", "", _forward(np.matmul), _check_product(np.matmul))
+
+
+def no_version(
+    name: str, number: int, of: str, numbered: Mapping[int, str], cuda: Mapping[int, str] | None = None
+) -> UserError:
+    """What to say where a room has no version of that number, ``of`` what was asked for: which there are, there and in CUDA."""
+
+    def listed(versions: Mapping[int, str]) -> str:
+        return ", ".join(f"{n} ({words.removeprefix(f'{n} ')})" for n, words in versions.items())
+
+    sentence = f"{name} has no version {number} {of}; it has {listed(numbered) or 'none with a number'}"
+    return UserError(sentence + (f"; with --variant cuda it has {listed(cuda)}" if cuda else ""))
 
 
 # --- calls -----------------------------------------------------------------------------------------------------------
@@ -234,11 +267,13 @@ class Measured(NamedTuple):
     again: Callable[[], Timing] | None = None
 
 
-def measure(name: str, ceilings: Ceilings, flush: Call, say: Callable[[str], None]) -> Iterator[Measured]:
-    """Check and time all that the room ``name`` has, on the largest size of its workload."""
+def measure(
+    name: str, chosen: Sequence[Version], ceilings: Ceilings, flush: Call, say: Callable[[str], None]
+) -> Iterator[Measured]:
+    """Check and time these versions of the room ``name``, on the largest size of its workload."""
     room, seed = ROOMS[name], 0
     small, large = (room.make(np.random.default_rng(seed), size) for size in (room.sizes[0], room.sizes[-1]))
-    for version in versions(name):
+    for version in chosen:
         row = Row(name, version.name, "", shapes(large.inputs))
         limit = version.limits(**large.inputs)
         if limit is not None:
@@ -281,7 +316,7 @@ def _first_call(version: Version, workload: Workload) -> tuple[float, int]:
 def curve(name: str, say: Callable[[str], None]) -> dict[str, list[tuple[float, float]]]:
     """Milliseconds against size, for each pass of the fast variant."""
     room = ROOMS[name]
-    (version,) = (v for v in versions(name) if v.name == "numba_cpu")
+    (version,) = (v for v in versions(name, "numba_cpu") if v.name == "numba_cpu")
     points: dict[str, list[tuple[float, float]]] = {}
     for size in room.sizes:
         say(f"{name} against size: {size}")

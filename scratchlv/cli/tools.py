@@ -41,6 +41,8 @@ def _gradcheck(arguments: Arguments) -> int:
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="time every version of every kernel against what this machine can reach")
     bench.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
+    bench.add_argument("--variant", help="reference, numba_cpu, or cuda on a GPU (default: all that the CPU runs)")
+    bench.add_argument("--version", type=int, metavar="N", help="only the version of this number")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     bench.add_argument(
         "--compare", type=Path, metavar="FILE", help="say what became faster or slower since this --json"
@@ -53,7 +55,8 @@ def _add_bench(commands: Any) -> None:
 def _bench(arguments: Arguments) -> int:
     from scratchlv.bench import command
 
-    return command.run(arguments.ops, arguments.json, arguments.compare, arguments.plot)
+    files = arguments.json, arguments.compare, arguments.plot
+    return command.run(arguments.ops, *files, variant=arguments.variant, number=arguments.version)
 
 
 def _add_warmup(commands: Any) -> None:

@@ -11,7 +11,7 @@ CEILINGS = Ceilings(100e9, {"copy": 8e9, "triad": 9e9, "update": 10e9}, {1 << 18
 
 def measured(name):
     """The rows of a room."""
-    return [m.row for m in rows.measure(name, CEILINGS, lambda: None, lambda text: None)]
+    return [m.row for m in rows.measure(name, rows.versions(name), CEILINGS, lambda: None, lambda text: None)]
 
 
 def around(median, spread=0.01):

@@ -31,6 +31,30 @@ def test_what_it_prints_and_writes(small, tmp_path, capsys):
     assert "relu numba_cpu backward" in capsys.readouterr().out
 
 
+def test_one_version_alone_is_checked_and_timed(small, tmp_path, capsys):
+    assert command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", number=4) == 0
+    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert (row["version"], row["part"]) == ("4 register tiles", "forward")
+    assert row["warm"]["samples"] > 0
+    assert "4 register tiles" in (tmp_path / "roofline.svg").read_text()
+    assert "reference" not in capsys.readouterr().out
+
+
+def test_a_version_that_is_wrong_is_not_timed(small, monkeypatch, tmp_path, capsys):
+    versions = {"1 right": lambda a, b: a @ b, "2 wrong": lambda a, b: a + b}
+    monkeypatch.setattr("scratchlv.kernels.matmul.versions.VERSIONS", versions)
+    assert command.run(["matmul"], number=1) == 0
+    assert command.run(["matmul"], tmp_path / "run.json", number=2) == 1
+    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert row["warm"] is None
+    assert "WRONG: matmul 2 wrong" in capsys.readouterr().out
+
+
+def test_one_variant_alone_is_timed(small, tmp_path):
+    assert command.run(["relu", "adam"], tmp_path / "run.json", variant="reference") == 0
+    assert {row["version"] for row in json.loads((tmp_path / "run.json").read_text())["rows"]} == {"reference"}
+
+
 def test_a_wrong_kernel_ends_in_status_1(small, monkeypatch, capsys):
     monkeypatch.setattr(ops.relu.variant("numba_cpu"), "backward", lambda dy, cache: (dy,))
     assert command.run(["relu"]) == 1
@@ -56,6 +80,10 @@ def test_mistakes_are_found_before_the_work(monkeypatch, tmp_path):
     monkeypatch.setattr(ceilings, "measure", lambda: pytest.fail("it began"))
     with pytest.raises(UserError, match="no operation 'lsmt'; there are matmul"):
         command.run(["lsmt"])
+    with pytest.raises(UserError, match="no variant 'gpu'"):
+        command.run(["lstm"], variant="gpu")
+    with pytest.raises(UserError, match="lstm has no version 1 on the CPU"):
+        command.run(["matmul", "lstm"], number=1)
     for option in (0, 1):
         for path in (tmp_path, tmp_path / "no" / "run.json"):
             files = [None, None]

@@ -1,9 +1,12 @@
 """Rows: right before fast. What is wrong, on whatever size, is not timed."""
 
 import numpy as np
+import pytest
 
 from scratchlv import ops
 from scratchlv.bench import machine, rows, workloads
+from scratchlv.errors import UserError
+from scratchlv.kernels.matmul.versions import VERSIONS
 
 from .examples import measured
 
@@ -88,3 +91,49 @@ def test_what_cannot_serve_says_so(small, monkeypatch):
     monkeypatch.setattr(ops.relu.variant("numba_cpu"), "limits", lambda *a, **how: "it is Monday")
     (row,) = (row for row in measured("relu") if row.version == "numba_cpu")
     assert (row.not_served, row.warm, row.wrong) == ("it is Monday", None, "")
+
+
+# --- what is chosen --------------------------------------------------------------------------------------------------
+
+
+def names(*chosen):
+    return [version.name for version in rows.versions(*chosen)]
+
+
+def test_one_variant_with_all_that_it_has():
+    assert names("matmul", "reference") == ["reference"]
+    assert names("conv2d", "numba_cpu") == ["numba_cpu", "numba_cpu, Winograd"]
+    assert names("matmul", "numba_cpu") == ["numba_cpu", *VERSIONS]
+    assert names("matmul") == ["reference", "numba_cpu", *VERSIONS, f"numpy ({machine.blas()})"]
+
+
+@pytest.mark.parametrize("variant", [None, "numba_cpu"])
+@pytest.mark.parametrize("number", range(1, len(VERSIONS) + 1))
+def test_one_numbered_version_alone(variant, number):
+    (name,) = names("matmul", variant, number)
+    assert name == list(VERSIONS)[number - 1]
+    assert name.startswith(f"{number} ")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (("relu", "numba"), "relu has no variant 'numba'; it has reference, numba_cpu, cuda"),
+        (
+            ("matmul", None, 7),
+            r"no version 7 on the CPU; it has 1 \(three loops\), .*; with --variant cuda it has 1 \(",
+        ),
+        (
+            ("matmul", "numba_cpu", 0),
+            r"matmul has no version 0 of numba_cpu; it has 1 \(three loops\), .*6 \(in parallel\)$",
+        ),
+        (("matmul", "reference", 1), "matmul has no version 1 of reference; it has none with a number$"),
+        (
+            ("lstm", None, 2),
+            r"lstm has no version 2 on the CPU; it has none with a number; with --variant cuda it has 1 \(",
+        ),
+    ],
+)
+def test_what_is_not_there_lists_what_there_is(chosen, said):
+    with pytest.raises(UserError, match=said):
+        rows.versions(*chosen)

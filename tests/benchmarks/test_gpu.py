@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from scratchlv import device, ops
-from scratchlv.bench.workloads import Cost, Workload
+from scratchlv import ops
 from scratchlv.cuda.emulator import why_not
 
+from ..bench.gpu import tiny
 from ..cuda import stand_in
 from .conftest import BENCHMARKS
 
@@ -21,22 +21,18 @@ needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not())
 @pytest.fixture
 def gpu(benchmarks, monkeypatch):
     """The module, with the stand-in for CuPy."""
-    stand_in.install(monkeypatch)
-    monkeypatch.setattr(device, "_backend", "cpu")
-    monkeypatch.setattr("scratchlv.cuda.availability.what_is_wrong", lambda: None)
-    return benchmarks("gpu")
+    tiny.forget()
+    tiny.install(monkeypatch)
+    yield benchmarks("gpu")
+    tiny.forget()
 
 
 @pytest.fixture
-def tiny(gpu, monkeypatch):
+def small(gpu, monkeypatch):
     """Sizes that the CPU can bear, and PyTorch on the CPU, not compiled."""
     torch = pytest.importorskip("torch", reason="the baselines need PyTorch")
     monkeypatch.setattr(torch, "compile", lambda net=None, **options: net)
     for path, values in {
-        "gpu_parts.timing": {
-            "FEWEST": 1, "MOST": 1, "AT_ONCE": 1, "CALLS_SECONDS": 0, "OTHER_MEMORY": 4096, "LONGEST_WAIT": 0,
-        },
-        "gpu_parts.ceilings": {"LARGE": 1 << 15, "SIZES": (8, 5), "LAUNCHES": 2, "MEETINGS": 3, "TURNS": 1},
         "gpu_parts.recurrent": {"T": 2, "N": 3, "D": 5, "H": 4, "BLOCKS": 1},
         "cases.captioner": {
             "V": 30, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "demo_problem": small_demo,
@@ -60,7 +56,7 @@ def tiny(gpu, monkeypatch):
         for name, value in {"vocabulary": 20, "embedding": 4, "hidden": 4, "streams": 2}.items():
             monkeypatch.setitem(settings, name, value)
     monkeypatch.setattr(importlib.import_module("baselines"), "use_device", lambda name: None)
-    monkeypatch.setattr(importlib.import_module("gpu_parts.kernels"), "make", first_case)
+    tiny.shrink(monkeypatch)
     return gpu
 
 
@@ -78,15 +74,6 @@ def small_demo():
     return Captioner(shape, seed=0), batch._replace(pictures=noise.astype(np.uint8)), settings
 
 
-def first_case(name):
-    """A small workload of a room."""
-    room = getattr(ops, name).room
-    inputs = next(iter(room.cases(np.random.default_rng(0)).values()))
-    inputs = {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in inputs.items()}
-    passes = ("forward", "backward") if hasattr(getattr(ops, name).variant("reference"), "forward") else ("step",)
-    return Workload(inputs, dict.fromkeys(passes, Cost(1000, 1000)))
-
-
 def run(gpu, tmp_path, parts):
     file = tmp_path / "gpu.json"
     gpu.write(file, {"parts": {}, "failed": {}})
@@ -95,22 +82,22 @@ def run(gpu, tmp_path, parts):
 
 
 @needs_compiler
-def test_all_of_it(tiny, tmp_path, capsys):
+def test_all_of_it(small, tmp_path, capsys):
     other_sizes = ("step:vgg16-n8", "step:decode-n16", "compiled:decode-n16", "step:rnn-lm")  # of what is there anyway
     elsewhere = ("step:lstm-lm", "kernel:relu", "kernel:sgd")  # run below
-    parts = [part for part in tiny.all_parts() if part not in other_sizes + elsewhere]
-    status, document = run(tiny, tmp_path, parts)
+    parts = [part for part in small.all_parts() if part not in other_sizes + elsewhere]
+    status, document = run(small, tmp_path, parts)
     assert document["failed"] == {}
     assert status == 0
-    assert tiny.missing(document, parts) == []
-    table = tiny.summary(document)
+    assert small.missing(document, parts) == []
+    table = small.summary(document)
     for words in ("softmax_cross_entropy", "cuBLAS", "LSTM layer: ours", "attention-captioner-tutorial", "compiled"):
         assert words in table
     assert "copy_gbs" in capsys.readouterr().out
 
 
 @needs_compiler
-def test_a_wrong_kernel_is_not_timed_and_the_others_are(tiny, tmp_path, monkeypatch, capsys):
+def test_a_wrong_kernel_is_not_timed_and_the_others_are(small, tmp_path, monkeypatch, capsys):
     relu = ops.relu.variant("cuda")
     forward = relu.forward
 
@@ -119,7 +106,7 @@ def test_a_wrong_kernel_is_not_timed_and_the_others_are(tiny, tmp_path, monkeypa
         return (y + 0.01 if relu.version(relu.VERSIONS) == 1 else y), cache
 
     monkeypatch.setattr(relu, "forward", wrong)
-    status, document = run(tiny, tmp_path, ["kernel:relu", "kernel:sgd"])
+    status, document = run(small, tmp_path, ["kernel:relu", "kernel:sgd"])
     assert "version 1: output 0 is wrong by" in document["failed"]["kernel:relu"]
     assert {row["version"] for row in document["parts"]["kernel:relu"] if "us" in row} == {2}
     assert document["parts"]["kernel:sgd"]
@@ -128,10 +115,10 @@ def test_a_wrong_kernel_is_not_timed_and_the_others_are(tiny, tmp_path, monkeypa
 
 
 @needs_compiler
-def test_a_step_with_other_results_is_not_timed(tiny, tmp_path, monkeypatch):
+def test_a_step_with_other_results_is_not_timed(small, tmp_path, monkeypatch):
     baselines = importlib.import_module("baselines.language_model")
     monkeypatch.setattr(baselines.Layers, "forward", lambda net, tokens: 1.01 * Layers_forward(net, tokens))
-    status, document = run(tiny, tmp_path, ["step:lstm-lm"])
+    status, document = run(small, tmp_path, ["step:lstm-lm"])
     assert "nn.LSTM: loss differs from ours" in document["failed"]["step:lstm-lm"]
     (exact, _, _) = document["parts"]["step:lstm-lm"]
     assert exact["best"] == "nn.LSTMCell"
@@ -211,7 +198,7 @@ def test_what_there_is_no_time_for_is_said(gpu, tmp_path):
 
 
 def test_parts_are_chosen_by_their_room_or_case(gpu, capsys):
-    ceilings = ["header", *(f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "meetings"))]
+    ceilings = ["header", *(f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "grid_syncs"))]
     assert gpu.choose([]) == gpu.all_parts()
     assert gpu.choose(["adam"]) == [*ceilings, "kernel:adam", "step:adam"]
     assert gpu.choose(["recurrent", "compiled:attention"])[-2:] == ["recurrent", "compiled:attention-captioner-hoisted"]

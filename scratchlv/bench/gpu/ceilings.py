@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import cupy
 import numpy as np
 
-from gpu_parts import Row, Settings
-from gpu_parts.timing import BLOCK, keep_busy, on_the_device, processors, timing, wait_for_all
+from scratchlv.bench.gpu import Row
+from scratchlv.bench.gpu.timing import BLOCK, keep_busy, on_the_device, processors, timing, wait_for_all
 from scratchlv.cuda import load
 from scratchlv.kernels.matmul import cublas
 from scratchlv.kernels.matmul.cuda import Bf16Matrix
@@ -18,21 +19,19 @@ from scratchlv.kernels.matmul.cuda import Bf16Matrix
 LARGE = 1 << 30  # bytes, far more than the second-level cache
 SIZES = (8192, 4096)  # of square matrices
 LAUNCHES = 200  # fewer than a stream can queue
-MEETINGS = 2000
+GRID_SYNCS = 2000
 TURNS = 20
 
 
-def bandwidths(settings: Settings) -> Row:
+def bandwidths(seconds: float) -> Row:
     """GB/s; bytes read and bytes written count once each, and the fastest run counts: a ceiling was reached at least once."""
     x, y = (cupy.zeros(LARGE // 4, np.float32) for _ in range(2))
     n, module = np.int64(LARGE // 16), load("ceilings.cu")
     grids = [(k * processors(),) for k in (2, 4, 8, 16, 32)] + [(math.ceil(LARGE / 16 / BLOCK),)]
 
     def best(name: str, moved: int, *arrays: Any) -> float:
-        times = [
-            on_the_device(lambda g=g: module[name](g, (BLOCK,), *arrays, n), settings.seconds / 5, cold=False)
-            for g in grids
-        ]
+        calls = [partial(module[name], grid, (BLOCK,), *arrays, n) for grid in grids]
+        times = [on_the_device(call, seconds / 5, cold=False) for call in calls]
         return moved / min(t.p20 for t in times) / 1e3
 
     sums = cupy.zeros(max(grids)[0] * BLOCK, np.float32)
@@ -43,7 +42,7 @@ def bandwidths(settings: Settings) -> Row:
     }
 
 
-def products(settings: Settings) -> Row:
+def products(seconds: float) -> Row:
     """GFLOP/s of cuBLAS on random numbers."""
     found = {}
     for n in SIZES:
@@ -51,13 +50,8 @@ def products(settings: Settings) -> Row:
         a, b = (cupy.asarray(rng.standard_normal((n, n), np.float32)) for _ in range(2))
         out = cupy.empty((n, n), np.float32)
         for name, operands in (("float32", (a, b)), ("tf32", (a, b)), ("bf16", (_bf16(a), _bf16(b)))):
-            took = on_the_device(
-                lambda operands=operands, name=name, out=out: cublas.multiply(
-                    *operands, out, transpose_a=False, transpose_b=False, accumulate=False, tf32=name == "tf32"
-                ),
-                settings.seconds,
-                cold=False,
-            )
+            how = {"transpose_a": False, "transpose_b": False, "accumulate": False, "tf32": name == "tf32"}
+            took = on_the_device(partial(cublas.multiply, *operands, out, **how), seconds, cold=False)
             found[f"{name}_{n}_gflops"] = 2 * n**3 / took.p20 / 1e3
     for name in ("float32", "tf32", "bf16"):
         found[f"{name}_gflops"] = max(found[f"{name}_{n}_gflops"] for n in SIZES)
@@ -68,7 +62,7 @@ def _bf16(matrix: Any) -> Any:
     return Bf16Matrix(matrix).rounded
 
 
-def launches(settings: Settings) -> Row:
+def launches(seconds: float) -> Row:
     """Microseconds a launch of a kernel that does nothing: on the device, as called, and of the host's time.
 
     Of the host's time ``without_checks`` is what CuPy takes by itself.
@@ -126,10 +120,11 @@ def launches(settings: Settings) -> Row:
     }
 
 
-def meetings(settings: Settings) -> Row:
+def grid_syncs(seconds: float) -> Row:
     """Microseconds of a grid.sync(), with a block on each processor and with as many as it holds."""
     module = load("ceilings.cu")
-    most = module.engine(on_gpu=True).blocks_at_once("meet", (BLOCK,))
+    engine: Any = module.engine(on_gpu=True)
+    most = engine.blocks_at_once("meet", (BLOCK,))
 
     def took(blocks: int, threads: int, times: int) -> float:
         said, mistakes = cupy.zeros((2, blocks), np.int32), cupy.zeros(blocks, np.int32)
@@ -137,15 +132,15 @@ def meetings(settings: Settings) -> Row:
         def call() -> None:
             module["meet"]((blocks,), (threads,), said, mistakes, np.int32(times), cooperative=True)
 
-        found = on_the_device(call, settings.seconds / 5, cold=False).median
+        found = on_the_device(call, seconds / 5, cold=False).median
         if int(mistakes.sum()):
             raise RuntimeError("blocks that met had not all come")
         return found
 
     def each(blocks: int, threads: int) -> float:
-        return (took(blocks, threads, MEETINGS) - took(blocks, threads, 0)) / MEETINGS
+        return (took(blocks, threads, GRID_SYNCS) - took(blocks, threads, 0)) / GRID_SYNCS
 
     return {"grid_sync_us": each(processors(), BLOCK), "grid_sync_most_blocks_us": each(most, BLOCK)}
 
 
-MEASURES = {"bandwidths": bandwidths, "products": products, "launches": launches, "meetings": meetings}
+MEASURES = {"bandwidths": bandwidths, "products": products, "launches": launches, "grid_syncs": grid_syncs}

@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
-from comparing import Refused, brief, rounded
 
-from gpu_parts import GOAL_SHARE, Row, Settings
-from gpu_parts.timing import as_called, on_the_device, timing
 from scratchlv import ops
+from scratchlv.bench.gpu import Row
+from scratchlv.bench.gpu.timing import as_called, on_the_device, timing
+from scratchlv.bench.text import brief, rounded
 from scratchlv.bench.workloads import ROOMS, Cost, Workload
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 
+GOAL_SHARE = 0.7  # of the bandwidth ceiling, for operations that only move memory
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2}  # of a result's largest number, against the reference in float64
 MOVE_MEMORY = (  # what must reach a share of the bandwidth ceiling
     "adam", "sgd", "embedding", "softmax_cross_entropy", "max_pool2d", "avg_pool2d", "additive_attention",
@@ -26,7 +27,7 @@ IN_PLACE = ("params", "m", "v")
 Arrays = dict[str, Any]
 
 
-class Variant(NamedTuple):
+class Version(NamedTuple):
     """What is timed: a version of the room's kernels, in a precision."""
 
     number: int
@@ -34,39 +35,36 @@ class Variant(NamedTuple):
     precision: str = "float32"
 
 
-def rooms() -> list[str]:
-    """Those that have CUDA kernels."""
-    return [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
-
-
-def measure(name: str, ceilings: Row, settings: Settings) -> list[Row]:
-    """A row for each version and pass. A version that is wrong gets one that says by how much.
+def measure(name: str, ceilings: Row, seconds: float, number: int | None = None) -> list[Row]:
+    """A row for each version, or those of one ``number``, and pass. A version that is wrong gets one that says by how much.
 
     Raises:
-        Refused: at the end, if a version is wrong; ``rows`` of the exception are those that were timed.
+        Wrong: at the end, if a version is; ``rows`` of the exception are those that were timed.
     """
     workload = make(name)
     expected = {key: cupy.asarray(value.astype(np.float32)) for key, value in reference(name, workload).items()}
     given = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in workload.inputs.items()}
     rows, wrong = [], []
-    for variant in variants(name):
-        with only(name, variant.number), use_precision(variant.precision):
+    for version in versions(name):
+        if number not in (None, version.number):
+            continue
+        with only(name, version.number), use_precision(version.precision):
             calls, results = prepare(name, given)
             apart, where = worst_difference(results(), expected)
-            row: Row = {"room": name, "version": variant.number, "words": variant.words}
-            row |= {"precision": variant.precision, "error": apart}
-            if not apart <= TOLERANCE[variant.precision]:
-                wrong.append(f"{name}, version {variant.number}: {where} is wrong by {apart:.1e} of its largest number")
+            row: Row = {"room": name, "version": version.number, "words": version.words}
+            row |= {"precision": version.precision, "error": apart}
+            if not apart <= TOLERANCE[version.precision]:
+                wrong.append(f"{name}, version {version.number}: {where} is wrong by {apart:.1e} of its largest number")
                 rows.append({**row, "wrong": wrong[-1]})
                 continue
             for part, cost in workload.costs.items():
-                rows.append(row | {"pass": part, **figures(name, calls[part], cost, ceilings, variant, settings)})
+                rows.append(row | {"pass": part, **figures(name, calls[part], cost, ceilings, version, seconds)})
     if wrong:
         raise Wrong(rows, "; ".join(wrong))
     return rows
 
 
-class Wrong(Refused):
+class Wrong(Exception):
     """Some versions were not timed."""
 
     def __init__(self, rows: list[Row], words: str) -> None:
@@ -80,19 +78,20 @@ def make(name: str) -> Workload:
     return room.on_gpu(rng) if room.on_gpu is not None else room.make(rng, room.sizes[-1])
 
 
-def variants(name: str) -> list[Variant]:
+def versions(name: str) -> list[Version]:
     module = getattr(ops, name).variant("cuda")
-    found = [Variant(number, words) for number, words in module.VERSIONS.items()]
+    found = [Version(number, words) for number, words in module.VERSIONS.items()]
     if name == "matmul":
-        found.append(Variant(module.CUBLAS, "cuBLAS"))
-        found += [Variant(module.TENSOR_CORES, "tensor cores", "tf32"), Variant(module.CUBLAS, "cuBLAS", "tf32")]
+        found.append(Version(module.CUBLAS, "cuBLAS"))
+        found += [Version(module.TENSOR_CORES, "tensor cores", "tf32"), Version(module.CUBLAS, "cuBLAS", "tf32")]
     return found
 
 
 @contextlib.contextmanager
 def only(name: str, number: int) -> Iterator[None]:
     """This room runs its version ``number``, with those of other rooms that it is made of; but products are cuBLAS's."""
-    matmul, last = ops.matmul.variant("cuda"), max(getattr(ops, name).variant("cuda").VERSIONS)
+    matmul: Any = ops.matmul.variant("cuda")
+    last = max(getattr(ops, name).variant("cuda").VERSIONS)
     if name == "matmul":
         with use_version(number):
             yield
@@ -179,12 +178,12 @@ def worst_difference(found: Arrays, expected: Arrays) -> tuple[float, str]:
     return worst, where
 
 
-def figures(name: str, call: Callable[[], Any], cost: Cost, ceilings: Row, variant: Variant, settings: Settings) -> Row:
+def figures(name: str, call: Callable[[], Any], cost: Cost, ceilings: Row, version: Version, seconds: float) -> Row:
     """Times in microseconds; speed and share are those of the time on the device, the cache being cold."""
-    cold = on_the_device(call, settings.seconds)
-    warm = on_the_device(call, settings.seconds / 2, cold=False)
-    called = timing(as_called(call, settings.seconds / 2))
-    least = 1e6 * least_seconds(name, cost, ceilings, variant.precision)
+    cold = on_the_device(call, seconds)
+    warm = on_the_device(call, seconds / 2, cold=False)
+    called = timing(as_called(call, seconds / 2))
+    least = 1e6 * least_seconds(name, cost, ceilings, version.precision)
     return {
         "us": rounded(cold.median),
         "p20_us": rounded(cold.p20),

@@ -1,0 +1,62 @@
+"""Where figures were measured: what is told of the machine is there, whatever the machine."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scratchlv.bench import machine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_machine_is_described_in_json():
+    here = machine.describe()
+    assert json.loads(json.dumps(here)) == here
+    assert here["threads"] >= 1
+    assert here["cores"] >= 1
+    assert set(machine.SAME) <= here.keys()
+
+
+def test_the_header_tells_what_figures_depend_on():
+    here = machine.describe() | {"processor": "abacus", "commit": "1234567", "OPENBLAS_CORETYPE": None}
+    text = "\n".join(machine.header(here))
+    for words in ("abacus", machine.blas(), "commit 1234567", "of its own choice", here["numpy"], here["numba"]):
+        assert words in text
+    without = machine.header(here | {"commit": None, "OPENBLAS_CORETYPE": "Haswell", "blas_threads": None})
+    assert "commit" not in "\n".join(without)
+    assert "OPENBLAS_CORETYPE=Haswell)" in "\n".join(without)
+
+
+def test_a_machine_that_does_not_tell_its_processor_has_a_name(monkeypatch):
+    monkeypatch.setattr(machine, "Path", lambda name: ROOT / "no such file")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
+    assert machine.processor() == "aarch64"
+
+
+def test_libraries_are_found_by_a_word_in_their_names(monkeypatch, tmp_path):
+    maps = tmp_path / "maps"
+    maps.write_bytes(
+        b"7f0-7f1 r-xp 0 00:00 1   /lib/M\xfcller/libopenblas64.so\n7f1-7f2 r 0 00:00 0\n7f2-7f3 r 0 00:00 2 /lib/c.so\n"
+    )
+    monkeypatch.setattr(machine, "Path", lambda name: maps if str(name) == "/proc/self/maps" else Path(name))
+    (found,) = machine._libraries("openblas")
+    assert found.endswith("ller/libopenblas64.so")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tests are not in a checkout")
+def test_the_commit_is_that_of_the_checkout():
+    head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    if head.returncode:
+        pytest.skip("git cannot read the checkout")
+    assert head.stdout.startswith(machine.commit().removesuffix("-dirty"))
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    def absent(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(machine.subprocess, "run", absent)
+    assert machine.commit() is None
