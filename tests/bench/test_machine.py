@@ -39,7 +39,7 @@ def test_a_machine_that_does_not_tell_its_processor_has_a_name(monkeypatch):
 def test_libraries_are_found_by_a_word_in_their_names(monkeypatch, tmp_path):
     maps = tmp_path / "maps"
     maps.write_bytes(
-        b"7f0-7f1 r-xp 0 00:00 1   /lib/M\xfcller/libopenblas64.so\n7f1-7f2 r 0 00:00 0\n7f2-7f3 r 0 00:00 2 /lib/c.so\n"
+        b"7f0-7f1 r 0 00:00 1   /lib/M\xfcller/libopenblas64.so\n7f1-7f2 r 0 00:00 0\n7f2-7f3 r 0 00:00 2 /lib/c.so\n"
     )
     monkeypatch.setattr(machine, "Path", lambda name: maps if str(name) == "/proc/self/maps" else Path(name))
     (found,) = machine._libraries("openblas")

@@ -127,10 +127,10 @@ def grid_syncs(seconds: float) -> Row:
     most = engine.blocks_at_once("meet", (BLOCK,))
 
     def took(blocks: int, threads: int, times: int) -> float:
-        said, mistakes = cupy.zeros((2, blocks), np.int32), cupy.zeros(blocks, np.int32)
+        arrived, mistakes = cupy.zeros((2, blocks), np.int32), cupy.zeros(blocks, np.int32)
 
         def call() -> None:
-            module["meet"]((blocks,), (threads,), said, mistakes, np.int32(times), cooperative=True)
+            module["meet"]((blocks,), (threads,), arrived, mistakes, np.int32(times), cooperative=True)
 
         found = on_the_device(call, seconds / 5, cold=False).median
         if int(mistakes.sum()):
