@@ -42,7 +42,9 @@ def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="time every version of every kernel against what this machine can reach")
     bench.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
     bench.add_argument("--variant", help="reference, numba_cpu, or cuda on a GPU (default: all that the CPU runs)")
-    bench.add_argument("--version", type=int, metavar="N", help="only the version of this number")
+    bench.add_argument(
+        "--version", type=int, metavar="N", help="one numbered version (of the CPU's, if no variant is named)"
+    )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     bench.add_argument(
         "--compare", type=Path, metavar="FILE", help="say what became faster or slower since this --json"

@@ -26,9 +26,9 @@ def run(names: Sequence[str], number: int | None = None, json_file: Path | None 
     """
     problem = what_is_wrong()
     if problem is not None:
+        check = ["scratchlv gradcheck", *names, "--variant cuda", *([] if number is None else [f"--version {number}"])]
         raise UserError(
-            f"--variant cuda is timed on a GPU alone, and {problem}; "
-            f"'scratchlv gradcheck {' '.join(names)} --variant cuda' checks it on the CPU"
+            f"--variant cuda is timed on a GPU alone, and {problem}; '{' '.join(check)}' checks it on the CPU"
         )
     from scratchlv.bench.gpu import ceilings, kernels
 

@@ -117,3 +117,5 @@ def test_without_a_gpu_it_says_what_can_be_done(monkeypatch):
         UserError, match=r"no driver; install one; 'scratchlv gradcheck relu sgd --variant cuda' checks"
     ):
         command.run(["relu", "sgd"], variant="cuda")
+    with pytest.raises(UserError, match="gradcheck relu --variant cuda --version 2'"):
+        command.run(["relu"], variant="cuda", number=2)
