@@ -1,0 +1,54 @@
+"""Where a slope is measured, and where none can be."""
+
+import numpy as np
+
+from scratchlv.gradcheck import check
+
+from .operations import linear, normal, wrong
+
+
+def relu(x):
+    return np.maximum(x, 0), x > 0
+
+
+def test_a_kink_is_skipped_and_said():
+    x = normal(3, 4)
+    x[0, 1] = x[2, 2] = 0
+    report = check(relu, lambda dy, positive: (dy * positive,), {"x": x})
+    assert report.ok, str(report)
+    assert report.gradients[0].kinks >= 2
+    assert "the one-sided slopes differ" in str(report)
+
+
+def test_a_kink_hides_no_bug_elsewhere():
+    x = normal(3, 4)
+    x[0, 1] = 0
+    report = check(relu, lambda dy, positive: (dy * ~positive,), {"x": x})
+    assert wrong(report) == {"dx"}
+
+
+def test_a_check_with_nothing_but_kinks_does_not_pass():
+    report = check(relu, lambda dy, positive: (dy * positive,), {"x": np.zeros((3, 4))})
+    assert not report.ok
+    assert "nothing was checked" in report.problems[0]
+
+
+def test_strong_curvature_is_no_kink():
+    """The one-sided slopes differ by 2 h / (x² …), yet a wrong gradient must not be excused."""
+    report = check(lambda x: (np.exp(100 * x), x), lambda dy, x: (dy * np.exp(100 * x),), {"x": 0.1 * normal(3, 4)})
+    assert wrong(report) == {"dx"}
+    assert report.gradients[0].kinks == 0
+
+
+def test_one_wrong_element_of_many_is_caught_along_random_directions():
+    """The elements are sampled, but a direction moves them all."""
+
+    def backward(dy, cache):
+        x, W = cache
+        dx = dy @ W.T
+        dx.flat[1234] += 1
+        return dx, x.T @ dy
+
+    report = check(linear, backward, {"x": normal(50, 40), "W": normal(40, 3)}, max_elements=5)
+    assert wrong(report) == {"dx"}
+    assert "along a random direction" in str(report)
