@@ -6,71 +6,72 @@ import pytest
 import scratchlv
 from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
-from scratchlv.gradcheck import check_model
+from scratchlv.models import decoder
 from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
-from scratchlv.tokens import END, START
+from scratchlv.tokens import END
+
+from .helpers import check_gradients, check_kernels, check_same, in_float64, sentences, wrong
 
 V = 11
 
 
-def small(feature_channels=None, dropout=0.0, model="attention") -> Captioner:
-    shape = CaptionerConfig(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model)
-    model = Captioner(shape, seed=3)
-    model.params = {name: value.astype(np.float64) for name, value in model.params.items()}
-    model.buffers = {name: value.astype(np.float64) for name, value in model.buffers.items()}
-    return model
+def captioner(model="attention", feature_channels=None, dropout=0.0) -> Captioner:
+    return Captioner(CaptionerConfig(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model), seed=3)
 
 
-def batch(feature_channels=None, seed=0, size=(16, 24)) -> CaptionBatch:
-    rng = np.random.default_rng(seed)
+def batch(feature_channels=None, size=(16, 24)) -> CaptionBatch:
+    rng = np.random.default_rng(0)
     shape = (3, *size, 3) if feature_channels is None else (3, 2, 3, feature_channels)
     pictures = rng.integers(0, 256, shape).astype(np.uint8) if feature_channels is None else rng.standard_normal(shape)
-    tokens = np.full((6, 3), 0)
-    tokens[0] = START
     lengths = np.array([5, 2, 4])
-    for n, length in enumerate(lengths):
-        tokens[1:length, n] = rng.integers(3, V, length - 1)
-        tokens[length, n] = END
-    return CaptionBatch(pictures, tokens, lengths, dropout_seed=5)
+    return CaptionBatch(pictures, sentences(rng, V, lengths), lengths, dropout_seed=5)
 
 
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
 @pytest.mark.parametrize("name", CONTEXT)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
-    size = (
-        (64, 64) if name in ("naive", "shortcut") else (16, 24)
-    )  # the fully connected layer knows one size of picture
-    model, data = small(feature_channels, dropout, name), batch(feature_channels, size=size)
-
-    def loss_and_grads(params):
-        model.params = params
-        loss, cache = model.forward(data)
-        return loss, model.backward(cache)
-
-    with scratchlv.use("reference"):
-        report = check_model(model.params, loss_and_grads, seed=1)
+    size = (64, 64) if name in ("naive", "shortcut") else (16, 24)  # a fully connected layer knows one size of picture
+    model = in_float64(captioner(name, feature_channels, dropout))
+    report = check_gradients(model, batch(feature_channels, size))
     assert report.ok, str(report)
 
 
-def test_a_gradient_that_is_dropped_is_found():
-    """The check above can fail: without the way from the query to the state before, it does."""
-    model, data = small(7), batch(7)
+# each way that a gradient takes through the decoder, and the parameters that it reaches: take it away, and they are wrong
+CELL, QUERY = {"decoder.Wx", "decoder.Wh", "decoder.b"}, {"attention.Wh", "attention.v"}
+KEYS, WORDS = {"attention.Wx", "attention.b"}, {"embedding.W"}
+WAYS = {
+    "from the query to the state before": CELL | QUERY | KEYS | WORDS,
+    "from the deep output to the state": CELL | QUERY | KEYS | WORDS,
+    "from the deep output to the context": CELL | QUERY | KEYS | WORDS,
+    "from the cell to the words": WORDS,
+    "from the scores to the keys": KEYS,
+}
 
-    def loss_and_grads(params):
-        model.params = params
-        loss, cache = model.forward(data)
-        grads = model.backward(cache)
-        return loss, {**grads, "embedding.W": grads["embedding.W"] * (1 + 1e-3)}
 
-    with scratchlv.use("reference"):
-        report = check_model(model.params, loss_and_grads, seed=1)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
+    """The check above can fail."""
+    through = decoder.attend_through_backward
+
+    def without(config, dhs, dzs, cache):
+        if way == "from the query to the state before":
+            cache = cache._replace(Wq=0 * cache.Wq)
+        dhs = 0 * dhs if way == "from the deep output to the state" else dhs
+        dzs = 0 * dzs if way == "from the deep output to the context" else dzs
+        dx, dkeys, dwords, grads = through(config, dhs, dzs, cache)
+        dwords = 0 * dwords if way == "from the cell to the words" else dwords
+        dkeys = 0 * dkeys if way == "from the scores to the keys" else dkeys
+        return dx, dkeys, dwords, grads
+
+    monkeypatch.setattr(decoder, "attend_through_backward", without)
+    report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7))
     assert not report.ok
-    assert "embedding.W" in str(report)
+    assert wrong(report) == WAYS[way]
 
 
 def test_the_loss_is_what_the_lectures_lines_give():
     """Written out once more, one caption and one word at a time, in plain NumPy."""
-    model, data = small(7), batch(7)
+    model, data = in_float64(captioner(feature_channels=7)), batch(7)
     p = model.params
     with scratchlv.use("reference"):
         loss, _ = model.forward(data, train=False)
@@ -102,33 +103,20 @@ def test_the_loss_is_what_the_lectures_lines_give():
 
 @pytest.mark.parametrize("name", CONTEXT)
 def test_the_kernels_give_the_gradients_of_the_reference(name):
-    data = batch(size=(64, 64))
-    exact, fast = small(model=name), Captioner(small(model=name).config, seed=3)
-    with scratchlv.use("reference"):
-        loss, cache = exact.forward(data)
-        grads = exact.backward(cache)
-    fast_loss, cache = fast.forward(data)
-    assert fast_loss == pytest.approx(loss, abs=2e-6)
-    for name, grad in fast.backward(cache).items():
-        assert grad.dtype == np.float32
-        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+    check_kernels(lambda: captioner(name), batch(size=(64, 64)))
 
 
 @pytest.mark.parametrize("name", CONTEXT)
 def test_padding_changes_nothing(name):
     data = batch(7)
     longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
-    model = Captioner(small(7, model=name).config, seed=3)
-    (loss, cache), (loss_longer, cache_longer) = model.forward(data), model.forward(longer)
-    assert loss == pytest.approx(loss_longer, rel=1e-6)
-    for name, grad in model.backward(cache).items():
-        np.testing.assert_allclose(grad, model.backward(cache_longer)[name], atol=1e-6, err_msg=name)
+    check_same(captioner(name, 7), data, longer, 1e-6)
 
 
 @pytest.mark.parametrize("name", CONTEXT)
 def test_steps_say_what_teacher_forcing_says(name):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
-    model, data = Captioner(small(7, model=name).config, seed=3), batch(7)
+    model, data = captioner(name, 7), batch(7)
     loss, _ = model.forward(data, train=False)
     state, total = model.start(data.pictures), 0.0
     for t in range(5):
@@ -143,7 +131,7 @@ def test_steps_say_what_teacher_forcing_says(name):
 
 
 def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
-    model, data = Captioner(small(7).config, seed=3), batch(7)
+    model, data = captioner(feature_channels=7), batch(7)
     model.params["output.b"][:] = 0
     model.params["output.b"][4] = 1e4
     for g in greedy(model, data.pictures, max_length=9):
@@ -160,14 +148,14 @@ def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
 def test_uniform_attention_is_attention_that_cannot_move():
     """With a score of zero for every region, the attention captioner is the uniform one."""
     data = batch(7)
-    attention, uniform = (Captioner(small(7, model=name).config, seed=3) for name in ("attention", "uniform"))
+    attention, uniform = (captioner(name, 7) for name in ("attention", "uniform"))
     attention.params.update(uniform.params)
     attention.params["attention.v"] = np.zeros_like(attention.params["attention.v"])
     assert attention.forward(data, train=False)[0] == pytest.approx(uniform.forward(data, train=False)[0], rel=1e-6)
 
 
 def test_naive_sees_the_picture_in_its_first_state_only():
-    model, data = Captioner(small(7, model="naive").config, seed=3), batch(7)
+    model, data = captioner("naive", 7), batch(7)
     other = data._replace(pictures=data.pictures[::-1].copy())
     state, swapped = model.start(data.pictures), model.start(other.pictures)
     here, there = model.step(state, data.tokens[0])[0], model.step(swapped, data.tokens[0])[0]

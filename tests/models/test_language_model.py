@@ -8,18 +8,16 @@ import pytest
 import scratchlv
 from scratchlv import decode
 from scratchlv.batches import StreamBatch
-from scratchlv.gradcheck import check_model
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.ops import embedding, linear
+
+from .helpers import check_gradients, check_kernels, in_float64
 
 V, T, N = 7, 5, 3
 
 
-def small(cell="lstm", layers=2, dropout=0.0, dtype=np.float64) -> LanguageModel:
-    model = LanguageModel(LanguageModelConfig(V, 4, 3, layers, cell, dropout, streams=N), seed=2)
-    model.params = {name: value.astype(dtype) for name, value in model.params.items()}
-    model.buffers = {name: value.astype(dtype) for name, value in model.buffers.items()}
-    return model
+def language_model(cell="lstm", dropout=0.0) -> LanguageModel:
+    return LanguageModel(LanguageModelConfig(V, 4, 3, 2, cell, dropout, streams=N), seed=2)
 
 
 def tokens(steps=T, seed=0):
@@ -30,34 +28,21 @@ def tokens(steps=T, seed=0):
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_every_gradient_of_the_whole_model(cell, dropout):
     """From a state that was carried in, so that the recurrent weights count at the first step too."""
-    model = small(cell, dropout=dropout)
+    model = in_float64(language_model(cell, dropout))
     rng = np.random.default_rng(1)
     carried = {name: rng.standard_normal(value.shape) for name, value in model.buffers.items()}
-
-    def loss_and_grads(params):
-        model.params, model.buffers = params, dict(carried)
-        loss, cache = model.forward(StreamBatch(tokens(), first=False, dropout_seed=4))
-        return loss, model.backward(cache)
-
-    with scratchlv.use("reference"):
-        report = check_model(model.params, loss_and_grads, seed=1)
+    batch = StreamBatch(tokens(), first=False, dropout_seed=4)
+    report = check_gradients(model, batch, before=lambda: model.buffers.update(carried))
     assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_the_kernels_give_the_gradients_of_the_reference(cell):
-    exact, fast = small(cell), small(cell, dtype=np.float32)
-    with scratchlv.use("reference"):
-        loss, cache = exact.forward(StreamBatch(tokens()))
-        grads = exact.backward(cache)
-    fast_loss, cache = fast.forward(StreamBatch(tokens()))
-    assert fast_loss == pytest.approx(loss, abs=2e-6)
-    for name, grad in fast.backward(cache).items():
-        np.testing.assert_allclose(grad, grads[name], atol=3e-5 * np.abs(grads[name]).max() + 1e-7, err_msg=name)
+    check_kernels(lambda: language_model(cell), StreamBatch(tokens()))
 
 
 def test_two_halves_with_the_state_carried_are_the_whole():
-    model, stream = small(), tokens(2 * T)
+    model, stream = in_float64(language_model()), tokens(2 * T)
     with scratchlv.use("reference"):
         whole, _ = model.forward(StreamBatch(stream), train=False)
         first, _ = model.forward(StreamBatch(stream[: T + 1], first=True))
@@ -68,7 +53,7 @@ def test_two_halves_with_the_state_carried_are_the_whole():
 
 
 def test_validation_leaves_the_carried_state_alone():
-    model = small()
+    model = in_float64(language_model())
     with scratchlv.use("reference"):
         model.forward(StreamBatch(tokens()))
         before = {name: value.copy() for name, value in model.buffers.items()}
@@ -79,7 +64,7 @@ def test_validation_leaves_the_carried_state_alone():
 
 
 def test_steps_say_what_teacher_forcing_says():
-    model, stream = small(dropout=0.3), tokens()
+    model, stream = in_float64(language_model(dropout=0.3)), tokens()
     with scratchlv.use("reference"):
         loss, _ = model.forward(StreamBatch(stream), train=False)
         state, total = model.start(N), 0.0
@@ -90,7 +75,7 @@ def test_steps_say_what_teacher_forcing_says():
 
 
 def test_a_model_that_knows_nothing_loses_ln_v():
-    model = small()
+    model = in_float64(language_model())
     for value in model.params.values():
         value[:] = 0
     assert model.forward(StreamBatch(tokens()), train=False)[0] == pytest.approx(math.log(V))
@@ -113,7 +98,7 @@ def test_the_lookup_is_the_product_with_a_one_hot_vector():
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_packed_weights_say_what_the_arrays_say(cell):
     """While decoding: in every row, and with a state whose rows were taken anew, as a beam takes them."""
-    model, words = small(cell, dtype=np.float32), np.array([4, 2, 5])
+    model, words = language_model(cell), np.array([4, 2, 5])
     state = model.start(N)
     assert not isinstance(state.params["output.W"], np.ndarray)
     log_probs, state = model.step(state, words)
