@@ -23,7 +23,7 @@ def problem() -> tuple[Any, Any]:
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
-    model = Captioner(CaptionerConfig(V, E, H, A, feature_channels=C), seed=0)
+    model = Captioner(CaptionerConfig(vocabulary=V, embedding=E, hidden=H, attention=A, feature_channels=C), seed=0)
     return model, CaptionBatch(features, rng.integers(0, V, (T + 1, N)), np.full(N, T))
 
 
@@ -39,7 +39,12 @@ def demo_problem() -> tuple[Any, Any, Any]:
 
     settings = PRESETS["scenes", "quick"]
     data = scenes_set(0, "train", 200, settings)
-    shape = CaptionerConfig(len(data.vocabulary), settings.embedding, settings.hidden, settings.attention)
+    shape = CaptionerConfig(
+        vocabulary=len(data.vocabulary),
+        embedding=settings.embedding,
+        hidden=settings.hidden,
+        attention=settings.attention,
+    )
     return Captioner(shape, seed=0), data.training_batch(0, settings.batch, 0), settings
 
 

@@ -14,7 +14,7 @@ V, H, WORDS = 10_000, 512, 20
 def problem() -> Any:
     from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 
-    model = LanguageModel(LanguageModelConfig(V, embedding=H, hidden=H), seed=0)
+    model = LanguageModel(LanguageModelConfig(vocabulary=V, embedding=H, hidden=H), seed=0)
     model.params["embedding.W"] *= 10  # wide apart, so that rounding does not choose the words
     return model
 

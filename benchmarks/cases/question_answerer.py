@@ -18,7 +18,16 @@ def problem() -> tuple[Any, Any]:
 
     rng = np.random.default_rng(1)
     features = np.maximum(rng.standard_normal((N, GRID, GRID, C)), 0).astype(np.float32)  # as behind a ReLU
-    shape = QuestionAnswererConfig(V, ANSWERS, "attention", HOPS, E, H, A, feature_channels=C)
+    shape = QuestionAnswererConfig(
+        vocabulary=V,
+        answers=ANSWERS,
+        model="attention",
+        hops=HOPS,
+        embedding=E,
+        hidden=H,
+        attention=A,
+        feature_channels=C,
+    )
     tokens, answers = rng.integers(0, V, (T, N)), rng.integers(0, ANSWERS, N)
     return QuestionAnswerer(shape, seed=0), QuestionBatch(features, np.arange(N), tokens, np.full(N, T), answers)
 

@@ -26,7 +26,7 @@ from scratchlv.vision import conv_extractor, image_feature, regions
 CONTEXT = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
     """The widths of a captioner. ``feature_channels`` is None when it has its own conv extractor."""
 
@@ -44,7 +44,13 @@ class CaptionerConfig:
         context = CONTEXT[self.model]
         source = self.hidden if context in decoder.VECTOR else regions.width(self.channels, self.feature_channels)
         return DecoderConfig(
-            context, self.vocabulary, source, self.embedding, self.hidden, self.attention, dropout=self.dropout
+            context=context,
+            vocabulary=self.vocabulary,
+            source=source,
+            embedding=self.embedding,
+            hidden=self.hidden,
+            attention=self.attention,
+            dropout=self.dropout,
         )
 
 

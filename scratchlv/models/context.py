@@ -26,7 +26,7 @@ ATTENDING = ("additive", "dot")
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     """How a decoder looks, and its widths; ``source`` is D."""
 

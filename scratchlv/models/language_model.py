@@ -27,7 +27,7 @@ from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_
 from scratchlv.ops import dropout, embedding, linear, pack, softmax_cross_entropy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig:
     """The widths of a language model; ``streams`` is how many are trained side by side."""
 

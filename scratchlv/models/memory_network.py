@@ -43,7 +43,7 @@ from scratchlv.vision import regions
 TYINGS = ("adjacent", "layer-wise")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryNetworkConfig:
     """The widths of a memory network; ``memories`` is the most that a batch may hold of them: regions, or sentences.
 

@@ -38,7 +38,7 @@ from scratchlv.vision import conv_extractor, image_feature, regions
 MODELS = ("naive", "attention", "blind")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuestionAnswererConfig:
     """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
 

@@ -37,7 +37,7 @@ from scratchlv.ops import dropout, embedding
 CONTEXT = {"naive": "state", "additive": "additive", "dot": "dot"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TranslatorConfig:
     """The widths of a translator. ``source_vocabulary`` None: one vocabulary, and one embedding, for both sides."""
 
@@ -55,14 +55,14 @@ class TranslatorConfig:
     def decoder(self) -> DecoderConfig:
         source = self.hidden if self.model == "naive" else 2 * self.hidden
         return DecoderConfig(
-            CONTEXT[self.model],
-            self.vocabulary,
-            source,
-            self.embedding,
-            self.hidden,
-            self.attention,
-            self.cell,
-            self.dropout,
+            context=CONTEXT[self.model],
+            vocabulary=self.vocabulary,
+            source=source,
+            embedding=self.embedding,
+            hidden=self.hidden,
+            attention=self.attention,
+            cell=self.cell,
+            dropout=self.dropout,
         )
 
 

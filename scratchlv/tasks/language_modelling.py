@@ -139,7 +139,13 @@ def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
     shape = LanguageModelConfig(
-        len(vocabulary), s.embedding, s.hidden, s.layers, config["model"], s.dropout, config["streams"]
+        vocabulary=len(vocabulary),
+        embedding=s.embedding,
+        hidden=s.hidden,
+        layers=s.layers,
+        cell=config["model"],
+        dropout=s.dropout,
+        streams=config["streams"],
     )
     return Run(config, s, LanguageModel(shape, config["seed"]), vocabulary)
 

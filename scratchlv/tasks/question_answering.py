@@ -242,24 +242,24 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
     words, answers = len(config["vocabulary"]), len(config["answers"])
     if model == "memory":
         memory = MemoryNetworkConfig(
-            words,
-            answers,
-            config["regions"],
-            True,
-            s.hops,
-            s.hidden,
+            vocabulary=words,
+            answers=answers,
+            memories=config["regions"],
+            pictures=True,
+            hops=s.hops,
+            width=s.hidden,
             feature_channels=config["feature_channels"],
             attention_loss=s.attention_loss,
         )
         return MemoryNetwork(memory, config["seed"])
     shape = QuestionAnswererConfig(
-        words,
-        answers,
-        model,
-        s.hops,
-        s.embedding,
-        s.hidden,
-        s.attention,
+        vocabulary=words,
+        answers=answers,
+        model=model,
+        hops=s.hops,
+        embedding=s.embedding,
+        hidden=s.hidden,
+        attention=s.attention,
         feature_channels=config["feature_channels"],
         dropout=s.dropout,
         regions=config["regions"] if config["data"] == "scenes" else None,

@@ -95,7 +95,15 @@ def new(config: dict[str, Any]) -> Run:
     """The run of a config, with fresh parameters."""
     s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
     answers = tuple(config["answers"])
-    shape = MemoryNetworkConfig(len(vocabulary), len(answers), _REMEMBERED, False, s.hops, s.width, s.tying)
+    shape = MemoryNetworkConfig(
+        vocabulary=len(vocabulary),
+        answers=len(answers),
+        memories=_REMEMBERED,
+        pictures=False,
+        hops=s.hops,
+        width=s.width,
+        tying=s.tying,
+    )
     return Run(config, s, MemoryNetwork(shape, config["seed"]), vocabulary, answers)
 
 

@@ -190,13 +190,13 @@ def new(config: dict[str, Any]) -> Run:
     shared = config["source_vocabulary"] is None
     source_vocabulary = vocabulary if shared else Vocabulary.from_json(config["source_vocabulary"])
     shape = TranslatorConfig(
-        len(vocabulary),
-        None if shared else len(source_vocabulary),
-        config["model"],
-        s.embedding,
-        s.hidden,
-        s.attention,
-        s.layers,
+        vocabulary=len(vocabulary),
+        source_vocabulary=None if shared else len(source_vocabulary),
+        model=config["model"],
+        embedding=s.embedding,
+        hidden=s.hidden,
+        attention=s.attention,
+        layers=s.layers,
         dropout=s.dropout,
     )
     return Run(config, s, Translator(shape, config["seed"]), source_vocabulary, vocabulary)

@@ -68,7 +68,7 @@ def small_demo():
 
     settings = replace(PRESETS["scenes", "quick"], batch=1)
     data = scenes_set(0, "train", 2, settings)
-    shape = CaptionerConfig(len(data.vocabulary), 4, 4, 4, (2, 2, 3))
+    shape = CaptionerConfig(vocabulary=len(data.vocabulary), embedding=4, hidden=4, attention=4, channels=(2, 2, 3))
     batch = data.training_batch(0, 1, 0)
     noise = np.random.default_rng(0).integers(0, 256, batch.pictures.shape)  # of equal maxima each would take its own
     return Captioner(shape, seed=0), batch._replace(pictures=noise.astype(np.uint8)), settings

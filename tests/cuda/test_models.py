@@ -41,23 +41,52 @@ def seen(rng, own_encoder):
 
 
 def language_model(rng, cell):
-    shape = LanguageModelConfig(V, E, H, layers=2, cell=cell, dropout=0.2, streams=N)
+    shape = LanguageModelConfig(vocabulary=V, embedding=E, hidden=H, layers=2, cell=cell, dropout=0.2, streams=N)
     return LanguageModel(shape), StreamBatch(tokens(rng), first=False)
 
 
 def captioner(rng, look, own_encoder=False):
-    shape = CaptionerConfig(V, E, H, A, (4, 4, 8), None if own_encoder else D, dropout=0.2, model=look)
+    shape = CaptionerConfig(
+        vocabulary=V,
+        embedding=E,
+        hidden=H,
+        attention=A,
+        channels=(4, 4, 8),
+        feature_channels=None if own_encoder else D,
+        dropout=0.2,
+        model=look,
+    )
     return Captioner(shape), CaptionBatch(seen(rng, own_encoder), tokens(rng), lengths(rng))
 
 
 def translator(rng, look, cell="lstm"):
-    shape = TranslatorConfig(V, V + 2, look, E, H, A, layers=2, cell=cell, dropout=0.2)
+    shape = TranslatorConfig(
+        vocabulary=V,
+        source_vocabulary=V + 2,
+        model=look,
+        embedding=E,
+        hidden=H,
+        attention=A,
+        layers=2,
+        cell=cell,
+        dropout=0.2,
+    )
     return Translator(shape), PairBatch(tokens(rng, T - 1), lengths(rng), tokens(rng), lengths(rng))
 
 
 def answerer(rng, model, own_encoder=False):
     shape = QuestionAnswererConfig(
-        V, 11, model, 2, E, H, A, (4, 4, 8), None if own_encoder else D, dropout=0.2, attention_loss=0.5
+        vocabulary=V,
+        answers=11,
+        model=model,
+        hops=2,
+        embedding=E,
+        hidden=H,
+        attention=A,
+        channels=(4, 4, 8),
+        feature_channels=None if own_encoder else D,
+        dropout=0.2,
+        attention_loss=0.5,
     )
     pictures, L = seen(rng, own_encoder), 64 if own_encoder else 6
     attention_target = rng.random((N, 2, L)) < 0.3
@@ -68,7 +97,11 @@ def answerer(rng, model, own_encoder=False):
 
 
 def memory_network(rng, tying, pictures=False):
-    model = MemoryNetwork(MemoryNetworkConfig(V, 11, 6, pictures, 2, H, tying, feature_channels=D))
+    model = MemoryNetwork(
+        MemoryNetworkConfig(
+            vocabulary=V, answers=11, memories=6, pictures=pictures, hops=2, width=H, tying=tying, feature_channels=D
+        )
+    )
     answers = rng.integers(0, 11, N)
     if pictures:
         return model, QuestionBatch(seen(rng, False), np.arange(N), tokens(rng, T - 1), lengths(rng), answers)

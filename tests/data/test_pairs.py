@@ -98,7 +98,17 @@ def test_batches_by_length_cover_the_first_pairs():
 @pytest.mark.parametrize("model", ["naive", "additive"])
 def test_the_mean_loss_counts_every_word_alike_however_it_is_cut(model):
     data = pairs(n=11)
-    m = Translator(TranslatorConfig(len(VOCABULARY), len(VOCABULARY), model, 6, 8, 8), seed=1)
+    m = Translator(
+        TranslatorConfig(
+            vocabulary=len(VOCABULARY),
+            source_vocabulary=len(VOCABULARY),
+            model=model,
+            embedding=6,
+            hidden=8,
+            attention=8,
+        ),
+        seed=1,
+    )
     words = losses = 0.0
     for k in range(11):
         one = data.batch(np.array([k]))

@@ -60,7 +60,7 @@ def test_a_batch_depends_on_the_seed_and_the_step_only():
 
 
 def model(V=6, seed=0):
-    return LanguageModel(LanguageModelConfig(V, 5, 7, layers=2, streams=1), seed)
+    return LanguageModel(LanguageModelConfig(vocabulary=V, embedding=5, hidden=7, layers=2, streams=1), seed)
 
 
 def test_the_loss_is_that_of_reading_each_stream_at_once():

@@ -16,7 +16,19 @@ V = 11
 
 
 def captioner(model="attention", feature_channels=None, dropout=0.0) -> Captioner:
-    return Captioner(CaptionerConfig(V, 5, 6, 4, (3, 4, 5), feature_channels, dropout, model), seed=3)
+    return Captioner(
+        CaptionerConfig(
+            vocabulary=V,
+            embedding=5,
+            hidden=6,
+            attention=4,
+            channels=(3, 4, 5),
+            feature_channels=feature_channels,
+            dropout=dropout,
+            model=model,
+        ),
+        seed=3,
+    )
 
 
 def batch(feature_channels=None, size=(16, 24)) -> CaptionBatch:

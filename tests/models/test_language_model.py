@@ -17,7 +17,10 @@ V, T, N = 7, 5, 3
 
 
 def language_model(cell="lstm", dropout=0.0) -> LanguageModel:
-    return LanguageModel(LanguageModelConfig(V, 4, 3, 2, cell, dropout, streams=N), seed=2)
+    return LanguageModel(
+        LanguageModelConfig(vocabulary=V, embedding=4, hidden=3, layers=2, cell=cell, dropout=dropout, streams=N),
+        seed=2,
+    )
 
 
 def tokens(steps=T, seed=0):

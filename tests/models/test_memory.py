@@ -40,28 +40,48 @@ def pictures():
 
 
 def language_model(cell):
-    shape = LanguageModelConfig(V, D, D, layers=2, cell=cell, dropout=0.2, streams=N)
+    shape = LanguageModelConfig(vocabulary=V, embedding=D, hidden=D, layers=2, cell=cell, dropout=0.2, streams=N)
     return LanguageModel(shape), StreamBatch(tokens(), first=False)
 
 
 def captioner(look, own_encoder):
-    shape = CaptionerConfig(V, D, D, D, feature_channels=None if own_encoder else D, dropout=0.2, model=look)
+    shape = CaptionerConfig(
+        vocabulary=V,
+        embedding=D,
+        hidden=D,
+        attention=D,
+        feature_channels=None if own_encoder else D,
+        dropout=0.2,
+        model=look,
+    )
     return Captioner(shape), CaptionBatch(pictures() if own_encoder else features(), tokens(), lengths())
 
 
 def translator(look):
-    shape = TranslatorConfig(V, V, look, D, D, D, layers=2, dropout=0.2)
+    shape = TranslatorConfig(
+        vocabulary=V, source_vocabulary=V, model=look, embedding=D, hidden=D, attention=D, layers=2, dropout=0.2
+    )
     return Translator(shape), PairBatch(tokens(T - 1), lengths(), tokens(), lengths())
 
 
 def answerer(model, own_encoder):
-    shape = QuestionAnswererConfig(V, 100, model, 2, D, D, D, feature_channels=None if own_encoder else D, dropout=0.2)
+    shape = QuestionAnswererConfig(
+        vocabulary=V,
+        answers=100,
+        model=model,
+        hops=2,
+        embedding=D,
+        hidden=D,
+        attention=D,
+        feature_channels=None if own_encoder else D,
+        dropout=0.2,
+    )
     seen = pictures() if own_encoder else features()
     return QuestionAnswerer(shape), QuestionBatch(seen, np.arange(N), tokens(T - 1), lengths(), rng.integers(0, 100, N))
 
 
 def memory_network():
-    model = MemoryNetwork(MemoryNetworkConfig(V, 100, 20, False, 3, D))
+    model = MemoryNetwork(MemoryNetworkConfig(vocabulary=V, answers=100, memories=20, pictures=False, hops=3, width=D))
     sentences = rng.integers(4, V, (N, 20, 7))
     return model, StoryBatch(sentences, tokens(T - 1), lengths(), rng.integers(0, 100, N))
 

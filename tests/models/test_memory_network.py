@@ -20,7 +20,16 @@ def memory_network(tying="adjacent", over="sentences", hops=3, **more) -> Memory
     memories = {"sentences": 8, "features": 6, "pictures": 6}[over]
     feature_channels = 7 if over == "features" else None
     config = MemoryNetworkConfig(
-        V, ANSWERS, memories, over != "sentences", hops, D, tying, (3, 4, 5), feature_channels, **more
+        vocabulary=V,
+        answers=ANSWERS,
+        memories=memories,
+        pictures=over != "sentences",
+        hops=hops,
+        width=D,
+        tying=tying,
+        channels=(3, 4, 5),
+        feature_channels=feature_channels,
+        **more,
     )
     return MemoryNetwork(config, seed=3)
 
@@ -171,4 +180,4 @@ def test_adjacent_hops_share_and_layer_wise_hops_do_too():
 @pytest.mark.parametrize("wrong", [{"tying": "loose"}, {"hops": 0}])
 def test_what_there_is_no_network_for(wrong):
     with pytest.raises(ValueError, match="tying|hops"):
-        MemoryNetworkConfig(V, ANSWERS, 6, **wrong)
+        MemoryNetworkConfig(vocabulary=V, answers=ANSWERS, memories=6, **wrong)

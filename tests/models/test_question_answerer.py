@@ -29,7 +29,17 @@ CASES = [
 
 def answerer(model="attention", hops=2, feature_channels=7, dropout=0.0, **more) -> QuestionAnswerer:
     config = QuestionAnswererConfig(
-        V, ANSWERS, model, hops, 3, 6, 4, (3, 4, 5), feature_channels, dropout=dropout, **more
+        vocabulary=V,
+        answers=ANSWERS,
+        model=model,
+        hops=hops,
+        embedding=3,
+        hidden=6,
+        attention=4,
+        channels=(3, 4, 5),
+        feature_channels=feature_channels,
+        dropout=dropout,
+        **more,
     )
     return QuestionAnswerer(config, seed=3)
 
@@ -189,7 +199,7 @@ def test_evaluation_drops_nothing_and_keeps_no_cache():
 @pytest.mark.parametrize("wrong", [{"model": "clever"}, {"hops": 0}])
 def test_what_there_is_no_model_for(wrong):
     with pytest.raises(ValueError, match="model|hops"):
-        QuestionAnswererConfig(V, ANSWERS, **wrong)
+        QuestionAnswererConfig(vocabulary=V, answers=ANSWERS, **wrong)
 
 
 @pytest.mark.parametrize("picture_of", [[0, 1, 2], [2, 0, 1], [0, 1], [1, 1, 0], [0, 1, 2, 0]])

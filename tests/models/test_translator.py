@@ -13,7 +13,20 @@ V, S, N = 9, 6, 3
 
 
 def translator(model="additive", layers=1, cell="lstm", dropout=0.0, shared=False) -> Translator:
-    return Translator(TranslatorConfig(V, None if shared else V + 2, model, 5, 4, 3, layers, cell, dropout), seed=3)
+    return Translator(
+        TranslatorConfig(
+            vocabulary=V,
+            source_vocabulary=None if shared else V + 2,
+            model=model,
+            embedding=5,
+            hidden=4,
+            attention=3,
+            layers=layers,
+            cell=cell,
+            dropout=dropout,
+        ),
+        seed=3,
+    )
 
 
 def batch() -> PairBatch:
