@@ -114,7 +114,8 @@ class MemoryNetwork:
 
         In training, the loss of the attention is added by its weight where ``batch.attention_target`` is given.
         """
-        logits, alphas, cache = self._logits(self._placed(batch), train)
+        batch = self._placed(batch)
+        logits, alphas, cache = self._logits(batch, train)
         loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 

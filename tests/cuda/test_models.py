@@ -97,15 +97,26 @@ def answerer(rng, model, own_encoder=False):
 
 
 def memory_network(rng, tying, pictures=False):
-    model = MemoryNetwork(
-        MemoryNetworkConfig(
-            vocabulary=V, answers=11, memories=6, pictures=pictures, hops=2, width=H, tying=tying, feature_channels=D
-        )
+    config = MemoryNetworkConfig(
+        vocabulary=V,
+        answers=11,
+        memories=6,
+        pictures=pictures,
+        hops=2,
+        width=H,
+        tying=tying,
+        feature_channels=D,
+        attention_loss=0.5,
     )
-    answers = rng.integers(0, 11, N)
+    regions = seen(rng, False)
+    sentences = rng.integers(4, V, (N, 5, 3))
+    asked, length, answers = tokens(rng, T - 1), lengths(rng), rng.integers(0, 11, N)
+    target = rng.random((N, 2, 6 if pictures else 5)) < 0.3
     if pictures:
-        return model, QuestionBatch(seen(rng, False), np.arange(N), tokens(rng, T - 1), lengths(rng), answers)
-    return model, StoryBatch(rng.integers(4, V, (N, 5, 3)), tokens(rng, T - 1), lengths(rng), answers)
+        batch = QuestionBatch(regions, np.arange(N), asked, length, answers, attention_target=target)
+    else:
+        batch = StoryBatch(sentences, asked, length, answers, attention_target=target)
+    return MemoryNetwork(config), batch
 
 
 MODELS = {
