@@ -5,9 +5,29 @@ N sequences side by side, T steps; time runs down. Arrays are NumPy's; a model s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from scratchlv.arrays import Array
+
+
+def dropout_seed(seed: int, step: int) -> int:
+    """What the dropout of a training step is drawn from: a run of another seed has other masks at every step."""
+    return seed * 1_000_003 + step
+
+
+def mean_loss(forward: Callable[..., tuple[Any, Any]], batches: Iterable[Any]) -> float:
+    """Loss per word, or per question, in nats: the losses of ``forward``, each by the ``weight`` of its batch.
+
+    NaN where nothing counts.
+    """
+    total = weights = 0.0
+    for batch in batches:
+        loss, _ = forward(batch, train=False)
+        total += float(loss) * batch.weight
+        weights += batch.weight
+    return float(total / weights) if weights else math.nan
 
 
 class StreamBatch(NamedTuple):
@@ -16,6 +36,11 @@ class StreamBatch(NamedTuple):
     tokens: Array
     first: bool = True  # these are the beginnings of their streams: nothing came before
     dropout_seed: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Steps: every batch has as many streams."""
+        return len(self.tokens) - 1
 
 
 class PairBatch(NamedTuple):
@@ -27,6 +52,11 @@ class PairBatch(NamedTuple):
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
 
+    @property
+    def weight(self) -> int:
+        """Words of the target."""
+        return self.lengths.sum()
+
 
 class CaptionBatch(NamedTuple):
     """``pictures``: bytes (N, 64, 64, 3) for the conv extractor, or features (N, h, w, C). Time runs down ``tokens``."""
@@ -35,6 +65,11 @@ class CaptionBatch(NamedTuple):
     tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Words."""
+        return self.lengths.sum()
 
 
 class QuestionBatch(NamedTuple):
@@ -48,6 +83,11 @@ class QuestionBatch(NamedTuple):
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
 
+    @property
+    def weight(self) -> int:
+        """Questions whose answer can be given."""
+        return (self.answers >= 0).sum()
+
 
 class StoryBatch(NamedTuple):
     """N questions, each with its story. Time runs down ``tokens``; of the sentences, the latest is the first."""
@@ -58,3 +98,8 @@ class StoryBatch(NamedTuple):
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known
+
+    @property
+    def weight(self) -> int:
+        """Questions whose answer can be given."""
+        return (self.answers >= 0).sum()

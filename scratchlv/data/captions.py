@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import CaptionBatch
+from scratchlv.batches import CaptionBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Scene
 from scratchlv.data.vocabulary import Vocabulary, pad
@@ -35,7 +35,7 @@ class CaptionSet:
     def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
         """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
         rows = rows_of_batch(len(self.captions), step, size, seed)
-        return self.batch(rows, dropout_seed=seed * 1_000_003 + step)
+        return self.batch(rows, dropout_seed(seed, step))
 
     def blind(self) -> CaptionSet:
         """The same captions, each with the picture of another image: what is learned here was not seen."""
@@ -43,10 +43,5 @@ class CaptionSet:
 
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word, in nats, over the first ``most`` captions; every word counts alike."""
-        total = words = 0.0
-        for first in range(0, min(most, len(self.captions)), size):
-            batch = self.batch(np.arange(first, min(first + size, most, len(self.captions))))
-            loss = float(model.forward(batch, train=False)[0])
-            total += loss * batch.lengths.sum()
-            words += batch.lengths.sum()
-        return float(total / words)
+        rows = np.arange(min(most, len(self.captions)))
+        return mean_loss(model.forward, (self.batch(rows[at : at + size]) for at in range(0, len(rows), size)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import PairBatch
+from scratchlv.batches import PairBatch, dropout_seed, mean_loss
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.tokens import END, START
 
@@ -38,17 +38,11 @@ class PairSet:
         size = min(size, n)
         epoch, k = divmod(step, n // size)
         rows = _buckets(self, size, seed, epoch)[k]
-        return self.batch(rows, dropout_seed=seed * 1_000_003 + step)
+        return self.batch(rows, dropout_seed(seed, step))
 
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word of the target, in nats, over the first ``most`` pairs; every word counts alike."""
-        total = words = 0.0
-        for rows in self.by_length(size, most):
-            batch = self.batch(rows)
-            loss = float(model.forward(batch, train=False)[0])
-            total += loss * batch.lengths.sum()
-            words += batch.lengths.sum()
-        return float(total / words)
+        return mean_loss(model.forward, map(self.batch, self.by_length(size, most)))
 
     def by_length(self, size: int, most: int | None = None) -> list[Array]:
         """The first ``most`` pairs in batches, the shortest sources first."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import QuestionBatch, StoryBatch
+from scratchlv.batches import QuestionBatch, StoryBatch, dropout_seed, mean_loss
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
@@ -28,20 +28,16 @@ class _Answered:
 
     def predict(self, model: Any, size: int = 200) -> Array:
         """The answer that ``model`` finds most likely to each question, by number (n,)."""
-        n = len(self.answers)
-        batches = (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]
+        batches = self._batches(len(self.answers), size)
         return np.concatenate([model.answer(batch)[0].argmax(axis=1) for batch in batches])
 
     def mean_loss(self, model: Any, size: int = 200, most: int = 4000) -> float:
         """Loss per question, in nats, over the first ``most`` questions whose answer can be given."""
-        total = count = 0.0
-        n = min(most, len(self.answers))
-        for at in range(0, n, size):
-            batch = self.batch(np.arange(at, min(at + size, n)))  # type: ignore[attr-defined]
-            known = int((batch.answers != NO_ANSWER).sum())
-            total += float(model.forward(batch, train=False)[0]) * known
-            count += known
-        return total / count if count else float("nan")
+        return mean_loss(model.forward, self._batches(min(most, len(self.answers)), size))
+
+    def _batches(self, n: int, size: int) -> Iterator[Any]:
+        """The first ``n`` questions, ``size`` at a time."""
+        return (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]
 
     def prior(self) -> int:
         """The most frequent answer, of several the first: what to say without picture or question."""
@@ -80,7 +76,7 @@ class QuestionSet(_Answered):
     def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
         rows = self.rows_of(np.sort(rows_of_batch(len(self.pictures), step, size, seed)))
-        batch = self.batch(rows, dropout_seed=seed * 1_000_003 + step)
+        batch = self.batch(rows, dropout_seed(seed, step))
         return batch if self.attention_target is None else batch._replace(attention_target=self.attention_target[rows])
 
     def rows_of(self, pictures: Array) -> Array:
@@ -158,7 +154,7 @@ class StorySet(_Answered):
     def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
         """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
         rows = np.sort(rows_of_batch(len(self.questions), step, size, seed))
-        return self.batch(rows, seed * 1_000_003 + step, self.noise)
+        return self.batch(rows, dropout_seed(seed, step), self.noise)
 
 
 # --- where they come from --------------------------------------------------------------------------------------------

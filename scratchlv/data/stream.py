@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import StreamBatch
-from scratchlv.models.language_model import LanguageModel
+from scratchlv.batches import StreamBatch, dropout_seed, mean_loss
 
 
 def layout(words: int, streams: int, steps: int) -> tuple[int, int]:
@@ -38,16 +38,19 @@ class TokenStream:
         offset = int(np.random.default_rng([seed, 3, epoch]).integers(len(self.ids)))
         first = offset + np.arange(streams) * length + k * steps  # (streams,)
         places = (first + np.arange(steps + 1)[:, None]) % len(self.ids)  # (steps + 1, streams)
-        return StreamBatch(self.ids[places], first=k == 0, dropout_seed=seed * 1_000_003 + step)
+        return StreamBatch(self.ids[places], k == 0, dropout_seed(seed, step))
 
-    def mean_loss(self, model: LanguageModel, streams: int = 10, steps: int = 50) -> float:
+    def mean_loss(self, model: Any, streams: int = 10, steps: int = 50) -> float:
         """Loss per word, in nats, over the whole text but the first word of each stream; the state is carried on."""
         streams, steps = layout(len(self.ids), streams, steps)
         length = len(self.ids) // streams
         columns = self.ids[: streams * length].reshape(streams, length).T  # (length, streams)
-        state, total = model.zero_state(streams), 0.0
-        for at in range(0, length - 1, steps):
-            tokens = columns[at : at + steps + 1]
-            loss, state, _ = model.read(tokens, state)
-            total += float(loss) * (len(tokens) - 1)
-        return total / (length - 1)
+        state = model.zero_state(streams)
+
+        def forward(batch: StreamBatch, *, train: bool) -> tuple[Any, Any]:
+            nonlocal state
+            loss, state, cache = model.read(batch.tokens, state, train=train)
+            return loss, cache
+
+        batches = (StreamBatch(columns[at : at + steps + 1], at == 0) for at in range(0, length - 1, steps))
+        return mean_loss(forward, batches)
