@@ -16,7 +16,8 @@ from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
-from scratchlv.training.trainer import OPTIMISERS, Trainer, TrainSettings, load_model_tensors
+from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts

@@ -22,6 +22,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from scratchlv.arrays import Array
+from scratchlv.device import place
 from scratchlv.errors import UserError
 
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")
@@ -93,6 +95,20 @@ def load(path: str | Path, step: int | None = None) -> tuple[dict[str, np.ndarra
         return _read(*_paths(path, step))
     except _Damaged as damage:
         raise CheckpointError(f"{damage}; {_way_back(path, step, steps)}") from None
+
+
+def restore(arrays: dict[str, Array], tensors: dict[str, np.ndarray], where: Path) -> None:
+    """Copy the tensors of a checkpoint into the ``arrays`` of the same names, wherever they are.
+
+    Raises:
+        UserError: one is missing or has another shape; ``where`` names the checkpoint.
+    """
+    for name, array in arrays.items():
+        found = tensors.get(name)
+        if found is None or found.shape != array.shape:
+            has = "is missing" if found is None else f"has shape {found.shape}, not {array.shape}"
+            raise UserError(f"{where}: {name} {has}; the checkpoint belongs to another model")
+        array[...] = place(found, array)
 
 
 def latest_steps(folder: str | Path) -> list[int]:

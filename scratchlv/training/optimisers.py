@@ -1,16 +1,19 @@
-"""What the trainer does with gradients: lay them flat, clip them, and how fast to walk."""
+"""What the trainer does with gradients: lay them flat, clip them, how fast to walk, and the step itself."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.device import on_gpu
+from scratchlv.device import on_gpu, to_host
 from scratchlv.kernels.building_blocks import sweep_cuda
 from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
+from scratchlv.ops import adam, sgd
+from scratchlv.training import checkpoint
 
 
 class FlatParameters:
@@ -68,3 +71,64 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class Optimiser(Protocol):
+    """Changes ``params``, a flat buffer, in place; what it remembers of the steps before is its own."""
+
+    def __init__(self, params: Array) -> None: ...
+
+    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+        """One step against ``grads``, scaled by ``grad_scale``: a number, or an array without axes on a GPU."""
+
+    def state_tensors(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps of it, by name."""
+
+    def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
+        """Go on after ``steps`` steps from what :meth:`state_tensors` gave.
+
+        Raises:
+            UserError: a tensor is missing or has another shape; ``where`` names the checkpoint.
+        """
+
+
+class SGD:
+    """Stochastic gradient descent: it remembers nothing."""
+
+    def __init__(self, params: Array) -> None:
+        self.params = params
+
+    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+        sgd.step(self.params, grads, lr=lr, grad_scale=grad_scale)
+
+    def state_tensors(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
+        pass
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015): ``m`` and ``v`` are running means of the gradient and of its square, over ``t`` steps."""
+
+    def __init__(self, params: Array) -> None:
+        self.params, self.t = params, 0
+        self.m, self.v = np.zeros_like(params), np.zeros_like(params)
+
+    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+        self.t += 1
+        adam.step(self.params, grads, self.m, self.v, self.t, lr=lr, grad_scale=grad_scale)
+
+    def state_tensors(self) -> dict[str, np.ndarray]:
+        return {name: to_host(array) for name, array in self._state().items()}
+
+    def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
+        checkpoint.restore(self._state(), tensors, where)
+        self.t = steps
+
+    def _state(self) -> dict[str, Array]:
+        return {"adam/m": self.m, "adam/v": self.v}
+
+
+#: by the name that a setting gives; the first is the default
+OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD}

@@ -6,27 +6,25 @@ its last checkpoint ends with the same bits as one that was never disturbed.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scratchlv.device import on_gpu, place, to_backend, to_host
-from scratchlv.errors import UserError
-from scratchlv.ops import adam, sgd
+from scratchlv.arrays import Array
+from scratchlv.device import to_backend, to_host
 from scratchlv.training import checkpoint
-from scratchlv.training.optimisers import FlatParameters, clip_factor, learning_rate
+from scratchlv.training.interrupts import finish_the_step
+from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, clip_factor, learning_rate
 from scratchlv.training.progress import Progress
-
-OPTIMISERS = ("adam", "sgd")
+from scratchlv.training.step_metrics import StepMetrics
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TrainSettings:
     clip: float = 1.0
     validate_every: int = 0  # steps; 0 is never
     checkpoint_seconds: float = 30.0  # at most so much work is lost
-    optimiser: str = OPTIMISERS[0]
+    optimiser: str = next(iter(OPTIMISERS))
 
 
 class Interrupted(Exception):
@@ -64,12 +62,11 @@ class Trainer:
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
-        self.m, self.v = np.zeros_like(self.flat.values), np.zeros_like(self.flat.values)
+        self.optimiser = OPTIMISERS[settings.optimiser](self.flat.values)
+        self.metrics = StepMetrics(folder)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
-        self._pending: list[Any] = []  # loss and norm, by turns, of the steps on a GPU that nobody has looked at
-        self._synced = math.nan, math.nan  # of the last step that was looked at
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -80,31 +77,23 @@ class Trainer:
             UserError: the loss is not finite any more.
             Interrupted: Ctrl-C was pressed.
         """
-        began, before = time.monotonic(), self.seconds
-        saved_at = began
-        unsaved = False
-        with (
-            _finish_the_step() as interrupted,
-            Progress(self.settings.steps, "step", self.show_progress, self.step) as progress,
-        ):
-            while self.step < self.settings.steps:
+        steps = self.settings.steps
+        began = time.monotonic() - self.seconds
+        saved, saved_at = self.step, time.monotonic()
+        with finish_the_step() as interrupted, Progress(steps, "step", self.show_progress, self.step) as progress:
+            while self.step < steps:
                 rate = self.train_step()
-                unsaved = True
-                self.seconds = before + time.monotonic() - began
-                due = self.step % 10 == 0 or self.step == self.settings.steps
-                loss, norm = self.sync_metrics() if due else self._synced
-                progress.update(self.step, loss=loss)
-                if due:
-                    self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
+                self.seconds = time.monotonic() - began
+                self._report(rate, progress)
                 if self._validation_is_due():
                     self._validate(progress)
-                if time.monotonic() - saved_at > self.settings.checkpoint_seconds:
+                stop = interrupted.is_set()
+                if stop or time.monotonic() - saved_at > self.settings.checkpoint_seconds:
                     self.save()
-                    saved_at, unsaved = time.monotonic(), False
-                if interrupted.is_set():
-                    self.save()
+                    saved, saved_at = self.step, time.monotonic()
+                if stop:
                     raise Interrupted
-        if unsaved:
+        if saved < self.step:
             self.save()
         return self.sync_metrics()[0]
 
@@ -116,20 +105,11 @@ class Trainer:
         """
         s = self.settings
         loss, cache = self.model.forward(self.batch_at(self.step))
-        self._check_finite("the loss", loss, self.step + 1)
         grads, norm = self.flat.collect(self.model.backward(cache))
-        self._check_finite("the norm of the gradient", norm, self.step + 1)
+        self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
+        self.optimiser.step(grads, lr=rate, grad_scale=clip_factor(norm, s.clip))
         self.step += 1
-        scale = clip_factor(norm, s.clip)
-        if s.optimiser == "sgd":
-            sgd.step(self.flat.values, grads, lr=rate, grad_scale=scale)
-        else:
-            adam.step(self.flat.values, grads, self.m, self.v, self.step, lr=rate, grad_scale=scale)
-        if on_gpu(loss):
-            self._pending += [loss, norm]
-        else:
-            self._synced = float(loss), norm
         return rate
 
     def sync_metrics(self) -> tuple[float, float]:
@@ -138,20 +118,14 @@ class Trainer:
         Raises:
             UserError: on a GPU, a step since the last look had a loss or a gradient that is not finite; it changed nothing.
         """
-        if self._pending:
-            figures = to_host(np.stack(self._pending)).reshape(-1, 2).tolist()
-            self._pending.clear()
-            for step, (loss, norm) in enumerate(figures, self.step - len(figures) + 1):
-                self._check_finite("the loss", loss, step)
-                self._check_finite("the norm of the gradient", norm, step)
-                self._synced = loss, norm
-        return self._synced
+        return self.metrics.sync()
 
-    def _check_finite(self, what: str, value: Any, step: int) -> None:
-        """What is on a GPU still is checked by :meth:`sync_metrics`, when it has come back."""
-        if not on_gpu(value) and not math.isfinite(value):
-            kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
-            raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
+    def _report(self, rate: float, progress: Progress) -> None:
+        due = self.step % 10 == 0 or self.step == self.settings.steps
+        loss, norm = self.sync_metrics() if due else self.metrics.last
+        progress.update(self.step, loss=loss)
+        if due:
+            self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
 
     def _validation_is_due(self) -> bool:
         every = self.settings.validate_every
@@ -165,9 +139,8 @@ class Trainer:
         progress.note(f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
         if self.folder is not None and figures["loss"] < self.best_loss:
             self.best_loss = figures["loss"]
-            checkpoint.save(
-                self.folder / "best", self._model_tensors(), {"step": self.step, "validation": figures}, keep=1
-            )
+            state = {"step": self.step, "validation": figures}
+            checkpoint.save(self.folder / "best", model_tensors(self.model), state, keep=1)
 
     # --- checks that learners should make a habit --------------------------------------------------------------------
 
@@ -181,12 +154,11 @@ class Trainer:
         return f"initial loss {loss:.3f}, ln V = {expected:.3f}: {verdict}"
 
     def overfit_one_batch(self, steps: int = 200) -> str:
-        """A model whose gradients are right can learn one batch by heart; nothing is written."""
-        batch = self.batch_at(0)
-        self.batch_at, self.folder, self.validate = (lambda step: batch), None, None
-        self.settings = TrainSettings(steps, self.settings.learning_rate, min(20, steps), self.settings.clip)
-        first = float(self.model.forward(batch, train=False)[0])
-        last = self.run()
+        """A model whose gradients are right can learn one batch by heart; a copy does, and nothing is written."""
+        batch, model = self.batch_at(0), copy.deepcopy(self.model)
+        settings = dataclasses.replace(self.settings, steps=steps, warmup=min(20, steps))
+        first = float(model.forward(batch, train=False)[0])
+        last = Trainer(model, lambda step: batch, settings, show_progress=self.show_progress).run()
         verdict = "it can learn" if last < 0.1 * first else "it did not: suspect a gradient, or the learning rate"
         return f"one batch, {steps} steps: loss {first:.3f} -> {last:.4f}: {verdict}"
 
@@ -196,7 +168,7 @@ class Trainer:
         if self.folder is None:
             return
         self.sync_metrics()
-        tensors = {**self._model_tensors(), "adam/m": to_host(self.m), "adam/v": to_host(self.v)}
+        tensors = model_tensors(self.model) | self.optimiser.state_tensors()
         best = None if math.isinf(self.best_loss) else self.best_loss
         checkpoint.save(self.folder, tensors, {"step": self.step, "seconds": self.seconds, "best_loss": best})
 
@@ -207,7 +179,7 @@ class Trainer:
             return  # killed before the first checkpoint: begin again
         tensors, state = checkpoint.load(self.folder, step)
         load_model_tensors(self.model, tensors, self.folder)
-        self.m[:], self.v[:] = place(tensors["adam/m"], self.m), place(tensors["adam/v"], self.v)
+        self.optimiser.load_state_tensors(tensors, state["step"], self.folder)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         log = self.folder / "log.jsonl"
@@ -215,16 +187,15 @@ class Trainer:
             kept = [line for line in read_log(log) if line["step"] <= self.step]
             log.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
-    def _model_tensors(self) -> dict[str, np.ndarray]:
-        return {
-            **{f"params/{name}": to_host(array) for name, array in self.model.params.items()},
-            **{f"buffers/{name}": to_host(array) for name, array in self.model.buffers.items()},
-        }
-
     def _log(self, **entry: Any) -> None:
         if self.folder is not None:
             with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
                 log.write(json.dumps(entry) + "\n")
+
+
+def model_tensors(model: Any) -> dict[str, np.ndarray]:
+    """What a checkpoint keeps of a model: parameters and buffers, by name."""
+    return {name: to_host(array) for name, array in _model_arrays(model).items()}
 
 
 def load_model_tensors(model: Any, tensors: dict[str, np.ndarray], where: Path) -> None:
@@ -233,13 +204,12 @@ def load_model_tensors(model: Any, tensors: dict[str, np.ndarray], where: Path) 
     Raises:
         UserError: a tensor is missing or has another shape; ``where`` names the checkpoint.
     """
-    for kind, arrays in (("params", model.params), ("buffers", model.buffers)):
-        for name, array in arrays.items():
-            found = tensors.get(f"{kind}/{name}")
-            if found is None or found.shape != array.shape:
-                has = "is missing" if found is None else f"has shape {found.shape}, not {array.shape}"
-                raise UserError(f"{where}: {name} {has}; the checkpoint belongs to another model")
-            array[...] = place(found, array)
+    checkpoint.restore(_model_arrays(model), tensors, where)
+
+
+def _model_arrays(model: Any) -> dict[str, Array]:
+    kinds = {"params": model.params, "buffers": model.buffers}
+    return {f"{kind}/{name}": array for kind, arrays in kinds.items() for name, array in arrays.items()}
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -251,24 +221,3 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
-
-
-@contextmanager
-def _finish_the_step() -> Iterator[threading.Event]:
-    """Ctrl-C and a polite kill set the event instead of breaking into a half-made step; a second one does break in."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)

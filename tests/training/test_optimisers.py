@@ -1,0 +1,101 @@
+"""Optimisers: each owns its state, and what a checkpoint keeps of it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scratchlv.errors import UserError
+from scratchlv.training import checkpoint
+from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.training.trainer import Trainer, TrainSettings
+
+SETTINGS = TrainSettings(steps=12, learning_rate=0.1, warmup=2)
+WHERE = Path("run")
+
+
+class Bowl:
+    """loss = |w|²: a model of one parameter."""
+
+    def __init__(self):
+        self.params, self.buffers = {"w": np.arange(1, 6, dtype=np.float32)}, {}
+
+    def forward(self, batch, *, train=True):
+        return float((self.params["w"] ** 2).sum() + batch), None
+
+    def backward(self, cache):
+        return {"w": 2 * self.params["w"]}
+
+
+def trainer(optimiser, folder=None):
+    settings = dataclasses.replace(SETTINGS, optimiser=optimiser)
+    return Trainer(Bowl(), lambda step: 0.0, settings, folder, show_progress=False)
+
+
+def walk(optimiser, steps, first=0):
+    for step in range(first, steps):
+        grads = np.random.default_rng(step).standard_normal(5).astype(np.float32)
+        optimiser.step(grads, lr=0.1, grad_scale=0.5)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_one_that_was_loaded_goes_on_with_the_same_bits(name):
+    whole, part, resumed = (OPTIMISERS[name](np.ones(5, np.float32)) for _ in range(3))
+    walk(whole, 9)
+    walk(part, 4)
+    resumed.params[:] = part.params
+    resumed.load_state_tensors(part.state_tensors(), 4, WHERE)
+    walk(resumed, 9, first=4)
+    assert resumed.params.tobytes() == whole.params.tobytes()
+
+
+def test_the_steps_that_adam_has_taken_count():
+    """The test above would see another count: it corrects the bias of the running means."""
+    right, wrong = (OPTIMISERS["adam"](np.ones(5, np.float32)) for _ in range(2))
+    walk(right, 4)
+    state = right.state_tensors()
+    for optimiser, steps in ((right, 4), (wrong, 0)):
+        optimiser.params[:] = 1
+        optimiser.load_state_tensors(state, steps, WHERE)
+        walk(optimiser, 5, first=4)
+    assert (right.params != wrong.params).all()
+
+
+def test_a_checkpoint_holds_what_its_optimiser_remembers_and_no_more(tmp_path):
+    kept = {}
+    for name in OPTIMISERS:
+        t = trainer(name)
+        t.run()
+        t.folder = tmp_path / name
+        t.save()
+        kept[name] = checkpoint.load(tmp_path / name)[0].keys()
+    assert kept == {"adam": {"params/w", "adam/m", "adam/v"}, "sgd": {"params/w"}}
+
+
+def test_a_checkpoint_without_the_optimisers_state_is_refused(tmp_path):
+    trainer("sgd", tmp_path).save()
+    with pytest.raises(UserError, match=r"adam/m is missing"):
+        trainer("adam", tmp_path).resume()
+
+
+def test_a_checkpoint_of_adam_serves_sgd(tmp_path):
+    """Earlier versions wrote Adam's state for every optimiser."""
+    trainer("adam", tmp_path).run()
+    resumed = trainer("sgd", tmp_path)
+    resumed.resume()
+    assert resumed.step == SETTINGS.steps
+
+
+def test_one_batch_is_learnt_with_the_optimiser_of_the_run_and_leaves_the_run_as_it_was(monkeypatch):
+    steps = []
+    monkeypatch.setattr(OPTIMISERS["adam"], "step", lambda *_, **__: pytest.fail("Adam took the step of SGD"))
+    monkeypatch.setattr(OPTIMISERS["sgd"], "step", lambda self, grads, **_: steps.append(grads.copy()))
+    t = trainer("sgd")
+    t.overfit_one_batch(7)
+    assert len(steps) == 7
+    monkeypatch.undo()
+    assert "it can learn" in t.overfit_one_batch()
+    assert t.step == 0
+    assert t.model.params["w"].tolist() == [1, 2, 3, 4, 5]
+    assert t.settings == dataclasses.replace(SETTINGS, optimiser="sgd")
