@@ -2,7 +2,7 @@
 
     from scratchlv.ops import lstm
     (h, c), cache = lstm.forward(x, h0, c0, Wx, Wh, b)
-    dx, dh0, dc0, dWx, dWh, db = lstm.backward((dh, dc), cache)
+    grads = lstm.backward((dh, dc), cache)                    # grads.dWx, or unpacked in the order of forward's inputs
 
 The variants of an operation stand side by side in its room, ``kernels/<operation>/``. The backward pass runs in the
 variant that made the cache. ``with scratchlv.use("reference"):`` overrides the choice.

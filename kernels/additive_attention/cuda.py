@@ -12,7 +12,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.additive_attention.reference import check
+from scratchlv.kernels.additive_attention.reference import Gradients, check
 
 VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in pieces of 16 regions"}
 PIECE = 16  # as in attention.cuh
@@ -39,9 +39,9 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     x, keys, query, v, alpha = cache
-    return attend_backward(load("additive_attention.cu"), x, keys, query, v, alpha, dy, empty(v.shape, v))
+    return Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, alpha, dy, empty(v.shape, v)))
 
 
 def as_mask(mask: Array | None, like: Array) -> Array | None:

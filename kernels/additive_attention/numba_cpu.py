@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from scratchlv.kernels.additive_attention.reference import check
+from scratchlv.kernels.additive_attention.reference import Gradients, check
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
@@ -48,16 +48,14 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(
-    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
     x, keys, query, v, alpha = cache
     dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
     dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
     dx, dkeys, dquery = empty_like(x), empty_like(keys), empty_like(query)
-    dv = empty_like(query)  # (N, A): each picture's share, so that no two threads add to one number
-    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv)
-    return dx, dkeys, dquery, dv.sum(0, dtype=np.float64).astype(np.float32)
+    dv_partial = empty_like(query)  # (N, A): a picture's part of dv, so that no two threads add to one number
+    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial)
+    return Gradients(dx, dkeys, dquery, dv_partial.sum(0, dtype=np.float64).astype(np.float32))
 
 
 def as_mask(mask: np.ndarray | None, N: int) -> np.ndarray:

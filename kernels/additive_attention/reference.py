@@ -23,6 +23,13 @@ class Cache(NamedTuple):
     alpha: Array  # (N, L)
 
 
+class Gradients(NamedTuple):
+    dx: Array  # (N, L, D)
+    dkeys: Array  # (N, L, A)
+    dquery: Array  # (N, A)
+    dv: Array  # (A,)
+
+
 def forward(
     x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
 ) -> tuple[tuple[Array, Array], Cache | None]:
@@ -44,22 +51,25 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     """``dx, dkeys, dquery, dv`` from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either of which may be None for zero."""
     x, keys, query, v, alpha = cache
     dz, dalpha_out = dy
     dalpha, dx = np.zeros_like(alpha), np.zeros_like(x)
     if dz is not None:
-        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L): z = Σ α x
+        # in the forward pass this was z = Σ_l α_l x_l
+        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L)
         dx = alpha[:, :, None] * dz[:, None]  # (N, L, D)
     if dalpha_out is not None:
-        dalpha = dalpha + dalpha_out
-    de = alpha * (
-        dalpha - (alpha * dalpha).sum(axis=1, keepdims=True)
-    )  # (N, L): softmax; 0 where α is 0, so where masked
-    s = np.tanh(keys + query[:, None])  # (N, L, A): computed again rather than kept
+        dalpha = dalpha + dalpha_out  # α is an output, too
+    # in the forward pass this was α = softmax(e): each α depends on every e of its row
+    de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))  # (N, L): 0 where α is 0, so where masked
+    # in the forward pass this was e_l = v · s_l, s_l = tanh(keys_l + query); s is computed again rather than kept
+    s = np.tanh(keys + query[:, None])  # (N, L, A)
+    dv = np.tensordot(de, s, axes=((0, 1), (0, 1)))  # (A,)
     dkeys = de[:, :, None] * v * (1 - s**2)  # (N, L, A)
-    return dx, dkeys, dkeys.sum(axis=1), np.tensordot(de, s, axes=((0, 1), (0, 1)))
+    dquery = dkeys.sum(axis=1)  # (N, A): the same query was added to the key of every region
+    return Gradients(dx, dkeys, dquery, dv)
 
 
 def check(x: Array, keys: Array, query: Array, v: Array, mask: Array | None) -> None:

@@ -9,7 +9,7 @@ from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.cuda import PIECE, as_mask
-from scratchlv.kernels.attention_lstm.reference import check
+from scratchlv.kernels.attention_lstm.reference import Gradients, check
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
 from scratchlv.kernels.matmul.cuda import gemm
@@ -86,12 +86,12 @@ def forward(
     return (h[1:], z, alpha), cache
 
 
-def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> Gradients:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
     (T, N, E), (_, _, D), (H, A) = words.shape, x.shape, Wq.shape
-    above = tuple(None if d is None else as_contiguous(d) for d in dy)
+    upstream = tuple(None if d is None else as_contiguous(d) for d in dy)
     run = _backward_in_one_launch if _one_launch(x, keys, h, T) else _backward_by_steps
-    da, dz, dquery, de, dh, dc = run(cache, *above)
+    da, dz, dquery, de, dh, dc = run(cache, *upstream)
     if v is None:
         dkeys, dv = _sum_over_steps(de, query), None
     else:
@@ -105,7 +105,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dwords = gemm(da, Wx[:E], transpose_b=True).reshape(T, N, E)
     dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
     dWh = gemm(before, da, transpose_a=True)
-    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da)
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da))
 
 
 # --- Version 1: the launches of the rooms ----------------------------------------------------------------------------
@@ -125,19 +125,19 @@ def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c
         cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], None, t)
 
 
-def _backward_by_steps(cache: Cache, dh_above, dz_above, dalpha_above) -> tuple[Array, ...]:
+def _backward_by_steps(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     module, _ = _attention(v)
     query_back = load("attention_lstm.cu")[f"{_score(v)}_query_back_1"]
     sizes, pieces, across = (np.int32(L), np.int32(A)), -(-L // PIECE), -(-A // 32)
     da, dz, dquery, de = (empty(a.shape, x) for a in (gates, z, query, alpha))
-    dz[...] = 0 if dz_above is None else dz_above
+    dz[...] = 0 if dz_out is None else dz_out
     dh, dc, dalpha, parts = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, pieces, A), x)
     no_v = () if v is None else (None,)
     for t in reversed(range(T)):
-        above, dalpha_t = (None if d is None else d[t] for d in (dh_above, dalpha_above))
-        cell_backward(da[t], gates[t], c[t], c[t + 1], above, dh, dc, None, t)
+        dh_t, dalpha_t = (None if d is None else d[t] for d in (dh_out, dalpha_out))
+        cell_backward(da[t], gates[t], c[t], c[t + 1], dh_t, dh, dc, None, t)
         gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
         gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
         module["dalpha_3"]((N * pieces,), (128,), x, alpha[t], dz[t], dalpha_t, dalpha, np.int32(L), np.int32(D))
@@ -175,14 +175,14 @@ def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z,
     _launch(f"{_score(v)}_forward_2", arrays, (T, N, L, D, A, H))
 
 
-def _backward_in_one_launch(cache: Cache, dh_above, dz_above, dalpha_above) -> tuple[Array, ...]:
+def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     results = da, dz, dquery, de = tuple(empty(a.shape, x) for a in (gates, z, query, alpha))
     dh, dc = empty((N, H), x), empty((N, H), x)
     dalpha, parts = empty((N, L), x), empty((N, -(-L // PIECE), A), x)
-    above = dh_above, dz_above, dalpha_above
-    arrays = gates, c, x, keys, v, query, alpha, *above, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, parts
+    upstream = dh_out, dz_out, dalpha_out
+    arrays = gates, c, x, keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, parts
     _launch(f"{_score(v)}_backward_2", arrays, (T, N, L, D, A, H))
     return da, dz, dquery, de, dh, dc
 

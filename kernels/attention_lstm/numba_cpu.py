@@ -24,7 +24,7 @@ from scratchlv.kernels.additive_attention.row_sums import (
     dots_of_rows,
     scores_of_rows,
 )
-from scratchlv.kernels.attention_lstm.reference import check
+from scratchlv.kernels.attention_lstm.reference import Gradients, check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
@@ -104,32 +104,30 @@ def forward(
     return (h[1:], z, alpha), cache if train else None
 
 
-def backward(
-    dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None], cache: Cache
-) -> tuple[np.ndarray | None, ...]:
+def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
     words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
     (T, N, E), H, A = words.shape, h.shape[2], keys.shape[2]
-    dh_above, dz_above, dalpha = dy
-    dh_above = zeros((T, N, H)) if dh_above is None else as_contiguous(dh_above)
-    dalpha = zeros(alpha.shape) if dalpha is None else as_contiguous(dalpha)
+    dh_out, dz_out, dalpha_out = dy
+    dh_out = zeros((T, N, H)) if dh_out is None else as_contiguous(dh_out)
+    dalpha_out = zeros(alpha.shape) if dalpha_out is None else as_contiguous(dalpha_out)
     dz = empty_like(z)
-    dz[:] = 0 if dz_above is None else dz_above
+    dz[:] = 0 if dz_out is None else dz_out
     dh, dc = zeros((N, H)), zeros((N, H))
     da, dquery, de = empty_like(gates), empty_like(query), empty_like(alpha)
     v_or_none = _NO_V if v is None else v
     panels = tuple(PackedMatrix(W.T).panels for W in (Wx[E:], Wh, Wq))
     work = empty((parts_of_batch(x, keys), work_space(N, max(4 * H, A))))
-    above = dh_above, dalpha
+    upstream = dh_out, dalpha_out
     attention = x, keys, factors, overflows, v_or_none, query, alpha
     lengths = np.full(gates.shape[1], T)
-    _backward(multiply.address, da, dquery, de, dz, dh, dc, above, attention, c, gates, panels, lengths, work)
+    _backward(multiply.address, da, dquery, de, dz, dh, dc, upstream, attention, c, gates, panels, lengths, work)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
     else:
-        dv = empty((N, A))  # each picture's share
-        _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv)
-        dv = dv.sum(0, dtype=np.float64).astype(np.float32)
+        dv_partial = empty((N, A))  # a picture's part of dv
+        _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv_partial)
+        dv = dv_partial.sum(0, dtype=np.float64).astype(np.float32)
     if need_dx:
         dx = empty_like(x)
         _sum_over_steps(alpha, dz, dx)  # z = Σ α x
@@ -140,7 +138,7 @@ def backward(
     gemm(z2, da2, dWx[E:], transpose_a=True)
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
-    return dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db)
 
 
 def parts_of_batch(x: np.ndarray, keys: np.ndarray) -> int:
@@ -182,9 +180,9 @@ def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths,
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, dquery, de, dz, dh, dc, above, attention, c, gates, panels, lengths, work):
-    """``dz`` enters as the gradient from above; ``dh`` and ``dc`` leave as those of the first state."""
-    dh_above, dalpha = above
+def _backward(multiply, da, dquery, de, dz, dh, dc, upstream, attention, c, gates, panels, lengths, work):
+    """``dz`` enters as the upstream gradient; ``dh`` and ``dc`` leave as those of the first state."""
+    dh_out, dalpha_out = upstream
     x, keys, factors, overflows, v, query, alpha = attention
     T, N, L = alpha.shape
     A = keys.shape[2]
@@ -194,11 +192,11 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, above, attention, c, gates, 
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         whole = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
         for t in range(T - 1, -1, -1):
-            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
+            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
-                attend_backward(dz[t, n], dalpha[t, n], x[n], alpha[t, n], sums, de[t, n])
+                attend_backward(dz[t, n], dalpha_out[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
                     rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, whole)
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
@@ -282,8 +280,8 @@ def query_gradient(de, rows, e_query, v, dquery):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv):
-    """``dkeys`` (N, L, A) and each picture's share of dv (N, A), summed over all steps while a row of keys is at hand."""
+def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv_partial):
+    """``dkeys`` (N, L, A) and a picture's part of dv (N, A), summed over all steps while a row of keys is at hand."""
     T, N, L = de.shape
     A = keys.shape[2]
     for n in prange(N):
@@ -304,7 +302,7 @@ def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv):
                 dkey[a] *= FOUR * v[a]
                 sums[a] += tanhs[a]
         for a in range(A):
-            dv[n, a] = sums[a]
+            dv_partial[n, a] = sums[a]
 
 
 @kernel(parallel=True, fastmath=FLAGS)

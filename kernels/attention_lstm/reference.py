@@ -11,7 +11,7 @@ For every step t:
 It is made of the rooms that attend and the LSTM; see there for what they do.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,14 @@ from scratchlv.kernels.lstm import reference as lstm
 OUTPUTS = ("h", "z", "alpha")  #: what ``forward`` returns, by name
 
 
+class Step(NamedTuple):
+    """What backward needs of one step."""
+
+    h: Array  # (N, H), before it
+    attention: additive_attention.Cache | dot_product_attention.Cache | None
+    cell: lstm.Cache | None
+
+
 class Cache(NamedTuple):
     words: Array  # (T, N, E)
     x: Array  # (N, L, D)
@@ -33,8 +41,21 @@ class Cache(NamedTuple):
     v: Array | None  # (A,)
     Wx: Array  # (E + D, 4H)
     Wh: Array  # (H, 4H)
-    steps: list  # of each step: h before it, the cache of looking, the cache of the cell
+    steps: list[Step]
     need_dx: bool
+
+
+class Gradients(NamedTuple):
+    dwords: Array  # (T, N, E)
+    dx: Array | None  # (N, L, D), None where nobody wants it
+    dkeys: Array  # (N, L, A)
+    dh0: Array  # (N, H)
+    dc0: Array  # (N, H)
+    dWq: Array  # (H, A)
+    dv: Array | None  # (A,), None where there is no v
+    dWx: Array  # (E + D, 4H)
+    dWh: Array  # (H, 4H)
+    db: Array  # (4H,)
 
 
 def forward(
@@ -65,55 +86,58 @@ def forward(
     """
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
     T, (N, L, D), H = words.shape[0], x.shape, h0.shape[1]
-    h, c, steps = h0, c0, []
+    h, c = h0, c0
+    steps: list[Step] = []
     hs, zs, alphas = (np.zeros_like(h0, shape=(T, N, size)) for size in (H, D, L))
     for t in range(T):
         query = h @ Wq  # (N, A)
+        attention: Any
         if v is None:
-            (z, alpha), attention_cache = dot_product_attention.forward(x, keys, query, None, mask)
+            (z, alpha), attention = dot_product_attention.forward(x, keys, query, None, mask)
         else:
-            (z, alpha), attention_cache = additive_attention.forward(x, keys, query, v, mask)
+            (z, alpha), attention = additive_attention.forward(x, keys, query, v, mask)
         joined = np.concatenate([words[t], z], axis=1)  # (N, E + D)
-        before = h
-        (out, c), cell_cache = lstm.forward(joined[None], h, c, Wx, Wh, b)
+        (out, c), cell = lstm.forward(joined[None], h, c, Wx, Wh, b)
+        steps.append(Step(h, attention, cell))
         h = out[0]
         hs[t], zs[t], alphas[t] = h, z, alpha
-        steps.append((before, attention_cache, cell_cache))
     return (hs, zs, alphas), Cache(words, x, keys, h0, Wq, v, Wx, Wh, steps, need_dx) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> tuple[Array | None, ...]:
+def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> Gradients:
     """``dwords, dx, dkeys, dh0, dc0, dWq, dv, dWx, dWh, db`` from ``dy``: ``dh``, ``dz`` and ``dalpha``; None is zero.
 
     ``dv`` is None where there was no v, ``dx`` where x was data.
     """
     words, x, keys, h0, Wq, v, Wx, Wh, steps, need_dx = cache
-    dh_above, dz_above, dalpha_above = dy
+    dh_out, dz_out, dalpha_out = dy
     E = words.shape[2]
     dwords, dx, dkeys, dWq, dWx, dWh = (np.zeros_like(array) for array in (words, x, keys, Wq, Wx, Wh))
-    dv, db = None if v is None else np.zeros_like(v), np.zeros_like(Wh[0])
+    dv, db = None if v is None else np.zeros_like(v), np.zeros_like(Wh, shape=Wh.shape[1:])
     dh, dc = np.zeros_like(h0), np.zeros_like(h0)
     for t in reversed(range(len(steps))):
-        before, attention_cache, cell_cache = steps[t]
-        if dh_above is not None:
-            dh = dh + dh_above[t]  # from above, and from the step after
-        djoined, dh, dc, *dweights = lstm.backward((dh[None], dc), cell_cache)
-        dwords[t], dz = djoined[0, :, :E], djoined[0, :, E:]
-        if dz_above is not None:
-            dz = dz + dz_above[t]
-        dattention = dz, None if dalpha_above is None else dalpha_above[t]
-        if v is None:
-            dx_t, dkeys_t, dquery, _ = dot_product_attention.backward(dattention, attention_cache)
-        else:
-            dx_t, dkeys_t, dquery, dv_t = additive_attention.backward(dattention, attention_cache)
-            dv += dv_t
-        dWq += before.T @ dquery
-        dh = dh + dquery @ Wq.T  # h was used by the cell, and to ask
-        dx += dx_t  # the same regions, keys and weights at every step: their gradients add up
-        dkeys += dkeys_t
-        for total, d in zip((dWx, dWh, db), dweights, strict=True):
-            total += d
-    return dwords, dx if need_dx else None, dkeys, dh, dc, dWq, dv, dWx, dWh, db
+        before, attention, cell = steps[t]
+        if dh_out is not None:
+            dh = dh + dh_out[t]  # from what looks at h_t, and from the step after
+        # in the forward pass this was h_t, c_t = LSTM([word_t, z_t], h_{t-1}, c_{t-1})
+        of_cell = lstm.backward((dh[None], dc), cell)
+        dwords[t], dz = of_cell.dx[0, :, :E], of_cell.dx[0, :, E:]
+        if dz_out is not None:
+            dz = dz + dz_out[t]
+        # in the forward pass this was z_t, α_t = attention(x, keys, query, v)
+        room = dot_product_attention if v is None else additive_attention
+        of_attention = room.backward((dz, None if dalpha_out is None else dalpha_out[t]), attention)
+        # in the forward pass this was query = h_{t-1} Wq
+        dWq += before.T @ of_attention.dquery
+        dh, dc = of_cell.dh0 + of_attention.dquery @ Wq.T, of_cell.dc0  # h was used by the cell, and to ask
+        dx += of_attention.dx  # the same regions, keys and weights at every step: their gradients add up
+        dkeys += of_attention.dkeys
+        if dv is not None:
+            dv += of_attention.dv
+        dWx += of_cell.dWx
+        dWh += of_cell.dWh
+        db += of_cell.db
+    return Gradients(dwords, dx if need_dx else None, dkeys, dh, dc, dWq, dv, dWx, dWh, db)
 
 
 def check(

@@ -8,7 +8,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.batch_norm2d.reference import check_batch
+from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
 
@@ -107,7 +107,7 @@ def _normalise(
     return y, argmax
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     x, constants, argmax, relu, *_ = cache
     require("x", dy=(dy, x.shape if argmax is None else argmax.shape))
     dy, module = as_contiguous(dy), load("batch_norm2d.cu")
@@ -120,7 +120,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
     else:
         launch, shape = _along_channels(N * -(-H // 2) * -(-W // 2), C), tuple(np.int32(n) for n in x.shape)
         module["batch_norm_backward_from_pool"](*launch, dy, x, argmax, constants, dgamma, dbeta, dx, *shape)
-    return dx, dgamma, dbeta
+    return Gradients(dx, dgamma, dbeta)
 
 
 def _sums(module: Module, dy: Array, cache: Cache) -> tuple[Array, Array]:

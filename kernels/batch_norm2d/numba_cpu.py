@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange, types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.batch_norm2d.reference import check_batch, moved
+from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, moved, pixels
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
@@ -77,12 +77,12 @@ def forward(
     _normalise(x, constants, y, argmax, pool, floor)
     if not train:
         return y, None
-    running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
+    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
     running = [None if statistic is None else statistic.astype(np.float32) for statistic in running]
     return y, Cache(x, constants, argmax, floor, *running)
 
 
-def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     x, constants, argmax, floor = cache[:4]
     require("x", dy=(dy, argmax.shape if argmax.shape[1] else x.shape))
     dy = as_contiguous(dy)
@@ -90,10 +90,10 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.n
     sums = np.zeros((_PARTS, 2, C))
     _sum_gradients(dy, x, argmax, constants, floor, sums)
     dbeta, dgamma = sums.sum(0).astype(np.float32)
-    shares = sums.sum(0) / (x.size // C)
+    shares = sums.sum(0) / pixels(x.shape)
     dx = empty(x.shape)
     _backward_x(dy, x, argmax, np.concatenate([constants, shares.astype(np.float32)]), floor, dx)
-    return dx, dgamma, dbeta
+    return Gradients(dx, dgamma, dbeta)
 
 
 def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,8 +102,8 @@ def _statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Always around a mean, since the mean of squares less the square of the mean would cancel.
     """
     C = x.shape[-1]
-    rows = x.reshape(-1, C)
-    size = max(_CHUNK // C, 1)
+    rows = x.reshape(pixels(x.shape), C)
+    size = max(_CHUNK // max(C, 1), 1)
     means, squares = np.empty((2, -(-len(rows) // size), C))
     _chunk_statistics(rows, size, means, squares)
     counts = np.full((len(means), 1), float(size))

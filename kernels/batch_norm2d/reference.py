@@ -1,5 +1,6 @@
 """Batch normalisation, the specification: y = gamma (x - mean) / sqrt(var + eps) + beta, per channel."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,12 @@ class Cache(NamedTuple):
     running_var: Array | None  # (C,), moved towards this batch's variance, without bias
     relu: Any  # caches of what followed, or None
     pool: Any
+
+
+class Gradients(NamedTuple):
+    dx: Array  # (N, H, W, C)
+    dgamma: Array  # (C,)
+    dbeta: Array  # (C,)
 
 
 def forward(
@@ -53,7 +60,7 @@ def forward(
     var = (centred * centred).mean((0, 1, 2))  # (C,)
     inverse_std = 1 / np.sqrt(var + eps)
     x_hat = centred * inverse_std
-    running = moved(running_mean, running_var, mean, var, x.size // x.shape[-1], momentum)
+    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
     y, relu_cache, pool_cache = _follow(x_hat * gamma + beta, relu, pool, train=True)
     return y, Cache(x_hat, gamma, inverse_std, *running, relu_cache, pool_cache)
 
@@ -67,8 +74,8 @@ def _follow(y: Array, relu: bool, pool: bool, *, train: bool) -> tuple[Array, An
     return y, relu_cache, pool_cache
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
-    """``dx`` (N, H, W, C), ``dgamma`` and ``dbeta`` (C,); ``dy`` is like y."""
+def backward(dy: Array, cache: Cache) -> Gradients:
+    """``dx, dgamma, dbeta`` from ``dy``, which is like y."""
     x_hat, gamma, inverse_std = cache[:3]
     if cache.pool is not None:
         (dy,) = max_pool2d.backward(dy, cache.pool)
@@ -76,14 +83,19 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
         (dy,) = relu_.backward(dy, cache.relu)
     dbeta = dy.sum((0, 1, 2))
     dgamma = (dy * x_hat).sum((0, 1, 2))
-    n = x_hat.size // x_hat.shape[-1]
+    n = pixels(x_hat.shape)
     # x moves its batch's mean and variance too: that part of dy, constant or along x_hat, has no effect
     dx = gamma * inverse_std * (dy - dbeta / n - x_hat * (dgamma / n))
-    return dx, dgamma, dbeta
+    return Gradients(dx, dgamma, dbeta)
+
+
+def pixels(shape: tuple) -> int:
+    """How many numbers a channel has."""
+    return math.prod(shape[:3])
 
 
 def check_batch(shape: tuple) -> None:
-    if shape[0] * shape[1] * shape[2] < 2:
+    if pixels(shape) < 2:
         raise ValueError(f"a variance needs two numbers per channel, and x is {shape}")
 
 

@@ -10,7 +10,7 @@ from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
+from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
 
 VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
 TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes
@@ -88,7 +88,7 @@ def forward(
     return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, stride, padding, groups, need_dx)
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     x, W, y, argmax, bias, stride, padding, groups, need_dx = cache
     size, M = output_size(x.shape, W.shape, stride, padding, groups), W.shape[3]
     require("x and W", dy=(dy, (x.shape[0], *(size if argmax is None else pooled_size(size)), M)))
@@ -96,7 +96,8 @@ def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None
     dz = _before_relu_and_pool(module, as_contiguous(dy), cache, (x.shape[0], *size, M))
     sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
     dW, db = _weight_gradient(module, x, W, dz, sizes, groups, bias)
-    return _input_gradient(module, x, W, dz, sizes, groups, stride) if need_dx else None, dW, db
+    dx = _input_gradient(module, x, W, dz, sizes, groups, stride) if need_dx else None
+    return Gradients(dx, dW, db)
 
 
 def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple) -> Array:

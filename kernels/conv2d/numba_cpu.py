@@ -14,7 +14,7 @@ from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
-from scratchlv.kernels.conv2d.reference import Padding, both_sides, output_size, pooled_size
+from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.numba_cpu import unpool
 from scratchlv.kernels.max_pool2d.vectors import NOBODY
@@ -118,7 +118,7 @@ def forward(
     return y, Cache(x, as_contiguous(W), kept, argmax, b is not None, stride, padding, exact, need_dx)
 
 
-def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     x, W, y, argmax, bias, stride, padding, exact, need_dx = cache
     size = output_size(x.shape, W.shape, stride, padding, 1)
     require("x and W", dy=(dy, (len(x), *(pooled_size(size) if argmax.shape[1] else size), W.shape[3])))
@@ -127,14 +127,14 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarra
         dy = _where_open(dy, y)
     db = _bias_gradient(dy, argmax) if bias else None
     if x.size == 0 or dy.size == 0:
-        return zeros(x.shape) if need_dx else None, zeros(W.shape), db
+        return Gradients(zeros(x.shape) if need_dx else None, zeros(W.shape), db)
     if by_winograd(x.shape, W.shape, stride, padding, exact):
         dW = winograd.weight_gradient(x, dy, size, argmax)
         dx = _winograd_input_gradient(dy, argmax, cache) if need_dx else None
     else:
         dW = direct.weight_gradient(x, dy, W.shape[:2], stride, _top_left(padding), argmax)
         dx = _direct_input_gradient(dy, argmax, size, cache) if need_dx else None
-    return dx, dW, db
+    return Gradients(dx, dW, db)
 
 
 def by_winograd(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding, exact: bool) -> bool:

@@ -23,6 +23,12 @@ class Cache(NamedTuple):
     pool: Any
 
 
+class Gradients(NamedTuple):
+    dx: Array | None  # (N, H, W, C), None where nobody wants it
+    dW: Array  # (kh, kw, C / groups, M)
+    db: Array | None  # (M,), None where there is no bias
+
+
 def forward(
     x: Array,
     W: Array,
@@ -65,8 +71,8 @@ def forward(
     return y, Cache(x, W, b is not None, stride, padding, groups, need_dx, relu_cache, pool_cache) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    """``dx`` like x (None if x is data), ``dW`` like W, ``db`` (M,); ``dy`` is like y."""
+def backward(dy: Array, cache: Cache) -> Gradients:
+    """``dx, dW, db`` from ``dy``, which is like y."""
     x, W, bias, stride, padding, groups, need_dx, relu_cache, pool_cache = cache
     if pool_cache is not None:
         (dy,) = max_pool2d.backward(dy, pool_cache)
@@ -85,7 +91,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None
             dW[i, j, :, outputs] = np.tensordot(window[..., inputs], dy[..., outputs], axes=((0, 1, 2), (0, 1, 2)))
             dwindow[..., inputs] += dy[..., outputs] @ W[i, j, :, outputs].T
     dx = dpadded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
-    return dx if need_dx else None, dW, dy.sum((0, 1, 2)) if bias else None
+    return Gradients(dx if need_dx else None, dW, dy.sum((0, 1, 2)) if bias else None)
 
 
 def both_sides(padding: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -97,6 +103,8 @@ def output_size(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding, g
     """Height and width of the output; ValueError when there is none."""
     (top, bottom), (left, right) = both_sides(padding)
     kh, kw, per_group, M = W_shape
+    if min(kh, kw) < 1:
+        raise ValueError(f"W {W_shape} is a window of {kh}x{kw}, which sees no pixel")
     if x_shape[3] != per_group * groups or M % groups:
         raise ValueError(f"x has {x_shape[3]} channels; W {W_shape} in {groups} group(s) takes {per_group * groups}")
     H_out, W_out = (x_shape[1] + top + bottom - kh) // stride + 1, (x_shape[2] + left + right - kw) // stride + 1

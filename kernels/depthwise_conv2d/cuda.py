@@ -10,7 +10,7 @@ from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
+from scratchlv.kernels.depthwise_conv2d.reference import Gradients, Padding, output_size, pads
 
 VERSIONS = {1: "a thread for each number", 2: "strips of a row in registers, dW in parts"}
 STRIP = 4  # columns of y that a thread of version 2 makes, as in the .cu
@@ -47,13 +47,14 @@ def forward(
     return y, Cache(x, W, b is not None, stride, padding) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     x, W, bias, stride, padding = cache
     size = output_size(x.shape, W.shape, stride, padding)
     require("x and W", dy=(dy, (x.shape[0], *size, x.shape[3])))
     dy, module = as_contiguous(dy), load("depthwise_conv2d.cu")
     sizes = _sizes(x.shape, W.shape, size, stride, padding)
-    return _input_gradient(module, x, W, dy, sizes), *_weight_gradient(module, x, W, dy, sizes, bias)
+    dx, (dW, db) = _input_gradient(module, x, W, dy, sizes), _weight_gradient(module, x, W, dy, sizes, bias)
+    return Gradients(dx, dW, db)
 
 
 def _input_gradient(module: Module, x: Array, W: Array, dy: Array, sizes: tuple) -> Array:

@@ -10,7 +10,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
-from scratchlv.kernels.depthwise_conv2d.reference import Padding, output_size, pads
+from scratchlv.kernels.depthwise_conv2d.reference import Gradients, Padding, output_size, pads
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 
 _PARTS = 32  # dW is summed in so many parts, whatever the number of threads
@@ -55,7 +55,7 @@ def forward(
     return y, Cache(x, W, b is not None, stride, padding) if train else None
 
 
-def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     x, W, bias, stride, padding = cache
     require("x and W", dy=(dy, (x.shape[0], *output_size(x.shape, W.shape, stride, padding), x.shape[3])))
     dy = as_contiguous(dy)
@@ -65,7 +65,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, np.ndarray, np.n
     parts = np.zeros((_PARTS, W.shape[0] * W.shape[1] + 1, W.shape[2]), np.float32)  # the last row is db
     _backward_W(dy, x, W.shape[0], W.shape[1], parts, stride, top, left)
     sums = parts.sum(0)
-    return dx, sums[:-1].reshape(W.shape), sums[-1] if bias else None
+    return Gradients(dx, sums[:-1].reshape(W.shape), sums[-1] if bias else None)
 
 
 @njit(inline="always")

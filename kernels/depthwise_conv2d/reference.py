@@ -18,6 +18,12 @@ class Cache(NamedTuple):
     padding: Padding
 
 
+class Gradients(NamedTuple):
+    dx: Array  # (N, H, W, C)
+    dW: Array  # (kh, kw, C)
+    db: Array | None  # (C,), None where there is no bias
+
+
 def forward(
     x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
 ) -> tuple[Array, Cache | None]:
@@ -27,7 +33,7 @@ def forward(
     H' = (H + top + bottom - kh) // stride + 1, and W' alike; rows and columns that no window reaches are dropped.
 
     Raises:
-        ValueError: the kernel does not fit into the padded image.
+        ValueError: the kernel does not fit into the padded image, or sees no pixel of it.
     """
     padded = np.pad(x, pads(padding))
     size = output_size(x.shape, W.shape, stride, padding)
@@ -37,8 +43,8 @@ def forward(
     return y, Cache(x, W, b is not None, stride, padding) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
-    """``dx`` (N, H, W, C), ``dW`` (kh, kw, C) and ``db`` (C,), None without a bias; ``dy`` is (N, H', W', C)."""
+def backward(dy: Array, cache: Cache) -> Gradients:
+    """``dx, dW, db`` from ``dy`` (N, H', W', C)."""
     x, W, bias, stride, padding = cache
     padded = np.pad(x, pads(padding))
     dpadded, dW = np.zeros_like(padded), np.empty_like(W)
@@ -47,7 +53,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array | None]:
         dpadded[window] += dy * W[tap]  # windows overlap: gradients add
     (_, (top, _), (left, _), _) = pads(padding)
     dx = dpadded[:, top : top + x.shape[1], left : left + x.shape[2]]  # what flowed into the zeros is dropped
-    return dx, dW, dy.sum((0, 1, 2)) if bias else None
+    return Gradients(dx, dW, dy.sum((0, 1, 2)) if bias else None)
 
 
 def pads(padding: Padding) -> tuple[tuple[int, int], ...]:
@@ -58,6 +64,8 @@ def pads(padding: Padding) -> tuple[tuple[int, int], ...]:
 
 def output_size(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding) -> tuple[int, int]:
     """(H', W'): how many windows fit."""
+    if min(W_shape[:2]) < 1:
+        raise ValueError(f"W {W_shape} is a window of {W_shape[0]}x{W_shape[1]}, which sees no pixel")
     padded = [size + sum(pair) for size, pair in zip(x_shape, pads(padding), strict=True)][1:3]
     if stride < 1 or any(size < kernel for size, kernel in zip(padded, W_shape, strict=False)):
         raise ValueError(

@@ -8,7 +8,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve
 from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward
-from scratchlv.kernels.dot_product_attention.reference import check
+from scratchlv.kernels.dot_product_attention.reference import Gradients, check
 from scratchlv.kernels.matmul.cuda import gemm
 
 __all__ = ["VERSIONS", "Cache", "backward", "forward", "limits"]
@@ -48,10 +48,10 @@ def forward(
     return (z, alpha), Cache(x, keys, query, W, q, alpha, scale) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     x, keys, query, W, q, alpha, scale = cache
     module = load("dot_product_attention.cu")
     dx, dkeys, dq, _ = attend_backward(module, x, keys, q, np.float32(scale), alpha, dy, None)
     if W is None:
-        return dx, dkeys, dq, None
-    return dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True)
+        return Gradients(dx, dkeys, dq, None)
+    return Gradients(dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True))

@@ -13,7 +13,7 @@ from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
-from scratchlv.kernels.dot_product_attention.reference import check
+from scratchlv.kernels.dot_product_attention.reference import Gradients, check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
 
@@ -52,17 +52,15 @@ def forward(
     ) if train else None
 
 
-def backward(
-    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
     x, keys, query, W, q, alpha, scale = cache
     dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
     dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
     dx, dkeys, dq = empty_like(x), empty_like(keys), empty_like(q)
     _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
     if W is None:
-        return dx, dkeys, dq, None
-    return dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True)
+        return Gradients(dx, dkeys, dq, None)
+    return Gradients(dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True))
 
 
 @kernel(parallel=True, fastmath=FLAGS)

@@ -25,6 +25,13 @@ class Cache(NamedTuple):
     scale: float
 
 
+class Gradients(NamedTuple):
+    dx: Array  # (N, L, D)
+    dkeys: Array  # (N, L, K)
+    dquery: Array  # (N, Q)
+    dW: Array | None  # (Q, K), None without W
+
+
 def forward(
     x: Array,
     keys: Array,
@@ -55,21 +62,27 @@ def forward(
     return (z, alpha), Cache(x, keys, query, W, alpha, scale) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, Array, Array, Array | None]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     """``dx, dkeys, dquery, dW`` (None without W) from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either None for zero."""
     x, keys, query, W, alpha, scale = cache
     dz, dalpha_out = dy
     dalpha, dx = np.zeros_like(alpha), np.zeros_like(x)
     if dz is not None:
-        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L): z = Σ α x
+        # in the forward pass this was z = Σ_l α_l x_l
+        dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L)
         dx = alpha[:, :, None] * dz[:, None]  # (N, L, D)
     if dalpha_out is not None:
-        dalpha = dalpha + dalpha_out
-    de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))  # (N, L): softmax; 0 where masked
-    q = query if W is None else query @ W  # (N, K): computed again rather than kept
+        dalpha = dalpha + dalpha_out  # α is an output, too
+    # in the forward pass this was α = softmax(e): each α depends on every e of its row
+    de = alpha * (dalpha - (alpha * dalpha).sum(axis=1, keepdims=True))  # (N, L): 0 where α is 0, so where masked
+    # in the forward pass this was e_l = scale keys_l · q; q is computed again rather than kept
+    q = query if W is None else query @ W  # (N, K)
     dkeys = scale * de[:, :, None] * q[:, None]  # (N, L, K)
-    dq = scale * (de[:, None] @ keys)[:, 0]  # (N, K): every key met the same query
-    return (dx, dkeys, dq, None) if W is None else (dx, dkeys, dq @ W.T, query.T @ dq)
+    dq = scale * (de[:, None] @ keys)[:, 0]  # (N, K): every key met the same q
+    if W is None:
+        return Gradients(dx, dkeys, dq, None)
+    # in the forward pass this was q = query W
+    return Gradients(dx, dkeys, dq @ W.T, query.T @ dq)
 
 
 def check(x: Array, keys: Array, query: Array, W: Array | None, mask: Array | None) -> None:

@@ -9,6 +9,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty
 from scratchlv.cuda.versions import version
+from scratchlv.kernels.linear.reference import Gradients
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
 VERSIONS = {1: "a thread for each column's sum", 2: "blocks share the rows"}
@@ -34,11 +35,11 @@ def forward(
     return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     x, W, bias, need_dx = cache
     dy2 = _rows(dy)
     dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
-    return dx, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None
+    return Gradients(dx, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None)
 
 
 def _rows(x: Array) -> Array:

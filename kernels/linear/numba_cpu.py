@@ -1,10 +1,12 @@
 """Linear in float32: through the tiled matrix product; the bias is added while a tile of y is still in cache."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchlv.kernels.building_blocks.memory import empty
+from scratchlv.kernels.linear.reference import Gradients
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
 
 
@@ -33,13 +35,13 @@ def forward(
     return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
-def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     x, W, bias, need_dx = cache
     dy2 = _rows(dy)
     db = empty(W.shape[1]) if bias else None
     dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
-    return dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db
+    return Gradients(dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db)
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

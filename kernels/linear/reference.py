@@ -1,5 +1,6 @@
 """Linear, the specification: y = x W + b."""
 
+import math
 from typing import NamedTuple
 
 from scratchlv.arrays import Array
@@ -10,6 +11,12 @@ class Cache(NamedTuple):
     W: Array  # (D, M)
     bias: bool
     need_dx: bool
+
+
+class Gradients(NamedTuple):
+    dx: Array | None  # (..., D), None where nobody wants it
+    dW: Array  # (D, M)
+    db: Array | None  # (M,), None where there is no bias
 
 
 def forward(
@@ -25,11 +32,12 @@ def forward(
     return y, Cache(x, W, b is not None, need_dx) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array | None, Array, Array | None]:
-    """``dx`` (..., D), None if x is data, ``dW`` (D, M), and ``db`` (M,), None where there was no bias; ``dy`` is (..., M)."""
+def backward(dy: Array, cache: Cache) -> Gradients:
+    """``dx, dW, db`` from ``dy`` (..., M)."""
     x, W, bias, need_dx = cache
     dx = dy @ W.T if need_dx else None  # (..., D)
-    x2, dy2 = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])  # all rows alike
+    rows = math.prod(x.shape[:-1])  # all are treated alike
+    x2, dy2 = x.reshape(rows, x.shape[-1]), dy.reshape(rows, dy.shape[-1])
     dW = x2.T @ dy2  # (D, M)
     db = dy2.sum(0) if bias else None  # (M,): the bias was added to every row
-    return dx, dW, db
+    return Gradients(dx, dW, db)

@@ -10,7 +10,7 @@ from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, pl
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.plan import Plan, plan_for
-from scratchlv.kernels.lstm.reference import check
+from scratchlv.kernels.lstm.reference import Gradients, check
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
 VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
@@ -60,30 +60,31 @@ def forward(
     return (h[1:], c[-1]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     x, h, c, gates, Wx, Wh, lengths = cache
     (T, N, D), H = x.shape, h.shape[2]
-    above, dc_last = (None if d is None else as_contiguous(d) for d in dy)
+    dh_out, dc_last = (None if d is None else as_contiguous(d) for d in dy)
     plan = _plan(h)
     if plan is not None:
-        da, dh, dc = _backward(plan, gates, c, above, dc_last, Wh, lengths)
+        da, dh, dc = _backward(plan, gates, c, dh_out, dc_last, Wh, lengths)
     else:
         dh, dc, da = zeros((N, H), h), empty((N, H), h), empty((T, N, 4 * H), h)
         dc[...] = 0 if dc_last is None else dc_last
         for t in reversed(range(T)):
-            cell_backward(da[t], gates[t], c[t], c[t + 1], None if above is None else above[t], dh, dc, lengths, t)
+            dh_t = None if dh_out is None else dh_out[t]
+            cell_backward(da[t], gates[t], c[t], c[t + 1], dh_t, dh, dc, lengths, t)
             gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
     da = da.reshape(T * N, 4 * H)
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
-    return dx, dh, dc, dWx, dWh, sum_rows(da)
+    return Gradients(dx, dh, dc, dWx, dWh, sum_rows(da))
 
 
 def _plan(h: Array) -> Plan | None:
     """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
     T, N, H = h.shape[0] - 1, *h.shape[1:]
-    return plan_for(h, N, H) if version(VERSIONS) == 2 and T > 1 and N > 0 else None
+    return plan_for(h, N, H) if version(VERSIONS) == 2 and T > 1 and N > 0 and H > 0 else None
 
 
 def _forward(
@@ -113,7 +114,7 @@ def _forward(
 
 
 def _backward(
-    plan: Plan, gates: Array, c: Array, above: Array | None, dc_last: Array | None, Wh: Array, lengths: Array | None
+    plan: Plan, gates: Array, c: Array, dh_out: Array | None, dc_last: Array | None, Wh: Array, lengths: Array | None
 ) -> tuple[Array, Array, Array]:
     """All steps: ``da`` (T, N, 4H), ``dh0`` and ``dc0`` (N, H)."""
     (T, N, _), H, columns = gates.shape, c.shape[2], plan.column_blocks
@@ -122,7 +123,7 @@ def _backward(
     load("lstm.cu")["lstm_backward"](
         (columns, plan.row_blocks),
         (plan.threads,),
-        *(da, gates, c, above, dc_last, as_contiguous(Wh), lengths, travel, dh0, dc0),
+        *(da, gates, c, dh_out, dc_last, as_contiguous(Wh), lengths, travel, dh0, dc0),
         *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,
@@ -152,7 +153,7 @@ def cell_backward(
     gates: Array,
     c_before: Array,
     c_after: Array,
-    dh_above: Array | None,
+    dh_out: Array | None,
     dh: Array,
     dc: Array,
     lengths: Array | None,
@@ -165,4 +166,4 @@ def cell_backward(
     """
     N, H = c_before.shape
     cell, sizes = load("lstm.cu")["lstm_cell_backward"], (np.int32(t), np.int32(N), np.int32(H))
-    cell(blocks(N * H, 256), (256,), da, gates, c_before, c_after, dh_above, dh, dc, lengths, *sizes)
+    cell(blocks(N * H, 256), (256,), da, gates, c_before, c_after, dh_out, dh, dc, lengths, *sizes)

@@ -15,7 +15,7 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, zeros
 from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.lstm.reference import check
+from scratchlv.kernels.lstm.reference import Gradients, check
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -79,28 +79,28 @@ def forward(
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
-def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> tuple[np.ndarray, ...]:
+def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
     x, h, c, gates, Wx, Wh, lengths = cache
     T, N, H, threads = gates.shape[0], h.shape[1], h.shape[2], n_threads()
-    dh_above, dc_last = dy
-    dh_above = zeros((T, N, H)) if dh_above is None else as_contiguous(dh_above)
+    dh_out, dc_last = dy
+    dh_out = zeros((T, N, H)) if dh_out is None else as_contiguous(dh_out)
     dh, dc, da = zeros((N, H)), zeros((N, H)), empty((T, N, 4 * H))
     if dc_last is not None:
         dc[:] = dc_last
     Wh_T = PackedMatrix(Wh.T)
     if parallel_within_step(T, N, threads):
         for t in range(T - 1, -1, -1):
-            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, 0, N)
+            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         work = empty((threads, work_space(N, 4 * H)))
-        _backward(multiply.address, da, gates, Wh_T.panels, c, dh_above, dh, dc, lengths, work, threads)
+        _backward(multiply.address, da, gates, Wh_T.panels, c, dh_out, dh, dc, lengths, work, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     db = empty(Wh.shape[1])
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True, column_sums=db)
     dWh = gemm(h[:T].reshape(T * N, H), da2, transpose_a=True)
-    return dx, dh, dc, dWx, dWh, db
+    return Gradients(dx, dh, dc, dWx, dWh, db)
 
 
 def _step_of_one(
@@ -164,23 +164,23 @@ def cells(gates, h, c, t, lengths, first, last):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, gates, panels, c, dh_above, dh, dc, lengths, work, threads):
+def _backward(multiply, da, gates, panels, c, dh_out, dh, dc, lengths, work, threads):
     """``da`` becomes the gradient of the pre-activations; ``dh`` and ``dc`` enter as those of the last state."""
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0] - 1, -1, -1):
-            cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last)
+            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS)
-def cells_back(da, gates, c, dh_above, dh, dc, t, lengths, first, last):
+def cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     H = dh.shape[1]
     for n in range(first, last):
-        dh_n, dc_n, above, gate, da_n = dh[n], dc[n], dh_above[t, n], gates[t, n], da[t, n]
+        dh_n, dc_n, dh_out_n, gate, da_n = dh[n], dc[n], dh_out[t, n], gates[t, n], da[t, n]
         for j in range(H):
-            dh_n[j] += above[j]
+            dh_n[j] += dh_out_n[j]
         if t >= lengths[n]:  # dh stays, and the product adds nothing to it
             da[t, n] = 0
             continue

@@ -25,6 +25,15 @@ class Cache(NamedTuple):
     lengths: Array | None  # (N,)
 
 
+class Gradients(NamedTuple):
+    dx: Array  # (T, N, D)
+    dh0: Array  # (N, H)
+    dc0: Array  # (N, H)
+    dWx: Array  # (D, 4H)
+    dWh: Array  # (H, 4H)
+    db: Array  # (4H,)
+
+
 def forward(
     x: Array,
     h0: Array,
@@ -62,30 +71,26 @@ def forward(
     return (h[1:], c[T]), Cache(x, h, c, gates, Wx, Wh, lengths) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array, ...]:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     """``dx, dh0, dc0, dWx, dWh, db`` from ``dy``: ``dh`` (T, N, H) and the gradient of the last c (N, H); None is zero."""
     x, h, c, gates, Wx, Wh, lengths = cache
     T, H = x.shape[0], h.shape[2]
-    dh_above, dc_last = dy
+    dh_out, dc_last = dy
     dx, dWx, dWh = np.zeros_like(x), np.zeros_like(Wx), np.zeros_like(Wh)
     db = np.zeros_like(Wh, shape=(4 * H,))
     dh = np.zeros_like(h[0])
     dc = np.zeros_like(c[0]) if dc_last is None else dc_last.copy()
     for t in reversed(range(T)):
-        if dh_above is not None:
-            dh = dh + dh_above[t]  # from above, and from the step after
+        if dh_out is not None:
+            dh = dh + dh_out[t]  # from what looks at h_t, and from the step after
         i, f, g, o = (gates[t, :, k * H : (k + 1) * H] for k in range(4))
         tanh_c = np.tanh(c[t + 1])
         dc_here = dc + dh * o * (1 - tanh_c**2)
-        da = np.concatenate(  # through σ: s (1 - s), through tanh: 1 - g²
-            [
-                dc_here * g * i * (1 - i),
-                dc_here * c[t] * f * (1 - f),
-                dc_here * i * (1 - g**2),
-                dh * tanh_c * o * (1 - o),
-            ],
-            axis=1,
-        )  # (N, 4H)
+        di = dc_here * g * i * (1 - i)  # (N, H) each, before σ and tanh: σ' = s (1 - s), tanh' = 1 - g²
+        df = dc_here * c[t] * f * (1 - f)
+        dg = dc_here * i * (1 - g**2)
+        do = dh * tanh_c * o * (1 - o)
+        da = np.concatenate([di, df, dg, do], axis=1)  # (N, 4H)
         dc_before, dh_before = dc_here * f, da @ Wh.T
         if lengths is not None:
             over = lengths <= t  # the state was copied: so is its gradient, and nothing else was touched
@@ -96,7 +101,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> tuple[Array
         dWh += h[t].T @ da
         db += da.sum(0)
         dh, dc = dh_before, dc_before
-    return dx, dh, dc, dWx, dWh, db
+    return Gradients(dx, dh, dc, dWx, dWh, db)
 
 
 def check(x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None) -> None:

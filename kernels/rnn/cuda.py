@@ -12,7 +12,7 @@ from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import lengths_of
 from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
-from scratchlv.kernels.rnn.reference import check
+from scratchlv.kernels.rnn.reference import Gradients, check
 
 VERSIONS = {1: "a product and a cell kernel for each step", 2: "one launch for all steps, Wh on the chip"}
 
@@ -69,7 +69,7 @@ def forward(
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, D), H = x.shape, h.shape[2]
     dy, plan = as_contiguous(dy), _plan(h)
@@ -86,13 +86,13 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     dx = gemm(da, Wx, transpose_b=True).reshape(x.shape)
     dWx = gemm(x.reshape(T * N, D), da, transpose_a=True)
     dWh = gemm(h[:T].reshape(T * N, H), da, transpose_a=True)
-    return dx, dh, dWx, dWh, sum_rows(da)
+    return Gradients(dx, dh, dWx, dWh, sum_rows(da))
 
 
 def _plan(h: Array) -> Plan | None:
     """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
     T, N, H = h.shape[0] - 1, *h.shape[1:]
-    return plan_for(h, N, H, gates=1) if version(VERSIONS) == 2 and T > 1 and N > 0 else None
+    return plan_for(h, N, H, gates=1) if version(VERSIONS) == 2 and T > 1 and N > 0 and H > 0 else None
 
 
 def _forward(plan: Plan, h0: Array, Wh: Array, b: Array, lengths: Array | None, h: Array, nonlinearity: str) -> None:

@@ -23,7 +23,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     unpacked,
     work_space,
 )
-from scratchlv.kernels.rnn.reference import check
+from scratchlv.kernels.rnn.reference import Gradients, check
 
 ONE = np.float32(1)
 
@@ -70,7 +70,7 @@ def forward(
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
-def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, ...]:
+def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     x, h, Wx, Wh, lengths, nonlinearity = cache
     (T, N, H), threads = dy.shape, n_threads()
     dh, da, dy, f_is_tanh = zeros((N, H)), empty((T, N, H)), as_contiguous(dy), nonlinearity == "tanh"
@@ -97,7 +97,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray, ...]:
     db = empty(Wh.shape[1])
     dWx = gemm(x.reshape(T * N, x.shape[2]), da2, transpose_a=True, column_sums=db)
     dWh = gemm(h[:T].reshape(T * N, H), da2, transpose_a=True)
-    return dx, dh, dWx, dWh, db
+    return Gradients(dx, dh, dWx, dWh, db)
 
 
 def parallel_within_step(T: int, N: int, threads: int) -> bool:

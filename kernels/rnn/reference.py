@@ -27,6 +27,14 @@ class Cache(NamedTuple):
     nonlinearity: str
 
 
+class Gradients(NamedTuple):
+    dx: Array  # (T, N, D)
+    dh0: Array  # (N, H)
+    dWx: Array  # (D, H)
+    dWh: Array  # (H, H)
+    db: Array  # (H,)
+
+
 def forward(
     x: Array,
     h0: Array,
@@ -59,7 +67,7 @@ def forward(
     return h[1:], Cache(x, h, Wx, Wh, lengths, nonlinearity) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
+def backward(dy: Array, cache: Cache) -> Gradients:
     """``dx, dh0, dWx, dWh, db`` from ``dy`` (T, N, H), the gradient of every h."""
     x, h, Wx, Wh, lengths, nonlinearity = cache
     _, slope = NONLINEARITIES[nonlinearity]
@@ -67,7 +75,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
     db = np.zeros_like(Wh, shape=(Wh.shape[1],))
     dh = np.zeros_like(h[0])
     for t in reversed(range(x.shape[0])):
-        dh = dh + dy[t]  # from the step after, and from above
+        dh = dh + dy[t]  # from the step after, and from what looks at h_t
         da = dh * slope(h[t + 1])  # (N, H)
         dh_before = da @ Wh.T
         if lengths is not None:
@@ -78,7 +86,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
         dWh += h[t].T @ da
         db += da.sum(0)
         dh = dh_before
-    return dx, dh, dWx, dWh, db
+    return Gradients(dx, dh, dWx, dWh, db)
 
 
 def check(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None, nonlinearity: str) -> None:

@@ -24,7 +24,7 @@ def forward(
     the memory of the logits for their gradient; this one does not.
 
     Raises:
-        ValueError: a target that counts is not in [0, V).
+        ValueError: a target that counts is not in [0, V), there is no class, or the shapes do not fit each other.
     """
     kept, weights = places_that_count(logits, targets, mask)
     z, targets = logits[kept], targets[kept]  # (K, V), (K,)
@@ -60,6 +60,8 @@ def places_that_count(logits: Array, targets: Array, mask: Array | None) -> tupl
 
 
 def check_shapes(logits: Array, targets: Array, mask: Array | None) -> None:
+    if logits.shape[-1] == 0:
+        raise ValueError(f"logits {logits.shape} have no class: V is 0")
     for name, array in {"targets": targets, "mask": mask}.items():
         if array is not None and array.shape != logits.shape[:-1]:
             raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {logits.shape[:-1]}")

@@ -1,0 +1,100 @@
+"""Every room with each of its sizes at zero: the result of an empty sum, or a sentence that says what is missing."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from scratchlv import ops
+from scratchlv.cuda.emulator import why_not
+
+SIZES = {"T": 2, "N": 3, "L": 4, "D": 5, "A": 6, "Q": 7, "E": 3, "H": 4, "M": 5, "K": 3, "V": 4, "C": 3, "h": 6, "w": 5}
+ONE_STEP = SIZES | {"T": 1, "N": 1}
+SHAPES = {
+    "matmul": {"a": "M K", "b": "K N"},
+    "linear": {"x": "T N D", "W": "D M", "b": "M"},
+    "embedding": {"tokens": "T N", "W": "V E"},
+    "rnn": {"x": "T N D", "h0": "N H", "Wx": "D H", "Wh": "H H", "b": "H"},
+    "lstm": {"x": "T N D", "h0": "N H", "c0": "N H", "Wx": "D 4*H", "Wh": "H 4*H", "b": "4*H"},
+    "additive_attention": {"x": "N L D", "keys": "N L A", "query": "N A", "v": "A"},
+    "dot_product_attention": {"x": "N L D", "keys": "N L A", "query": "N Q", "W": "Q A"},
+    "attention_lstm": {
+        **{"words": "T N E", "x": "N L D", "keys": "N L A", "h0": "N H", "c0": "N H", "Wq": "H A", "v": "A"},
+        **{"Wx": "E+D 4*H", "Wh": "H 4*H", "b": "4*H"},
+    },
+    "softmax_cross_entropy": {"logits": "N V", "targets": "N"},
+    "conv2d": {"x": "N h w C", "W": "2 3 C M", "b": "M"},
+    "depthwise_conv2d": {"x": "N h w C", "W": "2 3 C", "b": "C"},
+    "max_pool2d": {"x": "N h w C"},
+    "avg_pool2d": {"x": "N h w C", "size": 2},
+    "batch_norm2d": {"x": "N h w C", "gamma": "C", "beta": "C"},
+    "relu": {"x": "N C"},
+    "dropout": {"x": "N C", "p": 0.5, "seed": 1},
+}
+REFUSED = {
+    ("embedding", "V"): "outside the vocabulary",
+    **{(name, "L"): "nothing to look at" for name in SHAPES if "attention" in name},
+    ("softmax_cross_entropy", "V"): "no class",
+    **{(name, size): "image|fit" for name in SHAPES if "2d" in name for size in "hw"},
+    **{("batch_norm2d", size): "a variance needs two numbers" for size in "Nhw"},
+}
+ROWS = [
+    (name, size, sizes)
+    for name, shapes in SHAPES.items()
+    for size in SIZES
+    if any(isinstance(shape, str) and size in shape for shape in shapes.values())
+    for sizes in ((SIZES, ONE_STEP) if "T" in str(shapes) and size not in "TN" else (SIZES,))
+]
+cuda = pytest.param("cuda", marks=pytest.mark.skipif(why_not() is not None, reason=str(why_not())))
+rows = pytest.mark.parametrize(
+    ("name", "size", "sizes"), ROWS, ids=[f"{name}-{size}{'-one step' * (s is ONE_STEP)}" for name, size, s in ROWS]
+)
+
+
+def inputs(name, sizes):
+    """Of the room, float32; tokens and targets are 0."""
+    rng = np.random.default_rng(0)
+
+    def value(key, shape):
+        if not isinstance(shape, str):
+            return shape
+        shape = tuple(eval(part, {}, sizes) for part in shape.split())
+        return np.zeros(shape, int) if key in ("tokens", "targets") else rng.standard_normal(shape).astype(np.float32)
+
+    return {key: value(key, shape) for key, shape in SHAPES[name].items()}
+
+
+def run(module, given):
+    """Outputs and gradients."""
+    rng = np.random.default_rng(1)
+    y, cache = module.forward(**given)
+    outputs = y if isinstance(y, tuple) else (y,)
+    dtype = outputs[0].dtype
+    dy = tuple(np.asarray(rng.standard_normal(np.shape(part)), dtype)[()] for part in outputs)
+    return outputs, module.backward(dy if isinstance(y, tuple) else dy[0], cache)
+
+
+def test_every_room_is_here():
+    rooms = {name for name in ops.OPERATIONS if hasattr(getattr(ops, name).variant("reference"), "forward")}
+    assert rooms == SHAPES.keys()
+    for name, shapes in SHAPES.items():
+        assert shapes.keys() <= inspect.signature(getattr(ops, name).variant("reference").forward).parameters.keys()
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu", cuda])
+@rows
+@pytest.mark.filterwarnings("error")
+def test_a_size_of_zero_is_served_or_named(name, size, sizes, variant):
+    operation, given = getattr(ops, name), inputs(name, sizes | {size: 0})
+    module, reference = operation.variant(variant), operation.variant("reference")
+    if (name, size) in REFUSED:
+        with pytest.raises(ValueError, match=REFUSED[name, size]):
+            module.forward(**given)
+        return
+    outputs, grads = run(module, given)
+    floats = [array for array in given.values() if isinstance(array, np.ndarray) and array.dtype == np.float32]
+    assert [grad.shape for grad in grads] == [array.shape for array in floats]
+    exact = run(reference, {k: v.astype(float) if np.asarray(v).dtype == np.float32 else v for k, v in given.items()})
+    for got, expected in zip((*outputs, *grads), (*exact[0], *exact[1]), strict=True):
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(got, expected, atol=1e-5)
