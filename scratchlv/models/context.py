@@ -169,11 +169,11 @@ def attend_through_backward(
     """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
-    dwords, dx, dkeys, _, _, dWq, dv, dWx, dWh, db = attention_lstm.backward((dhs, dzs, None), cache)
-    g = {"decoder.Wx": dWx, "decoder.Wh": dWh, "decoder.b": db}
+    grads = attention_lstm.backward((dhs, dzs, None), cache)
+    g = {"decoder.Wx": grads.dWx, "decoder.Wh": grads.dWh, "decoder.b": grads.db}
     if config.context == "dot":
-        return add(dx, dkeys), None, dwords, g | {"attention.W": dWq}
-    return dx, dkeys, dwords, g | {"attention.Wh": dWq, "attention.v": dv}
+        return add(grads.dx, grads.dkeys), None, grads.dwords, g | {"attention.W": grads.dWq}
+    return grads.dx, grads.dkeys, grads.dwords, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
 
 
 def _attend_step_by_step(

@@ -47,6 +47,16 @@ class LanguageModelState(NamedTuple):
     params: dict[str, Array]
 
 
+class Cache(NamedTuple):
+    """What ``backward`` takes."""
+
+    words: Any
+    layers: Any
+    dropped: Any
+    output: Any
+    loss: Any
+
+
 class LanguageModel:
     """A language model: ``params``, ``buffers`` (the carried state), a forward pass, and the backward pass that mirrors it."""
 
@@ -81,7 +91,7 @@ class LanguageModel:
 
     def read(
         self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
-    ) -> tuple[Any, State, Any]:
+    ) -> tuple[Any, State, Cache]:
         """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
         p, drop = self.params, self.config.dropout
         tokens = place(tokens, p["embedding.W"])
@@ -92,19 +102,18 @@ class LanguageModel:
         h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.config.layers), train=train and drop > 0)
         logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
         loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
-        return loss, state, (words, layers, dropped, output, loss_cache)
+        return loss, state, Cache(words, layers, dropped, output, loss_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
+    def backward(self, cache: Cache) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""
-        words, layers, dropped, output, loss_cache = cache
         g: dict[str, Array] = {}
-        (dlogits,) = softmax_cross_entropy.backward(1.0, loss_cache)
-        dh, g["output.W"], g["output.b"] = linear.backward(dlogits, output)
-        if dropped is not None:
-            (dh,) = dropout.backward(dh, dropped)
-        dx, grads = stack_backward(dh, None, layers)
+        (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+        dh, g["output.W"], g["output.b"] = linear.backward(dlogits, cache.output)
+        if cache.dropped is not None:
+            (dh,) = dropout.backward(dh, cache.dropped)
+        dx, grads = stack_backward(dh, None, cache.layers)
         g.update(grads)
-        (g["embedding.W"],) = embedding.backward(dx, words)
+        (g["embedding.W"],) = embedding.backward(dx, cache.words)
         return g
 
     # --- saying it -----------------------------------------------------------------------------------------------

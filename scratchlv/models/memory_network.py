@@ -26,7 +26,7 @@ Shapes: P pictures, N questions, S memories, J words of a sentence, T of a quest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,6 +80,25 @@ class MemoryNetworkConfig:
     def question_words(self) -> str:
         """The name of B."""
         return "question.W" if self.pictures or self.tying == "layer-wise" else "memory0.W"
+
+
+class HopCache(NamedTuple):
+    """What the backward pass of one hop takes."""
+
+    key: str  # the names of the memories
+    value: str
+    attention: Any
+    mapped: Any  # u through H, where the tying is layer-wise
+
+
+class LogitsCache(NamedTuple):
+    """What the backward pass from the logits takes."""
+
+    question: Any
+    memories: dict[str, Array]
+    encoded: Any  # how the memories were made
+    hops: list[HopCache]
+    answer: Any
 
 
 class MemoryNetwork:
@@ -136,11 +155,11 @@ class MemoryNetwork:
 
     # --- the hops --------------------------------------------------------------------------------------------------
 
-    def _logits(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[Array, Array, Any]:
+    def _logits(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[Array, Array, LogitsCache]:
         p, config = self.params, self.config
         u, question = bag_of_words(batch.tokens.T, p[config.question_words], train=train)  # (N, d)
         memories, mask, memory_cache = self._memories(batch, train)
-        alphas, steps = [], []
+        alphas, hops = [], []
         for hop in range(config.hops):
             key, value = config.memory_names(hop)
             (o, alpha), attention = dot_product_attention.forward(
@@ -151,29 +170,27 @@ class MemoryNetwork:
                 u, mapped = linear.forward(u, p["hop.H"], train=train)
             u = u + o
             alphas.append(alpha)
-            steps.append((key, value, attention, mapped))
-        logits, logits_cache = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
-        return logits, np.stack(alphas, axis=1), (question, memories, memory_cache, steps, logits_cache)
+            hops.append(HopCache(key, value, attention, mapped))
+        logits, answer = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
+        return logits, np.stack(alphas, axis=1), LogitsCache(question, memories, memory_cache, hops, answer)
 
-    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
-        question, memories, memory_cache, steps, logits_cache = cache
+    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
         config = self.config
         g: dict[str, Array] = {}
-        du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, logits_cache)
-        dmemories: dict[str, Any] = dict.fromkeys(memories)
+        du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, cache.answer)
+        dmemories: dict[str, Any] = dict.fromkeys(cache.memories)
         if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
-        for k, (key, value, attention, mapped) in reversed(list(enumerate(steps))):
-            dalpha = None if dalphas is None else dalphas[:, k]
-            dvalues, dkeys, du_asked, _ = dot_product_attention.backward((du, dalpha), attention)
-            dmemories[value] = add(dmemories[value], dvalues)  # what is remembered serves as values here, and as keys
-            dmemories[key] = add(dmemories[key], dkeys)  # there: both add up
+        for k, (key, value, attention, mapped) in reversed(list(enumerate(cache.hops))):
+            grads = dot_product_attention.backward((du, None if dalphas is None else dalphas[:, k]), attention)
+            dmemories[value] = add(dmemories[value], grads.dx)  # what is remembered serves as values here, and as keys
+            dmemories[key] = add(dmemories[key], grads.dkeys)  # there: both add up
             if mapped is not None:
                 du, dH, _ = linear.backward(du, mapped)
                 g["hop.H"] += dH
-            du = du + du_asked
-        g |= self._memories_backward(dmemories, memory_cache)
-        dwords = bag_of_words_backward(du, question)
+            du = du + grads.dquery
+        g |= self._memories_backward(dmemories, cache.encoded)
+        dwords = bag_of_words_backward(du, cache.question)
         g[config.question_words] = add(g.get(config.question_words), dwords)
         return g
 

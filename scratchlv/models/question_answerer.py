@@ -21,7 +21,7 @@ Shapes: P pictures, N questions, T words, L regions of D numbers, H wide state, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +67,38 @@ class QuestionAnswererConfig:
             raise ValueError(f"no model {self.model!r}; there are {', '.join(MODELS)}")
         if self.hops < 1:
             raise ValueError(f"hops must be 1 or more, not {self.hops}")
+
+
+class HopCache(NamedTuple):
+    """What the backward pass of one hop takes."""
+
+    name: str
+    keys: Any
+    gathered_keys: Any
+    query: Any
+    attention: Any
+
+
+class HopsCache(NamedTuple):
+    """What the backward pass of all hops takes."""
+
+    x: Array  # (P, L, H), after tanh
+    regions: Any
+    gathered: Any
+    hops: list[HopCache]
+
+
+class LogitsCache(NamedTuple):
+    """What the backward pass from the logits takes; None where there is no such thing."""
+
+    words: Any
+    question: Any
+    encoder: Any
+    attention: Any
+    hidden: Any
+    relu: Any
+    dropped: Any
+    answer: Any
 
 
 class QuestionAnswerer:
@@ -133,7 +165,7 @@ class QuestionAnswerer:
 
     # --- the question, the picture, the answer ---------------------------------------------------------------------
 
-    def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, Any]:
+    def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, LogitsCache]:
         p, config = self.params, self.config
         words, words_cache = embedding.forward(batch.tokens, p["embedding.W"], train=train)  # (T, N, E)
         zero = zero_state("lstm", words.shape[1], config.hidden, words)
@@ -145,32 +177,28 @@ class QuestionAnswerer:
             )  # (P, L, D)
             attend = self._whole_picture if config.model == "naive" else self._hops
             u, alphas, attention_cache = attend(x, u, batch.picture_of, train)
-        a, a_cache = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
+        a, hidden = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
         a, relu_cache = relu.forward(a, train=train)
         a, dropped = dropout.forward(a, p=config.dropout, seed=batch.dropout_seed, train=train)
-        logits, logits_cache = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
-        return (
-            logits,
-            alphas,
-            (words_cache, question, encoder_cache, attention_cache, a_cache, relu_cache, dropped, logits_cache),
-        )
+        logits, answer = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
+        cache = LogitsCache(words_cache, question, encoder_cache, attention_cache, hidden, relu_cache, dropped, answer)
+        return logits, alphas, cache
 
-    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: Any) -> dict[str, Array]:
-        words_cache, question, encoder_cache, attention_cache, a_cache, relu_cache, dropped, logits_cache = cache
+    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
         g: dict[str, Array] = {}
-        da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, logits_cache)
-        if dropped is not None:
-            (da,) = dropout.backward(da, dropped)
-        (da,) = relu.backward(da, relu_cache)
-        du, g["answer.W1"], g["answer.b1"] = linear.backward(da, a_cache)
+        da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, cache.answer)
+        if cache.dropped is not None:
+            (da,) = dropout.backward(da, cache.dropped)
+        (da,) = relu.backward(da, cache.relu)
+        du, g["answer.W1"], g["answer.b1"] = linear.backward(da, cache.hidden)
         if self.config.model != "blind":
             if self.config.model == "naive":
-                dx, du, grads = self._whole_picture_backward(du, attention_cache)
+                dx, du, grads = self._whole_picture_backward(du, cache.attention)
             else:
-                dx, du, grads = self._hops_backward(du, dalphas, attention_cache)
-            g |= grads | regions.backward(dx, encoder_cache)
-        dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), question)
-        (g["embedding.W"],) = embedding.backward(dwords, words_cache)
+                dx, du, grads = self._hops_backward(du, dalphas, cache.attention)
+            g |= grads | regions.backward(dx, cache.encoder)
+        dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), cache.question)
+        (g["embedding.W"],) = embedding.backward(dwords, cache.words)
         return g | grads
 
     # --- naive -----------------------------------------------------------------------------------------------------
@@ -190,14 +218,14 @@ class QuestionAnswerer:
 
     # --- attention -------------------------------------------------------------------------------------------------
 
-    def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, Any]:
+    def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, HopsCache | None]:
         """``u_K`` (N, H) and the attention of each hop (N, K, L)."""
         p = self.params
         features = self.config.feature_channels is not None
         a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=not features, train=train)
         x = sweep.tanh_in_place(a)  # (P, L, H)
         x_of, gather_cache = of_questions(x, picture_of, train=train)  # (N, L, H)
-        alphas, steps = [], []
+        alphas, hops = [], []
         for hop in _hop_names(self.config.hops):
             keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
             keys_of, keys_gather_cache = of_questions(keys, picture_of, train=train)  # (N, L, A)
@@ -205,25 +233,25 @@ class QuestionAnswerer:
             (z, alpha), attention = additive_attention.forward(x_of, keys_of, query, p[f"{hop}.v"], train=train)
             u = u + z
             alphas.append(alpha)
-            steps.append((hop, keys_cache, keys_gather_cache, query_cache, attention))
-        return u, np.stack(alphas, axis=1), (x, region_cache, gather_cache, steps) if train else None
+            hops.append(HopCache(hop, keys_cache, keys_gather_cache, query_cache, attention))
+        return u, np.stack(alphas, axis=1), HopsCache(x, region_cache, gather_cache, hops) if train else None
 
     def _hops_backward(
-        self, du: Array, dalphas: Array | None, cache: Any
+        self, du: Array, dalphas: Array | None, cache: HopsCache
     ) -> tuple[Array | None, Array, dict[str, Array]]:
-        x, region_cache, gather_cache, steps = cache
         g: dict[str, Array] = {}
         dx = []  # x is looked at, and makes keys, in every hop
-        for k, (hop, keys_cache, keys_gather_cache, query_cache, attention) in reversed(list(enumerate(steps))):
+        for k, hop in reversed(list(enumerate(cache.hops))):
             dalpha = None if dalphas is None else dalphas[:, k]
-            dx_of_hop, dkeys_of, dquery, g[f"{hop}.v"] = additive_attention.backward((du, dalpha), attention)
-            du_from_query, g[f"{hop}.Wu"], _ = linear.backward(dquery, query_cache)
+            grads = additive_attention.backward((du, dalpha), hop.attention)
+            g[f"{hop.name}.v"] = grads.dv
+            du_from_query, g[f"{hop.name}.Wu"], _ = linear.backward(grads.dquery, hop.query)
             du = du + du_from_query  # u went on as it was, and asked
-            dkeys = of_questions_backward(dkeys_of, keys_gather_cache)
-            dx_from_keys, g[f"{hop}.Wx"], g[f"{hop}.b"] = linear.backward(dkeys, keys_cache)
-            dx += [dx_from_keys, of_questions_backward(dx_of_hop, gather_cache)]
-        da = sweep.tanh_backward(x, dx)
-        dregions, g["regions.W"], g["regions.b"] = linear.backward(da, region_cache)
+            dkeys = of_questions_backward(grads.dkeys, hop.gathered_keys)
+            dx_from_keys, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys)
+            dx += [dx_from_keys, of_questions_backward(grads.dx, cache.gathered)]
+        da = sweep.tanh_backward(cache.x, dx)
+        dregions, g["regions.W"], g["regions.b"] = linear.backward(da, cache.regions)
         return dregions, du, g
 
 

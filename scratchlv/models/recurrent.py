@@ -72,16 +72,17 @@ def layer_backward(
     """``dx``, the gradient of the initial state, and the weights' by name; ``dlast`` is the last state's."""
     if dlast is not None:  # the last h is also the last row of h
         h = cache.kernel.h  # (T + 1, N, H)
-        above, dh = dh, empty(h[1:].shape, h)
-        dh[...] = 0 if above is None else above
+        dh_out, dh = dh, empty(h[1:].shape, h)
+        dh[...] = 0 if dh_out is None else dh_out
         dh[-1] += dlast[0]
     if cache.cell == "lstm":
-        dx, dh0, dc0, dWx, dWh, db = lstm.backward((dh, dlast[1] if dlast is not None else None), cache.kernel)
-        dstate: LayerState = (dh0, dc0)
+        grads = lstm.backward((dh, dlast[1] if dlast is not None else None), cache.kernel)
+        dstate: LayerState = (grads.dh0, grads.dc0)
     else:
-        dx, dh0, dWx, dWh, db = rnn.backward(dh, cache.kernel)
-        dstate = (dh0,)
-    return dx, dstate, {f"{cache.name}.Wx": dWx, f"{cache.name}.Wh": dWh, f"{cache.name}.b": db}
+        grads = rnn.backward(dh, cache.kernel)
+        dstate = (grads.dh0,)
+    weights = {f"{cache.name}.Wx": grads.dWx, f"{cache.name}.Wh": grads.dWh, f"{cache.name}.b": grads.db}
+    return grads.dx, dstate, weights
 
 
 # --- a stack -----------------------------------------------------------------------------------------------------
@@ -137,6 +138,15 @@ def stack_backward(dh: Array | None, dlast: LayerState | None, caches: list) -> 
 # --- in both directions ------------------------------------------------------------------------------------------
 
 
+class BidirectionalCache(NamedTuple):
+    """Of one layer."""
+
+    dropped: Any
+    forward: LayerCache | None
+    backward: LayerCache | None
+    order: Array  # (T, N), which reverses it
+
+
 def init_bidirectional(
     rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int, layers: int
 ) -> dict[str, Array]:
@@ -173,22 +183,23 @@ def bidirectional_forward(
             params, f"{name}.{k}.backward", cell, reverse(x, order), zero, lengths, train=train
         )
         x = np.concatenate([there, reverse(back, order)], axis=2, out=empty((*there.shape[:2], 2 * hidden), there))
-        caches.append((dropped, there_cache, back_cache, order))
+        caches.append(BidirectionalCache(dropped, there_cache, back_cache, order))
     return x, caches if train else None
 
 
 def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Array]]:
     """``dx`` (T, N, D) and the weights' gradients from ``dh`` (T, N, 2H)."""
     grads: dict[str, Array] = {}
-    for dropped, there_cache, back_cache, order in reversed(caches):
+    for cache in reversed(caches):
         H = dh.shape[2] // 2
-        dx_back, _, back_grads = layer_backward(reverse(as_contiguous(dh[:, :, H:]), order), None, back_cache)
-        dx, _, there_grads = layer_backward(as_contiguous(dh[:, :, :H]), None, there_cache)
+        dh_back = reverse(as_contiguous(dh[:, :, H:]), cache.order)
+        dx_back, _, back_grads = layer_backward(dh_back, None, cache.backward)
+        dx, _, there_grads = layer_backward(as_contiguous(dh[:, :, :H]), None, cache.forward)
         grads.update(back_grads)
         grads.update(there_grads)
-        dh = add(dx, reverse(dx_back, order))  # x went both ways: two gradients, added
-        if dropped is not None:
-            (dh,) = dropout.backward(dh, dropped)
+        dh = add(dx, reverse(dx_back, cache.order))  # x went both ways: two gradients, added
+        if cache.dropped is not None:
+            (dh,) = dropout.backward(dh, cache.dropped)
     return dh, grads
 
 
