@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_threads, save_picture, seed
+from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_picture
 from scratchlv.errors import UserError
 
 _QUESTIONS = 4  # about each scene of a sheet
@@ -22,8 +23,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_gradcheck(commands: Any) -> None:
-    gradcheck = commands.add_parser("gradcheck", help="compare every derivative with a numerical one")
-    gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
+    gradcheck = commands.add_parser(
+        "gradcheck",
+        help="compare every derivative with a numerical one",
+        description="The reference of each operation against central differences in float64, every other variant against the "
+        "reference; a row for each case. The exit status is 1 if one is wrong.",
+    )
+    gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations, such as lstm (default: all)")
     gradcheck.add_argument("--variant", help="reference, numba_cpu or cuda (default: the first two)")
     gradcheck.add_argument(
         "--version", type=int, metavar="N", help="one numbered version (of cuda, if no variant is named)"
@@ -33,14 +39,21 @@ def _add_gradcheck(commands: Any) -> None:
 
 
 def _gradcheck(arguments: Arguments) -> int:
+    from scratchlv import ops
     from scratchlv.gradcheck import command
+    from scratchlv.tasks.compiling import compiling_together
 
-    return command.run(arguments.ops, arguments.variant, arguments.json, version=arguments.version)
+    with compiling_together(_note, "gradcheck", *(arguments.ops or ops.OPERATIONS)):
+        return command.run(arguments.ops, arguments.variant, arguments.json, version=arguments.version)
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="time every version of every kernel against what this machine can reach")
-    bench.add_argument("ops", nargs="*", metavar="OP", help="operations (default: all)")
+    bench.add_argument("ops", nargs="*", metavar="OP", help="operations, such as lstm (default: all)")
     bench.add_argument("--variant", help="reference, numba_cpu, or cuda on a GPU (default: all that the CPU runs)")
     bench.add_argument(
         "--version", type=int, metavar="N", help="one numbered version (of the CPU's, if no variant is named)"
@@ -82,16 +95,26 @@ def _add_data(commands: Any) -> None:
     data = commands.add_parser("data", help="look at data")
     kinds = data.add_subparsers(metavar="DATA", required=True)
     scenes = kinds.add_parser("scenes", help="draw scenes with what each task says of them")
-    scenes.add_argument("--task", choices=["caption", "vqa", "translate", "summarize"], default="caption")
-    scenes.add_argument("--n", type=int, default=12)
-    scenes.add_argument("--seed", type=seed, default=0)
-    scenes.add_argument("--split", choices=["train", "val", "test", "compositional"], default="train")
+    scenes.add_argument(
+        "--task",
+        choices=["caption", "vqa", "translate", "summarize"],
+        default="caption",
+        help="what is said of each (default: caption)",
+    )
+    scenes.add_argument("--n", type=int, default=12, metavar="N", help="so many scenes (default: 12)")
+    add_seed(scenes, "of the scenes")
+    scenes.add_argument(
+        "--split",
+        choices=["train", "val", "test", "compositional"],
+        default="train",
+        help="of which scenes (default: train)",
+    )
     scenes.add_argument(
         "--grammar",
         choices=["places", "relations", "definite"],
         help="of captions (default: places) and translations (default: definite)",
     )
-    scenes.add_argument("--out", type=Path, required=True, metavar="SHEET.png")
+    scenes.add_argument("--out", type=Path, required=True, metavar="SHEET.png", help="the picture to write")
     scenes.set_defaults(command=_data_scenes)
 
 

@@ -16,7 +16,9 @@ from scratchlv.errors import UserError
 from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
 from scratchlv.gradcheck.report import Report
 
-HEADINGS = ("operation", "variant", "case", "error", "allowed", "verdict", "compared")
+# On a narrow terminal the last ones are cut off.
+HEADINGS = ("verdict", "operation", "variant", "case", "error", "allowed", "compared")
+VERDICTS = ("right", "WRONG", "not checked")
 DEFAULT = ("reference", "numba_cpu")  # "cuda" takes minutes where a CPU has to play the GPU
 
 
@@ -80,9 +82,9 @@ class _Table:
     def __init__(self, out: TextIO, plan: Plan) -> None:
         self._out = out
         first = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
-        columns = (first, [each for _, each, _ in plan], [case for cases in first.values() for case in cases])
+        columns = (VERDICTS, first, [each for _, each, _ in plan], [case for cases in first.values() for case in cases])
         widths = [max(map(len, (heading, *cells))) for heading, cells in zip(HEADINGS, columns, strict=False)]
-        self._widths = (*widths, 7, 7, len("not checked"), 0)
+        self._widths = (*widths, 7, 7, 0)
         self._print(HEADINGS)
 
     def add(self, report: Report) -> None:
@@ -92,7 +94,7 @@ class _Table:
 
     def finish(self, reports: list[Report], seconds: float) -> None:
         verdicts = Counter(report.verdict for report in reports)
-        counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("right", "WRONG", "not checked"))
+        counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
         print(f"{counted}, in {seconds:.0f} s", file=self._out)
 
     def _print(self, row: tuple[str, ...], wrong: bool = False) -> None:
@@ -111,4 +113,4 @@ def _row(report: Report) -> tuple[str, ...]:
     worst = report.worst
     numbers = (f"{worst.error:.1e}", f"{worst.tolerance:.1e}") if worst else ("", "")
     compared = report.not_checked or " ".join(gradient.name for gradient in report.gradients)
-    return report.subject, report.variant, report.case, *numbers, report.verdict, compared
+    return report.verdict, report.subject, report.variant, report.case, *numbers, compared

@@ -116,7 +116,7 @@ def config(
     seed: int,
     overrides: list[str],
     *,
-    backbone: str | None = None,
+    encoder: str | None = None,
     blind: bool = False,
     skip_missing: bool = False,
 ) -> dict[str, Any]:
@@ -127,14 +127,14 @@ def config(
     """
     argument = data_argument.parse(data, task)
     fits = "conv" if argument.kind == "scenes" else "efficientnet-lite0"
-    if backbone not in (None, fits):
-        raise UserError(f"--backbone {backbone} does not go with --data {argument.kind}; use --backbone {fits}")
+    if encoder not in (None, fits):
+        raise UserError(f"--encoder {encoder} does not go with --data {argument.kind}; use --encoder {fits}")
     if skip_missing and argument.kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
     training.check_pictures(model, settings)
     return training.new_config(
-        task, str(argument), model, preset, seed, settings, backbone=fits, blind=blind, skip_missing=skip_missing
+        task, str(argument), model, preset, seed, settings, encoder=fits, blind=blind, skip_missing=skip_missing
     )
 
 

@@ -1,4 +1,4 @@
-"""Two processes compile the kernels of a model together, where one would take twice as long."""
+"""Two processes compile kernels together, where one would take twice as long."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Iterator[None]:
-    """When a model needs kernels compiled inside the ``with`` block, say so, and have a second process compile half of them.
+def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]:
+    """When kernels must be compiled inside the ``with`` block, say so, and have a second process compile half of them.
 
-    That one rehearses the model to learn which they are, and begins with the largest. What it has done is found on disk by
-    this process, which compiles what it comes to first; it ends with the block.
+    That one rehearses ``what`` (:func:`scratchlv.tasks.warmup.rehearse`) to learn which they are, and begins with the largest.
+    What it has done is found on disk by this process, which compiles what it comes to first; it ends with the block.
     """
     from scratchlv.kernels.building_blocks.compiling import when_compiling
 
@@ -24,7 +24,7 @@ def compiling_together(task: str, model: str, say: Callable[[str], None]) -> Ite
     def begins() -> None:
         say("compiling kernels (once)")
         if (os.cpu_count() or 1) > 1 and sys.executable:
-            command = [sys.executable, "-m", "scratchlv.tasks.warmup", task, model]
+            command = [sys.executable, "-m", "scratchlv.tasks.warmup", *what]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             helpers.append(subprocess.Popen(command, **quiet))
 

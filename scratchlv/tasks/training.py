@@ -148,7 +148,7 @@ def train(
     config = run_folder.read_config(folder) if config is None else config
     if not resume and not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    with compiling_together(config["task"], config["model"], say):
+    with compiling_together(say, config["task"], config["model"]):
         if overfit_one_batch:
             with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
                 return _train(Path(scratch) / "run", config, False, True, show_progress, say)

@@ -55,11 +55,11 @@ def warm_up(names: Sequence[str] = ()) -> Iterator[Warmed]:
     for task, model in models(names):
         began, before = time.perf_counter(), compiled()
         with tempfile.TemporaryDirectory() as folder:
-            _train_and_use(task, model, Path(folder))
+            _train_and_use(task, model, folder=Path(folder))
         yield Warmed(f"{task}:{model}", time.perf_counter() - began, compiled() - before)
 
 
-def _train_and_use(task: str, model: str, folder: Path) -> None:
+def _train_and_use(task: str, model: str, *, folder: Path) -> None:
     from scratchlv.tasks import training
 
     module = TASKS[task].load()
@@ -88,28 +88,51 @@ def _silence(line: Any) -> None:
     pass
 
 
-def compile_largest_first(task: str, model: str) -> None:
-    """Compile the kernels that a model's training and use need, but for those that other processes are at.
+def compile_largest_first(*what: str) -> None:
+    """Compile the kernels that :func:`rehearse` finds, but for those that other processes are at.
 
     The largest come first, so that neither of two processes is left with a long one at the end.
     """
     from scratchlv.kernels.building_blocks.compiling import compile_unless_others_do, size
 
     gc.disable()  # the process ends before its garbage matters
-    for kernel, types in sorted(rehearse(task, model), key=lambda call: size(call[0]), reverse=True):
+    for kernel, types in sorted(rehearse(*what), key=lambda call: size(call[0]), reverse=True):
         compile_unless_others_do(kernel, types)
 
 
-def rehearse(task: str, model: str) -> list[Any]:
-    """The kernels that a model's training and use call, with their types, in the order of their first calls."""
+def rehearse(what: str, *names: str) -> list[Any]:
+    """The kernels that are called, with their types, in the order of their first calls.
+
+    Of a model's training and use, ``rehearse(task, model)``; or of a check of operations, ``rehearse("gradcheck", *names)``.
+    """
     from scratchlv.kernels.building_blocks.compiling import rehearsal
 
     with tempfile.TemporaryDirectory() as folder, rehearsal() as calls, np.errstate(all="ignore"):
         try:
-            _train_and_use(task, model, Path(folder))
+            if what == "gradcheck":
+                _run_cases(names)
+            else:
+                _train_and_use(what, *names, folder=Path(folder))
         except Exception:  # nothing is computed: should that stop it, what was called so far is known
             traceback.print_exc()
     return calls
+
+
+def _run_cases(names: Sequence[str]) -> None:
+    """Run operations in the CPU's kernels on the cases that gradcheck has of them; compare nothing."""
+    from scratchlv import ops
+    from scratchlv.gradcheck.trees import cast, map_leaves, random_like
+
+    def as_float32(value: Any) -> Any:
+        return map_leaves(lambda leaf: cast(leaf, np.float32), value)
+
+    for operation in (getattr(ops, name) for name in names):
+        module, rng = operation.variant("numba_cpu"), np.random.default_rng(0)
+        for case in operation.room.cases(rng).values() if hasattr(module, "forward") else ():
+            inputs = {name: as_float32(value) for name, value in case.items()}
+            if module.limits(**inputs) is None:
+                y, cache = module.forward(**inputs)
+                module.backward(as_float32(random_like(y, rng)), cache)
 
 
 if __name__ == "__main__":
