@@ -24,16 +24,24 @@ def seed(text: str) -> int:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The run that a command uses, which checkpoint of it, and what computes."""
-    parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--step", type=int, help="the checkpoint of this step, rather than the best")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that scratchlv train made")
+    parser.add_argument("--step", type=int, metavar="N", help="the checkpoint of this step, rather than the best")
     add_backend(parser)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=seed, default=0)
+    add_seed(parser, "of all that is random")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the preset"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the preset; a wrong one lists them",
     )
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help=f"{what} (default: 0)")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,9 @@ def add_commands(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="train a captioner on drawn scenes and see what it says, in two minutes")
-    demo.add_argument("--out", type=Path, help="folder of the run (default: runs/demo, or the next that is free)")
+    demo.add_argument(
+        "--out", type=Path, metavar="RUN", help="folder of the run (default: runs/demo, or the next that is free)"
+    )
     add_settings(demo)
     add_threads(demo)
     add_backend(demo)
@@ -72,9 +74,15 @@ def _add_train(commands: Any) -> None:
     for name, task in TASKS.items():
         parser = tasks.add_parser(name, help=task.title)
         default = task.data[0] if FORMS[task.data[0]] == task.data[0] else None
-        parser.add_argument("--data", default=default, metavar="|".join(FORMS[kind] for kind in task.data))
-        parser.add_argument("--model", choices=task.models, default=task.models[0])
-        parser.add_argument("--preset", choices=["quick", "full"], default="quick")
+        metavar = "|".join(FORMS[kind] for kind in task.data)
+        chosen = f" (default: {default})" if default else ""
+        parser.add_argument("--data", default=default, metavar=metavar, help=f"what it learns from{chosen}")
+        parser.add_argument(
+            "--model", choices=task.models, default=task.models[0], help=f"which model (default: {task.models[0]})"
+        )
+        parser.add_argument(
+            "--preset", choices=["quick", "full"], default="quick", help="widths and steps (default: quick, in minutes)"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
         add_settings(parser)
         add_threads(parser)
@@ -91,7 +99,7 @@ def _add_train(commands: Any) -> None:
 _BLIND = {"action": "store_true", "help": "show it another image's picture: the baseline that cannot see"}
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
-_HOPS = {"type": int, "metavar": "N", "help": "how often it looks before it answers; the same as --set hops=N"}
+_HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "lm": {
@@ -101,9 +109,9 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "translate": {"--layers": _LAYERS},
     "summarize": {"--layers": _LAYERS},
     "caption": {
-        "--backbone": {
+        "--encoder": {
             "choices": ["conv", "efficientnet-lite0"],
-            "help": "what looks at the picture; conv for scenes, else the other",
+            "help": "what makes features of the picture: conv for scenes, trained along; for photographs the other, pretrained",
         },
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
@@ -113,7 +121,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--encoder": {
             "type": Path,
             "metavar": "RUN",
-            "help": "see with the conv extractor of this captioner of scenes (default: one is trained first, into OUT/encoder)",
+            "help": "the encoder of this captioner of scenes (default: one is trained first, into the folder encoder of the run)",
         },
         "--skip-missing": _SKIP,
     },
@@ -177,9 +185,13 @@ def _config(arguments: Arguments, overrides: list[str]) -> dict[str, Any]:
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="how good a trained run is")
     add_run(evaluate)
-    evaluate.add_argument("--split", default="val", help="val, test; on scenes also train, compositional")
-    evaluate.add_argument("--n", type=int, help="so many scenes, sentences or questions")
-    evaluate.add_argument("--beam", type=int, help="generate by beam search of this width, rather than greedily")
+    evaluate.add_argument(
+        "--split", default="val", help="val, test; on scenes also train, compositional (default: val)"
+    )
+    evaluate.add_argument("--n", type=int, metavar="N", help="so many scenes, sentences or questions")
+    evaluate.add_argument(
+        "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
+    )
     add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
     evaluate.set_defaults(command=_evaluate)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_run, numbered, save_picture, say_unknown, seed
+from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
 from scratchlv.errors import UserError
 
 
@@ -37,8 +37,8 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--temperature", type=float, metavar="X", help="below 1 the likely words become likelier")
     generate.add_argument("--top-k", type=int, metavar="K", help="sample from the K most likely words")
     generate.add_argument("--top-p", type=float, metavar="P", help="sample from the most likely words that make up P")
-    generate.add_argument("--seed", type=seed, default=0)
-    generate.add_argument("-n", type=int, default=1, help="so many texts")
+    add_seed(generate, "of the first sample; each further text takes the next")
+    generate.add_argument("-n", type=int, default=1, metavar="N", help="so many texts (default: 1)")
     generate.add_argument("--min-length", type=int, default=0, metavar="N", help="words before which none may end")
     generate.add_argument("--max-length", type=int, metavar="N", help="words at which it is cut off")
     generate.set_defaults(command=_generate)
@@ -74,9 +74,9 @@ def _generate(arguments: Arguments) -> None:
 def _add_translate(commands: Any) -> None:
     translate = commands.add_parser("translate", help="translate texts")
     add_run(translate)
-    translate.add_argument("texts", nargs="+", metavar="TEXT")
+    translate.add_argument("texts", nargs="+", metavar="TEXT", help="a sentence each")
     _add_beam(translate)
-    translate.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw which words it looked at")
+    translate.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word")
     translate.set_defaults(command=_translate)
 
 
@@ -89,7 +89,7 @@ def _add_summarize(commands: Any) -> None:
     add_run(summarize)
     summarize.add_argument("files", nargs="+", metavar="FILE|-", help="a text each; - is standard input")
     _add_beam(summarize)
-    summarize.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw which words it looked at")
+    summarize.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word")
     summarize.set_defaults(command=_summarize)
 
 
@@ -147,7 +147,7 @@ def _add_caption(commands: Any) -> None:
     add_run(caption)
     caption.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     _add_beam(caption)
-    caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw where it looked at each word")
+    caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention at each word")
     caption.add_argument("--json", action="store_true", help="a line of JSON for each image")
     caption.set_defaults(command=_caption)
 
@@ -176,8 +176,8 @@ def _add_answer(commands: Any) -> None:
     answer = commands.add_parser("answer", help="answer a question about a picture or a story")
     add_run(answer)
     answer.add_argument("about", type=Path, metavar="IMAGE|STORY", help="a picture; or a text with a sentence a line")
-    answer.add_argument("question", metavar="QUESTION")
-    answer.add_argument("--picture", type=Path, metavar="OUT.png", help="draw where it looked, hop by hop")
+    answer.add_argument("question", metavar="QUESTION", help="in quotes")
+    answer.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention of each hop")
     answer.add_argument("--json", action="store_true", help="one line of JSON")
     answer.set_defaults(command=_answer)
 

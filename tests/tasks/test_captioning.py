@@ -119,8 +119,8 @@ def test_a_blind_run_is_shown_another_picture():
 
 
 def test_arguments_that_do_not_go_together():
-    with pytest.raises(UserError, match="--backbone efficientnet-lite0 does not go with --data scenes"):
-        made(backbone="efficientnet-lite0")
+    with pytest.raises(UserError, match="--encoder efficientnet-lite0 does not go with --data scenes"):
+        made(encoder="efficientnet-lite0")
     with pytest.raises(UserError, match="grammar=klingon"):
         made(more=["grammar=klingon"])
     run = made()
