@@ -1,14 +1,19 @@
-"""What the documents point at is there: files, headings, commands; and the map of the lecture leaves nothing out."""
+"""What the documents point at is there: files, headings, commands; snippets run; the map of the lecture leaves nothing out."""
 
 import argparse
+import contextlib
+import importlib.util
+import io
 import itertools
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scratchlv.cli import build_parser
+from scratchlv.gradcheck import check, compare
 from scratchlv.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,6 +160,89 @@ scratchlv generate RUN --top-k K \\
         "scratchlv data scenes --task vqa|gone --out OUT.png",
         "scratchlv generate RUN --top-k K      --top-p P -n many",
     ]
+
+
+# --- snippets ------------------------------------------------------------------------------------------------------
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """The language and the text of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def snippets(text: str) -> list[tuple[str, str]]:
+    """Each block of Python, and what it prints: the next block, if that has no language."""
+    pairs = itertools.pairwise([*fenced(text), ("end", "")])
+    return [
+        (code, "" if follows else printed) for (language, code), (follows, printed) in pairs if language == "python"
+    ]
+
+
+def said(code: str, names: dict) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(code, names)
+    return out.getvalue()
+
+
+def without_noise(text: str) -> str:
+    """Errors of a size that is rounding, which another machine rounds otherwise."""
+    return re.sub(r"\d\.\de-(0[7-9]|[1-9]\d)", "tiny", text)
+
+
+def test_the_snippets_of_the_readme_print_what_it_says():
+    names: dict = {}
+    found = snippets((ROOT / "README.md").read_text("utf-8"))
+    assert len(found) == 2
+    for code, printed in found:
+        assert printed
+        assert without_noise(said(code, names)) == without_noise(printed)
+
+
+def test_the_bug_of_the_readme_is_mended_as_it_says():
+    text = (ROOT / "README.md").read_text("utf-8")
+    code = snippets(text)[0][0]
+    wrong, mended = "da @ W,", re.search(r"Write `(da @ .*?)`, and it says `right`", text)[1] + ","
+    assert code.count(wrong) == 1
+    assert said(code.replace(wrong, mended), {}).startswith("right")
+
+
+def test_the_line_that_the_readme_changes_is_there():
+    lines = (ROOT / "kernels/matmul/micro_kernels.py").read_text("utf-8")
+    assert re.findall(r"^ROWS = (\d+) if .* else (\d+)", lines, re.MULTILINE) == [("14", "6")]
+
+
+@pytest.fixture
+def example(tmp_path):
+    """A folder with the files of CONTRIBUTING's example: their first line is a comment, their path."""
+    for language, code in fenced((ROOT / "CONTRIBUTING.md").read_text("utf-8")):
+        if language in ("python", "c"):
+            first, text = code.split("\n", 1)
+            file = tmp_path / first.lstrip("#/ ")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    return tmp_path
+
+
+def module(file: Path):
+    spec = importlib.util.spec_from_file_location(f"example_{file.stem}", file)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_example_of_an_operation_is_right(example):
+    room = example / "kernels/tanh"
+    reference, fast = module(room / "reference.py"), module(room / "numba_cpu.py")
+    for inputs in module(room / "__init__.py").cases(np.random.default_rng(0)).values():
+        assert check(reference.forward, reference.backward, inputs, max_elements=8).ok
+        assert compare(fast, reference, inputs).ok
+
+
+@pytest.mark.skipif(not (ROOT / "kernels/tanh").is_dir(), reason="there is no room tanh")
+@pytest.mark.parametrize("name", ["reference.py", "__init__.py", "numba_cpu.py"])
+def test_the_example_is_the_room(example, name):
+    assert (example / "kernels/tanh" / name).read_text() == (ROOT / "kernels/tanh" / name).read_text("utf-8")
 
 
 # --- the map is whole ----------------------------------------------------------------------------------------------

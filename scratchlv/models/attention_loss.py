@@ -1,4 +1,4 @@
-"""Teaching where to look: a loss on the attention of each hop, for questions of which it is known what they depend on.
+"""Attention supervision: a loss on the attention of each hop, for questions of which it is known what they depend on.
 
     loss = mean over the hops that are taught of -log Σ_{l ∈ G} α_l
 

@@ -28,7 +28,7 @@ VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """How a decoder looks, and its widths; ``source`` is D."""
+    """The context of a decoder, and its widths; ``source`` is D."""
 
     context: str
     vocabulary: int
@@ -41,7 +41,7 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
-            raise ValueError(f"a decoder looks in one of the ways {', '.join(CONTEXTS)}, not {self.context!r}")
+            raise ValueError(f"there is no context {self.context!r}; there are {', '.join(CONTEXTS)}")
 
 
 class Source(NamedTuple):

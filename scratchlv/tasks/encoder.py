@@ -1,4 +1,4 @@
-"""Eyes that were trained before: the conv extractor of a captioner of Scenes, lent to another model."""
+"""A pretrained encoder: the conv extractor of a captioner of Scenes, lent to another model."""
 
 from __future__ import annotations
 
