@@ -160,7 +160,7 @@ def _refuse_resume(arguments: Arguments, overrides: list[str]) -> None:
 
     if overrides:
         raise UserError("--resume takes the settings of the run; --set cannot change them half-way")
-    task = run_folder.read_config(arguments.out)["task"]
+    task = run_folder.read(arguments.out)[0].task
     if task != arguments.task:
         raise UserError(
             f"{arguments.out} is a run of the task {task!r}, not {arguments.task!r}; "
@@ -168,7 +168,7 @@ def _refuse_resume(arguments: Arguments, overrides: list[str]) -> None:
         )
 
 
-def _config(arguments: Arguments, overrides: list[str]) -> dict[str, Any]:
+def _config(arguments: Arguments, overrides: list[str]) -> Any:
     if arguments.data is None:
         raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in TASKS[arguments.task].data)}")
     names = [option.lstrip("-").replace("-", "_") for option in _OPTIONS[arguments.task]]
@@ -201,7 +201,7 @@ def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import training
 
     run = training.load(arguments.run, step=arguments.step)
-    task = TASKS[run.config["task"]]
+    task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:
         raise UserError(f"--beam does not go with {task.title}; leave it out")
     options = {} if arguments.beam is None else {"beam": arguments.beam}

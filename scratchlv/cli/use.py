@@ -122,7 +122,7 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
     from scratchlv.tasks import training, translation
 
     run = training.load(arguments.run, task, step=arguments.step)
-    if arguments.alignment and run.config["model"] == "naive":
+    if arguments.alignment and run.config.model == "naive":
         raise UserError(
             f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
         )
@@ -186,7 +186,7 @@ def _answer(arguments: Arguments) -> None:
     from scratchlv.tasks import TASKS, training
 
     run = training.load(arguments.run, "vqa", "babi", step=arguments.step)
-    module = TASKS[run.config["task"]].load()
+    module = TASKS[run.config.task].load()
     answered = module.answer(run, arguments.about, arguments.question)
     say_unknown(answered.unknown)
     if arguments.json:

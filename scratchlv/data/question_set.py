@@ -35,6 +35,10 @@ class _Answered:
         """Loss per question, in nats, over the first ``most`` questions whose answer can be given."""
         return mean_loss(model.forward, self._batches(min(most, len(self.answers)), size))
 
+    def validate(self, model: Any) -> dict[str, float]:
+        """``loss`` and ``accuracy`` of a model in training."""
+        return {"loss": self.mean_loss(model), "accuracy": self.accuracy(self.predict(model))}
+
     def _batches(self, n: int, size: int) -> Iterator[Any]:
         """The first ``n`` questions, ``size`` at a time."""
         return (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]

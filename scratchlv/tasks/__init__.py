@@ -1,10 +1,11 @@
 """Tasks: what ties data, a model and the trainer together into a run that can be trained, evaluated and used.
 
-Every module of a task has ``PRESETS`` and
+Every module of a task has ``PRESETS``, the records ``Config`` (what was asked for) and ``Fitted`` (what was fitted from the
+data), ``Run`` and
 
-    config(task, data, model, preset, seed, overrides, …) -> config     what was asked for, checked
-    prepare(config, show_progress, say, folder) -> Job                  the data and the model, ready to train
-    new(config) -> Run                                                  fresh parameters
+    config(task, data, model, preset, seed, overrides, …) -> Config     what was asked for, checked
+    prepare(config, fitted, show_progress, say, folder) -> Job          the data and the model, ready to train; fitted where None
+    build(config, fitted) -> model                                      fresh parameters
     evaluate(run, split, n, show_progress) -> {name: figure}
 
 This file imports none of them: the command line reads it, and must be quick.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
-from scratchlv.tasks import data_argument, training
+from scratchlv.tasks import records, training
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(training.Settings):
+class Settings(records.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -108,6 +108,19 @@ def photographs_set(
 # --- a run -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Config(records.Config):
+    settings: Settings
+    encoder: str = "conv"  # what looks at the picture
+    blind: bool = False  # it is shown another image's picture
+    skip_missing: bool = False  # of photographs, it goes on without those that are not there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(records.Fitted):
+    feature_channels: int | None  # None: it has a conv extractor of its own
+
+
 def config(
     task: str,
     data: str,
@@ -119,40 +132,33 @@ def config(
     encoder: str | None = None,
     blind: bool = False,
     skip_missing: bool = False,
-) -> dict[str, Any]:
-    """The config of a new run; a ``blind`` one is shown another image's picture, ``skip_missing`` goes on without some.
+) -> Config:
+    """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    argument = data_argument.parse(data, task)
-    fits = "conv" if argument.kind == "scenes" else "efficientnet-lite0"
-    if encoder not in (None, fits):
-        raise UserError(f"--encoder {encoder} does not go with --data {argument.kind}; use --encoder {fits}")
-    if skip_missing and argument.kind == "scenes":
-        raise UserError("--skip-missing goes with photographs; scenes are never missing")
-    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    training.check_pictures(model, settings)
-    return training.new_config(
-        task, str(argument), model, preset, seed, settings, encoder=fits, blind=blind, skip_missing=skip_missing
+    asked = records.ask(
+        Config, PRESETS, task, data, model, preset, seed, overrides, blind=blind, skip_missing=skip_missing
     )
+    kind = asked.argument.kind
+    fits = "conv" if kind == "scenes" else "efficientnet-lite0"
+    if encoder not in (None, fits):
+        raise UserError(f"--encoder {encoder} does not go with --data {kind}; use --encoder {fits}")
+    if skip_missing and kind == "scenes":
+        raise UserError("--skip-missing goes with photographs; scenes are never missing")
+    training.check_pictures(model, asked.settings)
+    return replace(asked, encoder=fits)
 
 
-@dataclass
-class Run(training.Run[Settings]):
-    """A captioner with all that is needed to use it."""
-
-    vocabulary: Vocabulary
-
-    @property
-    def blind(self) -> bool:
-        return self.config["blind"]
+class Run(training.Run[Config, Fitted]):
+    """A captioner and its words."""
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
         """Pictures of a split of the data that the run was trained on; another image's for a blind run."""
         training.check_n(n)
-        found = dataset(self.config, self.settings, self.vocabulary, split, n, show_progress)
-        return found.blind() if self.blind else found
+        found = dataset(self.config, self.vocabulary, split, n, show_progress)
+        return found.blind() if self.config.blind else found
 
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
@@ -167,61 +173,53 @@ class Run(training.Run[Settings]):
 
 
 def dataset(
-    config: dict[str, Any],
-    settings: Settings,
-    vocabulary: Vocabulary | None,
-    split: str,
-    n: int | None = None,
-    show_progress: bool = False,
+    config: Config, vocabulary: Vocabulary | None, split: str, n: int | None = None, show_progress: bool = False
 ) -> CaptionSet:
     """``n`` scenes of a split (default: as the settings say), or all its photographs."""
-    argument = data_argument.parse(config["data"], config["task"])
+    argument, settings = config.argument, config.settings
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
-        return scenes_set(config["seed"], split, n, settings)
-    skip_missing = config.get("skip_missing", False)  # runs of earlier versions do not say
-    return photographs_set(Path(argument.arguments[0]), split, vocabulary, settings, show_progress, skip_missing)
+        return scenes_set(config.seed, split, n, settings)
+    folder = Path(argument.arguments[0])
+    return photographs_set(folder, split, vocabulary, settings, show_progress, config.skip_missing)
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
-    """The job of a config, which is told the vocabulary and the width of the features."""
-    settings = Settings(**config["settings"])
-    if config["data"] == "scenes":
-        say(f"drawing {settings.n_train} scenes")
-    if config.get("skip_missing"):
-        photographs = Flickr8k(data_argument.parse(config["data"], config["task"]).arguments[0])
+def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
+    """The job of a config."""
+    if config.argument.kind == "scenes":
+        say(f"drawing {config.settings.n_train} scenes")
+    if config.skip_missing:
+        photographs = Flickr8k(config.argument.arguments[0])
         n = sum(len(photographs.missing(split)) for split in ("train", "val"))
         say(f"{n:,} photographs are missing, and left out")
-    vocabulary = Vocabulary.from_json(config["vocabulary"]) if "vocabulary" in config else None
-    train_set = dataset(config, settings, vocabulary, "train", show_progress=show_progress)
-    if config["blind"]:
+    vocabulary = None if fitted is None else fitted.vocabulary
+    train_set = dataset(config, vocabulary, "train", show_progress=show_progress)
+    run: Run = training.new(config, fitted or _fit(train_set))
+    if config.blind:
         train_set = train_set.blind()
-    config.setdefault("vocabulary", train_set.vocabulary.to_json())
-    config.setdefault("feature_channels", None if config["data"] == "scenes" else int(train_set.pictures.shape[-1]))
-    run = new(config)
-    val_set = run.dataset("val", show_progress=show_progress)
-    return Job(
-        run,
-        lambda step: train_set.training_batch(step, settings.batch, config["seed"]),
-        lambda: {"loss": val_set.mean_loss(run.model)},
-        len(run.vocabulary),
-    )
+    return training.job(run, train_set, run.dataset("val", show_progress=show_progress))
 
 
-def new(config: dict[str, Any]) -> Run:
-    """The run of a config, with fresh parameters."""
-    settings, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    shape = CaptionerConfig(
-        vocabulary=len(vocabulary),
-        embedding=settings.embedding,
-        hidden=settings.hidden,
-        attention=settings.attention,
-        feature_channels=config["feature_channels"],
-        dropout=settings.dropout,
-        model=config["model"],
+def _fit(train_set: CaptionSet) -> Fitted:
+    pictures = train_set.pictures
+    channels = None if pictures.dtype == np.uint8 else int(pictures.shape[-1])
+    return Fitted(vocabulary=train_set.vocabulary, feature_channels=channels)
+
+
+def build(config: Config, fitted: Fitted) -> Captioner:
+    """The model, with fresh parameters."""
+    s = config.settings
+    widths = CaptionerConfig(
+        vocabulary=len(fitted.vocabulary),
+        embedding=s.embedding,
+        hidden=s.hidden,
+        attention=s.attention,
+        feature_channels=fitted.feature_channels,
+        dropout=s.dropout,
+        model=config.model,
     )
-    return Run(config, settings, Captioner(shape, config["seed"]), vocabulary)
+    return Captioner(widths, config.seed)
 
 
 # --- how good is it? ---------------------------------------------------------------------------------------------
@@ -247,7 +245,7 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
-    points = run.config["model"] == "attention"  # uniform attention points nowhere
+    points = run.config.model == "attention"  # uniform attention points nowhere
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)

@@ -13,7 +13,7 @@ from scratchlv.data.captions import CaptionSet
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
 from scratchlv.tasks.encoder import encode
-from scratchlv.training.trainer import Trainer, TrainSettings, read_log
+from scratchlv.training.trainer import Trainer, read_log
 
 _BLIND_PICTURES = 4000
 _BLIND_STEPS = 400  # it learns the grammar and what is frequent, and there is no more to learn
@@ -60,15 +60,14 @@ def demo(
 def _blind_twin(run: Run, test: CaptionSet, seed: int) -> tuple[Run, CaptionSet]:
     """The same decoder, trained and tested on the features of other pictures: what it gets right, it did not see."""
     train_set = run.dataset("train", n=_BLIND_PICTURES)
-    channels = run.model.config.channels[-1]
-    config = {**run.config, "feature_channels": channels, "blind": True}
-    twin = captioning.new(config)
+    config = replace(run.config, blind=True)
+    twin: Run = training.new(config, replace(run.fitted, feature_channels=run.model.config.channels[-1]))
     features = replace(train_set, pictures=encode(run.model, train_set.pictures)).blind()
-    batch = run.settings.batch
+    batch = config.settings.batch
     trainer = Trainer(
         twin.model,
         lambda step: features.training_batch(step, batch, seed),
-        TrainSettings(_BLIND_STEPS, run.settings.learning_rate),
+        replace(training.train_settings(config.settings), steps=_BLIND_STEPS),
         show_progress=False,
     )
     trainer.run()

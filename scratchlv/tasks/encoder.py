@@ -11,7 +11,7 @@ from scratchlv.arrays import Array
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
-from scratchlv.tasks import captioning, training
+from scratchlv.tasks import captioning, run_folder, training
 from scratchlv.tasks.training import Say
 from scratchlv.training import checkpoint
 from scratchlv.vision import conv_extractor
@@ -24,8 +24,8 @@ def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, sa
         config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides)
         training.train(folder, config, show_progress=show_progress, say=say)
         return
-    steps = checkpoint.read_json(folder / "config.json")["settings"]["steps"]
-    if max(checkpoint.latest_steps(folder), default=0) < steps:
+    config, _ = run_folder.read(folder, "caption")
+    if max(checkpoint.latest_steps(folder), default=0) < config.settings.steps:
         training.train(folder, show_progress=show_progress, say=say)
 
 

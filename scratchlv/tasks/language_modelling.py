@@ -19,7 +19,7 @@ from scratchlv.data.text import Sentences, unigram_perplexity
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
-from scratchlv.tasks import data_argument, training
+from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS, UNK
 
@@ -30,7 +30,7 @@ NEW_LINE = "\n"  # ends a line of characters; sentences of words end in <end>
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(training.Settings):
+class Settings(records.Settings):
     """``batch`` streams are read side by side, ``unroll`` words at a time."""
 
     unroll: int = 35
@@ -59,26 +59,35 @@ PRESETS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Config(records.Config):
+    settings: Settings
+    characters: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(records.Fitted):
+    opening: tuple[str, ...]  # words of the training text, to read before it writes
+    streams: int  # read side by side, as many as the text can have
+    unroll: int
+
+
 def config(
     task: str, data: str, model: str, preset: str, seed: int, overrides: list[str], *, characters: bool = False
-) -> dict[str, Any]:
+) -> Config:
     """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    argument = data_argument.parse(data, task)
-    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    if characters and argument.kind != "text":
-        raise UserError(f"--characters goes with --data text:FILE, not with {argument.kind}")
-    return training.new_config(task, str(argument), model, preset, seed, settings, characters=characters)
+    asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides, characters=characters)
+    if characters and asked.argument.kind != "text":
+        raise UserError(f"--characters goes with --data text:FILE, not with {asked.argument.kind}")
+    return asked
 
 
-@dataclass
-class Run(training.Run[Settings]):
+class Run(training.Run[Config, Fitted]):
     """A language model and its words."""
-
-    vocabulary: Vocabulary
 
     def encode(self, sentences: Iterable[list[str]]) -> TokenStream:
         """Sentences as one stream; each ends in its end symbol, or in the character that ends a line.
@@ -89,77 +98,78 @@ class Run(training.Run[Settings]):
         ends = self.vocabulary.encode([_separator(self.config)])
         ids = [i for words in sentences for i in (*self.vocabulary.encode(words), *ends)]
         if len(ids) < 2:
-            raise UserError(
-                f"--data {self.config['data']}: a part of it is one empty line, too short; take that line out"
-            )
+            raise UserError(f"--data {self.config.data}: a part of it is one empty line, too short; take that line out")
         return TokenStream(np.array(ids, np.int64))
 
 
-def _separator(config: dict[str, Any]) -> str:
-    return NEW_LINE if config["characters"] else SPECIALS[END]
+def _separator(config: Config) -> str:
+    return NEW_LINE if config.characters else SPECIALS[END]
 
 
-def sentences(config: dict[str, Any], settings: Settings, split: str) -> Sentences:
+def sentences(config: Config, split: str) -> Sentences:
     """The text of a split."""
-    argument = data_argument.parse(config["data"], config["task"])
+    argument, settings = config.argument, config.settings
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = settings.n_train if split == "train" else settings.n_val
-        scenes = scenes_world.first_scenes(config["seed"], split, n, settings.world)
+        scenes = scenes_world.first_scenes(config.seed, split, n, settings.world)
         return [list(scenes_world.caption(scene).words) for scene in scenes]
     file = argument.arguments[0]
-    splits = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config["characters"])
+    splits = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config.characters)
     training.check_split(split, splits)
     return splits[split]
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
-    """The job of a config, which is told the vocabulary."""
-    settings = Settings(**config["settings"])
-    train = sentences(config, settings, "train")
-    if "vocabulary" not in config:
-        line_ends = [[NEW_LINE] * settings.min_count] if config["characters"] else []
-        config["vocabulary"] = Vocabulary.from_counts([*train, *line_ends], settings.min_count).to_json()
-        config["opening"] = [word for words in train[:_OPENING] for word in (*words[-_LONGEST:], _separator(config))]
-        words = sum(len(sentence) + 1 for sentence in train)
-        config["streams"], config["unroll"] = layout(words, settings.batch, settings.unroll)
-    run = new(config)
-    stream, val = run.encode(train), run.encode(sentences(config, settings, "val"))
-    unit = "characters" if config["characters"] else "words"
+def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
+    """The job of a config."""
+    train = sentences(config, "train")
+    run: Run = training.new(config, fitted or _fit(config, train))
+    stream, val = run.encode(train), run.encode(sentences(config, "val"))
+    unit = "characters" if config.characters else "words"
     say(f"{len(stream.ids):,} {unit}, {len(run.vocabulary):,} different ones; {len(val.ids):,} to validate on")
-    return Job(
-        run,
-        lambda step: stream.training_batch(step, config["streams"], config["unroll"], config["seed"]),
-        lambda: {"loss": val.mean_loss(run.model)},
-        len(run.vocabulary),
+    streams, unroll = run.fitted.streams, run.fitted.unroll
+    return training.job(
+        run, stream, val, batch_at=lambda step: stream.training_batch(step, streams, unroll, config.seed)
     )
 
 
-def new(config: dict[str, Any]) -> Run:
-    """The run of a config, with fresh parameters."""
-    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    shape = LanguageModelConfig(
-        vocabulary=len(vocabulary),
+def _fit(config: Config, train: Sentences) -> Fitted:
+    s = config.settings
+    line_ends = [[NEW_LINE] * s.min_count] if config.characters else []
+    streams, unroll = layout(sum(len(sentence) + 1 for sentence in train), s.batch, s.unroll)
+    return Fitted(
+        vocabulary=Vocabulary.from_counts([*train, *line_ends], s.min_count),
+        opening=tuple(word for words in train[:_OPENING] for word in (*words[-_LONGEST:], _separator(config))),
+        streams=streams,
+        unroll=unroll,
+    )
+
+
+def build(config: Config, fitted: Fitted) -> LanguageModel:
+    """The model, with fresh parameters."""
+    s = config.settings
+    widths = LanguageModelConfig(
+        vocabulary=len(fitted.vocabulary),
         embedding=s.embedding,
         hidden=s.hidden,
         layers=s.layers,
-        cell=config["model"],
+        cell=config.model,
         dropout=s.dropout,
-        streams=config["streams"],
+        streams=fitted.streams,
     )
-    return Run(config, s, LanguageModel(shape, config["seed"]), vocabulary)
+    return LanguageModel(widths, config.seed)
 
 
 def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, float]:
     """``loss`` and ``perplexity`` per word. Beside it, on Scenes, the true entropy of the generator; else the unigram's."""
     training.check_n(n)
-    stream = run.encode(sentences(run.config, run.settings, split)[:n])
+    stream = run.encode(sentences(run.config, split)[:n])
     loss = stream.mean_loss(run.model)
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss), "words": len(stream.ids)}
-    train = run.encode(sentences(run.config, run.settings, "train"))
+    train = run.encode(sentences(run.config, "train"))
     figures["unigram_perplexity"] = unigram_perplexity(train.ids, stream.ids, len(run.vocabulary))
-    if run.config["data"] == "scenes" and split != "compositional":
-        entropy = caption_entropy(run.settings.world).nats_per_word
+    if run.config.data == "scenes" and split != "compositional":
+        entropy = caption_entropy(run.config.settings.world).nats_per_word
         figures |= {"entropy": entropy, "perplexity_of_the_truth": metrics.perplexity(entropy)}
         figures["above_entropy"] = loss / entropy - 1
     return figures
@@ -170,7 +180,7 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
 
 def read_prompt(run: Run, text: str) -> tuple[list[int], list[str]]:
     """The tokens of the beginning of a text, and those of its words that the run does not know."""
-    words = list(text) if run.config["characters"] else text.split()
+    words = list(text) if run.config.characters else text.split()
     unknown = sorted({word for word in words if word not in run.vocabulary})
     return run.vocabulary.encode(words), unknown
 
@@ -181,10 +191,10 @@ def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
     Raises:
         UserError: an option is out of range.
     """
-    between = "" if run.config["characters"] else " "
-    options.setdefault("max_length", 400 if run.config["characters"] else 40)
+    between = "" if run.config.characters else " "
+    options.setdefault("max_length", 400 if run.config.characters else 40)
     # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
-    before = run.vocabulary.encode(run.config["opening"])
+    before = run.vocabulary.encode(run.fitted.opening)
     tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], ban=(UNK,), **options)
     drawn = itertools.chain([next(tokens)], tokens)  # an option that is out of range shows before anything is said
     yield between.join(run.vocabulary.words[token] for token in prompt)

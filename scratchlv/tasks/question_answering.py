@@ -36,18 +36,20 @@ from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
-from scratchlv.tasks import data_argument, run_folder, training
 from scratchlv.tasks import encoder as encoder_
+from scratchlv.tasks import records, run_folder, training
+from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
-from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
+from scratchlv.training.trainer import Trainer, load_model_tensors
+from scratchlv.vision import conv_extractor
 
 _TOP_K = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(training.Settings):
+class Settings(records.Settings):
     """``batch`` counts pictures, each with all its questions."""
 
     hops: int = 1
@@ -72,6 +74,21 @@ PRESETS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Config(records.Config):
+    settings: Settings
+    encoder: str | None = None  # the folder of a captioner of Scenes; None: one is trained first, in the run's own
+    skip_missing: bool = False  # it goes on without questions whose picture is missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(records.Fitted):
+    answers: tuple[str, ...]
+    prior: dict[str, int]  # the commonest answer, by the type of question
+    feature_channels: int | None  # None: it has a conv extractor of its own
+    regions: int  # of a picture
+
+
 def config(
     task: str,
     data: str,
@@ -82,89 +99,86 @@ def config(
     *,
     encoder: Path | None = None,
     skip_missing: bool = False,
-) -> dict[str, Any]:
-    """The config of a new run; ``skip_missing`` goes on without questions whose picture is missing.
-
-    ``encoder`` is the folder of a captioner of Scenes; None trains one first.
+) -> Config:
+    """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    argument = data_argument.parse(data, task)
-    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    training.check_pictures(model, settings)
-    if encoder is not None and argument.kind != "scenes":
-        raise UserError(f"--encoder goes with --data scenes, not with {argument.kind}; leave it out")
-    if skip_missing and argument.kind == "scenes":
-        raise UserError("--skip-missing goes with photographs; scenes are never missing")
     resolved = None if encoder is None else str(encoder.resolve())
-    return training.new_config(
-        task, str(argument), model, preset, seed, settings, encoder=resolved, skip_missing=skip_missing
+    asked = records.ask(
+        Config, PRESETS, task, data, model, preset, seed, overrides, encoder=resolved, skip_missing=skip_missing
     )
+    kind = asked.argument.kind
+    if encoder is not None and kind != "scenes":
+        raise UserError(f"--encoder goes with --data scenes, not with {kind}; leave it out")
+    if skip_missing and kind == "scenes":
+        raise UserError("--skip-missing goes with photographs; scenes are never missing")
+    training.check_pictures(model, asked.settings)
+    return asked
 
 
-@dataclass
-class Run(training.Run[Settings]):
+class Run(training.Run[Config, Fitted]):
     """A question answerer, its words and its answers."""
 
-    vocabulary: Vocabulary
-    answer_names: tuple[str, ...]
+    @property
+    def choices(self) -> int:
+        return len(self.fitted.answers)
 
     @cached_property
     def encoder(self) -> Captioner | None:
         """The captioner of Scenes whose encoder it has; None where it sees with its own, or with a pretrained network."""
-        if self.config["data"] != "scenes":
+        if self.config.argument.kind != "scenes":
             return None
         assert self.folder is not None
-        return encoder_.load(Path(self.config["encoder"] or self.folder / run_folder.ENCODER))
+        return encoder_.load(Path(self.config.encoder or run_folder.encoder(self.folder)))
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> QuestionSet:
         """The questions of a split; ``n`` counts scenes, or questions about other pictures."""
-        return dataset(self.config, self.settings, self.encoder, split, n, show_progress)
+        return dataset(self.config, self.fitted, self.encoder, split, n, show_progress)
 
 
 # --- data --------------------------------------------------------------------------------------------------------
 
 
 def dataset(
-    config: dict[str, Any],
-    settings: Settings,
+    config: Config,
+    fitted: Fitted | None,
     captioner: Captioner | None,
     split: str,
     n: int | None = None,
     show_progress: bool = False,
 ) -> QuestionSet:
-    """The questions of a split, in the words and answers of the config where it has them."""
-    argument = data_argument.parse(config["data"], config["task"])
+    """The questions of a split, in the words and answers of ``fitted``; in their own where it is None."""
+    argument, settings = config.argument, config.settings
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         assert captioner is not None
         n = n or (settings.n_train if split == "train" else settings.n_val)
-        data = question_set.scenes_questions(config["seed"], split, n, settings.questions, settings.world)
+        data = question_set.scenes_questions(config.seed, split, n, settings.questions, settings.world)
         # half precision halves the memory, and is far finer than what one learns from
         return replace(data, pictures=encoder_.encode(captioner, data.pictures, np.float16))
-    splits = _read(argument, config["skip_missing"]).splits
+    splits = _read(argument, config.skip_missing).splits
     training.check_split(split, splits)
-    return _picture_questions(splits[split][:n], config, settings, argument.kind == "easy-vqa", show_progress)
+    return _picture_questions(splits[split][:n], config, fitted, show_progress)
 
 
-def _read(argument: data_argument.DataArgument, skip_missing: bool) -> Questions:
+def _read(argument: DataArgument, skip_missing: bool) -> Questions:
     return easy_vqa() if argument.kind == "easy-vqa" else daquar(argument.arguments[0], skip_missing=skip_missing)
 
 
-def _picture_questions(
-    items: Sequence[Any], config: dict[str, Any], settings: Settings, small: bool, show_progress: bool
-) -> QuestionSet:
-    """Questions about picture files: small ones as bytes, photographs as features."""
+def _picture_questions(items: Sequence[Any], config: Config, fitted: Fitted | None, show_progress: bool) -> QuestionSet:
+    """Questions about picture files: small ones, easy-VQA's, as bytes, photographs as features."""
     items = sorted(items, key=lambda q: q.image)  # the questions about one picture together
     paths = sorted({q.image for q in items})
     place = {path: k for k, path in enumerate(paths)}
+    small = config.argument.kind == "easy-vqa"
     pictures = pictures_of(paths, None) if small else photograph_features(paths, show_progress)
-    if "vocabulary" in config:
-        vocabulary, answers = Vocabulary.from_json(config["vocabulary"]), tuple(config["answers"])
+    if fitted is not None:
+        vocabulary, answers = fitted.vocabulary, fitted.answers
     else:
         vocabulary = Vocabulary.from_counts(q.words for q in items)
-        answers = question_set.answers_of([q.answer for q in items], settings.min_count)
+        answers = question_set.answers_of([q.answer for q in items], config.settings.min_count)
     return QuestionSet(
         pictures,
         [vocabulary.encode(q.words) for q in items],
@@ -179,93 +193,92 @@ def _picture_questions(
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path) -> Job:
-    """The job of a config, which is told the words, the answers, and the width of the features."""
-    settings = Settings(**config["settings"])
-    if config["skip_missing"]:
-        skipped = _read(data_argument.parse(config["data"], config["task"]), skip_missing=True).skipped
+def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
+    """The job of a config; of Scenes, the encoder is trained first where none is given."""
+    settings = config.settings
+    if config.skip_missing:
+        skipped = _read(config.argument, skip_missing=True).skipped
         say(f"{skipped:,} questions are left out, for their pictures are missing")
-    captioner = _encoder(config, settings, folder, show_progress, say)
-    train_set = dataset(config, settings, captioner, "train", show_progress=show_progress)
-    if not train_set.answer_names:
-        raise UserError(f"min_count={settings.min_count}: no answer is given so often; choose a lower one")
-    config.setdefault("vocabulary", train_set.vocabulary.to_json())
-    config.setdefault("answers", list(train_set.answer_names))
-    config.setdefault("prior", _prior(train_set))
-    channels = None if train_set.pictures.dtype == np.uint8 else int(train_set.pictures.shape[-1])
-    config.setdefault("feature_channels", channels)
-    config.setdefault("regions", int(np.prod(train_set.pictures.shape[1:3])) if channels else 64)
-    if config["data"] == "scenes" and config["model"] != "naive" and settings.attention_loss > 0:
+    captioner = _encoder(config, folder, show_progress, say)
+    train_set = dataset(config, fitted, captioner, "train", show_progress=show_progress)
+    run: Run = training.new(config, fitted or _fit(config, train_set))
+    if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
         train_set = train_set.with_attention_target(settings.hops, train_set.pictures.shape[1:3])
-    val_set = dataset(config, settings, captioner, "val", show_progress=show_progress)
+    val_set = dataset(config, run.fitted, captioner, "val", show_progress=show_progress)
     say(
-        f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {len(config['answers'])} answers; "
+        f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
         f"{len(val_set.answers):,} to validate on"
     )
-    run = new(config)
-
-    def finish(folder: Path) -> None:
-        _train_blind(run, train_set, folder, say)
-
-    return Job(
+    return training.job(
         run,
-        lambda step: train_set.training_batch(step, settings.batch, config["seed"]),
-        lambda: {"loss": val_set.mean_loss(run.model), "accuracy": val_set.accuracy(val_set.predict(run.model))},
-        len(run.answer_names),
-        finish,
+        train_set,
+        val_set,
+        validate=lambda: val_set.validate(run.model),
+        finish=lambda folder: _train_blind(run, train_set, folder, say),
     )
 
 
-def _encoder(
-    config: dict[str, Any], settings: Settings, folder: Path, show_progress: bool, say: Say
-) -> Captioner | None:
+def _fit(config: Config, train_set: QuestionSet) -> Fitted:
+    if not train_set.answer_names:
+        raise UserError(f"min_count={config.settings.min_count}: no answer is given so often; choose a lower one")
+    pictures = train_set.pictures
+    features = pictures.dtype != np.uint8
+    return Fitted(
+        vocabulary=train_set.vocabulary,
+        answers=tuple(train_set.answer_names),
+        prior=_prior(train_set),
+        feature_channels=int(pictures.shape[-1]) if features else None,
+        regions=int(np.prod(pictures.shape[1:3])) if features else conv_extractor.GRID**2,
+    )
+
+
+def _encoder(config: Config, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
     """The encoder for Scenes: the one that the config names, or a new one, in the run's folder."""
-    if config["data"] != "scenes":
+    if config.argument.kind != "scenes":
         return None
-    if config["encoder"]:
-        return encoder_.load(Path(config["encoder"]))
-    own = folder / run_folder.ENCODER
+    if config.encoder:
+        return encoder_.load(Path(config.encoder))
+    own, s = run_folder.encoder(folder), config.settings
     # of fewer objects than the questions are about: they are easier to learn from, and look the same
-    overrides = [f"n_train={settings.n_train}", f"n_val={settings.n_val}", f"steps={settings.encoder_steps}"]
-    encoder_.train(own, config["seed"], overrides, show_progress, say)
+    overrides = [f"n_train={s.n_train}", f"n_val={s.n_val}", f"steps={s.encoder_steps}"]
+    encoder_.train(own, config.seed, overrides, show_progress, say)
     return encoder_.load(own)
 
 
-def new(config: dict[str, Any]) -> Run:
-    """The run of a config, with fresh parameters."""
-    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    answers = tuple(config["answers"])
-    return Run(config, s, _model(config, s, config["model"]), vocabulary, answers)
+def build(config: Config, fitted: Fitted) -> MemoryNetwork | QuestionAnswerer:
+    """The model, with fresh parameters."""
+    s = config.settings
+    if config.model != "memory":
+        return _question_answerer(config, fitted, config.model)
+    widths = MemoryNetworkConfig(
+        vocabulary=len(fitted.vocabulary),
+        answers=len(fitted.answers),
+        memories=fitted.regions,
+        pictures=True,
+        hops=s.hops,
+        width=s.hidden,
+        feature_channels=fitted.feature_channels,
+        attention_loss=s.attention_loss,
+    )
+    return MemoryNetwork(widths, config.seed)
 
 
-def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
-    words, answers = len(config["vocabulary"]), len(config["answers"])
-    if model == "memory":
-        memory = MemoryNetworkConfig(
-            vocabulary=words,
-            answers=answers,
-            memories=config["regions"],
-            pictures=True,
-            hops=s.hops,
-            width=s.hidden,
-            feature_channels=config["feature_channels"],
-            attention_loss=s.attention_loss,
-        )
-        return MemoryNetwork(memory, config["seed"])
-    shape = QuestionAnswererConfig(
-        vocabulary=words,
-        answers=answers,
+def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAnswerer:
+    s = config.settings
+    widths = QuestionAnswererConfig(
+        vocabulary=len(fitted.vocabulary),
+        answers=len(fitted.answers),
         model=model,
         hops=s.hops,
         embedding=s.embedding,
         hidden=s.hidden,
         attention=s.attention,
-        feature_channels=config["feature_channels"],
+        feature_channels=fitted.feature_channels,
         dropout=s.dropout,
-        regions=config["regions"] if config["data"] == "scenes" else None,
+        regions=fitted.regions if config.argument.kind == "scenes" else None,
         attention_loss=s.attention_loss,
     )
-    return QuestionAnswerer(shape, config["seed"])
+    return QuestionAnswerer(widths, config.seed)
 
 
 # --- baselines that see nothing ------------------------------------------------------------------------------------
@@ -273,13 +286,13 @@ def _model(config: dict[str, Any], s: Settings, model: str) -> Any:
 
 def _train_blind(run: Run, train_set: QuestionSet, folder: Path, say: Say) -> None:
     """The twin that reads only the question, into ``folder/blind``; it learns soon all that there is to learn."""
-    blind, s = folder / "blind", run.settings
+    blind, s = folder / "blind", run.config.settings
     say("training the twin that reads only the question")
     blind.mkdir(exist_ok=True)
     trainer = Trainer(
-        _model(run.config, s, "blind"),
-        lambda step: train_set.training_batch(step, s.batch, run.seed)._replace(pictures=None),
-        TrainSettings(s.blind_steps, s.learning_rate, s.warmup, s.clip),
+        _question_answerer(run.config, run.fitted, "blind"),
+        lambda step: train_set.training_batch(step, s.batch, run.config.seed)._replace(pictures=None),
+        replace(training.train_settings(s), steps=s.blind_steps),
         blind,
         show_progress=False,
     )
@@ -293,9 +306,9 @@ def _blind_twin(run: Run, folder: Path) -> Any | None:
     if not (blind.is_dir() and checkpoint.latest_steps(blind)):
         return None
     tensors, state = checkpoint.load(blind)
-    if state["step"] < run.settings.blind_steps:
+    if state["step"] < run.config.settings.blind_steps:
         return None
-    model = _model(run.config, run.settings, "blind")
+    model = _question_answerer(run.config, run.fitted, "blind")
     load_model_tensors(to_backend(model), tensors, blind)
     return model
 
@@ -322,7 +335,7 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
     data = run.dataset(split, n, show_progress)
     predicted = data.predict(run.model)
     loss = data.mean_loss(run.model, most=len(data.answers))
-    prior = np.array([run.config["prior"].get(kind, -1) for kind in _types(data)])
+    prior = np.array([run.fitted.prior.get(kind, -1) for kind in _types(data)])
     twin = None if run.folder is None else _blind_twin(run, run.folder)
     figures: dict[str, Any] = {"loss": loss, "accuracy": data.accuracy(predicted)}
     blind = None if twin is None else data.predict(twin)
@@ -363,7 +376,7 @@ def answer(run: Run, image: Path, question: str) -> Answered:
     if run.encoder is not None:
         pictures = encoder_.encode(run.encoder, pictures_of([image], None))
     else:
-        pictures = pictures_of([image], run.config["feature_channels"])
+        pictures = pictures_of([image], run.fitted.feature_channels)
     tokens = np.array(run.vocabulary.encode(words))[:, None]  # (T, 1)
     one = np.zeros(1, np.int64)
     probabilities, alphas = run.model.answer(QuestionBatch(pictures, one, tokens, one + len(words), one))
@@ -371,7 +384,7 @@ def answer(run: Run, image: Path, question: str) -> Answered:
         side = int(alphas.shape[2] ** 0.5)
         alphas = alphas[0].reshape(-1, side, side)
     unknown = sorted({word for word in words if word not in run.vocabulary})
-    return Answered(shown, words, top_k(probabilities[0], run.answer_names), alphas, unknown)
+    return Answered(shown, words, top_k(probabilities[0], run.fitted.answers), alphas, unknown)
 
 
 def question_words(question: str, vocabulary: Vocabulary) -> list[str]:

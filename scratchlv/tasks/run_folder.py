@@ -1,21 +1,22 @@
-"""A run is a folder: ``config.json`` (what was asked for), ``log.jsonl``, checkpoints, and ``best/`` after validation."""
+"""A run is a folder: ``config.json`` (what was asked for and what was fitted), ``log.jsonl``, checkpoints, and ``best/`` after
+validation."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
-from scratchlv.training import checkpoint
+from scratchlv.tasks.records import from_json, to_json
+from scratchlv.training import checkpoint, old_runs
 
-Settings = TypeVar("Settings")
+ENCODER = "encoder"
 
 
-ENCODER = (
-    "encoder"  #: the folder, within a run, of the captioner whose conv extractor it sees with: it is trained first
-)
+def encoder(folder: Path) -> Path:
+    """The folder, within a run, of the captioner whose conv extractor it sees with: it is trained first."""
+    return old_runs.renamed_folder(folder / ENCODER)
 
 
 def refuse_taken(folder: Path) -> None:
@@ -23,12 +24,12 @@ def refuse_taken(folder: Path) -> None:
     Raises:
         UserError: the folder holds something (but its encoder, which is trained first): a run is never written over.
     """
-    if folder.is_dir() and any(entry.name != ENCODER for entry in folder.iterdir()) or folder.is_file():
+    if folder.is_dir() and any(entry != encoder(folder) for entry in folder.iterdir()) or folder.is_file():
         way_out = "add --resume to go on with it, or choose" if (folder / "config.json").exists() else "choose"
         raise UserError(f"{folder} is not empty; {way_out} another --out")
 
 
-def create(folder: Path, config: dict[str, Any]) -> None:
+def create(folder: Path, config: Any, fitted: Any) -> None:
     """Make a new run; an existing one is never touched.
 
     Raises:
@@ -39,24 +40,29 @@ def create(folder: Path, config: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --out") from None
-    checkpoint.write_json_atomically(folder / "config.json", config)
+    checkpoint.write_json_atomically(folder / "config.json", {"asked": to_json(config), "fitted": to_json(fitted)})
 
 
-def read_config(folder: Path, *tasks: str) -> dict[str, Any]:
-    """The config of a run of one of these tasks; of any task when none is given.
+def read(folder: Path, *tasks: str) -> tuple[Any, Any]:
+    """The ``Config`` and the ``Fitted`` of a run of one of these tasks; of any task when none is given.
 
     Raises:
         UserError: it is no run, or one of another task.
     """
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         raise UserError(f"{folder} is not a run: it has no config.json; give the folder that 'scratchlv train' wrote")
-    config = checkpoint.read_json(folder / "config.json")
-    task = config.get("task") if isinstance(config, dict) else None
+    found = old_runs.renamed_config(checkpoint.read_json(path))
+    task = found["asked"].get("task") if isinstance(found["asked"], dict) else None
     if task not in TASKS or tasks and task not in tasks:
         wanted = " or ".join(map(repr, tasks or TASKS))
         advice = f"; use it with: scratchlv {TASKS[task].command} {folder}" if task in TASKS else "; give another"
         raise UserError(f"{folder} is a run of the task {task!r}, not {wanted}{advice}")
-    return config
+    module = TASKS[task].load()
+    try:
+        return from_json(module.Config, found["asked"]), from_json(module.Fitted, found.get("fitted"))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}; this run cannot be used: restore the file from a copy") from None
 
 
 def load_weights(folder: Path, step: int | None = None) -> tuple[dict, dict]:
@@ -65,22 +71,3 @@ def load_weights(folder: Path, step: int | None = None) -> tuple[dict, dict]:
     if step is None and best.is_dir() and checkpoint.latest_steps(best):
         return checkpoint.load(best)
     return checkpoint.load(folder, step)
-
-
-def override(settings: Settings, assignments: list[str]) -> Settings:
-    """``settings``, a dataclass, with ``key=value`` strings applied.
-
-    Raises:
-        UserError: a key that does not exist, or a value of the wrong kind.
-    """
-    kinds = get_type_hints(type(settings))
-    changes = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or key not in kinds:
-            raise UserError(f"--set {assignment}: no such key; there are {', '.join(kinds)} (write key=value)")
-        try:
-            changes[key] = kinds[key](text)
-        except ValueError:
-            raise UserError(f"--set {assignment}: {key} is {kinds[key].__name__}, not {text!r}") from None
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]

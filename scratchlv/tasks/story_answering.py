@@ -15,7 +15,7 @@ from scratchlv.data.text import bare_words, read_lines
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
-from scratchlv.tasks import data_argument, training
+from scratchlv.tasks import records, training
 from scratchlv.tasks.question_answering import question_words, top_k
 from scratchlv.tasks.training import Job, Say
 
@@ -23,7 +23,7 @@ _REMEMBERED = 50  # of a story, the latest sentences (Sukhbaatar et al. 2015)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(training.Settings):
+class Settings(records.Settings):
     hops: int = 3
     width: int = 40
     tying: str = "adjacent"
@@ -33,32 +33,41 @@ class Settings(training.Settings):
 PRESETS = {("babi", "quick"): Settings(steps=4000, batch=32, learning_rate=1e-2, clip=5.0, width=20)}
 
 
-def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Config(records.Config):
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(records.Fitted):
+    answers: tuple[str, ...]
+    prior: int  # the commonest answer, by number
+
+
+def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> Config:
     """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    argument = data_argument.parse(data, task)
-    settings = training.preset_of(PRESETS, argument.kind, preset, overrides)
-    return training.new_config(task, str(argument), model, preset, seed, settings)
+    return records.ask(Config, PRESETS, task, data, model, preset, seed, overrides)
 
 
-@dataclass
-class Run(training.Run[Settings]):
+class Run(training.Run[Config, Fitted]):
     """A memory network, its words and its answers."""
 
-    vocabulary: Vocabulary
-    answer_names: tuple[str, ...]
+    @property
+    def choices(self) -> int:
+        return len(self.fitted.answers)
 
 
-def dataset(config: dict[str, Any], split: str, n: int | None = None) -> StorySet:
-    """The questions of a split, each with its story; the words and answers are made when the config has none."""
-    splits = babi(*data_argument.parse(config["data"], config["task"]).arguments)
+def dataset(config: Config, fitted: Fitted | None, split: str, n: int | None = None) -> StorySet:
+    """The questions of a split, each with its story, in the words and answers of ``fitted``; in their own where it is None."""
+    splits = babi(*config.argument.arguments)
     training.check_split(split, splits)
     stories = splits[split][:n]
-    if "vocabulary" in config:
-        vocabulary, answers = Vocabulary.from_json(config["vocabulary"]), tuple(config["answers"])
+    if fitted is not None:
+        vocabulary, answers = fitted.vocabulary, fitted.answers
     else:
         told = (sentence for story in stories for sentence in (*story.sentences, story.question))
         vocabulary, answers = Vocabulary.from_counts(told), answers_of([story.answer for story in stories])
@@ -69,52 +78,44 @@ def dataset(config: dict[str, Any], split: str, n: int | None = None) -> StorySe
         vocabulary,
         answers,
         _REMEMBERED,
-        config["settings"]["noise"],
+        config.settings.noise,
     )
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
-    """The job of a config, which is told the words and the answers."""
-    train_set = dataset(config, "train")
-    config.setdefault("vocabulary", train_set.vocabulary.to_json())
-    config.setdefault("answers", list(train_set.answer_names))
-    config.setdefault("prior", train_set.prior())
-    run, val_set = new(config), dataset(config, "val")
-    say(
-        f"{len(train_set.answers):,} questions, {len(run.answer_names)} answers; {len(val_set.answers):,} to validate on"
-    )
-    return Job(
-        run,
-        lambda step: train_set.training_batch(step, run.settings.batch, config["seed"]),
-        lambda: {"loss": val_set.mean_loss(run.model), "accuracy": val_set.accuracy(val_set.predict(run.model))},
-        len(run.answer_names),
-    )
+def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
+    """The job of a config."""
+    train_set = dataset(config, fitted, "train")
+    if fitted is None:
+        fitted = Fitted(vocabulary=train_set.vocabulary, answers=tuple(train_set.answer_names), prior=train_set.prior())
+    val_set = dataset(config, fitted, "val")
+    say(f"{len(train_set.answers):,} questions, {len(fitted.answers)} answers; {len(val_set.answers):,} to validate on")
+    run: Run = training.new(config, fitted)
+    return training.job(run, train_set, val_set, validate=lambda: val_set.validate(run.model))
 
 
-def new(config: dict[str, Any]) -> Run:
-    """The run of a config, with fresh parameters."""
-    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    answers = tuple(config["answers"])
-    shape = MemoryNetworkConfig(
-        vocabulary=len(vocabulary),
-        answers=len(answers),
+def build(config: Config, fitted: Fitted) -> MemoryNetwork:
+    """The model, with fresh parameters."""
+    s = config.settings
+    widths = MemoryNetworkConfig(
+        vocabulary=len(fitted.vocabulary),
+        answers=len(fitted.answers),
         memories=_REMEMBERED,
         pictures=False,
         hops=s.hops,
         width=s.width,
         tying=s.tying,
     )
-    return Run(config, s, MemoryNetwork(shape, config["seed"]), vocabulary, answers)
+    return MemoryNetwork(widths, config.seed)
 
 
 def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, Any]:
     """``loss`` and ``accuracy``, and that of the prior: the commonest answer of the training part."""
     training.check_n(n)
-    data = dataset(run.config, split, n)
+    data = dataset(run.config, run.fitted, split, n)
     return {
         "loss": data.mean_loss(run.model, most=len(data.answers)),
         "accuracy": data.accuracy(data.predict(run.model)),
-        "prior_accuracy": data.accuracy(np.full(len(data.answers), run.config["prior"])),
+        "prior_accuracy": data.accuracy(np.full(len(data.answers), run.fitted.prior)),
         "n": len(data.answers),
     }
 
@@ -149,12 +150,12 @@ def answer(run: Run, story: Path, question: str) -> Answered:
         [run.vocabulary.encode(words)],
         np.zeros(1, np.int64),
         run.vocabulary,
-        run.answer_names,
+        run.fitted.answers,
         _REMEMBERED,
     )
     probabilities, alphas = run.model.answer(data.batch(np.arange(1)))
     unknown = sorted({word for sentence in (*told, words) for word in sentence if word not in run.vocabulary})
-    return Answered(lines, question, top_k(probabilities[0], run.answer_names), alphas[0][:, ::-1], unknown)
+    return Answered(lines, question, top_k(probabilities[0], run.fitted.answers), alphas[0][:, ::-1], unknown)
 
 
 def picture(answered: Answered) -> Any:

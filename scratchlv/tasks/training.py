@@ -1,89 +1,43 @@
-"""What training is in every task: settings, a run's folder, the checks before the first step, the trainer, resuming."""
+"""What training is in every task: a run's folder, the checks before the first step, the trainer, resuming."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from scratchlv import __version__
-from scratchlv.data.scenes import World
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
-from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.tasks.records import Config, Fitted, Settings
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
-_POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What ``--set`` can change in every task; a preset is a set of values."""
-
-    steps: int
-    batch: int
-    learning_rate: float
-    warmup: int = 100  # steps
-    clip: float = 1.0
-    optimiser: str = "adam"
-    dropout: float = 0.0
-    validate_every: int = 0  # steps
-    # Scenes
-    n_train: int = 20_000
-    n_val: int = 500
-    least_objects: int = 3
-    most_objects: int = 4
-
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if isinstance(value, str):
-                continue
-            if name in _POSITIVE:
-                right, wanted = 0 < value < math.inf, "above 0"
-            elif name in ("dropout", "noise"):
-                right, wanted = 0 <= value < 1, "0 or more and below 1"
-            elif name in _ZERO_OR_MORE:
-                right, wanted = value >= 0, "0 or more"
-            else:
-                right, wanted = value >= 1, "1 or more"
-            if not right:
-                raise UserError(f"{name}={value}: it must be {wanted}")
-        if self.optimiser not in OPTIMISERS:
-            raise UserError(f"optimiser={self.optimiser}: it must be {' or '.join(OPTIMISERS)}")
-        try:
-            World((self.least_objects, self.most_objects))
-        except ValueError as error:
-            raise UserError(f"least_objects, most_objects: {error}") from None
-
-    @property
-    def world(self) -> World:
-        """What scenes may hold."""
-        return World((self.least_objects, self.most_objects))
-
-
-S = TypeVar("S", bound=Settings)
+C = TypeVar("C", bound=Config)
+F = TypeVar("F", bound=Fitted)
 
 
 @dataclass
-class Run(Generic[S]):
-    """A trained model with all that is needed to use it; tasks add their vocabularies."""
+class Run(Generic[C, F]):
+    """A model with all that is needed to use it."""
 
-    config: dict[str, Any]
-    settings: S
+    config: C
+    fitted: F
     model: Any
-    folder: Path | None = field(default=None, kw_only=True)  # where it was loaded from
+    folder: Path | None = None  # where it was loaded from
 
     @property
-    def seed(self) -> int:
-        return self.config["seed"]
+    def vocabulary(self) -> Vocabulary:
+        return self.fitted.vocabulary
+
+    @property
+    def choices(self) -> int:
+        """Words, or answers: a model that knows nothing loses their logarithm."""
+        return len(self.vocabulary)
 
 
 class Job(NamedTuple):
@@ -92,47 +46,35 @@ class Job(NamedTuple):
     run: Run
     batch_at: Callable[[int], Any]
     validate: Callable[[], dict[str, float]]
-    choices: int  # words or answers: a model that knows nothing loses their logarithm
     finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
 
 
-def new_config(
-    task: str, data: str, model: str, preset: str, seed: int, settings: Settings, **more: Any
-) -> dict[str, Any]:
-    """The config of a new run: all that it will ever be told.
-
-    Raises:
-        UserError: the task has no such model.
-    """
-    if model not in TASKS[task].models:
-        raise UserError(f"--model {model}: {TASKS[task].title} has {', '.join(TASKS[task].models)}")
-    return {
-        "task": task,
-        "scratchlv": __version__,
-        "data": data,
-        "model": model,
-        "preset": preset,
-        "seed": seed,
-        **more,
-        "settings": dataclasses.asdict(settings),
-    }
+def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
+    """The job of sets that know how they are cut into batches, and the loss of a model; ``more`` is for :class:`Job`."""
+    size, seed = run.config.settings.batch, run.config.seed
+    whole = Job(
+        run,
+        batch_at=lambda step: train_set.training_batch(step, size, seed),
+        validate=lambda: {"loss": val_set.mean_loss(run.model)},
+    )
+    return whole._replace(**more)
 
 
-def preset_of(presets: dict[tuple[str, str], S], kind: str, preset: str, overrides: list[str]) -> S:
-    """The settings of a preset of this kind of data, with ``key=value`` strings applied.
+def new(config: Config, fitted: Fitted) -> Any:
+    """A run of the task, with fresh parameters."""
+    module = TASKS[config.task].load()
+    return module.Run(config, fitted, module.build(config, fitted))
 
-    Raises:
-        UserError: there is no such preset, or an assignment is wrong.
-    """
-    if (kind, preset) not in presets:
-        there = ", ".join(name for data, name in presets if data == kind)
-        raise UserError(f"--preset {preset}: for --data {kind} there is {there}")
-    return run_folder.override(presets[kind, preset], overrides)
+
+def train_settings(settings: Settings) -> TrainSettings:
+    """What of a run's settings is for the trainer."""
+    s = settings
+    return TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every, optimiser=s.optimiser)
 
 
 def train(
     folder: Path,
-    config: dict[str, Any] | None = None,
+    config: Config | None = None,
     *,
     overfit_one_batch: bool = False,
     show_progress: bool = True,
@@ -144,44 +86,40 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
-    resume = config is None
-    config = run_folder.read_config(folder) if config is None else config
-    if not resume and not overfit_one_batch:
+    resume, fitted = config is None, None
+    if config is None:
+        config, fitted = run_folder.read(folder)
+    elif not overfit_one_batch:
         run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    with compiling_together(say, config["task"], config["model"]):
+    prepare = TASKS[config.task].load().prepare
+    with compiling_together(say, config.task, config.model):
         if overfit_one_batch:
             with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
-                return _train(Path(scratch) / "run", config, False, True, show_progress, say)
-        return _train(folder, config, resume, False, show_progress, say)
+                return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
+        return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
 
 
-def _train(
-    folder: Path, config: dict[str, Any], resume: bool, overfit_one_batch: bool, show_progress: bool, say: Say
-) -> Any:
-    job: Job = TASKS[config["task"]].load().prepare(config, show_progress, say, folder)
-    s = job.run.settings
-    trainer = Trainer(
-        job.run.model,
-        job.batch_at,
-        TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every, optimiser=s.optimiser),
-        folder,
-        job.validate,
-        show_progress,
-    )
-    if overfit_one_batch:
-        say(trainer.check_initial_loss(job.choices))
-        say(trainer.overfit_one_batch())
-        return job.run
+def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
+    trainer = Trainer(job.run.model, job.batch_at, train_settings(job.run.config.settings), show_progress=show_progress)
+    say(trainer.check_initial_loss(job.run.choices))
+    say(trainer.overfit_one_batch())
+    return job.run
+
+
+def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) -> Run:
+    run = job.run
+    settings = train_settings(run.config.settings)
+    trainer = Trainer(run.model, job.batch_at, settings, folder, job.validate, show_progress)
     if resume:
         trainer.resume()
-        say(f"resuming {folder} at step {trainer.step} of {s.steps}")
+        say(f"resuming {folder} at step {trainer.step} of {settings.steps}")
     else:
-        run_folder.create(folder, config)
-        say(trainer.check_initial_loss(job.choices))
+        run_folder.create(folder, run.config, run.fitted)
+        say(trainer.check_initial_loss(run.choices))
     trainer.run()
     if job.finish is not None:
         job.finish(folder)
-    return job.run
+    return run
 
 
 def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
@@ -190,11 +128,11 @@ def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
     Raises:
         UserError: no run, one of another task, no checkpoint, or a damaged one.
     """
-    config = run_folder.read_config(folder, *tasks)
+    config, fitted = run_folder.read(folder, *tasks)
     try:
-        run = TASKS[config["task"]].load().new(config)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'}: {error} is missing or wrong; this run cannot be used") from None
+        run = new(config, fitted)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'config.json'} is wrong ({error}); this run cannot be used") from None
     tensors, _ = run_folder.load_weights(folder, step)
     load_model_tensors(to_backend(run.model), tensors, folder)
     run.folder = folder

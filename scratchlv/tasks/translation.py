@@ -21,14 +21,14 @@ from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.translator import Translator, TranslatorConfig
-from scratchlv.tasks import data_argument, training
+from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import UNK
 from scratchlv.training.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(training.Settings):
+class Settings(records.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -83,30 +83,39 @@ PRESETS = {
 }
 
 
-def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Config(records.Config):
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted(records.Fitted):
+    source_vocabulary: Vocabulary | None  # None: one vocabulary for both sides
+
+
+def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> Config:
     """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    argument = data_argument.parse(data, task)
-    settings = training.preset_of(PRESETS[task], argument.kind, preset, overrides)
-    return training.new_config(task, str(argument), model, preset, seed, settings)
+    return records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides)
 
 
-@dataclass
-class Run(training.Run[Settings]):
+class Run(training.Run[Config, Fitted]):
     """A translator (or summarizer) and the words of both sides."""
 
-    source_vocabulary: Vocabulary
-    vocabulary: Vocabulary
+    @property
+    def source_vocabulary(self) -> Vocabulary:
+        own = self.fitted.source_vocabulary
+        return self.vocabulary if own is None else own
 
     @property
     def summarizes(self) -> bool:
-        return self.config["task"] == "summarize"
+        return self.config.task == "summarize"
 
     def encode(self, pairs: Iterable[Pair]) -> PairSet:
-        pairs, most = list(pairs), self.settings.most_words
+        pairs, most = list(pairs), self.config.settings.most_words
         sources = [self.source_vocabulary.encode(source[:most]) for source, _ in pairs]
         words = [target for _, target in pairs]
         targets = [self.vocabulary.encode(target[:most]) for target in words]
@@ -132,11 +141,11 @@ class Run(training.Run[Settings]):
         return self.vocabulary.decode(generated.tokens)
 
 
-def pairs(config: dict[str, Any], settings: Settings, say: Say = lambda line: None) -> Pairs:
+def pairs(config: Config, say: Say = lambda line: None) -> Pairs:
     """The pairs to train on, and those to validate on."""
-    argument = data_argument.parse(config["data"], config["task"])
+    argument = config.argument
     if argument.kind == "scenes":
-        return Pairs(list(_scene_pairs(config, settings, "train")), list(_scene_pairs(config, settings, "val")))
+        return Pairs(list(_scene_pairs(config, "train")), list(_scene_pairs(config, "val")))
     found = parallel(*argument.arguments) if argument.kind == "parallel" else csv_pairs(*argument.arguments)
     if found.dropped:
         say(f"{found.dropped:,} pairs left out: one side of them, or both, is empty")
@@ -145,61 +154,56 @@ def pairs(config: dict[str, Any], settings: Settings, say: Say = lambda line: No
     return found
 
 
-def _scene_pairs(config: dict[str, Any], settings: Settings, split: str) -> Iterator[Pair]:
+def _scene_pairs(config: Config, split: str) -> Iterator[Pair]:
+    settings = config.settings
     n = settings.n_train if split == "train" else settings.n_val
-    for scene in scenes_world.first_scenes(config["seed"], split, n, settings.world):
-        if config["task"] == "summarize":
+    for scene in scenes_world.first_scenes(config.seed, split, n, settings.world):
+        if config.task == "summarize":
             yield list(scenes_world.description(scene)), list(scenes_world.headline(scene))
         else:
             english, french = scenes_world.translation(scene, settings.grammar)
             yield list(english), list(french)
 
 
-def prepare(config: dict[str, Any], show_progress: bool, say: Say, folder: Path | None = None) -> Job:
-    """The job of a config, which is told the vocabularies."""
-    settings = Settings(**config["settings"])
-    train, val = pairs(config, settings, say)[:2]
-    if "vocabulary" not in config:
-        sources, targets = ([pair[side] for pair in train] for side in (0, 1))
-        if config["task"] == "summarize":
-            config["source_vocabulary"] = None
-            config["vocabulary"] = Vocabulary.from_counts([*sources, *targets], settings.min_count).to_json()
-        else:
-            config["source_vocabulary"] = Vocabulary.from_counts(sources, settings.min_count).to_json()
-            config["vocabulary"] = Vocabulary.from_counts(targets, settings.min_count).to_json()
-    longer = sum(max(map(len, pair)) > settings.most_words for pair in (*train, *val))
+def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
+    """The job of a config."""
+    train, val = pairs(config, say)[:2]
+    most = config.settings.most_words
+    longer = sum(max(map(len, pair)) > most for pair in (*train, *val))
     if longer:
-        say(f"{longer:,} pairs cut off: texts longer than most_words={settings.most_words} lose their ends")
-    run = new(config)
-    train_set, val_set = run.encode(train), run.encode(val)
+        say(f"{longer:,} pairs cut off: texts longer than most_words={most} lose their ends")
+    run: Run = training.new(config, fitted or _fit(config, train))
     say(
         f"{len(train):,} pairs, {len(run.source_vocabulary):,} words of the source and {len(run.vocabulary):,} of the target; "
         f"{len(val):,} pairs to validate on"
     )
-    return Job(
-        run,
-        lambda step: train_set.training_batch(step, settings.batch, config["seed"]),
-        lambda: {"loss": val_set.mean_loss(run.model)},
-        len(run.vocabulary),
+    return training.job(run, run.encode(train), run.encode(val))
+
+
+def _fit(config: Config, train: list[Pair]) -> Fitted:
+    least = config.settings.min_count
+    sources, targets = ([pair[side] for pair in train] for side in (0, 1))
+    if config.task == "summarize":
+        return Fitted(vocabulary=Vocabulary.from_counts([*sources, *targets], least), source_vocabulary=None)
+    return Fitted(
+        vocabulary=Vocabulary.from_counts(targets, least), source_vocabulary=Vocabulary.from_counts(sources, least)
     )
 
 
-def new(config: dict[str, Any]) -> Run:
-    """The run of a config, with fresh parameters."""
-    s, vocabulary = Settings(**config["settings"]), Vocabulary.from_json(config["vocabulary"])
-    shared = config["source_vocabulary"] is None
-    source_vocabulary = vocabulary if shared else Vocabulary.from_json(config["source_vocabulary"])
-    shape = TranslatorConfig(
-        vocabulary=len(vocabulary),
-        source_vocabulary=None if shared else len(source_vocabulary),
-        model=config["model"],
+def build(config: Config, fitted: Fitted) -> Translator:
+    """The model, with fresh parameters."""
+    s, source_vocabulary = config.settings, fitted.source_vocabulary
+    widths = TranslatorConfig(
+        vocabulary=len(fitted.vocabulary),
+        source_vocabulary=None if source_vocabulary is None else len(source_vocabulary),
+        model=config.model,
         embedding=s.embedding,
         hidden=s.hidden,
         attention=s.attention,
         layers=s.layers,
         dropout=s.dropout,
     )
-    return Run(config, s, Translator(shape, config["seed"]), source_vocabulary, vocabulary)
+    return Translator(widths, config.seed)
 
 
 def evaluate(
@@ -211,7 +215,7 @@ def evaluate(
     """
     training.check_n(n)
     training.check_split(split, ("train", "val"))
-    found = pairs(run.config, run.settings)
+    found = pairs(run.config)
     chosen = (found.train if split == "train" else found.val)[:n]
     data = run.encode(chosen)
     loss = data.mean_loss(run.model, most=len(chosen))
@@ -250,11 +254,11 @@ def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
     Raises:
         UserError: there is no word in the text.
     """
-    words = text.split() if _kind(run) == "parallel" else tokenize(text)  # as the run's data was cut
+    words = text.split() if run.config.argument.kind == "parallel" else tokenize(text)  # as the run's data was cut
     if not words:
         raise UserError("the text is empty: give at least one word")
     given = len(words)
-    words = words[: run.settings.most_words]
+    words = words[: run.config.settings.most_words]
     (generated,) = run.translate([run.source_vocabulary.encode(words)], beam)
     unknown = sorted({word for word in words if word not in run.source_vocabulary})
     said = run.words(generated)
@@ -279,11 +283,7 @@ def alignment_of(t: Translated) -> Any:
     return alignment_picture(t.source, t.words, t.alphas)
 
 
-def _kind(run: Run) -> str:
-    return data_argument.parse(run.config["data"], run.config["task"]).kind
-
-
 def _typeset(run: Run, words: list[str]) -> str:
-    if _kind(run) == "scenes":
+    if run.config.argument.kind == "scenes":
         return " ".join(words) if run.summarizes else scenes_world.typeset(words)
-    return detokenize(words) if _kind(run) == "csv" else " ".join(words)
+    return detokenize(words) if run.config.argument.kind == "csv" else " ".join(words)

@@ -20,7 +20,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.device import to_backend, to_host
-from scratchlv.training import checkpoint
+from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, clip_factor, learning_rate
 from scratchlv.training.progress import Progress
@@ -204,7 +204,7 @@ def load_model_tensors(model: Any, tensors: dict[str, np.ndarray], where: Path) 
     Raises:
         UserError: a tensor is missing or has another shape; ``where`` names the checkpoint.
     """
-    checkpoint.restore(_model_arrays(model), tensors, where)
+    checkpoint.restore(_model_arrays(model), old_runs.renamed_tensors(tensors), where)
 
 
 def _model_arrays(model: Any) -> dict[str, Array]:

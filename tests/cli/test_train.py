@@ -203,6 +203,6 @@ def test_a_damaged_checkpoint_is_found(capsys, run, harm):
 
 def test_a_checkpoint_of_another_model(capsys, run):
     config = json.loads((run / "config.json").read_text())
-    config["settings"]["hidden"] = 64
+    config["asked"]["settings"]["hidden"] = 64
     (run / "config.json").write_text(json.dumps(config))
     fails(capsys, "evaluate", run, saying=["shape", "another model"])

@@ -1,6 +1,7 @@
 """Captioning as a task: its data, its figures, and captions of any picture."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ MODELS = ("attention", "naive", "shortcut", "uniform")
 def made(model="attention", more=(), **options):
     """A run that was never trained."""
     config = captioning.config("caption", "scenes", model, "quick", 0, [*SMALL, *more], **options)
-    return captioning.prepare(config, False, lambda line: None).run
+    return captioning.prepare(config, None, False, lambda line: None, Path()).run
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -81,7 +82,7 @@ def test_attention_on_what_is_named_is_counted(monkeypatch):
 
 def test_only_who_looks_can_point(run):
     figures = captioning.evaluate(run, n=4)
-    looks = run.config["model"] == "attention"  # uniform attention does not choose
+    looks = run.config.model == "attention"  # uniform attention does not choose
     assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
     assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
     assert figures["n"] == 4
@@ -97,7 +98,7 @@ def test_captions_of_picture_files(run, tmp_path, beam):
         assert told.path == str(path)
         assert len(told.words) == len(told.probabilities)
         assert all(0 < p <= 1 for p in told.probabilities)
-        if run.config["model"] in ("attention", "uniform"):
+        if run.config.model in ("attention", "uniform"):
             assert told.alphas.shape == (len(told.words), 8, 8)
             assert captioning.attention_picture(told).width > 100
         else:

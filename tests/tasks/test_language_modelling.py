@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ LINES = ["the cat sees a dog .", "a dog sees the cat .", "the dog sleeps ."] * 8
 def made(*more, data="scenes", model="lstm", **options):
     """A run that was never trained."""
     config = language_modelling.config("lm", data, model, "quick", 0, [*SMALL, *more], **options)
-    return language_modelling.prepare(config, False, lambda line: None).run
+    return language_modelling.prepare(config, None, False, lambda line: None, Path()).run
 
 
 def of_file(tmp_path, text, *more, **options):
@@ -46,7 +47,7 @@ def test_every_sentence_ends_in_its_end_symbol(words):
 def test_characters_with_their_line_ends_are_the_file(tmp_path):
     text = "Été, naïve.\n\n  two  spaces\n" + "more\n" * 9
     run = of_file(tmp_path, text, "min_count=1", characters=True)
-    parts = [language_modelling.sentences(run.config, run.settings, split) for split in ("train", "val")]
+    parts = [language_modelling.sentences(run.config, split) for split in ("train", "val")]
     ids = np.concatenate([run.encode(part).ids for part in parts])
     assert "".join(run.vocabulary.words[i] for i in ids) == text
 
@@ -54,7 +55,7 @@ def test_characters_with_their_line_ends_are_the_file(tmp_path):
 @pytest.mark.parametrize("text", ["a b\n", "no " * 30 + "\n", "no\n" * 30, "one\ntwo\nthree\n"])
 def test_one_word_corpora_can_be_trained_on(tmp_path, text):
     run = of_file(tmp_path, text, "min_count=1")
-    job = language_modelling.prepare(run.config, False, lambda line: None)
+    job = language_modelling.prepare(run.config, run.fitted, False, lambda line: None, Path())
     for step in range(3):
         loss, cache = job.run.model.forward(job.batch_at(step))
         assert math.isfinite(loss)
@@ -65,8 +66,8 @@ def test_one_word_corpora_can_be_trained_on(tmp_path, text):
 
 def test_a_line_of_many_words_is_read_as_a_text(tmp_path):
     run = of_file(tmp_path, " ".join(f"w{i % 50}" for i in range(100_000)), "min_count=1")
-    assert len(run.encode(language_modelling.sentences(run.config, run.settings, "train")).ids) == 90_001
-    assert (run.config["streams"], run.config["unroll"]) == (4, 10)
+    assert len(run.encode(language_modelling.sentences(run.config, "train")).ids) == 90_001
+    assert (run.fitted.streams, run.fitted.unroll) == (4, 10)
 
 
 @pytest.mark.parametrize(("text", "saying"), [("", "no words"), ("\n\n", "no words"), ("one\n", "1 word")])
@@ -98,7 +99,7 @@ def test_a_model_that_knows_nothing_is_as_perplexed_as_there_are_words(words):
 
 def test_a_model_of_frequencies_is_as_perplexed_as_the_unigram(words):
     """Weights that give log((count + 1) / (n + V)) whatever was read are the baseline that is printed beside the score."""
-    train = words.encode(language_modelling.sentences(words.config, words.settings, "train")).ids
+    train = words.encode(language_modelling.sentences(words.config, "train")).ids
     V = len(words.vocabulary)
     for value in words.model.params.values():
         value[...] = 0
@@ -204,7 +205,7 @@ def test_options_out_of_range_show_before_anything_is_said(scenes, options, sayi
 
 def test_it_reads_a_beginning_of_the_text_before_it_writes(scenes, monkeypatch):
     """A run needs no data to write; and in training, too, a sentence never began from nothing."""
-    train = language_modelling.sentences(scenes.config, scenes.settings, "train")
+    train = language_modelling.sentences(scenes.config, "train")
     opening = [word for sentence in train[:5] for word in (*sentence, "<end>")]
     read = []
 

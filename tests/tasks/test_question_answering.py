@@ -24,7 +24,7 @@ def config(model="attention", data="scenes", more=(), **options):
 
 def made(folder, *arguments, **options):
     """A run that was never trained; where it is of scenes, the eyes in ``folder`` were, a little."""
-    run = question_answering.prepare(config(*arguments, **options), False, lambda line: None, folder).run
+    run = question_answering.prepare(config(*arguments, **options), None, False, lambda line: None, folder).run
     run.folder = folder
     return run
 
@@ -186,7 +186,7 @@ def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model
     run = made(tmp_path / "run", model, data=f"daquar:{folder}", skip_missing=True)
     train, val = (run.dataset(split) for split in ("train", "val"))
     assert len(train.answers) + len(val.answers) == 29
-    assert run.answer_names == ("chair", "table")
+    assert run.fitted.answers == ("chair", "table")
     assert not any("image7.png" in name for name in train.names + val.names)
     named = [train.names[k] for k in train.picture_of]
     assert named == sorted(named)  # the questions about one picture stand together

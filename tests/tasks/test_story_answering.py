@@ -62,7 +62,7 @@ def test_what_was_looked_at_stands_in_the_order_of_the_story(run, tmp_path, monk
     )
     assert told.sentences == ["Mary went to the hall.", "Mary moved to the garden."]
     assert told.alphas.tolist() == [[0, 1]] * 3
-    assert told.answers == [(run.answer_names[0], 0.75), (run.answer_names[1], 0.25)]
+    assert told.answers == [(run.fitted.answers[0], 0.75), (run.fitted.answers[1], 0.25)]
     assert story_answering.picture(told).width > 200
 
 
@@ -93,6 +93,6 @@ def test_bad_input(run, tmp_path):
     with pytest.raises(UserError, match="--n 0"):
         story_answering.evaluate(run, n=0)
     with pytest.raises(UserError, match="no training file of bAbI task 9; the tasks there are: 1"):
-        story_answering.prepare(config(babi(tmp_path / "data"), task=9), False, print)
+        story_answering.prepare(config(babi(tmp_path / "data"), task=9), None, False, print, tmp_path)
     with pytest.raises(UserError, match="hops=0"):
         config(tmp_path, "hops=0")

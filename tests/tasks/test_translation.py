@@ -1,6 +1,7 @@
 """Translation and summarization as a task: their words, their figures, and texts that people give."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ SMALL = ["batch=4", "n_train=30", "n_val=10", "hidden=16", "embedding=8", "atten
 def made(task="translate", data="scenes", model="additive", say=lambda line: None, more=()):
     """A run that was never trained; its weights are large, so that it is sure of what it says."""
     config = translation.config(task, data, model, "quick", 0, [*SMALL, *more])
-    run = translation.prepare(config, False, say).run
+    run = translation.prepare(config, None, False, say, Path()).run
     rng = np.random.default_rng(1)
     for value in run.model.params.values():
         value[...] = rng.standard_normal(value.shape) * 0.7
@@ -97,7 +98,7 @@ def saying(words_of):
 @pytest.mark.parametrize("task", ["translate", "summarize"])
 def test_who_says_what_was_to_be_said_has_full_marks(monkeypatch, task):
     run = made(task)
-    val = translation.pairs(run.config, run.settings).val
+    val = translation.pairs(run.config).val
     monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: val[k][1]))
     figures = translation.evaluate(run)
     assert figures["exact_match"] == 1
@@ -135,7 +136,7 @@ def test_splits_and_counts_that_are_not_there(translator):
 @pytest.mark.parametrize("model", ["additive", "dot", "naive"])
 def test_a_source_is_translated_alike_alone_and_among_longer_ones(model, beam):
     run = made(model=model)
-    sources = run.encode(translation.pairs(run.config, run.settings).train[:9]).sources
+    sources = run.encode(translation.pairs(run.config).train[:9]).sources
     sources[4] = sources[4][:2]
     together = run.translate(sources, beam, size=4)
     assert len({tuple(g.tokens.tolist()) for g in together}) > 1

@@ -1,0 +1,189 @@
+"""The two records of a run, both frozen: what was asked for, and what was then fitted from its data. Tasks add their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from scratchlv import __version__
+from scratchlv.data.scenes import World
+from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.errors import UserError
+from scratchlv.tasks import TASKS, data_argument
+from scratchlv.tasks.data_argument import DataArgument
+from scratchlv.training.optimisers import OPTIMISERS
+
+_POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
+_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What ``--set`` can change in every task; a preset is a set of values."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    warmup: int = 100  # steps
+    clip: float = 1.0
+    optimiser: str = next(iter(OPTIMISERS))
+    dropout: float = 0.0
+    validate_every: int = 0  # steps
+    # Scenes
+    n_train: int = 20_000
+    n_val: int = 500
+    least_objects: int = 3
+    most_objects: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, str):
+                continue
+            if name in _POSITIVE:
+                right, wanted = 0 < value < math.inf, "above 0"
+            elif name in ("dropout", "noise"):
+                right, wanted = 0 <= value < 1, "0 or more and below 1"
+            elif name in _ZERO_OR_MORE:
+                right, wanted = value >= 0, "0 or more"
+            else:
+                right, wanted = value >= 1, "1 or more"
+            if not right:
+                raise UserError(f"{name}={value}: it must be {wanted}")
+        if self.optimiser not in OPTIMISERS:
+            raise UserError(f"optimiser={self.optimiser}: it must be {' or '.join(OPTIMISERS)}")
+        try:
+            World((self.least_objects, self.most_objects))
+        except ValueError as error:
+            raise UserError(f"least_objects, most_objects: {error}") from None
+
+    @property
+    def world(self) -> World:
+        """What scenes may hold."""
+        return World((self.least_objects, self.most_objects))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a run was asked for: all that it will ever be told.
+
+    Raises:
+        UserError: the task has no such model.
+    """
+
+    task: str
+    scratchlv: str = __version__  # that was asked
+    data: str  # as --data has it
+    model: str
+    preset: str
+    seed: int
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        task = TASKS[self.task]
+        if self.model not in task.models:
+            raise UserError(f"--model {self.model}: {task.title} has {', '.join(task.models)}")
+
+    @property
+    def argument(self) -> DataArgument:
+        """``data``, taken apart."""
+        return data_argument.parse(self.data, self.task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What was fitted from the data that a run trains on: its words, and what else depends on them."""
+
+    vocabulary: Vocabulary
+
+
+C = TypeVar("C", bound=Config)
+S = TypeVar("S", bound=Settings)
+Record = TypeVar("Record")
+
+
+def ask(
+    config: type[C],
+    presets: dict[tuple[str, str], S],
+    task: str,
+    data: str,
+    model: str,
+    preset: str,
+    seed: int,
+    overrides: list[str],
+    **more: Any,
+) -> C:
+    """The config of a new run: the settings of a preset of this kind of data, with ``key=value`` strings applied.
+
+    Raises:
+        UserError: the data, the model or the preset is not there, or an assignment is wrong.
+    """
+    argument = data_argument.parse(data, task)
+    if (argument.kind, preset) not in presets:
+        there = ", ".join(name for kind, name in presets if kind == argument.kind)
+        raise UserError(f"--preset {preset}: for --data {argument.kind} there is {there}")
+    settings = override(presets[argument.kind, preset], overrides)
+    return config(task=task, data=str(argument), model=model, preset=preset, seed=seed, settings=settings, **more)
+
+
+def override(settings: S, assignments: list[str]) -> S:
+    """``settings`` with ``key=value`` strings applied.
+
+    Raises:
+        UserError: a key that does not exist, or a value of the wrong kind.
+    """
+    kinds = get_type_hints(type(settings))
+    changes = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or key not in kinds:
+            raise UserError(f"--set {assignment}: no such key; there are {', '.join(kinds)} (write key=value)")
+        try:
+            changes[key] = kinds[key](text)
+        except ValueError:
+            raise UserError(f"--set {assignment}: {key} is {kinds[key].__name__}, not {text!r}") from None
+    return dataclasses.replace(settings, **changes)
+
+
+# --- as JSON -----------------------------------------------------------------------------------------------------
+
+
+def to_json(record: Any) -> Any:
+    """A record as JSON has it: a dict; words and tuples in it are lists."""
+    if dataclasses.is_dataclass(record):
+        return {field.name: to_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    if isinstance(record, Vocabulary):
+        return record.to_json()
+    return list(record) if isinstance(record, tuple) else record
+
+
+def from_json(kind: type[Record], found: Any) -> Record:
+    """The record of this ``kind`` that :func:`to_json` made ``found`` of; what it leaves out has its default.
+
+    Raises:
+        ValueError: something is missing, or is not known.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(found, dict):
+        raise ValueError(f"{kind.__name__} is missing")
+    for name in found.keys() - fields.keys():
+        raise ValueError(f"{name!r} is not known")
+    for name, field in fields.items():
+        if name not in found and field.default is dataclasses.MISSING:
+            raise ValueError(f"{name!r} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], value) for name, value in found.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if isinstance(hint, UnionType):  # with None
+        if value is None:
+            return None
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    if hint is Vocabulary:
+        return Vocabulary.from_json(value)
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    return tuple(value) if get_origin(hint) is tuple else value
