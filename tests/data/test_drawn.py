@@ -1,0 +1,56 @@
+"""Scenes that are drawn in parallel."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchlv.data import drawn
+from scratchlv.data.scenes import World
+from scratchlv.errors import UserError
+
+# Three chunks of two scenes, in two processes, at the top of a script.
+SCRIPT = """
+print("begun")
+from scratchlv.data import drawn
+from scratchlv.data.scenes import World
+drawn._FEW, drawn._CHUNK, drawn.os.cpu_count = 1, 2, lambda: 2
+scenes, pictures = drawn.draw_scenes(5, "val", 6, World())
+print(len(scenes), pictures.sum())
+"""
+
+
+def test_a_script_without_a_main_guard_draws_and_begins_once(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    ended = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=300)
+    scenes, pictures = drawn.draw_scenes(5, "val", 6, World())
+    assert ended.stdout.split() == ["begun", str(len(scenes)), str(pictures.sum())], ended.stderr
+
+
+def test_the_main_module_is_there_again_afterwards(monkeypatch):
+    monkeypatch.setattr(drawn, "_FEW", 1)
+    monkeypatch.setattr(drawn, "_CHUNK", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    main = sys.modules["__main__"]
+    _, parallel = drawn.draw_scenes(5, "val", 6, World())
+    assert sys.modules["__main__"] is main
+    monkeypatch.undo()
+    np.testing.assert_array_equal(parallel, drawn.draw_scenes(5, "val", 6, World())[1])
+
+
+def test_a_process_that_the_system_ends_is_told(monkeypatch):
+    monkeypatch.setattr(drawn, "_FEW", 1)
+    monkeypatch.setattr(drawn, "_CHUNK", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+
+    def killed(results, scenes, pictures):
+        for process in multiprocessing.active_children():
+            process.kill()
+        return list(results)
+
+    monkeypatch.setattr(drawn, "_collect", killed)
+    with pytest.raises(UserError, match="the system ended a process that drew scenes"):
+        drawn.draw_scenes(5, "val", 6, World())
