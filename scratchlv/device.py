@@ -22,18 +22,14 @@ _backend = BACKENDS[0]
 def use_backend(name: str) -> None:
     """From now on :func:`to_backend` brings models to the CPU (``"cpu"``) or to the GPU (``"cuda"``).
 
+    Whether there is a GPU that can be used, :func:`scratchlv.cuda.availability.what_is_wrong` says.
+
     Raises:
-        UserError: there is no such backend, or there is no GPU that can be used; the sentence says why.
+        UserError: there is no such backend.
     """
     global _backend
     if name not in BACKENDS:
         raise UserError(f"--backend {name}: give {' or '.join(BACKENDS)}")
-    if name == "cuda":
-        from scratchlv.cuda.availability import what_is_wrong
-
-        problem = what_is_wrong()
-        if problem is not None:
-            raise UserError(f"--backend cuda: {problem}")
     _backend = name
 
 

@@ -1,4 +1,7 @@
-"""The one exception that is meant for the user's eyes."""
+"""The one exception that is meant for the user's eyes, and what the system's errors say to a user."""
+
+import errno
+import os
 
 
 class UserError(Exception):
@@ -6,3 +9,37 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+_SPACE = "free some space or choose another folder"
+_PERMISSION = "change its permissions or choose another"
+_REMEDIES = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: "choose a folder that can be written",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is no folder",
+    errno.EISDIR: "give a file, not a folder",
+    errno.EEXIST: "choose another name",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "close other programs, or allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+}
+
+
+def explain(error: OSError) -> str:
+    """What the system refused, why, and what to do, in one sentence."""
+    if error.errno == errno.ENOENT and not _current_folder_exists():
+        return "the current folder no longer exists; cd to one that does"
+    remedy = _REMEDIES.get(error.errno or 0, "choose another file or folder")
+    return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
+
+
+def _current_folder_exists() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

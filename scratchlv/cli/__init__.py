@@ -9,7 +9,7 @@ from typing import Any
 
 from scratchlv.cli import tools, train, use
 from scratchlv.cli.arguments import set_threads
-from scratchlv.errors import UserError
+from scratchlv.errors import UserError, explain
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,10 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        print(
-            f"scratchlv: {error.filename or 'a file'}: {error.strerror}; free some space or choose another folder",
-            file=sys.stderr,
-        )
+        print(f"scratchlv: {explain(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("scratchlv: interrupted", file=sys.stderr)
@@ -45,9 +42,13 @@ def _run(arguments: argparse.Namespace) -> int:
     """The command, on the backend that it names."""
     if getattr(arguments, "backend", "cpu") == "cpu":
         return arguments.command(arguments) or 0
+    from scratchlv.cuda.availability import what_is_wrong
     from scratchlv.cuda.precision import use_precision
     from scratchlv.device import use_backend
 
+    problem = what_is_wrong()
+    if problem is not None:
+        raise UserError(f"--backend {arguments.backend}: {problem}")
     use_backend(arguments.backend)
     with use_precision(arguments.precision):
         return arguments.command(arguments) or 0

@@ -31,8 +31,7 @@ def draw_scenes(seed: int, split: str, n: int, world: World) -> tuple[list[Scene
     pictures = np.empty((n, SIDE, SIDE, 3), np.uint8)
     workers = min(os.cpu_count() or 1, len(chunks))
     if n < _FEW or workers < 2:
-        results = map(_draw_chunk, chunks)
-        return _collect(results, scenes, pictures)
+        return _collect(map(_draw_chunk, chunks), scenes, pictures)
     # spawned, not forked: a fork would copy the threads of the kernels half-way through whatever they do
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         with _main_left_alone():

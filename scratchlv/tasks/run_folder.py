@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scratchlv.errors import UserError
+from scratchlv.errors import UserError, explain
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.records import from_json, to_json
 from scratchlv.training import checkpoint, old_runs
@@ -39,7 +39,7 @@ def create(folder: Path, config: Any, fitted: Any) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}); choose another --out") from None
+        raise UserError(explain(error)) from None
     checkpoint.write_json_atomically(folder / "config.json", {"asked": to_json(config), "fitted": to_json(fitted)})
 
 
