@@ -7,7 +7,7 @@
 // A factor of NaN says that the gradient is not finite: all is left as it is. One sweep reads four arrays and writes three,
 // 28 bytes a parameter, where array operations would make about twenty sweeps. Version 1 has a parameter for each thread,
 // version 2 four, by reads and writes of 16 bytes.
-#include "quads.cuh"
+#include "float4.cuh"
 
 struct Rates {
     float rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, grad_scale;
@@ -20,13 +20,13 @@ __device__ __forceinline__ void update(float& p, float g, float& m, float& v, co
     p = p * r.shrink - r.rate * m / (sqrtf(v) * r.correction + r.eps);
 }
 
-__device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
+__device__ __forceinline__ bool is_nan(const float* factor) { return factor && *factor != *factor; }
 
 extern "C" __global__ void __launch_bounds__(256)
 adam_1(float* __restrict__ params, const float* __restrict__ grads, float* __restrict__ m, float* __restrict__ v,
        const float* __restrict__ factor, float rate, float one_minus_beta1, float one_minus_beta2, float correction, float eps,
        float shrink, float grad_scale, long long n) {
-    if (no_number(factor)) return;
+    if (is_nan(factor)) return;
     Rates rates = {rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, factor ? *factor : grad_scale};
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
         update(params[i], grads[i], m[i], v[i], rates);
@@ -36,10 +36,10 @@ extern "C" __global__ void __launch_bounds__(256)
 adam_2(float* __restrict__ params, const float* __restrict__ grads, float* __restrict__ m, float* __restrict__ v,
        const float* __restrict__ factor, float rate, float one_minus_beta1, float one_minus_beta2, float correction, float eps,
        float shrink, float grad_scale, long long n) {
-    if (no_number(factor)) return;
+    if (is_nan(factor)) return;
     Rates rates = {rate, one_minus_beta1, one_minus_beta2, correction, eps, shrink, factor ? *factor : grad_scale};
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
-    long long fours = in_fours(params) && in_fours(grads) && in_fours(m) && in_fours(v) ? n / 4 : 0;
+    long long fours = aligned(params) && aligned(grads) && aligned(m) && aligned(v) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 p = ((const float4*)params)[i], g = ((const float4*)grads)[i];
         float4 mean = ((const float4*)m)[i], square = ((const float4*)v)[i];

@@ -1,7 +1,6 @@
 """Additive attention on a GPU: the launches of ``additive_attention.cu``.
 
-:func:`attend` and :func:`attend_backward` serve the dot product too: its file has the same kernels, with a scale where v
-stands here.
+:func:`attend` and :func:`attend_backward` serve the dot product too: both files have the kernels of ``attention_kernels.cuh``.
 """
 
 from typing import Any, NamedTuple
@@ -14,8 +13,8 @@ from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_se
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import Gradients, check
 
-VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in pieces of 16 regions"}
-PIECE = 16  # as in attention.cuh
+VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in chunks of 16 regions"}
+CHUNK = 16  # as in attention.cuh
 
 
 class Cache(NamedTuple):
@@ -35,13 +34,13 @@ def forward(
 ) -> tuple[tuple[Array, Array], Cache | None]:
     check(x, keys, query, v, mask)
     x, keys, query, v = as_contiguous(x), as_contiguous(keys), as_contiguous(query), as_contiguous(v)
-    z, alpha = attend(load("additive_attention.cu"), x, keys, query, v, as_mask(mask, x))
+    z, alpha = attend(load("additive_attention.cu"), x, keys, query, v, 1.0, as_mask(mask, x))
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     x, keys, query, v, alpha = cache
-    return Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, alpha, dy, empty(v.shape, v)))
+    return Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, 1.0, alpha, dy))
 
 
 def as_mask(mask: Array | None, like: Array) -> Array | None:
@@ -49,12 +48,12 @@ def as_mask(mask: Array | None, like: Array) -> Array | None:
 
 
 def attend(
-    module: Module, x: Array, keys: Array, query: Array, score: Array | np.float32, mask: Array | None
+    module: Module, x: Array, keys: Array, query: Array, v: Array | None, scale: float, mask: Array | None
 ) -> tuple[Array, Array]:
-    """``z`` (N, D) and ``alpha`` (N, L); ``score`` is what the score of the module takes besides: v, or the scale."""
+    """``z`` (N, D) and ``alpha`` (N, L), by the kernels of a score: of additive attention, or of the dot product (``v`` None)."""
     (N, L, A), D = keys.shape, x.shape[2]
     z, alpha, sizes = empty((N, D), x), empty((N, L), x), (np.int32(L), np.int32(D), np.int32(A))
-    given = x, keys, query, score, mask
+    given = x, keys, query, v, np.float32(scale), mask
     number = _version(L)
     if number == 1:
         module["scores_1"](blocks(N * L, 256), (256,), *given, alpha, np.int64(N * L), *sizes)
@@ -63,10 +62,10 @@ def attend(
     elif number == 2:
         module["attend_2"]((N,), (_threads(L),), *given, alpha, z, *sizes, shared=4 * L)
     else:
-        pieces = -(-L // PIECE)
-        tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
-        module["attend_3"]((N * pieces,), (128,), *given, alpha, tops, sums, parts, *sizes)
-        module["join_3"]((N,), (128,), alpha, tops, sums, parts, z, *sizes[:2])
+        chunks = -(-L // CHUNK)
+        maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
+        module["attend_3"]((N * chunks,), (128,), *given, alpha, maxima, sums, partial_z, *sizes)
+        module["combine_3"]((N,), (128,), alpha, maxima, sums, partial_z, z, *sizes[:2])
     return z, alpha
 
 
@@ -75,45 +74,43 @@ def attend_backward(
     x: Array,
     keys: Array,
     query: Array,
-    score: Array | np.float32,
+    v: Array | None,
+    scale: float,
     alpha: Array,
     dy: tuple[Array | None, Array | None],
-    dv: Array | None,
 ) -> tuple[Array, Array, Array, Array | None]:
-    """``dx, dkeys, dquery, dv``; ``dv`` is where the last one goes, or None where there is no v."""
+    """``dx, dkeys, dquery, dv``; the last is None where there is no v."""
     (N, L, A), D = keys.shape, x.shape[2]
-    dz, dalpha = (None if d is None else as_contiguous(d) for d in dy)
+    dz, dalpha_out = (None if d is None else as_contiguous(d) for d in dy)
     dx, dkeys, dquery = empty(x.shape, x), empty(keys.shape, x), empty(query.shape, x)
-    given, sizes = (x, keys, query, score), (np.int32(L), np.int32(D), np.int32(A))
-
-    def with_v(array: Array | None) -> tuple:
-        return () if dv is None else (array,)
-
+    dv = None if v is None else empty(v.shape, x)
+    given, sizes = (x, keys, query, v, np.float32(scale)), (np.int32(L), np.int32(D), np.int32(A))
     number, across = _version(L), -(-A // 32)
     if number == 1:
         de = empty((N, L), x)
-        module["softmax_back_1"]((N,), (256,), x, alpha, dz, dalpha, de, *sizes[:2])
-        module["regions_back_1"](blocks(N * L, 256), (256,), *given, alpha, dz, de, dx, dkeys, np.int64(N * L), *sizes)
+        module["softmax_backward_1"]((N,), (256,), x, alpha, dz, dalpha_out, de, *sizes[:2])
+        regions = blocks(N * L, 256), (256,)
+        module["regions_backward_1"](*regions, *given, alpha, dz, de, dx, dkeys, np.int64(N * L), *sizes)
         groups = N * -(-A // 4)
-        module["query_back_1"](blocks(groups, 256), (256,), *given, alpha, de, dquery, np.int64(groups), *sizes)
-        if dv is not None:
-            module["v_back_1"](blocks(A, 4 * 32), (32,), *given, alpha, de, dv, np.int32(N), *sizes)
+        module["query_backward_1"](blocks(groups, 256), (256,), *given, alpha, de, dquery, np.int64(groups), *sizes)
+        if v is not None:
+            arrays = x, keys, query, v, alpha, de, dv
+            module["v_backward_1"](blocks(A, 4 * 32), (32,), *arrays, np.int32(N), *sizes)
     elif number == 2:
-        shares = None if dv is None else empty((N, A), x)
-        results = dx, dkeys, dquery, *with_v(shares)
-        module["attend_backward_2"]((N,), (_threads(L),), *given, alpha, dz, dalpha, *results, *sizes, shared=4 * L)
-        if dv is not None:
-            module["sum_shares_2"]((across,), (32, 8), shares, dv, np.int32(N), np.int32(A))
+        dv_partials = None if v is None else empty((N, A), x)
+        arrays = *given, alpha, dz, dalpha_out, dx, dkeys, dquery, dv_partials
+        module["attend_backward_2"]((N,), (_threads(L),), *arrays, *sizes, shared=4 * L)
+        if v is not None:
+            module["sum_partials_2"]((across,), (32, 8), dv_partials, dv, np.int32(N), np.int32(A))
     else:
-        pieces = -(-L // PIECE)
-        total, dquery_parts = empty((N, L), x), empty((N, pieces, A), x)
-        dv_parts = None if dv is None else empty((N, pieces, A), x)
-        module["dalpha_3"]((N * pieces,), (128,), x, alpha, dz, dalpha, total, *sizes[:2])
-        results = dx, dkeys, dquery_parts, *with_v(dv_parts)
-        module["attend_backward_3"]((N * pieces,), (128,), *given, alpha, dz, total, *results, *sizes)
-        sums = dquery_parts, *with_v(dv_parts), dquery, *with_v(dv)
-        grid = (across * (N + (dv is not None)),)
-        module["sum_pieces_3"](grid, (32, 8), *sums, np.int32(N), np.int32(L), np.int32(A), np.int32(across))
+        chunks = -(-L // CHUNK)
+        dalpha, dquery_partials = empty((N, L), x), empty((N, chunks, A), x)
+        dv_partials = None if v is None else empty((N, chunks, A), x)
+        module["dalpha_3"]((N * chunks,), (128,), x, alpha, dz, dalpha_out, dalpha, *sizes[:2])
+        arrays = *given, alpha, dz, dalpha, dx, dkeys, dquery_partials, dv_partials
+        module["attend_backward_3"]((N * chunks,), (128,), *arrays, *sizes)
+        grid, numbers = (across * (N + (v is not None)),), (np.int32(n) for n in (N, L, A, across))
+        module["sum_partials_3"](grid, (32, 8), dquery_partials, dv_partials, dquery, dv, *numbers)
     return dx, dkeys, dquery, dv
 
 

@@ -163,7 +163,7 @@ def _add_four_derivatives(typing_context, row0, row1, row2, row3, w0, w1, w2, w3
     def emit(context, builder, signature, arguments):
         rows, weights, (y, size, derivatives) = arguments[:4], arguments[4:8], arguments[8:]
         e = Emitter(builder)
-        weights = [e.in_every_lane(weight) for weight in weights]
+        weights = [e.splat(weight) for weight in weights]
 
         def add(a, lanes):
             factor, total = (e.load(e.address(base, a), lanes) for base in (y, derivatives))

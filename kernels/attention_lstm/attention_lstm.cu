@@ -18,56 +18,51 @@
 
 // --- 1 ---------------------------------------------------------------------------------------------------------------
 
-// What a step's attention says to its query, by pieces; de is kept for the last pass.
+// What a step's attention says to its query, by chunks; de is kept for the last pass. v is null where the score is the
+// dot product.
 extern "C" __global__ void __launch_bounds__(128)
-additive_query_back_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-                      const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
-                      float* __restrict__ dquery_parts, int L, int A) {
-    __shared__ float alphas[PIECE], des[PIECE];
-    attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
-    attention::Gradients back = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::attend_backward_3<attention::Additive>(in, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
-}
-
-extern "C" __global__ void __launch_bounds__(128)
-dot_query_back_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
+query_backward_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
                  const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
-                 float* __restrict__ dquery_parts, int L, int A) {
-    __shared__ float alphas[PIECE], des[PIECE];
+                 float* __restrict__ dquery_partials, int L, int A) {
+    __shared__ float alphas[CHUNK], des[CHUNK];
     attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
-    attention::Gradients back = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::attend_backward_3<attention::Dot>(in, back, dalpha, de, dquery_parts, nullptr, blockIdx.x, alphas, des);
+    attention::Gradients grads = {alpha, nullptr, nullptr, nullptr, nullptr};
+    if (v)
+        attention::attend_backward_3<attention::Additive>(in, grads, dalpha, de, dquery_partials, nullptr, blockIdx.x, alphas,
+                                                          des);
+    else attention::attend_backward_3<attention::Dot>(in, grads, dalpha, de, dquery_partials, nullptr, blockIdx.x, alphas, des);
 }
 
 // --- The last pass ---------------------------------------------------------------------------------------------------
 
 // A block for REGIONS keys of a picture, `tiles` blocks each: dkeys = Σ_t de_t v (1 - tanh²),
-// and their share of dv, (N, tiles, A).
+// and their part of dv, (N, tiles, A).
 extern "C" __global__ void __launch_bounds__(128, 4)
-keys_back(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
-          const float* __restrict__ de, float* __restrict__ dkeys, float* __restrict__ dv_shares,
-          int T, int N, int L, int A, int tiles) {
+keys_backward(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
+              const float* __restrict__ de, float* __restrict__ dkeys, float* __restrict__ dv_partials,
+              int T, int N, int L, int A, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
     size_t row = (size_t)n * L + first;
-    bool quads = in_quads(keys, A) && in_quads(query, A) && in_quads(v, A) && in_quads(dkeys, A) && in_quads(dv_shares, A);
+    bool vectorised = rows_aligned(keys, A) && rows_aligned(query, A) && rows_aligned(v, A) && rows_aligned(dkeys, A) &&
+                      rows_aligned(dv_partials, A);
     for (int a = 4 * threadIdx.x; a < A; a += 4 * blockDim.x) {
-        float4 k[REGIONS], dk[REGIONS], v4 = load4(v, a, A, quads), dv = all_four(0.0f);
+        float4 k[REGIONS], dk[REGIONS], v4 = load4(v, a, A, vectorised), dv = splat(0.0f);
 #pragma unroll
         for (int r = 0; r < REGIONS; ++r) {
-            dk[r] = all_four(0.0f);
-            if (r < count) k[r] = load4(keys + (row + r) * A, a, A, quads);
+            dk[r] = splat(0.0f);
+            if (r < count) k[r] = load4(keys + (row + r) * A, a, A, vectorised);
         }
         for (int t = 0; t < T; ++t) {
-            float4 q = load4(query + ((size_t)t * N + n) * A, a, A, quads);
+            float4 q = load4(query + ((size_t)t * N + n) * A, a, A, vectorised);
             const float* de_t = de + (size_t)t * N * L + row;
 #pragma unroll
             for (int r = 0; r < REGIONS; ++r)
-                if (r < count && de_t[r] != 0.0f) dk[r] = dk[r] + attention::Additive::back(k[r], q, v4, de_t[r], dv);
+                if (r < count && de_t[r] != 0.0f) dk[r] = dk[r] + attention::Additive::key_backward(k[r], q, v4, de_t[r], dv);
         }
 #pragma unroll
         for (int r = 0; r < REGIONS; ++r)
-            if (r < count) store4(dkeys + (row + r) * A, a, A, quads, dk[r]);
-        store4(dv_shares + (size_t)blockIdx.x * A, a, A, quads, dv);
+            if (r < count) store4(dkeys + (row + r) * A, a, A, vectorised, dk[r]);
+        store4(dv_partials + (size_t)blockIdx.x * A, a, A, vectorised, dv);
     }
 }
 
@@ -77,13 +72,13 @@ sum_over_steps(const float* __restrict__ weights, const float* __restrict__ rows
                int T, int N, int L, int D, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
     size_t row = (size_t)n * L + first;
-    bool quads = in_quads(rows, D) && in_quads(out, D);
+    bool vectorised = rows_aligned(rows, D) && rows_aligned(out, D);
     for (int d = 4 * threadIdx.x; d < D; d += 4 * blockDim.x) {
         float4 sums[REGIONS];
 #pragma unroll
-        for (int r = 0; r < REGIONS; ++r) sums[r] = all_four(0.0f);
+        for (int r = 0; r < REGIONS; ++r) sums[r] = splat(0.0f);
         for (int t = 0; t < T; ++t) {
-            float4 value = load4(rows + ((size_t)t * N + n) * D, d, D, quads);
+            float4 value = load4(rows + ((size_t)t * N + n) * D, d, D, vectorised);
             const float* weights_t = weights + (size_t)t * N * L + row;
 #pragma unroll
             for (int r = 0; r < REGIONS; ++r)
@@ -91,7 +86,7 @@ sum_over_steps(const float* __restrict__ weights, const float* __restrict__ rows
         }
 #pragma unroll
         for (int r = 0; r < REGIONS; ++r)
-            if (r < count) store4(out + (row + r) * D, d, D, quads, sums[r]);
+            if (r < count) store4(out + (row + r) * D, d, D, vectorised, sums[r]);
     }
 }
 
@@ -111,7 +106,7 @@ __device__ __forceinline__ void stage(float* tile, const float* rows, int row0, 
 template <int G>
 __device__ __forceinline__ void multiply(float4* sums, float* tile, const float* rows, int row0, int N, int K, const float* W,
                                          int width, int column, int size) {
-    bool quads = in_quads(W, width) && size % 4 == 0;
+    bool vectorised = rows_aligned(W, width) && size % 4 == 0;
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
         stage(tile, rows, row0, N, k0, K);
         int depth = min(DEPTH, K - k0);
@@ -120,16 +115,16 @@ __device__ __forceinline__ void multiply(float4* sums, float* tile, const float*
             float value = tile[k * PAD + threadIdx.x % 32];
 #pragma unroll
             for (int g = 0; g < G; ++g)
-                sums[g] = add_scaled(sums[g], value, load4(W + (size_t)(k0 + k) * width + g * size, column, size, quads));
+                sums[g] = add_scaled(sums[g], value, load4(W + (size_t)(k0 + k) * width + g * size, column, size, vectorised));
         }
     }
 }
 
 // sums[g] += rows (N, K) times the row `column` + g of W (columns, K): a product with W transposed.
 template <int G>
-__device__ __forceinline__ void multiply_back(float* sums, float* tile, const float* rows, int row0, int N, int K, const float* W,
-                                              int column, int columns) {
-    bool quads = in_quads(W, K);
+__device__ __forceinline__ void multiply_transposed(float* sums, float* tile, const float* rows, int row0, int N, int K,
+                                                    const float* W, int column, int columns) {
+    bool vectorised = rows_aligned(W, K);
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
         stage(tile, rows, row0, N, k0, K);
         int depth = min(DEPTH, K - k0);
@@ -140,36 +135,36 @@ __device__ __forceinline__ void multiply_back(float* sums, float* tile, const fl
 #pragma unroll
             for (int g = 0; g < G; ++g)
                 if (column + g < columns)
-                    sums[g] = add_dot4(sums[g], load4(W + (size_t)(column + g) * K, k0 + k, K, quads), four);
+                    sums[g] = add_dot4(sums[g], load4(W + (size_t)(column + g) * K, k0 + k, K, vectorised), four);
         }
     }
 }
 
-// The warps' shares of a product of `count` columns; all see them when it returns. `shares` is [WARPS][count][PAD].
-__device__ __forceinline__ void share(float* shares, const float* sums, int count) {
+// The warps' partial sums of a product of `count` columns; all see them when it returns. `partials` is [WARPS][count][PAD].
+__device__ __forceinline__ void store_partials(float* partials, const float* sums, int count) {
 #pragma unroll
-    for (int c = 0; c < count; ++c) shares[(threadIdx.x / 32 * count + c) * PAD + threadIdx.x % 32] = sums[c];
+    for (int c = 0; c < count; ++c) partials[(threadIdx.x / 32 * count + c) * PAD + threadIdx.x % 32] = sums[c];
     __syncthreads();
 }
 
-__device__ __forceinline__ float total(const float* shares, int count, int c, int row) {
+__device__ __forceinline__ float sum_partials(const float* partials, int count, int c, int row) {
     float sum = 0.0f;
-    for (int warp = 0; warp < WARPS; ++warp) sum += shares[(warp * count + c) * PAD + row];
+    for (int warp = 0; warp < WARPS; ++warp) sum += partials[(warp * count + c) * PAD + row];
     return sum;
 }
 
 // out (N, width) = rows (N, K) W (K, width), in jobs of ROWS rows and four columns.
 __device__ __forceinline__ void product_2(float* out, const float* rows, const float* W,
-                                          int N, int K, int width, float* tile, float* shares) {
+                                          int N, int K, int width, float* tile, float* partials) {
     int across = (width + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, column = job % across * 4;
-        float4 sum = all_four(0.0f);
+        float4 sum = splat(0.0f);
         multiply<1>(&sum, tile, rows, row0, N, K, W, width, column, width);
-        share(shares, (const float*)&sum, 4);
+        store_partials(partials, (const float*)&sum, 4);
         for (int i = threadIdx.x; i < ROWS * 4; i += blockDim.x) {
             int n = row0 + i / 4, j = column + i % 4;
-            if (n < N && j < width) out[(size_t)n * width + j] = total(shares, 4, i % 4, i / 4);
+            if (n < N && j < width) out[(size_t)n * width + j] = sum_partials(partials, 4, i % 4, i / 4);
         }
     }
 }
@@ -178,22 +173,22 @@ __device__ __forceinline__ void product_2(float* out, const float* rows, const f
 // a job is ROWS rows and four units.
 __device__ __forceinline__ void cell_2(float* gates, const float* z, const float* Wz, const float* h,
                                        const float* Wh, const float* c, float* h_after, float* c_after,
-                                       int N, int D, int H, float* tile, float* shares) {
+                                       int N, int D, int H, float* tile, float* partials) {
     int across = (H + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, first = job % across * 4;
-        float4 sums[4] = {all_four(0.0f), all_four(0.0f), all_four(0.0f), all_four(0.0f)};
+        float4 sums[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};
         multiply<4>(sums, tile, h, row0, N, H, Wh, 4 * H, first, H);
         multiply<4>(sums, tile, z, row0, N, D, Wz, 4 * H, first, H);
-        share(shares, (const float*)sums, 16);
+        store_partials(partials, (const float*)sums, 16);
         for (int i = threadIdx.x; i < ROWS * 4; i += blockDim.x) {
             int n = row0 + i / 4, unit = first + i % 4;
             if (n >= N || unit >= H) continue;
             float* gate = gates + (size_t)n * 4 * H + unit;
-            float in = sigmoid(gate[0] + total(shares, 16, i % 4, i / 4));
-            float f = sigmoid(gate[H] + total(shares, 16, 4 + i % 4, i / 4));
-            float g = tanhf(gate[2 * H] + total(shares, 16, 8 + i % 4, i / 4));
-            float o = sigmoid(gate[3 * H] + total(shares, 16, 12 + i % 4, i / 4));
+            float in = sigmoid(gate[0] + sum_partials(partials, 16, i % 4, i / 4));
+            float f = sigmoid(gate[H] + sum_partials(partials, 16, 4 + i % 4, i / 4));
+            float g = tanhf(gate[2 * H] + sum_partials(partials, 16, 8 + i % 4, i / 4));
+            float o = sigmoid(gate[3 * H] + sum_partials(partials, 16, 12 + i % 4, i / 4));
             size_t at = (size_t)n * H + unit;
             float c_here = f * c[at] + in * g;
             gate[0] = in, gate[H] = f, gate[2 * H] = g, gate[3 * H] = o;
@@ -206,53 +201,54 @@ __device__ __forceinline__ void cell_2(float* gates, const float* z, const float
 // All steps. `gates` (T, N, 4H) enter as what the words bring, h and c (T + 1, N, H) with the state before.
 template <class Score>
 __device__ __forceinline__ void forward_2(attention::Inputs in, float* gates, const float* Wq, const float* Wh, const float* Wz,
-                                          float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
-                                          float* parts, int T, int N, int H, float* shared) {
+                                          float* query, float* alpha, float* z, float* h, float* c, float* maxima, float* sums,
+                                          float* partial_z, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    float *tile = shared, *shares = tile + DEPTH * PAD, *scores = shares + 16 * WARPS * PAD;
-    int L = in.L, D = in.D, A = in.A, turn = 0;
+    float *tile = shared, *partials = tile + DEPTH * PAD, *scores = partials + 16 * WARPS * PAD;
+    int L = in.L, D = in.D, A = in.A, buffer = 0;
     for (int t = 0; t < T; ++t) {
         size_t rows = (size_t)t * N;
         float *h_t = h + rows * H, *c_t = c + rows * H;
         in.query = query + rows * A;
-        product_2(query + rows * A, h_t, Wq, N, H, A, tile, shares);
+        product_2(query + rows * A, h_t, Wq, N, H, A, tile, partials);
         grid.sync();
         // scores by turns: no barrier
-        for (int piece = blockIdx.x; piece < N * attention::count_pieces(L); piece += gridDim.x, turn ^= 1)
-            attention::attend_3<Score, PIECE / WARPS>(in, alpha + rows * L, tops, sums, parts, piece, scores + turn * PIECE);
+        for (int chunk = blockIdx.x; chunk < N * attention::count_chunks(L); chunk += gridDim.x, buffer ^= 1)
+            attention::attend_3<Score, CHUNK / WARPS>(in, alpha + rows * L, maxima, sums, partial_z, chunk,
+                                                      scores + buffer * CHUNK);
         grid.sync();
         for (int n = blockIdx.x; n < N; n += gridDim.x)
-            attention::join_3(alpha + rows * L, tops, sums, parts, z + rows * D, n, L, D);
+            attention::combine_3(alpha + rows * L, maxima, sums, partial_z, z + rows * D, n, L, D);
         grid.sync();
         cell_2(gates + rows * 4 * H, z + rows * D, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H,
-               N, D, H, tile, shares);
+               N, D, H, tile, partials);
         if (t + 1 < T) grid.sync();
     }
 }
 
 // From the step after, dh (N, H), and what its query says, to dh of this step and to da (N, 4H), unless it is the state before
 // the first step. A job is ROWS rows and four units; dc stays with it.
-__device__ __forceinline__ void cell_back_2(float* da, float* dh, float* dc, const float* gates, const float* c,
-                                            const float* above, const float* dquery, const float* Wq,
-                                            int N, int A, int H, bool last, bool before_first, float* tile, float* shares) {
+__device__ __forceinline__ void cell_backward_2(float* da, float* dh, float* dc, const float* gates, const float* c,
+                                                const float* upstream, const float* dquery, const float* Wq,
+                                                int N, int A, int H, bool last, bool before_first, float* tile, float* partials) {
     int across = (H + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = blockIdx.x; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, first = job % across * 4;
         float sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         if (!last) {
-            multiply_back<4>(sums, tile, dquery, row0, N, A, Wq, first, H);
-            share(shares, sums, 4);
+            multiply_transposed<4>(sums, tile, dquery, row0, N, A, Wq, first, H);
+            store_partials(partials, sums, 4);
         }
         for (int i = threadIdx.x; i < ROWS * 4; i += blockDim.x) {
             int n = row0 + i / 4, unit = first + i % 4;
             if (n >= N || unit >= H) continue;
             size_t at = (size_t)n * H + unit;
-            float dh_here = last ? 0.0f : dh[at] + total(shares, 4, i % 4, i / 4);
+            float dh_here = last ? 0.0f : dh[at] + sum_partials(partials, 4, i % 4, i / 4);
             if (before_first) {
                 dh[at] = dh_here;
                 continue;
             }
-            if (above) dh_here += above[at];
+            if (upstream) dh_here += upstream[at];
             const float* gate = gates + (size_t)n * 4 * H + unit;
             float in = gate[0], f = gate[H], g = gate[2 * H], o = gate[3 * H], tanh_c = tanhf(c[at + (size_t)N * H]);
             float dc_here = (last ? 0.0f : dc[at]) + dh_here * o * (1.0f - tanh_c * tanh_c);
@@ -266,21 +262,21 @@ __device__ __forceinline__ void cell_back_2(float* da, float* dh, float* dc, con
     }
 }
 
-// out (N, columns) = above + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job
+// out (N, columns) = upstream + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job
 // `job` on; returns what is left of them.
-__device__ __forceinline__ int product_back_2(float* out, const float* above, const float* rows, const float* W,
-                                              int N, int K, int columns, int job, float* tile, float* shares) {
+__device__ __forceinline__ int product_transposed_2(float* out, const float* upstream, const float* rows, const float* W,
+                                                    int N, int K, int columns, int job, float* tile, float* partials) {
     int across = (columns + 7) / 8, jobs = across * ((N + ROWS - 1) / ROWS);
     for (; job < jobs; job += gridDim.x) {
         int row0 = job / across * ROWS, column = job % across * 8;
         float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-        multiply_back<8>(sums, tile, rows, row0, N, K, W, column, columns);
-        share(shares, sums, 8);
+        multiply_transposed<8>(sums, tile, rows, row0, N, K, W, column, columns);
+        store_partials(partials, sums, 8);
         for (int i = threadIdx.x; i < ROWS * 8; i += blockDim.x) {
             int n = row0 + i / 8, j = column + i % 8;
             if (n >= N || j >= columns) continue;
             size_t at = (size_t)n * columns + j;
-            out[at] = (above ? above[at] : 0.0f) + total(shares, 8, i % 8, i / 8);
+            out[at] = (upstream ? upstream[at] : 0.0f) + sum_partials(partials, 8, i % 8, i / 8);
         }
     }
     return job - jobs;
@@ -289,84 +285,85 @@ __device__ __forceinline__ int product_back_2(float* out, const float* above, co
 // All steps, from the last to the first: da (T, N, 4H), dz, dquery, de (T, N, L), and dh, dc (N, H) of the state before.
 template <class Score>
 __device__ __forceinline__ void backward_2(attention::Inputs in, const float* gates, const float* c, const float* query,
-                                           const float* alpha, const float* dh_above, const float* dz_above,
-                                           const float* dalpha_above, const float* Wq, const float* Wh, const float* Wz,
+                                           const float* alpha, const float* dh_out, const float* dz_out,
+                                           const float* dalpha_out, const float* Wq, const float* Wh, const float* Wz,
                                            float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
-                                           float* dquery_parts, int T, int N, int H, float* shared) {
+                                           float* dquery_partials, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
-    float *tile = shared, *shares = tile + DEPTH * PAD, *alphas = shares + 16 * WARPS * PAD, *des = alphas + 2 * PIECE;
-    int L = in.L, D = in.D, A = in.A, pieces = attention::count_pieces(L), turn = 0;
+    float *tile = shared, *partials = tile + DEPTH * PAD, *alphas = partials + 16 * WARPS * PAD, *des = alphas + 2 * CHUNK;
+    int L = in.L, D = in.D, A = in.A, chunks = attention::count_chunks(L), buffer = 0;
     for (int t = T - 1; t >= -1; --t) {
         size_t rows = (size_t)max(t, 0) * N;
         float *da_t = da + rows * 4 * H, *dz_t = dz + rows * D, *dquery_t = dquery + rows * A;
-        cell_back_2(da_t, dh, dc, gates + rows * 4 * H, c + rows * H, dh_above ? dh_above + rows * H : nullptr,
-                    dquery + (size_t)(t + 1) * N * A, Wq, N, A, H, t == T - 1, t < 0, tile, shares);
+        cell_backward_2(da_t, dh, dc, gates + rows * 4 * H, c + rows * H, dh_out ? dh_out + rows * H : nullptr,
+                        dquery + (size_t)(t + 1) * N * A, Wq, N, A, H, t == T - 1, t < 0, tile, partials);
         if (t < 0) return;
         grid.sync();
-        int job = product_back_2(dh, nullptr, da_t, Wh, N, 4 * H, H, blockIdx.x, tile, shares);
-        product_back_2(dz_t, dz_above ? dz_above + rows * D : nullptr, da_t, Wz, N, 4 * H, D, job, tile, shares);
+        int job = product_transposed_2(dh, nullptr, da_t, Wh, N, 4 * H, H, blockIdx.x, tile, partials);
+        product_transposed_2(dz_t, dz_out ? dz_out + rows * D : nullptr, da_t, Wz, N, 4 * H, D, job, tile, partials);
         grid.sync();
         in.query = query + rows * A;
-        attention::Gradients back = {alpha + rows * L, dz_t, dalpha_above ? dalpha_above + rows * L : nullptr, nullptr, nullptr};
-        for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x)
-            attention::dalpha_3<PIECE / WARPS>(in, back, dalpha, piece);
+        attention::Gradients grads = {alpha + rows * L, dz_t, dalpha_out ? dalpha_out + rows * L : nullptr, nullptr, nullptr};
+        for (int chunk = blockIdx.x; chunk < N * chunks; chunk += gridDim.x)
+            attention::dalpha_3<CHUNK / WARPS>(in, grads, dalpha, chunk);
         grid.sync();
-        for (int piece = blockIdx.x; piece < N * pieces; piece += gridDim.x, turn ^= 1)
-            attention::attend_backward_3<Score>(in, back, dalpha, de + rows * L, dquery_parts, nullptr, piece,
-                                          alphas + turn * PIECE, des + turn * PIECE);
+        for (int chunk = blockIdx.x; chunk < N * chunks; chunk += gridDim.x, buffer ^= 1)
+            attention::attend_backward_3<Score>(in, grads, dalpha, de + rows * L, dquery_partials, nullptr, chunk,
+                                                alphas + buffer * CHUNK, des + buffer * CHUNK);
         grid.sync();
         for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < (size_t)N * A; i += gridDim.x * (size_t)blockDim.x) {
-            const float* part = dquery_parts + i / A * pieces * A + i % A;
+            const float* part = dquery_partials + i / A * chunks * A + i % A;
             float sum = 0.0f;
-            for (int piece = 0; piece < pieces; ++piece) sum += part[(size_t)piece * A];
+            for (int chunk = 0; chunk < chunks; ++chunk) sum += part[(size_t)chunk * A];
             dquery_t[i] = sum;
         }
         grid.sync();
     }
 }
 
+// A kernel for each score: one for both would spill its registers.
 extern "C" __global__ void __launch_bounds__(256)
 additive_forward_2(float* gates, const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ v,
                    const unsigned char* __restrict__ mask, const float* __restrict__ Wq, const float* __restrict__ Wh,
-                   const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops,
-                   float* sums, float* parts, int T, int N, int L, int D, int A, int H) {
+                   const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* maxima,
+                   float* sums, float* partial_z, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Inputs in = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
-    forward_2<attention::Additive>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
+    forward_2<attention::Additive>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 dot_forward_2(float* gates, const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ v,
               const unsigned char* __restrict__ mask, const float* __restrict__ Wq, const float* __restrict__ Wh,
-              const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* tops, float* sums,
-              float* parts, int T, int N, int L, int D, int A, int H) {
+              const float* __restrict__ Wz, float* query, float* alpha, float* z, float* h, float* c, float* maxima,
+              float* sums, float* partial_z, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Inputs in = {x, keys, nullptr, v, mask, 1.0f, L, D, A};
-    forward_2<attention::Dot>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts, T, N, H, shared);
+    forward_2<attention::Dot>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 additive_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x,
                     const float* __restrict__ keys, const float* __restrict__ v, const float* __restrict__ query,
-                    const float* __restrict__ alpha, const float* __restrict__ dh_above, const float* __restrict__ dz_above,
-                    const float* __restrict__ dalpha_above, const float* __restrict__ Wq, const float* __restrict__ Wh,
+                    const float* __restrict__ alpha, const float* __restrict__ dh_out, const float* __restrict__ dz_out,
+                    const float* __restrict__ dalpha_out, const float* __restrict__ Wq, const float* __restrict__ Wh,
                     const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc,
-                    float* dalpha, float* dquery_parts, int T, int N, int L, int D, int A, int H) {
+                    float* dalpha, float* dquery_partials, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Inputs in = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Additive>(in, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
-                                    da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
+    backward_2<attention::Additive>(in, gates, c, query, alpha, dh_out, dz_out, dalpha_out, Wq, Wh, Wz,
+                                    da, dz, dquery, de, dh, dc, dalpha, dquery_partials, T, N, H, shared);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 dot_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x,
                const float* __restrict__ keys, const float* __restrict__ v, const float* __restrict__ query,
-               const float* __restrict__ alpha, const float* __restrict__ dh_above, const float* __restrict__ dz_above,
-               const float* __restrict__ dalpha_above, const float* __restrict__ Wq, const float* __restrict__ Wh,
-               const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc, float* dalpha,
-               float* dquery_parts, int T, int N, int L, int D, int A, int H) {
+               const float* __restrict__ alpha, const float* __restrict__ dh_out, const float* __restrict__ dz_out,
+               const float* __restrict__ dalpha_out, const float* __restrict__ Wq, const float* __restrict__ Wh,
+               const float* __restrict__ Wz, float* da, float* dz, float* dquery, float* de, float* dh, float* dc,
+               float* dalpha, float* dquery_partials, int T, int N, int L, int D, int A, int H) {
     DYNAMIC_SHARED(float, shared);
     attention::Inputs in = {x, keys, nullptr, v, nullptr, 1.0f, L, D, A};
-    backward_2<attention::Dot>(in, gates, c, query, alpha, dh_above, dz_above, dalpha_above, Wq, Wh, Wz,
-                               da, dz, dquery, de, dh, dc, dalpha, dquery_parts, T, N, H, shared);
+    backward_2<attention::Dot>(in, gates, c, query, alpha, dh_out, dz_out, dalpha_out, Wq, Wh, Wz,
+                               da, dz, dquery, de, dh, dc, dalpha, dquery_partials, T, N, H, shared);
 }

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.cuda import load
+from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.additive_attention.cuda import PIECE, as_mask
+from scratchlv.kernels.additive_attention.cuda import CHUNK, as_mask
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
@@ -16,7 +16,7 @@ from scratchlv.kernels.matmul.cuda import gemm
 
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
 THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
-SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * PIECE)  # bytes of a block of version 2
+SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
 BLOCKS_ON_CPU = 3
 
 
@@ -95,7 +95,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     if v is None:
         dkeys, dv = _sum_over_steps(de, query), None
     else:
-        dkeys, dv = _keys_back(cache, de)
+        dkeys, dv = _keys_backward(cache, de)
     dx = _sum_over_steps(alpha, dz) if need_dx else None
     words, z, da = words.reshape(T * N, E), z.reshape(T * N, D), da.reshape(T * N, 4 * H)
     before = h[:T].reshape(T * N, H)
@@ -113,13 +113,14 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 
 def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
     (N, L, A), D = keys.shape, x.shape[2]
-    module, score = _attention(v)
-    sizes, pieces = (np.int32(L), np.int32(D), np.int32(A)), -(-L // PIECE)
-    tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
+    module, scale = _attention(v), np.float32(1)
+    sizes, chunks = (np.int32(L), np.int32(D), np.int32(A)), -(-L // CHUNK)
+    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
     for t in range(len(gates)):
         gemm(h[t], Wq, query[t])
-        module["attend_3"]((N * pieces,), (128,), x, keys, query[t], score, mask, alpha[t], tops, sums, parts, *sizes)
-        module["join_3"]((N,), (128,), alpha[t], tops, sums, parts, z[t], *sizes[:2])
+        given = x, keys, query[t], v, scale, mask
+        module["attend_3"]((N * chunks,), (128,), *given, alpha[t], maxima, sums, partial_z, *sizes)
+        module["combine_3"]((N,), (128,), alpha[t], maxima, sums, partial_z, z[t], *sizes[:2])
         gemm(h[t], Wh, gates[t], accumulate=True)
         gemm(z[t], Wz, gates[t], accumulate=True)
         cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], None, t)
@@ -128,31 +129,27 @@ def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c
 def _backward_by_steps(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
-    module, _ = _attention(v)
-    query_back = load("attention_lstm.cu")[f"{_score(v)}_query_back_1"]
-    sizes, pieces, across = (np.int32(L), np.int32(A)), -(-L // PIECE), -(-A // 32)
+    module, query_backward = _attention(v), load("attention_lstm.cu")["query_backward_1"]
+    sizes, chunks, across = (np.int32(L), np.int32(A)), -(-L // CHUNK), -(-A // 32)
     da, dz, dquery, de = (empty(a.shape, x) for a in (gates, z, query, alpha))
     dz[...] = 0 if dz_out is None else dz_out
-    dh, dc, dalpha, parts = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, pieces, A), x)
-    no_v = () if v is None else (None,)
+    dh, dc, dalpha, dquery_partials = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, chunks, A), x)
     for t in reversed(range(T)):
         dh_t, dalpha_t = (None if d is None else d[t] for d in (dh_out, dalpha_out))
         cell_backward(da[t], gates[t], c[t], c[t + 1], dh_t, dh, dc, None, t)
         gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
         gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
-        module["dalpha_3"]((N * pieces,), (128,), x, alpha[t], dz[t], dalpha_t, dalpha, np.int32(L), np.int32(D))
-        query_back((N * pieces,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], parts, *sizes)
-        sums = parts, *no_v, dquery[t], *no_v
-        module["sum_pieces_3"]((across * N,), (32, 8), *sums, np.int32(N), *sizes, np.int32(across))
+        module["dalpha_3"]((N * chunks,), (128,), x, alpha[t], dz[t], dalpha_t, dalpha, np.int32(L), np.int32(D))
+        query_backward((N * chunks,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], dquery_partials, *sizes)
+        partials = dquery_partials, None, dquery[t], None
+        module["sum_partials_3"]((across * N,), (32, 8), *partials, np.int32(N), *sizes, np.int32(across))
         gemm(dquery[t], Wq, dh, transpose_b=True, accumulate=True)
     return da, dz, dquery, de, dh, dc
 
 
-def _attention(v: Array | None) -> tuple[Any, Any]:
-    """The room that attends, and what its score takes besides keys and query."""
-    if v is None:
-        return load("dot_product_attention.cu"), np.float32(1)
-    return load("additive_attention.cu"), v
+def _attention(v: Array | None) -> Module:
+    """The kernels of the room that attends."""
+    return load("dot_product_attention.cu" if v is None else "additive_attention.cu")
 
 
 def _score(v: Array | None) -> str:
@@ -169,9 +166,9 @@ def _one_launch(x: Array, keys: Array, h: Array, T: int) -> bool:
 
 def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
     (T, N, H), (_, L, A), D = h.shape, keys.shape, x.shape[2]
-    T, pieces = T - 1, -(-L // PIECE)
-    tops, sums, parts = empty((N, pieces), x), empty((N, pieces), x), empty((N, pieces, D), x)
-    arrays = gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, tops, sums, parts
+    T, chunks = T - 1, -(-L // CHUNK)
+    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
+    arrays = gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z
     _launch(f"{_score(v)}_forward_2", arrays, (T, N, L, D, A, H))
 
 
@@ -180,9 +177,9 @@ def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[A
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     results = da, dz, dquery, de = tuple(empty(a.shape, x) for a in (gates, z, query, alpha))
     dh, dc = empty((N, H), x), empty((N, H), x)
-    dalpha, parts = empty((N, L), x), empty((N, -(-L // PIECE), A), x)
+    dalpha, dquery_partials = empty((N, L), x), empty((N, -(-L // CHUNK), A), x)
     upstream = dh_out, dz_out, dalpha_out
-    arrays = gates, c, x, keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, parts
+    arrays = gates, c, x, keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, dquery_partials
     _launch(f"{_score(v)}_backward_2", arrays, (T, N, L, D, A, H))
     return da, dz, dquery, de, dh, dc
 
@@ -191,7 +188,7 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
     """As many blocks as have something to do in the largest phase, and as the chip holds at the same time."""
     _, N, L, D, A, H = sizes
     rows = -(-N // 32)
-    jobs = max(N * -(-L // PIECE), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
+    jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
     module = load("attention_lstm.cu")
     on_chip = on_gpu(arrays[0])
     most = module.engine(on_gpu=True).blocks_at_once(name, (THREADS,), SHARED) if on_chip else BLOCKS_ON_CPU
@@ -202,15 +199,15 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
 # --- The last pass ---------------------------------------------------------------------------------------------------
 
 
-def _keys_back(cache: Cache, de: Array) -> tuple[Array, Array]:
+def _keys_backward(cache: Cache, de: Array) -> tuple[Array, Array]:
     """``dkeys`` (N, L, A) and ``dv`` (A,), of all steps."""
     keys, query, v = cache.keys, cache.query, cache.v
     (T, N, A), L = query.shape, keys.shape[1]
     tiles = -(-L // REGIONS)
-    dkeys, shares = empty(keys.shape, keys), empty((N * tiles, A), keys)
+    dkeys, dv_partials = empty(keys.shape, keys), empty((N * tiles, A), keys)
     sizes = (np.int32(n) for n in (T, N, L, A, tiles))
-    load("attention_lstm.cu")["keys_back"]((N * tiles,), (128,), keys, query, v, de, dkeys, shares, *sizes)
-    return dkeys, sum_rows(shares)
+    load("attention_lstm.cu")["keys_backward"]((N * tiles,), (128,), keys, query, v, de, dkeys, dv_partials, *sizes)
+    return dkeys, sum_rows(dv_partials)
 
 
 def _sum_over_steps(weights: Array, rows: Array) -> Array:

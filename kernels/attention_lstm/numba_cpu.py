@@ -29,7 +29,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
 from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
-from scratchlv.kernels.lstm.numba_cpu import cells, cells_back
+from scratchlv.kernels.lstm.numba_cpu import cells, cells_backward
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -163,14 +163,14 @@ def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths,
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
         for n in range(first, last if v.size else first):
             overflows[n] = key_factors(keys[n], factors[n])
-        whole = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
+        exp_sums = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
         for t in range(T):
             add_rows_product(multiply, h[t], from_h_to_query, query[t], first, last, work[part])
             add_rows_product(multiply, h[t], from_h, gates[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
                 if v.size:
-                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, whole)
+                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, exp_sums)
                     scores_of_rows(rows, e_query, v, sums)
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
@@ -190,15 +190,15 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, upstream, attention, c, gate
     for part in prange(len(work)):
         first, last = share(N, part, len(work))
         sums, e_query = np.empty(L + 3), np.empty(A, np.float32)
-        whole = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
+        exp_sums = np.empty((rows_of_overflows(overflows, first, last, L), A), np.float32)
         for t in range(T - 1, -1, -1):
-            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
+            cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
                 attend_backward(dz[t, n], dalpha_out[t, n], x[n], alpha[t, n], sums, de[t, n])
                 if v.size:
-                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, whole)
+                    rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, exp_sums)
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
                 else:
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
@@ -233,16 +233,16 @@ def rows_of_overflows(overflows, first, last, L):
 
 
 @kernel(fastmath=FLAGS)
-def both_factors(keys, factors, overflows, query, e_query, whole):
-    """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``whole`` (L, A) is for one that overflows."""
+def both_factors(keys, factors, overflows, query, e_query, exp_sums):
+    """Rows (L, A) and ``e_query`` (A,) whose products are e^{2(keys + query)}; ``exp_sums`` (L, A) is for one that overflows."""
     if not overflows:
         query_factors(query, e_query)
         return factors
     for l in range(keys.shape[0]):
-        whole_factors(keys[l], query, whole[l])
+        sum_factors(keys[l], query, exp_sums[l])
     for a in range(query.size):
         e_query[a] = 1
-    return whole
+    return exp_sums
 
 
 @kernel(fastmath=FLAGS)
@@ -253,10 +253,10 @@ def query_factors(query, e_query):
 
 
 @kernel(fastmath=FLAGS)
-def whole_factors(key, query, whole):
-    """``whole = e^{2(key + query)}`` of one region."""
+def sum_factors(key, query, exp_sums):
+    """``exp_sums = e^{2(key + query)}`` of one region."""
     for a in range(query.size):
-        whole[a] = exp(TWO * within(key[a] + query[a], MOST_SUM))
+        exp_sums[a] = exp(TWO * within(key[a] + query[a], MOST_SUM))
 
 
 @njit(inline="always")
@@ -296,7 +296,7 @@ def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv_partial):
                 weights[t] = de[t, n, l]
             if overflows[n]:
                 for t in range(T):
-                    whole_factors(keys[n, l], query[t, n], e_query[t])
+                    sum_factors(keys[n, l], query[t, n], e_query[t])
             derivatives_over_steps(weights, ones if overflows[n] else factors[n, l], e_query, dkey, tanhs)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]

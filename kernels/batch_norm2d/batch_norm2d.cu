@@ -6,28 +6,28 @@
 // Version 1 gives a channel to a block, which reads it twice for the statistics: its threads lie C numbers apart, so that of
 // each 32 bytes that move, 4 are used, and with few channels most of the chip stands still. Version 2 goes along the channels,
 // 16 bytes an access, and parts the pixels among as many blocks as fill the chip; a thread takes eight pixels at a time
-// (all loads on their way before the first addition), their mean and their squares around it, and joins these to what it has
+// (all loads on their way before the first addition), their mean and their squares around it, and combines these to what it has
 // (Chan, Golub and LeVeque 1979): one reading, and E[x²] - E[x]², which cancels where the mean is large, is never formed.
-// The parts are joined in float64 by a second launch, always in the same order. A thread of the sweeps keeps to its four
+// The parts are combined in float64 by a second launch, always in the same order. A thread of the sweeps keeps to its four
 // channels, whose constants stay in registers.
-#include "quads.cuh"
+#include "float4.cuh"
 
-#define NOBODY 4  // the argmax where ReLU is closed
+#define CLOSED 4  // the argmax where ReLU is closed
 #define AT_ONCE 8
 
-struct Channels {  // the four channels of a thread: from c on, n of them; `whole`: they exist and are aligned
+struct Channels {  // the four channels of a thread: from c on, n of them; `vectorised`: they exist and are aligned
     int c, n;
-    bool whole;
+    bool vectorised;
 };
 
-__device__ __forceinline__ void load4(float (&to)[4], const float* from, Channels s) { load4(to, from, s.n, s.whole); }
-__device__ __forceinline__ void store4(float* to, const float (&from)[4], Channels s) { store4(to, from, s.n, s.whole); }
+__device__ __forceinline__ void load4(float (&to)[4], const float* from, Channels s) { load4(to, from, s.n, s.vectorised); }
+__device__ __forceinline__ void store4(float* to, const float (&from)[4], Channels s) { store4(to, from, s.n, s.vectorised); }
 
 // What the sweeps need of a channel: the rows of `constants` (4, C).
 struct Constants {
     float mean[4], inverse_std[4], scale[4], beta[4];  // scale = gamma / √(var + eps)
     __device__ Constants(const float* constants, int C, Channels s) {
-        s.whole = false;  // read once: it need not be aligned
+        s.vectorised = false;  // read once: it need not be aligned
         load4(mean, constants + s.c, s), load4(inverse_std, constants + C + s.c, s);
         load4(scale, constants + 2 * C + s.c, s), load4(beta, constants + 3 * C + s.c, s);
     }
@@ -40,9 +40,9 @@ __device__ __forceinline__ Channels channels_of_thread(int C, bool aligned) {
     return {c, c < C ? min(4, C - c) : 0, C % 4 == 0 && aligned};
 }
 
-// sweep(s), compiled twice: where the channels are whole no branch stands between the loads, so that many are on their way.
+// sweep(s), compiled twice: where the channels are vectorised no branch stands between the loads, so that many are on their way.
 template <class Sweep> __device__ __forceinline__ void over_channels(Channels s, Sweep sweep) {
-    if (s.whole && s.n) sweep(Channels{s.c, 4, true});
+    if (s.vectorised && s.n) sweep(Channels{s.c, 4, true});
     else if (s.n) sweep(Channels{s.c, s.n, false});
 }
 
@@ -53,11 +53,11 @@ struct Moments {
     float count, mean, squares;
 };
 
-__device__ __forceinline__ Moments join(Moments a, Moments b) {
+__device__ __forceinline__ Moments combine(Moments a, Moments b) {
     float count = a.count + b.count;
     if (count == 0.0f) return a;
-    float apart = b.mean - a.mean, share = b.count / count;
-    return {count, a.mean + apart * share, a.squares + b.squares + apart * apart * a.count * share};
+    float delta = b.mean - a.mean, weight = b.count / count;
+    return {count, a.mean + delta * weight, a.squares + b.squares + delta * delta * a.count * weight};
 }
 
 // 1. A block for a channel: the mean, then the squares around it.
@@ -81,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(256)
 batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, float* __restrict__ squares,
                         int P, int C, int span) {
     __shared__ Moments rows[256][4];
-    Channels s = channels_of_thread(C, aligned(x, 16));
+    Channels s = channels_of_thread(C, aligned(x));
     int last = s.n ? min(P, ((int)blockIdx.y + 1) * span) : 0;
     Moments all[4] = {};
     over_channels(s, [&](Channels s) {
@@ -101,7 +101,7 @@ batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, 
 #pragma unroll
                 for (int k = 0; k < AT_ONCE; ++k)
                     if (k < count) few.squares += (v[k][e] - few.mean) * (v[k][e] - few.mean);
-                all[e] = join(all[e], few);
+                all[e] = combine(all[e], few);
             }
         }
     });
@@ -110,7 +110,7 @@ batch_norm_statistics_2(const float* __restrict__ x, float* __restrict__ means, 
     __syncthreads();
     for (int half = blockDim.y / 2; half > 0; half /= 2) {
         if (threadIdx.y < half)
-            for (int e = 0; e < 4; ++e) rows[own][e] = join(rows[own][e], rows[own + half * blockDim.x][e]);
+            for (int e = 0; e < 4; ++e) rows[own][e] = combine(rows[own][e], rows[own + half * blockDim.x][e]);
         __syncthreads();
     }
     if (threadIdx.y) return;
@@ -135,7 +135,7 @@ __device__ __forceinline__ void write_constants(float* constants, int C, int c, 
     constants[c] = mean, constants[C + c] = inverse_std, constants[2 * C + c] = gamma * inverse_std, constants[3 * C + c] = beta;
 }
 
-// The statistics of `count` parts of `span` pixels, joined; the constants, and the running
+// The statistics of `count` parts of `span` pixels, combined; the constants, and the running
 // statistics, moved. Blocks of 32 x 8 threads.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_constants(const float* __restrict__ means, const float* __restrict__ squares, const float* __restrict__ gamma,
@@ -148,8 +148,8 @@ batch_norm_constants(const float* __restrict__ means, const float* __restrict__ 
     for (int part = first; part < count; part += 8) sum += (double)min(span, P - part * span) * means[(size_t)part * C + c];
     double mean = sum_of_rows(sum, sums) / P;
     for (int part = first; part < count; part += 8) {
-        double apart = means[(size_t)part * C + c] - mean;
-        around += squares[(size_t)part * C + c] + min(span, P - part * span) * apart * apart;
+        double delta = means[(size_t)part * C + c] - mean;
+        around += squares[(size_t)part * C + c] + min(span, P - part * span) * delta * delta;
     }
     double var = sum_of_rows(around, sums_of_squares) / P;
     if (threadIdx.y || c >= C) return;
@@ -171,19 +171,19 @@ batch_norm_running_constants(const float* __restrict__ gamma, const float* __res
 
 // The largest of four, and its place; the first of equals, and NaN is largest.
 __device__ __forceinline__ unsigned largest(const float (&v)[4], float& best) {
-    unsigned won = 0;
+    unsigned index = 0;
     best = v[0];
 #pragma unroll
     for (int place = 1; place < 4; ++place)
-        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], won = place;
-    return won;
+        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], index = place;
+    return index;
 }
 
 // y, of `pixels` pixels; pixels are shared out over blockIdx.y and threadIdx.y.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constants, float* __restrict__ y,
                  int pixels, int C, int relu) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16));
+    Channels s = channels_of_thread(C, aligned(x) && aligned(y));
     if (!s.n) return;
     Constants k(constants, C, s);
     over_channels(s, [&](Channels s) {
@@ -201,11 +201,11 @@ batch_norm_apply(const float* __restrict__ x, const float* __restrict__ constant
     });
 }
 
-// The same with pooling: pixels of y (N, H / 2, W / 2, C), and the place in the window that each number came from, or NOBODY.
+// The same with pooling: pixels of y (N, H / 2, W / 2, C), and the place in the window that each number came from, or CLOSED.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__ constants, float* __restrict__ y,
                           unsigned char* __restrict__ argmax, int pixels, int H, int W, int C, int relu) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(y, 16) && aligned(argmax, 4));
+    Channels s = channels_of_thread(C, aligned(x) && aligned(y) && aligned(argmax, 4));
     if (!s.n) return;
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2;
@@ -220,13 +220,13 @@ batch_norm_apply_and_pool(const float* __restrict__ x, const float* __restrict__
             for (int e = 0; e < 4; ++e) {
                 float z[4] = {k.before_relu(v[0][e], e), k.before_relu(v[1][e], e),
                               k.before_relu(v[2][e], e), k.before_relu(v[3][e], e)};
-                unsigned won = largest(z, best[e]);
-                if (relu && best[e] <= 0.0f) best[e] = 0.0f, won = NOBODY;
-                bytes |= won << 8 * e;
+                unsigned index = largest(z, best[e]);
+                if (relu && best[e] <= 0.0f) best[e] = 0.0f, index = CLOSED;
+                bytes |= index << 8 * e;
             }
             store4(y + (size_t)p * C + s.c, best, s);
             if (!argmax) continue;
-            if (s.whole) *(unsigned*)(argmax + (size_t)p * C + s.c) = bytes;
+            if (s.vectorised) *(unsigned*)(argmax + (size_t)p * C + s.c) = bytes;
             else
                 for (int e = 0; e < s.n; ++e) argmax[(size_t)p * C + s.c + e] = bytes >> 8 * e & 0xff;
         }
@@ -241,7 +241,7 @@ __device__ __forceinline__ float opened(float dy, float x, const Constants& k, i
 }
 
 __device__ __forceinline__ unsigned load_bytes(const unsigned char* from, Channels s) {
-    if (s.whole) return *(const unsigned*)from;
+    if (s.vectorised) return *(const unsigned*)from;
     unsigned bytes = 0;
     for (int e = 0; e < s.n; ++e) bytes |= (unsigned)from[e] << 8 * e;
     return bytes;
@@ -258,12 +258,12 @@ batch_norm_gradients_1(const float* __restrict__ dy, const float* __restrict__ x
     float sum = 0.0f, along = 0.0f;
     for (int p = threadIdx.x; p < pixels; p += blockDim.x) {
         size_t at = (size_t)p * C + c, from = at;
-        int won = argmax ? argmax[at] : 0;
+        int index = argmax ? argmax[at] : 0;
         if (argmax) {
-            int h = p / columns % rows * 2 + won / 2 % 2, w = p % columns * 2 + won % 2;
+            int h = p / columns % rows * 2 + index / 2 % 2, w = p % columns * 2 + index % 2;
             from = (((size_t)(p / columns / rows) * H + h) * W + w) * C + c;
         }
-        float dz = argmax ? (won == NOBODY ? 0.0f : dy[at]) : opened(dy[at], x[from], k, 0, relu);
+        float dz = argmax ? (index == CLOSED ? 0.0f : dy[at]) : opened(dy[at], x[from], k, 0, relu);
         sum += dz, along += dz * k.normalised(x[from], 0);
     }
     sum = block_sum(sum, sums), along = block_sum(along, sums_along);
@@ -276,7 +276,7 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
                        const float* __restrict__ constants, float* __restrict__ parts,
                        int pixels, int H, int W, int C, int relu) {
     __shared__ float4 rows_along[256], rows_sum[256];
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(argmax, 4));
+    Channels s = channels_of_thread(C, aligned(x) && aligned(dy) && aligned(argmax, 4));
     Constants k(constants, C, s);
     int rows = H / 2, columns = W / 2, own = threadIdx.y * blockDim.x + threadIdx.x;
     float sum[4] = {}, along[4] = {};
@@ -303,9 +303,9 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
                 for (int place = 0; place < 4; ++place) load4(v[place], top + ((size_t)(place / 2) * W + place % 2) * C, s);
 #pragma unroll
                 for (int e = 0; e < 4; ++e) {
-                    unsigned won = bytes >> 8 * e & 0xff;
-                    if (won == NOBODY) continue;
-                    float from = won == 0 ? v[0][e] : won == 1 ? v[1][e] : won == 2 ? v[2][e] : v[3][e];
+                    unsigned index = bytes >> 8 * e & 0xff;
+                    if (index == CLOSED) continue;
+                    float from = index == 0 ? v[0][e] : index == 1 ? v[1][e] : index == 2 ? v[2][e] : v[3][e];
                     sum[e] += d[e], along[e] += d[e] * k.normalised(from, e);
                 }
             }
@@ -321,7 +321,7 @@ batch_norm_gradients_2(const float* __restrict__ dy, const float* __restrict__ x
         float4 row = from[t * blockDim.x + threadIdx.x];
         total[0] += row.x, total[1] += row.y, total[2] += row.z, total[3] += row.w;
     }
-    s.whole = C % 4 == 0 && aligned(parts, 16);
+    s.vectorised = C % 4 == 0 && aligned(parts);
     store4(parts + ((size_t)threadIdx.y * gridDim.y + blockIdx.y) * C + s.c, total, s);
 }
 
@@ -343,7 +343,7 @@ batch_norm_sum_gradients(const float* __restrict__ parts, float* __restrict__ dg
 struct Projection {
     float mean[4], along[4];
     __device__ Projection(const float* dgamma, const float* dbeta, int P, Channels s) {
-        s.whole = false;
+        s.vectorised = false;
         load4(mean, dbeta + s.c, s), load4(along, dgamma + s.c, s);
 #pragma unroll
         for (int e = 0; e < 4; ++e) mean[e] /= P, along[e] /= P;
@@ -357,7 +357,7 @@ extern "C" __global__ void __launch_bounds__(256)
 batch_norm_backward(const float* __restrict__ dy, const float* __restrict__ x, const float* __restrict__ constants,
                     const float* __restrict__ dgamma, const float* __restrict__ dbeta, float* __restrict__ dx,
                     int P, int C, int relu) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16));
+    Channels s = channels_of_thread(C, aligned(x) && aligned(dy) && aligned(dx));
     if (!s.n) return;
     Constants k(constants, C, s);
     Projection away(dgamma, dbeta, P, s);
@@ -378,7 +378,7 @@ extern "C" __global__ void __launch_bounds__(256)
 batch_norm_backward_from_pool(const float* __restrict__ dy, const float* __restrict__ x, const unsigned char* __restrict__ argmax,
                               const float* __restrict__ constants, const float* __restrict__ dgamma,
                               const float* __restrict__ dbeta, float* __restrict__ dx, int N, int H, int W, int C) {
-    Channels s = channels_of_thread(C, aligned(x, 16) && aligned(dy, 16) && aligned(dx, 16) && aligned(argmax, 4));
+    Channels s = channels_of_thread(C, aligned(x) && aligned(dy) && aligned(dx) && aligned(argmax, 4));
     if (!s.n) return;
     Constants k(constants, C, s);
     Projection away(dgamma, dbeta, N * H * W, s);

@@ -18,7 +18,7 @@ from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.reference import output_shape
-from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
+from scratchlv.kernels.max_pool2d.vectors import BYTES, CLOSED, PixelEmitter, place
 
 _PARTS = 32  # shares of the rows that gradients are summed over, whatever the number of threads
 _CHUNK = 1 << 15  # numbers whose mean and variance are taken while they are in the cache
@@ -28,8 +28,8 @@ _NO_ARGMAX = np.empty((0, 0, 0, 0), np.uint8)
 class Cache(NamedTuple):
     x: np.ndarray  # (N, H, W, C)
     constants: np.ndarray  # (4, C): mean, 1 / deviation, their product with gamma, beta
-    argmax: np.ndarray  # (N, H', W', C) uint8 with pooling: the place in the window, or NOBODY
-    floor: float  # 0 with ReLU, else NaN
+    argmax: np.ndarray  # (N, H', W', C) uint8 with pooling: the place in the window, or CLOSED
+    floor: np.float32  # 0 with ReLU, else NaN
     running_mean: np.ndarray | None
     running_var: np.ndarray | None
 
@@ -77,8 +77,8 @@ def forward(
     _normalise(x, constants, y, argmax, pool, floor)
     if not train:
         return y, None
-    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
-    running = [None if statistic is None else statistic.astype(np.float32) for statistic in running]
+    moved_statistics = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
+    running = (None if statistic is None else statistic.astype(np.float32) for statistic in moved_statistics)
     return y, Cache(x, constants, argmax, floor, *running)
 
 
@@ -90,9 +90,9 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     sums = np.zeros((_PARTS, 2, C))
     _sum_gradients(dy, x, argmax, constants, floor, sums)
     dbeta, dgamma = sums.sum(0).astype(np.float32)
-    shares = sums.sum(0) / pixels(x.shape)
+    gradient_means = sums.sum(0) / pixels(x.shape)
     dx = empty(x.shape)
-    _backward_x(dy, x, argmax, np.concatenate([constants, shares.astype(np.float32)]), floor, dx)
+    _backward_x(dy, x, argmax, np.concatenate([constants, gradient_means.astype(np.float32)]), floor, dx)
     return Gradients(dx, dgamma, dbeta)
 
 
@@ -182,7 +182,7 @@ def _normalise_pixel(typing_context, x, constants, y, channels, floor):
     def emit(context, builder, signature, arguments):
         x, constants, y, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
 
         def body(c):
             value = e.normalised(e.load_lanes(e.address(x, c)), constants, channels, c)
@@ -199,7 +199,7 @@ def _normalise_window(typing_context, top, bottom, constants, y, argmax, keep, c
     def emit(context, builder, signature, arguments):
         top, bottom, constants, y, argmax, keep, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
 
         def body(c):
             values = [e.load_lanes(e.address(x, c)) for x in _window(e, top, bottom, channels)]
@@ -207,7 +207,7 @@ def _normalise_window(typing_context, top, bottom, constants, y, argmax, keep, c
             value, closed = e.rectify(best, floor)
             e.store_lanes(value, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
-                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(argmax, c))
+                e.store_lanes(builder.select(closed, place(CLOSED), place_of_best), builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
@@ -222,7 +222,7 @@ def _sum_pixel(typing_context, dy, x, constants, sums, channels, floor):
     def emit(context, builder, signature, arguments):
         dy, x, constants, sums, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
 
         def body(c):
             x_here = e.load_lanes(e.address(x, c))
@@ -265,7 +265,7 @@ def _backward_pixel(typing_context, dy, x, constants, dx, channels, floor):
     def emit(context, builder, signature, arguments):
         dy, x, constants, dx, channels, floor = arguments
         e = _NormEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
 
         def body(c):
             x_here = e.load_lanes(e.address(x, c))

@@ -1,36 +1,38 @@
-// Soft attention, whatever the score: α = softmax(e), z = Σ α x, and the way back. A kernel chooses
+// Soft attention, whatever the score: α = softmax(e), z = Σ α x, and the backward pass. A kernel chooses
 // the score: `Additive` or `Dot`.
 //
 // 1: a thread for each number that is wanted. 2: one block for a picture, softmax and all, in one launch. 3: a picture is
-// cut into pieces of 16 regions, so that a batch of 32 fills the chip; each piece has a softmax of its
-// own, and a second launch joins them.
+// cut into chunks of 16 regions, so that a batch of 32 fills the chip; each chunk has a softmax of its
+// own, and a second launch combines them.
 #pragma once
-#include "quads.cuh"
+#include "float4.cuh"
 
-#define PIECE 16  // regions that a block of version 3 looks at
+#define CHUNK 16  // regions that a block of version 3 looks at
 
 namespace attention {
 
 struct Additive {  // e = v · tanh(k + q)
+    static constexpr bool HAS_V = true;
     static __device__ __forceinline__ float add(float e, float4 k, float4 q, float4 v) {
         return add_dot4(e, v, make_float4(tanhf(k.x + q.x), tanhf(k.y + q.y), tanhf(k.z + q.z), tanhf(k.w + q.w)));
     }
     // The gradient dk of k for the gradient de of e; dv receives de tanh(k + q).
-    static __device__ __forceinline__ float4 back(float4 k, float4 q, float4 v, float de, float4& dv) {
+    static __device__ __forceinline__ float4 key_backward(float4 k, float4 q, float4 v, float de, float4& dv) {
         float4 s = make_float4(tanhf(k.x + q.x), tanhf(k.y + q.y), tanhf(k.z + q.z), tanhf(k.w + q.w));
         dv = add_scaled(dv, de, s);
         return make_float4(de * v.x * (1.0f - s.x * s.x), de * v.y * (1.0f - s.y * s.y), de * v.z * (1.0f - s.z * s.z),
                            de * v.w * (1.0f - s.w * s.w));
     }
-    static __device__ __forceinline__ float4 query_back(float4, float4 dk, float) { return dk; }  // k and q are added
+    static __device__ __forceinline__ float4 query_backward(float4, float4 dk, float) { return dk; }  // k and q are added
 };
 
 struct Dot {  // e = k · q, and times the scale
+    static constexpr bool HAS_V = false;
     static __device__ __forceinline__ float add(float e, float4 k, float4 q, float4) { return add_dot4(e, k, q); }
-    static __device__ __forceinline__ float4 back(float4, float4 q, float4, float de, float4&) {
-        return add_scaled(all_four(0.0f), de, q);
+    static __device__ __forceinline__ float4 key_backward(float4, float4 q, float4, float de, float4&) {
+        return add_scaled(splat(0.0f), de, q);
     }
-    static __device__ __forceinline__ float4 query_back(float4 k, float4, float de) { return add_scaled(all_four(0.0f), de, k); }
+    static __device__ __forceinline__ float4 query_backward(float4 k, float4, float de) { return add_scaled(splat(0.0f), de, k); }
 };
 
 struct Inputs {
@@ -42,23 +44,27 @@ struct Inputs {
     __device__ __forceinline__ const float* region(int n, int l) const { return x + ((size_t)n * L + l) * D; }
     __device__ __forceinline__ const float* key(int n, int l) const { return keys + ((size_t)n * L + l) * A; }
     __device__ __forceinline__ bool masked(int n, int l) const { return mask && !mask[(size_t)n * L + l]; }
-    __device__ __forceinline__ float4 learnt(int a, bool quads) const { return v ? load4(v, a, A, quads) : all_four(0.0f); }
-    __device__ __forceinline__ bool key_quads() const { return in_quads(keys, A) && in_quads(query, A) && in_quads(v, A); }
-    __device__ __forceinline__ bool region_quads(const void* rows) const { return in_quads(x, D) && in_quads(rows, D); }
+    __device__ __forceinline__ float4 v4(int a, bool vectorised) const { return v ? load4(v, a, A, vectorised) : splat(0.0f); }
+    __device__ __forceinline__ bool keys_aligned() const {
+        return rows_aligned(keys, A) && rows_aligned(query, A) && rows_aligned(v, A);
+    }
+    __device__ __forceinline__ bool regions_aligned(const void* rows) const {
+        return rows_aligned(x, D) && rows_aligned(rows, D);
+    }
 };
 
 struct Gradients {
-    const float *alpha, *dz, *dalpha_above;  // (N, L), (N, D) or null, (N, L) or null
-    float *dx, *dkeys;                       // (N, L, D), (N, L, A)
+    const float *alpha, *dz, *dalpha_out;  // (N, L), (N, D) or null, (N, L) or null
+    float *dx, *dkeys;                     // (N, L, D), (N, L, A)
 };
 
-// dα = x · dz + dα above, of a region; where nobody looked nothing is read.
-__device__ __forceinline__ float above(const Gradients& back, size_t row) {
-    return back.dalpha_above ? back.dalpha_above[row] : 0.0f;
+// The upstream gradient of a region's α: dα is this and x · dz. Where nobody looked nothing is read.
+__device__ __forceinline__ float upstream(const Gradients& grads, size_t row) {
+    return grads.dalpha_out ? grads.dalpha_out[row] : 0.0f;
 }
 
 // de of a region, from its dα and Σ α dα.
-__device__ __forceinline__ float softmax_back(float alpha, float dalpha, float sum) {
+__device__ __forceinline__ float softmax_backward(float alpha, float dalpha, float sum) {
     return alpha == 0.0f ? 0.0f : alpha * (dalpha - sum);
 }
 
@@ -73,19 +79,19 @@ template <class Score> __device__ __forceinline__ void scores_1(const Inputs& in
     if (!in.masked(n, l))
         for (int a = 0; a < in.A; a += 4)
             sum += Score::add(0.0f, load4(in.key(n, l), a, in.A, false),
-                              load4(in.query + (size_t)n * in.A, a, in.A, false), in.learnt(a, false));
+                              load4(in.query + (size_t)n * in.A, a, in.A, false), in.v4(a, false));
     e[row] = in.masked(n, l) ? -INFINITY : in.scale * (float)sum;
 }
 
 // A block for each picture.
-__device__ __forceinline__ void softmax_1(float* e, int L, float* tops, float* sums) {
+__device__ __forceinline__ void softmax_1(float* e, int L, float* maxima, float* sums) {
     e += (size_t)blockIdx.x * L;
-    float top = -INFINITY, sum = 0.0f;
-    for (int l = threadIdx.x; l < L; l += blockDim.x) top = larger(top, e[l]);
-    top = block_max(top, tops);
-    for (int l = threadIdx.x; l < L; l += blockDim.x) sum += expf(e[l] - top);
+    float largest = -INFINITY, sum = 0.0f;
+    for (int l = threadIdx.x; l < L; l += blockDim.x) largest = larger(largest, e[l]);
+    largest = block_max(largest, maxima);
+    for (int l = threadIdx.x; l < L; l += blockDim.x) sum += expf(e[l] - largest);
     sum = block_sum(sum, sums);
-    for (int l = threadIdx.x; l < L; l += blockDim.x) e[l] = expf(e[l] - top) / sum;
+    for (int l = threadIdx.x; l < L; l += blockDim.x) e[l] = expf(e[l] - largest) / sum;
 }
 
 // A thread for each of the `count` = N D numbers of z.
@@ -100,52 +106,52 @@ __device__ __forceinline__ void context_1(const Inputs& in, const float* alpha, 
 }
 
 // A block for each picture: de of its regions.
-__device__ __forceinline__ void softmax_back_1(const Inputs& in, const Gradients& back, float* de, float* sums) {
+__device__ __forceinline__ void softmax_backward_1(const Inputs& in, const Gradients& grads, float* de, float* sums) {
     size_t first = (size_t)blockIdx.x * in.L;
     float sum = 0.0f;
     for (int l = threadIdx.x; l < in.L; l += blockDim.x) {
-        float alpha = back.alpha[first + l], dalpha = 0.0f;
+        float alpha = grads.alpha[first + l], dalpha = 0.0f;
         if (alpha != 0.0f) {
-            dalpha = above(back, first + l);
-            for (int d = 0; back.dz && d < in.D; ++d)
-                dalpha += in.region(blockIdx.x, l)[d] * back.dz[(size_t)blockIdx.x * in.D + d];
+            dalpha = upstream(grads, first + l);
+            for (int d = 0; grads.dz && d < in.D; ++d)
+                dalpha += in.region(blockIdx.x, l)[d] * grads.dz[(size_t)blockIdx.x * in.D + d];
         }
         de[first + l] = dalpha;
         sum += alpha * dalpha;
     }
     sum = block_sum(sum, sums);
     for (int l = threadIdx.x; l < in.L; l += blockDim.x)
-        de[first + l] = softmax_back(back.alpha[first + l], de[first + l], sum);
+        de[first + l] = softmax_backward(grads.alpha[first + l], de[first + l], sum);
 }
 
 // A thread for each of the `count` = N L regions.
 template <class Score>
-__device__ __forceinline__ void regions_back_1(const Inputs& in, const Gradients& back, const float* de, long long count) {
+__device__ __forceinline__ void regions_backward_1(const Inputs& in, const Gradients& grads, const float* de, long long count) {
     long long row = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (row >= count) return;
     int n = (int)(row / in.L), l = (int)(row % in.L);
-    float4 zero = all_four(0.0f), unused = zero;
+    float4 zero = splat(0.0f), unused = zero;
     for (int a = 0; a < in.A; a += 4) {
         float4 k = load4(in.key(n, l), a, in.A, false), q = load4(in.query + (size_t)n * in.A, a, in.A, false);
-        float4 dk = Score::back(k, q, in.learnt(a, false), in.scale * de[row], unused);
-        store4(back.dkeys + row * in.A, a, in.A, false, back.alpha[row] == 0.0f ? zero : dk);
+        float4 dk = Score::key_backward(k, q, in.v4(a, false), in.scale * de[row], unused);
+        store4(grads.dkeys + row * in.A, a, in.A, false, grads.alpha[row] == 0.0f ? zero : dk);
     }
     for (int d = 0; d < in.D; ++d)
-        back.dx[row * in.D + d] = back.dz ? back.alpha[row] * back.dz[(size_t)n * in.D + d] : 0.0f;
+        grads.dx[row * in.D + d] = grads.dz ? grads.alpha[row] * grads.dz[(size_t)n * in.D + d] : 0.0f;
 }
 
 // A thread for four columns of A: what the regions of pictures `first` to `last` - 1 say to the query, and to v.
 template <class Score>
-__device__ __forceinline__ void columns_back_1(const Inputs& in, const Gradients& back, const float* de,
+__device__ __forceinline__ void columns_backward_1(const Inputs& in, const Gradients& grads, const float* de,
                                                int a, int first, int last, float* dquery, float* dv) {
-    float4 dq = all_four(0.0f), sum = dq;
+    float4 dq = splat(0.0f), sum = dq;
     for (int n = first; n < last; ++n)
         for (int l = 0; l < in.L; ++l) {
             size_t row = (size_t)n * in.L + l;
-            if (back.alpha[row] == 0.0f) continue;
+            if (grads.alpha[row] == 0.0f) continue;
             float4 k = load4(in.key(n, l), a, in.A, false), q = load4(in.query + (size_t)n * in.A, a, in.A, false);
-            float4 dk = Score::back(k, q, in.learnt(a, false), in.scale * de[row], sum);
-            dq = dq + Score::query_back(k, dk, in.scale * de[row]);
+            float4 dk = Score::key_backward(k, q, in.v4(a, false), in.scale * de[row], sum);
+            dq = dq + Score::query_backward(k, dk, in.scale * de[row]);
         }
     if (dquery) store4(dquery, a, in.A, false, dq);
     if (dv) store4(dv, a, in.A, false, sum);
@@ -153,12 +159,12 @@ __device__ __forceinline__ void columns_back_1(const Inputs& in, const Gradients
 
 // A thread for each of the `count` = N ceil(A / 4) groups of columns of dquery.
 template <class Score>
-__device__ __forceinline__ void query_back_1(const Inputs& in, const Gradients& back, const float* de, float* dquery,
+__device__ __forceinline__ void query_backward_1(const Inputs& in, const Gradients& grads, const float* de, float* dquery,
                                              long long count) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= count) return;
     int groups = (in.A + 3) / 4, n = (int)(k / groups), a = 4 * (int)(k % groups);
-    columns_back_1<Score>(in, back, de, a, n, n + 1, dquery + (size_t)n * in.A, nullptr);
+    columns_backward_1<Score>(in, grads, de, a, n, n + 1, dquery + (size_t)n * in.A, nullptr);
 }
 
 // --- 2 ---------------------------------------------------------------------------------------------------------------
@@ -166,17 +172,17 @@ __device__ __forceinline__ void query_back_1(const Inputs& in, const Gradients& 
 // A warp's scores of up to R regions of picture n, l = first to last - 1: the query and v are read once
 // for all of them. All lanes receive them.
 template <class Score, int R>
-__device__ __forceinline__ void scores_of_regions(const Inputs& in, int n, int first, int last, bool quads, float* e) {
+__device__ __forceinline__ void scores_of_regions(const Inputs& in, int n, int first, int last, bool vectorised, float* e) {
     bool live[R];
     for (int r = 0; r < R; ++r) {
         live[r] = first + r < last && !in.masked(n, first + r);
         e[r] = 0.0f;
     }
     for (int a = 4 * (threadIdx.x % 32); a < in.A; a += 128) {
-        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, quads), v = in.learnt(a, quads), k[R];
+        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, vectorised), v = in.v4(a, vectorised), k[R];
 #pragma unroll
         for (int r = 0; r < R; ++r)
-            if (live[r]) k[r] = load4(in.key(n, first + r), a, in.A, quads);
+            if (live[r]) k[r] = load4(in.key(n, first + r), a, in.A, vectorised);
 #pragma unroll
         for (int r = 0; r < R; ++r)
             if (live[r]) e[r] = Score::add(e[r], k[r], q, v);
@@ -190,18 +196,18 @@ __device__ __forceinline__ void scores_of_regions(const Inputs& in, int n, int f
 
 // A warp's dα of up to R regions. All lanes receive them.
 template <int R>
-__device__ __forceinline__ void dalpha_of_regions(const Inputs& in, const Gradients& back,
+__device__ __forceinline__ void dalpha_of_regions(const Inputs& in, const Gradients& grads,
                                                   int n, int first, int last, float* dalpha) {
-    bool quads = in.region_quads(back.dz), live[R];
+    bool vectorised = in.regions_aligned(grads.dz), live[R];
     for (int r = 0; r < R; ++r) {
-        live[r] = first + r < last && back.alpha[(size_t)n * in.L + first + r] != 0.0f;
-        dalpha[r] = live[r] && threadIdx.x % 32 == 0 ? above(back, (size_t)n * in.L + first + r) : 0.0f;
+        live[r] = first + r < last && grads.alpha[(size_t)n * in.L + first + r] != 0.0f;
+        dalpha[r] = live[r] && threadIdx.x % 32 == 0 ? upstream(grads, (size_t)n * in.L + first + r) : 0.0f;
     }
-    for (int d = 4 * (threadIdx.x % 32); back.dz && d < in.D; d += 128) {
-        float4 dz = load4(back.dz + (size_t)n * in.D, d, in.D, quads), x[R];
+    for (int d = 4 * (threadIdx.x % 32); grads.dz && d < in.D; d += 128) {
+        float4 dz = load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised), x[R];
 #pragma unroll
         for (int r = 0; r < R; ++r)
-            if (live[r]) x[r] = load4(in.region(n, first + r), d, in.D, quads);
+            if (live[r]) x[r] = load4(in.region(n, first + r), d, in.D, vectorised);
 #pragma unroll
         for (int r = 0; r < R; ++r)
             if (live[r]) dalpha[r] = add_dot4(dalpha[r], x[r], dz);
@@ -212,42 +218,42 @@ __device__ __forceinline__ void dalpha_of_regions(const Inputs& in, const Gradie
 
 // A block for each picture; `e` is L numbers of shared memory.
 template <class Score>
-__device__ __forceinline__ void attend_2(const Inputs& in, float* alpha, float* z, float* e, float* tops, float* sums) {
+__device__ __forceinline__ void attend_2(const Inputs& in, float* alpha, float* z, float* e, float* maxima, float* sums) {
     int n = blockIdx.x, L = in.L, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    bool quads = in.key_quads();
+    bool vectorised = in.keys_aligned();
     for (int l = 2 * warp; l < L; l += 2 * warps) {
         float pair[2];
-        scores_of_regions<Score, 2>(in, n, l, L, quads, pair);
+        scores_of_regions<Score, 2>(in, n, l, L, vectorised, pair);
         if (threadIdx.x % 32 == 0) {
             e[l] = pair[0];
             if (l + 1 < L) e[l + 1] = pair[1];
         }
     }
     __syncthreads();
-    float top = -INFINITY, sum = 0.0f;
-    for (int l = threadIdx.x; l < L; l += blockDim.x) top = larger(top, e[l]);
-    top = block_max(top, tops);
-    for (int l = threadIdx.x; l < L; l += blockDim.x) sum += e[l] = expf(e[l] - top);
+    float largest = -INFINITY, sum = 0.0f;
+    for (int l = threadIdx.x; l < L; l += blockDim.x) largest = larger(largest, e[l]);
+    largest = block_max(largest, maxima);
+    for (int l = threadIdx.x; l < L; l += blockDim.x) sum += e[l] = expf(e[l] - largest);
     sum = block_sum(sum, sums);  // its barrier also lets all see the exponentials
     for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[(size_t)n * L + l] = e[l] / sum;
-    quads = in.region_quads(z);
+    vectorised = in.regions_aligned(z);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
-        float4 mean = all_four(0.0f);
+        float4 mean = splat(0.0f);
         for (int l = 0; l < L; ++l)
-            if (!in.masked(n, l)) mean = add_scaled(mean, e[l] / sum, load4(in.region(n, l), d, in.D, quads));
-        store4(z + (size_t)n * in.D, d, in.D, quads, mean);
+            if (!in.masked(n, l)) mean = add_scaled(mean, e[l] / sum, load4(in.region(n, l), d, in.D, vectorised));
+        store4(z + (size_t)n * in.D, d, in.D, vectorised, mean);
     }
 }
 
-// A block for each picture; `de` is L numbers of shared memory. dv_shares (N, A), or null, is what each picture says to v.
+// A block for each picture; `de` is L numbers of shared memory. dv_partials (N, A), or null, is what each picture says to v.
 template <class Score>
-__device__ __forceinline__ void attend_backward_2(const Inputs& in, const Gradients& back, float* dquery, float* dv_shares,
-                                            float* de, float* sums) {
+__device__ __forceinline__ void attend_backward_2(const Inputs& in, const Gradients& grads, float* dquery, float* dv_partials,
+                                                  float* de, float* sums) {
     int n = blockIdx.x, L = in.L, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    const float* alpha = back.alpha + (size_t)n * L;
+    const float* alpha = grads.alpha + (size_t)n * L;
     for (int l = 2 * warp; l < L; l += 2 * warps) {
         float pair[2];
-        dalpha_of_regions<2>(in, back, n, l, L, pair);
+        dalpha_of_regions<2>(in, grads, n, l, L, pair);
         if (threadIdx.x % 32 == 0) {
             de[l] = pair[0];
             if (l + 1 < L) de[l + 1] = pair[1];
@@ -257,29 +263,29 @@ __device__ __forceinline__ void attend_backward_2(const Inputs& in, const Gradie
     float sum = 0.0f;
     for (int l = threadIdx.x; l < L; l += blockDim.x) sum += alpha[l] * de[l];
     sum = block_sum(sum, sums);
-    for (int l = threadIdx.x; l < L; l += blockDim.x) de[l] = softmax_back(alpha[l], de[l], sum);
+    for (int l = threadIdx.x; l < L; l += blockDim.x) de[l] = softmax_backward(alpha[l], de[l], sum);
     __syncthreads();
-    bool quads = in.key_quads() && in_quads(back.dkeys, in.A) && in_quads(dquery, in.A);
-    float4 zero = all_four(0.0f);
+    bool vectorised = in.keys_aligned() && rows_aligned(grads.dkeys, in.A) && rows_aligned(dquery, in.A);
+    float4 zero = splat(0.0f);
     for (int a = 4 * threadIdx.x; a < in.A; a += 4 * blockDim.x) {
-        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, quads), v = in.learnt(a, quads), dq = zero, dv = zero;
+        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, vectorised), v = in.v4(a, vectorised), dq = zero, dv = zero;
         for (int l = 0; l < L; ++l) {
             float4 dk = zero;
             if (alpha[l] != 0.0f) {
-                float4 k = load4(in.key(n, l), a, in.A, quads);
-                dk = Score::back(k, q, v, in.scale * de[l], dv);
-                dq = dq + Score::query_back(k, dk, in.scale * de[l]);
+                float4 k = load4(in.key(n, l), a, in.A, vectorised);
+                dk = Score::key_backward(k, q, v, in.scale * de[l], dv);
+                dq = dq + Score::query_backward(k, dk, in.scale * de[l]);
             }
-            store4(back.dkeys + ((size_t)n * L + l) * in.A, a, in.A, quads, dk);
+            store4(grads.dkeys + ((size_t)n * L + l) * in.A, a, in.A, vectorised, dk);
         }
-        store4(dquery + (size_t)n * in.A, a, in.A, quads, dq);
-        if (dv_shares) store4(dv_shares + (size_t)n * in.A, a, in.A, quads, dv);
+        store4(dquery + (size_t)n * in.A, a, in.A, vectorised, dq);
+        if (dv_partials) store4(dv_partials + (size_t)n * in.A, a, in.A, vectorised, dv);
     }
-    quads = in_quads(back.dx, in.D) && in_quads(back.dz, in.D);
+    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.D);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
-        float4 dz = back.dz ? load4(back.dz + (size_t)n * in.D, d, in.D, quads) : zero;
+        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised) : zero;
         for (int l = 0; l < L; ++l)
-            store4(back.dx + ((size_t)n * L + l) * in.D, d, in.D, quads, add_scaled(zero, alpha[l], dz));
+            store4(grads.dx + ((size_t)n * L + l) * in.D, d, in.D, vectorised, add_scaled(zero, alpha[l], dz));
     }
 }
 
@@ -297,70 +303,70 @@ __device__ __forceinline__ void sum_rows(const float* rows, int count, int colum
 
 // --- 3 ---------------------------------------------------------------------------------------------------------------
 
-__device__ __forceinline__ int count_pieces(int L) { return (L + PIECE - 1) / PIECE; }
+__device__ __forceinline__ int count_chunks(int L) { return (L + CHUNK - 1) / CHUNK; }
 
-// A block for each piece of each picture, `of` pieces each: the scores go to `e` (N, L), the piece's largest score,
-// the sum of its exponentials and its weighted sum of regions to tops, sums (N, pieces) and parts (N, pieces, D).
-// `scores` is PIECE numbers of shared memory; a warp scores R.
-template <class Score, int R = PIECE / 4>
-__device__ __forceinline__ void attend_3(const Inputs& in, float* e, float* tops, float* sums, float* parts,
-                                       int block, float* scores) {
-    int pieces = count_pieces(in.L), n = block / pieces, first = block % pieces * PIECE, last = min(first + PIECE, in.L);
+// A block for each chunk of each picture: the scores go to `e` (N, L), the chunk's largest score, the sum of its exponentials
+// and its weighted sum of regions to maxima, sums (N, chunks) and partial_z (N, chunks, D).
+// `scores` is CHUNK numbers of shared memory; a warp scores R.
+template <class Score, int R = CHUNK / 4>
+__device__ __forceinline__ void attend_3(const Inputs& in, float* e, float* maxima, float* sums, float* partial_z,
+                                         int block, float* scores) {
+    int chunks = count_chunks(in.L), n = block / chunks, first = block % chunks * CHUNK, last = min(first + CHUNK, in.L);
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     float few[R];
-    scores_of_regions<Score, R>(in, n, first + warp * R, last, in.key_quads(), few);
+    scores_of_regions<Score, R>(in, n, first + warp * R, last, in.keys_aligned(), few);
 #pragma unroll
     for (int r = 0; r < R; ++r)
         if (lane == r) scores[warp * R + r] = few[r];
     __syncthreads();
     // from here on every warp knows them all: a lane has a region
-    float mine = first + lane < last ? scores[lane] : -INFINITY, top = warp_max(mine);
-    float p = mine == -INFINITY ? 0.0f : expf(mine - top), sum = warp_sum(p);
+    float mine = first + lane < last ? scores[lane] : -INFINITY, largest = warp_max(mine);
+    float p = mine == -INFINITY ? 0.0f : expf(mine - largest), sum = warp_sum(p);
     if (warp == 0 && first + lane < last) e[(size_t)n * in.L + first + lane] = mine;
-    if (threadIdx.x == 0) tops[block] = top, sums[block] = sum;
+    if (threadIdx.x == 0) maxima[block] = largest, sums[block] = sum;
     unsigned live = __ballot_sync(FULL_WARP, first + lane < last && !in.masked(n, first + lane));
-    float weights[PIECE];
+    float weights[CHUNK];
 #pragma unroll
-    for (int r = 0; r < PIECE; ++r) weights[r] = __shfl_sync(FULL_WARP, p, r);
-    bool quads = in.region_quads(parts);
+    for (int r = 0; r < CHUNK; ++r) weights[r] = __shfl_sync(FULL_WARP, p, r);
+    bool vectorised = in.regions_aligned(partial_z);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
-        float4 part = all_four(0.0f);
+        float4 partial = splat(0.0f);
 #pragma unroll
-        for (int r = 0; r < PIECE; ++r)
-            if (live >> r & 1) part = add_scaled(part, weights[r], load4(in.region(n, first + r), d, in.D, quads));
-        store4(parts + (size_t)block * in.D, d, in.D, quads, part);
+        for (int r = 0; r < CHUNK; ++r)
+            if (live >> r & 1) partial = add_scaled(partial, weights[r], load4(in.region(n, first + r), d, in.D, vectorised));
+        store4(partial_z + (size_t)block * in.D, d, in.D, vectorised, partial);
     }
 }
 
-// A block for each picture: the scores in `alpha` become the attention, and the parts one z.
+// A block for each picture: the scores in `alpha` become the attention, and the partial sums one z.
 // Each warp finds the softmax by itself.
-__device__ __forceinline__ void join_3(float* alpha, const float* tops, const float* sums, const float* parts, float* z,
-                                       int n, int L, int D) {
-    int pieces = count_pieces(L), lane = threadIdx.x % 32;
-    tops += (size_t)n * pieces, sums += (size_t)n * pieces, parts += (size_t)n * pieces * D;
+__device__ __forceinline__ void combine_3(float* alpha, const float* maxima, const float* sums, const float* partial_z, float* z,
+                                          int n, int L, int D) {
+    int chunks = count_chunks(L), lane = threadIdx.x % 32;
+    maxima += (size_t)n * chunks, sums += (size_t)n * chunks, partial_z += (size_t)n * chunks * D;
     alpha += (size_t)n * L, z += (size_t)n * D;
-    float top = -INFINITY, sum = 0.0f;
-    for (int piece = lane; piece < pieces; piece += 32) top = larger(top, tops[piece]);
-    top = warp_max(top);
-    for (int piece = lane; piece < pieces; piece += 32) sum += sums[piece] * expf(tops[piece] - top);
+    float largest = -INFINITY, sum = 0.0f;
+    for (int chunk = lane; chunk < chunks; chunk += 32) largest = larger(largest, maxima[chunk]);
+    largest = warp_max(largest);
+    for (int chunk = lane; chunk < chunks; chunk += 32) sum += sums[chunk] * expf(maxima[chunk] - largest);
     sum = warp_sum(sum);
-    for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[l] = expf(alpha[l] - top) / sum;
-    bool quads = in_quads(parts, D) && in_quads(z, D);
+    for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[l] = expf(alpha[l] - largest) / sum;
+    bool vectorised = rows_aligned(partial_z, D) && rows_aligned(z, D);
     for (int d = 4 * threadIdx.x; d < D; d += 4 * blockDim.x) {
-        float4 mean = all_four(0.0f);
-        for (int piece = 0; piece < pieces; ++piece)
-            mean = add_scaled(mean, expf(tops[piece] - top) / sum, load4(parts + (size_t)piece * D, d, D, quads));
-        store4(z, d, D, quads, mean);
+        float4 mean = splat(0.0f);
+        for (int chunk = 0; chunk < chunks; ++chunk)
+            mean = add_scaled(mean, expf(maxima[chunk] - largest) / sum, load4(partial_z + (size_t)chunk * D, d, D, vectorised));
+        store4(z, d, D, vectorised, mean);
     }
 }
 
-// A block for each piece of each picture: dα of its regions.
-template <int R = PIECE / 4>
-__device__ __forceinline__ void dalpha_3(const Inputs& in, const Gradients& back, float* dalpha, int block) {
-    int pieces = count_pieces(in.L), n = block / pieces, first = block % pieces * PIECE, last = min(first + PIECE, in.L);
+// A block for each chunk of each picture: dα of its regions.
+template <int R = CHUNK / 4>
+__device__ __forceinline__ void dalpha_3(const Inputs& in, const Gradients& grads, float* dalpha, int block) {
+    int chunks = count_chunks(in.L), n = block / chunks, first = block % chunks * CHUNK, last = min(first + CHUNK, in.L);
     int begin = first + threadIdx.x / 32 * R;
     float few[R];
-    dalpha_of_regions<R>(in, back, n, begin, last, few);
+    dalpha_of_regions<R>(in, grads, n, begin, last, few);
 #pragma unroll
     for (int r = 0; r < R; ++r)
         if (threadIdx.x % 32 == r && begin + r < last) dalpha[(size_t)n * in.L + begin + r] = few[r];
@@ -373,57 +379,58 @@ __device__ __forceinline__ float de_3(const float* alpha, const float* dalpha, i
     float sum = 0.0f;
     for (int l = lane; l < L; l += 32) sum += alpha[l] * dalpha[l];
     sum = warp_sum(sum);
-    return first + lane < last ? softmax_back(alpha[first + lane], dalpha[first + lane], sum) : 0.0f;
+    return first + lane < last ? softmax_backward(alpha[first + lane], dalpha[first + lane], sum) : 0.0f;
 }
 
-// A block for each piece of each picture: dx and dkeys of its regions (unless null), and what they say to the query,
-// and to v (unless null): dquery_parts, dv_parts (N, pieces, A). de (N, L) is kept unless null. `alphas` and `des`
-// are PIECE numbers of shared memory each.
+// A block for each chunk of each picture: dx and dkeys of its regions (unless null), and what they say to the query,
+// and to v (unless null): dquery_partials, dv_partials (N, chunks, A). de (N, L) is kept unless null. `alphas` and `des`
+// are CHUNK numbers of shared memory each.
 template <class Score>
-__device__ __forceinline__ void attend_backward_3(const Inputs& in, const Gradients& back, const float* dalpha, float* de,
-                                            float* dquery_parts, float* dv_parts, int block, float* alphas, float* des) {
-    int pieces = count_pieces(in.L), n = block / pieces, first = block % pieces * PIECE, count = min(PIECE, in.L - first);
+__device__ __forceinline__ void attend_backward_3(const Inputs& in, const Gradients& grads, const float* dalpha, float* de,
+                                                  float* dquery_partials, float* dv_partials, int block, float* alphas,
+                                                  float* des) {
+    int chunks = count_chunks(in.L), n = block / chunks, first = block % chunks * CHUNK, count = min(CHUNK, in.L - first);
     size_t row = (size_t)n * in.L + first;
     if (threadIdx.x < 32) {
-        float own = de_3(back.alpha, dalpha, n, first, first + count, in.L);
+        float own = de_3(grads.alpha, dalpha, n, first, first + count, in.L);
         if (threadIdx.x < count) {
             if (de) de[row + threadIdx.x] = own;
-            alphas[threadIdx.x] = back.alpha[row + threadIdx.x];
+            alphas[threadIdx.x] = grads.alpha[row + threadIdx.x];
             des[threadIdx.x] = in.scale * own;
         }
     }
     __syncthreads();
-    float4 zero = all_four(0.0f);
-    bool quads = in.key_quads() && in_quads(back.dkeys, in.A) && in_quads(dquery_parts, in.A);
+    float4 zero = splat(0.0f);
+    bool vectorised = in.keys_aligned() && rows_aligned(grads.dkeys, in.A) && rows_aligned(dquery_partials, in.A);
     for (int a = 4 * threadIdx.x; a < in.A; a += 4 * blockDim.x) {
-        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, quads), v = in.learnt(a, quads), dq = zero, dv = zero;
+        float4 q = load4(in.query + (size_t)n * in.A, a, in.A, vectorised), v = in.v4(a, vectorised), dq = zero, dv = zero;
 #pragma unroll 4
         for (int r = 0; r < count; ++r) {
             float4 dk = zero;
             if (alphas[r] != 0.0f) {
-                float4 k = load4(in.key(n, first + r), a, in.A, quads);
-                dk = Score::back(k, q, v, des[r], dv);
-                dq = dq + Score::query_back(k, dk, des[r]);
+                float4 k = load4(in.key(n, first + r), a, in.A, vectorised);
+                dk = Score::key_backward(k, q, v, des[r], dv);
+                dq = dq + Score::query_backward(k, dk, des[r]);
             }
-            if (back.dkeys) store4(back.dkeys + (row + r) * in.A, a, in.A, quads, dk);
+            if (grads.dkeys) store4(grads.dkeys + (row + r) * in.A, a, in.A, vectorised, dk);
         }
-        store4(dquery_parts + (size_t)block * in.A, a, in.A, quads, dq);
-        if (dv_parts) store4(dv_parts + (size_t)block * in.A, a, in.A, quads, dv);
+        store4(dquery_partials + (size_t)block * in.A, a, in.A, vectorised, dq);
+        if (dv_partials) store4(dv_partials + (size_t)block * in.A, a, in.A, vectorised, dv);
     }
-    quads = in_quads(back.dx, in.D) && in_quads(back.dz, in.D);
-    for (int d = 4 * threadIdx.x; back.dx && d < in.D; d += 4 * blockDim.x) {
-        float4 dz = back.dz ? load4(back.dz + (size_t)n * in.D, d, in.D, quads) : zero;
+    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.D);
+    for (int d = 4 * threadIdx.x; grads.dx && d < in.D; d += 4 * blockDim.x) {
+        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised) : zero;
 #pragma unroll 4
-        for (int r = 0; r < count; ++r) store4(back.dx + (row + r) * in.D, d, in.D, quads, add_scaled(zero, alphas[r], dz));
+        for (int r = 0; r < count; ++r) store4(grads.dx + (row + r) * in.D, d, in.D, vectorised, add_scaled(zero, alphas[r], dz));
     }
 }
 
-// Blocks of (32, 8) threads add up the pieces: `across` of them for each picture's dquery, and as many more for dv (unless null).
-__device__ __forceinline__ void sum_pieces(const float* dquery_parts, const float* dv_parts, float* dquery, float* dv,
-                                           int N, int L, int A, int across, float* table) {
-    int n = blockIdx.x / across, column = blockIdx.x % across * 32 + threadIdx.x, pieces = count_pieces(L);
-    if (n < N) sum_rows(dquery_parts + (size_t)n * pieces * A, pieces, column, A, dquery + (size_t)n * A, table);
-    else sum_rows(dv_parts, N * pieces, column, A, dv, table);
+// Blocks of (32, 8) threads add up the chunks: `across` of them for each picture's dquery, and as many more for dv (unless null).
+__device__ __forceinline__ void sum_partials(const float* dquery_partials, const float* dv_partials, float* dquery, float* dv,
+                                             int N, int L, int A, int across, float* table) {
+    int n = blockIdx.x / across, column = blockIdx.x % across * 32 + threadIdx.x, chunks = count_chunks(L);
+    if (n < N) sum_rows(dquery_partials + (size_t)n * chunks * A, chunks, column, A, dquery + (size_t)n * A, table);
+    else sum_rows(dv_partials, N * chunks, column, A, dv, table);
 }
 
 }  // namespace attention

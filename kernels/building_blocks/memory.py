@@ -112,8 +112,8 @@ def as_contiguous(array: Any, dtype: Any = None) -> Any:
     return array
 
 
-def past_caches(array: np.ndarray) -> bool:
-    """Whether a kernel that writes all of ``array`` had better do so around the caches, which would not hold it until it is read.
+def wants_nontemporal(array: np.ndarray) -> bool:
+    """Whether a kernel that writes all of ``array`` had better use non-temporal stores: no cache would hold it until it is read.
 
     Its rows then begin where vectors of any width may.
     """

@@ -17,7 +17,7 @@
 // In TF32 tensor cores multiply 16 columns by 8 rows in one instruction of a warp, and reading the weights is all that takes
 // time: about half of what the products take in float32. On a CPU the lanes fetch from each other what the instruction does.
 #pragma once
-#include "scratchlv.cuh"
+#include "float4.cuh"
 
 #define MOST_ROWS 8  // that a block takes through a step at a time
 #define FOUR 9       // float4s from four terms of a sum to the next four: of 8 rows, and one more,
@@ -97,8 +97,8 @@ __device__ __forceinline__ void set_weights(float4* slots, const Weights& weight
 // states[four][row] of `rows` rows of H numbers, `fours` times four, zero from H on. Another block may have just written them:
 // they are read past the first-level cache.
 __device__ __forceinline__ void load_rows(float4* states, const float* from, int rows, int H, int fours) {
-    if (H % 4 == 0 && ((size_t)from & 15) == 0) {
-        float4 none = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (rows_aligned(from, H)) {
+        float4 none = splat(0.0f);
 #pragma unroll 4
         for (int i = threadIdx.x; i < rows * fours; i += blockDim.x) {
             int row = i / fours, k = i % fours;
@@ -113,10 +113,6 @@ __device__ __forceinline__ void load_rows(float4* states, const float* from, int
     }
 }
 
-__device__ __forceinline__ float4 operator+(float4 a, float4 b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
 // Parts of dh that `senders` blocks have written for this one, `apart` float4s from each other, are added up: each of `slices`
 // shares of the threads adds up every so many of them, and writes sums[slice][at], a tile of `most` float4s.
 __device__ __forceinline__ void collect(float4* sums, const float4* parts,
@@ -124,7 +120,7 @@ __device__ __forceinline__ void collect(float4* sums, const float4* parts,
     for (int p = threadIdx.x; p < most * slices; p += blockDim.x) {
         int at = p % most, slice = p / most;
         if (at >= size) continue;
-        float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        float4 sum = splat(0.0f);
 #pragma unroll 4
         for (int sender = slice; sender < senders; sender += slices) sum = sum + __ldcg(parts + sender * apart + at);
         sums[p] = sum;
@@ -198,7 +194,7 @@ struct Sent {
     }
 };
 
-template <class Weights> struct Turned {
+template <class Weights> struct Transposed {
     const Weights& weights;
     __device__ __forceinline__ float operator()(int column, int k) const { return weights(k, column); }
 };
@@ -289,8 +285,8 @@ struct BackwardProduct {
     template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
         for (int slot = 0; slot < passes * steps; ++slot) {
             int unit = 4 * (slot / steps * fours_of_pass + own_four), k = 4 * (first + apart * (slot % steps));
-            if (tf32) set_weights_tf32(own + 64 * slot, Turned<Weights>{weights}, k, unit);
-            else set_weights(own + 128 * slot, Turned<Weights>{weights}, k, unit);
+            if (tf32) set_weights_tf32(own + 64 * slot, Transposed<Weights>{weights}, k, unit);
+            else set_weights(own + 128 * slot, Transposed<Weights>{weights}, k, unit);
         }
     }
 

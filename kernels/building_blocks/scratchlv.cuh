@@ -30,7 +30,7 @@ __device__ __forceinline__ unsigned short to_bf16(float x) {
 
 // Every lane receives the sum of all 32. The order of the additions is always the same.
 __device__ __forceinline__ float warp_sum(float v) {
-    for (int apart = 16; apart > 0; apart >>= 1) v += __shfl_xor_sync(FULL_WARP, v, apart);
+    for (int offset = 16; offset > 0; offset >>= 1) v += __shfl_xor_sync(FULL_WARP, v, offset);
     return v;
 }
 
@@ -38,7 +38,7 @@ __device__ __forceinline__ float warp_sum(float v) {
 __device__ __forceinline__ float larger(float a, float b) { return a != a ? a : (b > a || b != b) ? b : a; }
 
 __device__ __forceinline__ float warp_max(float v) {
-    for (int apart = 16; apart > 0; apart >>= 1) v = larger(v, __shfl_xor_sync(FULL_WARP, v, apart));
+    for (int offset = 16; offset > 0; offset >>= 1) v = larger(v, __shfl_xor_sync(FULL_WARP, v, offset));
     return v;
 }
 

@@ -2,8 +2,8 @@
 
 The words that a kernel is spelled in are :meth:`Emitter.load`, :meth:`~Emitter.store`, :meth:`~Emitter.broadcast`,
 :meth:`~Emitter.fma` and :meth:`~Emitter.transpose`; :meth:`~Emitter.lanes` makes the mask of a load or store of less than
-a vector. One vector holds :data:`WIDTH` floats. What is too large for the caches is asked for before it is read
-(:meth:`~Emitter.prefetch`) and written past them (:meth:`~Emitter.store_past_caches`).
+a vector. One vector holds :data:`WIDTH` floats. What is too large for the caches is prefetched before it is read
+(:meth:`~Emitter.prefetch`) and written around them (:meth:`~Emitter.store_nontemporal`).
 """
 
 import functools
@@ -65,16 +65,17 @@ class Emitter:
         else:
             self.builder.store(value, pointer).align = 4
 
-    def store_past_caches(self, value, address, wanted, lanes=None):
-        """Store a vector; a whole one around the caches if ``wanted`` (an i1), at a multiple of its size; :func:`fence` follows.
+    def store_nontemporal(self, value, address, wanted, lanes=None):
+        """Store a vector; a whole one by a non-temporal store if ``wanted`` (an i1), at a multiple of its size.
 
         A processor reads a cache line before it writes to it, unless it is told that the line will not stay in the cache.
+        :func:`fence` follows.
         """
         if lanes is not None:
             self.store(value, address, lanes)
             return
-        with self.builder.if_else(wanted) as (past, into):
-            with past:
+        with self.builder.if_else(wanted) as (around, into):
+            with around:
                 store = self.builder.store(value, self.builder.inttoptr(address, VECTOR.as_pointer()))
                 store.align = 4 * WIDTH
                 store.set_metadata("nontemporal", self.builder.module.add_metadata([I32(1)]))
@@ -89,7 +90,7 @@ class Emitter:
         return self.builder.icmp_signed("<", numbers, counts)
 
     def prefetch(self, address, *, to_write=True):
-        """Ask for the cache line at an address, which is soon to be written, or only read."""
+        """Prefetch the cache line at an address, which is soon to be written, or only read."""
         pointer = self.builder.inttoptr(address, ir.IntType(8).as_pointer())
         signature = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
         self.builder.call(self._named("llvm.prefetch.p0", signature), [pointer, I32(int(to_write)), I32(3), I32(1)])
@@ -100,9 +101,9 @@ class Emitter:
 
     def broadcast(self, address):
         """One float, in every lane."""
-        return self.in_every_lane(self.builder.load(self.builder.inttoptr(address, F32.as_pointer())))
+        return self.splat(self.builder.load(self.builder.inttoptr(address, F32.as_pointer())))
 
-    def in_every_lane(self, scalar):
+    def splat(self, scalar):
         """A vector of one float32."""
         undefined = ir.Constant(VECTOR, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, I32(0))
@@ -230,35 +231,35 @@ def store_float(typing_context, value, address):
 
 
 @intrinsic
-def ask_for(typing_context, address, size):
+def prefetch(typing_context, address, size):
     """Have ``size`` floats from an address on brought to the cache; they need not be ours to read."""
 
     def emit(context, builder, signature, arguments):
         address, size = arguments
         e = Emitter(builder)
 
-        def ask(i, values):
+        def line(i, values):
             e.prefetch(e.address(address, builder.mul(i, I64(16))), to_write=False)
             return values
 
-        e.loop(builder.sdiv(builder.add(size, I64(15)), I64(16)), [], ask)
+        e.loop(builder.sdiv(builder.add(size, I64(15)), I64(16)), [], line)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), emit
 
 
 @intrinsic
-def scale(typing_context, x, factor, y, size, past):
-    """``y = factor x`` of ``size`` floats at two addresses; with ``past``, y is written past the caches."""
+def scale(typing_context, x, factor, y, size, nontemporal):
+    """``y = factor x`` of ``size`` floats at two addresses; with ``nontemporal``, y is written around the caches."""
 
     def emit(context, builder, signature, arguments):
-        x, factor, y, size, past = arguments
+        x, factor, y, size, nontemporal = arguments
         e = Emitter(builder)
-        factors = e.in_every_lane(factor)
+        factors = e.splat(factor)
 
         def body(i, lanes):
             product = builder.fmul(factors, e.load(e.address(x, i), lanes))
-            e.store_past_caches(product, e.address(y, i), past, lanes)
+            e.store_nontemporal(product, e.address(y, i), nontemporal, lanes)
 
         e.vectors(size, body)
         return context.get_dummy_value()
@@ -268,7 +269,7 @@ def scale(typing_context, x, factor, y, size, past):
 
 @intrinsic
 def fence(typing_context):
-    """What this thread has written past the caches is there for all others."""
+    """What this thread has written by non-temporal stores is there for all others."""
 
     def emit(context, builder, signature, arguments):
         builder.fence("seq_cst")

@@ -1,7 +1,7 @@
 // Sweeps over memory that no room is for: what an optimiser's step needs without asking the host, and what models do in between.
 //
 // All are bound by memory. Numbers are read four at a time where all addresses are multiples of 16; sums have a fixed order.
-#include "quads.cuh"
+#include "float4.cuh"
 
 // --- the norm of a gradient ------------------------------------------------------------------------------------------
 
@@ -9,7 +9,7 @@
 extern "C" __global__ void __launch_bounds__(256)
 square_parts(const float* __restrict__ x, float* __restrict__ parts, long long n) {
     __shared__ float scratch[32];
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = aligned(x) ? n / 4 : 0;
     float sum = 0.0f;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)x)[i];
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(1) clip(const float* __restrict__ n
 // --- one number after the other --------------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(256) tanh_in_place(float* __restrict__ x, long long n) {
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = aligned(x) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)x)[i];
         ((float4*)x)[i] = make_float4(tanhf(v.x), tanhf(v.y), tanhf(v.z), tanhf(v.w));
@@ -57,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(256)
 tanh_backward(const float* __restrict__ y, float* __restrict__ dx, const float* __restrict__ d1, const float* __restrict__ d2,
               const float* __restrict__ d3, long long n) {
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
-    long long fours = in_fours(y) && in_fours(dx) && in_fours(d1) && in_fours(d2) && in_fours(d3) ? n / 4 : 0;
+    long long fours = aligned(y) && aligned(dx) && aligned(d1) && aligned(d2) && aligned(d3) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)y)[i], d = plus(plus(plus(((const float4*)dx)[i], d1, i), d2, i), d3, i);
         ((float4*)dx)[i] = make_float4(d.x * (1.0f - v.x * v.x), d.y * (1.0f - v.y * v.y),
@@ -72,7 +72,7 @@ tanh_backward(const float* __restrict__ y, float* __restrict__ dx, const float* 
 // total += d.
 extern "C" __global__ void __launch_bounds__(256) add(float* __restrict__ total, const float* __restrict__ d, long long n) {
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
-    long long fours = in_fours(total) && in_fours(d) ? n / 4 : 0;
+    long long fours = aligned(total) && aligned(d) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 t = ((const float4*)total)[i], v = ((const float4*)d)[i];
         ((float4*)total)[i] = make_float4(t.x + v.x, t.y + v.y, t.z + v.z, t.w + v.w);

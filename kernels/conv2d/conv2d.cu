@@ -16,7 +16,7 @@
 // pooling end in the registers that hold the sums: the activation of full size is never written.
 #include "scratchlv.cuh"
 
-#define NOBODY 4  // the argmax where ReLU is closed
+#define CLOSED 4  // the argmax where ReLU is closed
 
 struct Conv {
     int N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups;
@@ -104,14 +104,14 @@ conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ 
 
 // --- what stands around the products ---------------------------------------------------------------------------------
 
-// The largest of four, and its place; the first of equals, and NaN is largest. With ReLU, NOBODY where nothing came through.
+// The largest of four, and its place; the first of equals, and NaN is largest. With ReLU, CLOSED where nothing came through.
 __device__ __forceinline__ unsigned largest(const float (&v)[4], int relu, float& best) {
-    unsigned won = 0;
+    unsigned index = 0;
     best = v[0];
 #pragma unroll
     for (int place = 1; place < 4; ++place)
-        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], won = place;
-    return relu && best <= 0.0f ? NOBODY : won;
+        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], index = place;
+    return relu && best <= 0.0f ? CLOSED : index;
 }
 
 // 2x2 windows of z (N, H, W, M), after versions 1 and 2: a thread for a number of y.
@@ -125,9 +125,9 @@ conv2d_pool(const float* __restrict__ z, float* __restrict__ y, unsigned char* _
     const float* top = z + ((row / (H / 2) * H + row % (H / 2) * 2) * W + 2 * w) * M + m;
     const float* bottom = top + (size_t)W * M;
     float v[4] = {top[0], top[M], bottom[0], bottom[M]}, best;
-    unsigned won = largest(v, relu, best);
+    unsigned index = largest(v, relu, best);
     y[k] = best;
-    if (argmax) argmax[k] = won;
+    if (argmax) argmax[k] = index;
 }
 
 // The gradient before ReLU: dz = dy where y is above 0 (or NaN).
@@ -148,10 +148,10 @@ conv2d_before_pool(const float* __restrict__ dy, const unsigned char* __restrict
     bool whole = h < H / 2 && w < W / 2;
     size_t at = (((size_t)n * (H / 2) + h) * (W / 2) + w) * M + m;
     float gradient = whole ? dy[at] : 0.0f;
-    int won = whole ? argmax[at] : NOBODY;
+    int index = whole ? argmax[at] : CLOSED;
     for (int place = 0; place < 4; ++place) {
         int i = 2 * h + place / 2, j = 2 * w + place % 2;
-        if (i < H && j < W) dz[(((size_t)n * H + i) * W + j) * M + m] = won == place ? gradient : 0.0f;
+        if (i < H && j < W) dz[(((size_t)n * H + i) * W + j) * M + m] = index == place ? gradient : 0.0f;
     }
 }
 
@@ -172,7 +172,7 @@ conv2d_bias_gradient(const float* __restrict__ dy, float* __restrict__ parts, in
 
 // sums[k] = Σ of all parts of parts[part][k], always in the same order.
 extern "C" __global__ void __launch_bounds__(256)
-conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int count, long long numbers) {
+conv2d_sum_partials(const float* __restrict__ parts, float* __restrict__ sums, int count, long long numbers) {
     long long k = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (k >= numbers) return;
     float sum = 0.0f;
@@ -512,15 +512,15 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
     for (int r = 0; r < 8; r += 4) {
         if (row + r >= rows) return;
         float best[4];
-        unsigned won = 0;
+        unsigned index = 0;
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
             float places[4] = {z[r][e], z[r + 1][e], z[r + 2][e], z[r + 3][e]};
-            won |= largest(places, relu, best[e]) << 8 * e;
+            index |= largest(places, relu, best[e]) << 8 * e;
         }
         size_t at = (size_t)((row + r) / 4) * M + m;
         *(float4*)(y + at) = make_float4(best[0], best[1], best[2], best[3]);
-        if (argmax) *(unsigned*)(argmax + at) = won;
+        if (argmax) *(unsigned*)(argmax + at) = index;
     }
 }
 

@@ -156,7 +156,7 @@ def _weight_gradient(
             module["conv2d_bias_gradient"]((-(-M // 32), count), (32, 8), dz, parts, *shape)
         if count > 1:
             launch = blocks(sums.size, 256), (256,)
-            module["conv2d_sum_parts"](*launch, parts, sums, np.int32(count), np.int64(sums.size))
+            module["conv2d_sum_partials"](*launch, parts, sums, np.int32(count), np.int64(sums.size))
     return sums[:taps].reshape(W.shape), sums[taps] if bias else None
 
 

@@ -21,7 +21,7 @@ from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
-from scratchlv.kernels.max_pool2d.vectors import NOBODY, PixelEmitter, place, unpool_pixel
+from scratchlv.kernels.max_pool2d.vectors import CLOSED, PixelEmitter, place, unpool_pixel
 
 _FEW_CHANNELS = 8  # with fewer, the windows are gathered
 _BAND = 1 << 18  # bytes of a band: it stays in the second-level cache
@@ -40,18 +40,18 @@ def convolve(
     size: tuple[int, int],
     stride: int,
     padding: tuple[int, int],
-    spread: int,
+    dilation: int,
     floor: float,
     argmax: np.ndarray,
 ) -> None:
     """``y`` (N, H', W', M) = ``x`` (N, H, W, C) times ``panels`` (:func:`pack_windows`), plus ``bias``, at least ``floor``.
 
     ``window`` is (kh, kw), ``size`` (H', W') before pooling: a ``y`` of half that size is pooled, and ``argmax``, if it has
-    the shape of y, takes the places. ``padding`` is (top, left); ``spread`` - 1 zeros lie between the pixels of x.
+    the shape of y, takes the places. ``padding`` is (top, left); ``dilation`` - 1 zeros lie between the pixels of x.
     """
     pooled = y.shape[1:3] != size
     C, threads = x.shape[3], n_threads()
-    gathered = C < _FEW_CHANNELS and spread == 1
+    gathered = C < _FEW_CHANNELS and dilation == 1
     row = (4 if pooled else 1) * y.shape[2]  # pixels of a row of y, or of the windows of one
     wide = max(panels.shape[0] * COLUMNS, window[0] * window[1] * C if gathered else 0)
     n_rows = y.shape[0] * y.shape[1]
@@ -61,26 +61,26 @@ def convolve(
     pixels = -(-band * row // ROWS) * ROWS
     buffer = empty((threads, pixels, panels.shape[0] * COLUMNS))
     columns = empty((threads, pixels, window[0] * window[1] * C if gathered else 0))
-    geometry = (*window, stride, spread, *padding)
+    geometry = (*window, stride, dilation, *padding)
     _convolve(x, panels, bias, y, argmax, pooled, np.float32(floor), geometry, buffer, columns, band, by_columns)
 
 
-def pack_windows(W: np.ndarray, turned: bool = False) -> np.ndarray:
-    """``W`` (kh, kw, C, M) in panels for :func:`convolve`; turned round, with inputs and outputs exchanged, if ``turned``."""
-    if turned:
+def pack_windows(W: np.ndarray, flipped: bool = False) -> np.ndarray:
+    """``W`` (kh, kw, C, M) in panels for :func:`convolve`; flipped, with inputs and outputs exchanged, if ``flipped``."""
+    if flipped:
         flat = empty((W.shape[0] * W.shape[1], W.shape[3], W.shape[2]))
-        _turn(W.reshape(-1, *W.shape[2:]), flat)
+        _flip(W.reshape(-1, *W.shape[2:]), flat)
         W = flat
     return pack(W.reshape(-1, W.shape[-1]))
 
 
 @kernel(parallel=True)
-def _turn(W, turned):
+def _flip(W, flipped):
     taps, C, M = W.shape
     for m in prange(M):
         for tap in range(taps):
             for c in range(C):
-                turned[tap, m, c] = W[taps - 1 - tap, c, m]
+                flipped[tap, m, c] = W[taps - 1 - tap, c, m]
 
 
 @intrinsic
@@ -103,7 +103,7 @@ def _finish(typing_context, z, bias, y, channels, floor):
     def emit(context, builder, signature, arguments):
         z, bias, y, channels, floor = arguments
         e = PixelEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
 
         def body(c):
             value = builder.fadd(e.load_lanes(e.address(z, c)), e.load_lanes(e.address(bias, c)))
@@ -122,7 +122,7 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, argmax, kee
     def emit(context, builder, signature, arguments):
         top, bottom, next_pixel, bias, y, argmax, keep, channels, floor = arguments
         e = PixelEmitter(builder)
-        floor = e.in_every_lane(floor)
+        floor = e.splat(floor)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):
@@ -130,7 +130,7 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, argmax, kee
             value, closed = e.rectify(builder.fadd(best, e.load_lanes(e.address(bias, c))), floor)
             e.store_lanes(value, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
-                e.store_lanes(builder.select(closed, place(NOBODY), place_of_best), builder.add(argmax, c))
+                e.store_lanes(builder.select(closed, place(CLOSED), place_of_best), builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
@@ -141,10 +141,10 @@ def _finish_pooled(typing_context, top, bottom, next_pixel, bias, y, argmax, kee
 @kernel()
 def _fill_table(x, zeros, geometry, n, h, w, table, r):
     """Where the pixels lie that the taps of output pixel (n, h, w) meet: column ``r`` of ``table`` (taps, ROWS)."""
-    kh, kw, stride, spread, top, left = geometry
+    kh, kw, stride, dilation, top, left = geometry
     _, H, W, C = x.shape
     row, column = h * stride - top, w * stride - left
-    if spread == 1 and 0 <= row <= H - kh and 0 <= column <= W - kw:
+    if dilation == 1 and 0 <= row <= H - kh and 0 <= column <= W - kw:
         for i in range(kh):
             at = address(x) + 4 * C * ((n * H + row + i) * W + column)
             for j in range(kw):
@@ -153,9 +153,9 @@ def _fill_table(x, zeros, geometry, n, h, w, table, r):
     for i in range(kh):
         for j in range(kw):
             row, column = h * stride + i - top, w * stride + j - left
-            inside = row >= 0 and column >= 0 and row % spread == 0 and column % spread == 0
-            inside = inside and row // spread < H and column // spread < W
-            at = address(x) + 4 * C * ((n * H + row // spread) * W + column // spread)
+            inside = row >= 0 and column >= 0 and row % dilation == 0 and column % dilation == 0
+            inside = inside and row // dilation < H and column // dilation < W
+            at = address(x) + 4 * C * ((n * H + row // dilation) * W + column // dilation)
             table[i * kw + j, r] = at if inside else zeros
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches, zeros
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, wants_nontemporal, zeros
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.numba_cpu import unpool
-from scratchlv.kernels.max_pool2d.vectors import NOBODY
+from scratchlv.kernels.max_pool2d.vectors import CLOSED
 
 _PARTS = 32  # db is summed in so many parts, whatever the number of threads
 _NO_ARGMAX = winograd.NO_ARGMAX
@@ -29,7 +29,7 @@ class Cache(NamedTuple):
     y: np.ndarray | None  # with ReLU and without pooling: it tells where ReLU was open
     argmax: (
         np.ndarray
-    )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or NOBODY
+    )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or CLOSED
     bias: bool
     stride: int
     padding: Padding
@@ -150,11 +150,11 @@ def _top_left(padding: Padding) -> tuple[int, int]:
 
 
 def _winograd_input_gradient(dy: np.ndarray, argmax: np.ndarray, cache: Cache) -> np.ndarray:
-    """The convolution of dy with the window turned round, inputs and outputs exchanged."""
+    """The convolution of dy with the window flipped, inputs and outputs exchanged."""
     x, W = cache.x, cache.W
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
-    U = winograd.transform_weights(W, turned=True)
+    U = winograd.transform_weights(W, flipped=True)
     winograd.convolve(dy, U, no_bias, dx, x.shape[1:3], x_argmax=argmax)
     return dx
 
@@ -164,13 +164,13 @@ def _direct_input_gradient(dy: np.ndarray, argmax: np.ndarray, size: tuple[int, 
     x, W, padding = cache.x, cache.W, cache.padding
     if argmax.size:
         dz = empty((len(dy), *size, dy.shape[3]))
-        unpool(dy, argmax, dz, past_caches(dz))
+        unpool(dy, argmax, dz, wants_nontemporal(dz))
         dy = dz
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
     top, left = _top_left(padding)
     pads = W.shape[0] - 1 - top, W.shape[1] - 1 - left
-    panels, window = direct.pack_windows(W, turned=True), W.shape[:2]
+    panels, window = direct.pack_windows(W, flipped=True), W.shape[:2]
     direct.convolve(dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_ARGMAX)
     return dx
 
@@ -205,7 +205,7 @@ def _sum_pixels(dy, argmax, parts):
         for p in range(first, last):
             if argmax.size:
                 for m in range(sums.size):
-                    sums[m] += np.float32(0) if argmax[p, m] == NOBODY else dy[p, m]
+                    sums[m] += np.float32(0) if argmax[p, m] == CLOSED else dy[p, m]
             else:
                 for m in range(sums.size):
                     sums[m] += dy[p, m]

@@ -9,7 +9,7 @@ and the sum over input channels can be taken inside the brackets. So x is transf
 of the 36 is a matrix product over channels, tiles by C times C by M, and what comes out is transformed back (Aᵀ · A: 16
 numbers), with bias, ReLU and pooling while it is in registers. 36 multiplications for 16 outputs stand against 144.
 
-The gradient with respect to x is such a convolution of dy with the window turned round. That of the window follows from the
+The gradient with respect to x is such a convolution of dy with the window flipped. That of the window follows from the
 formula above, by the chain rule: dg = Gᵀ [Σ over tiles of (A dy Aᵀ) ⊙ (Bᵀ d B)] G, again 36 matrix products, this time with
 the tiles as inner dimension.
 
@@ -28,12 +28,12 @@ from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
-from scratchlv.kernels.max_pool2d.vectors import BYTES, NOBODY, PixelEmitter, place
+from scratchlv.kernels.max_pool2d.vectors import BYTES, CLOSED, PixelEmitter, place
 
 TILE = 4  # rows and columns of y in a tile
-SEEN = 6  # rows and columns of x that a tile sees
+INPUT_TILE = 6  # rows and columns of x that a tile sees
 FEWEST_CHANNELS = 16  # with fewer, of x or of y, the transforms cost more than they save
-POINTS = SEEN * SEEN  # products for each pair of channels
+POINTS = INPUT_TILE * INPUT_TILE  # products for each pair of channels
 B_T = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -96,7 +96,7 @@ def _constant(c: float):
 
 
 def _apply(e: PixelEmitter, matrix, x):
-    if len(matrix) == SEEN:
+    if len(matrix) == INPUT_TILE:
         return _butterfly(e, [_combination(e, row, x) for row in np.round(_HALVES @ matrix * 48) / 48])
     x = _butterfly(e, x)
     return [_combination(e, row, x) for row in np.round(matrix @ _HALVES * 48) / 48]
@@ -140,7 +140,7 @@ def _store_points(e: PixelEmitter, rows, to, stride) -> None:
 
 def _load_points(e: PixelEmitter, at, stride):
     vectors = [e.load(e.address(at, e.builder.mul(stride, I64(k)))) for k in range(POINTS)]
-    return [vectors[SEEN * i : SEEN * (i + 1)] for i in range(SEEN)]
+    return [vectors[INPUT_TILE * i : INPUT_TILE * (i + 1)] for i in range(INPUT_TILE)]
 
 
 def _from_pixels(matrix, side: int):
@@ -172,9 +172,9 @@ def _from_pooled(matrix, side: int):
 
 
 # ``table`` holds the addresses of the pixels, ``offset`` counts channels, the points are written ``stride`` floats apart.
-_input = _from_pixels(B_T, SEEN)  # Bᵀ d B
+_input = _from_pixels(B_T, INPUT_TILE)  # Bᵀ d B
 _gradient = _from_pixels(A_T.T, TILE)  # A dy Aᵀ
-_input_unpooled = _from_pooled(B_T, SEEN)
+_input_unpooled = _from_pooled(B_T, INPUT_TILE)
 _gradient_unpooled = _from_pooled(A_T.T, TILE)
 _window = _from_pixels(G, 3)  # G g Gᵀ
 
@@ -201,7 +201,7 @@ def _output(typing_context, at, stride, table, offset, bias, floor):
     def emit(context, builder, signature, arguments):
         at, stride, table, offset, bias, floor = arguments
         e = PixelEmitter(builder)
-        floor, bias = e.in_every_lane(floor), e.load(e.address(bias, offset))
+        floor, bias = e.splat(floor), e.load(e.address(bias, offset))
         rows = _transform(e, A_T, _load_points(e, at, stride))
         for k, vector in enumerate(vector for row in rows for vector in row):
             value, _ = e.rectify(builder.fadd(vector, bias), floor)
@@ -218,13 +218,13 @@ def _output_pooled(typing_context, at, stride, table, argmaxes, offset, bias, fl
     def emit(context, builder, signature, arguments):
         at, stride, table, argmaxes, offset, bias, floor = arguments
         e = PixelEmitter(builder)
-        floor, bias = e.in_every_lane(floor), e.load(e.address(bias, offset))
+        floor, bias = e.splat(floor), e.load(e.address(bias, offset))
         rows = _transform(e, A_T, _load_points(e, at, stride))
         for k, (i, j) in enumerate(((0, 0), (0, 2), (2, 0), (2, 2))):
             best, argmax = e.largest([rows[i][j], rows[i][j + 1], rows[i + 1][j], rows[i + 1][j + 1]])
             value, closed = e.rectify(builder.fadd(best, bias), floor)
             e.store(value, e.address(e.load_word(builder.add(table, I64(8 * k))), offset))
-            argmax = builder.select(closed, place(NOBODY), argmax)
+            argmax = builder.select(closed, place(CLOSED), argmax)
             e.store_lanes(argmax, builder.add(e.load_word(builder.add(argmaxes, I64(8 * k))), offset))
         return context.get_dummy_value()
 
@@ -257,19 +257,19 @@ def _addresses(base, elsewhere, shape, pixel, n, row, column, table):
 # --- the convolution ---------------------------------------------------------------------------------------------
 
 
-def transform_weights(W: np.ndarray, turned: bool = False) -> np.ndarray:
+def transform_weights(W: np.ndarray, flipped: bool = False) -> np.ndarray:
     """G g Gᵀ of each window of ``W`` (3, 3, C, M), in panels for the products: (36, panels, C, COLUMNS).
 
-    With ``turned``, those of the gradient with respect to x: turned round, inputs and outputs exchanged.
+    With ``flipped``, those of the gradient with respect to x: flipped, inputs and outputs exchanged.
     """
-    C, M = W.shape[2:][::-1] if turned else W.shape[2:]
+    C, M = W.shape[2:][::-1] if flipped else W.shape[2:]
     U = empty((POINTS, -(-M // COLUMNS), C, COLUMNS))
-    _transform_weights(W, U, M, turned)
+    _transform_weights(W, U, M, flipped)
     return U
 
 
 @kernel(parallel=True)
-def _transform_weights(W, U, M, turned):
+def _transform_weights(W, U, M, flipped):
     _, n_panels, C, _ = U.shape
     for c in prange(C):
         taps = np.zeros((9, n_panels * COLUMNS), np.float32)
@@ -278,7 +278,7 @@ def _transform_weights(W, U, M, turned):
             table[tap] = address(taps) + 4 * taps.shape[1] * tap
             i, j = tap // 3, tap % 3
             for m in range(M):
-                taps[tap, m] = W[2 - i, 2 - j, m, c] if turned else W[i, j, c, m]
+                taps[tap, m] = W[2 - i, 2 - j, m, c] if flipped else W[i, j, c, m]
         for m in range(0, n_panels * COLUMNS, WIDTH):
             to = address(U) + 4 * (((m // COLUMNS) * C + c) * COLUMNS + m % COLUMNS)
             _window(address(table), m, to, n_panels * C * COLUMNS)
@@ -354,7 +354,7 @@ def _transform_input(x, x_argmax, size, V, base, first, last):
     H, W, C = size[0], size[1], x.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
     zeros = np.zeros(C, np.float32)
-    side = TILE if x_argmax.size else SEEN
+    side = TILE if x_argmax.size else INPUT_TILE
     table, argmaxes = np.empty((side, side), np.int64), np.empty((side, side), np.int64)
     stride = V.shape[1]
     for tile in range(first, last):
@@ -458,7 +458,7 @@ def _transform_pairs(x, dy, argmax, size, V, D, C_up, width, first, last, thread
         zeros = np.zeros(max(C, M), np.float32)
         side = TILE // 2 if argmax.size else TILE
         seen, table, argmaxes = (
-            np.empty((SEEN, SEEN), np.int64),
+            np.empty((INPUT_TILE, INPUT_TILE), np.int64),
             np.empty((side, side), np.int64),
             np.empty((side, side), np.int64),
         )

@@ -64,10 +64,10 @@ def _input_gradient(module: Module, x: Array, W: Array, dy: Array, sizes: tuple)
     if version(VERSIONS) == 1:
         launch = blocks(dx.size, 256), (256,)
         module["depthwise_conv2d_input_gradient_1"](*launch, dy, W, dx, np.int64(dx.size), *sizes)
-    elif stride == 1:  # a convolution of dy with the filter turned round
+    elif stride == 1:  # a convolution of dy with the filter flipped
         kh, kw, _ = W.shape
-        turned = (*dy.shape[1:], kh, kw, height, width, 1, kh - 1 - top, kw - 1 - left, 1)
-        module["depthwise_conv2d_2"](*_tiles(x.shape), dy, W, None, dx, *(np.int32(n) for n in turned))
+        flipped = (*dy.shape[1:], kh, kw, height, width, 1, kh - 1 - top, kw - 1 - left, 1)
+        module["depthwise_conv2d_2"](*_tiles(x.shape), dy, W, None, dx, *(np.int32(n) for n in flipped))
     else:
         grid = N * height, -(-width * -(-C // 4) // 256)
         module["depthwise_conv2d_input_gradient_2"](grid, (256,), dy, W, dx, *sizes)
@@ -97,7 +97,7 @@ def _weight_gradient(
         kernel = module["depthwise_conv2d_weight_gradient_2"]
         kernel(*launch, x, dy, parts, *numbers, np.int32(span), shared=shared)
         if count > 1:
-            add = module["depthwise_conv2d_sum_parts"]
+            add = module["depthwise_conv2d_sum_partials"]
             add(blocks(sums.size, 32), (32, 8), parts, sums, np.int32(count), np.int32(sums.size))
     return sums[: kh * kw].reshape(W.shape), sums[kh * kw] if bias else None
 

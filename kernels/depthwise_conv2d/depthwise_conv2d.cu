@@ -5,9 +5,9 @@
 // and dW is one long sum for each of few threads. In version 2 a thread makes four neighbours of a row, four channels each:
 // a row of taps and the sums stay in registers, and for 3 taps it loads 6 columns where 12 were loaded, 16 bytes an access.
 // A block covers a tile of a few rows, so that the rows that windows share come from the first-level cache. dx without a stride
-// is the same sweep with the filter turned round; with one it meets only the taps that hit it. dW is summed in parts:
+// is the same sweep with the filter flipped; with one it meets only the taps that hit it. dW is summed in parts:
 // as many blocks as fill the chip, a row of taps each.
-#include "quads.cuh"
+#include "float4.cuh"
 
 #define STRIP 4  // neighbours that a thread of version 2 makes
 
@@ -89,7 +89,7 @@ depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __r
 // between the loads: many are on their way.
 template <int KW, int S>
 __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
-                                          int h, int w, bool turned) {
+                                          int h, int w, bool flipped) {
 #pragma unroll 1
     for (int i = 0; i < f.kh; ++i) {
         int u = h * S + i - f.top;
@@ -97,7 +97,7 @@ __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* 
         float taps[KW][4];
 #pragma unroll
         for (int j = 0; j < KW; ++j)
-            load4(taps[j], filter + (turned ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, 4, true);
+            load4(taps[j], filter + (flipped ? (f.kh - 1 - i) * KW + KW - 1 - j : i * KW + j) * f.C, 4, true);
 #pragma unroll
         for (int column = 0; column < (STRIP - 1) * S + KW; ++column) {
             int v = w * S + column - f.left;
@@ -116,19 +116,19 @@ __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* 
 
 // The same for any filter and stride, and any channels.
 __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
-                                              int h, int w, bool turned, int n, bool whole) {
+                                              int h, int w, bool flipped, int n, bool vectorised) {
     for (int i = 0; i < f.kh; ++i) {
         int u = h * f.stride + i - f.top;
         if (u < 0 || u >= f.H) continue;
         for (int j = 0; j < f.kw; ++j) {
             float tap[4];
-            load4(tap, filter + (turned ? (f.kh - 1 - i) * f.kw + f.kw - 1 - j : i * f.kw + j) * f.C, n, whole);
+            load4(tap, filter + (flipped ? (f.kh - 1 - i) * f.kw + f.kw - 1 - j : i * f.kw + j) * f.C, n, vectorised);
 #pragma unroll
             for (int t = 0; t < STRIP; ++t) {
                 int v = (w + t) * f.stride + j - f.left;
                 float pixel[4];
                 if (v < 0 || v >= f.W) continue;
-                load4(pixel, picture + ((size_t)u * f.W + v) * f.C, n, whole);
+                load4(pixel, picture + ((size_t)u * f.W + v) * f.C, n, vectorised);
 #pragma unroll
                 for (int e = 0; e < 4; ++e) sums[t][e] += pixel[e] * tap[e];
             }
@@ -137,11 +137,11 @@ __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const flo
 }
 
 // 2. A block makes a tile of y: blockDim = four channels, strips, rows. blockIdx.x counts columns of tiles, rows of
-// tiles, pictures. `turned`: dx of the dy that is given as x, where there is no stride.
+// tiles, pictures. `flipped`: dx of the dy that is given as x, where there is no stride.
 extern "C" __global__ void __launch_bounds__(256, 2)
 depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter,
                    const float* __restrict__ bias, float* __restrict__ y,
-                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int turned) {
+                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int flipped) {
     Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
     int across = (W_out + STRIP * (int)blockDim.y - 1) / (STRIP * (int)blockDim.y);
     int down = (H_out + (int)blockDim.z - 1) / (int)blockDim.z;
@@ -149,15 +149,15 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
     int w = (blockIdx.x % across * blockDim.y + threadIdx.y) * STRIP, h = blockIdx.x / across % down * blockDim.z + threadIdx.z;
     if (c >= C || w >= W_out || h >= H_out) return;
     int n = min(4, C - c);
-    bool whole = C % 4 == 0 && in_fours(x) && in_fours(filter) && in_fours(y);
+    bool vectorised = C % 4 == 0 && aligned(x) && aligned(filter) && aligned(y);
     float sums[STRIP][4] = {};
     const float* from = x + (size_t)picture * H * W * C + c;
-    if (!whole) add_any_strip(sums, from, filter + c, f, h, w, turned, n, false);
-    else if (kw == 3 && stride == 1) add_strip<3, 1>(sums, from, filter + c, f, h, w, turned);
-    else if (kw == 3 && stride == 2) add_strip<3, 2>(sums, from, filter + c, f, h, w, turned);
-    else if (kw == 5 && stride == 1) add_strip<5, 1>(sums, from, filter + c, f, h, w, turned);
-    else if (kw == 5 && stride == 2) add_strip<5, 2>(sums, from, filter + c, f, h, w, turned);
-    else add_any_strip(sums, from, filter + c, f, h, w, turned, 4, true);
+    if (!vectorised) add_any_strip(sums, from, filter + c, f, h, w, flipped, n, false);
+    else if (kw == 3 && stride == 1) add_strip<3, 1>(sums, from, filter + c, f, h, w, flipped);
+    else if (kw == 3 && stride == 2) add_strip<3, 2>(sums, from, filter + c, f, h, w, flipped);
+    else if (kw == 5 && stride == 1) add_strip<5, 1>(sums, from, filter + c, f, h, w, flipped);
+    else if (kw == 5 && stride == 2) add_strip<5, 2>(sums, from, filter + c, f, h, w, flipped);
+    else add_any_strip(sums, from, filter + c, f, h, w, flipped, 4, true);
     float shift[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (bias) load4(shift, bias + c, n, false);
 #pragma unroll
@@ -165,7 +165,7 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
         if (w + t >= W_out) return;
 #pragma unroll
         for (int e = 0; e < 4; ++e) sums[t][e] += shift[e];
-        store4(y + (((size_t)picture * H_out + h) * W_out + w + t) * C + c, sums[t], n, whole);
+        store4(y + (((size_t)picture * H_out + h) * W_out + w + t) * C + c, sums[t], n, vectorised);
     }
 }
 
@@ -173,10 +173,10 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
                                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
-    int quads = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
-    if (k >= W * quads) return;
-    int w = k / quads, c = 4 * (k % quads), n = min(4, C - c), h = blockIdx.x % H;
-    bool whole = C % 4 == 0 && in_fours(dy) && in_fours(filter) && in_fours(dx);
+    int groups = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
+    if (k >= W * groups) return;
+    int w = k / groups, c = 4 * (k % groups), n = min(4, C - c), h = blockIdx.x % H;
+    bool vectorised = C % 4 == 0 && aligned(dy) && aligned(filter) && aligned(dx);
     const float* picture = dy + (size_t)(blockIdx.x / H) * H_out * W_out * C + c;
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     for (int i = (h + top) % stride; i < kh && i <= h + top; i += stride) {
@@ -185,24 +185,24 @@ depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __r
         for (int j = (w + left) % stride, v = (w + left) / stride; j < kw && v >= 0; j += stride, --v) {
             if (v >= W_out) continue;
             float d[4], tap[4];
-            load4(d, picture + ((size_t)u * W_out + v) * C, n, whole);
-            load4(tap, filter + (i * kw + j) * C + c, n, whole);
+            load4(d, picture + ((size_t)u * W_out + v) * C, n, vectorised);
+            load4(tap, filter + (i * kw + j) * C + c, n, vectorised);
 #pragma unroll
             for (int e = 0; e < 4; ++e) sum[e] += d[e] * tap[e];
         }
     }
-    store4(dx + ((size_t)blockIdx.x * W + w) * C + c, sum, n, whole);
+    store4(dx + ((size_t)blockIdx.x * W + w) * C + c, sum, n, vectorised);
 }
 
 // The sums of a thread's pixels, for TAPS taps of a row from (i, j) on: first, first + step, …
 template <int TAPS>
 __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const float* dy, const Filter& f,
-                                           int i, int j, int first, int last, int step, int n, bool whole, bool db) {
+                                           int i, int j, int first, int last, int step, int n, bool vectorised, bool db) {
     float sum[TAPS][4] = {};
     int w = first % f.W_out, h = first / f.W_out % f.H_out, picture = first / f.W_out / f.H_out;
     for (int p = first; p < last; p += step) {
         float d[4];
-        load4(d, dy + (size_t)p * f.C, n, whole);
+        load4(d, dy + (size_t)p * f.C, n, vectorised);
         int u = h * f.stride + i - f.top;
         const float* row = x + ((size_t)picture * f.H + u) * f.W * f.C;
 #pragma unroll
@@ -210,7 +210,7 @@ __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const f
             int v = w * f.stride + j + t - f.left;
             float pixel[4] = {1.0f, 1.0f, 1.0f, 1.0f};
             if (!db && !inside(u, v, f.H, f.W)) continue;
-            if (!db) load4(pixel, row + (size_t)v * f.C, n, whole);
+            if (!db) load4(pixel, row + (size_t)v * f.C, n, vectorised);
 #pragma unroll
             for (int e = 0; e < 4; ++e) sum[t][e] += d[e] * pixel[e];
         }
@@ -236,12 +236,12 @@ depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __r
     int taps = kw == 3 || kw == 5 ? kw : 1, tap = blockIdx.x * taps, threads = blockDim.y;
     bool db = tap == kh * kw;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), n = c < C ? min(4, C - c) : 0;
-    bool whole = n && C % 4 == 0 && in_fours(x) && in_fours(dy);
+    bool vectorised = n && C % 4 == 0 && aligned(x) && aligned(dy);
     int first = blockIdx.z * span + threadIdx.y, last = n ? min(N * H_out * W_out, ((int)blockIdx.z + 1) * span) : 0;
     float4* own = sums + threadIdx.y * blockDim.x + threadIdx.x;
-    if (taps == 3 && !db) add_pixels<3>(own, x + c, dy + c, f, tap / kw, 0, first, last, threads, n, whole, false);
-    else if (taps == 5 && !db) add_pixels<5>(own, x + c, dy + c, f, tap / kw, 0, first, last, threads, n, whole, false);
-    else add_pixels<1>(own, x + c, dy + c, f, tap / kw, tap % kw, first, last, threads, n, whole, db);
+    if (taps == 3 && !db) add_pixels<3>(own, x + c, dy + c, f, tap / kw, 0, first, last, threads, n, vectorised, false);
+    else if (taps == 5 && !db) add_pixels<5>(own, x + c, dy + c, f, tap / kw, 0, first, last, threads, n, vectorised, false);
+    else add_pixels<1>(own, x + c, dy + c, f, tap / kw, tap % kw, first, last, threads, n, vectorised, db);
     __syncthreads();
     int t = threadIdx.y;  // now a thread for a tap
     if (t >= (db ? 1 : taps) || !n) return;
@@ -250,12 +250,12 @@ depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __r
         float4 sum = sums[(t * threads + k) * blockDim.x + threadIdx.x];
         total[0] += sum.x, total[1] += sum.y, total[2] += sum.z, total[3] += sum.w;
     }
-    store4(parts + ((size_t)blockIdx.z * (kh * kw + bias) + tap + t) * C + c, total, n, C % 4 == 0 && in_fours(parts));
+    store4(parts + ((size_t)blockIdx.z * (kh * kw + bias) + tap + t) * C + c, total, n, C % 4 == 0 && aligned(parts));
 }
 
 // sums[k] = Σ of all parts of parts[part][k], always in the same order. Blocks of 32 x 8 threads.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_conv2d_sum_parts(const float* __restrict__ parts, float* __restrict__ sums, int count, int numbers) {
+depthwise_conv2d_sum_partials(const float* __restrict__ parts, float* __restrict__ sums, int count, int numbers) {
     __shared__ float scratch[8][32];
     int k = blockIdx.x * 32 + threadIdx.x;
     float sum = 0.0f;

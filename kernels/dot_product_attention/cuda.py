@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve
@@ -44,14 +42,14 @@ def forward(
     x, keys, query = as_contiguous(x), as_contiguous(keys), as_contiguous(query)
     q = query if W is None else gemm(query, W)
     module = load("dot_product_attention.cu")
-    z, alpha = attend(module, x, keys, q, np.float32(scale), as_mask(mask, x))
+    z, alpha = attend(module, x, keys, q, None, scale, as_mask(mask, x))
     return (z, alpha), Cache(x, keys, query, W, q, alpha, scale) if train else None
 
 
 def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     x, keys, query, W, q, alpha, scale = cache
     module = load("dot_product_attention.cu")
-    dx, dkeys, dq, _ = attend_backward(module, x, keys, q, np.float32(scale), alpha, dy, None)
+    dx, dkeys, dq, _ = attend_backward(module, x, keys, q, None, scale, alpha, dy)
     if W is None:
         return Gradients(dx, dkeys, dq, None)
     return Gradients(dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True))

@@ -2,7 +2,7 @@
 //
 // Version 1 has a number for each thread, version 2 four, by reads and writes of 16 bytes. Drawing the mask takes about as long
 // as moving the 8 bytes of a number, and goes on at the same time; a stored mask would have to be written and read twice.
-#include "quads.cuh"
+#include "float4.cuh"
 
 #define GOLDEN 0x9E3779B97F4A7C15ull
 
@@ -24,7 +24,7 @@ dropout_1(const float* __restrict__ x, float* __restrict__ y,
 extern "C" __global__ void __launch_bounds__(256)
 dropout_2(const float* __restrict__ x, float* __restrict__ y,
           unsigned long long key, unsigned long long limit, float scale, long long n) {
-    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = in_fours(x) && in_fours(y) ? n / 4 : 0;
+    long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL, fours = aligned(x) && aligned(y) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         unsigned long long state = key + (unsigned long long)(4 * i + 1) * GOLDEN;
         float4 v = ((const float4*)x)[i];

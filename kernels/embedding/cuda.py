@@ -16,9 +16,9 @@ from scratchlv.kernels.embedding.reference import check_tokens
 VERSIONS = {
     1: "a number a thread; a block for each row of dW",
     2: "sorted by token",
-    3: "sorted, in pieces of one size",
+    3: "sorted, in chunks of one size",
 }
-TILE, PIECE = 1024, 16  # as in embedding.cu
+TILE, CHUNK = 1024, 16  # as in embedding.cu
 
 
 class Cache(NamedTuple):
@@ -46,7 +46,7 @@ def forward(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Cach
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
-    """``dW`` (V, E): a row is the sum over the places where its token stood; ``dy`` is (..., E)."""
+    """``dW`` (V, E): a row is the sum over the positions where its token stood; ``dy`` is (..., E)."""
     tokens, V = cache
     dy, M, E, number = as_contiguous(dy), tokens.size, dy.shape[-1], version(VERSIONS)
     module = load("embedding.cu")
@@ -55,14 +55,14 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
         module["scatter_1"]((V,), (128,), tokens, dy, dW, np.int32(M), np.int32(E))
         return (dW,)
     dW, sizes = zeros((V, E), dy), (np.int32(M), np.int32(V), np.int32(E))
-    tokens, places = _sort(tokens, M, V)
+    tokens, positions = _sort(tokens, M, V)
     if number == 2:
-        module["scatter_2"]((M,), (128,), tokens, places, dy, dW, *sizes)
+        module["scatter_2"]((M,), (128,), tokens, positions, dy, dW, *sizes)
         return (dW,)
-    pieces, threads = -(-M // PIECE), (_threads(E),)
-    heads, tails = empty((pieces, E), dy), empty((pieces, E), dy)
-    module["scatter_3"]((pieces,), threads, tokens, places, dy, dW, heads, tails, *sizes)
-    module["join_pieces"]((pieces,), threads, tokens, heads, tails, dW, *sizes)
+    chunks, threads = -(-M // CHUNK), (_threads(E),)
+    heads, tails = empty((chunks, E), dy), empty((chunks, E), dy)
+    module["scatter_3"]((chunks,), threads, tokens, positions, dy, dW, heads, tails, *sizes)
+    module["combine_chunks"]((chunks,), threads, tokens, heads, tails, dW, *sizes)
     return (dW,)
 
 
@@ -77,14 +77,14 @@ def _integers(tokens: Array, W: Array) -> Array:
 def _sort(tokens: Array, M: int, V: int) -> tuple[Array, Array]:
     """The M tokens in their order, as int32, and where each stood; equal ones keep their order. V stands for what is no row."""
     module = load("embedding.cu")
-    ordered, places = empty(M, tokens, np.int32), empty(M, tokens, np.int32)
-    module["sort_tiles"](blocks(M, 8), (256,), tokens, ordered, places, np.int32(M), np.int32(V))
+    ordered, positions = empty(M, tokens, np.int32), empty(M, tokens, np.int32)
+    module["sort_tiles"](blocks(M, 8), (256,), tokens, ordered, positions, np.int32(M), np.int32(V))
     if M <= TILE:
-        return ordered, places
-    tiles, tile_places = ordered, places
-    ordered, places = empty(M, tokens, np.int32), empty(M, tokens, np.int32)
-    module["merge_tiles"](blocks(M, 256), (256,), tiles, tile_places, ordered, places, np.int32(M))
-    return ordered, places
+        return ordered, positions
+    tiles, tile_positions = ordered, positions
+    ordered, positions = empty(M, tokens, np.int32), empty(M, tokens, np.int32)
+    module["merge_tiles"](blocks(M, 256), (256,), tiles, tile_positions, ordered, positions, np.int32(M))
+    return ordered, positions
 
 
 def _threads(E: int) -> int:

@@ -1,15 +1,15 @@
-// Embedding: y = W[tokens], and its gradient dW, a sum over the places where a token stood. No token is read outside W:
+// Embedding: y = W[tokens], and its gradient dW, a sum over the positions where a token stood. No token is read outside W:
 // where it is none of its rows, y is NaN, and dW does not hear of it.
 //
 // Forward, version 1 moves one number a thread; from version 2 on it is four, 16 bytes an instruction, and no division
 // finds the row. Backward, version 1 sends every row of dW through all tokens: V M tokens are read. Version 2 sorts the
-// places by token, and a block adds up one token's: every row of dy is read once. Version 3 cuts the sorted places into
-// pieces of the same size, so that one frequent token does not keep everybody waiting, and adds four columns a thread.
+// positions by token, and a block adds up one token's: every row of dy is read once. Version 3 cuts the sorted positions into
+// chunks of the same size, so that one frequent token does not keep everybody waiting, and adds four columns a thread.
 // All add in a fixed order, without atomics.
-#include "quads.cuh"
+#include "float4.cuh"
 
-#define TILE 1024  // places that are sorted by looking at all the others
-#define PIECE 16   // sorted places that a block of version 3 adds up
+#define TILE 1024  // positions that are sorted by looking at all the others
+#define CHUNK 16   // sorted positions that a block of version 3 adds up
 
 __device__ __forceinline__ bool is_row(long long token, int V) { return 0 <= token && token < V; }
 
@@ -28,9 +28,9 @@ gather_2(const long long* __restrict__ tokens, const float* __restrict__ W, floa
     int m = blockIdx.x * blockDim.y + threadIdx.y;
     if (m >= M) return;
     long long token = tokens[m];
-    bool quads = in_quads(W, E) && in_quads(y, E);
+    bool vectorised = rows_aligned(W, E) && rows_aligned(y, E);
     for (int k = 4 * threadIdx.x; k < E; k += 4 * blockDim.x)
-        store4(y + (size_t)m * E, k, E, quads, is_row(token, V) ? load4(W + token * E, k, E, quads) : all_four(NAN));
+        store4(y + (size_t)m * E, k, E, vectorised, is_row(token, V) ? load4(W + token * E, k, E, vectorised) : splat(NAN));
 }
 
 // 1. A block for each row of dW.
@@ -51,7 +51,7 @@ __device__ __forceinline__ int sort_key(long long token, int V) { return is_row(
 // A warp finds the rank of a token in its tile: how many are smaller, or equal and stand before it.
 // Equal tokens keep their order.
 extern "C" __global__ void __launch_bounds__(256)
-sort_tiles(const long long* __restrict__ tokens, int* __restrict__ sorted, int* __restrict__ places, int M, int V) {
+sort_tiles(const long long* __restrict__ tokens, int* __restrict__ sorted, int* __restrict__ positions, int M, int V) {
     int m = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (m >= M) return;
     int first = m / TILE * TILE, last = min(first + TILE, M), token = sort_key(tokens[m], V), before = 0;
@@ -59,10 +59,10 @@ sort_tiles(const long long* __restrict__ tokens, int* __restrict__ sorted, int* 
         int other = sort_key(tokens[k], V);
         before += other < token || (other == token && k < m);
     }
-    for (int apart = 16; apart > 0; apart >>= 1) before += __shfl_xor_sync(FULL_WARP, before, apart);
+    for (int offset = 16; offset > 0; offset >>= 1) before += __shfl_xor_sync(FULL_WARP, before, offset);
     if (lane == 0) {
         sorted[first + before] = token;
-        places[first + before] = m;
+        positions[first + before] = m;
     }
 }
 
@@ -81,70 +81,70 @@ __device__ __forceinline__ int count_below(const int* sorted, int n, int token, 
 
 // Where a token of a sorted tile belongs among all: behind what is smaller in the other tiles, or equal and in a tile before.
 extern "C" __global__ void __launch_bounds__(256)
-merge_tiles(const int* __restrict__ tiles, const int* __restrict__ tile_places, int* __restrict__ sorted,
-            int* __restrict__ places, int M) {
+merge_tiles(const int* __restrict__ tiles, const int* __restrict__ tile_positions, int* __restrict__ sorted,
+            int* __restrict__ positions, int M) {
     int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= M) return;
     int own = k / TILE * TILE, at = k - own, token = tiles[k];
     for (int first = 0; first < M; first += TILE)
         if (first != own) at += count_below(tiles + first, min(TILE, M - first), token, first < own);
     sorted[at] = token;
-    places[at] = tile_places[k];
+    positions[at] = tile_positions[k];
 }
 
-// 2. A block for each sorted place; it works if a token's run begins there. dW is zero before.
+// 2. A block for each sorted position; it works if a token's run begins there. dW is zero before.
 extern "C" __global__ void __launch_bounds__(256)
-scatter_2(const int* __restrict__ sorted, const int* __restrict__ places, const float* __restrict__ dy, float* __restrict__ dW,
+scatter_2(const int* __restrict__ sorted, const int* __restrict__ positions, const float* __restrict__ dy, float* __restrict__ dW,
           int M, int V, int E) {
     int begin = blockIdx.x;
     int token = sorted[begin];
     if (token == V || (begin > 0 && sorted[begin - 1] == token)) return;
     for (int k = threadIdx.x; k < E; k += blockDim.x) {
         float sum = 0.0f;
-        for (int m = begin; m < M && sorted[m] == token; ++m) sum += dy[(size_t)places[m] * E + k];
+        for (int m = begin; m < M && sorted[m] == token; ++m) sum += dy[(size_t)positions[m] * E + k];
         dW[(size_t)token * E + k] = sum;
     }
 }
 
-// 3. A block for each piece. A run that lies in it goes to dW; of one that came in from the piece before, the sum is kept in
-// heads[piece], and of one that begins here and goes on, in tails[piece]. dW is zero before.
+// 3. A block for each chunk. A run that lies in it goes to dW; of one that came in from the chunk before, the sum is kept in
+// heads[chunk], and of one that begins here and goes on, in tails[chunk]. dW is zero before.
 extern "C" __global__ void __launch_bounds__(256)
-scatter_3(const int* __restrict__ sorted, const int* __restrict__ places, const float* __restrict__ dy, float* __restrict__ dW,
+scatter_3(const int* __restrict__ sorted, const int* __restrict__ positions, const float* __restrict__ dy, float* __restrict__ dW,
           float* __restrict__ heads, float* __restrict__ tails, int M, int V, int E) {
-    int first = blockIdx.x * PIECE, last = min(first + PIECE, M);
-    bool quads = in_quads(dy, E) && in_quads(dW, E);  // heads and tails are the wrapper's own
+    int first = blockIdx.x * CHUNK, last = min(first + CHUNK, M);
+    bool vectorised = rows_aligned(dy, E) && rows_aligned(dW, E);  // heads and tails are the wrapper's own
     for (int k = 4 * threadIdx.x; k < E; k += 4 * blockDim.x) {
-        float4 sum = all_four(0.0f);
+        float4 sum = splat(0.0f);
         bool came_in = first > 0 && sorted[first - 1] == sorted[first];
 #pragma unroll 4
         for (int m = first; m < last; ++m) {
             int token = sorted[m];
-            sum = sum + load4(dy + (size_t)places[m] * E, k, E, quads);
+            sum = sum + load4(dy + (size_t)positions[m] * E, k, E, vectorised);
             bool goes_on = m + 1 < M && sorted[m + 1] == token;
             if (goes_on && m + 1 < last) continue;
-            if (came_in) store4(heads + (size_t)blockIdx.x * E, k, E, quads, sum);
-            else if (goes_on) store4(tails + (size_t)blockIdx.x * E, k, E, quads, sum);
-            else if (token < V) store4(dW + (size_t)token * E, k, E, quads, sum);
-            sum = all_four(0.0f);
+            if (came_in) store4(heads + (size_t)blockIdx.x * E, k, E, vectorised, sum);
+            else if (goes_on) store4(tails + (size_t)blockIdx.x * E, k, E, vectorised, sum);
+            else if (token < V) store4(dW + (size_t)token * E, k, E, vectorised, sum);
+            sum = splat(0.0f);
             came_in = false;
         }
     }
 }
 
-// A block for each piece: if a run begins in it and goes on, its tail and the heads after it are the row.
+// A block for each chunk: if a run begins in it and goes on, its tail and the heads after it are the row.
 extern "C" __global__ void __launch_bounds__(256)
-join_pieces(const int* __restrict__ sorted, const float* __restrict__ heads, const float* __restrict__ tails,
+combine_chunks(const int* __restrict__ sorted, const float* __restrict__ heads, const float* __restrict__ tails,
             float* __restrict__ dW, int M, int V, int E) {
-    int first = blockIdx.x * PIECE, next = first + PIECE;
+    int first = blockIdx.x * CHUNK, next = first + CHUNK;
     if (next >= M) return;
     int token = sorted[next];
     bool begins = sorted[first] != token || first == 0 || sorted[first - 1] != token;
     if (sorted[next - 1] != token || !begins || token == V) return;
-    bool quads = in_quads(dW, E);
+    bool vectorised = rows_aligned(dW, E);
     for (int k = 4 * threadIdx.x; k < E; k += 4 * blockDim.x) {
-        float4 sum = load4(tails + (size_t)blockIdx.x * E, k, E, quads);
-        for (int piece = blockIdx.x + 1; piece * PIECE < M && sorted[piece * PIECE] == token; ++piece)
-            sum = sum + load4(heads + (size_t)piece * E, k, E, quads);
-        store4(dW + (size_t)token * E, k, E, quads, sum);
+        float4 sum = load4(tails + (size_t)blockIdx.x * E, k, E, vectorised);
+        for (int chunk = blockIdx.x + 1; chunk * CHUNK < M && sorted[chunk * CHUNK] == token; ++chunk)
+            sum = sum + load4(heads + (size_t)chunk * E, k, E, vectorised);
+        store4(dW + (size_t)token * E, k, E, vectorised, sum);
     }
 }

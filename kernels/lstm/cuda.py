@@ -119,11 +119,11 @@ def _backward(
     """All steps: ``da`` (T, N, 4H), ``dh0`` and ``dc0`` (N, H)."""
     (T, N, _), H, columns = gates.shape, c.shape[2], plan.column_blocks
     da, dh0, dc0 = empty(gates.shape, c), empty((N, H), c), empty((N, H), c)
-    travel = empty((2, plan.row_blocks, columns, columns, plan.rows, plan.quads), c)
+    dh_partials = empty((2, plan.row_blocks, columns, columns, plan.rows, plan.quads), c)
     load("lstm.cu")["lstm_backward"](
         (columns, plan.row_blocks),
         (plan.threads,),
-        *(da, gates, c, dh_out, dc_last, as_contiguous(Wh), lengths, travel, dh0, dc0),
+        *(da, gates, c, dh_out, dc_last, as_contiguous(Wh), lengths, dh_partials, dh0, dc0),
         *(np.int32(n) for n in (T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,

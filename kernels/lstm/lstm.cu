@@ -35,13 +35,13 @@ lstm_cell_forward(float* gates, const float* c_before, float* c_after, const flo
 // zero, or what it was where a sequence is over.
 extern "C" __global__ void __launch_bounds__(256)
 lstm_cell_backward(float* __restrict__ da, const float* __restrict__ gates, const float* __restrict__ c_before,
-                   const float* __restrict__ c_after, const float* __restrict__ dh_above, float* dh, float* dc,
+                   const float* __restrict__ c_after, const float* __restrict__ dh_out, float* dh, float* dc,
                    const long long* __restrict__ lengths, int t, int N, int H) {
     for (size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x; at < (size_t)N * H; at += gridDim.x * (size_t)blockDim.x) {
         int n = at / H;
         size_t first = at + (size_t)n * 3 * H;
         float* da_n = da + first;
-        float dh_n = dh_above ? dh[at] + dh_above[at] : dh[at];
+        float dh_n = dh_out ? dh[at] + dh_out[at] : dh[at];
         if (lengths && lengths[n] <= t) {
             da_n[0] = da_n[H] = da_n[2 * H] = da_n[3 * H] = 0.0f;
             dh[at] = dh_n;
@@ -139,23 +139,23 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
     }
 }
 
-// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `travel` holds, for two steps by
-// turns, the parts of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp
+// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `dh_partials` is two buffers, for
+// the steps by turns, of the partial sums of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp
 // share a sum, the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
-lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_above,
+lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_out,
               const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths,
-              float* travel, float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
+              float* dh_partials, float* dh0, float* dc0, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     BackwardProduct product(memory, quads, quads, lanes, tf32);
     int tid = threadIdx.x, most = MOST_ROWS * quads / 4, slices = max(1, (int)blockDim.x / most);
     int unit0 = blockIdx.x * quads, row0 = blockIdx.y * rows;
-    size_t tile = (size_t)rows * quads, turn = tile * gridDim.x * gridDim.x * gridDim.y;
+    size_t tile = (size_t)rows * quads, buffer_size = tile * gridDim.x * gridDim.x * gridDim.y;
     rows = min(rows, N - row0);
     float4* sums = product.end;
     float *dh_kept = (float*)(sums + slices * most), *dc_own = dh_kept + rows * quads;
-    travel += tile * gridDim.x * gridDim.x * blockIdx.y;
+    dh_partials += tile * gridDim.x * gridDim.x * blockIdx.y;
 
     product.load(GateWeights{Wh, unit0, H});
     for (int i = tid; i < rows * quads; i += blockDim.x) {
@@ -164,9 +164,9 @@ lstm_backward(float* da, const float* __restrict__ gates, const float* __restric
         dc_own[i] = dc_last && unit < H ? dc_last[(size_t)(row0 + i / quads) * H + unit] : 0.0f;
     }
 
-    for (int t = T - 1; t >= -1; --t) {  // the last turn, -1, is for dh0
-        const float* received = travel + (t + 1) % 2 * turn + blockIdx.x * gridDim.x * tile;
-        float* sent = travel + (t & 1) * turn + blockIdx.x * tile;
+    for (int t = T - 1; t >= -1; --t) {  // the last, -1, is for dh0
+        const float* received = dh_partials + (t + 1) % 2 * buffer_size + blockIdx.x * gridDim.x * tile;
+        float* sent = dh_partials + (t & 1) * buffer_size + blockIdx.x * tile;
         for (int r = 0; r < rows; r += MOST_ROWS) {
             int here = min(MOST_ROWS, rows - r);
             if (t < T - 1)
@@ -181,7 +181,7 @@ lstm_backward(float* da, const float* __restrict__ gates, const float* __restric
                     for (int slice = 0; slice < slices; ++slice) dh += ((float*)sums)[4 * slice * most + i];
                 if (unit < H && t < 0) dh0[at] = dh, dc0[at] = dc;
                 else if (unit < H) {
-                    if (dh_above) dh += dh_above[t * step + at];
+                    if (dh_out) dh += dh_out[t * step + at];
                     dh_kept[r * quads + i] = dh;
                     if (!lengths || lengths[n] > t) {
                         const float* gate = gates + ((size_t)t * N + n) * 4 * H + unit;

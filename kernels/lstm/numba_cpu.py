@@ -90,7 +90,7 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> G
     Wh_T = PackedMatrix(Wh.T)
     if parallel_within_step(T, N, threads):
         for t in range(T - 1, -1, -1):
-            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, 0, N)
+            cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         work = empty((threads, work_space(N, 4 * H)))
@@ -169,12 +169,12 @@ def _backward(multiply, da, gates, panels, c, dh_out, dh, dc, lengths, work, thr
     for thread in prange(threads):
         first, last = share(gates.shape[1], thread, threads)
         for t in range(gates.shape[0] - 1, -1, -1):
-            cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
+            cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS)
-def cells_back(da, gates, c, dh_out, dh, dc, t, lengths, first, last):
+def cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     H = dh.shape[1]
     for n in range(first, last):

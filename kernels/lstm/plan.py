@@ -78,9 +78,9 @@ def layout(
     takes = _blocks(rows, ROWS)
     rows_multiplied = 0 if tf32 else rows // ROWS * ROWS + (0, 4, 8)[_blocks(rows % ROWS, 4)]
     product = (weights + weights_back) * max(4 * rows_multiplied, 16 * takes) / 128
-    travel = 4 * (rows * H + 2 * rows * units * column_blocks) / 64
+    traffic = 4 * (rows * H + 2 * rows * units * column_blocks) / 64
     shape = column_blocks, row_blocks, quads, rows, threads, lanes, tf32
-    return Plan(*shape, forward_bytes, backward_bytes, cycles=product + travel + 1000 * takes)
+    return Plan(*shape, forward_bytes, backward_bytes, cycles=product + traffic + 1000 * takes)
 
 
 def plan_for(like: Any, N: int, H: int, gates: int = 4) -> Plan | None:

@@ -159,7 +159,7 @@ def _by_our_own(number, a, b, out, transpose_a, transpose_b, accumulate, bias) -
     work, n = empty((parts, M, N), out), M * N
     kernel((*tiles, parts), block, *operands, None, work, *sizes, *transposes, np.int32(False))
     numbers = np.int64(n), np.int32(N), np.int32(parts), np.int32(accumulate)
-    load("matmul.cu")["add_parts"](blocks(min(n, 1 << 24), 256), (256,), work, bias, out, *numbers)
+    load("matmul.cu")["sum_partials"](blocks(min(n, 1 << 24), 256), (256,), work, bias, out, *numbers)
 
 
 def _has_tensor_cores(array: Array) -> bool:

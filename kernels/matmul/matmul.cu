@@ -162,7 +162,7 @@ matmul_4(const float* __restrict__ a, const float* __restrict__ b, const float* 
     }
 
     c += blockIdx.z * (size_t)M * N;
-    bool fours = in_fours(c) && N % 4 == 0;
+    bool fours = aligned(c) && N % 4 == 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i)
 #pragma unroll
@@ -184,7 +184,7 @@ matmul_4(const float* __restrict__ a, const float* __restrict__ b, const float* 
 
 // C = the sum of its `count` parts, in their order.
 extern "C" __global__ void __launch_bounds__(256)
-add_parts(const float* __restrict__ parts, const float* __restrict__ bias, float* __restrict__ c,
+sum_partials(const float* __restrict__ parts, const float* __restrict__ bias, float* __restrict__ c,
           long long n, int N, int count, int accumulate) {
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL) {
         float sum = 0.0f;
@@ -200,7 +200,7 @@ add_parts(const float* __restrict__ parts, const float* __restrict__ bias, float
 extern "C" __global__ void __launch_bounds__(256)
 round_to_bf16(const float* __restrict__ x, unsigned short* __restrict__ y, long long n) {
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
-    long long fours = in_fours(x) && ((size_t)y & 7) == 0 ? n / 4 : 0;
+    long long fours = aligned(x) && ((size_t)y & 7) == 0 ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 v = ((const float4*)x)[i];
         uint2 rounded = {to_bf16(v.x) | (unsigned)to_bf16(v.y) << 16, to_bf16(v.z) | (unsigned)to_bf16(v.w) << 16};

@@ -37,8 +37,8 @@ BLOCK_ROWS = 16 * ROWS
 #: Columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache.
 BLOCK_COLUMNS = 1024
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
-_ROWS_AHEAD = 6  # so many rows before they are packed, they are asked for
-_NUMBERS_AHEAD = 64  # the same where rows are packed across: so many numbers of each
+_PREFETCH_ROWS = 6  # so many rows before they are packed, they are asked for
+_PREFETCH_FLOATS = 64  # the same where rows are packed across: so many numbers of each
 _PAGE = 4096  # bytes
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
@@ -136,7 +136,8 @@ def gemm(
         ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
     """
     as_it_is = isinstance(b, PackedMatrix) and not transpose_b and column_sums is None
-    packed, b = (b if as_it_is else None), unpacked(b)
+    packed: Any = b if as_it_is else None
+    b = unpacked(b)
     (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
@@ -271,7 +272,7 @@ def pack_tiles(x, row, term, count, k, height, out, tile_step):
             for t in range(tile0, whole):
                 for i in range(0, height, WIDTH):
                     at = from_here + 4 * (t * height + i)
-                    copy_vector(at, at + 4 * _ROWS_AHEAD * term, to + 4 * (t * tile_step + i))
+                    copy_vector(at, at + 4 * _PREFETCH_ROWS * term, to + 4 * (t * tile_step + i))
             for t in range(whole, tile1):
                 for i in range(min(height, count - t * height)):
                     store_float(float_at(from_here + 4 * (t * height + i)), to + 4 * (t * tile_step + i))
@@ -283,7 +284,7 @@ def _pack_across(x, row, count, k, height, out):
     whole = k - k % WIDTH
     to_next_tile = height * row - whole
     for p in range(0, whole, WIDTH):
-        later = _NUMBERS_AHEAD if p + _NUMBERS_AHEAD < whole else to_next_tile + _NUMBERS_AHEAD
+        later = _PREFETCH_FLOATS if p + _PREFETCH_FLOATS < whole else to_next_tile + _PREFETCH_FLOATS
         for i in range((count - 1) // WIDTH * WIDTH, -1, -WIDTH):
             from_here, to = x + 4 * (i * row + p), out + 4 * (p * height + i)
             transpose_block(from_here, row, min(WIDTH, count - i), later, to, height)

@@ -78,7 +78,7 @@ template <bool BF16> __device__ __forceinline__ void multiply(float (&)[4], cons
 
 // What a thread brings of a tile: four words, that is one float4 (TF32), or two (bfloat16):
 // along k four further, along i the next k.
-struct Brought {
+struct Staged {
     float4 first, second;
 };
 
@@ -88,14 +88,14 @@ template <bool BF16> __device__ __forceinline__ int place_k(bool along_k) {
 
 __device__ __forceinline__ int place_i(bool along_k) { return along_k ? threadIdx.x / 2 : threadIdx.x % 32 * 4; }
 
-template <bool BF16> __device__ __forceinline__ Brought bring(const Operand& o, int i, int k) {
-    Brought brought = {four(o, i, k), make_float4(0.0f, 0.0f, 0.0f, 0.0f)};
-    if (BF16) brought.second = o.along_k ? four(o, i, k + 4) : four(o, i, k + 1);
-    return brought;
+template <bool BF16> __device__ __forceinline__ Staged fetch(const Operand& o, int i, int k) {
+    Staged staged = {four(o, i, k), make_float4(0.0f, 0.0f, 0.0f, 0.0f)};
+    if (BF16) staged.second = o.along_k ? four(o, i, k + 4) : four(o, i, k + 1);
+    return staged;
 }
 
-template <bool BF16> __device__ __forceinline__ void put(unsigned (*tile)[ROW], const Brought& brought, bool along_k) {
-    float4 p = brought.first, q = brought.second;
+template <bool BF16> __device__ __forceinline__ void put(unsigned (*tile)[ROW], const Staged& staged, bool along_k) {
+    float4 p = staged.first, q = staged.second;
     uint4 words;
     if (!BF16) words = make_uint4(to_tf32(p.x), to_tf32(p.y), to_tf32(p.z), to_tf32(p.w));
     else if (along_k)
@@ -170,13 +170,13 @@ matmul_tf32(const float* __restrict__ a, const float* __restrict__ b, const floa
     int a_i = row0 + place_i(A.along_k), a_k = place_k<false>(A.along_k);
     int b_i = column0 + place_i(B.along_k), b_k = place_k<false>(B.along_k);
     Sums sums = {};
-    put<false>(tiles_a[0], bring<false>(A, a_i, a_k), A.along_k);
-    put<false>(tiles_b[0], bring<false>(B, b_i, b_k), B.along_k);
+    put<false>(tiles_a[0], fetch<false>(A, a_i, a_k), A.along_k);
+    put<false>(tiles_b[0], fetch<false>(B, b_i, b_k), B.along_k);
     __syncthreads();
     for (int k0 = 0, now = 0; k0 < K; k0 += WORDS, now = 1 - now) {
         bool more = k0 + WORDS < K;
-        Brought next_a = {}, next_b = {};
-        if (more) next_a = bring<false>(A, a_i, k0 + WORDS + a_k), next_b = bring<false>(B, b_i, k0 + WORDS + b_k);
+        Staged next_a = {}, next_b = {};
+        if (more) next_a = fetch<false>(A, a_i, k0 + WORDS + a_k), next_b = fetch<false>(B, b_i, k0 + WORDS + b_k);
         multiply_tiles<false>(sums, tiles_a[now], tiles_b[now]);
         if (!more) break;
         put<false>(tiles_a[1 - now], next_a, A.along_k);
@@ -195,13 +195,13 @@ matmul_bf16(const float* __restrict__ a, const float* __restrict__ b, const floa
     int a_i = row0 + place_i(A.along_k), a_k = place_k<true>(A.along_k);
     int b_i = column0 + place_i(B.along_k), b_k = place_k<true>(B.along_k);
     Sums sums = {};
-    put<true>(tiles_a[0], bring<true>(A, a_i, a_k), A.along_k);
-    put<true>(tiles_b[0], bring<true>(B, b_i, b_k), B.along_k);
+    put<true>(tiles_a[0], fetch<true>(A, a_i, a_k), A.along_k);
+    put<true>(tiles_b[0], fetch<true>(B, b_i, b_k), B.along_k);
     __syncthreads();
     for (int k0 = 0, now = 0; k0 < K; k0 += 2 * WORDS, now = 1 - now) {
         bool more = k0 + 2 * WORDS < K;
-        Brought next_a = {}, next_b = {};
-        if (more) next_a = bring<true>(A, a_i, k0 + 2 * WORDS + a_k), next_b = bring<true>(B, b_i, k0 + 2 * WORDS + b_k);
+        Staged next_a = {}, next_b = {};
+        if (more) next_a = fetch<true>(A, a_i, k0 + 2 * WORDS + a_k), next_b = fetch<true>(B, b_i, k0 + 2 * WORDS + b_k);
         multiply_tiles<true>(sums, tiles_a[now], tiles_b[now]);
         if (!more) break;
         put<true>(tiles_a[1 - now], next_a, A.along_k);

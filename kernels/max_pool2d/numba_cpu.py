@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, wants_nontemporal
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence
 from scratchlv.kernels.max_pool2d.reference import output_shape
@@ -50,7 +50,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("x", dy=(dy, argmax.shape))
     dx = empty(shape, dy.dtype)
     if size == stride == 2 and dy.dtype == np.float32:
-        unpool(as_contiguous(dy), argmax, dx, past_caches(dx))
+        unpool(as_contiguous(dy), argmax, dx, wants_nontemporal(dx))
     else:
         _backward(as_contiguous(dy), argmax, dx, size, stride)
     return (dx,)
@@ -69,7 +69,7 @@ def _pool(x, y, argmax):
 
 
 @kernel(parallel=True)
-def unpool(dy, argmax, dx, past):
+def unpool(dy, argmax, dx, nontemporal):
     """The gradient ``dx`` (N, H, W, C) of 2x2 windows, all float32: every element is written once."""
     N, H, W, C = dx.shape
     rows, columns = dy.shape[1:3]
@@ -85,8 +85,8 @@ def unpool(dy, argmax, dx, past):
             for w in range(columns):
                 at = C * ((n * rows + h) * columns + w)
                 top = address(dx) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
-                unpool_pixel(address(dy) + 4 * at, address(argmax) + at, top, top + 4 * C * W, C, C, past)
-        if past:
+                unpool_pixel(address(dy) + 4 * at, address(argmax) + at, top, top + 4 * C * W, C, C, nontemporal)
+        if nontemporal:
             fence()
 
 
@@ -105,12 +105,12 @@ def _forward(x, y, argmax, size, stride, train):
                     if train:
                         argmax[n, h, w, :] = 0
                 elif train:
-                    won = argmax[n, h, w]
+                    argmax_here = argmax[n, h, w]
                     for c in range(C):
                         larger = (value[c] > best[c]) | (
                             (value[c] != value[c]) & (best[c] == best[c])
                         )  # NaN is largest
-                        won[c] = place if larger else won[c]
+                        argmax_here[c] = place if larger else argmax_here[c]
                         best[c] = value[c] if larger else best[c]
                 else:
                     for c in range(C):

@@ -1,7 +1,7 @@
 """What pooling 2x2 windows is made of, as vector code: other rooms that pool in the same sweep (conv2d, batch_norm2d) share it.
 
 A window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The argmax's place is kept in a
-byte; :data:`NOBODY` stands there where ReLU let nothing through, so that the byte alone says where a gradient goes.
+byte; :data:`CLOSED` stands there where ReLU let nothing through, so that the byte alone says where a gradient goes.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.simd import I32, I64, MASK, VECTOR, WIDTH, ZERO, Emitter
 
-NOBODY = 4  #: the argmax where ReLU is closed
-_AHEAD = 512  # floats: what will be read so much later is asked for, as two rows of pixels are more than the processor foresees
+CLOSED = 4  #: the argmax where ReLU is closed
+_PREFETCH_DISTANCE = 512  # floats; two rows of pixels are more streams than the processor foresees
 BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 
 
@@ -108,7 +108,7 @@ def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep):
 
         def body(c):
             for pixel in pixels:
-                e.prefetch(e.address(pixel, builder.add(c, I64(_AHEAD))), to_write=False)
+                e.prefetch(e.address(pixel, builder.add(c, I64(_PREFETCH_DISTANCE))), to_write=False)
             best, place_of_best = e.largest([e.load_lanes(e.address(pixel, c)) for pixel in pixels])
             e.store_lanes(best, e.address(y, c))
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
@@ -121,22 +121,22 @@ def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep):
 
 
 @intrinsic
-def unpool_pixel(typing_context, dy, argmax, top, bottom, next_pixel, channels, past):
+def unpool_pixel(typing_context, dy, argmax, top, bottom, next_pixel, channels, nontemporal):
     """Write the four pixels of a 2x2 window: each channel's gradient at its argmax's place, zeros elsewhere.
 
     ``top`` and ``bottom`` are the addresses of the window's rows, whose second pixels lie ``next_pixel`` floats further on.
-    With ``past`` they are written past the caches.
+    With ``nontemporal`` they are written around the caches.
     """
 
     def emit(context, builder, signature, arguments):
-        dy, argmax, top, bottom, next_pixel, channels, past = arguments
+        dy, argmax, top, bottom, next_pixel, channels, nontemporal = arguments
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
         def body(c):
             gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)
             for k, pixel in enumerate(pixels):
-                e.store_past_caches(e.taken(gradient, place_of_best, k), e.address(pixel, c), past, e.mask)
+                e.store_nontemporal(e.taken(gradient, place_of_best, k), e.address(pixel, c), nontemporal, e.mask)
 
         e.channels(channels, body)
         return context.get_dummy_value()

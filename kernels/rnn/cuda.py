@@ -114,11 +114,11 @@ def _backward(
     """All steps: ``da`` (T, N, H) and ``dh0`` (N, H)."""
     (T, N, H), columns = dy.shape, plan.column_blocks
     da, dh0 = empty(dy.shape, h), empty((N, H), h)
-    travel = empty((2, plan.row_blocks, columns, columns, plan.rows, 4 * plan.quads), h)
+    dh_partials = empty((2, plan.row_blocks, columns, columns, plan.rows, 4 * plan.quads), h)
     load("rnn.cu")["rnn_backward"](
         (columns, plan.row_blocks),
         (plan.threads,),
-        *(da, h, dy, as_contiguous(Wh), lengths, travel, dh0),
+        *(da, h, dy, as_contiguous(Wh), lengths, dh_partials, dh0),
         *(np.int32(n) for n in (nonlinearity == "sigmoid", T, N, H, plan.quads, plan.rows, plan.lanes, plan.tf32)),
         shared=plan.backward_bytes,
         cooperative=True,

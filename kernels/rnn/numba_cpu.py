@@ -77,7 +77,7 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     Wh_T = PackedMatrix(Wh.T)
     if parallel_within_step(T, N, threads):
         for t in range(T - 1, -1, -1):
-            _step_back(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
+            _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
         _backward(
@@ -136,12 +136,12 @@ def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, threads
     for thread in prange(threads):
         first, last = share(dy.shape[1], thread, threads)
         for t in range(dy.shape[0] - 1, -1, -1):
-            _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
+            _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
             add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
 
 
 @kernel(fastmath=FLAGS)
-def _step_back(da, dy, dh, h, t, lengths, f_is_tanh, first, last):
+def _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, first, last):
     """``da[t]``; where a sequence goes on, ``dh`` is left as zero: da Whᵀ is added to it next."""
     for n in range(first, last):
         state, dh_n, da_n, dy_n = h[t + 1, n], dh[n], da[t, n], dy[t, n]

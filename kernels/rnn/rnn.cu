@@ -23,11 +23,11 @@ rnn_cell_forward(const float* h_before, float* h_after, const long long* __restr
 // 1. `dh` (N, H) enters as what comes from the step after, and leaves as what goes to the step before once da Whᵀ is added
 // to it: zero, or what it was where a sequence is over. `da` (N, H) is the gradient of the pre-activations.
 extern "C" __global__ void __launch_bounds__(256)
-rnn_cell_backward(float* __restrict__ da, const float* __restrict__ h_after, const float* __restrict__ dh_above, float* dh,
+rnn_cell_backward(float* __restrict__ da, const float* __restrict__ h_after, const float* __restrict__ dh_out, float* dh,
                   const long long* __restrict__ lengths, int use_sigmoid, int t, int N, int H) {
     for (size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x; at < (size_t)N * H; at += gridDim.x * (size_t)blockDim.x) {
         bool over = lengths && lengths[at / H] <= t;
-        float dh_n = dh[at] + dh_above[at];
+        float dh_n = dh[at] + dh_out[at];
         da[at] = over ? 0.0f : dh_n * slope(h_after[at], use_sigmoid);
         dh[at] = over ? dh_n : 0.0f;
     }
@@ -87,30 +87,30 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
     }
 }
 
-// 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `travel` holds, for two steps by turns,
-// the parts of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share
+// 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `dh_partials` is two buffers, for the
+// steps by turns, of the partial sums of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share
 // a sum, the sums [slices][8 quads] as float4s, and dh [rows][4 quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
-rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ dh_above, const float* __restrict__ Wh,
-             const long long* __restrict__ lengths, float* travel, float* dh0,
+rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ dh_out, const float* __restrict__ Wh,
+             const long long* __restrict__ lengths, float* dh_partials, float* dh0,
              int use_sigmoid, int T, int N, int H, int quads, int rows, int lanes, int tf32) {
     DYNAMIC_SHARED(float4, memory);
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     int tid = threadIdx.x, units = 4 * quads, most = MOST_ROWS * quads, slices = max(1, (int)blockDim.x / most);
     int unit0 = blockIdx.x * units, row0 = blockIdx.y * rows;
     BackwardProduct product(memory, quads, units, lanes, tf32);
-    size_t tile = (size_t)rows * units, turn = tile * gridDim.x * gridDim.x * gridDim.y;
+    size_t tile = (size_t)rows * units, buffer_size = tile * gridDim.x * gridDim.x * gridDim.y;
     rows = min(rows, N - row0);
     float4* sums = product.end;
     float* dh_kept = (float*)(sums + slices * most);
-    travel += tile * gridDim.x * gridDim.x * blockIdx.y;
+    dh_partials += tile * gridDim.x * gridDim.x * blockIdx.y;
 
     product.load(UnitWeights{Wh, unit0, H});
     for (int i = tid; i < rows * units; i += blockDim.x) dh_kept[i] = 0.0f;
 
-    for (int t = T - 1; t >= -1; --t) {  // the last turn, -1, is for dh0
-        const float* received = travel + (t + 1) % 2 * turn + blockIdx.x * gridDim.x * tile;
-        float* sent = travel + (t & 1) * turn + blockIdx.x * tile;
+    for (int t = T - 1; t >= -1; --t) {  // the last, -1, is for dh0
+        const float* received = dh_partials + (t + 1) % 2 * buffer_size + blockIdx.x * gridDim.x * tile;
+        float* sent = dh_partials + (t & 1) * buffer_size + blockIdx.x * tile;
         for (int r = 0; r < rows; r += MOST_ROWS) {
             int here = min(MOST_ROWS, rows - r);
             if (t < T - 1) collect(sums, (const float4*)(received + r * units), gridDim.x, tile / 4, here * quads, most, slices);
@@ -124,7 +124,7 @@ rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ d
                 if (unit < H && t < 0) dh0[at] = dh;
                 else if (unit < H) {
                     bool over = lengths && lengths[n] <= t;
-                    dh += dh_above[t * step + at];
+                    dh += dh_out[t * step + at];
                     if (!over) d = dh * slope(h[(t + 1) * step + at], use_sigmoid);
                     dh_kept[r * units + i] = over ? dh : 0.0f;
                     da[t * step + at] = d;

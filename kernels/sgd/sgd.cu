@@ -2,14 +2,14 @@
 //
 // `factor`, if given, was computed on the GPU: what the gradient is clipped by; where it is NaN, all is left as it is.
 // 12 bytes are moved for a parameter. Version 1 has one for each thread, version 2 four, by reads and writes of 16 bytes.
-#include "quads.cuh"
+#include "float4.cuh"
 
-__device__ __forceinline__ bool no_number(const float* factor) { return factor && *factor != *factor; }
+__device__ __forceinline__ bool is_nan(const float* factor) { return factor && *factor != *factor; }
 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor,
       float rate, float shrink, long long n) {
-    if (no_number(factor)) return;
+    if (is_nan(factor)) return;
     float r = factor ? rate * *factor : rate;
     for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
         params[i] = params[i] * shrink - r * grads[i];
@@ -18,10 +18,10 @@ sgd_1(float* __restrict__ params, const float* __restrict__ grads, const float* 
 extern "C" __global__ void __launch_bounds__(256)
 sgd_2(float* __restrict__ params, const float* __restrict__ grads, const float* __restrict__ factor,
       float rate, float shrink, long long n) {
-    if (no_number(factor)) return;
+    if (is_nan(factor)) return;
     float r = factor ? rate * *factor : rate;
     long long first = blockIdx.x * 256LL + threadIdx.x, step = gridDim.x * 256LL;
-    long long fours = in_fours(params) && in_fours(grads) ? n / 4 : 0;
+    long long fours = aligned(params) && aligned(grads) ? n / 4 : 0;
     for (long long i = first; i < fours; i += step) {
         float4 p = ((const float4*)params)[i], g = ((const float4*)grads)[i];
         ((float4*)params)[i] = make_float4(p.x * shrink - r * g.x, p.y * shrink - r * g.y,

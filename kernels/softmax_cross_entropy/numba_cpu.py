@@ -8,8 +8,8 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, past_caches
-from scratchlv.kernels.building_blocks.simd import F32, I32, address, ask_for, fence, scale
+from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, wants_nontemporal
+from scratchlv.kernels.building_blocks.simd import F32, I32, address, fence, prefetch, scale
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
 
@@ -53,8 +53,8 @@ def forward(
         dlogits = logits
     losses = np.zeros(kept.size)
     rows = (z.reshape(-1, V), dlogits.reshape(-1, V))
-    past = train and dlogits is not logits and past_caches(dlogits)
-    _sweep(*rows, kept, classes, weights.astype(np.float32), losses, train, past, n_threads())
+    nontemporal = train and dlogits is not logits and wants_nontemporal(dlogits)
+    _sweep(*rows, kept, classes, weights.astype(np.float32), losses, train, nontemporal, n_threads())
     return np.float32(weights[kept] @ losses[kept]), Cache(dlogits) if train else None
 
 
@@ -66,11 +66,11 @@ def backward(dloss: Any, cache: Cache) -> tuple[np.ndarray]:
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _sweep(z, dlogits, kept, targets, weights, losses, train, past, threads):
+def _sweep(z, dlogits, kept, targets, weights, losses, train, nontemporal, threads):
     V = z.shape[1]
     for thread in prange(threads):
         first, last = share(len(kept), thread, threads)
-        powers = np.empty(V, np.float32)
+        exponentials = np.empty(V, np.float32)
         for m in range(first, last):
             if not kept[m]:
                 if train:
@@ -78,18 +78,18 @@ def _sweep(z, dlogits, kept, targets, weights, losses, train, past, threads):
                         dlogits[m, v] = 0
                 continue
             row = z[m]
-            score, top = row[targets[m]], _largest(row)
+            score, largest = row[targets[m]], _largest(row)
             for begin in range(0, V, _CHUNK):
-                ask_for(address(z) + 4 * ((m + 1) * V + begin), _CHUNK)  # the next row, while there is much to compute
-                part, into = row[begin : begin + _CHUNK], powers[begin : begin + _CHUNK]
+                prefetch(address(z) + 4 * ((m + 1) * V + begin), _CHUNK)  # the next row, while there is much to compute
+                part, into = row[begin : begin + _CHUNK], exponentials[begin : begin + _CHUNK]
                 for v in range(part.size):
-                    into[v] = exp_nonpositive(part[v] - top)
-            s = np.float32(total(powers))
-            losses[m] = np.log(s) + (np.float64(top) - np.float64(score))
+                    into[v] = exp_nonpositive(part[v] - largest)
+            s = np.float32(total(exponentials))
+            losses[m] = np.log(s) + (np.float64(largest) - np.float64(score))
             if train:
-                powers[targets[m]] -= s  # p - 1, where p may be almost 1
-                scale(address(powers), weights[m] / s, address(dlogits) + 4 * m * V, V, past)
-        if past:
+                exponentials[targets[m]] -= s  # p - 1, where p may be almost 1
+                scale(address(exponentials), weights[m] / s, address(dlogits) + 4 * m * V, V, nontemporal)
+        if nontemporal:
             fence()
 
 

@@ -51,19 +51,19 @@ cross_entropy_1(const float* logits, const long long* __restrict__ targets, cons
     float w = row_weight(weights, total, targets, m, V);
     if (w == 0.0f) return skip_row(dz, losses + m, V);
 
-    float top = -INFINITY;
-    for (int v = threadIdx.x; v < V; v += blockDim.x) top = larger(top, z[v]);
-    tree[threadIdx.x] = top;
+    float largest = -INFINITY;
+    for (int v = threadIdx.x; v < V; v += blockDim.x) largest = larger(largest, z[v]);
+    tree[threadIdx.x] = largest;
     __syncthreads();
     for (int half = blockDim.x / 2; half > 0; half /= 2) {
         if (threadIdx.x < half) tree[threadIdx.x] = larger(tree[threadIdx.x], tree[threadIdx.x + half]);
         __syncthreads();
     }
-    top = tree[0];
+    largest = tree[0];
     __syncthreads();  // all have read it before the tree is used again
 
     float sum = 0.0f;
-    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += expf(z[v] - top);
+    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += expf(z[v] - largest);
     tree[threadIdx.x] = sum;
     __syncthreads();
     for (int half = blockDim.x / 2; half > 0; half /= 2) {
@@ -73,38 +73,38 @@ cross_entropy_1(const float* logits, const long long* __restrict__ targets, cons
     sum = tree[0];
 
     long long target = targets[m];
-    if (threadIdx.x == 0) losses[m] = w != w ? w : w * (logf(sum) - (z[target] - top));
+    if (threadIdx.x == 0) losses[m] = w != w ? w : w * (logf(sum) - (z[target] - largest));
     __syncthreads();  // the gradient may take the place of the scores
     if (dz)
-        for (int v = threadIdx.x; v < V; v += blockDim.x) dz[v] = w * (expf(z[v] - top) / sum - (v == target ? 1.0f : 0.0f));
+        for (int v = threadIdx.x; v < V; v += blockDim.x) dz[v] = w * (expf(z[v] - largest) / sum - (v == target ? 1.0f : 0.0f));
 }
 
 // A maximum, and the sum of exp(z - maximum), of some of the scores.
 struct Softmax {
-    float top, sum;
+    float largest, sum;
 };
 
-__device__ __forceinline__ Softmax join(Softmax a, Softmax b) {
-    float top = larger(a.top, b.top);
-    if (top == -INFINITY) return a;  // neither has seen a score
-    return {top, a.sum * expf(a.top - top) + b.sum * expf(b.top - top)};
+__device__ __forceinline__ Softmax combine(Softmax a, Softmax b) {
+    float largest = larger(a.largest, b.largest);
+    if (largest == -INFINITY) return a;  // neither has seen a score
+    return {largest, a.sum * expf(a.largest - largest) + b.sum * expf(b.largest - largest)};
 }
 
-__device__ __forceinline__ Softmax join_warp(Softmax s) {
-    for (int apart = 16; apart > 0; apart >>= 1) {
-        Softmax other = {__shfl_xor_sync(FULL_WARP, s.top, apart), __shfl_xor_sync(FULL_WARP, s.sum, apart)};
-        s = join(s, other);
+__device__ __forceinline__ Softmax combine_warp(Softmax s) {
+    for (int offset = 16; offset > 0; offset >>= 1) {
+        Softmax other = {__shfl_xor_sync(FULL_WARP, s.largest, offset), __shfl_xor_sync(FULL_WARP, s.sum, offset)};
+        s = combine(s, other);
     }
     return s;
 }
 
-__device__ __forceinline__ Softmax join_block(Softmax s, Softmax* scratch) {
+__device__ __forceinline__ Softmax combine_block(Softmax s, Softmax* scratch) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-    s = join_warp(s);
+    s = combine_warp(s);
     if (lane == 0) scratch[warp] = s;
     __syncthreads();
     Softmax none = {-INFINITY, 0.0f};
-    return join_warp(lane < warps ? scratch[lane] : none);
+    return combine_warp(lane < warps ? scratch[lane] : none);
 }
 
 // 2. Two readings, and the second one comes from the second-level cache.
@@ -119,14 +119,15 @@ cross_entropy_2(const float* logits, const long long* __restrict__ targets, cons
     if (w == 0.0f) return skip_row(dz, losses + m, V);
 
     Softmax s = {-INFINITY, 0.0f};
-    for (int v = threadIdx.x; v < V; v += blockDim.x) s = join(s, {z[v], 1.0f});
-    s = join_block(s, scratch);
+    for (int v = threadIdx.x; v < V; v += blockDim.x) s = combine(s, {z[v], 1.0f});
+    s = combine_block(s, scratch);
 
     long long target = targets[m];
-    if (threadIdx.x == 0) losses[m] = w != w ? w : w * (logf(s.sum) - (z[target] - s.top));
+    if (threadIdx.x == 0) losses[m] = w != w ? w : w * (logf(s.sum) - (z[target] - s.largest));
     __syncthreads();  // the gradient may take the place of the scores
     if (dz)
-        for (int v = threadIdx.x; v < V; v += blockDim.x) dz[v] = w * (expf(z[v] - s.top) / s.sum - (v == target ? 1.0f : 0.0f));
+        for (int v = threadIdx.x; v < V; v += blockDim.x)
+            dz[v] = w * (expf(z[v] - s.largest) / s.sum - (v == target ? 1.0f : 0.0f));
 }
 
 // 3. One reading: the row waits in shared memory, first as scores, then as exponentials.
@@ -134,20 +135,20 @@ extern "C" __global__ void __launch_bounds__(1024)
 cross_entropy_3(const float* logits, const long long* __restrict__ targets, const float* __restrict__ weights,
                 const float* __restrict__ total, float* dlogits, float* __restrict__ losses, int V) {
     DYNAMIC_SHARED(float, row);  // V numbers; each is read by the thread that wrote it, so that no barrier is needed
-    __shared__ float tops[32], sums[32];
+    __shared__ float maxima[32], sums[32];
     int m = blockIdx.x;
     const float* z = logits + (size_t)m * V;
     float* dz = dlogits ? dlogits + (size_t)m * V : nullptr;
     float w = row_weight(weights, total, targets, m, V);
     if (w == 0.0f) return skip_row(dz, losses + m, V);
 
-    float top = -INFINITY;
-    for (int v = threadIdx.x; v < V; v += blockDim.x) top = larger(top, row[v] = z[v]);
-    top = block_max(top, tops);
+    float largest = -INFINITY;
+    for (int v = threadIdx.x; v < V; v += blockDim.x) largest = larger(largest, row[v] = z[v]);
+    largest = block_max(largest, maxima);
     float sum = 0.0f;
-    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += row[v] = expf(row[v] - top);
+    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += row[v] = expf(row[v] - largest);
     long long target = targets[m];
-    if (threadIdx.x == 0) losses[m] = w != w ? w : z[target] - top;  // until the sum is known
+    if (threadIdx.x == 0) losses[m] = w != w ? w : z[target] - largest;  // until the sum is known
     sum = block_sum(sum, sums);  // its barrier also lets the gradient take the place of the scores
     if (threadIdx.x == 0) losses[m] = w * (logf(sum) - losses[m]);
     if (dz)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scratchlv.cuda.signature import Signature, check_arguments, read_signatures
-from scratchlv.cuda.sources import sources
+from scratchlv.cuda.sources import read_source, sources
 
 MOST_SHARED = 227 * 1024  # bytes a block can have on the chips of compute capability 9.0; an older chip has less
 
@@ -29,7 +29,7 @@ class Module(Mapping[str, "Kernel"]):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.signatures = read_signatures(path.read_text())
+        self.signatures = read_signatures(read_source(path))
         self._kernels = {name: Kernel(self, signature) for name, signature in self.signatures.items()}
         self._engines: dict[str, Engine] = {}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from pathlib import Path
+
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"', re.MULTILINE)
 
 
 def sources() -> list[Path]:
@@ -16,6 +19,22 @@ def sources() -> list[Path]:
 def headers() -> Path:
     """The folder of the headers that CUDA C files include."""
     return next(path for path in (folder / "building_blocks" for folder in _folders()) if path.is_dir())
+
+
+def read_source(path: Path) -> str:
+    """The text of a CUDA C file, and before it that of each of our headers that it includes: they may hold kernels, too."""
+    found: dict[Path, str] = {}
+
+    def read(path: Path) -> None:
+        text = path.read_text()
+        for name in _INCLUDE.findall(text):
+            header = headers() / name
+            if header not in found and header.is_file():
+                read(header)
+        found[path] = text
+
+    read(path)
+    return "\n".join(found.values())
 
 
 def _folders() -> list[Path]:

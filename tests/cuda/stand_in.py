@@ -21,7 +21,7 @@ import numpy as np
 
 from scratchlv.cuda.emulator import CpuModule
 from scratchlv.cuda.signature import read_signatures
-from scratchlv.cuda.sources import sources
+from scratchlv.cuda.sources import read_source, sources
 
 
 class Gpu:
@@ -118,8 +118,6 @@ class ndarray:  # noqa: N801 (CuPy's name)
     def __int__(self):
         return int(self.get())
 
-    __index__ = __int__
-
     def __bool__(self):
         return bool(self.get())
 
@@ -194,7 +192,7 @@ def _operator(name):
 
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "rshift", "xor")
 for _name in (
-    [f"__{kind}{name}__" for name in _ARITHMETIC for kind in ("", "r", "i")]
+    [f"__{kind}{name}__" for name in _ARITHMETIC for kind in ("", "r", "i") if kind + name != "imatmul"]
     + [f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "invert", "abs")]
     + ["all", "any", "argmax", "copy", "cumsum", "max", "mean", "min", "ravel", "repeat", "squeeze", "sum", "swapaxes"]
     + ["transpose"]
@@ -248,7 +246,7 @@ class RawModule:
     def __init__(self, *, code, options=(), enable_cooperative_groups=False):
         (self._path,) = (path for path in sources() if path.read_text() == code)
         self._cooperative = enable_cooperative_groups
-        self._signatures = read_signatures(code)
+        self._signatures = read_signatures(read_source(self._path))
 
     @functools.cached_property
     def _module(self):

@@ -13,7 +13,7 @@ from scratchlv.kernels.building_blocks.memory import (
     blocks_made,
     empty,
     empty_like,
-    past_caches,
+    wants_nontemporal,
     zeros,
 )
 
@@ -132,13 +132,13 @@ def test_contiguous_copies_only_where_it_must():
 
 
 def test_past_the_caches_goes_what_is_too_large_for_them_and_lies_on_lines(monkeypatch):
-    assert not memory.past_caches(empty((1000, 64)))
+    assert not memory.wants_nontemporal(empty((1000, 64)))
     monkeypatch.setattr(memory, "LARGER_THAN_CACHES", LARGE)
     large = empty((1000, 64))
-    assert memory.past_caches(large)
-    assert not memory.past_caches(empty((4, 64)))
-    assert not memory.past_caches(empty((1000, 65)))  # the second row begins amid a line
-    assert not memory.past_caches(large.reshape(-1)[1:].reshape(-1, 3)[:, :1])
+    assert memory.wants_nontemporal(large)
+    assert not memory.wants_nontemporal(empty((4, 64)))
+    assert not memory.wants_nontemporal(empty((1000, 65)))  # the second row begins amid a line
+    assert not memory.wants_nontemporal(large.reshape(-1)[1:].reshape(-1, 3)[:, :1])
 
 
 @pytest.mark.parametrize("room", ["embedding", "softmax_cross_entropy", "max_pool2d", "conv2d"])
@@ -153,7 +153,7 @@ def test_what_goes_past_the_caches_has_the_same_bits(room, monkeypatch):
     }
     options = {"conv2d": {"pool": True, "padding": 2}}.get(room, {})
     module, asked = getattr(ops, room).variant("numba_cpu"), []
-    monkeypatch.setattr(module, "past_caches", lambda array: asked.append(past_caches(array)) or asked[-1])
+    monkeypatch.setattr(module, "wants_nontemporal", lambda array: asked.append(wants_nontemporal(array)) or asked[-1])
 
     def results():
         y, cache = module.forward(*inputs[room], **options)

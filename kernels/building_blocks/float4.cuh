@@ -1,23 +1,21 @@
-// Rows of numbers, read and written four at a time where they lie so that it can be done: 16 bytes a thread in one instruction.
+// Rows of numbers, read and written as float4 where they are aligned for it: 16 bytes a thread in one instruction.
 #pragma once
 #include "scratchlv.cuh"
 
-// Whether a float4 can be read at p. Null is such an address, too: what is not there does not count.
-__device__ __forceinline__ bool in_fours(const void* p) { return ((size_t)p & 15) == 0; }
+// Whether p is a multiple of so many bytes: of 16, a float4 can be read there. Null is: what is not there does not count.
+__device__ __forceinline__ bool aligned(const void* p, int bytes = 16) { return (size_t)p % bytes == 0; }
 
-__device__ __forceinline__ bool aligned(const void* p, int bytes) { return (size_t)p % bytes == 0; }
+// Whether rows of n floats, one after the other from `p` on, are all aligned.
+__device__ __forceinline__ bool rows_aligned(const void* p, int n) { return n % 4 == 0 && aligned(p); }
 
-// Whether rows of n floats, one after the other from `p` on, all begin at a multiple of 16 bytes.
-__device__ __forceinline__ bool in_quads(const void* p, int n) { return n % 4 == 0 && in_fours(p); }
-
-// Columns k to k + 3 of a row of n; 0 past its end. `quads` is what in_quads said of the rows.
-__device__ __forceinline__ float4 load4(const float* row, int k, int n, bool quads) {
-    if (quads) return *(const float4*)(row + k);
+// Columns k to k + 3 of a row of n; 0 past its end. `vectorised` is what rows_aligned said of the rows.
+__device__ __forceinline__ float4 load4(const float* row, int k, int n, bool vectorised) {
+    if (vectorised) return *(const float4*)(row + k);
     return make_float4(row[k], k + 1 < n ? row[k + 1] : 0.0f, k + 2 < n ? row[k + 2] : 0.0f, k + 3 < n ? row[k + 3] : 0.0f);
 }
 
-__device__ __forceinline__ void store4(float* row, int k, int n, bool quads, float4 value) {
-    if (quads) {
+__device__ __forceinline__ void store4(float* row, int k, int n, bool vectorised, float4 value) {
+    if (vectorised) {
         *(float4*)(row + k) = value;
         return;
     }
@@ -27,7 +25,7 @@ __device__ __forceinline__ void store4(float* row, int k, int n, bool quads, flo
     if (k + 3 < n) row[k + 3] = value.w;
 }
 
-__device__ __forceinline__ float4 all_four(float v) { return make_float4(v, v, v, v); }
+__device__ __forceinline__ float4 splat(float v) { return make_float4(v, v, v, v); }
 
 __device__ __forceinline__ float4 operator+(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
@@ -45,9 +43,9 @@ __device__ __forceinline__ float add_dot4(float sum, float4 a, float4 b) {
 
 // --- the same, where the four are an array ---------------------------------------------------------------------------
 
-// Four numbers in one access where they all exist and are aligned (`whole`), else the `n` that exist.
-__device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, bool whole) {
-    if (whole) {
+// Four numbers in one access where they all exist and are aligned (`vectorised`), else the `n` that exist.
+__device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, bool vectorised) {
+    if (vectorised) {
         float4 v = *(const float4*)from;
         to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
         return;
@@ -56,8 +54,8 @@ __device__ __forceinline__ void load4(float (&to)[4], const float* from, int n, 
     for (int e = 0; e < 4; ++e) to[e] = e < n ? from[e] : 0.0f;
 }
 
-__device__ __forceinline__ void store4(float* to, const float (&from)[4], int n, bool whole) {
-    if (whole) {
+__device__ __forceinline__ void store4(float* to, const float (&from)[4], int n, bool vectorised) {
+    if (vectorised) {
         *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
         return;
     }
