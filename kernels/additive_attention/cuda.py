@@ -94,12 +94,11 @@ def attend_backward(
         groups = N * -(-A // 4)
         module["query_backward_1"](blocks(groups, 256), (256,), *given, alpha, de, dquery, np.int64(groups), *sizes)
         if v is not None:
-            arrays = x, keys, query, v, alpha, de, dv
-            module["v_backward_1"](blocks(A, 4 * 32), (32,), *arrays, np.int32(N), *sizes)
+            module["v_backward_1"](blocks(A, 4 * 32), (32,), x, keys, query, v, alpha, de, dv, np.int32(N), *sizes)
     elif number == 2:
         dv_partials = None if v is None else empty((N, A), x)
-        arrays = *given, alpha, dz, dalpha_out, dx, dkeys, dquery, dv_partials
-        module["attend_backward_2"]((N,), (_threads(L),), *arrays, *sizes, shared=4 * L)
+        results = dx, dkeys, dquery, dv_partials
+        module["attend_backward_2"]((N,), (_threads(L),), *given, alpha, dz, dalpha_out, *results, *sizes, shared=4 * L)
         if v is not None:
             module["sum_partials_2"]((across,), (32, 8), dv_partials, dv, np.int32(N), np.int32(A))
     else:
@@ -107,8 +106,8 @@ def attend_backward(
         dalpha, dquery_partials = empty((N, L), x), empty((N, chunks, A), x)
         dv_partials = None if v is None else empty((N, chunks, A), x)
         module["dalpha_3"]((N * chunks,), (128,), x, alpha, dz, dalpha_out, dalpha, *sizes[:2])
-        arrays = *given, alpha, dz, dalpha, dx, dkeys, dquery_partials, dv_partials
-        module["attend_backward_3"]((N * chunks,), (128,), *arrays, *sizes)
+        results = dx, dkeys, dquery_partials, dv_partials
+        module["attend_backward_3"]((N * chunks,), (128,), *given, alpha, dz, dalpha, *results, *sizes)
         grid, numbers = (across * (N + (v is not None)),), (np.int32(n) for n in (N, L, A, across))
         module["sum_partials_3"](grid, (32, 8), dquery_partials, dv_partials, dquery, dv, *numbers)
     return dx, dkeys, dquery, dv

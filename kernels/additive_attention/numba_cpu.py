@@ -3,7 +3,7 @@
 No (N, L, A) array of tanh is kept: the backward pass computes it again, which is cheaper than to read it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -27,7 +27,7 @@ class Cache(NamedTuple):
     alpha: np.ndarray  # (N, L)
 
 
-def limits(x, keys, query, v, mask=None, *, train=True) -> str | None:
+def limits(x: Any, keys: Any, query: Any, v: Any, mask: Any = None, *, train: bool = True) -> str | None:
     return float32_only(x, keys, query, v)
 
 

@@ -17,7 +17,6 @@ from scratchlv.kernels.matmul.cuda import gemm
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
 THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
-BLOCKS_ON_CPU = 3
 
 
 class Cache(NamedTuple):
@@ -190,8 +189,7 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
     rows = -(-N // 32)
     jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
     module = load("attention_lstm.cu")
-    on_chip = on_gpu(arrays[0])
-    most = module.engine(on_gpu=True).blocks_at_once(name, (THREADS,), SHARED) if on_chip else BLOCKS_ON_CPU
+    most = module.engine(on_gpu(arrays[0])).blocks_at_once(name, (THREADS,), SHARED)
     numbers = (np.int32(n) for n in sizes)
     module[name]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
 

@@ -12,7 +12,7 @@ and more. A picture with a key further out, or with NaN, has p computed whole at
 and as exact.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -66,7 +66,22 @@ class Cache(NamedTuple):
     need_dx: bool
 
 
-def limits(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask=None, *, need_dx=True, train=True) -> str | None:
+def limits(
+    words: Any,
+    x: Any,
+    keys: Any,
+    h0: Any,
+    c0: Any,
+    Wq: Any,
+    v: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    mask: Any = None,
+    *,
+    need_dx: bool = True,
+    train: bool = True,
+) -> str | None:
     return float32_only(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
 
 

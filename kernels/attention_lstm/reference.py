@@ -28,8 +28,8 @@ class Step(NamedTuple):
     """What backward needs of one step."""
 
     h: Array  # (N, H), before it
-    attention: additive_attention.Cache | dot_product_attention.Cache | None
-    cell: lstm.Cache | None
+    attention: Any  # the cache of the room that attends
+    cell: Any
 
 
 class Cache(NamedTuple):
@@ -89,13 +89,10 @@ def forward(
     h, c = h0, c0
     steps: list[Step] = []
     hs, zs, alphas = (np.zeros_like(h0, shape=(T, N, size)) for size in (H, D, L))
+    room: Any = dot_product_attention if v is None else additive_attention  # its W is None, as v is
     for t in range(T):
         query = h @ Wq  # (N, A)
-        attention: Any
-        if v is None:
-            (z, alpha), attention = dot_product_attention.forward(x, keys, query, None, mask)
-        else:
-            (z, alpha), attention = additive_attention.forward(x, keys, query, v, mask)
+        (z, alpha), attention = room.forward(x, keys, query, v, mask)
         joined = np.concatenate([words[t], z], axis=1)  # (N, E + D)
         (out, c), cell = lstm.forward(joined[None], h, c, Wx, Wh, b)
         steps.append(Step(h, attention, cell))
@@ -115,6 +112,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dwords, dx, dkeys, dWq, dWx, dWh = (np.zeros_like(array) for array in (words, x, keys, Wq, Wx, Wh))
     dv, db = None if v is None else np.zeros_like(v), np.zeros_like(Wh, shape=Wh.shape[1:])
     dh, dc = np.zeros_like(h0), np.zeros_like(h0)
+    room: Any = dot_product_attention if v is None else additive_attention
     for t in reversed(range(len(steps))):
         before, attention, cell = steps[t]
         if dh_out is not None:
@@ -125,7 +123,6 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
         if dz_out is not None:
             dz = dz + dz_out[t]
         # in the forward pass this was z_t, α_t = attention(x, keys, query, v)
-        room = dot_product_attention if v is None else additive_attention
         of_attention = room.backward((dz, None if dalpha_out is None else dalpha_out[t]), attention)
         # in the forward pass this was query = h_{t-1} Wq
         dWq += before.T @ of_attention.dquery

@@ -1,6 +1,6 @@
 """Batch normalisation on a GPU: the launches of ``batch_norm2d.cu``. The running statistics never leave the device."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,9 @@ class Cache(NamedTuple):
     running_var: Array | None
 
 
-def limits(x: Array, gamma: Array, beta: Array, *, running_mean=None, running_var=None, **_) -> str | None:
+def limits(
+    x: Any, gamma: Any, beta: Any, *, running_mean: Any = None, running_var: Any = None, **settings: Any
+) -> str | None:
     return cannot_serve(x, gamma, beta, running_mean, running_var)
 
 
@@ -67,8 +69,8 @@ def _constants(
     beta: Array,
     running_mean: Array | None,
     running_var: Array | None,
-    momentum,
-    eps,
+    momentum: float,
+    eps: float,
 ) -> tuple[Array, tuple[Array | None, Array | None]]:
     """The cache's constants, by the statistics of ``x``, and the running statistics, moved."""
     C, P = x.shape[3], x.shape[0] * x.shape[1] * x.shape[2]
@@ -81,10 +83,10 @@ def _constants(
         span = -(-P // count)
         count = -(-P // span)
         means, squares = empty((count, C), x), empty((count, C), x)
-        sizes = np.int32(P), np.int32(C), np.int32(span)
-        module["batch_norm_statistics_2"]((tiles, count), block, x, means, squares, *sizes)
+        numbers = np.int32(P), np.int32(C), np.int32(span)
+        module["batch_norm_statistics_2"]((tiles, count), block, x, means, squares, *numbers)
     constants = empty((4, C), x)
-    moved = tuple(None if running is None else empty(C, x) for running in (running_mean, running_var))
+    moved = (None if running_mean is None else empty(C, x), None if running_var is None else empty(C, x))
     arrays = means, squares, gamma, beta, running_mean, running_var, constants, *moved
     sizes = np.int32(P), np.int32(C), np.int32(count), np.int32(span)
     module["batch_norm_constants"](blocks(C, 32), (32, 8), *arrays, *sizes, np.float64(momentum), np.float64(eps))

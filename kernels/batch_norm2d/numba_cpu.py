@@ -4,7 +4,7 @@ Sums are taken in float32 over a row of pixels and in float64 over rows, in fixe
 threads. Where ReLU and pooling follow, the normalised activation is never stored; ReLU's state is computed anew from x.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange, types
@@ -35,7 +35,7 @@ class Cache(NamedTuple):
 
 
 def limits(
-    x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, *, running_mean=None, running_var=None, **_
+    x: Any, gamma: Any, beta: Any, *, running_mean: Any = None, running_var: Any = None, **settings: Any
 ) -> str | None:
     return float32_only(x, gamma, beta, running_mean, running_var)
 

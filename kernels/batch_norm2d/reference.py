@@ -99,7 +99,9 @@ def check_batch(shape: tuple) -> None:
         raise ValueError(f"a variance needs two numbers per channel, and x is {shape}")
 
 
-def moved(running_mean, running_var, mean, var, n: int, momentum: float) -> tuple[Array | None, Array | None]:
+def moved(
+    running_mean: Array | None, running_var: Array | None, mean: Array, var: Array, n: int, momentum: float
+) -> tuple[Array | None, Array | None]:
     """The running statistics, moved; the variance by n / (n - 1) larger than the batch's, as it stands for all data."""
     new_mean = None if running_mean is None else (1 - momentum) * running_mean + momentum * mean
     new_var = None if running_var is None else (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))

@@ -1,7 +1,7 @@
 """Convolution on a GPU: the launches of ``conv2d.cu``. Plain sums in float32, with or without ``exact``."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,18 +34,18 @@ class Cache(NamedTuple):
 
 
 def limits(
-    x,
-    W,
-    b=None,
+    x: Any,
+    W: Any,
+    b: Any = None,
     *,
-    stride=1,
-    padding=0,
-    groups=1,
-    relu=False,
-    pool=False,
-    exact=False,
-    need_dx=True,
-    train=True,
+    stride: int = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    relu: bool = False,
+    pool: bool = False,
+    exact: bool = False,
+    need_dx: bool = True,
+    train: bool = True,
 ) -> str | None:
     return cannot_serve(x, W, b)
 
@@ -119,6 +119,8 @@ def _input_gradient(module: Module, x: Array, W: Array, dz: Array, sizes: tuple,
     dx = empty(x.shape, x)
     N, H, width, C = x.shape
     number = _version(W, groups, dz)
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
     if number == 3:
         rows = N * -(-H // stride) * -(-width // stride)  # of the largest class of pixels
         grid, block = (_tiles(3, rows, C // groups), 1, groups * stride * stride), (256,)
@@ -144,13 +146,11 @@ def _weight_gradient(
         span = _span(pixels, tiles * groups)
         count = -(-pixels // span)
         parts = empty((count, rows, M), x) if count > 1 else sums
+        kernel, numbers = module[f"conv2d_weight_gradient_{number}"], (*sizes, np.int32(bias), np.int32(span))
         if number == 3:
-            grid, block = (tiles, count, groups), (256,)
+            kernel((tiles, count, groups), (256,), x, dz, parts, *numbers, shared=SHARED)
         else:
-            grid, block = (-(-taps // 32), -(-(M // groups) // 32), groups * count), (32, 32)
-        kernel = module[f"conv2d_weight_gradient_{number}"]
-        numbers = *sizes, np.int32(bias), np.int32(span)
-        kernel(grid, block, x, dz, parts, *numbers, shared=SHARED if number == 3 else 0)
+            kernel((-(-taps // 32), -(-(M // groups) // 32), groups * count), (32, 32), x, dz, parts, *numbers)
         if bias:
             shape = np.int32(pixels), np.int32(M), np.int32(span), np.int32(taps)
             module["conv2d_bias_gradient"]((-(-M // 32), count), (32, 8), dz, parts, *shape)

@@ -4,7 +4,7 @@ Both write bias, ReLU and pooling while the sums are in the cache, and both take
 activation of full size is never stored. Every number is summed in an order that does not depend on the number of threads.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -66,18 +66,18 @@ def _form(W: np.ndarray, make) -> np.ndarray:
 
 
 def limits(
-    x,
-    W,
-    b=None,
+    x: Any,
+    W: Any,
+    b: Any = None,
     *,
-    stride=1,
-    padding=0,
-    groups=1,
-    relu=False,
-    pool=False,
-    exact=False,
-    need_dx=True,
-    train=True,
+    stride: int = 1,
+    padding: Padding = 0,
+    groups: int = 1,
+    relu: bool = False,
+    pool: bool = False,
+    exact: bool = False,
+    need_dx: bool = True,
+    train: bool = True,
 ) -> str | None:
     if groups != 1:
         return f"it serves one group, and got {groups} (for one channel a group, use depthwise_conv2d)"

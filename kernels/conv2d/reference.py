@@ -1,5 +1,6 @@
 """Convolution, the specification: y[n,h,w,:] = b + Σ_ij x[n, hs+i-p, ws+j-p, :] W[i,j]; ReLU and pooling may follow."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,9 +82,10 @@ def backward(dy: Array, cache: Cache) -> Gradients:
     (top, bottom), (left, right) = both_sides(padding)
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     dpadded, dW = _zeros_like(x, padded.shape), _zeros_like(W, W.shape)
+    _, H_out, W_out, _ = dy.shape
     for (i, j, window), (_, _, dwindow) in zip(
-        _windows(padded, W.shape, *dy.shape[1:3], stride),
-        _windows(dpadded, W.shape, *dy.shape[1:3], stride),
+        _windows(padded, W.shape, H_out, W_out, stride),
+        _windows(dpadded, W.shape, H_out, W_out, stride),
         strict=True,
     ):
         for inputs, outputs in _parts(x.shape[3], W.shape[3], groups):
@@ -118,14 +120,14 @@ def pooled_size(size: tuple[int, int]) -> tuple[int, int]:
     return max_pool2d.output_shape((1, *size, 1), 2, 2)[1:3]
 
 
-def _windows(padded: Array, W_shape: tuple, H_out: int, W_out: int, stride: int):
+def _windows(padded: Array, W_shape: tuple, H_out: int, W_out: int, stride: int) -> Iterator[tuple[int, int, Array]]:
     """For each tap (i, j) of the window, the pixels that it meets: a view (N, H', W', C)."""
     for i in range(W_shape[0]):
         for j in range(W_shape[1]):
             yield i, j, padded[:, i : i + stride * (H_out - 1) + 1 : stride, j : j + stride * (W_out - 1) + 1 : stride]
 
 
-def _parts(C: int, M: int, groups: int):
+def _parts(C: int, M: int, groups: int) -> Iterator[tuple[slice, slice]]:
     for g in range(groups):
         yield (
             slice(g * C // groups, (g + 1) * C // groups),

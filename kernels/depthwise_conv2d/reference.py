@@ -58,8 +58,8 @@ def backward(dy: Array, cache: Cache) -> Gradients:
 
 def pads(padding: Padding) -> tuple[tuple[int, int], ...]:
     """Zeros (before, after) for each axis of (N, H, W, C)."""
-    rows, columns = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
-    return (0, 0), tuple(rows), tuple(columns), (0, 0)
+    (top, bottom), (left, right) = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
+    return (0, 0), (top, bottom), (left, right), (0, 0)
 
 
 def output_size(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding) -> tuple[int, int]:

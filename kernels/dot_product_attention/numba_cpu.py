@@ -3,7 +3,7 @@
 The queries go through W in one product for the whole batch, before and after.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -27,7 +27,9 @@ class Cache(NamedTuple):
     scale: float
 
 
-def limits(x, keys, query, W=None, mask=None, *, scale=1.0, train=True) -> str | None:
+def limits(
+    x: Any, keys: Any, query: Any, W: Any = None, mask: Any = None, *, scale: float = 1.0, train: bool = True
+) -> str | None:
     return float32_only(x, keys, query, W)
 
 

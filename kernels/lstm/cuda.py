@@ -83,7 +83,7 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
 
 def _plan(h: Array) -> Plan | None:
     """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
-    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    (N, H), T = h.shape[1:], h.shape[0] - 1
     return plan_for(h, N, H) if version(VERSIONS) == 2 and T > 1 and N > 0 and H > 0 else None
 
 

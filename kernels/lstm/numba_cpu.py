@@ -5,7 +5,7 @@ weights are packed once. The gates overwrite their pre-activations, and on the w
 copy of the gates: the weight gradients are then single products over all T N rows.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -44,7 +44,9 @@ class Cache(NamedTuple):
     lengths: np.ndarray  # (N,)
 
 
-def limits(x, h0, c0, Wx, Wh, b, lengths=None, *, train=True) -> str | None:
+def limits(
+    x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any, lengths: Any = None, *, train: bool = True
+) -> str | None:
     return float32_only(x, h0, c0, Wx, Wh, b)
 
 

@@ -179,7 +179,7 @@ def gemm(
         *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
         *(m, n, k, 0 if sums is None else _address(sums), by_rows, by_columns, _address(work), a_space, b_space),
     )
-    if column_sums is not None:
+    if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
     return out
 

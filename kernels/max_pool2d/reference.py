@@ -35,7 +35,7 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dx`` (N, H, W, C): ``dy`` (N, H', W', C), each at the place it was taken from."""
     argmax, shape, size, stride = cache
     dx = np.zeros_like(dy, shape=shape)
-    for place, (rows, cols) in enumerate(places(*dy.shape[1:3], size, stride)):
+    for place, (rows, cols) in enumerate(places(dy.shape[1], dy.shape[2], size, stride)):
         dx[:, rows, cols] += np.where(argmax == place, dy, 0)  # +=: overlapping windows may take the same value
     return (dx,)
 

@@ -90,7 +90,8 @@ class PixelEmitter(Emitter):
         return self.builder.select(self.builder.icmp_unsigned("==", argmax, place(k)), gradient, ZERO)
 
 
-def place(k: int):
+def place(k: int) -> ir.Constant:
+    """``k`` in every lane of a vector of bytes."""
     return ir.Constant(BYTES, [k] * WIDTH)
 
 

@@ -91,13 +91,13 @@ def backward(dy: Array, cache: Cache) -> Gradients:
 
 def _plan(h: Array) -> Plan | None:
     """How version 2 shares the work; None if version 1 is to do it: of a single step, or where Wh does not fit on the chip."""
-    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    (N, H), T = h.shape[1:], h.shape[0] - 1
     return plan_for(h, N, H, gates=1) if version(VERSIONS) == 2 and T > 1 and N > 0 and H > 0 else None
 
 
 def _forward(plan: Plan, h0: Array, Wh: Array, b: Array, lengths: Array | None, h: Array, nonlinearity: str) -> None:
     """All steps: ``h`` (T + 1, N, H) is written; it enters as x Wx, but for its first."""
-    T, N, H = h.shape[0] - 1, *h.shape[1:]
+    (N, H), T = h.shape[1:], h.shape[0] - 1
     load("rnn.cu")["rnn_forward"](
         (plan.column_blocks, plan.row_blocks),
         (plan.threads,),

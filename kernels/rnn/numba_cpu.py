@@ -4,7 +4,7 @@ The product of the inputs is written where the states will stand; a step adds h 
 but the states is kept: the slope of f follows from its value.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -37,7 +37,9 @@ class Cache(NamedTuple):
     nonlinearity: str
 
 
-def limits(x, h0, Wx, Wh, b, lengths=None, *, nonlinearity="tanh", train=True) -> str | None:
+def limits(
+    x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, lengths: Any = None, *, nonlinearity: str = "tanh", train: bool = True
+) -> str | None:
     return float32_only(x, h0, Wx, Wh, b)
 
 

@@ -3,6 +3,7 @@
 h_t = f(x_t Wx + h_{t-1} Wh + b)        f = tanh or σ
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.lstm.reference import sigmoid
 
-# f, and its slope as a function of h = f(a)
-NONLINEARITIES = {
+Function = Callable[[Array], Array]
+#: f, and its slope as a function of h = f(a)
+NONLINEARITIES: dict[str, tuple[Function, Function]] = {
     "tanh": (np.tanh, lambda h: 1 - h**2),
     "sigmoid": (sigmoid, lambda h: h * (1 - h)),
 }

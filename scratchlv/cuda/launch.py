@@ -23,6 +23,8 @@ class Engine(Protocol):
         self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool
     ) -> None: ...
 
+    def blocks_at_once(self, name: str, block: tuple[int, ...], shared: int = 0) -> int: ...
+
 
 class Module(Mapping[str, "Kernel"]):
     """The kernels of one CUDA C file, by name. Nothing is compiled before the first launch."""
