@@ -143,7 +143,7 @@ def _sums(module: Module, dy: Array, cache: Cache) -> tuple[Array, Array]:
 
 def _along_channels(pixels: int, C: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """Grid and block for which four channels are a thread, up to 128 in a row of threads, and the rows share out the pixels."""
-    quads = min(32, 1 << max(0, -(-C // 4) - 1).bit_length())
-    rows, tiles = 256 // quads, -(-C // (4 * quads))
+    groups = min(32, 1 << max(0, -(-C // 4) - 1).bit_length())
+    rows, tiles = 256 // groups, -(-C // (4 * groups))
     parts = min(-(-pixels // (rows * AT_ONCE)), max(1, BLOCKS // max(1, tiles)))
-    return (tiles, parts), (quads, rows)
+    return (tiles, parts), (groups, rows)

@@ -28,13 +28,13 @@ __device__ __forceinline__ float4* own_weights(float4* weights, int slots) {
     return weights + threadIdx.x / 32 * slots * 32 + threadIdx.x % 32;
 }
 
-// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `apart` fours from each other. All places but one
+// sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `stride` fours from each other. All places but one
 // are known when it is compiled: next to nothing is computed but products.
 template <int ROWS>
 __device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* weights, const float4* states,
-                                         int steps, int apart) {
+                                         int steps, int stride) {
 #pragma unroll 2
-    for (const float4* end = weights + 4 * 32 * steps; weights < end; weights += 4 * 32, states += apart * FOUR) {
+    for (const float4* end = weights + 4 * 32 * steps; weights < end; weights += 4 * 32, states += stride * FOUR) {
         float4 w[4];
 #pragma unroll
         for (int c = 0; c < 4; ++c) w[c] = weights[32 * c];
@@ -53,13 +53,13 @@ __device__ __forceinline__ void multiply(float (&sums)[4 * ROWS], const float4* 
     }
 }
 
-// Of 2 KEPT sums, a lane keeps half and gives half to the lane `apart` from it, which keeps the other half.
-template <int KEPT> __device__ __forceinline__ void exchange(float* sums, int apart) {
-    bool upper = threadIdx.x & apart;
+// Of 2 KEPT sums, a lane keeps half and gives half to the lane `offset` from it, which keeps the other half.
+template <int KEPT> __device__ __forceinline__ void exchange(float* sums, int offset) {
+    bool upper = threadIdx.x & offset;
 #pragma unroll
     for (int i = 0; i < KEPT; ++i) {
         float given = upper ? sums[i] : sums[i + KEPT], own = upper ? sums[i + KEPT] : sums[i];
-        sums[i] = own + __shfl_xor_sync(FULL_WARP, given, apart);
+        sums[i] = own + __shfl_xor_sync(FULL_WARP, given, offset);
     }
 }
 
@@ -73,10 +73,10 @@ template <int ROWS> __device__ __forceinline__ void add_lanes(float (&sums)[4 * 
 // A warp's part of a product: for each of ROWS rows and each quad that a lane has (lanes `width` apart have the same), four sums,
 // written to out[row * out_stride], by the lane whose share the row is.
 template <int ROWS>
-__device__ __forceinline__ void product(const float4* weights, const float4* states, int steps, int apart, int width, float4* out,
-                                        size_t out_stride, int rows) {
+__device__ __forceinline__ void product(const float4* weights, const float4* states, int steps, int stride, int width,
+                                        float4* out, size_t out_stride, int rows) {
     float sums[4 * ROWS] = {};
-    multiply<ROWS>(sums, weights, states, steps, apart);
+    multiply<ROWS>(sums, weights, states, steps, stride);
     add_lanes<ROWS>(sums, width);
     int share = ROWS * width / 32, first = (threadIdx.x & 31) / width * share;
 #pragma unroll
@@ -113,16 +113,16 @@ __device__ __forceinline__ void load_rows(float4* states, const float* from, int
     }
 }
 
-// Parts of dh that `senders` blocks have written for this one, `apart` float4s from each other, are added up: each of `slices`
+// Parts of dh that `senders` blocks have written for this one, `stride` float4s from each other, are added up: each of `slices`
 // shares of the threads adds up every so many of them, and writes sums[slice][at], a tile of `most` float4s.
 __device__ __forceinline__ void collect(float4* sums, const float4* parts,
-                                        int senders, size_t apart, int size, int most, int slices) {
+                                        int senders, size_t stride, int size, int most, int slices) {
     for (int p = threadIdx.x; p < most * slices; p += blockDim.x) {
         int at = p % most, slice = p / most;
         if (at >= size) continue;
         float4 sum = splat(0.0f);
 #pragma unroll 4
-        for (int sender = slice; sender < senders; sender += slices) sum = sum + __ldcg(parts + sender * apart + at);
+        for (int sender = slice; sender < senders; sender += slices) sum = sum + __ldcg(parts + sender * stride + at);
         sums[p] = sum;
     }
 }
@@ -184,13 +184,13 @@ struct Same {
     __device__ __forceinline__ size_t operator()(int column) const { return column; }
 };
 
-// or, columns from `first` on of `all`, to the block whose they are, `apart` floats from the one before.
+// or, columns from `first` on of `all`, to the block whose they are, `stride` floats from the one before.
 struct Sent {
     int first, units, all;
-    size_t apart;
+    size_t stride;
     __device__ __forceinline__ bool wanted(int column) const { return first + column < all; }
     __device__ __forceinline__ size_t operator()(int column) const {
-        return (first + column) / units * apart + (first + column) % units;
+        return (first + column) / units * stride + (first + column) % units;
     }
 };
 
@@ -199,14 +199,14 @@ template <class Weights> struct Transposed {
     __device__ __forceinline__ float operator()(int column, int k) const { return weights(k, column); }
 };
 
-// A warp's part of a product, over `steps` times eight terms, `apart` fours from each other: 32 columns of `rows` rows.
+// A warp's part of a product, over `steps` times eight terms, `stride` fours from each other: 32 columns of `rows` rows.
 // Column i of a row goes to out[row * out_stride + place(i)].
 template <class Place>
 __device__ __forceinline__ void product_tf32(const float4* weights, const float4* states,
-                                             int steps, int apart, int rows, float* out, size_t out_stride, const Place& place) {
+                                             int steps, int stride, int rows, float* out, size_t out_stride, const Place& place) {
     int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float sums[2][4] = {};
-    for (int i = 0; i < steps; ++i, weights += 2 * 32, states += apart * FOUR) {
+    for (int i = 0; i < steps; ++i, weights += 2 * 32, states += stride * FOUR) {
         unsigned b0 = to_tf32(((const float*)(states + g))[t]), b1 = to_tf32(((const float*)(states + FOUR + g))[t]);
         multiply_tf32(sums[0], *(const uint4*)weights, b0, b1);
         multiply_tf32(sums[1], *(const uint4*)(weights + 32), b0, b1);
@@ -224,14 +224,14 @@ __device__ __forceinline__ void product_tf32(const float4* weights, const float4
 // On the way there: all H of h times the block's columns; each warp leaves a part of the sums in parts[warp][8][quads + 1].
 struct ForwardProduct {
     float4 *own, *states, *parts;
-    int quads, tf32, steps, first, apart, fours;  // a thread begins with the `first` four, and has steps, `apart` from each other
+    int quads, tf32, steps, first, stride, fours;  // a thread has `steps` fours from the `first` on, a `stride` apart
 
     __device__ __forceinline__ ForwardProduct(float4* memory, int H, int quads, int tf32) : quads(quads), tf32(tf32) {
         int warps = blockDim.x / 32, warp = threadIdx.x / 32;
         first = tf32 ? 2 * warp : threadIdx.x / quads;
-        apart = tf32 ? 2 * warps : blockDim.x / quads;
-        steps = ((H + 3) / 4 + apart - 1) / apart;
-        fours = steps * apart;
+        stride = tf32 ? 2 * warps : blockDim.x / quads;
+        steps = ((H + 3) / 4 + stride - 1) / stride;
+        fours = steps * stride;
         own = own_weights(memory, tf32 ? steps * quads / 4 : 4 * steps);
         states = memory + fours * 4 * quads;
         parts = states + FOUR * fours;
@@ -241,7 +241,7 @@ struct ForwardProduct {
 
     template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
         for (int i = 0; i < steps; ++i) {
-            int k = 4 * (first + apart * i);
+            int k = 4 * (first + stride * i);
             if (tf32)
                 for (int c = 0; c < quads / 8; ++c) set_weights_tf32(own + 64 * (c * steps + i), weights, k, 32 * c);
             else set_weights(own + 128 * i, weights, k, 4 * (threadIdx.x % quads));
@@ -252,18 +252,18 @@ struct ForwardProduct {
         float4* out = part(threadIdx.x / 32);
         if (tf32)
             for (int c = 0; c < quads / 8; ++c)
-                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, apart, rows,
+                product_tf32(own + 64 * c * steps, states + first * FOUR, steps, stride, rows,
                              (float*)(out + 8 * c), 4 * (quads + 1), Same());
         else if (rows > 4)
-            product<8>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
-        else product<4>(own, states + first * FOUR, steps, apart, quads, out + threadIdx.x % quads, quads + 1, rows);
+            product<8>(own, states + first * FOUR, steps, stride, quads, out + threadIdx.x % quads, quads + 1, rows);
+        else product<4>(own, states + first * FOUR, steps, stride, quads, out + threadIdx.x % quads, quads + 1, rows);
     }
 };
 
 // On the way back: the block's own columns of da times Wh, which gives a part of dh for every unit.
 struct BackwardProduct {
     float4 *own, *states, *end;
-    int quads, units, tf32, steps, passes, first, apart, width, own_four, fours_of_pass;
+    int quads, units, tf32, steps, passes, first, stride, width, own_four, fours_of_pass;
 
     // `lanes` of a warp share a sum; `units` are a block's
     __device__ __forceinline__ BackwardProduct(float4* memory, int quads, int units, int lanes, int tf32)
@@ -271,8 +271,8 @@ struct BackwardProduct {
         int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
         width = 32 / lanes;
         first = tf32 ? 0 : lane / width;
-        apart = tf32 ? 2 : lanes;
-        steps = quads / apart;
+        stride = tf32 ? 2 : lanes;
+        steps = quads / stride;
         own_four = tf32 ? 8 * warp : warp * width + lane % width;
         fours_of_pass = tf32 ? blockDim.x / 4 : blockDim.x / lanes;
         passes = ((int)gridDim.x * units / 4 + fours_of_pass - 1) / fours_of_pass;
@@ -284,7 +284,7 @@ struct BackwardProduct {
 
     template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
         for (int slot = 0; slot < passes * steps; ++slot) {
-            int unit = 4 * (slot / steps * fours_of_pass + own_four), k = 4 * (first + apart * (slot % steps));
+            int unit = 4 * (slot / steps * fours_of_pass + own_four), k = 4 * (first + stride * (slot % steps));
             if (tf32) set_weights_tf32(own + 64 * slot, Transposed<Weights>{weights}, k, unit);
             else set_weights(own + 128 * slot, Transposed<Weights>{weights}, k, unit);
         }
@@ -295,12 +295,12 @@ struct BackwardProduct {
         for (int pass = 0; pass < passes; ++pass) {
             int unit = 4 * (pass * fours_of_pass + own_four), all = gridDim.x * units;
             const float4* w = own + (tf32 ? 64 : 128) * pass * steps;
-            if (tf32) product_tf32(w, states, steps, apart, rows, out, units, Sent{unit, units, all, tile * gridDim.x});
+            if (tf32) product_tf32(w, states, steps, stride, rows, out, units, Sent{unit, units, all, tile * gridDim.x});
             else {
                 float4* to = (float4*)(out + unit / units * gridDim.x * tile + unit % units);
                 int wanted = unit < all ? rows : 0;
-                if (rows > 4) product<8>(w, states + first * FOUR, steps, apart, width, to, units / 4, wanted);
-                else product<4>(w, states + first * FOUR, steps, apart, width, to, units / 4, wanted);
+                if (rows > 4) product<8>(w, states + first * FOUR, steps, stride, width, to, units / 4, wanted);
+                else product<4>(w, states + first * FOUR, steps, stride, width, to, units / 4, wanted);
             }
         }
     }

@@ -87,13 +87,13 @@ def _weight_gradient(
     elif version(VERSIONS) == 1:
         module["depthwise_conv2d_weight_gradient_1"](blocks(sums.size, 256), (256,), x, dy, sums, *numbers)
     else:
-        quads, taps = _power_of_two(-(-C // 4), 8), kw if kw in (3, 5) else 1
-        tiles = kh * kw // taps + bias, -(-C // (4 * quads))
+        groups, taps = _power_of_two(-(-C // 4), 8), kw if kw in (3, 5) else 1
+        tiles = kh * kw // taps + bias, -(-C // (4 * groups))
         count = max(1, min(pixels // FEWEST_PIXELS, BLOCKS // max(1, tiles[0] * tiles[1])))
         span = -(-pixels // count)
         count = -(-pixels // span)
         parts = empty((count, rows, C), x) if count > 1 else sums
-        launch, shared = ((*tiles, count), (quads, 256 // quads)), 16 * 256 * taps
+        launch, shared = ((*tiles, count), (groups, 256 // groups)), 16 * 256 * taps
         kernel = module["depthwise_conv2d_weight_gradient_2"]
         kernel(*launch, x, dy, parts, *numbers, np.int32(span), shared=shared)
         if count > 1:
@@ -105,10 +105,10 @@ def _weight_gradient(
 def _tiles(y_shape: tuple) -> tuple[tuple[int, int], tuple[int, int, int]]:
     """Grid and block of ``depthwise_conv2d_2``: 32 channels x 16 columns x 8 rows, or what a small picture fills."""
     N, H, W, C = y_shape
-    quads, strips = _power_of_two(-(-C // 4), 8), _power_of_two(-(-W // STRIP), 4)
-    rows = min(_power_of_two(H, 64), 256 // (quads * strips))
+    groups, strips = _power_of_two(-(-C // 4), 8), _power_of_two(-(-W // STRIP), 4)
+    rows = min(_power_of_two(H, 64), 256 // (groups * strips))
     tiles = N * -(-H // rows) * -(-W // (strips * STRIP))
-    return (tiles, -(-C // (4 * quads))), (quads, strips, rows)
+    return (tiles, -(-C // (4 * groups))), (groups, strips, rows)
 
 
 def _power_of_two(n: int, most: int) -> int:

@@ -139,9 +139,9 @@ lstm_forward(float* gates, const float* h0, const float* c0, const float* __rest
     }
 }
 
-// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `dh_partials` is two buffers, for
-// the steps by turns, of the partial sums of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp
-// share a sum, the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
+// 2. All steps, from the last to the first; `da` (T, N, 4H), `dh0` and `dc0` (N, H) are written. `dh_partials` is two buffers,
+// for the steps by turns, of the partial sums of dh: [y][to][from][rows][quads]. Shared memory holds what BackwardProduct needs,
+// of which `lanes` of a warp share a sum, the sums [slices][2 quads] as float4s, and dh and dc [rows][quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 lstm_backward(float* da, const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ dh_out,
               const float* __restrict__ dc_last, const float* __restrict__ Wh, const long long* __restrict__ lengths,

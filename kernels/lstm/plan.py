@@ -60,8 +60,8 @@ def layout(
     """Blocks of so many quads and rows, and what they need."""
     units, warps = 4 * quads // gates, threads // 32
     column_blocks, row_blocks = _blocks(H, units), _blocks(N, rows)
-    apart = 2 * warps if tf32 else threads // quads
-    fours = _blocks(H, 4 * apart) * apart
+    stride = 2 * warps if tf32 else threads // quads
+    fours = _blocks(H, 4 * stride) * stride
     weights = 4 * quads * fours  # float4s
     parts = (warps + 1) * ROWS * (quads + 1)
     forward_bytes = 16 * (weights + FOUR * fours + parts) + 4 * rows * units

@@ -88,8 +88,8 @@ rnn_forward(const float* h0, const float* __restrict__ Wh, const float* __restri
 }
 
 // 2. All steps, from the last to the first; `da` (T, N, H) and `dh0` (N, H) are written. `dh_partials` is two buffers, for the
-// steps by turns, of the partial sums of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of which `lanes` of a warp share
-// a sum, the sums [slices][8 quads] as float4s, and dh [rows][4 quads].
+// steps by turns, of the partial sums of dh: [y][to][from][rows][4 quads]. Shared memory holds what BackwardProduct needs, of
+// which `lanes` of a warp share a sum, the sums [slices][8 quads] as float4s, and dh [rows][4 quads].
 extern "C" __global__ void __launch_bounds__(256, 1)
 rnn_backward(float* da, const float* __restrict__ h, const float* __restrict__ dh_out, const float* __restrict__ Wh,
              const long long* __restrict__ lengths, float* dh_partials, float* dh0,
