@@ -133,16 +133,15 @@ class Operation:
 
 
 def pack(W: Any) -> Any:
-    """A weight (K, M) that many products will be taken by, as when a sentence is decoded word by word.
+    """A weight that many calls will be made with, as when a sentence is decoded word by word.
 
-    What comes back may stand for ``W`` in ``linear``, ``lstm`` and ``rnn``, ``forward`` with ``train=False``, as long as
-    ``W`` is not changed. It is ``W`` itself where nothing is to be gained.
+    What comes back may stand for ``W`` in ``forward`` with ``train=False``, as long as ``W`` is not changed: of ``linear``,
+    ``lstm`` and ``rnn`` if it is a matrix (K, M), of ``conv2d`` if it is filters (kh, kw, C, M). It is ``W`` itself where
+    nothing is to be gained.
     """
-    product = Operation("matmul")
-    variant, _ = product.choose(W, W.T)
-    if variant == "cuda":
-        return product.variant("cuda").packed(W)
-    return product.variant("numba_cpu").PackedMatrix(W) if variant == "numba_cpu" else W
+    name, arrays = ("conv2d", (W, W)) if W.ndim == 4 else ("matmul", (W, W.T))
+    variant = Operation(name)._serving(arrays, {})
+    return variant.packed(W) if hasattr(variant, "packed") else W
 
 
 def _in_order(args: tuple, kwargs: dict) -> tuple[str, ...]:

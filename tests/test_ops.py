@@ -48,6 +48,17 @@ def test_backward_runs_where_forward_ran():
     assert dx.tobytes() == ops.linear.variant("numba_cpu").backward(y, cache)[0].tobytes()
 
 
+@pytest.mark.parametrize(("operation", "shape"), [(ops.linear, (5, 4)), (ops.conv2d, (3, 3, 16, 32))])
+def test_a_packed_weight_stands_for_its_array(operation, shape):
+    x, W = (RNG.standard_normal(s).astype(np.float32) for s in ((2, 8, 8, shape[-2]), shape))
+    packed = ops.pack(W)
+    assert packed is not W
+    np.testing.assert_array_equal(operation.forward(x, packed, train=False)[0], operation.forward(x, W)[0])
+    assert ops.pack(W.astype(np.float64)).dtype == np.float64
+    with scratchlv.use("reference"):
+        assert ops.pack(W) is W
+
+
 def test_names_that_are_none():
     with pytest.raises(AttributeError, match="nonsense"):
         _ = ops.nonsense

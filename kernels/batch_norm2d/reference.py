@@ -106,14 +106,3 @@ def moved(
     new_mean = None if running_mean is None else (1 - momentum) * running_mean + momentum * mean
     new_var = None if running_var is None else (1 - momentum) * running_var + momentum * (var * (n / (n - 1)))
     return new_mean, new_var
-
-
-def fold(
-    W: Array, b: Array | None, gamma: Array, beta: Array, mean: Array, var: Array, eps: float = 1e-5
-) -> tuple[Array, Array]:
-    """Weights and bias of a layer that does what (W, b) followed by a normalisation with running statistics does.
-
-    ``W`` (..., C) of a linear layer, a convolution or a depthwise one: its last axis are the normalised channels.
-    """
-    scale = gamma / np.sqrt(var + eps)  # (C,)
-    return W * scale, beta + ((0 if b is None else b) - mean) * scale

@@ -49,11 +49,11 @@ class Packed(np.ndarray):
         self._forms = {}
 
 
-def pack(W: np.ndarray) -> Packed:
+def packed(W: np.ndarray) -> Packed:
     """``W`` (kh, kw, C, M), prepared for many calls of :func:`forward`."""
-    packed = np.array(W, order="C").view(Packed)
-    packed.flags.writeable = False
-    return packed
+    copied = np.array(W, order="C").view(Packed)
+    copied.flags.writeable = False
+    return copied
 
 
 def _form(W: np.ndarray, make) -> np.ndarray:

@@ -100,6 +100,11 @@ class PackedMatrix:
         return np.array(self.array, dtype, copy=copy)
 
 
+def packed(W: np.ndarray) -> PackedMatrix:
+    """What stands for the weight ``W`` in many products, as long as it is not changed."""
+    return PackedMatrix(W)
+
+
 def as_packed(matrix: np.ndarray | PackedMatrix) -> PackedMatrix:
     """The matrix as products take it again and again."""
     return matrix if isinstance(matrix, PackedMatrix) else PackedMatrix(matrix)

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.kernels.batch_norm2d.reference import fold
 from scratchlv.ops import avg_pool2d, conv2d, depthwise_conv2d, linear, relu
 from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
@@ -158,7 +157,19 @@ def _folded(weights: NamedWeights, norm: str, W: np.ndarray) -> tuple[np.ndarray
     gamma, beta, mean, var = (
         weights.take(f"{norm}.{part}", C) for part in ("weight", "bias", "running_mean", "running_var")
     )
-    return fold(W, None, gamma, beta, mean, var, _EPS)
+    return fold(W, gamma, beta, mean, var, _EPS)
+
+
+def fold(
+    W: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias of a layer that does what ``W`` without a bias, and a normalisation by running statistics, do.
+
+    ``W`` (..., C) is a linear layer's, a convolution's or a depthwise one's: its last axis are the normalised channels. The
+    algebra is in kernels/batch_norm2d/README.md.
+    """
+    scale = gamma / np.sqrt(var + eps)  # (C,)
+    return W * scale, beta - mean * scale
 
 
 def _fold_all(weights: NamedWeights) -> dict[str, np.ndarray]:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchlv.kernels.conv2d.numba_cpu import pack
-from scratchlv.ops import conv2d
+from scratchlv.ops import conv2d, pack
 from scratchlv.vision.weights import NamedWeights, checksum, read_weights
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution

@@ -1,10 +1,9 @@
-"""What the generic tests of the rooms do not see of batch normalisation: running statistics, inference, folding."""
+"""What the generic tests of the rooms do not see of batch normalisation: running statistics, inference."""
 
 import numpy as np
 import pytest
 
 from scratchlv.kernels.batch_norm2d import cuda, numba_cpu, reference
-from scratchlv.ops import conv2d, depthwise_conv2d
 
 
 @pytest.fixture(params=[reference, numba_cpu, cuda], ids=["reference", "numba_cpu", "cuda"])
@@ -55,19 +54,3 @@ def test_what_cannot_be_normalised(variant, inputs):
         variant.forward(x, gamma, beta, train=False)
     with pytest.raises(ValueError, match="two numbers per channel"):
         variant.forward(x[:1, :1, :1], gamma, beta)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("operation", [conv2d, depthwise_conv2d], ids=lambda o: o.name)
-def test_folding_changes_nothing(operation, bias):
-    rng = np.random.default_rng(4)
-    x = rng.standard_normal((2, 5, 4, 3))
-    W = rng.standard_normal((3, 2, 3) if operation is depthwise_conv2d else (3, 2, 3, 7))
-    C = W.shape[-1]
-    b = rng.standard_normal(C) if bias else None
-    gamma, beta, mean = rng.standard_normal((3, C))
-    var = rng.uniform(0.1, 2, C)
-    y, _ = operation.forward(x, W, b, train=False)
-    expected, _ = reference.forward(y, gamma, beta, running_mean=mean, running_var=var, eps=0.3, train=False)
-    folded, _ = operation.forward(x, *reference.fold(W, b, gamma, beta, mean, var, 0.3), train=False)
-    assert np.allclose(folded, expected, rtol=1e-12, atol=1e-12)

@@ -5,10 +5,10 @@ import pytest
 
 import scratchlv
 from scratchlv.kernels.conv2d import winograd
-from scratchlv.kernels.conv2d.numba_cpu import by_winograd, pack
+from scratchlv.kernels.conv2d.numba_cpu import by_winograd
 from scratchlv.kernels.max_pool2d import reference as max_pool2d
 from scratchlv.kernels.relu import reference as relu_room
-from scratchlv.ops import conv2d, linear
+from scratchlv.ops import conv2d, linear, pack
 
 rng = np.random.default_rng(0)
 variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])

@@ -10,7 +10,8 @@ import pytest
 import scratchlv
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.errors import UserError
-from scratchlv.vision.efficientnet_lite import EfficientNetLite0, bottlenecks, pretrained_file, same
+from scratchlv.ops import batch_norm2d, conv2d, depthwise_conv2d
+from scratchlv.vision.efficientnet_lite import EfficientNetLite0, bottlenecks, fold, pretrained_file, same
 from scratchlv.vision.images import load_image
 from scratchlv.vision.weights import read_torch
 
@@ -43,6 +44,19 @@ def random_weights(seed: int = 0) -> dict[str, np.ndarray]:
     conv("_conv_head", "_bn1", 1280, 320, 1, 1)
     weights["_fc.weight"], weights["_fc.bias"] = rng.normal(0, 0.03, (1000, 1280)), rng.normal(0, 1, 1000)
     return {key: array.astype(np.float32) for key, array in weights.items()}
+
+
+@pytest.mark.parametrize("operation", [conv2d, depthwise_conv2d], ids=lambda o: o.name)
+def test_folding_changes_nothing(operation):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((2, 5, 4, 3))
+    W = rng.standard_normal((3, 2, 3) if operation is depthwise_conv2d else (3, 2, 3, 7))
+    gamma, beta, mean = rng.standard_normal((3, W.shape[-1]))
+    var = rng.uniform(0.1, 2, W.shape[-1])
+    y, _ = operation.forward(x, W, train=False)
+    expected, _ = batch_norm2d.forward(y, gamma, beta, running_mean=mean, running_var=var, eps=0.3, train=False)
+    folded, _ = operation.forward(x, *fold(W, gamma, beta, mean, var, 0.3), train=False)
+    np.testing.assert_allclose(folded, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
