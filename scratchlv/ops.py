@@ -30,14 +30,18 @@ OPERATIONS = (
     "additive_attention",
     "dot_product_attention",
     "attention_lstm",
+    "log_softmax",
     "softmax_cross_entropy",
     "conv2d",
     "depthwise_conv2d",
     "max_pool2d",
     "avg_pool2d",
     "batch_norm2d",
+    "rms_norm",
     "relu",
+    "tanh",
     "dropout",
+    "global_norm",
     "adam",
     "sgd",
 )
@@ -124,7 +128,7 @@ class Operation:
         return self._serving(args, kwargs).forward(*args, **kwargs)
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
-        """For an optimiser (adam): one step, in place."""
+        """For an optimiser (adam), or a part of one (global_norm): one step, in place."""
         return self._serving(args, kwargs).step(*args, **kwargs)
 
     def backward(self, dy: Any, cache: Any) -> Any:

@@ -28,7 +28,7 @@ def train_small() -> Task:
     """Forward, backward, clipping, SGD; the results are the clipped gradients and the parameters after the step."""
     from scratchlv.device import to_backend
     from scratchlv.ops import sgd
-    from scratchlv.training.optimisers import FlatParameters, clip_factor
+    from scratchlv.training.optimisers import FlatParameters
 
     model, batch = problem(SMALL, SMALL_STEPS)
     to_backend(model)
@@ -37,8 +37,7 @@ def train_small() -> Task:
 
     def step() -> tuple[float, float]:
         loss, cache = model.forward(batch)
-        grads, norm = flat.collect(model.backward(cache))
-        scale = clip_factor(norm, CLIP)
+        grads, _, scale = flat.collect(model.backward(cache), CLIP)
         sgd.step(flat.values, grads, lr=RATE, grad_scale=scale)
         return loss, scale
 

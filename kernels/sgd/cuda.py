@@ -9,7 +9,7 @@ from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
-from scratchlv.kernels.building_blocks.sweep_cuda import split_scale
+from scratchlv.kernels.global_norm.cuda import split_scale
 
 VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each thread"}
 

@@ -78,14 +78,14 @@ def _sweep(z, dlogits, kept, targets, weights, losses, train, nontemporal, threa
                         dlogits[m, v] = 0
                 continue
             row = z[m]
-            score, largest = row[targets[m]], _largest(row)
+            score, maximum = row[targets[m]], largest(row)
             for begin in range(0, V, _CHUNK):
                 prefetch(address(z) + 4 * ((m + 1) * V + begin), _CHUNK)  # the next row, while there is much to compute
                 part, into = row[begin : begin + _CHUNK], exponentials[begin : begin + _CHUNK]
                 for v in range(part.size):
-                    into[v] = exp_nonpositive(part[v] - largest)
+                    into[v] = exp_nonpositive(part[v] - maximum)
             s = np.float32(total(exponentials))
-            losses[m] = np.log(s) + (np.float64(largest) - np.float64(score))
+            losses[m] = np.log(s) + (np.float64(maximum) - np.float64(score))
             if train:
                 exponentials[targets[m]] -= s  # p - 1, where p may be almost 1
                 scale(address(exponentials), weights[m] / s, address(dlogits) + 4 * m * V, V, nontemporal)
@@ -94,7 +94,7 @@ def _sweep(z, dlogits, kept, targets, weights, losses, train, nontemporal, threa
 
 
 @njit(inline="always")
-def _largest(row):
+def largest(row):
     """The largest number of a row; NaN is larger than all.
 
     Read as integers that grow with them, floats have a maximum that vectorises.

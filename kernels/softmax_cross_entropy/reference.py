@@ -60,11 +60,15 @@ def places_that_count(logits: Array, targets: Array, mask: Array | None) -> tupl
 
 
 def check_shapes(logits: Array, targets: Array, mask: Array | None) -> None:
-    if logits.shape[-1] == 0:
-        raise ValueError(f"logits {logits.shape} have no class: V is 0")
+    check_classes(logits)
     for name, array in {"targets": targets, "mask": mask}.items():
         if array is not None and array.shape != logits.shape[:-1]:
             raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {logits.shape[:-1]}")
+
+
+def check_classes(logits: Array) -> None:
+    if logits.shape[-1] == 0:
+        raise ValueError(f"logits {logits.shape} have no class: V is 0")
 
 
 def check_targets(targets: Array, V: int) -> None:

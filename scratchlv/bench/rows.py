@@ -15,6 +15,8 @@ from scratchlv.bench.ceilings import Ceilings
 from scratchlv.bench.timing import Timing, time_calls
 from scratchlv.bench.workloads import ROOMS, Workload
 from scratchlv.errors import UserError
+from scratchlv.gradcheck.compare import step_results
+from scratchlv.gradcheck.trees import is_float_array, map_leaves
 
 Call = Callable[[], Any]
 _COLD_SECONDS = 0.2
@@ -107,7 +109,7 @@ def _on_the_cpu(name: str, operation: ops.Operation) -> Iterator[Version]:
         module = operation.variant(variant)
         limits = getattr(module, "limits", lambda **inputs: None)
         if hasattr(module, "step"):
-            yield Version(variant, variant, _steps(module), _check_step(module, reference), limits)
+            yield Version(variant, variant, _steps(module), _check_step(name, module, reference), limits)
         else:
             yield Version(variant, variant, _passes(module), _check_passes(module, reference), limits)
     if name == "conv2d":
@@ -180,10 +182,7 @@ def _output_gradient(y: Any) -> Any:
 
 
 def _copy(inputs: dict[str, Any], dtype: Any = None) -> dict[str, Any]:
-    return {
-        name: np.array(value, dtype) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
-        for name, value in inputs.items()
-    }
+    return map_leaves(lambda value: np.array(value, dtype) if is_float_array(value) else value, inputs)
 
 
 # --- right or wrong --------------------------------------------------------------------------------------------------
@@ -199,16 +198,13 @@ def _check_passes(module: Any, reference: Any) -> Callable[[dict[str, Any]], str
     return check
 
 
-def _check_step(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
+def _check_step(name: str, module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
     def check(inputs: dict[str, Any]) -> str:
-        def after(module: Any, dtype: Any) -> dict[str, Any]:
-            own = _copy(inputs, dtype)
-            module.step(**own)
-            return own
+        def results(module: Any, dtype: Any) -> dict[str, Any]:
+            return step_results(name, module, _copy(inputs, dtype))
 
-        got, plain, exact = after(module, np.float32), after(reference, np.float32), after(reference, np.float64)
-        updated = [name for name in ("params", "m", "v") if name in inputs]
-        gradients = [gradcheck.accuracy(name, [got[name]], [plain[name]], [exact[name]]) for name in updated]
+        got, plain, exact = results(module, np.float32), results(reference, np.float32), results(reference, np.float64)
+        gradients = [gradcheck.accuracy(each, [got[each]], [plain[each]], [exact[each]]) for each in exact]
         return _reason(gradcheck.Report(gradients=gradients))
 
     return check
@@ -328,8 +324,10 @@ def curve(name: str, say: Callable[[str], None]) -> dict[str, list[tuple[float, 
 
 def shapes(inputs: dict[str, Any]) -> str:
     """``x (20, 32, 512), W (512, 2048), padding=1``."""
-    return ", ".join(
-        f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value:.4g}"
-        for name, value in inputs.items()
-        if value is not None
-    )
+
+    def said(name: str, value: Any) -> str:
+        if isinstance(value, tuple):
+            return f"{len(value)} {name}"
+        return f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name}={value:.4g}"
+
+    return ", ".join(said(name, value) for name, value in inputs.items() if value is not None)

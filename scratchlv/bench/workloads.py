@@ -152,6 +152,11 @@ def _softmax_cross_entropy(rng: np.random.Generator, V: int, N: int = 32) -> Wor
     return Workload(inputs, {"both": Cost(6 * T * N * V, _floats(2 * T * N * V))})
 
 
+def _log_softmax(rng: np.random.Generator, V: int, N: int = 1280) -> Workload:
+    costs = _passes(Cost(5 * N * V, _floats(2 * N * V)), Cost(4 * N * V, _floats(3 * N * V)))
+    return Workload({"logits": _normal(rng, N, V)}, costs)
+
+
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
@@ -196,8 +201,20 @@ def _batch_norm2d(rng: np.random.Generator, C: int, N: int = 32) -> Workload:
     return Workload({"x": _normal(rng, N, side, side, C), "gamma": _normal(rng, C), "beta": _normal(rng, C)}, costs)
 
 
+def _rms_norm(rng: np.random.Generator, C: int, N: int = 64) -> Workload:
+    side = 14
+    values = N * side * side * C
+    costs = _passes(Cost(3 * values, _floats(2 * values)), Cost(5 * values, _floats(3 * values)))
+    return Workload({"x": _normal(rng, N, side, side, C)}, costs)
+
+
 def _relu(rng: np.random.Generator, n: int) -> Workload:
     return Workload({"x": _normal(rng, n, 1024)}, _passes(*(Cost(1024 * n, _floats(k * 1024 * n)) for k in (2, 3))))
+
+
+def _tanh(rng: np.random.Generator, n: int) -> Workload:
+    costs = _passes(Cost(1024 * n, _floats(2 * 1024 * n)), Cost(3 * 1024 * n, _floats(3 * 1024 * n)))
+    return Workload({"x": _normal(rng, n, 1024)}, costs)
 
 
 def _dropout(rng: np.random.Generator, n: int) -> Workload:
@@ -206,6 +223,12 @@ def _dropout(rng: np.random.Generator, n: int) -> Workload:
 
 
 # --- optimisers ------------------------------------------------------------------------------------------------------
+
+
+def _global_norm(rng: np.random.Generator, thousands: int) -> Workload:
+    n = 1024 * thousands
+    inputs = {"grads": tuple(_normal(rng, n // 4) for _ in range(4)), "out": np.empty(n, np.float32), "max_norm": 1.0}
+    return Workload(inputs, {"step": Cost(2 * n, _floats(2 * n))})
 
 
 def _adam(rng: np.random.Generator, thousands: int) -> Workload:
@@ -235,6 +258,7 @@ ROOMS = {
     "attention_lstm": Room(
         _attention_lstm, (64, 128, 256, 512), "width of state and keys", partial(_attention_lstm, H=512, T=20, N=32)
     ),
+    "log_softmax": Room(_log_softmax, (500, 2000, 5000, 10_000), "words", partial(_log_softmax, V=10_000, N=6400)),
     "softmax_cross_entropy": Room(
         _softmax_cross_entropy, (500, 2000, 5000, 10_000), "words", partial(_softmax_cross_entropy, V=10_000, N=160)
     ),
@@ -243,8 +267,13 @@ ROOMS = {
     "max_pool2d": Room(_max_pool2d, (8, 16, 32, 64), "channels", partial(_max_pool2d, C=64, N=64)),
     "avg_pool2d": Room(_avg_pool2d, (8, 16, 32, 64), "channels", partial(_avg_pool2d, C=64, N=64)),
     "batch_norm2d": Room(_batch_norm2d, (8, 16, 32, 64), "channels", partial(_batch_norm2d, C=64, N=128)),
+    "rms_norm": Room(_rms_norm, (64, 128, 256, 512), "channels", partial(_rms_norm, C=512, N=256)),
     "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024", partial(_relu, n=1 << 15)),
+    "tanh": Room(_tanh, (256, 1024, 4096, 16_384), "rows of 1024", partial(_tanh, n=1 << 15)),
     "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024", partial(_dropout, n=1 << 15)),
+    "global_norm": Room(
+        _global_norm, (16, 128, 1024, 8192), "thousands of parameters", partial(_global_norm, thousands=1 << 15)
+    ),
     "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters", partial(_adam, thousands=1 << 15)),
     "sgd": Room(_sgd, (16, 128, 1024, 8192), "thousands of parameters", partial(_sgd, thousands=1 << 15)),
 }

@@ -125,3 +125,11 @@ def operation_named(name: str) -> ops.Operation:
     if name not in ops.OPERATIONS:
         raise UserError(f"there is no operation {name!r}; there are {', '.join(ops.OPERATIONS)}")
     return getattr(ops, name)
+
+
+def step_results(name: str, module: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What the ``step`` of an optimiser's variant makes of ``inputs``, by name: the arrays it updates, and what it returns."""
+    operation = operation_named(name)
+    returned = module.step(**inputs) or ()
+    outputs = getattr(operation.variant("reference"), "OUTPUTS", ())
+    return {each: inputs[each] for each in operation.room.UPDATED} | dict(zip(outputs, returned, strict=True))

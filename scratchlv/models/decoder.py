@@ -27,8 +27,6 @@ import numpy as np
 
 from scratchlv.arrays import Array, add
 from scratchlv.initialisers import normal, uniform
-from scratchlv.kernels.building_blocks import sweep_cuda
-from scratchlv.kernels.softmax_cross_entropy.log_softmax import log_softmax as log_softmax_of_rows
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
@@ -50,6 +48,7 @@ from scratchlv.ops import (
     dropout,
     embedding,
     linear,
+    log_softmax,
     pack,
     softmax_cross_entropy,
 )
@@ -225,16 +224,5 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
     logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
-    return log_softmax(logits), state._replace(layer=layer, alpha=alpha)
-
-
-def log_softmax(logits: Array) -> Array:
-    """``z - log Σ e^z`` along the words, of ``logits`` z (N, V)."""
-    variant, _ = softmax_cross_entropy.choose(logits, None)
-    if variant == "numba_cpu":
-        return log_softmax_of_rows(logits)
-    if variant == "cuda":
-        return sweep_cuda.log_softmax(logits)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
+    log_probs, _ = log_softmax.forward(logits, train=False)
+    return log_probs, state._replace(layer=layer, alpha=alpha)

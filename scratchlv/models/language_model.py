@@ -22,9 +22,8 @@ from scratchlv.arrays import Array
 from scratchlv.batches import StreamBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models.decoder import log_softmax
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
-from scratchlv.ops import dropout, embedding, linear, pack, softmax_cross_entropy
+from scratchlv.ops import dropout, embedding, linear, log_softmax, pack, softmax_cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +128,8 @@ class LanguageModel:
         x, _ = embedding.forward(tokens[None], p["embedding.W"], train=False)
         h, layers, _ = stack_forward(p, "recurrent", self.config.cell, x, state.layers, train=False)
         logits, _ = linear.forward(h[0], p["output.W"], p["output.b"], train=False)
-        return log_softmax(logits), LanguageModelState(layers, p)
+        log_probs, _ = log_softmax.forward(logits, train=False)
+        return log_probs, LanguageModelState(layers, p)
 
     # --- the carried state ---------------------------------------------------------------------------------------
 

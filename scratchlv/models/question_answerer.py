@@ -25,14 +25,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, as_contiguous
+from scratchlv.arrays import Array, add, as_contiguous
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.kernels.building_blocks import sweep
 from scratchlv.models import answer_loss
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
-from scratchlv.ops import additive_attention, dropout, embedding, linear, relu
+from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, tanh
 from scratchlv.vision import conv_extractor, image_feature, regions
 
 MODELS = ("naive", "attention", "blind")
@@ -82,8 +81,8 @@ class HopCache(NamedTuple):
 class HopsCache(NamedTuple):
     """What the backward pass of all hops takes."""
 
-    x: Array  # (P, L, H), after tanh
     regions: Any
+    tanh: Any
     gathered: Any
     hops: list[HopCache]
 
@@ -222,8 +221,8 @@ class QuestionAnswerer:
         """``u_K`` (N, H) and the attention of each hop (N, K, L)."""
         p = self.params
         features = self.config.feature_channels is not None
-        a, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=not features, train=train)
-        x = sweep.tanh_in_place(a)  # (P, L, H)
+        x, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=not features, train=train)
+        x, tanh_cache = tanh.forward(x, train=train)  # (P, L, H)
         x_of, gather_cache = of_questions(x, picture_of, train=train)  # (N, L, H)
         alphas, hops = [], []
         for hop in _hop_names(self.config.hops):
@@ -234,13 +233,13 @@ class QuestionAnswerer:
             u = u + z
             alphas.append(alpha)
             hops.append(HopCache(hop, keys_cache, keys_gather_cache, query_cache, attention))
-        return u, np.stack(alphas, axis=1), HopsCache(x, region_cache, gather_cache, hops) if train else None
+        return u, np.stack(alphas, axis=1), HopsCache(region_cache, tanh_cache, gather_cache, hops) if train else None
 
     def _hops_backward(
         self, du: Array, dalphas: Array | None, cache: HopsCache
     ) -> tuple[Array | None, Array, dict[str, Array]]:
         g: dict[str, Array] = {}
-        dx = []  # x is looked at, and makes keys, in every hop
+        dx = None  # x is looked at, and makes keys, in every hop
         for k, hop in reversed(list(enumerate(cache.hops))):
             dalpha = None if dalphas is None else dalphas[:, k]
             grads = additive_attention.backward((du, dalpha), hop.attention)
@@ -249,10 +248,10 @@ class QuestionAnswerer:
             du = du + du_from_query  # u went on as it was, and asked
             dkeys = of_questions_backward(grads.dkeys, hop.gathered_keys)
             dx_from_keys, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys)
-            dx += [dx_from_keys, of_questions_backward(grads.dx, cache.gathered)]
-        da = sweep.tanh_backward(cache.x, dx)
-        dregions, g["regions.W"], g["regions.b"] = linear.backward(da, cache.regions)
-        return dregions, du, g
+            dx = add(add(dx, dx_from_keys), of_questions_backward(grads.dx, cache.gathered))
+        (dx,) = tanh.backward(dx, cache.tanh)
+        dx, g["regions.W"], g["regions.b"] = linear.backward(dx, cache.regions)
+        return dx, du, g
 
 
 def _hop_names(hops: int) -> list[str]:

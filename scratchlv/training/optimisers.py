@@ -9,10 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.device import on_gpu, to_host
-from scratchlv.kernels.building_blocks import sweep_cuda
-from scratchlv.kernels.building_blocks.sweep import copy_and_sum_squares
-from scratchlv.ops import adam, sgd
+from scratchlv.device import to_host
+from scratchlv.ops import adam, global_norm, sgd
 from scratchlv.training import checkpoint
 
 
@@ -37,32 +35,18 @@ class FlatParameters:
             at += size
         return parts
 
-    def collect(self, grads: dict[str, Array]) -> tuple[Array, Any]:
-        """The gradients in the flat buffer ``grads``, and their norm; every parameter must have one.
+    def collect(self, grads: dict[str, Array], clip: float) -> tuple[Array, Any, Any]:
+        """The gradients in the flat buffer ``grads``, their norm, and the factor that clips it at ``clip``.
 
-        On a GPU the norm stays there, an array without axes.
+        Every parameter must have a gradient. On a GPU norm and factor stay there, arrays without axes.
         """
         if grads.keys() != self.shapes.keys():
             raise ValueError(f"gradients and parameters differ: {sorted(grads.keys() ^ self.shapes.keys())}")
-        views = self.views(self.grads)
-        for name, view in views.items():
-            if grads[name].shape != view.shape:
-                raise ValueError(f"the gradient of {name} has the shape {grads[name].shape}, not {view.shape}")
-        if on_gpu(self.grads):
-            for name, view in views.items():
-                view[...] = grads[name]
-            return self.grads, np.sqrt(sweep_cuda.sum_squares(self.grads))
-        return self.grads, math.sqrt(sum(copy_and_sum_squares(grads[name], view) for name, view in views.items()))
-
-
-def clip_factor(norm: Any, most: float) -> Any:
-    """What to scale a gradient by so that its norm is at most ``most`` (Pascanu et al. 2013).
-
-    On a GPU it is an array without axes; NaN, at which the optimisers leave all as it is, where the norm is not finite.
-    """
-    if on_gpu(norm):
-        return sweep_cuda.clip_factor(norm, most)
-    return most / norm if norm > most else 1.0
+        for name, shape in self.shapes.items():
+            if grads[name].shape != shape:
+                raise ValueError(f"the gradient of {name} has the shape {grads[name].shape}, not {shape}")
+        norm, factor = global_norm.step(tuple(grads[name] for name in self.shapes), self.grads, max_norm=clip)
+        return self.grads, norm, factor
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:

@@ -22,7 +22,7 @@ from scratchlv.arrays import Array
 from scratchlv.device import to_backend, to_host
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.interrupts import finish_the_step
-from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, clip_factor, learning_rate
+from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, learning_rate
 from scratchlv.training.progress import Progress
 from scratchlv.training.step_metrics import StepMetrics
 
@@ -105,10 +105,10 @@ class Trainer:
         """
         s = self.settings
         loss, cache = self.model.forward(self.batch_at(self.step))
-        grads, norm = self.flat.collect(self.model.backward(cache))
+        grads, norm, scale = self.flat.collect(self.model.backward(cache), s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
-        self.optimiser.step(grads, lr=rate, grad_scale=clip_factor(norm, s.clip))
+        self.optimiser.step(grads, lr=rate, grad_scale=scale)
         self.step += 1
         return rate
 

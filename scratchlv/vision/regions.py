@@ -15,7 +15,7 @@ import numpy as np
 
 from scratchlv.arrays import Array, as_contiguous, empty
 from scratchlv.device import place
-from scratchlv.kernels.building_blocks import sweep
+from scratchlv.ops import rms_norm
 from scratchlv.vision import conv_extractor
 
 
@@ -64,7 +64,7 @@ def _with_coordinates(features: Array, *, unit_size: bool = False) -> Array:
     N, h, w, C = features.shape
     regions = empty((N, h, w, C + 2), features)
     if unit_size:
-        sweep.to_unit_size(features, regions)
+        rms_norm.forward(features, out=regions, train=False)
     else:
         regions[..., :C] = features
     across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))

@@ -24,10 +24,10 @@ def test_bytes_are_those_of_inputs_and_outputs(name):
     """Counted on the arrays themselves; biases, first states and the places of a maximum may be left out."""
     room, operation = workloads.ROOMS[name], getattr(ops, name)
     workload = room.make(np.random.default_rng(0), room.sizes[0])
-    inputs = [value for value in workload.inputs.values() if isinstance(value, np.ndarray)]
+    inputs = arrays(tuple(workload.inputs.values()))
     assert all(value.dtype == np.float32 for value in inputs if value.dtype.kind == "f")
     if "step" in workload.costs:
-        updated = [value for key, value in workload.inputs.items() if key in ("params", "m", "v")]
+        updated = [value for key, value in workload.inputs.items() if key in ("params", "m", "v")]  # read and written
         counted = sum(array.nbytes for array in [*inputs, *updated])
         assert workload.costs["step"].bytes == counted
         return

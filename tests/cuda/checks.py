@@ -11,6 +11,7 @@ from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.device import to_host
 from scratchlv.gradcheck import compare
+from scratchlv.gradcheck.trees import cast, map_leaves
 
 ROOMS = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
 WITH_GRADIENT = [name for name in ROOMS if hasattr(getattr(ops, name).variant("reference"), "forward")]
@@ -79,10 +80,11 @@ class OnGpu:
     def step(self, **inputs):
         """In place, as the optimisers do it."""
         there = to_gpu(inputs)
-        self.variant.step(**there)
-        for name in ("params", "m", "v"):
-            if name in inputs:
-                inputs[name][...] = to_host(there[name])
+        returned = self.variant.step(**there)
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                value[...] = to_host(there[name])
+        return to_host(returned)
 
 
 def to_gpu(value):
@@ -148,8 +150,4 @@ def run_everything():
 
 
 def _in_float32(inputs):
-    return {key: value.astype(np.float32) if _is_float(value) else value for key, value in inputs.items()}
-
-
-def _is_float(value):
-    return isinstance(value, np.ndarray | np.floating) and value.dtype.kind == "f"
+    return map_leaves(lambda value: cast(value, np.float32), inputs)

@@ -25,8 +25,8 @@ from scratchlv.cuda.precision import use_precision  # noqa: E402
 from scratchlv.cuda.versions import use_version  # noqa: E402
 from scratchlv.device import to_host  # noqa: E402
 from scratchlv.gradcheck import accuracy  # noqa: E402
-
-IN_PLACE = ("params", "m", "v")
+from scratchlv.gradcheck.compare import step_results  # noqa: E402
+from scratchlv.gradcheck.trees import cast, map_leaves  # noqa: E402
 
 
 def main() -> None:
@@ -106,23 +106,21 @@ def another_time(name: str, number: int, inputs: dict) -> str | None:
 
 
 def as_dtype(inputs: dict, dtype) -> dict:
-    return {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in inputs.items()}
+    return map_leaves(lambda value: cast(value, dtype), inputs)
 
 
 def wrong_step(name: str, number: int, inputs: dict) -> str | None:
-    """For an optimiser: what it made of its arrays."""
+    """For an optimiser: what it made of its arrays, and what it returns."""
     operation = getattr(ops, name)
     rounded = as_dtype(inputs, np.float32)
 
-    def after(module, dtype) -> dict[str, np.ndarray]:
-        own = as_dtype({k: v.copy() if k in IN_PLACE else v for k, v in rounded.items()}, dtype)
-        module.step(**own)
-        return {k: own[k] for k in IN_PLACE if k in own}
+    def results(module, dtype) -> dict:
+        return step_results(name, module, as_dtype(rounded, dtype))  # astype copies
 
     reference = operation.variant("reference")
-    exact, plain = after(reference, np.float64), after(reference, np.float32)
+    exact, plain = results(reference, np.float64), results(reference, np.float32)
     with use_version(number):
-        got = after(OnGpu(operation.variant("cuda")), np.float32)
+        got = results(OnGpu(operation.variant("cuda")), np.float32)
     for key in exact:
         gradient = accuracy(key, [got[key]], [plain[key]], [exact[key]])
         if not gradient.ok:
@@ -131,22 +129,14 @@ def wrong_step(name: str, number: int, inputs: dict) -> str | None:
 
 
 def others() -> dict[str, tuple]:
-    """What no room checks: sweeps, rounded products, and the kernels of the ceilings; found and expected."""
-    from scratchlv.kernels.building_blocks import sweep_cuda
+    """What no room checks: rounded products, and the kernels of the ceilings; found and expected."""
     from scratchlv.kernels.matmul.cuda import gemm
 
     rng = np.random.default_rng(0)
     x, b = rng.standard_normal((37, 1021), np.float32), rng.standard_normal((1021, 65), np.float32)
     given, given_b = to_gpu(x), to_gpu(b)
     wide = x.astype(np.float64)
-    log_sums = np.log(np.exp(wide).sum(1, keepdims=True))
-    found = {
-        "sum_squares": (sweep_cuda.sum_squares(given), (wide**2).sum(), 1e-6),
-        "log_softmax": (sweep_cuda.log_softmax(given), wide - log_sums, 1e-6),
-        "argmax_rows": (sweep_cuda.argmax_rows(given), x.argmax(1), 0),
-        "tanh_in_place": (sweep_cuda.tanh_in_place(to_gpu(x)), np.tanh(wide), 1e-6),
-        "add": (sweep_cuda.add(to_gpu(x), given), 2 * wide, 0),
-    }
+    found = {}
     for precision, most in (("float32", 5e-6), ("tf32", 1e-3), ("bf16", 1e-2)):
         for number in range(1, ops.matmul.variant("cuda").CUBLAS + 1):
             with use_precision(precision), use_version(number):

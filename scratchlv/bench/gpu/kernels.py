@@ -16,6 +16,8 @@ from scratchlv.bench.text import brief, rounded
 from scratchlv.bench.workloads import ROOMS, Cost, Workload
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
+from scratchlv.gradcheck.compare import step_results
+from scratchlv.gradcheck.trees import map_leaves
 
 GOAL_SHARE = 0.7  # of the bandwidth ceiling, for operations that only move memory
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2}  # of a result's largest number, against the reference in float64
@@ -23,7 +25,6 @@ MOVE_MEMORY = (  # what must reach a share of the bandwidth ceiling
     "adam", "sgd", "embedding", "softmax_cross_entropy", "max_pool2d", "avg_pool2d", "additive_attention",
     "dot_product_attention",
 )  # fmt: skip
-IN_PLACE = ("params", "m", "v")
 Arrays = dict[str, Any]
 
 
@@ -43,7 +44,7 @@ def measure(name: str, ceilings: Row, seconds: float, number: int | None = None)
     """
     workload = make(name)
     expected = {key: cupy.asarray(value.astype(np.float32)) for key, value in reference(name, workload).items()}
-    given = {k: cupy.asarray(v) if isinstance(v, np.ndarray) else v for k, v in workload.inputs.items()}
+    given = map_leaves(lambda v: cupy.asarray(v) if isinstance(v, np.ndarray) else v, workload.inputs)
     rows, wrong = [], []
     for version in versions(name):
         if number not in (None, version.number):
@@ -107,10 +108,9 @@ def only(name: str, number: int) -> Iterator[None]:
 def reference(name: str, workload: Workload) -> dict[str, np.ndarray]:
     """Results and gradients of the reference in float64, on the host."""
     module = getattr(ops, name).variant("reference")
-    inputs = {key: _as_float64(value) for key, value in workload.inputs.items()}
+    inputs = map_leaves(_as_float64, workload.inputs)
     if not hasattr(module, "forward"):
-        module.step(**inputs)
-        return {key: inputs[key] for key in IN_PLACE if key in inputs}
+        return step_results(name, module, inputs)
     y, cache = module.forward(**inputs)
     return {key: np.asarray(value) for key, value in named(y, module.backward(output_gradient(y), cache)).items()}
 
@@ -139,14 +139,13 @@ def prepare(name: str, given: Arrays) -> tuple[dict[str, Callable[[], Any]], Cal
     """The calls of each pass, and what gives the results of one."""
     module = getattr(ops, name).variant("cuda")
     if not hasattr(module, "forward"):
-        own = {key: value.copy() if key in IN_PLACE else value for key, value in given.items()}
+        updated = getattr(ops, name).room.UPDATED
 
-        def stepped() -> Arrays:
-            fresh = {key: value.copy() if key in IN_PLACE else value for key, value in given.items()}
-            module.step(**fresh)
-            return {key: fresh[key] for key in IN_PLACE if key in fresh}
+        def fresh() -> Arrays:
+            return {key: value.copy() if key in updated else value for key, value in given.items()}
 
-        return {"step": lambda: module.step(**own)}, stepped
+        own = fresh()
+        return {"step": lambda: module.step(**own)}, lambda: step_results(name, module, fresh())
     y, cache = module.forward(**given)
     dy = output_gradient(y)
     dy = tuple(map(cupy.asarray, dy)) if isinstance(dy, tuple) else dy if isinstance(dy, float) else cupy.asarray(dy)
