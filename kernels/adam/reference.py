@@ -4,6 +4,8 @@ import numpy as np
 
 from scratchlv.arrays import Array
 
+UPDATED = ("params", "m", "v")  #: inputs of ``step`` that are written in place
+
 
 def step(
     params: Array,

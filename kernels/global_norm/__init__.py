@@ -6,7 +6,6 @@ Not an operation with a gradient but a part of an optimiser's step: its variants
 import numpy as np
 
 VARIANTS = ("reference", "numba_cpu", "cuda")
-UPDATED = ("out",)  # inputs of ``step`` that are written in place
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:

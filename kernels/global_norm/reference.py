@@ -7,6 +7,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 
+UPDATED = ("out",)  #: inputs of ``step`` that are written in place
 OUTPUTS = ("norm", "factor")  #: what ``step`` returns, by name
 
 

@@ -6,7 +6,6 @@ Not an operation with a gradient but an update in place: its variants have ``ste
 import numpy as np
 
 VARIANTS = ("reference", "numba_cpu", "cuda")
-UPDATED = ("params",)  # inputs of ``step`` that are written in place
 
 
 def cases(rng: np.random.Generator) -> dict[str, dict]:

@@ -2,6 +2,8 @@
 
 from scratchlv.arrays import Array
 
+UPDATED = ("params",)  #: inputs of ``step`` that are written in place
+
 
 def step(params: Array, grads: Array, *, lr: float, grad_scale: float = 1.0, weight_decay: float = 0.0) -> None:
     """Update ``params`` in place; ``grads`` is of the same shape and dtype.

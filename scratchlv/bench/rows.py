@@ -15,7 +15,6 @@ from scratchlv.bench.ceilings import Ceilings
 from scratchlv.bench.timing import Timing, time_calls
 from scratchlv.bench.workloads import ROOMS, Workload
 from scratchlv.errors import UserError
-from scratchlv.gradcheck.compare import step_results
 from scratchlv.gradcheck.trees import is_float_array, map_leaves
 
 Call = Callable[[], Any]
@@ -109,7 +108,7 @@ def _on_the_cpu(name: str, operation: ops.Operation) -> Iterator[Version]:
         module = operation.variant(variant)
         limits = getattr(module, "limits", lambda **inputs: None)
         if hasattr(module, "step"):
-            yield Version(variant, variant, _steps(module), _check_step(name, module, reference), limits)
+            yield Version(variant, variant, _steps(module), _check_step(module, reference), limits)
         else:
             yield Version(variant, variant, _passes(module), _check_passes(module, reference), limits)
     if name == "conv2d":
@@ -192,22 +191,13 @@ def _check_passes(module: Any, reference: Any) -> Callable[[dict[str, Any]], str
     def check(inputs: dict[str, Any]) -> str:
         if module is reference:
             return ""  # its gradients are gradcheck's business
-        report = gradcheck.compare(module, reference, inputs, draws=1)
-        return _reason(report)
+        return _reason(gradcheck.compare(module, reference, inputs, draws=1, runs=2))
 
     return check
 
 
-def _check_step(name: str, module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
-    def check(inputs: dict[str, Any]) -> str:
-        def results(module: Any, dtype: Any) -> dict[str, Any]:
-            return step_results(name, module, _copy(inputs, dtype))
-
-        got, plain, exact = results(module, np.float32), results(reference, np.float32), results(reference, np.float64)
-        gradients = [gradcheck.accuracy(each, [got[each]], [plain[each]], [exact[each]]) for each in exact]
-        return _reason(gradcheck.Report(gradients=gradients))
-
-    return check
+def _check_step(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:
+    return lambda inputs: _reason(gradcheck.compare_step(module, reference, inputs, runs=2))
 
 
 def _check_winograd(module: Any, reference: Any) -> Callable[[dict[str, Any]], str]:

@@ -1,7 +1,7 @@
 """Is a hand-written gradient right? For our operations, and for anybody's code."""
 
 from scratchlv.gradcheck.check import check, check_model
-from scratchlv.gradcheck.compare import accuracy, check_operation, compare
+from scratchlv.gradcheck.compare import check_operation, compare, compare_step
 from scratchlv.gradcheck.report import Gradient, Report
 
-__all__ = ["Gradient", "Report", "accuracy", "check", "check_model", "check_operation", "compare"]
+__all__ = ["Gradient", "Report", "check", "check_model", "check_operation", "compare", "compare_step"]

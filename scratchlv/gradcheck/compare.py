@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,21 @@ from scratchlv.cuda.versions import use_version
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.check import check
 from scratchlv.gradcheck.report import Gradient, Report
+from scratchlv.gradcheck.stochastic import stochastic
 from scratchlv.gradcheck.trees import as_float64, cast, map_leaves, named, random_like
 
 DRAWS = 4  # output gradients that a variant is compared on: the rounding errors of one may be small by luck
+RUNS, RUNS_OF_LARGE, LARGE = 16, 4, 10_000  # of the stochastically rounded reference; inputs of more numbers are large
+
+Results = dict[str, list[np.ndarray]]  # by name, one for each draw
 
 
 def check_operation(name: str, variant: str = "reference", case: str | None = None) -> list[Report]:
     """Check a room of ``kernels/`` on its cases, or on one of them.
 
-    The reference is checked with central differences. A float32 variant is compared, forward and backward, with the
-    float64 reference: its error may be twice that of the float32 reference, and 4 units in the last place.
+    The reference is checked with central differences. A float32 variant is compared, forward and backward (an optimiser's
+    after a step), with the float64 reference. Its largest error may be twice the largest of the stochastically rounded
+    reference, and 4 units in the last place: a bound that is the same on every machine (``docs/numerics.md``).
 
     Raises:
         UserError: there is no such operation, variant or case.
@@ -38,9 +45,9 @@ def check_cases(
         raise UserError(f"{name} has no variant {variant!r}; it has {', '.join(operation.room.VARIANTS)}")
     module, reference = operation.variant(variant), operation.variant("reference")
     label = variant if version is None else f"{variant} {version}"
-    if not hasattr(module, "forward"):
-        reason = "it updates arrays in place and has no gradient; its variants are compared in its test"
-        yield Report(name, label, not_checked=reason)
+    in_place = hasattr(module, "step")
+    if in_place and variant == "reference":
+        yield Report(name, label, not_checked="it updates arrays in place and has no gradient")
         return
     cases = operation.room.cases(np.random.default_rng(0))
     if case is not None and case not in cases:
@@ -52,7 +59,7 @@ def check_cases(
             report = check(module.forward, module.backward, inputs, max_elements=8 if large else 300)
         else:
             with use_version(version):
-                report = compare(module, reference, inputs)
+                report = (compare_step if in_place else compare)(module, reference, inputs)
         report.subject, report.variant, report.case = name, label, case_name
         yield report
 
@@ -63,32 +70,80 @@ def version_numbers(name: str, variant: str) -> list[int]:
 
 
 def compare(
-    module: Any, reference: Any, inputs: dict[str, Any], *, seed: int = 0, dtype: Any = np.float32, draws: int = DRAWS
+    module: Any,
+    reference: Any,
+    inputs: dict[str, Any],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    runs: int | None = None,
 ) -> Report:
-    """Compare a variant with the float64 reference, forward and backward, by the rule of :func:`check_operation`.
+    """Compare a float32 variant with the float64 reference, forward and backward, by the rule of :func:`check_operation`.
 
-    It is compared on ``draws`` output gradients.
+    It is compared on ``draws`` output gradients, drawn from ``seed``; ``runs`` of the stochastically rounded reference say
+    what is allowed.
     """
-    rounded = {name: cast(value, dtype) for name, value in inputs.items()}
+    rounded = {name: cast(value, np.float32) for name, value in inputs.items()}
     limit = module.limits(**rounded) if hasattr(module, "limits") else None
     if limit is not None:
         return Report(not_checked=f"the variant cannot serve this: {limit}")
-    exact_inputs, outputs = as_float64(rounded), getattr(reference, "OUTPUTS", None)
-    y, _ = reference.forward(**exact_inputs)
+    y, _ = reference.forward(**as_float64(rounded))
+    outputs = getattr(reference, "OUTPUTS", None)
     rng = np.random.default_rng(seed)
-    dys = [map_leaves(lambda dy: cast(dy, dtype), random_like(y, rng)) for _ in range(draws)]
+    dys = [map_leaves(lambda dy: cast(dy, np.float32), random_like(y, rng)) for _ in range(draws)]
 
-    def run(module: Any, inputs: dict[str, Any], dtype: Any) -> dict[str, list[np.ndarray]]:
-        y, cache = module.forward(**inputs)
-        results: dict[str, list[np.ndarray]] = {}
+    def results(module: Any, dys: list[Any], convert: Callable[[Any], Any]) -> Results:
+        own, found = map_leaves(convert, rounded), Results()
+        y, cache = module.forward(**own)
         for dy in dys:
-            grads = module.backward(map_leaves(lambda leaf: cast(leaf, dtype), dy), cache)
-            for name, value in named(reference.forward, inputs, y, grads, outputs).items():
-                results.setdefault(name, []).append(np.asarray(value))
-        return results
+            grads = module.backward(map_leaves(convert, dy), cache)
+            for name, value in named(reference.forward, own, y, grads, outputs).items():
+                found.setdefault(name, []).append(np.asarray(value))
+        return found
 
-    exact = run(reference, exact_inputs, np.float64)
-    plain, got = run(reference, rounded, dtype), run(module, rounded, dtype)  # last: it may be told to overwrite them
+    exact = results(reference, dys, as_float64)
+    rounding = _rounding(lambda k, convert: results(reference, [dys[k]], convert), exact, runs or _runs(inputs))
+    return _judge(results(module, dys, copy.copy), exact, rounding)
+
+
+def compare_step(module: Any, reference: Any, inputs: dict[str, Any], *, runs: int | None = None) -> Report:
+    """Compare what ``step`` makes of the arrays that it updates, and what it returns, by the rule of :func:`check_operation`."""
+    rounded = map_leaves(lambda value: cast(value, np.float32), inputs)
+
+    def results(module: Any, convert: Callable[[Any], Any]) -> Results:
+        return {name: [value] for name, value in step_results(module, reference, map_leaves(convert, rounded)).items()}
+
+    exact = results(reference, as_float64)
+    rounding = _rounding(lambda _, convert: results(reference, convert), exact, runs or _runs(inputs))
+    return _judge(results(module, copy.copy), exact, rounding)
+
+
+def step_results(module: Any, reference: Any, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What ``step`` makes of ``inputs``: the arrays that it updates, and what it returns; the reference names them."""
+    returned = module.step(**inputs) or ()
+    updated = {name: np.asarray(inputs[name]) for name in reference.UPDATED}
+    dtype = next(iter(updated.values())).dtype
+    names = getattr(reference, "OUTPUTS", ())
+    return updated | {name: np.asarray(value, dtype) for name, value in zip(names, returned, strict=True)}
+
+
+def _runs(inputs: dict[str, Any]) -> int:
+    return RUNS_OF_LARGE if sum(np.size(value) for value in inputs.values()) > LARGE else RUNS
+
+
+def _rounding(results: Callable[[int, Callable[[Any], Any]], Results], exact: Results, runs: int) -> dict[str, float]:
+    """The largest error of each result in stochastically rounded runs; ``results(draw, convert)`` has one draw's."""
+    draws = len(next(iter(exact.values())))
+    largest = dict.fromkeys(exact, 0.0)
+    for run in range(runs):
+        rng, draw = np.random.default_rng(run), run % draws
+        for name, (value,) in results(draw, partial(stochastic, rng=rng)).items():
+            error = np.abs(value - exact[name][draw]).max(initial=0)
+            largest[name] = max(largest[name], float(error))
+    return largest
+
+
+def _judge(got: Results, exact: Results, rounding: dict[str, float]) -> Report:
     report = Report()
     if got.keys() != exact.keys():
         report.problems.append(f"it returns {', '.join(got)}; the reference returns {', '.join(exact)}")
@@ -96,40 +151,28 @@ def compare(
         result, expected = got[name][0], exact[name][0]
         if result.shape != expected.shape:
             report.problems.append(f"{name} has the shape {result.shape}, and should have {expected.shape}")
-        elif result.dtype != dtype:
-            report.problems.append(f"{name} is {result.dtype}, and should be {np.dtype(dtype)}")
+        elif result.dtype != np.float32:
+            report.problems.append(f"{name} is {result.dtype}, and should be float32")
         else:
-            report.gradients.append(accuracy(name, got[name], plain[name], exact[name], dtype))
+            report.gradients.append(_accuracy(name, got[name], exact[name], rounding[name]))
     return report
 
 
-def accuracy(name: str, got: Any, plain: Any, exact: Any, dtype: Any = np.float32) -> Gradient:
-    """The largest error of ``got`` and what is allowed: twice the error of ``plain``, and 4 units in the last place.
-
-    All three are sequences of arrays, one of each draw.
-    """
-    got, plain, exact = (np.stack(arrays).astype(np.float64) for arrays in (got, plain, exact))  # (draws, ...)
-    if not exact.size:
+def _accuracy(name: str, got: list[np.ndarray], exact: list[np.ndarray], rounding: float) -> Gradient:
+    """The largest error, and what is allowed: twice ``rounding``, and 4 units in the last place of the largest number."""
+    value, expected = np.stack(got).astype(np.float64), np.stack(exact)  # (draws, ...)
+    if not expected.size:
         return Gradient(name, 0.0, 0.0)
-    largest = np.abs(exact).max()
-    unit = float(np.spacing(np.asarray(largest, dtype)))
+    largest = np.abs(expected).max()
+    allowed = 2 * rounding + 4 * float(np.spacing(np.float32(largest)))
     scale = largest or 1.0
-    allowed = 2 * np.abs(plain - exact).max() + 4 * unit
-    errors = np.abs(got - exact)
+    errors = np.abs(value - expected)
     worst = tuple(int(k) for k in np.unravel_index(int(errors.argmax()), errors.shape))
     error, tolerance = float(errors.max() / scale), float(allowed / scale)
-    return Gradient(name, error, tolerance, worst[1:], float(got[worst]), float(exact[worst]), got.size)
+    return Gradient(name, error, tolerance, worst[1:], float(value[worst]), float(expected[worst]), value.size)
 
 
 def operation_named(name: str) -> ops.Operation:
     if name not in ops.OPERATIONS:
         raise UserError(f"there is no operation {name!r}; there are {', '.join(ops.OPERATIONS)}")
     return getattr(ops, name)
-
-
-def step_results(name: str, module: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """What the ``step`` of an optimiser's variant makes of ``inputs``, by name: the arrays it updates, and what it returns."""
-    operation = operation_named(name)
-    returned = module.step(**inputs) or ()
-    outputs = getattr(operation.variant("reference"), "OUTPUTS", ())
-    return {each: inputs[each] for each in operation.room.UPDATED} | dict(zip(outputs, returned, strict=True))

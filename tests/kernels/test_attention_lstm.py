@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scratchlv.gradcheck import compare
 from scratchlv.kernels.attention_lstm import cases, numba_cpu
 from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, lstm
 
@@ -193,9 +194,8 @@ def test_which_pictures_are_far():
 
 @pytest.mark.parametrize("where", ["keys", "queries", "both"])
 @pytest.mark.parametrize("size", [15.0, 50.0, 1e4])
-def test_far_keys_and_queries_are_as_exact_as_in_the_reference(where, size):
-    """One step (what follows would amplify any rounding) of twenty inputs: at most twice the reference's error in float32."""
-    errors = []  # of the kernel, of the reference, of one unit in the last place, for each output and gradient
+def test_far_keys_and_queries_err_no_more_than_float32_must(where, size):
+    """One step, since what follows would amplify any rounding."""
     for _ in range(20):
         given = inputs()
         given["words"] = given["words"][:1]
@@ -203,19 +203,10 @@ def test_far_keys_and_queries_are_as_exact_as_in_the_reference(where, size):
             given["keys"][1:] *= np.float32(size)
         if where in ("queries", "both"):
             given["Wq"] *= np.float32(size)
-        dy = normal(1, N, H), normal(1, N, D), normal(1, N, L)
-        (y, grads), (y_plain, grads_plain) = run("numba_cpu", given, dy), run("reference", given, dy)
-        y_exact, grads_exact = run("reference", as_float64(given), tuple(d.astype(np.float64) for d in dy))
-        errors.append(
-            [
-                (np.abs(got - exact).max(), np.abs(plain - exact).max(), np.spacing(np.float32(np.abs(exact).max())))
-                for got, plain, exact in zip(
-                    (*y, *grads), (*y_plain, *grads_plain), (*y_exact, *grads_exact), strict=True
-                )
-            ]
-        )
-    got, plain, unit = np.max(errors, axis=0).T
-    assert (got <= 2 * plain + 4 * unit + 1e-15).all()  # a slope of 1e-18 is 0 in the reference
+        report = compare(attention_lstm.variant("numba_cpu"), attention_lstm.variant("reference"), given)
+        assert not report.problems
+        off = {gradient.name: gradient.analytic - gradient.numeric for gradient in report.gradients if not gradient.ok}
+        assert all(abs(value) <= 1e-15 for value in off.values()), str(report)  # a slope of 1e-18 is 0 in float32
 
 
 @pytest.mark.parametrize("name", ["keys", "h0"])

@@ -110,7 +110,7 @@ def reference(name: str, workload: Workload) -> dict[str, np.ndarray]:
     module = getattr(ops, name).variant("reference")
     inputs = map_leaves(_as_float64, workload.inputs)
     if not hasattr(module, "forward"):
-        return step_results(name, module, inputs)
+        return step_results(module, module, inputs)
     y, cache = module.forward(**inputs)
     return {key: np.asarray(value) for key, value in named(y, module.backward(output_gradient(y), cache)).items()}
 
@@ -139,13 +139,13 @@ def prepare(name: str, given: Arrays) -> tuple[dict[str, Callable[[], Any]], Cal
     """The calls of each pass, and what gives the results of one."""
     module = getattr(ops, name).variant("cuda")
     if not hasattr(module, "forward"):
-        updated = getattr(ops, name).room.UPDATED
+        reference = getattr(ops, name).variant("reference")
 
         def fresh() -> Arrays:
-            return {key: value.copy() if key in updated else value for key, value in given.items()}
+            return {key: value.copy() if key in reference.UPDATED else value for key, value in given.items()}
 
         own = fresh()
-        return {"step": lambda: module.step(**own)}, lambda: step_results(name, module, fresh())
+        return {"step": lambda: module.step(**own)}, lambda: step_results(module, reference, fresh())
     y, cache = module.forward(**given)
     dy = output_gradient(y)
     dy = tuple(map(cupy.asarray, dy)) if isinstance(dy, tuple) else dy if isinstance(dy, float) else cupy.asarray(dy)
