@@ -1,0 +1,134 @@
+"""Every model with a batch, in any size: for tests that hold of all of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchlv.batches import CaptionBatch, PairBatch, QuestionBatch, StoryBatch, StreamBatch
+from scratchlv.models.captioner import CONTEXT as CAPTIONERS
+from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.translator import CONTEXT as TRANSLATORS
+from scratchlv.models.translator import Translator, TranslatorConfig
+from scratchlv.tokens import START
+
+
+class Sizes(NamedTuple):
+    vocabulary: int
+    answers: int
+    sequences: int  # side by side, and as many pictures
+    steps: int
+    embedding: int
+    hidden: int
+    attention: int
+    channels: tuple[int, int, int]
+    features: tuple[int, int, int]  # of a picture: height, width, channels
+    sentences: tuple[int, int]  # of a story, and words of each
+
+
+def widths(at):
+    return {"vocabulary": at.vocabulary, "embedding": at.embedding, "hidden": at.hidden, "dropout": 0.2}
+
+
+def encoder(at, own_encoder):
+    return {"channels": at.channels, "feature_channels": None if own_encoder else at.features[2]}
+
+
+def language_model(at, rng, cell):
+    config = LanguageModelConfig(**widths(at), layers=2, cell=cell, streams=at.sequences)
+    return LanguageModel(config), StreamBatch(_tokens(at, rng), first=False)
+
+
+def captioner(at, rng, model, own_encoder=False):
+    config = CaptionerConfig(**widths(at), **encoder(at, own_encoder), attention=at.attention, model=model)
+    return Captioner(config), CaptionBatch(_pictures(at, rng, own_encoder), _tokens(at, rng), _lengths(at, rng))
+
+
+def translator(at, rng, model, cell="lstm"):
+    sizes = {"source_vocabulary": at.vocabulary + 2, "attention": at.attention, "layers": 2}
+    config = TranslatorConfig(**widths(at), **sizes, model=model, cell=cell)
+    source = _tokens(at, rng)[1:], _lengths(at, rng)
+    return Translator(config), PairBatch(*source, _tokens(at, rng), _lengths(at, rng))
+
+
+def question_answerer(at, rng, model, own_encoder=False):
+    sizes = {"answers": at.answers, "attention": at.attention, "hops": 2, "attention_loss": 0.5}
+    config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model)
+    regions = 64 if own_encoder else at.features[0] * at.features[1]
+    return QuestionAnswerer(config), _questions(at, rng, own_encoder, regions)
+
+
+def memory_network(at, rng, tying, pictures=False):
+    memories = at.features[0] * at.features[1] if pictures else at.sentences[0]
+    config = MemoryNetworkConfig(
+        vocabulary=at.vocabulary,
+        answers=at.answers,
+        memories=memories + (not pictures),  # a story may be shorter than the longest
+        pictures=pictures,
+        hops=2,
+        width=at.hidden,
+        tying=tying,
+        feature_channels=at.features[2],
+        attention_loss=0.5,
+    )
+    if pictures:
+        return MemoryNetwork(config), _questions(at, rng, False, memories)
+    story = rng.integers(4, at.vocabulary, (at.sequences, *at.sentences))
+    asked = _tokens(at, rng)[1:], _lengths(at, rng), _answers(at, rng)
+    return MemoryNetwork(config), StoryBatch(story, *asked, attention_target=_target(at, rng, memories))
+
+
+def _questions(at, rng, own_encoder, regions):
+    about = np.arange(at.sequences)
+    about[0] = about[-1]  # of one picture two questions, of another none
+    asked = _tokens(at, rng)[1:], _lengths(at, rng), _answers(at, rng)
+    target = _target(at, rng, regions)
+    return QuestionBatch(_pictures(at, rng, own_encoder), about, *asked, attention_target=target)
+
+
+def _target(at, rng, regions):
+    return rng.random((at.sequences, 2, regions)) < 0.3
+
+
+def _tokens(at, rng):
+    words = rng.integers(4, at.vocabulary, (at.steps + 1, at.sequences))
+    words[0] = START
+    return words
+
+
+def _lengths(at, rng):
+    return rng.integers(1, at.steps + 1, at.sequences)
+
+
+def _answers(at, rng):
+    answers = rng.integers(0, at.answers, at.sequences)
+    answers[1] = -1  # the true one cannot be given
+    return answers
+
+
+def _pictures(at, rng, own_encoder):
+    if own_encoder:
+        return rng.integers(0, 256, (at.sequences, 64, 64, 3)).astype(np.uint8)
+    return rng.standard_normal((at.sequences, *at.features)).astype(np.float32)
+
+
+MODELS = {
+    **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "rnn")},
+    **{f"captioner, {model}": (captioner, model) for model in CAPTIONERS},
+    "captioner with a conv net of its own": (captioner, "attention", True),
+    **{f"translator, {model}": (translator, model) for model in TRANSLATORS},
+    "translator of rnn cells": (translator, "additive", "rnn"),
+    **{f"question answerer, {model}": (question_answerer, model) for model in ("blind", "naive", "attention")},
+    "question answerer with a conv net of its own": (question_answerer, "attention", True),
+    "memory network, adjacent": (memory_network, "adjacent"),
+    "memory network, layer-wise": (memory_network, "layer-wise"),
+    "memory network over pictures": (memory_network, "adjacent", True),
+}
+
+
+def make(name, at, seed=0):
+    """The model of that name and a batch for it."""
+    function, *arguments = MODELS[name]
+    return function(at, np.random.default_rng(seed), *arguments)
