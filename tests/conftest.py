@@ -1,20 +1,67 @@
-"""Settings that all tests share."""
+"""Settings that all tests share: which of them run, in how many processes, and where public sets of data are."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-# Some tests compare one thread with two, also on a machine with one core; read when Numba is imported.
-os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, os.cpu_count() or 1)))
+# Read when Numba is imported. Two on every machine: no test depends on its cores, and one thread can be compared with two.
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+PROCESSES = 8  # at the most: each takes half a gigabyte
 
 
 def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the slow tests too (-m slow: them alone)")
     parser.addoption(
         "--backend",
         choices=("cpu", "cuda"),
         default="cpu",
         help="where tests/cuda runs kernels and models: on the CPU that plays a GPU, or on the GPU through CuPy",
     )
+
+
+# --- which tests run, and in how many processes ----------------------------------------------------------------------
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without ``--all`` or ``-m`` the slow tests are left out."""
+    if config.getoption("--all") or config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        config.stash[LEFT_OUT] = len(slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One process for each core; none but this one where files are named, since others take seconds to start."""
+    files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if files or cores == 1 else min(cores, PROCESSES)
+
+
+def pytest_sessionfinish(session):
+    """What a worker left out, told to the process that started it; all workers leave out the same."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    n = config.stash.get(LEFT_OUT, 0)
+    if n:
+        terminalreporter.write_line(f"{n} slow test{'s' * (n > 1)} left out; --all runs {'them' if n > 1 else 'it'}")
+
+
+# --- fixtures --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +75,38 @@ def backend(request):
         if problem is not None:
             pytest.skip(f"--backend cuda: {problem}")
     return name
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads that kernels use, for one test."""
+    import numba
+
+    before = numba.get_num_threads()
+    yield numba.set_num_threads
+    numba.set_num_threads(before)
+
+
+SETS = {
+    "babi": "bAbI (Weston et al. 2015), the English tasks 1 to 10: qa1_single-supporting-fact_train.txt …",
+    "daquar": "DAQUAR (Malinowski & Fritz 2014), all classes: qa.train.txt, answer_space.txt, images/",
+    "flickr8k": "Flickr8k (Hodosh et al. 2013): images/, Flickr8k.token.txt, Flickr_8k.trainImages.txt and .devImages.txt",
+    "metrics/nlg_eval": "the example of nlg-eval (Sharma et al. 2017): hyp.txt, ref1.txt, ref2.txt",
+    "multi30k": "Multi30k (Elliott et al. 2016), tokenised: train.lc.norm.tok.en, val.lc.norm.tok.en, and the same in de and fr",
+    "news": "4,000 rows of Kaggle's News Summary (Inshorts), in UTF-8: news.train.csv with the columns text and headline",
+    "ptb": "the Penn Treebank as Mikolov prepared it: ptb.train.txt, ptb.valid.txt",
+    "tinyshakespeare": "Karpathy's tiny Shakespeare: input.txt",
+}
+
+
+@pytest.fixture(scope="session")
+def public_set():
+    """The folder of a public set of data below ``$SCRATCHLV_DATA``; where there is none, the test is skipped and says which."""
+
+    def folder(name):
+        found = Path(os.environ.get("SCRATCHLV_DATA", ""), name)
+        if "SCRATCHLV_DATA" not in os.environ or not found.is_dir():
+            pytest.skip(f"set SCRATCHLV_DATA to a folder with {name}/, which is {SETS[name]}")
+        return found
+
+    return folder

@@ -1,6 +1,5 @@
 """bAbI's files, whole and damaged."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from scratchlv.data.babi import Story, babi
 from scratchlv.errors import UserError
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 STORY = """\
 1 Mary moved to the bathroom.
 2 John's cat slept.
@@ -103,10 +101,9 @@ def test_too_few_stories(tmp_path, text):
         babi(tmp_path, 1)
 
 
-@pytest.mark.skipif(not (DATA / "babi").is_dir(), reason="no bAbI in ../shared/data/babi")
 @pytest.mark.parametrize("task", range(1, 11))
-def test_the_real_set(task):
-    splits = babi(DATA / "babi", task)
+def test_the_real_set(task, public_set):
+    splits = babi(public_set("babi"), task)
     assert len(splits["train"]) + len(splits["val"]) == 1000 and len(splits["test"]) == 1000
     if task != 8:  # which has one list of things that is never the answer in training
         assert {s.answer for s in splits["val"] + splits["test"]} <= {s.answer for s in splits["train"]}

@@ -1,6 +1,5 @@
 """DAQUAR's files, whole and damaged."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from scratchlv.data.daquar import Question, daquar
 from scratchlv.errors import UserError
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 N = 40  # pictures, with two questions each
 
 
@@ -142,12 +140,12 @@ def test_missing_parts(folder):
         daquar(folder)
 
 
-@pytest.mark.skipif(not (DATA / "daquar").is_dir(), reason="no DAQUAR in ../shared/data/daquar")
-def test_the_real_set():
-    data = daquar(DATA / "daquar")
+def test_the_real_set(public_set):
+    folder = public_set("daquar")
+    data = daquar(folder)
     train, val = data.splits["train"], data.splits["val"]
     assert len(train) + len(val) == 6_795 and data.skipped == 0
     assert 0.05 < len(images_of(val)) / 795 < 0.15
-    known = set((DATA / "daquar" / "answer_space.txt").read_text().split())
+    known = set((folder / "answer_space.txt").read_text(encoding="utf-8").split())
     assert all(answer in known for question in train + val for answer in question.answers)
     assert not any(word.startswith("image") and word[5:].isdecimal() for q in train + val for word in q.words)

@@ -1,6 +1,5 @@
 """Flickr8k's files, in their layouts, whole and damaged."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from scratchlv.data.flickr8k import Flickr8k, tokenize
 from scratchlv.errors import UserError
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CAPTIONS = {"a.jpg": ["A dog , running .", 'He said "sit" .'], "b.jpg": ["Two men", "Men"], "c.jpg": ["Snow ."]}
 
 
@@ -147,9 +145,8 @@ def test_tokenize(caption, words):
     assert tokenize(caption) == words
 
 
-@pytest.mark.skipif(not (DATA / "flickr8k").is_dir(), reason="no photographs in ../shared/data/flickr8k")
-def test_the_real_set():
-    data = Flickr8k(DATA / "flickr8k")
+def test_the_real_set(public_set):
+    data = Flickr8k(public_set("flickr8k"))
     train, val = data.split("train"), data.split("val")
     assert (len(train), len(val)) == (6000, 1000)
     assert {len(captions) for _, captions in train + val} == {5}

@@ -1,6 +1,5 @@
 """Pairs of texts: aligned files and CSV, whole and damaged."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from scratchlv.data.parallel import csv_pairs, parallel
 from scratchlv.data.text import detokenize, tokenize
 from scratchlv.errors import UserError
-
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -139,17 +136,15 @@ def test_malformed_csv(tmp_path, lines, message):
 # --- real --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not (DATA / "multi30k").is_dir(), reason="no Multi30k in ../shared/data/multi30k")
 @pytest.mark.parametrize("language", ["de", "fr"])
-def test_multi30k(language):
-    folder = DATA / "multi30k"
+def test_multi30k(language, public_set):
+    folder = public_set("multi30k")
     pairs = parallel(folder / "train.lc.norm.tok.en", folder / f"train.lc.norm.tok.{language}")
     assert (len(pairs.train), len(pairs.val), pairs.dropped) == (29_000, 1_014, 0)
 
 
-@pytest.mark.skipif(not (DATA / "news").is_dir(), reason="no news in ../shared/data/news")
-def test_news():
-    pairs = csv_pairs(DATA / "news" / "news.train.csv", "text", "headline")
+def test_news(public_set):
+    pairs = csv_pairs(public_set("news") / "news.train.csv", "text", "headline")
     assert (len(pairs.train), len(pairs.val), pairs.dropped, pairs.repeated) == (3_600, 400, 0, 0)
     for words in (words for pair in pairs.train + pairs.val for words in pair):
         assert tokenize(detokenize(words)) == words

@@ -22,8 +22,6 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.tokens import END
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-
 
 @pytest.fixture
 def file(tmp_path):
@@ -256,9 +254,8 @@ def test_unigram_perplexity_of_wrong_ids(train, val):
         unigram_perplexity(train, val, 3)
 
 
-@pytest.mark.skipif(not (DATA / "ptb").is_dir(), reason="no Penn Treebank in ../shared/data/ptb")
-def test_the_real_treebank():
-    splits = ptb(DATA / "ptb")
+def test_the_real_treebank(public_set):
+    splits = ptb(public_set("ptb"))
     assert [sum(map(len, splits[s])) for s in ("train", "val")] == [887_521, 70_390]
     vocabulary = Vocabulary.from_counts(splits["train"])
     assert len(vocabulary) == 10_000 + 2  # with <unk> and <end>; besides, <pad> and <start>
@@ -267,10 +264,9 @@ def test_the_real_treebank():
     assert 100 < unigram_perplexity(train, val, len(vocabulary)) < 1000
 
 
-@pytest.mark.skipif(not (DATA / "tinyshakespeare").is_dir(), reason="no Shakespeare in ../shared/data/tinyshakespeare")
-def test_the_real_shakespeare():
-    path = DATA / "tinyshakespeare" / "input.txt"
+def test_the_real_shakespeare(public_set):
+    path = public_set("tinyshakespeare") / "input.txt"
     splits = text(path, characters=True)
     lines = splits["train"] + splits["val"]
-    assert "".join("".join(line) + "\n" for line in lines) == path.read_text()
+    assert "".join("".join(line) + "\n" for line in lines) == path.read_text(encoding="utf-8")
     assert (len(splits["train"]), len(splits["val"])) == (36_000, 4_000)

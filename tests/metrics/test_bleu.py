@@ -1,15 +1,12 @@
 """BLEU by hand, and beside sacrebleu."""
 
 import math
-import os
 import random
-from pathlib import Path
 
 import pytest
 
 from scratchlv.metrics import bleu
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 words = str.split
 
 
@@ -131,10 +128,9 @@ def test_equal_to_sacrebleus_corpus_bleu():
     assert bleu([hypothesis.split()], [[reference.split()]]).score == pytest.approx(theirs.score)
 
 
-@pytest.mark.skipif(not (DATA / "metrics" / "nlg_eval").is_dir(), reason="no ../shared/data/metrics/nlg_eval")
 @pytest.mark.parametrize(("max_n", "published"), [(1, 0.55), (2, 0.428174), (3, 0.284043), (4, 0.201143)])
-def test_the_example_of_nlg_eval(max_n, published):
-    folder = DATA / "metrics" / "nlg_eval"
+def test_the_example_of_nlg_eval(max_n, published, public_set):
+    folder = public_set("metrics/nlg_eval")
     hypotheses, *streams = (
         [line.split() for line in (folder / name).read_text().splitlines()]
         for name in ("hyp.txt", "ref1.txt", "ref2.txt")

