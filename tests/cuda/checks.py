@@ -17,9 +17,9 @@ ROOMS = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VA
 WITH_GRADIENT = [name for name in ROOMS if hasattr(getattr(ops, name).variant("reference"), "forward")]
 WHY_NOT = why_not()
 SEED = 0  # of output gradients
-#: Sized for the CPU's blocks, they take seconds where a CPU plays a GPU, whose tiles the hard cases fill too. They are left to
-#: tests/kernels/test_rooms.py, which runs them in the last version.
-LEFT_TO_THE_ROOMS = {
+#: Sized for the CPU's blocks, they take seconds where a CPU plays a GPU, whose tiles the hard cases fill too: the last version
+#: alone is run on them.
+MANY_BLOCKS = {
     "conv2d": (
         "larger than a block",
         "larger than a block, stride 2",
@@ -39,10 +39,10 @@ def module(name):
 
 
 def cases(name):
-    """The room's cases but LEFT_TO_THE_ROOMS, and some that are to find what tame numbers hide."""
+    """The room's cases but MANY_BLOCKS, and some that are to find what tame numbers hide."""
     room = getattr(ops, name).room
     found = room.cases(np.random.default_rng(0))
-    found = {case: inputs for case, inputs in found.items() if case not in LEFT_TO_THE_ROOMS.get(name, ())}
+    found = {case: inputs for case, inputs in found.items() if case not in MANY_BLOCKS.get(name, ())}
     hard = room.hard_cases(np.random.default_rng(1)) if hasattr(room, "hard_cases") else {}
     return found | _hard(next(iter(found.values()))) | hard
 
@@ -130,21 +130,22 @@ def bits(name, number, inputs, backend="cpu"):
     return [None if part is None else np.asarray(part).tobytes() for part in found]
 
 
-def run_everything():
-    """Every version on its cases, the products of TF32 and bfloat16, and the steps of optimisers: whether they fail, no more."""
-    rows = [(name, number, "float32") for name in WITH_GRADIENT for number in versions(name)]
-    rows += [(name, None, precision) for name in ("matmul", "lstm", "rnn") for precision in ("tf32", "bf16")]
-    for name, number, precision in rows:
+def run_everything(name):
+    """Every version of a room on its cases, also in TF32 and bfloat16 where it has them: whether it fails, no more."""
+    if name not in WITH_GRADIENT:
+        for number, inputs in itertools.product(versions(name), cases(name).values()):
+            with use_version(number):
+                getattr(ops, name).variant("cuda").step(**_in_float32(inputs))
+        return
+    rows = [(number, "float32") for number in versions(name)]
+    rows += [(None, precision) for precision in ("tf32", "bf16") if name in ("matmul", "lstm", "rnn")]
+    for number, precision in rows:
         for case, inputs in cases(name).items():
             if precision != "float32" and sum(map(np.size, inputs.values())) > 3000:
                 continue  # the twins of tensor cores take a minute for those, and read as they do for these
             with use_precision(precision):
                 found = bits(name, number, inputs)
             assert not isinstance(found, str), (name, number, precision, case, found)
-    for name in set(ROOMS) - set(WITH_GRADIENT):
-        for number, inputs in itertools.product(versions(name), cases(name).values()):
-            with use_version(number):
-                getattr(ops, name).variant("cuda").step(**_in_float32(inputs))
 
 
 def _in_float32(inputs):

@@ -6,6 +6,7 @@ import pytest
 from scratchlv import ops
 from scratchlv.cuda.versions import use_version
 
+from ..slow import slow_unless
 from .checks import WHY_NOT, cases, versions
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -24,7 +25,9 @@ def run(name, inputs):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(("name", "number", "case"), ROWS)
+@pytest.mark.parametrize(
+    ("name", "number", "case"), slow_unless(lambda name, number, _: number == max(versions(name)), ROWS)
+)
 def test_what_is_behind_a_mask_changes_no_bit(name, number, case, value):
     inputs = cases(name)[case]
     inputs = {

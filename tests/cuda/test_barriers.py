@@ -9,7 +9,7 @@ from scratchlv.cuda.emulator import ORDERS, turns, without_barrier
 
 from .checks import WHY_NOT, WITH_GRADIENT, bits, cases, module, versions
 
-pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
 BARRIER = re.compile(r"__syncthreads\(|__syncwarp\(|\.sync\(")
 
 

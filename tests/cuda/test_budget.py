@@ -15,6 +15,7 @@ WRITE = "if it must be so, python tests/cuda/budget.py --write says it"
 
 
 @needs_nvcc
+@pytest.mark.slow
 def test_no_kernel_has_a_stack_or_spills_and_each_keeps_to_its_registers():
     budget = json.loads(BUDGET.read_text())
     problems, found = [], set()
@@ -62,6 +63,7 @@ ptxas info    : Used 23 registers, used 1 barriers, 256 bytes smem"""
     assert read_report(text) == {"twice": {"stack": 8, "spills": 16, "registers": 23, "shared": 256}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", sources(), ids=lambda path: path.name)
 def test_it_compiles_under_nvrtc(source):
     """NVRTC is what CuPy compiles with, on the user's machine; it knows less of C++'s library than nvcc."""

@@ -42,6 +42,7 @@ def test_a_language_model(launched, tmp_path, capsys):
     assert "perplexity" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
 def test_a_translator(launched, tmp_path, capsys, precision):
     run = tmp_path / "run"

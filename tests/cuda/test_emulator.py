@@ -12,6 +12,8 @@ import pytest
 from scratchlv.cuda import load
 from scratchlv.cuda.emulator import LaunchError, turns, why_not, without_barrier
 
+from .checks import ROOMS
+
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 SOURCE = Path(__file__).with_name("misbehaving.cu")
 
@@ -130,14 +132,20 @@ def test_bfloat16_rounds_to_the_nearest_even_and_keeps_nan_and_infinity():
 # --- the address and undefined-behaviour sanitizers ------------------------------------------------------------------
 
 
-def run_sanitized(tmp_path, code):
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory):
+    """Where kernels are kept that are compiled for the sanitizers."""
+    return tmp_path_factory.mktemp("sanitized")
+
+
+def run_sanitized(cache, code):
     """Python in a process of its own, with kernels compiled for the sanitizers and their library loaded first."""
     libasan = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()
     if not Path(libasan).is_absolute():
         pytest.skip("g++ has no address sanitizer here")
     environment = os.environ | {
         "SCRATCHLV_SANITIZE": "1",
-        "SCRATCHLV_CACHE": str(tmp_path),
+        "SCRATCHLV_CACHE": str(cache),
         "LD_PRELOAD": libasan,
         "PYTHONMALLOC": "malloc",  # so that an array's end is the end of its memory
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
@@ -146,6 +154,7 @@ def run_sanitized(tmp_path, code):
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=900)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launch", "error"),
     [
@@ -155,20 +164,22 @@ def run_sanitized(tmp_path, code):
         ("['not_on_a_boundary']((1,), (1,), np.zeros(16, np.float32))", "misaligned address"),
     ],
 )
-def test_the_sanitizers_name_the_line(launch, error, tmp_path):
+def test_the_sanitizers_name_the_line(launch, error, sanitized):
     code = f"import numpy as np; from scratchlv.cuda import load; load({str(SOURCE)!r}){launch}"
-    done = run_sanitized(tmp_path, code)
+    done = run_sanitized(sanitized, code)
     assert done.returncode != 0
     assert re.search(error, done.stderr), done.stderr[-2000:]
     assert "misbehaving.cu:" in done.stderr
 
 
-def test_no_kernel_reads_or_writes_where_it_must_not(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROOMS)
+def test_no_kernel_reads_or_writes_where_it_must_not(name, sanitized):
     """All versions on all cases, and tensor cores where there are some, under the sanitizers."""
     checks = SOURCE.with_name("checks.py")
     code = (
         f"import importlib.util as u; s = u.spec_from_file_location('checks', {str(checks)!r}); c = u.module_from_spec(s);"
-        "s.loader.exec_module(c); c.run_everything(); print('all is well')"
+        f"s.loader.exec_module(c); c.run_everything({name!r}); print('all is well')"
     )
-    done = run_sanitized(tmp_path, code)
+    done = run_sanitized(sanitized, code)
     assert done.stdout.strip() == "all is well", done.stderr[-3000:]

@@ -1,17 +1,21 @@
 """Every version of every CUDA kernel against the float64 reference, and with threads in three orders.
 
-On the CPU that plays a GPU. ``pytest tests/cuda --backend cuda`` runs them on a GPU instead, where nobody can say in which
-order. In another order nothing is compared with the reference again: not one bit may differ.
+On the CPU that plays a GPU. ``pytest tests/cuda --all --backend cuda`` runs them on a GPU instead, where nobody can say in
+which order. In another order nothing is compared with the reference again: not one bit may differ. What runs when nobody
+asks for another version is checked by default, and the rest with ``--all``.
 """
 
+import numpy as np
 import pytest
 
+from scratchlv import ops
 from scratchlv.cuda.emulator import ORDERS, turns
 
-from .checks import WHY_NOT, WITH_GRADIENT, bits, cases, problem, versions
+from ..slow import slow_unless
+from .checks import MANY_BLOCKS, WHY_NOT, WITH_GRADIENT, bits, cases, problem, versions
 
 ROWS = [(name, number, case) for name in WITH_GRADIENT for number in versions(name) for case in cases(name)]
-rows = pytest.mark.parametrize(("name", "number", "case"), ROWS)
+LARGE = [(name, case) for name, left in MANY_BLOCKS.items() for case in left]
 
 
 @pytest.fixture(autouse=True)
@@ -20,12 +24,22 @@ def compiler(backend):
         pytest.skip(WHY_NOT)
 
 
-@rows
+@pytest.mark.parametrize(
+    ("name", "number", "case"), slow_unless(lambda name, number, _: number == max(versions(name)), ROWS)
+)
 def test_a_version_agrees_with_the_reference(name, number, case, backend):
     assert problem(name, number, cases(name)[case], backend) is None
 
 
-@rows
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "case"), LARGE)
+def test_the_last_version_agrees_with_the_reference_where_there_are_many_blocks(name, case, backend):
+    inputs = getattr(ops, name).room.cases(np.random.default_rng(0))[case]
+    assert problem(name, max(versions(name)), inputs, backend) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number", "case"), ROWS)
 def test_the_order_of_the_threads_changes_no_bit(name, number, case, backend):
     inputs = cases(name)[case]
     expected = bits(name, number, inputs, backend)

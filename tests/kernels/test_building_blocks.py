@@ -204,10 +204,11 @@ for name in ("matmul", "conv2d", "lstm", "embedding", "max_pool2d", "softmax_cro
         assert report.ok or report.not_checked, report
 import pytest
 chosen = "reciprocal or transpose_and or past_the_caches"
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *TESTS, "-k", chosen]))
+sys.exit(pytest.main(["-q", "-n0", "-p", "no:cacheprovider", *TESTS, "-k", chosen]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "without"), [(8, []), (4, ["avx2", "fma"])])
 def test_narrower_machines(width, without, tmp_path):
     """The kernels as a processor without AVX-512, or without AVX2, would have them."""
@@ -275,6 +276,7 @@ print(digest.hexdigest(), len(list(kernel_folder().rglob("*.nbi"))))
 """
 
 
+@pytest.mark.slow
 def test_the_bits_are_the_same_when_the_kernels_come_from_disk(tmp_path):
     """LLVM may optimise a kernel differently in the process that compiles it: that must not show."""
     environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))

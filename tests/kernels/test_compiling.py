@@ -290,6 +290,7 @@ def test_two_processes_compile_nothing_twice(tmp_path):
     assert sum(compiled) == 2  # forward and backward
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_all_that_a_model_needs(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCRATCHLV_CACHE": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)

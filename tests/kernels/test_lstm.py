@@ -259,7 +259,7 @@ def test_a_plan_shares_among_all_processors_and_says_when_there_is_none():
     assert plan(0, 512, 132, 227 * 1024) is None
 
 
-@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("tf32", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", [32, 64, 256])
 @pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 5), (16, 9), (32, 20), (32, 8)])
 def test_however_the_blocks_share_the_work_the_result_is_right(quads, rows, threads, tf32, monkeypatch):

@@ -20,6 +20,8 @@ from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_
 from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.ops import matmul
 
+from ..slow import slow_unless
+
 rng = np.random.default_rng(0)
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 variants = pytest.mark.parametrize("variant", ["reference", "numba_cpu", pytest.param("cuda", marks=needs_compiler)])
@@ -330,7 +332,7 @@ def check_product(a, b, start, bias, combination, precision, tolerance, **argume
 
 
 @needs_compiler
-@ways
+@pytest.mark.parametrize(("number", "precision"), slow_unless(lambda number, _: number == max(cuda.VERSIONS), WAYS))
 @pytest.mark.parametrize(("m", "k", "n"), SHAPES)
 def test_cuda_every_version_serves_every_form_of_the_product(number, precision, m, k, n):
     """Whole numbers are exact, also in TF32 and bfloat16."""

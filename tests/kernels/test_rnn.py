@@ -203,7 +203,7 @@ def test_read_only_arrays_are_served_by_the_same_kernels():
     assert before == {name: len(getattr(numba_cpu, name).signatures) for name in before}
 
 
-@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("tf32", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", [32, 64, 256])
 @pytest.mark.parametrize(("quads", "rows"), [(8, 1), (8, 11), (16, 4), (16, 9), (32, 5), (32, 20)])
 @pytest.mark.parametrize(("H", "nonlinearity"), [(70, "tanh"), (36, "sigmoid")])

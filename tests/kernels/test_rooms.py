@@ -1,14 +1,18 @@
-"""What holds in every room, whatever the operation: the contract of forward and backward."""
+"""What holds in every room, whatever the operation: the contract of forward and backward.
+
+How accurate the kernels of a GPU are is told in tests/cuda/test_kernels.py, for every version of them.
+"""
 
 import copy
 
-import numba
 import numpy as np
 import pytest
 
 import scratchlv
 from scratchlv import ops
 from scratchlv.gradcheck import check_operation
+
+from ..slow import slow_unless
 
 ROOMS = [name for name in ops.OPERATIONS if hasattr(getattr(ops, name).variant("reference"), "forward")]
 VARIANTS = [(name, variant) for name in ROOMS for variant in getattr(ops, name).room.VARIANTS]
@@ -19,7 +23,8 @@ def cases(name):
 
 
 CASES = [(name, case) for name in ROOMS for case in cases(name)]
-VARIANT_CASES = [(name, variant, case) for name, variant in VARIANTS for case in cases(name)]
+ON_CPU = [(name, variant, case) for name, variant in VARIANTS for case in cases(name) if variant != "cuda"]
+ON_GPU = [(name, case) for name in ROOMS if "cuda" in getattr(ops, name).room.VARIANTS for case in cases(name)]
 TRAINING_DIFFERS = {"dropout", "batch_norm2d"}  # the output depends on ``train``
 ZERO_TIMES_INFINITY = {("depthwise_conv2d", "W")}  # the reference multiplies the padding, the kernel leaves it out
 NOT_READ = {"embedding"}  # not every element of the inputs reaches the output
@@ -77,7 +82,7 @@ def test_the_reference_agrees_with_central_differences(name, case):
     assert report.gradients
 
 
-@pytest.mark.parametrize(("name", "variant", "case"), [row for row in VARIANT_CASES if row[1] != "reference"])
+@pytest.mark.parametrize(("name", "variant", "case"), [row for row in ON_CPU if row[1] != "reference"])
 def test_a_variant_is_as_accurate_as_the_reference_in_float32(name, variant, case):
     serve(name, variant, case)
     (report,) = check_operation(name, variant, case)
@@ -104,13 +109,14 @@ def test_without_training_there_is_no_cache(name, variant):
         assert_same_bits(y, y_without)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
-def test_the_dtype_in_is_the_dtype_out(name, variant, case, dtype):
-    module, inputs = serve(name, variant, case, dtype)
-    y, cache = module.forward(**inputs)
-    grads = module.backward(output_gradient(y), cache)
-    assert [array.dtype for array in arrays((y, grads))] == [dtype] * len(arrays((y, grads)))
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_the_dtype_in_is_the_dtype_out(name, case):
+    """Of the reference; what it says is what every variant is held to."""
+    for dtype in (np.float32, np.float64):
+        module, inputs = serve(name, "reference", case, dtype)
+        y, cache = module.forward(**inputs)
+        found = arrays((y, module.backward(output_gradient(y), cache)))
+        assert [array.dtype for array in found] == [dtype] * len(found)
 
 
 @pytest.mark.parametrize(("name", "variant"), [row for row in VARIANTS if row[1] != "reference"])
@@ -122,47 +128,35 @@ def test_a_variant_that_serves_float64_computes_in_float64(name, variant):
     dy = output_gradient(expected)
     results = arrays((y, module.backward(dy, cache)))
     for got, exact in zip(results, arrays((expected, reference.backward(dy, expected_cache))), strict=True):
+        assert got.dtype == np.float64
         np.testing.assert_allclose(got, exact, rtol=0, atol=1e-13 * max(1, np.abs(exact).max(initial=0)))
 
 
-@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
-def test_nothing_is_changed_in_place(name, variant, case):
-    module, inputs = serve(name, variant, case)
-    inputs_before = copy.deepcopy(inputs)
+def run_watched(module, inputs):
+    """Output and gradients; neither pass may change what it is given."""
+    before = copy.deepcopy(inputs)
     y, cache = module.forward(**inputs)
-    assert_same_bits(inputs, inputs_before)
+    assert_same_bits(inputs, before)
     dy = output_gradient(y)
     before = copy.deepcopy((inputs, dy, cache))
-    module.backward(dy, cache)
+    grads = module.backward(dy, cache)
     assert_same_bits((inputs, dy, cache), before)
+    return y, grads
 
 
-@pytest.mark.parametrize(("name", "variant", "case"), VARIANT_CASES)
-def test_two_runs_are_bit_identical(name, variant, case):
+@pytest.mark.parametrize(("name", "variant", "case"), ON_CPU)
+def test_two_runs_have_the_same_bits_with_any_number_of_threads_and_change_nothing(name, variant, case, threads):
     module, inputs = serve(name, variant, case)
-
-    def run():
-        y, cache = module.forward(**inputs)
-        return y, module.backward(output_gradient(y), cache)
-
-    assert_same_bits(run(), run())
-
-
-@pytest.fixture
-def threads():
-    """Sets the number of threads, for one test."""
-    before = numba.get_num_threads()
-    yield numba.set_num_threads
-    numba.set_num_threads(before)
-
-
-@pytest.mark.parametrize(("name", "variant", "case"), [row for row in VARIANT_CASES if row[1] != "reference"])
-def test_the_output_does_not_depend_on_the_number_of_threads(name, variant, case, threads):
-    module, inputs = serve(name, variant, case)
-    threads(1)
-    y, _ = module.forward(**inputs)
     threads(2)
-    assert_same_bits(y, module.forward(**inputs)[0])
+    expected = run_watched(module, inputs)
+    threads(1)
+    assert_same_bits(run_watched(module, inputs), expected)
+
+
+@pytest.mark.parametrize(("name", "case"), slow_unless(lambda name, case: case == next(iter(cases(name))), ON_GPU))
+def test_two_runs_on_a_gpu_have_the_same_bits_and_change_nothing(name, case):
+    module, inputs = serve(name, "cuda", case)
+    assert_same_bits(run_watched(module, inputs), run_watched(module, inputs))
 
 
 def fortran(array):

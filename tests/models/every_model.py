@@ -24,6 +24,7 @@ class Sizes(NamedTuple):
     hidden: int
     attention: int
     channels: tuple[int, int, int]
+    picture: tuple[int, int]  # height and width, for a conv net
     features: tuple[int, int, int]  # of a picture: height, width, channels
     sentences: tuple[int, int]  # of a story, and words of each
 
@@ -56,8 +57,8 @@ def translator(at, rng, model, cell="lstm"):
 def question_answerer(at, rng, model, own_encoder=False):
     sizes = {"answers": at.answers, "attention": at.attention, "hops": 2, "attention_loss": 0.5}
     config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model)
-    regions = 64 if own_encoder else at.features[0] * at.features[1]
-    return QuestionAnswerer(config), _questions(at, rng, own_encoder, regions)
+    height, width = (size // 8 for size in at.picture) if own_encoder else at.features[:2]
+    return QuestionAnswerer(config), _questions(at, rng, own_encoder, height * width)
 
 
 def memory_network(at, rng, tying, pictures=False):
@@ -110,7 +111,7 @@ def _answers(at, rng):
 
 def _pictures(at, rng, own_encoder):
     if own_encoder:
-        return rng.integers(0, 256, (at.sequences, 64, 64, 3)).astype(np.uint8)
+        return rng.integers(0, 256, (at.sequences, *at.picture, 3)).astype(np.uint8)
     return rng.standard_normal((at.sequences, *at.features)).astype(np.float32)
 
 

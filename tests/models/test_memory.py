@@ -12,7 +12,7 @@ from scratchlv.training.trainer import Trainer, TrainSettings
 from .every_model import MODELS, Sizes, make
 
 N, T, D = 64, 16, 128  # one activation of a sequence, (T, N, D) float32, is half a MiB
-LARGE = Sizes(2003, 100, N, T, D, D, D, (32, 64, 64), (7, 7, D), (20, 7))
+LARGE = Sizes(2003, 100, N, T, D, D, D, (32, 64, 64), (64, 64), (7, 7, D), (20, 7))
 SMALL = 1 << 20  # bytes: what all small arrays, and what Python itself needs, may come to
 
 

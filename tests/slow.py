@@ -1,0 +1,8 @@
+"""Tables of tests of which some rows are slow."""
+
+import pytest
+
+
+def slow_unless(quick, rows):
+    """The rows, those marked as slow for which ``quick(*row)`` is False."""
+    return [row if quick(*row) else pytest.param(*row, marks=pytest.mark.slow) for row in rows]
