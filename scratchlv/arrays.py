@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scratchlv.kernels.building_blocks import memory
-from scratchlv.kernels.building_blocks.memory import as_contiguous
+from scratchlv import memory
+from scratchlv.memory import as_contiguous
 
 __all__ = ["Array", "add", "as_contiguous", "empty", "take_rows"]
 

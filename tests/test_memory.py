@@ -5,9 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from scratchlv import ops
-from scratchlv.kernels.building_blocks import memory
-from scratchlv.kernels.building_blocks.memory import (
+from scratchlv import memory, ops
+from scratchlv.memory import (
     LARGE,
     as_contiguous,
     blocks_made,

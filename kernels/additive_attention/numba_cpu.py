@@ -12,8 +12,8 @@ from scratchlv.kernels.additive_attention.reference import Gradients, check
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
 ZERO, ONE = np.float32(0), np.float32(1)
 _BLOCK = 16  # so many rows of tanh are kept in the first-level cache

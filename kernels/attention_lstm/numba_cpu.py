@@ -27,7 +27,6 @@ from scratchlv.kernels.additive_attention.row_sums import (
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.numba_cpu import cells, cells_backward
 from scratchlv.kernels.matmul.numba_cpu import (
@@ -38,6 +37,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     multiply,
     work_space,
 )
+from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
 ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
 MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)

@@ -7,9 +7,9 @@ from numba import njit, prange
 
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):

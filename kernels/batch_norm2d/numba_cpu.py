@@ -12,13 +12,13 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, moved, pixels
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import BYTES, CLOSED, PixelEmitter, place
+from scratchlv.memory import as_contiguous, empty
 
 _PARTS = 32  # shares of the rows that gradients are summed over, whatever the number of threads
 _CHUNK = 1 << 15  # numbers whose mean and variance are taken while they are in the cache

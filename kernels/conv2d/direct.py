@@ -15,13 +15,13 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
 from scratchlv.kernels.max_pool2d.vectors import CLOSED, PixelEmitter, place, unpool_pixel
+from scratchlv.memory import empty, zeros
 
 _FEW_CHANNELS = 8  # with fewer, the windows are gathered
 _BAND = 1 << 18  # bytes of a band: it stays in the second-level cache

@@ -23,12 +23,12 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import empty, zeros
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, CLOSED, PixelEmitter, place
+from scratchlv.memory import empty, zeros
 
 TILE = 4  # rows and columns of y in a tile
 INPUT_TILE = 6  # rows and columns of x that a tile sees

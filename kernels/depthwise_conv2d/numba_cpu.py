@@ -7,11 +7,11 @@ from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.depthwise_conv2d.reference import Gradients, Padding, output_size, pads
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.memory import as_contiguous, empty
 
 _PARTS = 32  # dW is summed in so many parts, whatever the number of threads
 

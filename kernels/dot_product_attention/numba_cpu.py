@@ -12,9 +12,9 @@ from scratchlv.kernels.additive_attention.numba_cpu import as_mask, attend, atte
 from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, empty_like, zeros
 from scratchlv.kernels.dot_product_attention.reference import Gradients, check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
+from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
 
 class Cache(NamedTuple):

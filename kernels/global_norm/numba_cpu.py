@@ -8,9 +8,9 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot
-from scratchlv.kernels.building_blocks.memory import as_contiguous
 from scratchlv.kernels.global_norm.reference import parts
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.memory import as_contiguous
 
 BLOCK = 8192  # values that are summed on their own: the result does not depend on the number of threads
 

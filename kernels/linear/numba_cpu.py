@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchlv.kernels.building_blocks.memory import empty
 from scratchlv.kernels.linear.reference import Gradients
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
+from scratchlv.memory import empty
 
 
 class Cache(NamedTuple):

@@ -7,12 +7,12 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.softmax_cross_entropy.numba_cpu import largest
 from scratchlv.kernels.softmax_cross_entropy.reference import check_classes
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):

@@ -6,10 +6,10 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, place, zeros
+from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
+from scratchlv.kernels.building_blocks.recurrent_plan import Plan, lengths_of, plan_for
 from scratchlv.kernels.linear.cuda import sum_rows
-from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.lstm.reference import Gradients, check
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
@@ -129,11 +129,6 @@ def _backward(
         cooperative=True,
     )
     return da, dh0, dc0
-
-
-def lengths_of(lengths: Array | None, like: Array) -> Array | None:
-    """``lengths`` as the kernels read them: int64, where ``like`` is."""
-    return None if lengths is None else as_contiguous(place(lengths, like), np.int64)
 
 
 def cell_forward(

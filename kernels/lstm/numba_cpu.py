@@ -12,7 +12,6 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, zeros
 from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.reference import Gradients, check
@@ -30,6 +29,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     work_space,
 )
 from scratchlv.kernels.rnn.numba_cpu import parallel_within_step
+from scratchlv.memory import as_contiguous, empty, zeros
 
 ONE = np.float32(1)
 

@@ -16,7 +16,6 @@ import numpy as np
 from numba import prange, types
 
 from scratchlv.kernels.building_blocks.compiling import Callback, kernel
-from scratchlv.kernels.building_blocks.memory import CACHE_LINE, as_contiguous, empty
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
@@ -28,6 +27,7 @@ from scratchlv.kernels.matmul.micro_kernels import (
     tile_kernel,
     transpose_block,
 )
+from scratchlv.memory import CACHE_LINE, as_contiguous, empty
 
 #: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small.
 INNER_BLOCK = 264

@@ -13,10 +13,10 @@ import numpy as np
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.simd import address, call
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
 from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
+from scratchlv.memory import as_contiguous, empty
 
 
 def three_loops(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):

@@ -8,10 +8,10 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.rms_norm.reference import EPS, check_out
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):

@@ -8,9 +8,8 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
+from scratchlv.kernels.building_blocks.recurrent_plan import Plan, lengths_of, plan_for
 from scratchlv.kernels.linear.cuda import sum_rows
-from scratchlv.kernels.lstm.cuda import lengths_of
-from scratchlv.kernels.lstm.plan import Plan, plan_for
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 from scratchlv.kernels.rnn.reference import Gradients, check
 

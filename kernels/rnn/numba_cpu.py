@@ -11,7 +11,6 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.memory import as_contiguous, empty, zeros
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
@@ -24,6 +23,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     work_space,
 )
 from scratchlv.kernels.rnn.reference import Gradients, check
+from scratchlv.memory import as_contiguous, empty, zeros
 
 ONE = np.float32(1)
 

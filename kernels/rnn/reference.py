@@ -10,7 +10,12 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.lstm.reference import sigmoid
+
+
+def sigmoid(a: Array) -> Array:
+    """1 / (1 + e^-a) by way of tanh, which cannot overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * a))
+
 
 Function = Callable[[Array], Array]
 #: f, and its slope as a function of h = f(a)

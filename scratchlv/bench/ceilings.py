@@ -12,9 +12,9 @@ from numba.extending import intrinsic
 
 from scratchlv.bench.timing import time_calls
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.memory import CACHE_LINE
 from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH, Emitter, address, fence, scale, total_of_pairs
 from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.memory import CACHE_LINE
 
 _SUMS = REGISTERS - 4  # independent, so that none waits for the one before; the rest holds the two factors
 _ROUNDS = 200_000

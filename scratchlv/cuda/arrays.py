@@ -11,7 +11,7 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.cuda import emulator
 from scratchlv.device import on_gpu, place
-from scratchlv.kernels.building_blocks.memory import as_contiguous
+from scratchlv.memory import as_contiguous
 
 __all__ = [
     "MOST_UNASKED",

@@ -215,7 +215,7 @@ def test_narrower_machines(width, without, tmp_path):
     if width > WIDTH:
         pytest.skip(f"this machine's vectors hold {WIDTH} floats")
     environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))
-    tests = [__file__, str(Path(__file__).with_name("test_memory.py"))]
+    tests = [__file__, str(ROOT / "tests" / "test_memory.py")]
     command = [sys.executable, "-c", f"TESTS = {tests!r}\n{NARROW}", str(width), *without]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

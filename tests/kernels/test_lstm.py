@@ -8,8 +8,8 @@ import pytest
 from scratchlv.cuda import load
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
+from scratchlv.kernels.building_blocks.recurrent_plan import layout, plan, plan_for
 from scratchlv.kernels.lstm import cuda, numba_cpu
-from scratchlv.kernels.lstm.plan import layout, plan, plan_for
 from scratchlv.kernels.matmul import numba_cpu as product
 from scratchlv.ops import lstm
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.kernels.building_blocks.memory import as_contiguous
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.max_pool2d import numba_cpu as max_pool2d
+from scratchlv.memory import as_contiguous
 
 rng = np.random.default_rng(0)
 

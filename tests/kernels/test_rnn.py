@@ -5,7 +5,7 @@ from math import tanh
 import numpy as np
 import pytest
 
-from scratchlv.kernels.lstm.plan import layout
+from scratchlv.kernels.building_blocks.recurrent_plan import layout
 from scratchlv.kernels.matmul import numba_cpu as product
 from scratchlv.kernels.rnn import cuda, numba_cpu
 from scratchlv.ops import rnn

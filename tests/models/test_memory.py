@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scratchlv.kernels.building_blocks.memory import blocks_made
+from scratchlv.memory import blocks_made
 from scratchlv.training.trainer import Trainer, TrainSettings
 
 from .every_model import MODELS, Sizes, make

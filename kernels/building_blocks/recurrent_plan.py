@@ -1,4 +1,4 @@
-"""How the blocks of a whole-sequence kernel share a recurrent layer: see ``building_blocks/recurrent.cuh``."""
+"""How the blocks of a whole-sequence kernel share a recurrent layer: see ``recurrent.cuh``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from scratchlv.cuda.arrays import on_gpu
+import numpy as np
+
+from scratchlv.arrays import Array
+from scratchlv.cuda.arrays import as_contiguous, on_gpu, place
 from scratchlv.cuda.precision import precision
 
 ROWS = 8  # that a block takes through a step at a time; MOST_ROWS in recurrent.cuh
@@ -108,3 +111,8 @@ def _chip(device: int) -> tuple[int, int, bool]:
 
 def _blocks(n: int, size: int) -> int:
     return -(-n // size)
+
+
+def lengths_of(lengths: Array | None, like: Array) -> Array | None:
+    """``lengths`` as the kernels read them: int64, where ``like`` is."""
+    return None if lengths is None else as_contiguous(place(lengths, like), np.int64)
