@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from types import FunctionType
 from typing import Any
 
-import numba
 import numpy as np
 from numba import njit
-from numba.core import config, event, sigutils
+from numba.core import event, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.cpu import CPUContext
 from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
-from scratchlv.cache import folder_for
+from scratchlv.kernels.building_blocks.fingerprint import fingerprint
+from scratchlv.kernels.building_blocks.kernel_cache import KernelCache, kernel_folders
 from scratchlv.kernels.building_blocks.threads import guard_against_fork
 
 
 def kernel(**options: Any) -> Callable:
-    """``@njit`` with its compiled code kept in :func:`kernel_folder`; takes ``njit``'s options.
+    """``@njit`` with its compiled code kept on disk (:func:`kernel_folders`); takes ``njit``'s options.
 
     A number divided by zero is infinity or NaN, as in NumPy. With ``parallel=True`` the loops over ``prange`` are parallel, each
     by itself, and nothing else is. Called in a process that was forked after the threads had started, such a kernel raises
@@ -37,8 +34,7 @@ def kernel(**options: Any) -> Callable:
         options["parallel"] = _PRANGE_ALONE
 
     def decorate(function: Callable) -> Any:
-        with kept_on_disk():
-            dispatcher = njit(cache=True, no_cfunc_wrapper=True, error_model="numpy", **options)(function)
+        dispatcher = njit(no_cfunc_wrapper=True, error_model="numpy", **options)(function)
         _attend(dispatcher)
         _compiler.kernels.add(function)
         if options.get("parallel"):
@@ -52,17 +48,6 @@ _NOT_PARALLEL = ("comprehension", "reduction", "inplace_binop", "setitem", "nump
 #: Array expressions stay as they are, so that Numba need not look for them (a tenth of the time of compiling); and it fuses no
 #: loops, since it does not see what vector instructions read and write. No dict: Numba empties one when it reads it.
 _PRANGE_ALONE = ParallelOptions(dict.fromkeys(_NOT_PARALLEL, False))
-
-
-@contextlib.contextmanager
-def kept_on_disk() -> Iterator[None]:
-    """What Numba is told to cache inside the ``with`` block is kept in :func:`kernel_folder`."""
-    before = config.CACHE_DIR
-    config.CACHE_DIR = before or str(kernel_folder())
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
 
 
 class Callback:
@@ -92,9 +77,11 @@ class Callback:
                     return compile_uncached()
 
             made._compile_uncached = compile_as_ours
-            with _locked(self.py_func.__qualname__, _compiler.waits), kept_on_disk():
-                made.enable_caching()
+            made._cache = _Cache(self.py_func, _MADE_BY)
+            try:
                 made.compile()
+            finally:
+                _claims.close()
             self._made = made
 
 
@@ -281,19 +268,14 @@ class _Raw(_Part):
 
 
 def _attend(dispatcher: Any) -> None:
-    """Have Numba ask us before it looks for a kernel on disk, compiles it, or keeps it.
+    """Have Numba ask us before it looks for a kernel, compiles it, or keeps it.
 
-    A kernel that became a part of another one is compiled as a whole when Python calls it: then it needs machine code. And
-    no two processes compile the same whole at the same time.
+    A kernel that became a part of another one is compiled as a whole when Python calls it: then it needs machine code.
     """
     add, compile_, compile_for = dispatcher.add_overload, dispatcher.compile, dispatcher._compile_for_args
-    load, save = dispatcher._cache.load_overload, dispatcher._cache.save_overload
-
-    def is_part(result: Any) -> bool:
-        return isinstance(result.library, _Part)
 
     def add_overload(result: Any) -> None:
-        if is_part(result):
+        if _is_part(result):
             dispatcher.overloads[tuple(result.signature.args)] = result  # kernels look here, calls from Python do not
         else:
             add(result)
@@ -307,33 +289,39 @@ def _attend(dispatcher: Any) -> None:
     def compile_or_load(signature: Any) -> Any:
         if _compiler.busy:
             return compile_(signature)
-        for types in [types for types, result in dispatcher.overloads.items() if is_part(result)]:
+        for types in [types for types, result in dispatcher.overloads.items() if _is_part(result)]:
             del dispatcher.overloads[types]  # now it is wanted as a whole
         try:
             return compile_(signature)
         finally:
             _claims.close()
 
-    def load_overload(signature: Any, context: Any) -> Any:
+    dispatcher.add_overload, dispatcher.compile = add_overload, compile_or_load
+    dispatcher._compile_for_args = compile_for_args
+    dispatcher._cache = _Cache(dispatcher, _MADE_BY)
+
+
+def _is_part(result: Any) -> bool:
+    return isinstance(result.library, _Part)
+
+
+class _Cache(KernelCache):
+    """Holds wholes only, and no two processes compile the same one at the same time."""
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
         _compiler.loads = True
         try:
-            found = load(signature, context)
+            found = super().load_overload(signature, context)
             if found is None and not _compiler.busy:
-                name = f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__qualname__}{signature}"
-                _claims.enter_context(_locked(name, _compiler.waits))
-                found = load(signature, context)  # another process may have been at it
+                _claims.enter_context(_locked(f"{self.name}{signature}", _compiler.waits))
+                found = super().load_overload(signature, context)  # another process may have been at it
             return found
         finally:
             _compiler.loads = False
 
-    def save_overload(signature: Any, result: Any) -> None:
-        if not is_part(result):
-            with _locked("writing"):  # of two that write, Numba lets each mix up the other's files
-                save(signature, result)
-
-    dispatcher.add_overload, dispatcher.compile = add_overload, compile_or_load
-    dispatcher._compile_for_args = compile_for_args
-    dispatcher._cache.load_overload, dispatcher._cache.save_overload = load_overload, save_overload
+    def save_overload(self, signature: Any, result: Any) -> None:
+        if not _is_part(result):
+            super().save_overload(signature, result)
 
 
 def _clear(*arguments: Any) -> None:
@@ -345,25 +333,12 @@ def _clear(*arguments: Any) -> None:
             argument.fill(0)
 
 
+_HOW = [each for kind in (_Compiler, _Whole, _Part, _Raw) for each in vars(kind).values()] + [_create_wrapper]
+_MADE_BY = fingerprint(*(each.__code__ for each in _HOW if isinstance(each, FunctionType)))
+
 _claims = contextlib.ExitStack()  # the lock of the kernel that this process is compiling
 _compiler = _Compiler()
 event.register("numba:compile", _compiler)
-
-
-# --- where they are kept ---------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def kernel_folder() -> Path:
-    """Where compiled kernels are kept: ``$NUMBA_CACHE_DIR``, or a folder below ``$SCRATCHLV_CACHE`` or ``~/.cache/scratchlv``.
-
-    Numba looks only at the file of a function to tell whether it changed, and our kernels are made of parts from several
-    files: so each state of the sources has a folder of its own. Where none can be made, a temporary one serves.
-    """
-    if config.CACHE_DIR:
-        return Path(config.CACHE_DIR)
-    names = "kernels", _fingerprint()
-    return folder_for(*names) or Path(tempfile.gettempdir(), f"scratchlv-{_user()}", *names)
 
 
 @contextlib.contextmanager
@@ -377,7 +352,7 @@ def _locked(name: str, wait: bool = True) -> Iterator[None]:
         with contextlib.suppress(ImportError, OSError):  # then there is no lock to be had
             import fcntl
 
-            folder = kernel_folder() / "locks"
+            folder = kernel_folders()[-1] / "locks"
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(folder / hashlib.blake2b(name.encode(), digest_size=8).hexdigest(), "w"))
             try:
@@ -385,14 +360,3 @@ def _locked(name: str, wait: bool = True) -> Iterator[None]:
             except BlockingIOError:
                 raise _OthersDo from None
         yield
-
-
-def _fingerprint() -> str:
-    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
-    for path in sorted(Path(__file__).resolve().parents[1].glob("*/*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

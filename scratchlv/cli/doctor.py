@@ -61,12 +61,15 @@ def _first_that_loads(operation) -> str:
 
 def _kernel_cache() -> str:
     try:
-        from scratchlv.kernels.building_blocks.compiling import kernel_folder
+        from scratchlv.kernels.building_blocks.kernel_cache import kept
     except ImportError:
         return "compiled kernels: none, since Numba does not load"
-    compiled = len(list(kernel_folder().rglob("*.nbi")))
+    *read_only, (folder, compiled) = kept().items()
+    others = "".join(f"{number} in {place}, which is read-only; " for place, number in read_only)
     state = f"{compiled} kept in" if compiled else "none yet; the first run compiles them, once, into"
-    return f"compiled kernels: {state} {kernel_folder()} (set SCRATCHLV_CACHE to keep them elsewhere)"
+    if read_only and not compiled:
+        state = "what is missing there is compiled, once, into"
+    return f"compiled kernels: {others}{state} {folder} (set SCRATCHLV_CACHE to keep them elsewhere)"
 
 
 def _gpu() -> str:

@@ -221,25 +221,6 @@ def test_narrower_machines(width, without, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-FOLDER = "from scratchlv.kernels.building_blocks.compiling import kernel_folder; print(kernel_folder())"
-
-
-def folder_with(**environment):
-    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "SCRATCHLV_CACHE")}
-    command = [sys.executable, "-c", FOLDER]
-    done = subprocess.run(command, env={**kept, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
-
-
-def test_where_compiled_kernels_are_kept(tmp_path):
-    assert folder_with(SCRATCHLV_CACHE=str(tmp_path)).parent == tmp_path / "kernels"
-    assert folder_with(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == tmp_path / "mine"
-    blocked = tmp_path / "file"
-    blocked.write_text("no folder can be made here")
-    assert folder_with(SCRATCHLV_CACHE=str(blocked), TMPDIR=str(tmp_path)).is_relative_to(tmp_path)
-
-
 @pytest.mark.parametrize("n", [0, 1, 7, 31, 32, 33, 1000])
 def test_dot_and_total(n):
     @njit
@@ -255,7 +236,7 @@ def test_dot_and_total(n):
 SAME_BITS = """
 import hashlib
 import numpy as np
-from scratchlv.kernels.building_blocks.compiling import kernel_folder
+from scratchlv.kernels.building_blocks.kernel_cache import kept
 from scratchlv.ops import OPERATIONS
 import scratchlv.ops as ops
 digest = hashlib.sha256()
@@ -272,7 +253,7 @@ for name in sorted(set(OPERATIONS) - {"adam", "sgd", "global_norm"}):
         for array in (*outputs, *grads):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).tobytes())
-print(digest.hexdigest(), len(list(kernel_folder().rglob("*.nbi"))))
+print(digest.hexdigest(), sum(kept().values()))
 """
 
 
