@@ -15,6 +15,7 @@ import collections
 import dis
 import functools
 import hashlib
+import inspect
 import re
 import sys
 import types
@@ -282,14 +283,14 @@ class _Code(NamedTuple):
 
 
 def _any_of(operations: Iterable[int]) -> re.Pattern[bytes]:
-    return re.compile(b"[" + re.escape(bytes(operations)) + b"]")
+    return re.compile(b"[" + re.escape(bytes(each for each in operations if each < 256)) + b"]")
 
 
 _LOAD_GLOBAL, _EXTENDED, _IMPORT = (dis.opmap[name] for name in ("LOAD_GLOBAL", "EXTENDED_ARG", "IMPORT_NAME"))
 _IN_CLASSES = ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 _LOADS = _any_of([_LOAD_GLOBAL, *(dis.opmap[name] for name in _IN_CLASSES if name in dis.opmap)])
 _USES_CONSTANT = _any_of(dis.hasconst)
-_HAS_DOCSTRING = 0x4000000  # a flag since Python 3.13
+_HAS_DOCSTRING = getattr(inspect, "CO_HAS_DOCSTRING", 0)  # a flag since Python 3.13
 
 
 @functools.cache

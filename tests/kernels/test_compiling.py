@@ -269,6 +269,8 @@ def test_what_another_process_is_compiling_is_waited_for_or_left_to_it(monkeypat
     triple(1.0)
     ((held, waits),) = names
     assert waits and "triple" in held
+    with locked(held, False):  # it is done
+        pass
     int64 = (types.int64,)
     with locked(held.replace("float64", "int64")):
         compiling.compile_unless_others_do(triple, int64)
@@ -322,11 +324,14 @@ def test_a_callback_is_noted_in_a_rehearsal_and_compiled_by_one_process(monkeypa
     with compiling.rehearsal() as calls:
         assert callback.address == 0
     assert calls == [(callback, ())]
-    with compiling._locked(f"{outer.__module__}.{outer.__qualname__}{callback._signature}"):
+    name = f"{outer.__module__}.{outer.__qualname__}{callback._signature}"
+    with compiling._locked(name):
         compiling.compile_unless_others_do(*calls[0])
     assert compiling.compiled() == before
     assert callback.address != 0
     assert compiling.compiled() == before + 1
+    with compiling._locked(name, False):  # it is done
+        pass
     (part,) = inner.overloads.values()
     assert isinstance(part.library, compiling._Part)
     assert same.address != 0
