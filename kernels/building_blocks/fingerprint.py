@@ -147,9 +147,10 @@ def _(value: Any) -> Description:
 
 @_of(np.ufunc)
 def _(value: Any) -> Description:
-    if getattr(np, value.__name__, None) is not value:
+    name = value.__name__
+    if getattr(np, name, None) is not value:
         raise Unknown(f"{value!r}, which is not of NumPy")
-    return f"ufunc {value.__name__}", ()
+    return f"ufunc {name}", ()
 
 
 @_of(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)

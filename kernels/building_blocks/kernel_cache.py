@@ -51,7 +51,9 @@ class KernelCache(NullCache):
         """The kernel as compiled for ``signature``; None if it is not there."""
         context.refresh()  # as Numba does: what the code refers to is there
         file = self._file(signature, context.codegen())
-        for folder in kernel_folders() if file else ():
+        if file is None:
+            return None
+        for folder in kernel_folders():
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):  # it is not there, or spoilt
                 contents = (folder / file).read_bytes()
                 _note_use(folder / file)

@@ -110,7 +110,7 @@ def _parameters(name: str) -> str | None:
         return None
     if not callable(found):
         return ""
-    mark = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    mark: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return ", ".join(mark.get(each.kind, "") + each.name for each in inspect.signature(found).parameters.values())
 
 
