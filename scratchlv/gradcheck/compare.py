@@ -15,7 +15,7 @@ from scratchlv.errors import UserError
 from scratchlv.gradcheck.check import check
 from scratchlv.gradcheck.report import Gradient, Report
 from scratchlv.gradcheck.stochastic import stochastic
-from scratchlv.gradcheck.trees import as_float64, cast, map_leaves, named, random_like
+from scratchlv.gradcheck.trees import as_float64, cast, leaves, map_leaves, named, random_like
 
 DRAWS = 4  # output gradients that a variant is compared on: the rounding errors of one may be small by luck
 RUNS, RUNS_OF_LARGE, LARGE = 16, 4, 10_000  # of the stochastically rounded reference; inputs of more numbers are large
@@ -55,7 +55,7 @@ def check_cases(
     for case_name in cases if case is None else [case]:
         inputs = cases[case_name]
         if variant == "reference":
-            large = sum(np.size(value) for value in inputs.values()) > 2000
+            large = sum(map(np.size, leaves(inputs))) > 2000
             report = check(module.forward, module.backward, inputs, max_elements=8 if large else 300)
         else:
             with use_version(version):
@@ -128,7 +128,7 @@ def step_results(module: Any, reference: Any, inputs: dict[str, Any]) -> dict[st
 
 
 def _runs(inputs: dict[str, Any]) -> int:
-    return RUNS_OF_LARGE if sum(np.size(value) for value in inputs.values()) > LARGE else RUNS
+    return RUNS_OF_LARGE if sum(map(np.size, leaves(inputs))) > LARGE else RUNS
 
 
 def _rounding(results: Callable[[int, Callable[[Any], Any]], Results], exact: Results, runs: int) -> dict[str, float]:
