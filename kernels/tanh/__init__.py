@@ -13,7 +13,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
 
     return {
         "odd": case(3, 5, 7),
-        "ones": case(1, 1),
+        "ones": {"x": rng.uniform(-0.5, 0.5, (1, 1))},  # a slope that is more than rounding
         "larger than a block": case(7, 37, 101),
         "empty batch": case(0, 5, 4),
     }
