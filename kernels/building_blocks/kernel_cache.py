@@ -54,7 +54,8 @@ class KernelCache(NullCache):
         if file is None:
             return None
         for folder in kernel_folders():
-            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):  # it is not there, or spoilt
+            # it is not there, or spoilt, or of a module that is not in sys.modules
+            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, ImportError):
                 contents = (folder / file).read_bytes()
                 _note_use(folder / file)
                 return CompileResult._rebuild(context, *pickle.loads(contents))
