@@ -7,9 +7,6 @@ import pytest
 
 from scratchlv.cuda import load
 from scratchlv.cuda.emulator import LaunchError, why_not
-from scratchlv.cuda.launch import sources
-from scratchlv.cuda.signature import read_signatures
-from scratchlv.cuda.versions import use_version, version
 
 SOURCE = Path(__file__).with_name("misbehaving.cu")
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -102,46 +99,12 @@ def test_a_file_is_found_in_its_room():
     assert len(load("softmax_cross_entropy.cu")) == len(list(load("softmax_cross_entropy.cu")))
 
 
-def test_names_of_files_are_different():
-    names = [path.name for path in sources()]
-    assert len(names) == len(set(names))
-
-
-def test_signatures_are_read_from_the_source():
-    code = """
-    #define MOST 128
-    // extern "C" __global__ void in_a_comment(float* x) {}
-    extern "C" __global__ void __launch_bounds__(MOST, 2)
-    kernel(const float* __restrict__ x /* read */, unsigned char *y, long long n, unsigned int flags) {}
-    """
-    (signature,) = read_signatures(code).values()
-    assert (signature.name, signature.most_threads) == ("kernel", 128)
-    assert [tuple(p) for p in signature.parameters] == [
-        ("x", "float", True, False),
-        ("y", "unsigned char", True, True),
-        ("n", "long long", False, False),
-        ("flags", "unsigned int", False, False),
-    ]
-    with pytest.raises(ValueError, match="kernel: the parameter x is 'half'"):
-        read_signatures('extern "C" __global__ void kernel(half* x) {}')
-
-
 @needs_compiler
 def test_a_file_that_does_not_compile_is_named(tmp_path):
     source = tmp_path / "broken.cu"
     source.write_text('#include "scratchlv.cuh"\nextern "C" __global__ void broken(float* x) { x[0] = nothing; }\n')
     with pytest.raises(LaunchError, match=r"broken.cu does not compile for the CPU:(.|\n)*nothing"):
         load(source)["broken"]((1,), (1,), np.zeros(1, np.float32))
-
-
-def test_a_version_is_the_last_one_unless_another_is_asked_for():
-    versions = {1: "", 2: "", 3: ""}
-    assert version(versions) == 3
-    with use_version(2):
-        assert version(versions) == 2
-        with use_version(9):
-            assert version(versions) == 3
-    assert version(versions) == 3
 
 
 @needs_compiler

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchlv.data import drawn
 from scratchlv.data.captions import CaptionSet
-from scratchlv.data.scenes import World, draw, scene, split_index
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.tokens import END, START
 
@@ -62,15 +60,3 @@ def test_the_mean_loss_counts_every_word_alike(data):
     lengths = np.array([len(c) + 1 for c in data.captions])
     assert data.mean_loss(Model(), size=1) == pytest.approx((lengths**2).sum() / lengths.sum())
     assert data.mean_loss(Model(), size=1, most=2) == pytest.approx((4 + 9) / 5)
-
-
-def test_drawn_in_parallel_scenes_are_the_same(monkeypatch):
-    world = World((3, 4))
-    here = drawn.draw_scenes(7, "val", 30, world)
-    monkeypatch.setattr(drawn, "_FEW", 1)
-    monkeypatch.setattr(drawn, "_CHUNK", 8)
-    monkeypatch.setattr(drawn.os, "cpu_count", lambda: 2)
-    parallel = drawn.draw_scenes(7, "val", 30, world)
-    assert parallel[0] == here[0] == [scene(7, split_index("val", i), world) for i in range(30)]
-    np.testing.assert_array_equal(parallel[1], here[1])
-    np.testing.assert_array_equal(here[1][3], draw(here[0][3]))

@@ -9,8 +9,21 @@ import numpy as np
 import pytest
 
 from scratchlv.data import drawn
-from scratchlv.data.scenes import World
+from scratchlv.data.scenes import World, draw, scene, split_index
 from scratchlv.errors import UserError
+
+
+def test_drawn_in_parallel_scenes_are_the_same(monkeypatch):
+    world = World((3, 4))
+    here = drawn.draw_scenes(7, "val", 30, world)
+    monkeypatch.setattr(drawn, "_FEW", 1)
+    monkeypatch.setattr(drawn, "_CHUNK", 8)
+    monkeypatch.setattr(drawn.os, "cpu_count", lambda: 2)
+    parallel = drawn.draw_scenes(7, "val", 30, world)
+    assert parallel[0] == here[0] == [scene(7, split_index("val", i), world) for i in range(30)]
+    np.testing.assert_array_equal(parallel[1], here[1])
+    np.testing.assert_array_equal(here[1][3], draw(here[0][3]))
+
 
 # Three chunks of two scenes, in two processes, at the top of a script.
 SCRIPT = """

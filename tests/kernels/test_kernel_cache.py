@@ -322,3 +322,41 @@ def test_where_compiled_kernels_are_kept(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder can be made here")
     assert folder_with(SCRATCHLV_CACHE=str(blocked), TMPDIR=str(tmp_path)).is_relative_to(tmp_path)
+
+
+SAME_BITS = """
+import hashlib
+import numpy as np
+from scratchlv.kernels.building_blocks.kernel_cache import kept
+from scratchlv.ops import OPERATIONS
+import scratchlv.ops as ops
+digest = hashlib.sha256()
+for name in sorted(set(OPERATIONS) - {"adam", "sgd", "global_norm"}):
+    operation, rng = getattr(ops, name), np.random.default_rng(0)
+    for case in list(operation.room.cases(rng).values()):
+        inputs = {k: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype == np.float64 else v for k, v in case.items()}
+        if operation.choose(**inputs)[0] != "numba_cpu":
+            continue
+        y, cache = operation.variant("numba_cpu").forward(**inputs)
+        outputs = y if isinstance(y, tuple) else (y,)
+        dy = tuple(rng.standard_normal(np.shape(o)).astype(np.float32) for o in outputs)
+        grads = operation.backward(dy if isinstance(y, tuple) else dy[0], cache)
+        for array in (*outputs, *grads):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).tobytes())
+print(digest.hexdigest(), sum(kept().values()))
+"""
+
+
+@pytest.mark.slow
+def test_the_bits_are_the_same_when_the_kernels_come_from_disk(tmp_path):
+    """LLVM may optimise a kernel differently in the process that compiles it: that must not show."""
+    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT))
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", SAME_BITS], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout.split())
+    (cold, compiled), (warm, found) = outputs
+    assert int(compiled) == int(found) > 20
+    assert cold == warm

@@ -1,4 +1,4 @@
-"""The matrix product: what is particular to it (the forms that the rooms use inside are in test_building_blocks.py)."""
+"""The matrix product: what is particular to it."""
 
 import ctypes
 import itertools
@@ -154,6 +154,40 @@ def test_infinities_follow_ieee(m):
     expected[:, :4] = [np.inf, np.nan, -np.inf, np.inf]
     expected[0] = [np.nan, np.nan, np.nan, np.nan, 8]  # 0 times infinity
     np.testing.assert_array_equal(gemm(a, b), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 9, 70), (14, 16, 32), (15, 300, 33), (131, 67, 97), (3, 0, 4)])
+def test_gemm_in_all_its_forms(transpose_a, transpose_b, shape):
+    m, k, n = shape
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
+    start, bias = rng.standard_normal((m, n)), rng.standard_normal(n)
+    a32 = np.float32(a.T.copy() if transpose_a else a)
+    b32 = np.float32(b.T.copy() if transpose_b else b)
+    out = np.float32(start)
+    gemm(a32, b32, out, transpose_a=transpose_a, transpose_b=transpose_b, accumulate=True, bias=np.float32(bias))
+    np.testing.assert_allclose(out, start + a @ b + bias, atol=1e-6 * max(1, k))
+    gemm(a32, b32, out, transpose_a=transpose_a, transpose_b=transpose_b)
+    np.testing.assert_allclose(out, a @ b, atol=1e-6 * max(1, k))
+
+
+def test_gemm_refuses_what_does_not_fit():
+    a = np.zeros((3, 4), np.float32)
+    with pytest.raises(ValueError, match=r"\(3, 4\) by \(3, 4\)"):
+        gemm(a, a)
+    with pytest.raises(ValueError, match="out"):
+        gemm(a, a, np.zeros((4, 4), np.float32), transpose_b=True)
+
+
+def test_long_sums_stay_exact():
+    """A hundred thousand terms: summed one after the other in float32, the error would be a hundred times as large."""
+    rng = np.random.default_rng(2)
+    a, b = rng.random((5, 100_000), np.float32), rng.random((100_000, 3), np.float32)
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    assert np.abs(gemm(a, b) / exact - 1).max() < 2e-6
+    assert np.abs(gemm(a.T.copy(), b, transpose_a=True) / exact - 1).max() < 2e-6
 
 
 # --- arrays as they come -------------------------------------------------------------------------------------------

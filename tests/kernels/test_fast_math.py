@@ -1,0 +1,89 @@
+"""Elementary functions over all of float32, and sums of vectors."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from scratchlv.kernels.building_blocks import fast_math
+
+from .floats import around, everything
+
+
+def over(function):
+    @njit(fastmath=fast_math.FLAGS, error_model="numpy")
+    def loop(x, y):
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    def apply(x):
+        x = np.asarray(x, np.float32)
+        y = np.empty_like(x)
+        loop(x, y)
+        return y
+
+    return apply
+
+
+EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
+EXP_NONPOSITIVE = over(fast_math.exp_nonpositive)
+LEAST_NORMAL = np.finfo(np.float32).tiny
+
+
+def exact_sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@np.errstate(over="ignore")
+def test_exp():
+    x = np.concatenate([everything(), around(-87.33654, 88.72283, np.log(2) / 2, -np.log(2) / 2)])
+    y, exact = EXP(x), np.exp(x.astype(np.float64))
+    normal = (exact >= LEAST_NORMAL * (1 + 1e-6)) & (exact <= np.finfo(np.float32).max * (1 - 1e-6))
+    assert np.abs(y[normal] / exact[normal] - 1).max() < 3e-7
+    assert (y[exact > 1.000001 * np.finfo(np.float32).max] == np.inf).all()
+    assert (y[exact < LEAST_NORMAL] <= LEAST_NORMAL).all()
+    assert (y >= 0).all()
+
+
+def test_exp_nonpositive():
+    """The same bits as exp, but where that is denormal."""
+    x = np.concatenate([everything(), around(-87.33654, -np.log(2) / 2)])
+    x = np.concatenate([x[x <= 0], np.float32([0, -0.0, -np.inf, np.nan, -1e4, -3e38])])
+    np.testing.assert_array_equal(EXP_NONPOSITIVE(x), EXP(x))
+
+
+def test_tanh():
+    x = np.concatenate([everything(), around(7.90531110763549805, -7.90531110763549805)])
+    assert np.abs(TANH(x) - np.tanh(x.astype(np.float64))).max() < 3e-7
+    assert np.abs(TANH(x)).max() <= 1
+    small = x[np.abs(x) < 1e-3]  # 1e-42 is a few of the smallest denormals
+    np.testing.assert_allclose(TANH(small), np.tanh(small.astype(np.float64)), rtol=3e-7, atol=1e-42)
+
+
+@np.errstate(over="ignore")
+def test_sigmoid():
+    x = np.concatenate([everything(), around(87.33654, -88.72283)])
+    y, exact = SIGMOID(x), exact_sigmoid(x.astype(np.float64))
+    normal = exact >= LEAST_NORMAL * 2
+    assert np.abs(y[normal] / exact[normal] - 1).max() < 4e-7
+    assert (y[~normal] <= 2 * LEAST_NORMAL).all()
+    assert (y >= 0).all()
+    assert (y <= 1).all()
+
+
+def test_at_the_ends():
+    ends = [np.inf, -np.inf, np.nan, 1e4, -1e4, 3e38, -3e38, 0]
+    np.testing.assert_array_equal(EXP(ends), np.float32([np.inf, 0, np.nan, np.inf, 0, np.inf, 0, 1]))
+    np.testing.assert_allclose(TANH(ends), [1, -1, np.nan, 1, -1, 1, -1, 0], atol=2e-7)
+    np.testing.assert_array_equal(SIGMOID(ends), np.float32([1, 0, np.nan, 1, 0, 1, 0, 0.5]))
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 31, 32, 33, 1000])
+def test_dot_and_total(n):
+    @njit
+    def both(x, y):
+        return fast_math.dot(x, y), fast_math.total(x)
+
+    x, y = np.random.default_rng(n).standard_normal((2, n)).astype(np.float32)
+    np.testing.assert_allclose(
+        both(x, y), (x.astype(np.float64) @ y, x.sum(dtype=np.float64)), atol=1e-6 * max(1, n**0.5)
+    )

@@ -1,0 +1,49 @@
+"""The tests mirror the house: who changes a file finds its test by its name."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: The tests of what has no file of its own, and why it has none.
+ELSEWHERE = {
+    "scratchlv/__init__.py": ("tests/test_ops.py", "it hands on what others do"),
+    "scratchlv/__main__.py": ("tests/cli/test_init.py", "a line that calls the command line"),
+    "scratchlv/errors.py": ("tests/cli/helpers.py", "a class without code; every test of a mistake uses it"),
+    "scratchlv/tokens.py": ("tests/data/test_vocabulary.py", "four numbers"),
+    "scratchlv/models/context.py": ("tests/models/test_translator.py", "a part of the decoder"),
+    "scratchlv/models/decoder.py": (
+        "tests/models/test_captioner.py",
+        "it is checked within the models that it decodes for",
+    ),
+    "scratchlv/tasks/demo.py": ("tests/cli/test_train.py", "it is a command"),
+    "scratchlv/tasks/warmup.py": ("tests/kernels/test_compiling.py", "it compiles kernels"),
+}
+
+
+def test_file(path):
+    """Where the tests of a file of ours stand; of a room all in one file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] == "kernels":
+        return ROOT / "tests" / "kernels" / f"test_{parts[2 if parts[1] == 'building_blocks' else 1]}.py"
+    *folders, name = parts[1:]
+    return ROOT.joinpath("tests", *folders, f"test_{name.strip('_')}.py")
+
+
+test_file.__test__ = False
+
+
+def has_code(path):
+    kinds = ast.FunctionDef | ast.ClassDef
+    return path.name != "__init__.py" or any(
+        isinstance(node, kinds) for node in ast.parse(path.read_text("utf-8")).body
+    )
+
+
+def test_every_file_has_its_test():
+    files = [path for folder in ("scratchlv", "kernels") for path in (ROOT / folder).rglob("*.py") if has_code(path)]
+    assert len(files) > 100
+    missing = {str(path.relative_to(ROOT)): test_file(path) for path in files if not test_file(path).is_file()}
+    without = {name: str(test.relative_to(ROOT)) for name, test in missing.items() if name not in ELSEWHERE}
+    assert not without, "these have no test of their name"
+    assert ELSEWHERE.keys() <= missing.keys(), "these have one now, or are no more"
+    assert all((ROOT / test).is_file() for test, _ in ELSEWHERE.values())
