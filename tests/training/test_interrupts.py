@@ -1,0 +1,43 @@
+"""Ctrl-C between two steps, never inside one."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from scratchlv.training.interrupts import finish_the_step
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_is_noted_and_the_second_breaks_in(kind):
+    before = signal.getsignal(kind)
+    with finish_the_step() as interrupted:
+        assert not interrupted.is_set()
+        os.kill(os.getpid(), kind)
+        assert interrupted.wait(10)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), kind)
+    assert signal.getsignal(kind) is before
+
+
+def test_what_was_there_before_is_there_again_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError), finish_the_step():
+        raise ValueError
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_nothing_is_changed():
+    """Python takes signals in the main thread only."""
+    found = []
+
+    def work():
+        with finish_the_step() as interrupted:
+            found.append((interrupted.is_set(), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(False, before)]
