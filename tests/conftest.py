@@ -38,10 +38,11 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """One process for each core; none but this one where files are named, since others take seconds to start."""
+    """A process for each core; this one alone where files are named, since others take seconds to start, and on a GPU."""
     files = all(Path(argument.partition("::")[0]).is_file() for argument in config.args)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if files or cores == 1 else min(cores, PROCESSES)
+    alone = files or cores == 1 or config.getoption("--backend") == "cuda"
+    return 0 if alone else min(cores, PROCESSES)
 
 
 def pytest_sessionfinish(session):

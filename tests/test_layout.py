@@ -8,7 +8,6 @@ ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {
     "scratchlv/__init__.py": ("tests/test_ops.py", "it hands on what others do"),
     "scratchlv/__main__.py": ("tests/cli/test_init.py", "a line that calls the command line"),
-    "scratchlv/errors.py": ("tests/cli/helpers.py", "a class without code; every test of a mistake uses it"),
     "scratchlv/tokens.py": ("tests/data/test_vocabulary.py", "four numbers"),
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
@@ -20,7 +19,6 @@ ELSEWHERE = {
     ),
     "scratchlv/tasks/__init__.py": ("tests/tasks/test_data_argument.py", "a table of what the tasks take"),
     "scratchlv/tasks/demo.py": ("tests/cli/test_train.py", "it is a command"),
-    "scratchlv/tasks/warmup.py": ("tests/kernels/test_compiling.py", "it compiles kernels"),
     "scratchlv/training/old_runs.py": ("tests/tasks/test_old_runs.py", "it is checked on whole runs"),
 }
 
