@@ -34,7 +34,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || true
 step on_gpu 90 "$python" tests/cuda/on_gpu.py
 step torch 60 "$python" -m pytest -q tests/cuda/test_against_torch_gpu.py --backend cuda
 step models 120 "$python" -m pytest -q tests/cuda/test_models.py --backend cuda
-step kernels 120 "$python" -m pytest -q tests/cuda/test_kernels.py --backend cuda
+step kernels 120 "$python" -m pytest -q tests/cuda/test_kernels.py --all --backend cuda
 step memcheck 150 bash -c 'sanitized memcheck'
 step racecheck $((540 - SECONDS + began > 60 ? 540 - SECONDS + began : 60)) bash -c 'sanitized racecheck'
 

@@ -36,6 +36,15 @@ def pytest_collection_modifyitems(config, items):
         config.stash[LEFT_OUT] = len(slow)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Unless ``-n`` says in how many processes, pytest-xdist, where it is installed, is told to start one for each core."""
+    is_worker = hasattr(config, "workerinput")  # which must not start workers of its own: they would never end
+    if not is_worker and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = "auto"
+        config.option.dist = "worksteal"
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """A process for each core; this one alone where files are named, since others take seconds to start, and on a GPU."""

@@ -10,7 +10,7 @@ from pathlib import Path
 def test_the_twins_in_python_agree_with_the_references():
     twins = Path(__file__).with_name("twins.py")
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
-    command = [sys.executable, "-m", "pytest", "-v", "-n0", "-p", "no:cacheprovider", str(twins)]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:xdist", "-p", "no:cacheprovider", str(twins)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"\b\d\d passed", done.stdout), done.stdout

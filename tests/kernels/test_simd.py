@@ -87,7 +87,7 @@ for name in ("matmul", "conv2d", "lstm", "embedding", "max_pool2d", "softmax_cro
         assert report.ok or report.not_checked, report
 import pytest
 chosen = "reciprocal or transpose_and or past_the_caches"
-sys.exit(pytest.main(["-q", "-n0", "-p", "no:cacheprovider", *TESTS, "-k", chosen]))
+sys.exit(pytest.main(["-q", "-p", "no:xdist", "-p", "no:cacheprovider", *TESTS, "-k", chosen]))
 """
 
 
