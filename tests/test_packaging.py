@@ -88,7 +88,7 @@ def test_an_editable_install(tmp_path):
         pytest.skip("the layout of a venv differs on this system")
     site = python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path, executable=executable)
     here = python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path)
-    Path(site, "borrowed.pth").write_text(here + "\n")
+    Path(site, "borrowed.pth").write_text(here + "\n", encoding="utf-8")
     install = ["-m", "pip", "install", "--no-deps", "--no-build-isolation", "--quiet", "--target"]
     target = tmp_path / "target"
     python(*install, str(target), "--editable", str(ROOT), cwd=tmp_path)

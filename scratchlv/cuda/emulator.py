@@ -134,8 +134,8 @@ def _compiled(path: Path, names: tuple[str, ...]) -> Path:
     flags = (*_FLAGS, *(_SANITIZERS if sanitized() else ()))
     code = f'#define ON_CPU\n#include "{path}"\n'
     code += "".join(f"ON_CPU_EXPORT({name})\n" for name in names) + "ON_CPU_EXPORT_OPTIONS\n"
-    included = [file.read_text() for file in sorted([*headers().glob("*.cuh"), *headers().glob("*.h")])]
-    content = "\0".join([compiler, *flags, code, path.read_text(), *included])
+    included = [file.read_text(encoding="utf-8") for file in sorted([*headers().glob("*.cuh"), *headers().glob("*.h")])]
+    content = "\0".join([compiler, *flags, code, path.read_text(encoding="utf-8"), *included])
     library = _folder() / f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         _compile(compiler, flags, code, path, library)
@@ -151,7 +151,7 @@ def _folder() -> Path:
 def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         source, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / "library.so"
-        source.write_text(code)
+        source.write_text(code, encoding="utf-8")
         command = [compiler, *flags, f"-I{headers()}", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

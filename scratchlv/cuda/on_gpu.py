@@ -21,7 +21,7 @@ class GpuModule:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._code = path.read_text()
+        self._code = path.read_text(encoding="utf-8")
         self._functions: dict[tuple[str, bool, int], Any] = {}
         self._most: dict[tuple[str, int, int], int] = {}
 

@@ -26,7 +26,7 @@ def read_source(path: Path) -> str:
     found: dict[Path, str] = {}
 
     def read(path: Path) -> None:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for name in _INCLUDE.findall(text):
             header = headers() / name
             if header not in found and header.is_file():

@@ -71,7 +71,7 @@ def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeyp
     capsys.readouterr()
     assert main(["summarize", str(run), str(tmp_path / "text.txt"), "--beam", "2"]) == 0
     from_file = capsys.readouterr().out
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
     assert main(["summarize", str(run), "-", "--beam", "2"]) == 0
     assert capsys.readouterr().out == from_file
 
@@ -203,7 +203,7 @@ def test_texts_that_are_none(capsys, runs, tmp_path, monkeypatch):
     fails(capsys, "summarize", runs("summarize"), tmp_path / "no.txt", saying=["no.txt"])
     fails(capsys, "summarize", runs("summarize"), latin, saying=["latin.txt", "0xe9", "position 13", "line 2"])
     for given, saying in ((b"", ["empty"]), (b"un caf\xe9", ["standard input", "0xe9", "position 6"])):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given), encoding="utf-8"))
         fails(capsys, "summarize", runs("summarize"), "-", saying=saying)
     fails(capsys, "answer", runs("vqa"), image, "?", saying=["question is empty"])
     fails(capsys, "answer", runs("vqa"), tmp_path / "no.png", "what?", saying=["no.png"])

@@ -1,5 +1,8 @@
 """The launcher refuses what would go wrong without a word on a GPU."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 from scratchlv.cuda import load
 from scratchlv.cuda.emulator import LaunchError, why_not
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("misbehaving.cu")
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
@@ -97,6 +101,16 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are():
 def test_a_file_is_found_in_its_room():
     assert load("softmax_cross_entropy.cu").path.parent.name == "softmax_cross_entropy"
     assert len(load("softmax_cross_entropy.cu")) == len(list(load("softmax_cross_entropy.cu")))
+
+
+@needs_compiler
+def test_the_files_are_read_alike_in_any_locale(tmp_path):
+    """Their comments hold letters that ASCII does not have."""
+    code = "from scratchlv.cuda import load; load('softmax_cross_entropy.cu').engine(on_gpu=False)"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+    environment["SCRATCHLV_CACHE"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @needs_compiler

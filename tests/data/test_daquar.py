@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def append(folder: Path, *lines: str) -> None:
-    with open(folder / "qa.train.txt", "a") as file:
+    with open(folder / "qa.train.txt", "a", encoding="utf-8") as file:
         file.writelines(line + "\n" for line in lines)
 
 

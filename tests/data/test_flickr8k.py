@@ -11,13 +11,17 @@ CAPTIONS = {"a.jpg": ["A dog , running .", 'He said "sit" .'], "b.jpg": ["Two me
 
 
 def write_tokens(path: Path) -> None:
-    path.write_text("".join(f"{n}#{i}\t{c}\n" for n, cs in CAPTIONS.items() for i, c in enumerate(cs)))
+    path.write_text(
+        "".join(f"{n}#{i}\t{c}\n" for n, cs in CAPTIONS.items() for i, c in enumerate(cs)), encoding="utf-8"
+    )
 
 
 def write_csv(path: Path) -> None:
     quoted = ['"' + c.replace('"', '""') + '"' for cs in CAPTIONS.values() for c in cs]
     names = [n for n, cs in CAPTIONS.items() for _ in cs]
-    path.write_text("image,caption\n" + "".join(f"{n},{c}\n" for n, c in zip(names, quoted, strict=True)))
+    path.write_text(
+        "image,caption\n" + "".join(f"{n},{c}\n" for n, c in zip(names, quoted, strict=True)), encoding="utf-8"
+    )
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def test_missing_parts(folder):
 
 @pytest.mark.parametrize("line", ["a.jpg A dog", "a.jpg\tA dog", "a.jpg#x\tA dog", "#0\tA dog", "a.jpg#1\t "])
 def test_malformed_lines_are_numbered(folder, line):
-    with open(folder / "Flickr8k.token.txt", "a") as file:
+    with open(folder / "Flickr8k.token.txt", "a", encoding="utf-8") as file:
         file.write(f"\n{line}\n")
     with pytest.raises(UserError, match=r"Flickr8k\.token\.txt line 7: expected"):
         Flickr8k(folder)

@@ -277,7 +277,7 @@ def test_names_are_read_from_bytecode_as_python_reads_them():
     many = "".join(f"    a = n{i} + b.n{i}\n" for i in range(300))
     class_within = "def g():\n    class C:\n        x = y\n    return [z for z in (lambda: w)()]\n"
     files = [compiling.__file__, fingerprint.__file__, lstm.__file__]
-    sources = [f"def f():\n{many}", class_within, CODE, *(Path(file).read_text() for file in files)]
+    sources = [f"def f():\n{many}", class_within, CODE, *(Path(file).read_text(encoding="utf-8") for file in files)]
     for code in (each for source in sources for each in functions_within(compile(source, "a_file.py", "exec"))):
         read = fingerprint._loaded(code, code.co_code[::2], code.co_code[1::2])
         looks_up = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")

@@ -199,7 +199,7 @@ def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model
 
 def test_questions_and_answers_that_do_not_match(tmp_path):
     folder = daquar(tmp_path / "daquar")
-    with open(folder / "qa.train.txt", "a") as file:
+    with open(folder / "qa.train.txt", "a", encoding="utf-8") as file:
         file.write("what is on the table in the image3 ?\n")
     with pytest.raises(UserError, match=r"qa\.train\.txt has 61 lines, an odd number"):
         made(tmp_path / "run", data=f"daquar:{folder}")

@@ -301,7 +301,7 @@ def test_what_is_not_a_run_is_named(tmp_path):
 
 
 def _file(path: Path) -> Path:
-    path.write_text("x")
+    path.write_text("x", encoding="utf-8")
     return path
 
 

@@ -83,7 +83,7 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path):
     t.save()
     for step in (10, 20, 30):
         t._log(step=step, loss=1.0)
-    with open(tmp_path / "log.jsonl", "a") as log:
+    with open(tmp_path / "log.jsonl", "a", encoding="utf-8") as log:
         log.write('{"step": 40, "lo')  # killed while writing
     t.resume()
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == [10, 20]
@@ -251,6 +251,6 @@ def test_a_captioner_killed_without_warning_ends_with_the_same_bits(tmp_path):
 
 def test_the_log_is_json_lines(tmp_path):
     trainer(tmp_path).run()
-    lines = [json.loads(line) for line in Path(tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in Path(tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {"step", "loss", "norm", "learning_rate", "seconds"} <= lines[-1].keys()
     assert lines[-1]["step"] == 300
