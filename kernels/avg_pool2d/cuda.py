@@ -50,16 +50,14 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
 
 def _launch(name, source, target, N, H, W, C, grid, kernel, step) -> None:
     """A thread for one number of ``target``, or for four channels; a row of the grid for one of its rows."""
-    four = (
-        version(VERSIONS) == 2 and C % 4 == 0 and _in_fours(source) and _in_fours(target)
-    )  # version 1 serves the others
+    four = version(VERSIONS) == 2 and C % 4 == 0 and _aligned(source) and _aligned(target)  # else version 1 serves
     C = C // 4 if four else C
     launch_grid = -(-target.shape[2] * C // 256), min(MOST_ROWS, N * target.shape[1])
     geometric = np.int64(N), *_numbers(H, W, C, *grid, *kernel, *step)
     load("avg_pool2d.cu")[f"{name}_{2 if four else 1}"](launch_grid, (256,), source, target, *geometric)
 
 
-def _in_fours(array: Array) -> bool:
+def _aligned(array: Array) -> bool:
     """Whether float4 can be read there."""
     return (array.data.ptr if on_gpu(array) else array.ctypes.data) % 16 == 0
 

@@ -5,19 +5,19 @@
 extern "C" __global__ void __launch_bounds__(1024)
 log_softmax_forward(const float* __restrict__ logits, float* __restrict__ y, int V, int kept) {
     DYNAMIC_SHARED(float, row);  // each number is read by the thread that wrote it, so that no barrier is needed
-    __shared__ float tops[32], sums[32];
+    __shared__ float maxima[32], sums[32];
     const float* z = logits + (size_t)blockIdx.x * V;
-    float top = -INFINITY;
+    float largest = -INFINITY;
     for (int v = threadIdx.x; v < V; v += blockDim.x) {
         float score = z[v];
         if (kept) row[v] = score;
-        top = larger(top, score);
+        largest = larger(largest, score);
     }
-    top = block_max(top, tops);
+    largest = block_max(largest, maxima);
     float sum = 0.0f;
-    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += expf((kept ? row[v] : z[v]) - top);
+    for (int v = threadIdx.x; v < V; v += blockDim.x) sum += expf((kept ? row[v] : z[v]) - largest);
     float log_sum = logf(block_sum(sum, sums));
-    for (int v = threadIdx.x; v < V; v += blockDim.x) y[(size_t)blockIdx.x * V + v] = (kept ? row[v] : z[v]) - top - log_sum;
+    for (int v = threadIdx.x; v < V; v += blockDim.x) y[(size_t)blockIdx.x * V + v] = (kept ? row[v] : z[v]) - largest - log_sum;
 }
 
 // dz = dy - p Σ dy, p = exp y.

@@ -22,16 +22,16 @@ def limits(x: Any, *, train: bool = True) -> str | None:
 
 def forward(x: Array, *, train: bool = True) -> tuple[Array, Cache | None]:
     y = empty(x.shape, x)
-    load("tanh.cu")["tanh_forward"](_in_fours(x.size), (256,), as_contiguous(x), y, np.int64(x.size))
+    load("tanh.cu")["tanh_forward"](_grid(x.size), (256,), as_contiguous(x), y, np.int64(x.size))
     return y, Cache(y) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape, dy)
-    load("tanh.cu")["tanh_backward"](_in_fours(dy.size), (256,), as_contiguous(dy), cache.y, dx, np.int64(dy.size))
+    load("tanh.cu")["tanh_backward"](_grid(dy.size), (256,), as_contiguous(dy), cache.y, dx, np.int64(dy.size))
     return (dx,)
 
 
-def _in_fours(n: int) -> tuple[int]:
+def _grid(n: int) -> tuple[int]:
     return blocks(min(-(-n // 4), 1 << 24), 256)
