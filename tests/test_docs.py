@@ -220,7 +220,7 @@ def example(tmp_path):
             first, text = code.split("\n", 1)
             file = tmp_path / first.lstrip("#/ ")
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            file.write_text(text, "utf-8")
     return tmp_path
 
 
@@ -241,7 +241,7 @@ def test_the_example_of_an_operation_is_right(example):
 
 @pytest.mark.parametrize("name", ["reference.py", "__init__.py", "numba_cpu.py"])
 def test_the_example_is_the_room(example, name):
-    assert (example / "kernels/tanh" / name).read_text() == (ROOT / "kernels/tanh" / name).read_text("utf-8")
+    assert (example / "kernels/tanh" / name).read_text("utf-8") == (ROOT / "kernels/tanh" / name).read_text("utf-8")
 
 
 # --- the map is whole ----------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def rooms():
 
 
 def test_every_room_is_listed():
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     listed = {
         p.removeprefix("scratchlv.kernels.") for p in setuptools["packages"] if p.startswith("scratchlv.kernels.")
     }

@@ -17,7 +17,7 @@ def test_what_it_prints_and_writes(small, tmp_path, capsys):
     assert "\x1b" not in said.err
     for part in (machine.blas(), "GFLOP/s", "reference", "numba_cpu", "forward", "backward", "step", "x (3, 1024)"):
         assert part in said.out
-    written = json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    written = json.loads(out.read_text("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert written["machine"].keys() >= {"processor", "threads", "blas", "numpy", "commit", "date", "OPENBLAS_CORETYPE"}
     assert written["ceilings"]["peak_gflops"] == 100
     assert not written["interrupted"]
@@ -26,17 +26,17 @@ def test_what_it_prints_and_writes(small, tmp_path, capsys):
         assert {"shapes", "dtype", "warm", "cold", "gflops", "gbs", "intensity", "share", "compiled"} <= row.keys()
         assert row["warm"].keys() == {"median", "p20", "p80", "least", "samples"}
     assert len(written["curves"]["relu"]["backward"]) == 2
-    ElementTree.fromstring(drawn.read_text())
+    ElementTree.fromstring(drawn.read_text("utf-8"))
     assert command.run(["relu"], None, out) == 0
     assert "relu numba_cpu backward" in capsys.readouterr().out
 
 
 def test_one_version_alone_is_checked_and_timed(small, tmp_path, capsys):
     assert command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", number=4) == 0
-    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    (row,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]
     assert (row["version"], row["part"]) == ("4 register tiles", "forward")
     assert row["warm"]["samples"] > 0
-    assert "4 register tiles" in (tmp_path / "roofline.svg").read_text()
+    assert "4 register tiles" in (tmp_path / "roofline.svg").read_text("utf-8")
     assert "reference" not in capsys.readouterr().out
 
 
@@ -45,14 +45,14 @@ def test_a_version_that_is_wrong_is_not_timed(small, monkeypatch, tmp_path, caps
     monkeypatch.setattr("scratchlv.kernels.matmul.versions.VERSIONS", versions)
     assert command.run(["matmul"], number=1) == 0
     assert command.run(["matmul"], tmp_path / "run.json", number=2) == 1
-    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    (row,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]
     assert row["warm"] is None
     assert "WRONG: matmul 2 wrong" in capsys.readouterr().out
 
 
 def test_one_variant_alone_is_timed(small, tmp_path):
     assert command.run(["relu", "adam"], tmp_path / "run.json", variant="reference") == 0
-    assert {row["version"] for row in json.loads((tmp_path / "run.json").read_text())["rows"]} == {"reference"}
+    assert {row["version"] for row in json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]} == {"reference"}
 
 
 def test_a_wrong_kernel_ends_in_status_1(small, monkeypatch, capsys):
@@ -70,7 +70,7 @@ def test_an_interrupted_run_writes_what_it_has(small, monkeypatch, tmp_path, cap
 
     monkeypatch.setattr(rows, "measure", pressed)
     assert command.run(["relu", "adam"], tmp_path / "run.json") == 130
-    written = json.loads((tmp_path / "run.json").read_text())
+    written = json.loads((tmp_path / "run.json").read_text("utf-8"))
     assert written["interrupted"]
     assert [row["operation"] for row in written["rows"]] == ["relu"]
     assert "interrupted" in capsys.readouterr().out

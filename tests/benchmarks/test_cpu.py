@@ -61,7 +61,7 @@ def test_rows_of_other_cases_stay_in_the_file(cpu, tmp_path):
     file = tmp_path / "cpu.json"
     file.write_text(json.dumps([{"case": "adam", "ours_ms": 1}, {"case": "lstm-lm", "ours_ms": 2}]))
     cpu.Rows(file).add({"case": "lstm-lm", "ours_ms": 3})
-    assert json.loads(file.read_text()) == [{"case": "lstm-lm", "ours_ms": 3}, {"case": "adam", "ours_ms": 1}]
+    assert json.loads(file.read_text("utf-8")) == [{"case": "lstm-lm", "ours_ms": 3}, {"case": "adam", "ours_ms": 1}]
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -69,7 +69,7 @@ def test_rows_that_say_work_are_rows_of_cases(cpu, tmp_path):
     file = tmp_path / "cpu.json"
     file.write_text(json.dumps([{"work": "adam", "ours_ms": 1}]))
     cpu.Rows(file).add({"case": "lstm-lm", "ours_ms": 3})
-    assert json.loads(file.read_text()) == [{"case": "lstm-lm", "ours_ms": 3}, {"case": "adam", "ours_ms": 1}]
+    assert json.loads(file.read_text("utf-8")) == [{"case": "lstm-lm", "ours_ms": 3}, {"case": "adam", "ours_ms": 1}]
 
 
 def test_ratios_goals_and_the_fastest_of_each_kind(cpu, benchmarks):

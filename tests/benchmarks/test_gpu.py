@@ -166,7 +166,7 @@ for part in parts:
         time.sleep(60)
     if part == "dies":
         sys.exit(9)
-    document = json.loads(Path(file).read_text())
+    document = json.loads(Path(file).read_text("utf-8"))
     document["parts"][part] = []
     Path(file).write_text(json.dumps(document))
     if part == "ends":
@@ -236,5 +236,5 @@ def test_the_table_counts_ratios_and_goals(gpu):
 
 def test_the_json_can_be_read_back(gpu, tmp_path):
     gpu.write(tmp_path / "x.json", {"parts": {"a": [{"us": 1.5}]}, "failed": {}})
-    assert json.loads((tmp_path / "x.json").read_text())["parts"]["a"] == [{"us": 1.5}]
+    assert json.loads((tmp_path / "x.json").read_text("utf-8"))["parts"]["a"] == [{"us": 1.5}]
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

@@ -69,10 +69,10 @@ def test_the_bench_of_one_operation(tmp_path, capsys, threads, monkeypatch):
     out, drawn = tmp_path / "run.json", tmp_path / "roofline.svg"
     assert main(["bench", "softmax_cross_entropy", "--threads", "1", "--json", str(out), "--plot", str(drawn)]) == 0
     assert "numba_cpu" in capsys.readouterr().out
-    written = json.loads(out.read_text())
+    written = json.loads(out.read_text("utf-8"))
     assert written["machine"]["threads"] == 1
     assert {(row["version"], row["part"]) for row in written["rows"]} == {("reference", "both"), ("numba_cpu", "both")}
-    assert drawn.read_text().startswith("<svg")
+    assert drawn.read_text("utf-8").startswith("<svg")
 
 
 def test_the_bench_refuses_what_is_not_there(capsys, tmp_path):

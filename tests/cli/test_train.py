@@ -103,7 +103,7 @@ def test_the_demo_ends_with_json_and_leaves_pictures(tmp_path, capsys, monkeypat
     facts = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {"seconds", "true_share", "blind_true_share", "pointing_accuracy", "run"} <= facts.keys()
     assert facts["run"] == str(tmp_path / "demo")
-    report = (tmp_path / "demo" / "report.html").read_text()
+    report = (tmp_path / "demo" / "report.html").read_text("utf-8")
     assert "<svg" in report
     assert "data:image/png;base64," in report
     assert 'src="http' not in report
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_is_found(capsys, run, harm):
 
 
 def test_a_checkpoint_of_another_model(capsys, run):
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text("utf-8"))
     config["asked"]["settings"]["hidden"] = 64
     (run / "config.json").write_text(json.dumps(config))
     fails(capsys, "evaluate", run, saying=["shape", "another model"])

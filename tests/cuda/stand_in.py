@@ -244,7 +244,7 @@ class RawModule:
     """Kernels from their source, which is that of one of the project's files."""
 
     def __init__(self, *, code, options=(), enable_cooperative_groups=False):
-        (self._path,) = (path for path in sources() if path.read_text() == code)
+        (self._path,) = (path for path in sources() if path.read_text("utf-8") == code)
         self._cooperative = enable_cooperative_groups
         self._signatures = read_signatures(read_source(self._path))
 

@@ -15,7 +15,7 @@ BARRIER = re.compile(r"__syncthreads\(|__syncwarp\(|\.sync\(")
 
 def barriers(path):
     """The lines of the file on which a barrier stands."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text("utf-8").splitlines()
     return {(path.name, n) for n, line in enumerate(lines, 1) if BARRIER.search(line.split("//")[0])}
 
 

@@ -17,7 +17,7 @@ WRITE = "if it must be so, python tests/cuda/budget.py --write says it"
 @needs_nvcc
 @pytest.mark.slow
 def test_no_kernel_has_a_stack_or_spills_and_each_keeps_to_its_registers():
-    budget = json.loads(BUDGET.read_text())
+    budget = json.loads(BUDGET.read_text("utf-8"))
     problems, found = [], set()
     for file, kernels in measure().items():
         for kernel, figures in kernels.items():
@@ -74,7 +74,7 @@ def test_it_compiles_under_nvrtc(source):
         nvrtc.getVersion()
     except (RuntimeError, ImportError) as error:
         pytest.skip(f"NVRTC does not load: {error}")
-    program = nvrtc.createProgram(source.read_text(), source.name, (), ())
+    program = nvrtc.createProgram(source.read_text("utf-8"), source.name, (), ())
     try:
         nvrtc.compileProgram(program, [*OPTIONS, *cupy_headers(), "--gpu-architecture=sm_90"])
     except nvrtc.NVRTCError as error:

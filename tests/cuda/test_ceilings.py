@@ -41,6 +41,6 @@ def test_blocks_that_meet_have_all_come(order):
 @needs_compiler
 def test_a_meeting_that_is_left_out_is_noticed():
     path = load("ceilings.cu").path
-    (line,) = (n for n, text in enumerate(path.read_text().splitlines(), 1) if "grid.sync()" in text)
+    (line,) = (n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if "grid.sync()" in text)
     with without_barrier("ceilings.cu", line):
         assert mistakes(5, 7).any()

@@ -28,7 +28,7 @@ def nan(*shape):
 
 def line(text):
     """The number of the line of the source that holds this text."""
-    return 1 + next(i for i, row in enumerate(SOURCE.read_text().splitlines()) if text in row)
+    return 1 + next(i for i, row in enumerate(SOURCE.read_text("utf-8").splitlines()) if text in row)
 
 
 def test_threads_at_different_barriers_are_named():

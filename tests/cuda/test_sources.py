@@ -11,7 +11,10 @@ def test_every_file_stands_in_a_room_and_no_two_have_the_same_name():
 
 def test_the_headers_that_the_files_include_are_there():
     included = {
-        line.split('"')[1] for path in sources() for line in path.read_text().splitlines() if '#include "' in line
+        line.split('"')[1]
+        for path in sources()
+        for line in path.read_text("utf-8").splitlines()
+        if '#include "' in line
     }
     assert included
     assert included <= {path.name for path in headers().iterdir()}

@@ -56,7 +56,7 @@ def test_empty_lines_at_the_end(folder):
 def test_what_else_is_there_decides_no_split(folder):
     val = images_of(daquar(folder).splits["val"])
     (folder / "qa.train.txt").write_text(
-        "\n".join((folder / "qa.train.txt").read_text().splitlines()[N:])
+        "\n".join((folder / "qa.train.txt").read_text("utf-8").splitlines()[N:])
     )  # the later half
     assert images_of(daquar(folder).splits["val"]) == {name for name in val if int(name[5:-4]) > N / 4}
 

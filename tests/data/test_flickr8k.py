@@ -55,7 +55,7 @@ def test_other_layouts(folder, images, texts):
 
 
 def test_windows_line_ends_and_byte_order_mark(folder):
-    text = (folder / "Flickr8k.token.txt").read_text()
+    text = (folder / "Flickr8k.token.txt").read_text("utf-8")
     (folder / "Flickr8k.token.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     (folder / "Flickr_8k.trainImages.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n")
     assert Flickr8k(folder).split("train") == [(folder / "images" / "a.jpg", CAPTIONS["a.jpg"])]

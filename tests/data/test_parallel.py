@@ -100,7 +100,8 @@ def test_a_line_of_100_000_words(tmp_path):
 def test_columns_by_name(tmp_path):
     path = tmp_path / "news.csv"
     path.write_text(
-        '\ufeffid, text ,headline\n1,"He said ""no"", twice.",No!\n2,,Empty\n3,Yes.,\n\n4,"It\nis.",It is\n'
+        '\ufeffid, text ,headline\n1,"He said ""no"", twice.",No!\n2,,Empty\n3,Yes.,\n\n4,"It\nis.",It is\n',
+        encoding="utf-8",
     )
     pairs = csv_pairs(path, "text", "headline")
     assert pairs.train == [(["he", "said", '"', "no", '"', ",", "twice", "."], ["no", "!"])]

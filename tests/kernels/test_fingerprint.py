@@ -319,9 +319,9 @@ def test_every_kernel_of_the_house_has_one_that_only_its_code_changes(tmp_path):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "pyproject.toml").write_text("")
     for file in tmp_path.glob("kernels/*/*.py"):
-        file.write_text("#\n\n" + ast.unparse(without_docstrings(ast.parse(file.read_text()))))
+        file.write_text("#\n\n" + ast.unparse(without_docstrings(ast.parse(file.read_text("utf-8")))))
     simd = tmp_path / "kernels/building_blocks/simd.py"
-    code = simd.read_text()
+    code = simd.read_text("utf-8")
     assert code.count("to_write=False") == 1, "ask_for, which only softmax's kernels use"
     simd.write_text(code.replace("to_write=False", "to_write=True"))
     here, there = all_of_them(ROOT, 1), all_of_them(tmp_path, 2)

@@ -60,7 +60,7 @@ def test_what_the_house_imports_of_numba_is_promised_or_listed():
     unlisted = [
         f"{file.relative_to(ROOT)}: {module}.{name}"
         for file in FILES
-        if "numba" in (code := file.read_text())
+        if "numba" in (code := file.read_text("utf-8"))
         for module, name in imports(ast.parse(code))
         if f"{module}.".startswith("numba.")
         and name not in PROMISED.get(module, ())
@@ -72,7 +72,7 @@ def test_what_the_house_imports_of_numba_is_promised_or_listed():
 def test_every_private_name_that_we_use_of_an_object_of_numba_is_listed():
     listed = {name.rpartition(".")[2] for name in LISTED}
     for file in (ROOT / "kernels" / "building_blocks").glob("*.py"):
-        tree = ast.parse(file.read_text())
+        tree = ast.parse(file.read_text("utf-8"))
         private = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and re.match("_[a-z]", n.attr)}
         ours = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
         ours |= {
@@ -90,13 +90,13 @@ PYTHONS = {"_lru_cache_wrapper", "_tuplegetter"}  # of functools and collections
 
 
 def test_nothing_is_listed_that_is_not_used():
-    code = "\n".join(file.read_text() for file in FILES if file.name != "numba_internals.py")
+    code = "\n".join(file.read_text("utf-8") for file in FILES if file.name != "numba_internals.py")
     unused = [name for name in LISTED if not re.search(rf"\b{name.rpartition('.')[2]}\b", code)]
     assert unused == []
 
 
 def test_numba_has_an_upper_bound_and_the_installed_one_is_below():
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     (numba_,) = [each for each in dependencies if each.startswith("numba")]
     least, bound = re.fullmatch(r"numba>=(\d+\.\d+),<(\d+\.\d+)", numba_).groups()
     here = tuple(map(int, numba.__version__.split(".")[:2]))

@@ -44,7 +44,7 @@ NUMBERS = {
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 def test_every_file_is_named(room):
     files = {path.name for path in room.iterdir() if path.suffix in SOURCES and path.name != "__init__.py"}
-    text = (room / "README.md").read_text()
+    text = (room / "README.md").read_text("utf-8")
     assert not {name for name in files if not re.search(rf"(?<![\w.]){re.escape(name)}", text)}
 
 
@@ -52,10 +52,12 @@ def test_every_file_is_named(room):
 def test_every_file_that_is_named_is_there(room):
     """In the room, or by its path in the repository."""
     there = {path.name for path in KERNELS.glob("*/*") if path.suffix in SOURCES}
-    named = re.findall(r"(?<![\w/.])(?:\./|\.\./\w+/)?(\w+\.(?:cuh|cu|py|h))\b", (room / "README.md").read_text())
+    named = re.findall(
+        r"(?<![\w/.])(?:\./|\.\./\w+/)?(\w+\.(?:cuh|cu|py|h))\b", (room / "README.md").read_text("utf-8")
+    )
     assert set(named) <= there
 
 
 @pytest.mark.parametrize(("room", "said"), [(room, said) for room, texts in NUMBERS.items() for said in texts])
 def test_a_number_is_that_of_the_code(room, said):
-    assert said in " ".join((KERNELS / room / "README.md").read_text().split())
+    assert said in " ".join((KERNELS / room / "README.md").read_text("utf-8").split())

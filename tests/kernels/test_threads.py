@@ -181,7 +181,7 @@ import numpy as np
 pool = {t.name for t in tasks.iterdir()} - before  # those of NumPy's BLAS; Numba's have not started yet
 
 def worked():
-    return sum(int((tasks / t / "schedstat").read_text().split()[0]) for t in pool)  # ns
+    return sum(int((tasks / t / "schedstat").read_text("utf-8").split()[0]) for t in pool)  # ns
 
 a = np.ones((600, 600), np.float32)
 idle = worked()

@@ -35,7 +35,7 @@ def without_types(source):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_public_functions_are_annotated(file):
-    assert not list(without_types(file.read_text()))
+    assert not list(without_types(file.read_text("utf-8")))
 
 
 def test_a_function_without_types_is_found():

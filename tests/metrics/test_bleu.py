@@ -132,7 +132,7 @@ def test_equal_to_sacrebleus_corpus_bleu():
 def test_the_example_of_nlg_eval(max_n, published, public_set):
     folder = public_set("metrics/nlg_eval")
     hypotheses, *streams = (
-        [line.split() for line in (folder / name).read_text().splitlines()]
+        [line.split() for line in (folder / name).read_text("utf-8").splitlines()]
         for name in ("hyp.txt", "ref1.txt", "ref2.txt")
     )
     score = bleu(hypotheses, list(zip(*streams, strict=True)), max_n, smooth="none").score

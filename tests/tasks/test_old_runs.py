@@ -74,7 +74,7 @@ def test_what_was_asked_for_has_the_names_of_today():
 
 
 def test_the_captioner_that_an_old_run_named_is_its_encoder(tmp_path):
-    found = json.loads((OLD / "vqa" / "config.json").read_text()) | {"eyes": "/somewhere/captioner"}
+    found = json.loads((OLD / "vqa" / "config.json").read_text("utf-8")) | {"eyes": "/somewhere/captioner"}
     (tmp_path / "config.json").write_text(json.dumps(found))
     assert run_folder.read(tmp_path)[0].encoder == "/somewhere/captioner"
 

@@ -120,7 +120,7 @@ def test_the_blind_twin_is_taken_up_where_it_was_interrupted(tmp_path, monkeypat
 def test_a_run_says_what_it_was_asked_for_and_is_used_from_there(tmp_path):
     asked = config("lm")
     run = train(tmp_path / "run", asked)
-    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    kept = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
     assert kept == {"asked": to_json(asked), "fitted": to_json(run.fitted)}
     assert run_folder.read(tmp_path / "run")[0] == asked
     loaded = training.load(tmp_path / "run", "lm")

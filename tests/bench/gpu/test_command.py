@@ -38,7 +38,7 @@ def test_every_version_is_timed(bench, tmp_path, capsys):
     said = capsys.readouterr().out
     for words in ("a stand-in, sm_90", "GFLOP/s", *ops.relu.variant("cuda").VERSIONS.values()):
         assert words in said
-    written = json.loads(file.read_text())
+    written = json.loads(file.read_text("utf-8"))
     timed = [(row["room"], row["version"], row["pass"]) for row in written["rows"]]
     assert timed == [
         *(("relu", number, part) for number in (1, 2) for part in ("forward", "backward")),
@@ -61,7 +61,7 @@ def test_one_version_alone_is_run_and_timed(bench, number, monkeypatch, tmp_path
     monkeypatch.setattr(relu, "forward", noted)
     assert bench("relu", number=number, json_file=tmp_path / "gpu.json") == 0
     assert ran == {number}
-    assert {row["version"] for row in json.loads((tmp_path / "gpu.json").read_text())["rows"]} == {number}
+    assert {row["version"] for row in json.loads((tmp_path / "gpu.json").read_text("utf-8"))["rows"]} == {number}
 
 
 @needs_compiler
@@ -75,7 +75,7 @@ def test_a_wrong_version_is_not_timed(bench, monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(relu, "forward", wrong)
     assert bench("relu", json_file=tmp_path / "gpu.json") == 1
-    rows = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "gpu.json").read_text("utf-8"))["rows"]
     assert {row["version"] for row in rows if "us" in row} == {2}
     assert "WRONG: relu, version 1: output 0 is wrong by" in capsys.readouterr().out
     assert bench("relu", number=2) == 0
@@ -100,7 +100,7 @@ def test_an_interrupted_run_writes_what_it_has(bench, monkeypatch, tmp_path, cap
 
     monkeypatch.setattr(gpu, "_measure", pressed)
     assert bench("relu", "sgd", number=1, json_file=tmp_path / "gpu.json") == 130
-    written = json.loads((tmp_path / "gpu.json").read_text())
+    written = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
     assert written["interrupted"]
     assert {row["room"] for row in written["rows"]} == {"relu"}
     assert "interrupted" in capsys.readouterr().out
