@@ -49,7 +49,7 @@ def first_kernel(monkeypatch):
 
 def test_it_begins_with_the_first_kernel_and_ends_with_the_block(helpers, first_kernel):
     said = []
-    with pytest.raises(RuntimeError), compiling_together("lm", "rnn", said.append):
+    with pytest.raises(RuntimeError), compiling_together(said.append, "lm", "rnn"):
         assert not said
         first_kernel()
         assert said == ["compiling kernels (once)"]
@@ -63,13 +63,13 @@ def test_it_begins_with_the_first_kernel_and_ends_with_the_block(helpers, first_
 def test_one_core_compiles_alone(helpers, first_kernel, monkeypatch):
     monkeypatch.setattr(compiling.os, "cpu_count", lambda: 1)
     said = []
-    with compiling_together("lm", "rnn", said.append):
+    with compiling_together(said.append, "lm", "rnn"):
         first_kernel()
     assert said
     assert not helpers
 
 
 def test_where_all_is_there_nothing_is_said(helpers, first_kernel):
-    with compiling_together("lm", "rnn", pytest.fail):
+    with compiling_together(pytest.fail, "lm", "rnn"):
         pass
     assert not helpers

@@ -1,5 +1,7 @@
 """An encoder that was trained before, lent to another model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,8 +27,9 @@ def test_one_that_is_done_is_not_trained_again(folder, monkeypatch):
 
 
 def test_one_that_was_interrupted_is_taken_up(folder, tmp_path, monkeypatch):
-    config = run_folder.read_config(folder)
-    run_folder.create(tmp_path / "run", config | {"settings": config["settings"] | {"steps": 99}})
+    config, fitted = run_folder.read(folder)
+    longer = replace(config, settings=replace(config.settings, steps=99))
+    run_folder.create(tmp_path / "run", longer, fitted)
     taken_up = []
     monkeypatch.setattr(training, "train", lambda folder, **_: taken_up.append(folder))
     encoder.train(tmp_path / "run", 0, TINY, False, pytest.fail)
@@ -47,7 +50,7 @@ def test_features_do_not_depend_on_how_many_pictures_go_together(folder):
 
 def test_a_captioner_of_features_has_none_to_lend(folder, monkeypatch):
     run = training.load(folder, "caption")
-    features = captioning.new(run.config | {"feature_channels": 7})
-    monkeypatch.setattr(training, "load", lambda *_: features)
+    run.model = captioning.build(run.config, replace(run.fitted, feature_channels=7))
+    monkeypatch.setattr(training, "load", lambda *_: run)
     with pytest.raises(UserError, match="no conv extractor of its own; give a captioner that was trained on scenes"):
         encoder.load(folder)

@@ -19,7 +19,7 @@ from scratchlv.tasks import (
     training,
     translation,
 )
-from scratchlv.tasks.records import from_json, to_json
+from scratchlv.tasks.records import from_json, override, to_json
 from scratchlv.training import checkpoint
 
 WORDS = Vocabulary(["a", "star"])
@@ -135,3 +135,27 @@ def test_a_twin_is_trained_as_its_run_is(tmp_path, monkeypatch, optimiser):
     assert twin.optimiser == optimiser
     kept, _ = checkpoint.load(tmp_path / "vqa" / "blind")
     assert any(name.startswith("adam/") for name in kept) == (optimiser == "adam")
+
+
+def test_settings_are_changed_by_key_and_value():
+    before = config("lm").settings
+    changed = override(before, ["steps=3", "learning_rate=1e-3", "optimiser=sgd"])
+    assert (changed.steps, changed.learning_rate, changed.optimiser) == (3, 1e-3, "sgd")
+    assert (
+        dataclasses.replace(changed, steps=before.steps, learning_rate=before.learning_rate, optimiser="adam") == before
+    )
+    assert override(before, []) == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "saying"),
+    [
+        ("stepz=3", "no such key; there are .*steps, "),
+        ("steps", "key=value"),
+        ("steps=1.5", "steps is int, not '1.5'"),
+        ("learning_rate=", "learning_rate is float, not ''"),
+    ],
+)
+def test_settings_that_there_are_not(assignment, saying):
+    with pytest.raises(UserError, match=f"--set {assignment}: .*{saying}"):
+        override(config("lm").settings, [assignment])
