@@ -155,7 +155,8 @@ class Copy:
         if status < 0:
             return Result("caught", f"{tests}: the run dies of {signal.Signals(-status).name}", seconds)
         failed = _FAILED.search(said)
-        return Result("caught", failed[1] if failed else f"{tests}: status {status}, {said.strip()[-80:]!r}", seconds)
+        by = failed[1] if failed else f"{tests}: status {status}, {said.strip()[-80:]!r}"
+        return Result("caught", by + (" (--all)" if failed and "--all" in tests else ""), seconds)
 
 
 def _state(path: Path) -> tuple[int, int]:
