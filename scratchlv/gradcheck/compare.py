@@ -11,6 +11,7 @@ import numpy as np
 
 from scratchlv import ops
 from scratchlv.cuda.versions import use_version
+from scratchlv.device import to_host
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.check import check
 from scratchlv.gradcheck.report import Gradient, Report
@@ -121,10 +122,10 @@ def compare_step(module: Any, reference: Any, inputs: dict[str, Any], *, runs: i
 def step_results(module: Any, reference: Any, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """What ``step`` makes of ``inputs``: the arrays that it updates, and what it returns; the reference names them."""
     returned = module.step(**inputs) or ()
-    updated = {name: np.asarray(inputs[name]) for name in reference.UPDATED}
+    updated = {name: np.asarray(to_host(inputs[name])) for name in reference.UPDATED}
     dtype = next(iter(updated.values())).dtype
     names = getattr(reference, "OUTPUTS", ())
-    return updated | {name: np.asarray(value, dtype) for name, value in zip(names, returned, strict=True)}
+    return updated | {name: np.asarray(to_host(value), dtype) for name, value in zip(names, returned, strict=True)}
 
 
 def _runs(inputs: dict[str, Any]) -> int:
