@@ -145,7 +145,11 @@ def prepare(name: str, given: Arrays) -> tuple[dict[str, Callable[[], Any]], Cal
             return {key: value.copy() if key in reference.UPDATED else value for key, value in given.items()}
 
         own = fresh()
-        return {"step": lambda: module.step(**own)}, lambda: step_results(module, reference, fresh())
+
+        def results() -> Arrays:
+            return {key: cupy.asarray(value) for key, value in step_results(module, reference, fresh()).items()}
+
+        return {"step": lambda: module.step(**own)}, results
     y, cache = module.forward(**given)
     dy = output_gradient(y)
     dy = tuple(map(cupy.asarray, dy)) if isinstance(dy, tuple) else dy if isinstance(dy, float) else cupy.asarray(dy)
