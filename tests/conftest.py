@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-# Read when Numba is imported. Two on every machine: no test depends on its cores, and one thread can be compared with two.
-os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+# Read when Numba is imported. Two on every machine, more if asked for: no test depends on its cores, and one thread can be
+# compared with two.
+os.environ["NUMBA_NUM_THREADS"] = str(max(2, int(os.environ.get("NUMBA_NUM_THREADS", "2"))))
 PROCESSES = 8  # at the most: each takes half a gigabyte
 
 
