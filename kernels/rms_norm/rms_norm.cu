@@ -1,9 +1,10 @@
-// Root mean square normalisation of pictures of L places and C channels, y = x / sqrt(mean x² + eps), and its backward pass: a block
-// for a picture. A picture's row of y may have more channels, `wide`, of which the first C are written.
+// Root mean square normalisation of pictures of L places and C channels, y = x / sqrt(mean x² + eps), and its backward pass:
+// a block for a picture. A picture's row of y may have more channels, `wide`, of which the first C are written.
 #include "scratchlv.cuh"
 
 extern "C" __global__ void __launch_bounds__(1024)
-rms_norm_forward(const float* __restrict__ x, float* __restrict__ y, float* __restrict__ scales, int L, int C, int wide, float eps) {
+rms_norm_forward(const float* __restrict__ x, float* __restrict__ y, float* __restrict__ scales, int L, int C, int wide,
+                 float eps) {
     __shared__ float scratch[32];
     long long n = (long long)L * C;
     const float* from = x + blockIdx.x * n;
