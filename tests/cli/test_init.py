@@ -5,17 +5,22 @@ import sys
 
 import pytest
 
+from scratchlv import __version__
 from scratchlv.cli import main
 
 from .helpers import misused
 
 
 def test_help_and_version(capsys):
-    for arguments in (["--help"], ["--version"], ["train", "caption", "--help"]):
+    for arguments, saying in (
+        (["--help"], "train"),
+        (["--version"], f"scratchlv {__version__}"),
+        (["train", "caption", "--help"], "--preset"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
         assert stopped.value.code == 0
-    assert "scratchlv" in capsys.readouterr().out
+        assert saying in capsys.readouterr().out
 
 
 def test_commands_and_options_that_there_are_not(capsys):

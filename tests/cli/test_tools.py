@@ -2,7 +2,6 @@
 
 import json
 
-import numba
 import pytest
 from PIL import Image
 
@@ -54,14 +53,6 @@ def test_sheets_that_cannot_be(capsys, tmp_path):
     fails(capsys, "data", "scenes", "--grammar", "definite", "--out", out, saying=["definite", "places"])
     fails(capsys, "data", "scenes", "--n", "1", "--out", tmp_path / "no" / "sheet.png", saying=["sheet.png"])
     fails(capsys, "data", "scenes", "--n", "1", "--out", tmp_path / "sheet.nonsense", saying=["sheet.nonsense"])
-
-
-@pytest.fixture
-def threads():
-    """Puts the number of threads back, which ``--threads`` sets."""
-    before = numba.get_num_threads()
-    yield
-    numba.set_num_threads(before)
 
 
 def test_the_bench_of_one_operation(tmp_path, capsys, threads, monkeypatch):

@@ -261,7 +261,8 @@ def test_winograd_with_relu_and_pooling(shape, relu):
     np.testing.assert_allclose(grads[2], db, rtol=1e-5, atol=1e-5)
 
 
-def test_winograd_gives_the_same_bits_however_the_tiles_are_shared_out(monkeypatch):
+def test_however_the_tiles_of_winograd_are_shared_out_y_and_dx_have_the_same_bits(monkeypatch):
+    """The sum over tiles that is dW is made of other parts."""
     x, w, b, dy = winograd_case(4, 19, 18, 32, 40)
     expected = run("numba_cpu", dy, x, w, b, padding=1)
     monkeypatch.setattr(winograd, "_BLOCK", 1)  # as few tiles at once as can be

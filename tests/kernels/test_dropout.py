@@ -1,6 +1,5 @@
 """Dropout: what is particular to it."""
 
-import numba
 import numpy as np
 import pytest
 
@@ -36,15 +35,11 @@ def test_every_variant_draws_the_same_mask(p, seed):
             np.testing.assert_array_equal(mask("reference", shape, p, seed), mask(variant, shape, p, seed))
 
 
-def test_the_mask_does_not_depend_on_the_number_of_threads():
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        one = mask("numba_cpu", (7, 9001), 0.3, 5)
-        numba.set_num_threads(2)
-        np.testing.assert_array_equal(one, mask("numba_cpu", (7, 9001), 0.3, 5))
-    finally:
-        numba.set_num_threads(before)
+def test_the_mask_does_not_depend_on_the_number_of_threads(threads):
+    threads(1)
+    one = mask("numba_cpu", (7, 9001), 0.3, 5)
+    threads(2)
+    np.testing.assert_array_equal(one, mask("numba_cpu", (7, 9001), 0.3, 5))
 
 
 @variants

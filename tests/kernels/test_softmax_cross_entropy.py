@@ -108,7 +108,7 @@ def test_shapes_that_do_not_fit_are_named(variant):
 
 @variants
 def test_the_loss_of_many_rows_is_summed_in_float64(variant):
-    """A million equal terms, added in float32 one after the other, would be off in the third digit."""
+    """So many equal terms, added in float32 one after the other, would be off in the fourth digit."""
     rows = 200_000
     loss, _ = run(variant, np.tile(np.float32([0, 1]), (rows, 1)), np.zeros(rows, int))
     assert loss == pytest.approx(np.log1p(np.e), rel=1e-6)

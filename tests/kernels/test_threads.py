@@ -17,13 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-@pytest.fixture
-def threads():
-    before = numba.get_num_threads()
-    yield
-    numba.set_num_threads(before)
-
-
 def test_the_number_of_threads_is_set_and_the_one_before_returned(threads):
     before = scratchlv.set_threads(1)
     assert before == numba.config.NUMBA_NUM_THREADS

@@ -53,7 +53,7 @@ def test_characters_with_their_line_ends_are_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a b\n", "no " * 30 + "\n", "no\n" * 30, "one\ntwo\nthree\n"])
-def test_one_word_corpora_can_be_trained_on(tmp_path, text):
+def test_the_smallest_texts_can_be_trained_on(tmp_path, text):
     run = of_file(tmp_path, text, "min_count=1")
     job = language_modelling.prepare(run.config, run.fitted, False, lambda line: None, Path())
     for step in range(3):
