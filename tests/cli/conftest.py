@@ -18,10 +18,11 @@ def runs(tmp_path_factory):
     def run_of(task, model=None):
         model = model or TASKS[task].models[0]
         if (task, model) not in found:
-            found[task, model] = folder = root / f"{task}-{model}"
+            folder = root / f"{task}-{model}"
             data = ["--data", f"babi:{stories(root)}:1"] if task == "babi" else []
             beside = ["--set", "blind_steps=2", "--set", "encoder_steps=2"] if task == "vqa" else []
             assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *beside]) == 0
+            found[task, model] = folder
         return found[task, model]
 
     return run_of

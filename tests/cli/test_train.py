@@ -158,9 +158,10 @@ def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
     from scratchlv.training.trainer import Interrupted
 
     for task in TASKS:
+        folder = str(runs(task))  # trained, if need be, before the interrupt
         with monkeypatch.context() as patch:
             patch.setattr(training, "train", _raise(Interrupted))
-            assert main(["train", task, "--out", str(runs(task)), "--resume"]) == 130
+            assert main(["train", task, "--out", folder, "--resume"]) == 130
         command = capsys.readouterr().err.partition("go on with: scratchlv ")[2].split()
         assert main(command) == 0
 
