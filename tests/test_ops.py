@@ -31,6 +31,7 @@ def test_use_overrides_inside_its_block_only():
         assert ops.linear.choose(X32, W32)[0] == "reference"
         with scratchlv.use(None):
             assert ops.linear.choose(X32, W32)[0] == "numba_cpu"
+        assert ops.linear.choose(X32, W32)[0] == "reference"  # the outer block goes on
     assert ops.linear.choose(X32, W32)[0] == "numba_cpu"
 
 

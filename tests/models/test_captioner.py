@@ -39,6 +39,13 @@ def batch(feature_channels=None, size=(16, 24)) -> CaptionBatch:
     return CaptionBatch(pictures, sentences(rng, V, lengths), lengths, dropout_seed=5)
 
 
+def test_dropout_is_for_training_alone():
+    dropping, whole = (captioner(feature_channels=7, dropout=p) for p in (0.5, 0.0))
+    data = batch(feature_channels=7)
+    assert dropping.forward(data)[0] != whole.forward(data)[0]
+    assert dropping.forward(data, train=False)[0] == whole.forward(data, train=False)[0]
+
+
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
 @pytest.mark.parametrize("name", CONTEXT)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
