@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlv.cuda import load
+from scratchlv.cuda import emulator, load
 from scratchlv.cuda.emulator import LaunchError, turns, why_not, without_barrier
 
 from .checks import ROOMS
@@ -183,3 +183,18 @@ def test_no_kernel_reads_or_writes_where_it_must_not(name, sanitized):
     )
     done = run_sanitized(sanitized, code)
     assert done.stdout.strip() == "all is well", done.stderr[-3000:]
+
+
+def test_a_file_is_compiled_anew_when_a_header_has_changed(tmp_path, monkeypatch):
+    source, header = tmp_path / "twice.cu", tmp_path / "part.cuh"
+    made = []
+    monkeypatch.setattr(emulator, "_compiler", lambda: "g++")
+    monkeypatch.setattr(emulator, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(emulator, "headers", lambda: tmp_path)
+    monkeypatch.setattr(emulator, "_compile", lambda *arguments: made.append(arguments[-1]))
+    for code, included in (("a", "1"), ("a", "1"), ("a", "2"), ("b", "2")):
+        source.write_text(code)
+        header.write_text(included)
+        emulator._compiled(source, ("twice",))
+    assert made[0] == made[1]
+    assert len(set(made)) == 3

@@ -337,3 +337,14 @@ def test_a_callback_is_noted_in_a_rehearsal_and_compiled_by_one_process(monkeypa
     assert isinstance(part.library, compiling._Part)
     assert same.address != 0
     assert compiling.compiled() == before + 1  # found on disk
+
+
+def test_a_number_divided_by_zero_is_infinity_or_nan_as_in_numpy():
+    @compiling.kernel()
+    def divide(x, y):
+        for i in range(x.size):
+            x[i] = x[i] / y[i]
+
+    x = np.array([1, -1, 0], np.float32)
+    divide(x, np.zeros(3, np.float32))
+    np.testing.assert_array_equal(x, [np.inf, -np.inf, np.nan])

@@ -9,7 +9,7 @@ import pytest
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, language_modelling, run_folder, training
-from scratchlv.tasks.records import to_json
+from scratchlv.tasks.records import Settings, to_json
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Interrupted
 
@@ -176,3 +176,12 @@ def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path):
     with pytest.raises(UserError, match=r"not empty; choose another --out"):
         train(tmp_path, config("lm"))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_all_settings_that_are_the_trainers_reach_it():
+    settings = Settings(
+        steps=7, batch=3, learning_rate=0.5, warmup=2, clip=4.0, optimiser="sgd", validate_every=5, n_train=9
+    )
+    found = training.train_settings(settings)
+    for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "validate_every"):
+        assert getattr(found, name) == getattr(settings, name), name
