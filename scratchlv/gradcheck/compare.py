@@ -16,7 +16,7 @@ from scratchlv.errors import UserError
 from scratchlv.gradcheck.check import check
 from scratchlv.gradcheck.report import Gradient, Report
 from scratchlv.gradcheck.stochastic import stochastic
-from scratchlv.gradcheck.trees import as_float64, cast, leaves, map_leaves, named, random_like
+from scratchlv.gradcheck.trees import as_float32, as_float64, leaves, map_leaves, named, random_like
 
 DRAWS = 4  # output gradients that a variant is compared on: the rounding errors of one may be small by luck
 RUNS, RUNS_OF_LARGE, LARGE = 16, 4, 10_000  # of the stochastically rounded reference; inputs of more numbers are large
@@ -84,14 +84,14 @@ def compare(
     It is compared on ``draws`` output gradients, drawn from ``seed``; ``runs`` of the stochastically rounded reference say
     what is allowed.
     """
-    rounded = {name: cast(value, np.float32) for name, value in inputs.items()}
-    limit = module.limits(**rounded) if hasattr(module, "limits") else None
+    rounded = as_float32(inputs)
+    limit = _limit(module, rounded)
     if limit is not None:
-        return Report(not_checked=f"the variant cannot serve this: {limit}")
+        return limit
     y, _ = reference.forward(**as_float64(rounded))
     outputs = getattr(reference, "OUTPUTS", None)
     rng = np.random.default_rng(seed)
-    dys = [map_leaves(lambda dy: cast(dy, np.float32), random_like(y, rng)) for _ in range(draws)]
+    dys = [as_float32(random_like(y, rng)) for _ in range(draws)]
 
     def results(module: Any, dys: list[Any], convert: Callable[[Any], Any]) -> Results:
         own, found = map_leaves(convert, rounded), Results()
@@ -109,7 +109,10 @@ def compare(
 
 def compare_step(module: Any, reference: Any, inputs: dict[str, Any], *, runs: int | None = None) -> Report:
     """Compare what ``step`` makes of the arrays that it updates, and what it returns, by the rule of :func:`check_operation`."""
-    rounded = map_leaves(lambda value: cast(value, np.float32), inputs)
+    rounded = as_float32(inputs)
+    limit = _limit(module, rounded)
+    if limit is not None:
+        return limit
 
     def results(module: Any, convert: Callable[[Any], Any]) -> Results:
         return {name: [value] for name, value in step_results(module, reference, map_leaves(convert, rounded)).items()}
@@ -126,6 +129,12 @@ def step_results(module: Any, reference: Any, inputs: dict[str, Any]) -> dict[st
     dtype = next(iter(updated.values())).dtype
     names = getattr(reference, "OUTPUTS", ())
     return updated | {name: np.asarray(to_host(value), dtype) for name, value in zip(names, returned, strict=True)}
+
+
+def _limit(module: Any, inputs: dict[str, Any]) -> Report | None:
+    """The report on a variant that cannot serve these inputs."""
+    limit = module.limits(**inputs) if hasattr(module, "limits") else None
+    return None if limit is None else Report(not_checked=f"the variant cannot serve this: {limit}")
 
 
 def _runs(inputs: dict[str, Any]) -> int:

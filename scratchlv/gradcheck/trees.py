@@ -31,6 +31,10 @@ def as_float64(values: Any) -> Any:
     return map_leaves(lambda value: copy.deepcopy(cast(value, np.float64)), values)
 
 
+def as_float32(values: Any) -> Any:
+    return map_leaves(lambda value: cast(value, np.float32), values)
+
+
 def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
     """The same structure with the function applied to what it holds."""
     if isinstance(value, dict):

@@ -121,15 +121,12 @@ def rehearse(what: str, *names: str) -> list[Any]:
 def _run_cases(names: Sequence[str]) -> None:
     """Run operations in the CPU's kernels on the cases that gradcheck has of them; compare nothing."""
     from scratchlv import ops
-    from scratchlv.gradcheck.trees import cast, map_leaves, random_like
-
-    def as_float32(value: Any) -> Any:
-        return map_leaves(lambda leaf: cast(leaf, np.float32), value)
+    from scratchlv.gradcheck.trees import as_float32, random_like
 
     for operation in (getattr(ops, name) for name in names):
         module, rng = operation.variant("numba_cpu"), np.random.default_rng(0)
         for case in operation.room.cases(rng).values():
-            inputs = {name: as_float32(value) for name, value in case.items()}
+            inputs = as_float32(case)
             if module.limits(**inputs) is not None:
                 continue
             if hasattr(module, "step"):  # in place; the arrays are this function's own

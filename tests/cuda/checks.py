@@ -11,7 +11,7 @@ from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.device import to_host
 from scratchlv.gradcheck import compare, compare_step
-from scratchlv.gradcheck.trees import cast, map_leaves
+from scratchlv.gradcheck.trees import as_float32
 
 ROOMS = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
 WITH_GRADIENT = [name for name in ROOMS if hasattr(getattr(ops, name).variant("reference"), "forward")]
@@ -120,7 +120,7 @@ def bits(name, number, inputs, backend="cpu"):
     rng, module = np.random.default_rng(SEED), given(name, backend)
     try:
         with use_version(number), np.errstate(all="ignore"):
-            y, cache = module.forward(**_in_float32(inputs))
+            y, cache = module.forward(**as_float32(inputs))
             outputs = y if isinstance(y, tuple) else (y,)
             dy = tuple(np.asarray(rng.standard_normal(np.shape(part)), np.float32)[()] for part in outputs)
             found = [np.array(part) for part in outputs]  # a gradient may take the place of an input
@@ -135,7 +135,7 @@ def run_everything(name):
     if name not in WITH_GRADIENT:
         for number, inputs in itertools.product(versions(name), cases(name).values()):
             with use_version(number):
-                getattr(ops, name).variant("cuda").step(**_in_float32(inputs))
+                getattr(ops, name).variant("cuda").step(**as_float32(inputs))
         return
     rows = [(number, "float32") for number in versions(name)]
     rows += [(None, precision) for precision in ("tf32", "bf16") if name in ("matmul", "lstm", "rnn")]
@@ -146,7 +146,3 @@ def run_everything(name):
             with use_precision(precision):
                 found = bits(name, number, inputs)
             assert not isinstance(found, str), (name, number, precision, case, found)
-
-
-def _in_float32(inputs):
-    return map_leaves(lambda value: cast(value, np.float32), inputs)

@@ -24,7 +24,7 @@ from scratchlv.cuda.availability import what_is_wrong  # noqa: E402
 from scratchlv.cuda.precision import use_precision  # noqa: E402
 from scratchlv.cuda.versions import use_version  # noqa: E402
 from scratchlv.device import to_host  # noqa: E402
-from scratchlv.gradcheck.trees import cast, map_leaves  # noqa: E402
+from scratchlv.gradcheck.trees import as_float32  # noqa: E402
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def problems(name: str, number: int) -> list[str]:
 
 def another_time(name: str, number: int, inputs: dict) -> str | None:
     """A second run with other bits is a race."""
-    variant, rounded = OnGpu(getattr(ops, name).variant("cuda")), as_dtype(inputs, np.float32)
+    variant, rounded = OnGpu(getattr(ops, name).variant("cuda")), as_float32(inputs)
 
     def run() -> list[bytes]:
         y, cache = variant.forward(**rounded)
@@ -100,10 +100,6 @@ def another_time(name: str, number: int, inputs: dict) -> str | None:
 
     with use_version(number):
         return None if run() == run() else "a second run has other bits"
-
-
-def as_dtype(inputs: dict, dtype) -> dict:
-    return map_leaves(lambda value: cast(value, dtype), inputs)
 
 
 def others() -> dict[str, tuple]:

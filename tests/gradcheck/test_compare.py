@@ -7,7 +7,7 @@ import pytest
 
 from scratchlv import ops
 from scratchlv.errors import UserError
-from scratchlv.gradcheck import check_operation, compare
+from scratchlv.gradcheck import check_operation, compare, compare_step
 
 from .operations import wrong
 
@@ -21,6 +21,15 @@ def variant_of_linear(**changed):
 def test_a_variant_that_is_the_reference_is_right():
     inputs = ops.linear.room.cases(np.random.default_rng(0))["odd"]
     assert compare(variant_of_linear(), ops.linear.variant("reference"), inputs).ok
+
+
+@pytest.mark.parametrize(("name", "compares"), [("linear", compare), ("sgd", compare_step)])
+def test_a_variant_that_cannot_serve_the_inputs_is_not_run(name, compares):
+    operation = getattr(ops, name)
+    inputs = next(iter(operation.room.cases(np.random.default_rng(0)).values()))
+    report = compares(SimpleNamespace(limits=lambda **inputs: "no compiler"), operation.variant("reference"), inputs)
+    assert report.verdict == "not checked"
+    assert report.not_checked == "the variant cannot serve this: no compiler"
 
 
 @pytest.mark.parametrize("relative_error", [3e-6, np.nan])
