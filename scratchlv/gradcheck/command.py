@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -80,9 +80,14 @@ class _Table:
     """Rows as they come; their widths are known beforehand, but for the last column's."""
 
     def __init__(self, out: TextIO, plan: Plan) -> None:
-        self._out = out
-        first = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
-        columns = (VERDICTS, first, [each for _, each, _ in plan], [case for cases in first.values() for case in cases])
+        self._out, self._console = out, _console(out) if out.isatty() else None
+        cases = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
+        columns = (
+            VERDICTS,
+            cases,
+            [each for _, each, _ in plan],
+            [case for of_room in cases.values() for case in of_room],
+        )
         widths = [max(map(len, (heading, *cells))) for heading, cells in zip(HEADINGS, columns, strict=False)]
         self._widths = (*widths, 7, 7, 0)
         self._print(HEADINGS)
@@ -99,14 +104,18 @@ class _Table:
 
     def _print(self, row: tuple[str, ...], wrong: bool = False) -> None:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip()
-        if self._out.isatty():
-            from rich.console import Console
-            from rich.text import Text
-
-            text = Text(line, style="red" if wrong else "")
-            Console(file=self._out).print(text, no_wrap=True, overflow="ellipsis", crop=True)
-        else:
+        if self._console is None:
             print(line, file=self._out, flush=True)
+        else:
+            self._console.print(
+                line, style="red" if wrong else None, markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
+            )
+
+
+def _console(out: TextIO) -> Any:
+    from rich.console import Console
+
+    return Console(file=out)
 
 
 def _row(report: Report) -> tuple[str, ...]:

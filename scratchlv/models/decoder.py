@@ -5,13 +5,7 @@ The word before is y_{t-1}; what the model is told about its source, at step t, 
     h_t = cell(h_{t-1}, [W_emb y_{t-1}, z_t])
     ŷ_t = softmax(W_o (W_emb y_{t-1} + W_h h_t + W_z z_t) + b_o)            the deep output (Pascanu et al. 2014)
 
-Models differ in how they look, and in nothing else:
-
-    "state"     no z; one vector v is all the decoder gets, as its first state: h_0, c_0 = tanh(W v + b)
-    "shortcut"  z_t = v: the vector is joined at every step
-    "uniform"   z_t = Σ_l x_l / L: attention that cannot move
-    "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
-    "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
+Models differ in how z_t is made, and in nothing else: :mod:`scratchlv.models.context` has the five ways.
 
 In training the word before is the true one (teacher forcing). The loss is the mean over words of -log ŷ_t[y_t].
 
@@ -67,7 +61,7 @@ class DecoderState(NamedTuple):
 
 class Cache(NamedTuple):
     need_dx: bool
-    init_state_cache: Any
+    init_state: Any
     keys: Any
     words: Any
     context: Any  # of the whole sequence at once, or of each step
@@ -187,8 +181,8 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         if dz is not None:
             dz += djoined[:, :, config.embedding :].sum(axis=0)  # the same z at every step
         dx = constant_context_backward(dz, cache.context)
-        if cache.init_state_cache is not None:
-            dx, init_state_grads = init_state_backward(dstate, cache.init_state_cache)
+        if cache.init_state is not None:
+            dx, init_state_grads = init_state_backward(dstate, cache.init_state)
             g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell

@@ -13,7 +13,7 @@ from scratchlv.errors import UserError
 
 
 class StepMetrics:
-    """``last`` is the loss of the last step that was looked at, and the norm of its gradient before it was clipped.
+    """``last`` is the loss of the last step that was checked, and the norm of its gradient before it was clipped.
 
     ``folder`` holds the checkpoints that a refusal speaks of; None: there are none.
     """
@@ -21,7 +21,7 @@ class StepMetrics:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.last = math.nan, math.nan
-        self._steps: list[int] = []  # on a GPU, not looked at yet
+        self._steps: list[int] = []  # on a GPU, not checked yet
         self._pending: list[Any] = []  # their losses and norms, by turns
 
     def add(self, step: int, loss: Any, norm: Any) -> None:
@@ -34,22 +34,22 @@ class StepMetrics:
             self._steps.append(step)
             self._pending += [loss, norm]
         else:
-            self._look(step, float(loss), float(norm))
+            self._check(step, float(loss), float(norm))
 
     def sync(self) -> tuple[float, float]:
         """``last``, after waiting for what a GPU is at.
 
         Raises:
-            UserError: one since the last look is not finite.
+            UserError: one since the last sync is not finite.
         """
         if self._pending:
             steps, values = self._steps, to_host(np.stack(self._pending)).reshape(-1, 2).tolist()
             self._steps, self._pending = [], []
             for step, (loss, norm) in zip(steps, values, strict=True):
-                self._look(step, loss, norm)
+                self._check(step, loss, norm)
         return self.last
 
-    def _look(self, step: int, loss: float, norm: float) -> None:
+    def _check(self, step: int, loss: float, norm: float) -> None:
         for what, value in (("the loss", loss), ("the norm of the gradient", norm)):
             if not math.isfinite(value):
                 kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""

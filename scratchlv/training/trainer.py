@@ -116,7 +116,7 @@ class Trainer:
         """The loss of the last step, and the norm of its gradient before it was clipped.
 
         Raises:
-            UserError: on a GPU, a step since the last look had a loss or a gradient that is not finite; it changed nothing.
+            UserError: on a GPU, a step since the last sync had a loss or a gradient that is not finite; it changed nothing.
         """
         return self.metrics.sync()
 
