@@ -29,6 +29,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from comparing import clock, version  # noqa: E402
 
 from scratchlv.bench.text import aligned, brief  # noqa: E402
+from scratchlv.training.checkpoint import write_json_atomically as write  # noqa: E402
 
 PART_SECONDS = 75  # the longest that a part may take
 COMPILE_SECONDS = 60  # all that is compiled by PyTorch, together
@@ -169,12 +170,6 @@ def fail(file: Path, parts: list[str], words: str) -> None:
 
 def read(file: Path) -> Document:
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def write(file: Path, document: Document) -> None:
-    part = file.with_name(file.name + ".part")
-    part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
 
 
 # --- the worker ------------------------------------------------------------------------------------------------------

@@ -168,13 +168,14 @@ for part in parts:
         sys.exit(9)
     document = json.loads(Path(file).read_text("utf-8"))
     document["parts"][part] = []
-    Path(file).write_text(json.dumps(document))
+    Path(file + ".new").write_text(json.dumps(document))  # its parent may be reading
+    Path(file + ".new").replace(file)
     if part == "ends":
         sys.exit(3)
 """
 
 
-def supervised(gpu, tmp_path, parts, seconds=20.0, part_seconds=1.0):
+def supervised(gpu, tmp_path, parts, seconds=20.0, part_seconds=3.0):
     file, worker = tmp_path / "gpu.json", tmp_path / "worker.py"
     worker.write_text(WORKER)
     gpu.write(file, {"parts": {}, "failed": {}})
