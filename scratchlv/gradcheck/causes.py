@@ -1,0 +1,77 @@
+"""What a wrong gradient can be consistent with: one wording for each bug, whoever finds it.
+
+The signatures and the probes infer a cause from numbers; a repair shows it by a mend. Both say it in these words.
+"""
+
+from __future__ import annotations
+
+CAUSES = {
+    # factors
+    "mean missing": "a mean that is missing in backward, a division by {number}",
+    "mean twice": "a mean where a sum is due, a division by {number} too many",
+    "doubled": "a term that is added twice, or a missing 1/2",
+    "factor": "a constant factor that is missing or doubled",
+    "sign": "a sign that is flipped",
+    "scale": "a scale of 1/√d that is missing or doubled",
+    "learning rate": "a learning rate that is folded into the gradient",
+    "upstream ignored": "an upstream gradient that is ignored: backward must multiply by it",
+    "regularisation": "a regularisation term that only one of forward and backward has",
+    "target": "a target that is not subtracted: softmax minus the one-hot target",
+    # products and sums
+    "transposed": "the two factors of a matrix product exchanged: the gradient is transposed",
+    "W for Wᵀ": "W used for Wᵀ",
+    "batch sum": "a missing sum over the batch",
+    "sum": "a mean or sum over {axis} that is missing",
+    "wrong axis": "a sum over the wrong axis",
+    "broadcast": "a broadcasting mistake: (N,) and (N, 1) are not the same",
+    # time
+    "recurrent": "a bug in the recurrent path",
+    "W for Wᵀ in time": "W used for Wᵀ in the recurrent path",
+    "dh_next": "dh_next being dropped",
+    "dc_next": "dc_next being dropped",
+    "= for +=": "= for +=",
+    "= for += in time": "= for += over time",
+    "h_t": "h_t used for h_{{t−1}}",
+    "c_t": "c_t used for c_{{t−1}}",
+    "off by one": "being off by one in time",
+    "dropped step": "a time step that is dropped",
+    "step twice": "a time step that is counted twice",
+    "gates": "swapped gates",
+    # local derivatives
+    "local derivative": "a wrong local derivative{of}",
+    "tanh": "a wrong local derivative of tanh: it is 1 − tanh²",
+    "sigmoid": "a wrong local derivative of σ: it is σ (1 − σ)",
+    "softmax": "a wrong local derivative of softmax: its sum is missing, only the diagonal is there",
+    "relu": "a ReLU's gradient that is masked by the wrong array",
+    "epsilon": "an epsilon that only one of forward and backward has",
+    # paths
+    "missing path": "a path that is missing{which}",
+    "missing term": "a term that is missing",
+    # places
+    "repeated rows": "+= where np.add.at is needed",
+    "wrong rows": "gradients that are added to the wrong rows",
+    "mask": "a mask that is missing in backward",
+    "mask in the mean": "a mean over the wrong number: the mask is missing in the normaliser",
+    "dropout mask": "a dropout mask that is missing in backward",
+    "dropout scale": "a dropout scale, 1/(1 − p), that is missing or doubled in backward",
+    "stride": "a wrong stride in backward",
+    "padding": "a padding that is not cut off in backward",
+    "kernel not flipped": "a kernel that is not flipped in the gradient by the input",
+    "argmax": "a gradient that goes to the wrong place of a maximum",
+    "ties": "a gradient that goes to all ties of a maximum: each of them gets the whole of it",
+    # the call
+    "another's gradient": "the gradient of {other}",
+    "order": "gradients that are returned in the wrong order",
+    "float32": "a computation in float32 inside {where}",
+    "aliased": "a cache that is an array which is changed later: keep a copy",
+}
+
+
+def cause(key: str, **details: str) -> str:
+    """The words for a cause, to follow "consistent with"; ``details`` fill its gaps, and are empty if they are not known."""
+
+    class Known(dict):
+        def __missing__(self, name: str) -> str:
+            return ""
+
+    return CAUSES[key].format_map(Known(details))
