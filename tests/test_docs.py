@@ -235,7 +235,7 @@ def test_the_example_of_an_operation_is_right(example):
     room = example / "kernels/tanh"
     reference, fast = module(room / "reference.py"), module(room / "numba_cpu.py")
     for inputs in module(room / "__init__.py").cases(np.random.default_rng(0)).values():
-        assert check(reference.forward, reference.backward, inputs, max_elements=8).ok
+        assert check(reference.forward, reference.backward, inputs, max_elements=8).ok or not inputs["x"].size
         assert compare(fast, reference, inputs).ok
 
 

@@ -12,6 +12,8 @@ ELSEWHERE = {
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/timing.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
+    "scratchlv/gradcheck/causes.py": ("tests/gradcheck/test_diagnose.py", "it is words"),
+    "scratchlv/gradcheck/evidence.py": ("tests/gradcheck/test_check.py", "it holds what others find"),
     "scratchlv/models/context.py": ("tests/models/test_translator.py", "a part of the decoder"),
     "scratchlv/models/decoder.py": (
         "tests/models/test_captioner.py",

@@ -1,39 +1,38 @@
-"""Is a hand-written gradient right? Central differences in float64 tell, and :mod:`scratchlv.gradcheck.diagnose` names the bug.
+"""Is a hand-written gradient right? Slopes in float64 tell, and :mod:`scratchlv.gradcheck.diagnose` names the bug.
 
     report = check(forward, backward, {"x": x, "W": W})
     print(report)
 
 The output gradient is random: with ones, a softmax, whose sum is constant, would pass with a gradient of zero. Every
-input is moved along each of its elements (a sample, if there are many) and along random directions. Where the slopes
-from left and right differ there is a kink, and the point is skipped. NaN never passes.
+input is moved along each of its elements (a sample, if there are many) and along random directions
+(:mod:`scratchlv.gradcheck.slopes`). A gradient is right only if it was compared: at a kink it must lie between the slopes
+from left and right, and where slopes cannot tell the verdict is "not checked".
 """
 
 from __future__ import annotations
 
-import copy
+import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.gradcheck.diagnose import Evidence, diagnose
-from scratchlv.gradcheck.report import Gradient, Report
-from scratchlv.gradcheck.slopes import NOISE, measure
-from scratchlv.gradcheck.trees import (
-    as_float64,
-    close,
-    differentiable,
-    dot,
-    leaves,
-    mutations,
-    random_like,
-    same,
-    strided,
-)
+from scratchlv.gradcheck.calls import Pair, as_vector, generator
+from scratchlv.gradcheck.causes import cause
+from scratchlv.gradcheck.diagnose import diagnose
+from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.inputs import Inputs, Refused
+from scratchlv.gradcheck.measured import Measured, Settings, measure_input
+from scratchlv.gradcheck.progress import Progress
+from scratchlv.gradcheck.report import WRONG, Report
+from scratchlv.gradcheck.slopes import FINE, Loss
+from scratchlv.gradcheck.trees import Snapshot, map_leaves, same
 
-TOLERANCE = 1e-6  # of the largest element of a gradient; central differences in float64 are right to about 1e-9
+TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to about 1e-9
+_LINEAR = 1e-11  # of a gradient's largest element: float64 keeps backward's linearity so well, float32 does not
+_BESIDE = 0.05  # of its size, by which an input is moved off a kink
 
 
 def check(
@@ -46,43 +45,239 @@ def check(
     max_elements: int = 300,
     directions: int = 2,
     fixed: Collection[str] = (),
+    state: Collection[str] = (),
     remake: Callable[..., dict[str, Any]] | None = None,
     sizes: dict[str, int] | None = None,
     subject: str = "",
 ) -> Report:
-    """Compare ``backward`` with central differences of ``forward``, and name the bug if they differ.
+    """Compare ``backward`` with numerical slopes of ``forward``, and name the bug if they differ.
 
     Args:
-        forward: ``forward(**inputs) -> (y, cache)``; y is an array, a scalar, or a tuple of them.
+        forward: ``forward(**inputs) -> (y, cache)``; y is an array, a number, or a tuple, list, dict, NamedTuple or
+            dataclass of them.
         backward: ``backward(dy, cache)`` -> the gradients of the floating-point inputs, in the order of ``forward``'s
-            parameters (None for an input that is None); dy is built like y.
-        inputs: by parameter name. Integers, bools, None and keyword-only settings are not differentiated.
+            parameters (None for an input that is None), or by name: ``{"x": dx}`` or ``{"dx": dx}``; dy is built like y, and
+            is 1 if y is one number.
+        inputs: by parameter name: arrays, numbers, lists of numbers, and dicts, lists or records of these. Integers, bools
+            and None are not differentiated; nor are single numbers and keyword-only arrays, unless backward returns their
+            gradients.
         seed: of the output gradient, the sampled elements and the directions.
-        tolerance: of a gradient's error, relative to its largest element.
+        tolerance: of a gradient's error, relative to the element (or to 1e-4 of the largest one, if that is more).
         max_elements: per input, moved one by one; a sample if there are more.
         directions: random directions per input.
-        fixed: names of further inputs that have no gradient.
+        fixed: names of further inputs that have no gradient, such as a mask or a target.
+        state: names of inputs that forward is meant to change, such as running means: they are put back before each call.
         remake: ``remake(N=1)`` or ``remake(T=1)`` makes inputs with one sequence, or one time step; lets the diagnosis
             try such shapes. Optional.
         sizes: what the dimensions are called, such as ``{"N": 3, "T": 4}``, for the diagnosis. Optional.
         subject: what the report calls it.
+
+    Raises:
+        UserError: ``fixed`` or ``state`` names an input that is not there.
+    """
+    report = Report(subject)
+    sizes, note = _sizes(sizes)
+    report.notes += note
+    settings = Settings(tolerance, max_elements, directions)
+    try:
+        pair = Pair(forward, backward)
+        found = _Examination(pair, Inputs(forward, inputs, fixed, state), settings, seed)
+    except Refused as refused:
+        report.problems += refused.sentences
+        return report
+    found.report_to(report)
+    report.diagnosis = [
+        f"d{name} is wrong for elements that are equal: consistent with {cause('ties')}"
+        for name, each in found.measured.items()
+        if each.ties
+    ]
+    if found.evidence.wrong:
+        rerun = functools.partial(_rerun, pair, inputs, settings, seed, fixed, state)
+        report.diagnosis += diagnose(found.evidence, rerun=rerun, remake=remake, sizes=sizes)
+    return report
+
+
+def _rerun(
+    pair: Pair, given: dict, settings: Settings, seed: int, fixed: Any, state: Any, inputs: Any = None, dy: Any = None
+) -> Evidence | None:
+    """The evidence of other inputs, or of another output gradient; None if the operation does not serve them."""
+    try:
+        moved = Inputs(pair.forward, given if inputs is None else inputs, fixed, state)
+        return _Examination(pair, moved, settings, seed, dy=dy, beside=False).evidence
+    except Exception:
+        return None
+
+
+class _Examination:
+    """One check of one set of inputs.
+
+    Raises:
+        Refused: something keeps the gradients from being compared.
     """
 
-    def examine(inputs: dict[str, Any]) -> _Examination:
-        return _examine(forward, backward, as_float64(inputs), seed, tolerance, max_elements, directions, fixed)
+    def __init__(
+        self, pair: Pair, inputs: Inputs, settings: Settings, seed: int, *, dy: Any = None, beside: bool = True
+    ) -> None:
+        self.pair, self.inputs, self.settings, self.seed = pair, inputs, settings, seed
+        self.run = pair.first_pass(inputs, dy, seed)
+        self.problems = list(self.run.returned.problems)
+        self.notes = [
+            f"{name} is a number without a gradient: taken for a setting" for name in self.run.returned.settings
+        ]
+        self.measured: dict[str, Measured] = {}
+        self._measure()
+        if beside:
+            self._look_beside_kinks()
+        self._linearity()
+        self.evidence = self._evidence()
 
-    found = examine(inputs)
-    report = Report(subject, gradients=found.gradients, problems=found.problems)
-    if found.evidence is not None and found.evidence.wrong:
+    def _measure(self) -> None:
+        inputs, found = self.inputs, self.run.returned.gradients
+        settings = self.settings
+        runs = sum(2 * min(inputs.arrays[name].size, settings.max_elements) + 8 for name in found)
+        progress = Progress(runs)
 
-        def rerun(inputs: dict[str, Any]) -> Evidence | None:
-            try:
-                return examine(inputs).evidence
-            except Exception:  # the operation under test may not serve this probe
-                return None
+        def outputs() -> np.ndarray:
+            progress.step()
+            return self.pair.outputs(inputs)
 
-        report.diagnosis = diagnose(found.evidence, rerun=rerun, remake=remake, sizes=sizes)
-    return report
+        loss = Loss(outputs, as_vector(self.run.dy), lambda name, array: self.pair.outputs(inputs, {name: array}))
+        rng = generator(self.seed + 1)
+        with np.errstate(all="ignore"):
+            for name, grad in found.items():
+                if not np.isfinite(grad).all():
+                    self.problems.append(f"d{name} holds NaN or infinity{_first_place(grad)}")
+                self.measured[name] = measure_input(name, grad, inputs.arrays[name], loss, rng, settings)
+        progress.finish()
+        _judge_zeros(self.measured.values())
+
+    def _look_beside_kinks(self) -> None:
+        """Where kinks keep a gradient from being compared well, the inputs are moved off them, and it is checked there."""
+        doubtful = {
+            name: each
+            for name, each in self.measured.items()
+            if each.gradient.verdict != WRONG and (each.outside or (each.gradient.kinks and not each.smooth))
+        }
+        if not doubtful:
+            return
+        moved = self._moved_off()
+        for name, each in doubtful.items():
+            beside = moved.measured.get(name) if moved else None
+            if beside is not None and beside.gradient.verdict == WRONG:
+                each.gradient, each.numeric = beside.gradient, beside.numeric
+                self.run.returned.gradients[name] = moved.run.returned.gradients[name]  # type: ignore[union-attr]
+                self.notes.append(f"d{name} is compared beside the inputs given, where these lie on a kink")
+
+    def _moved_off(self) -> _Examination | None:
+        rng = generator(self.seed + 2)
+        before = {name: array.copy() for name, array in self.inputs.arrays.items()}
+        try:
+            for name in self.inputs.moved:
+                array = self.inputs.arrays[name]
+                size = float(np.sqrt(np.mean(np.square(array)))) if array.size else 0.0
+                array += _BESIDE * (size or 1.0) * rng.standard_normal(array.shape)
+            return _Examination(self.pair, self.inputs, self.settings, self.seed, beside=False)
+        except Refused:
+            return None
+        finally:
+            for name, array in before.items():
+                self.inputs.arrays[name][...] = array
+
+    def _linearity(self) -> None:
+        """A backward pass is linear in the output gradient; float32 inside keeps that to seven digits only."""
+        run, found = self.run, self.run.returned.gradients
+        thrice = map_leaves(lambda leaf: 3 * leaf if np.asarray(leaf).dtype.kind == "f" else leaf, run.dy)
+        try:
+            others = self.pair.gradients(thrice, run.cache, self.inputs)
+        except Refused:
+            return
+        rough, ignored = [], []
+        for name, grad in found.items():
+            if name not in others or not np.isfinite(grad).all() or not grad.size or others[name].shape != grad.shape:
+                continue
+            largest = float(np.abs(grad).max())
+            off = float(np.abs(others[name] - 3 * grad).max())
+            measured = self.measured[name]
+            if off > max(FINE * largest, 4 * measured.blur):
+                ignored.append(name)
+            elif grad.dtype.itemsize < 8 or (off > _LINEAR * largest and measured.largest > 1e3 * measured.blur):
+                rough.append(name)
+        if ignored and not any(self.measured[name].gradient.verdict == WRONG for name in ignored):
+            names = ", ".join(f"d{name}" for name in ignored)
+            self.problems.append(
+                f"{names} does not follow the output gradient: three times dy does not give three times as much, consistent "
+                f"with {cause('upstream ignored')}"
+            )
+        if rough:
+            names = ", ".join(f"d{name}" for name in rough)
+            inside = cause("float32", where="backward")
+            self.problems.append(
+                f"{names} has but seven digits: consistent with {inside}; let dtypes follow the inputs"
+            )
+
+    def _evidence(self) -> Evidence:
+        run, inputs = self.run, self.inputs
+        return Evidence(
+            inputs.flat(),
+            dict(run.returned.gradients),
+            {name: each.numeric for name, each in self.measured.items()},
+            [name for name, each in self.measured.items() if each.gradient.verdict == WRONG and not each.ties],
+            run.y,
+            run.dy,
+            run.cache,
+            lambda dy: self.pair.gradients(dy, run.cache, inputs),
+        )
+
+    def report_to(self, report: Report) -> None:
+        report.gradients = [each.gradient for each in self.measured.values()]
+        report.problems += self.problems
+        report.notes += self.notes
+        _say_digits(report, self.measured)
+        if not as_vector(self.run.y).size and report.verdict != WRONG:
+            report.not_checked = (
+                "the output of forward is empty, so there is nothing to compare: give inputs that are not"
+            )
+        if self.run.returned.whole and report.verdict != WRONG:
+            names = ", ".join(self.run.returned.whole)
+            report.not_checked = f"{names} has whole numbers, so its gradient is not checked: write 1.0 for 1"
+
+
+def _sizes(sizes: Any) -> tuple[dict[str, int] | None, list[str]]:
+    if sizes is None or (isinstance(sizes, dict) and all(isinstance(n, int | np.integer) for n in sizes.values())):
+        return sizes, []
+    return None, [f'sizes is {sizes!r}, and should be a dict such as {{"N": 3, "T": 4}}: the diagnosis does without it']
+
+
+def _first_place(grad: np.ndarray) -> str:
+    place = tuple(int(k) for k in np.argwhere(~np.isfinite(grad))[0])
+    return f", first at {place}" if place else ""
+
+
+def _judge_zeros(measured: Collection[Measured]) -> None:
+    """A gradient of zero, as of a bias before a softmax, is right if what rounding hides is nothing beside the others."""
+    largest = max((each.largest * each.unit for each in measured), default=0.0)
+    for each in measured:
+        if each.compared and not each.gradient.points and each.blur * each.unit <= FINE * largest:
+            each.gradient = replace(each.gradient, reason="", points=each.compared, kinks=0)
+
+
+def _say_digits(report: Report, measured: dict[str, Measured]) -> None:
+    """What is to be said of a forward that computes in float32 inside."""
+    rough = [name for name, each in measured.items() if each.rough]
+    if not rough:
+        return
+    inside = cause("float32", where="forward")
+    said = (
+        f"forward loses digits on the way from {', '.join(rough)}: consistent with {inside} (a buffer, a constant, astype), or "
+        "with a large number that is added and taken off again; slopes are too rough to tell, so let dtypes follow the inputs"
+    )
+    if report.verdict == WRONG:
+        report.notes.append(said)
+    else:
+        report.not_checked = said
+
+
+# --- a whole model ---------------------------------------------------------------------------------------------------
 
 
 def check_model(
@@ -111,122 +306,42 @@ def check_model(
             raise UserError(
                 f"gradients are checked in float64, and the parameter {name} is {value.dtype}: convert it first"
             )
-    rng = np.random.default_rng(seed)
     params = {name: value.copy() for name, value in params.items()}
-    before = copy.deepcopy(params)
-    loss, grads = loss_and_grads(params)
-    grads = {name: np.array(grad) for name, grad in grads.items()}
-    problems = mutations({"the parameters": (before, params)}, "the model")
-    problems += [f"{name} has no gradient" for name in params if name not in grads]
-    problems += [f"there is a gradient {name}, but no such parameter" for name in grads if name not in params]
-    again, grads_again = loss_and_grads(params)
-    if not same([loss, grads], [again, grads_again]) and not problems:
-        problems.append("two runs differ: freeze the randomness, with a seed or train=False")
-    if not np.isfinite(loss):
-        problems.append(f"the loss is {loss}")
-    report = Report(subject, problems=problems)
-    if problems:
+    report = Report(subject)
+    grads, loss, report.problems = _run_model(params, loss_and_grads)
+    if report.problems:
         return report
-    noise = NOISE * max(1.0, abs(float(loss)))
+    curve = Loss(lambda: np.array([float(loss_and_grads(params)[0])]), np.ones(1))
+    settings, rng = Settings(tolerance, max_elements, directions), generator(seed)
+    measured = {}
     for name, value in params.items():
         if grads[name].shape != value.shape:
-            problems.append(f"the gradient of {name} has the shape {grads[name].shape}; {name} has {value.shape}")
-            continue
-
-        def loss_now() -> float:
-            return float(loss_and_grads(params)[0])
-
-        gradient, _ = measure(name, grads[name], value, loss_now, noise, rng, tolerance, max_elements, directions)
-        report.gradients.append(gradient)
+            report.problems.append(
+                f"the gradient of {name} has the shape {grads[name].shape}; {name} has {value.shape}"
+            )
+        else:
+            found = measure_input(name, grads[name], value, curve, rng, settings)
+            found.gradient = replace(found.gradient, name=name)
+            measured[name] = found
+    _judge_zeros(measured.values())
+    report.gradients = [each.gradient for each in measured.values()]
+    _say_digits(report, measured)
     return report
 
 
-@dataclass
-class _Examination:
-    gradients: list[Gradient]
-    problems: list[str]
-    evidence: Evidence | None = None  # None where no gradient could be compared
-
-
-def _examine(
-    forward: Callable,
-    backward: Callable,
-    inputs: dict[str, Any],
-    seed: int,
-    tolerance: float,
-    max_elements: int,
-    directions: int,
-    fixed: Collection[str],
-) -> _Examination:
-    rng = np.random.default_rng(seed)
-    grads, dy, problems = _run_watched(forward, backward, inputs, rng)
-    if grads is None:
-        return _Examination([], problems)
-    names = [name for name in differentiable(forward, inputs) if name not in fixed]
-    present = [grad for grad in (grads if isinstance(grads, tuple | list) else (grads,)) if grad is not None]
-    if len(present) != len(names):
-        expected = ", ".join(f"d{name}" for name in names)
-        problems.append(f"backward returns {len(present)} gradients, and should return {len(names)}: {expected}")
-        return _Examination([], problems)
-
-    def loss() -> float:
-        return dot(dy, forward(**inputs)[0])
-
-    noise = NOISE * dot(dy, forward(**inputs)[0], absolute=True)
-    evidence = Evidence(inputs)
-    gradients = []
-    for name, grad in zip(names, present, strict=True):
-        grad = np.asarray(grad)
-        if grad.shape != inputs[name].shape:
-            problems.append(f"d{name} has the shape {grad.shape}; {name} has {inputs[name].shape}")
-            if grad.T.shape == inputs[name].shape:
-                problems.append(f"d{name} is consistent with a gradient that is transposed")
-            continue
-        if not np.isfinite(grad).all():
-            problems.append(f"d{name} holds NaN or infinity")
-        value, settings = inputs[name], (tolerance, max_elements, directions)
-        gradient, numeric = measure(f"d{name}", grad, value, loss, noise, rng, *settings)
-        gradients.append(gradient)
-        evidence.analytic[name], evidence.numeric[name] = grad, numeric
-        if not gradient.ok:
-            evidence.wrong.append(name)
-    if gradients and not any(gradient.points for gradient in gradients) and any(g.kinks for g in gradients):
-        problems.append("every point is at a kink, so nothing was checked: choose other inputs")
-    return _Examination(gradients, problems, evidence)
-
-
-def _run_watched(
-    forward: Callable, backward: Callable, inputs: dict[str, Any], rng: np.random.Generator
-) -> tuple[Any, Any, list[str]]:
-    """Gradients (None if there are none to compare), the output gradient, and what is wrong besides numbers."""
-    untouched = copy.deepcopy(inputs)
-    y, cache = forward(**inputs)
-    problems = mutations({"its inputs": (untouched, inputs)}, "forward")
-    if problems:
-        return None, None, problems
-    if not same(y, forward(**inputs)[0]):
-        return (
-            None,
-            None,
-            ["two runs of forward differ: randomness is not frozen; draw it from a seed that is passed in"],
-        )
-    if not all(np.isfinite(leaf).all() for leaf in leaves(y)):
-        return None, None, ["the output of forward holds NaN or infinity"]
-    dy = random_like(y, rng)
-    watched = {"the output gradient": dy, "its inputs": inputs, "the cache": cache}
-    before = copy.deepcopy(watched)
-    try:
-        grads = copy.deepcopy(backward(dy, cache))  # a copy, since it may be a view of dy or of the cache
-        problems = mutations({what: (before[what], watched[what]) for what in watched}, "backward")
-        if problems:
-            return None, None, problems
-        if not same(grads, backward(dy, cache)):
-            problems.append("two runs of backward differ: randomness is not frozen")
-        elif not close(grads, backward(strided(dy), cache)):
-            problems.append("backward is wrong if the output gradient is not contiguous in memory")
-    except Exception as error:
-        problems = [f"backward raises {type(error).__name__}: {error}"]
-        if "matmul" in str(error) or "shapes" in str(error):
-            problems.append("shapes that do not fit are consistent with W used for Wᵀ, or a factor on the wrong side")
-        return None, None, problems
-    return grads, dy, problems
+def _run_model(
+    params: dict[str, np.ndarray], loss_and_grads: Callable
+) -> tuple[dict[str, np.ndarray], float, list[str]]:
+    """The gradients, the loss, and what is wrong besides numbers."""
+    watched = {name: Snapshot(value) for name, value in params.items()}
+    loss, grads = loss_and_grads(params)
+    grads = {name: np.array(grad) for name, grad in grads.items()}
+    changed = [name for name, snapshot in watched.items() if snapshot.changed()]
+    problems = [f"the model changes the parameters in place: {', '.join(changed)}"] if changed else []
+    problems += [f"{name} has no gradient" for name in params if name not in grads]
+    problems += [f"there is a gradient {name}, but no such parameter" for name in grads if name not in params]
+    if not same([loss, grads], [*loss_and_grads(params)]) and not problems:
+        problems.append("two runs differ: freeze the randomness, with a seed or train=False")
+    if not np.isfinite(loss):
+        problems.append(f"the loss is {loss}")
+    return grads, loss, problems

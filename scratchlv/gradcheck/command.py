@@ -14,11 +14,11 @@ import numpy as np
 from scratchlv import ops
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
-from scratchlv.gradcheck.report import Report
+from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Report
 
 # On a narrow terminal the last ones are cut off.
 HEADINGS = ("verdict", "operation", "variant", "case", "error", "allowed", "compared")
-VERDICTS = ("right", "WRONG", "not checked")
+VERDICTS = (RIGHT, WRONG, NOT_CHECKED)
 DEFAULT = ("reference", "numba_cpu")  # "cuda" takes minutes where a CPU has to play the GPU
 
 
@@ -48,7 +48,7 @@ def run(
             reports.append(report)
             table.add(report)
     table.finish(reports, time.perf_counter() - began)
-    status = 0 if all(report.ok for report in reports) else 1
+    status = 1 if any(report.verdict == WRONG for report in reports) else 0
     if as_json:
         print(json.dumps({"status": status, "reports": [report.to_dict() for report in reports]}), file=out)
     return status
@@ -93,8 +93,8 @@ class _Table:
         self._print(HEADINGS)
 
     def add(self, report: Report) -> None:
-        self._print(_row(report), wrong=not report.ok)
-        if not report.ok:
+        self._print(_row(report), wrong=report.verdict == WRONG)
+        if report.verdict == WRONG:
             print(report, file=self._out)
 
     def finish(self, reports: list[Report], seconds: float) -> None:

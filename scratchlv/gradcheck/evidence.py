@@ -23,7 +23,9 @@ class Evidence:
     y: Any = None  # the output of forward
     dy: Any = None  # the output gradient, built like y; 1 if y is a scalar
     cache: Any = None
-    backward: Callable[[Any], dict[str, np.ndarray]] | None = None  # the gradients, by name, for another dy and the same cache
+    backward: Callable[[Any], dict[str, np.ndarray]] | None = (
+        None  # the gradients, by name, for another dy and the same cache
+    )
 
 
 class Rerun(Protocol):

@@ -1,101 +1,223 @@
-"""Numerical slopes of a loss: central differences, and whether a point lies at a kink."""
+"""Numerical slopes of a loss Σ dy·y, each with an estimate of its error.
+
+Along a line, D(h) = (L(h) − L(−h)) / 2h is off by a multiple of h² and by rounding, which grows as 1/h. Two steps that differ
+eightfold tell both (Richardson: the h² cancels in (64 D(h/8) − D(h)) / 63). The step follows the size of the number that
+is moved, and gets shorter or longer where the estimate is too coarse. Where forward is analytic code, the complex step
+Im L(x + ih) / h has no difference and so no rounding (Squire and Trapp 1998). At a kink the slopes from left and right
+differ at every step; a right gradient lies between them.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck.report import Gradient
+STEP = 2.0**-17  # of a number's size
+SHORTER = 8.0
+MOST_SHORTER, MOST_LONGER = 7, 4  # times that a step is made shorter, or longer
+EPS = float(np.finfo(np.float64).eps)
+TOLD = 1e-3  # a slope that is known so well tells something
+FINE = 1e-6  # of the gradient's largest element: an error that never matters
 
-STEP = 2.0**-17  # a power of two, so that x + STEP is exact
-NOISE = 5e-10  # rounding error of a slope, as a share of the sum of |dy y|
+
+@dataclass(frozen=True)
+class Slope:
+    """A slope, and by how much it may be off; at a kink the slopes between which a gradient may lie."""
+
+    value: float
+    error: float
+    between: tuple[float, float] | None = None
+    beside_kink: bool = False  # the first step crossed a kink, a shorter one did not
 
 
-def measure(
-    name: str,
-    analytic: np.ndarray,
-    value: np.ndarray,
-    loss: Callable[[], float],
-    noise: float,
-    rng: np.random.Generator,
-    tolerance: float,
-    max_elements: int,
-    directions: int,
-) -> tuple[Gradient, np.ndarray]:
-    """Compare a gradient with the slopes of the loss; also the slopes, NaN where none was measured.
+class Loss:
+    """Σ dy·y of what forward computes now. Differences are taken output by output: what does not move adds no rounding."""
 
-    ``value`` is moved in place, and put back.
-    """
-    start = value.copy()
-    chosen = np.arange(value.size)
-    if value.size > max_elements:
-        chosen = np.sort(rng.choice(value.size, max_elements, replace=False))
-    slopes: list[tuple[tuple[int, ...] | None, float, float, Callable[[float], float]]] = []
+    def __init__(
+        self,
+        outputs: Callable[[], np.ndarray],
+        dy: np.ndarray,
+        complex_outputs: Callable[[str, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self._outputs, self.dy, self.complex_outputs = outputs, dy, complex_outputs
+        self.start = outputs()
+        self.raised: Exception | None = None  # by forward, beside the inputs given
 
-    def along(direction: np.ndarray) -> Callable[[float], float]:
-        def loss_at(step: float) -> float:
-            value[...] = start + step * direction
-            result = loss()
-            value[...] = start
-            return result
+    def outputs(self) -> np.ndarray:
+        """The outputs now; NaN where forward raises, or gives another number of them."""
+        try:
+            found = self._outputs()
+        except Exception as error:  # it need not serve every input beside those given
+            self.raised = error
+            return np.full_like(self.start, np.nan)
+        return found if found.shape == self.start.shape else np.full_like(self.start, np.nan)
 
-        return loss_at
+    def rounding(self, moved: np.ndarray, unit: float) -> np.ndarray:
+        """By how much rounding changes each term of a difference; ``unit``: of an output, as a share."""
+        return np.where(moved, 4 * unit * np.abs(self.dy * self.start), 0.0)
 
-    def along_element(index: tuple[int, ...]) -> Callable[[float], float]:
-        def loss_at(step: float) -> float:
-            value[index] = start[index] + step
-            result = loss()
-            value[index] = start[index]
-            return result
 
-        return loss_at
+class Line:
+    """The loss along a direction of one input; ``value`` is moved in place, and put back."""
 
-    for i in chosen:
-        index = tuple(int(k) for k in np.unravel_index(i, value.shape))
-        loss_at = along_element(index)
-        slopes.append((index, float(analytic[index]), _central(loss_at, STEP), loss_at))
-    for _ in range(directions if value.size > 1 else 0):
-        direction = rng.standard_normal(value.shape)
-        direction /= np.linalg.norm(direction)  # the slope is then of the size of the gradient's norm
-        loss_at = along(direction)
-        slopes.append((None, float((analytic * direction).sum()), _central(loss_at, STEP), loss_at))
+    def __init__(
+        self, loss: Loss, value: np.ndarray, where: Any, direction: Any, step: float, rounding: np.ndarray
+    ) -> None:
+        self._loss, self._value, self._where, self._direction = loss, value, where, direction
+        self._start = value[where].copy()
+        self.step, self._rounding = step, rounding
+        self._widest = step
+        self._moved = np.zeros(rounding.shape, bool)
 
-    largest = max((max(abs(a), abs(n)) for _, a, n, _ in slopes), default=0.0)
-    scale = max(largest, noise / tolerance) or 1.0
-    numeric = np.full(value.shape, np.nan)
-    worst, points, kinks = Gradient(name, 0.0, tolerance), 0, 0
-    for where, a, n, loss_at in slopes:
-        error = abs(a - n) / scale
-        if not error <= tolerance:
-            refined = _slope_unless_kink(loss_at, noise)
-            if refined is None:
-                kinks += 1
-                continue
-            n, error = refined, abs(a - refined) / scale
-        points += 1
-        if where is not None:
-            numeric[where] = n
-        if not error <= worst.error:  # NaN too
-            worst = Gradient(name, error, tolerance, where, a, n)
-            if np.isnan(error):
+    def likely_noise(self, step: float) -> float:
+        """What rounding may change a slope by: of the outputs that this line moves, and of those whose move it swallows."""
+        swallowed = float(np.linalg.norm(self._rounding)) / self._widest
+        return float(np.linalg.norm(self._rounding[self._moved])) / step + swallowed
+
+    def possible_noise(self, step: float) -> float:
+        return float(self._rounding[self._moved].sum() / step + self._rounding.sum() / self._widest)
+
+    def outputs(self, step: float) -> tuple[np.ndarray, float]:
+        """The outputs after a step, and how far that really went, in floating point."""
+        moved = self._start + step * self._direction
+        self._value[self._where] = moved
+        try:
+            found = self._loss.outputs()
+        finally:
+            self._value[self._where] = self._start
+        length = float(moved - self._start) if np.ndim(moved) == 0 else step
+        return found, length
+
+    def central(self, step: float) -> float:
+        (right, far), (left, near) = self._both(step)
+        return float(self._loss.dy @ (right - left)) / (far - near) if far > near else np.nan
+
+    def _both(self, step: float) -> tuple[tuple[np.ndarray, float], tuple[np.ndarray, float]]:
+        right, left = self.outputs(step), self.outputs(-step)
+        self._moved |= right[0] != left[0]
+        self._widest = max(self._widest, step)
+        return right, left
+
+    def look(self, step: float) -> _Look:
+        (right, far), (left, near) = self._both(step)
+        dy, start = self._loss.dy, self._loss.start
+        if not far > near:
+            return _Look(self, step, np.nan, np.inf, (np.nan, np.nan))
+        from_right, from_left = dy * ((right - start) / far), dy * ((left - start) / near)
+        return _Look(
+            self,
+            step,
+            float(dy @ (right - left)) / (far - near),
+            float(np.abs(from_right - from_left).sum()),
+            (float(np.minimum(from_left, from_right).sum()), float(np.maximum(from_left, from_right).sum())),
+        )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A central difference, and how far the slopes from left and right are apart, output by output."""
+
+    line: Line
+    step: float
+    slope: float
+    gap: float
+    between: tuple[float, float]
+
+    @property
+    def likely_noise(self) -> float:
+        return self.line.likely_noise(self.step)
+
+    @property
+    def possible_noise(self) -> float:
+        return self.line.possible_noise(self.step)
+
+
+def measure(line: Line, wanted: float, complex_slope: Callable[[], float | None] | None = None) -> Slope:
+    """The slope along a line, with an error below ``wanted`` if that can be had; steps get shorter or longer for it."""
+    step = line.step
+    with np.errstate(all="ignore"):
+        looks = [line.look(step), line.look(step / SHORTER)]
+        crossed = bool(looks[1].gap > 0.9 * looks[0].gap + looks[1].possible_noise and np.isfinite(looks[0].gap))
+        for _ in range(MOST_SHORTER + MOST_LONGER):
+            best = _best(looks)
+            if best is not None and best[0].error <= wanted:
                 break
-    return Gradient(name, worst.error, tolerance, worst.worst, worst.analytic, worst.numeric, points, kinks), numeric
+            further = _further(looks, best, step)
+            if further is None:
+                break
+            looks.append(line.look(further))
+            looks.sort(key=lambda look: -look.step)
+    if best is None:
+        return _at_kink(looks)
+    slope = best[0]
+    if slope.error > wanted and complex_slope is not None and slope.error <= 0.05 * abs(slope.value):
+        exact = complex_slope()
+        if exact is not None and abs(exact - slope.value) <= 4 * slope.error:
+            slope = Slope(exact, 1e-13 * abs(exact))
+    return Slope(slope.value, slope.error, beside_kink=True) if crossed else slope
 
 
-def _central(loss_at: Callable[[float], float], step: float) -> float:
-    return (loss_at(step) - loss_at(-step)) / (2 * step)
-
-
-def _slope_unless_kink(loss_at: Callable[[float], float], noise: float) -> float | None:
-    """The slope, or None at a kink: there the one-sided slopes still differ as much when the step is shortened."""
-    step, shorter = STEP, STEP / 8
-
-    def gap(step: float) -> float:
-        right, left = (loss_at(step) - loss_at(0)) / step, (loss_at(0) - loss_at(-step)) / step
-        return abs(right - left)
-
-    wide, narrow = gap(step), gap(shorter)  # on a smooth curve the gap shrinks with the step
-    if narrow > wide / 2 + 20 * noise:
+def _estimate(wide: _Look, narrow: _Look) -> Slope | None:
+    """From two steps, one SHORTER times the other; None where the curve is not smooth: the gap must shrink with the step."""
+    if not (np.isfinite(wide.slope) and np.isfinite(narrow.slope)):
         return None
-    return _central(loss_at, shorter)
+    if not narrow.gap <= wide.gap / 4 + 4 * narrow.possible_noise:
+        return None
+    error = abs(narrow.slope - wide.slope) / SHORTER + narrow.likely_noise
+    return Slope((SHORTER**2 * narrow.slope - wide.slope) / (SHORTER**2 - 1), error)
+
+
+def _best(looks: list[_Look]) -> tuple[Slope, _Look] | None:
+    """The estimate with the smallest error, and the narrower look that it is from."""
+    pairs = ((_estimate(wide, narrow), narrow) for wide, narrow in zip(looks, looks[1:], strict=False))
+    known = [(slope, narrow) for slope, narrow in pairs if slope is not None]
+    return min(known, key=lambda pair: pair[0].error, default=None)
+
+
+def _further(looks: list[_Look], best: tuple[Slope, _Look] | None, step: float) -> float | None:
+    """The next step to try: longer where rounding is what limits, else shorter; None if there is no use."""
+    shortest, longest = looks[-1], looks[0]
+    rounding = best is not None and best[1].likely_noise > best[0].error / 2
+    if rounding:
+        fits = best is not None and best[1] is looks[1] and longest.step < step * SHORTER**MOST_LONGER * 0.9
+        return longest.step * SHORTER if fits else None
+    drowned = best is None and np.isfinite(shortest.gap) and shortest.possible_noise > shortest.gap
+    if drowned or shortest.step < 1.1 * step / SHORTER**MOST_SHORTER:
+        return None
+    return shortest.step / SHORTER
+
+
+def _at_kink(looks: list[_Look]) -> Slope:
+    """The slopes from left and right, at the shortest step whose noise is far below their gap."""
+    finite = [look for look in looks if np.isfinite(look.gap) and np.isfinite(look.slope)]
+    if not finite:
+        return Slope(np.nan, np.inf)
+    clear = [look for look in finite if look.possible_noise <= look.gap / 100]
+    look = clear[-1] if clear else finite[0]
+    low, high = look.between
+    slack = look.possible_noise + FINE * (high - low)
+    return Slope(look.slope, np.inf, (low - slack, high + slack))
+
+
+def complex_slope(loss: Loss, name: str, value: np.ndarray, index: tuple[int, ...]) -> float | None:
+    """Im L(x + ih) / h, or None where forward does not compute with complex numbers."""
+    if loss.complex_outputs is None:
+        return None
+    moved = value.astype(complex)
+    step = 1e-20 * max(abs(float(value[index])), 1.0)
+    moved[index] += 1j * step
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # that an imaginary part is discarded is but a warning
+            outputs = loss.complex_outputs(name, moved)
+    except Exception:
+        return None
+    if outputs.dtype.kind != "c" or outputs.shape != loss.start.shape or not np.isfinite(outputs).all():
+        return None
+    if np.abs(outputs.real - loss.start).max(initial=0) > 1e-9 * np.abs(loss.start).max(initial=0):
+        return None
+    return float(loss.dy @ outputs.imag) / step

@@ -1,8 +1,9 @@
-"""Inputs, outputs and caches of any structure: arrays in tuples, lists, dicts and objects."""
+"""Inputs, outputs and caches of any structure: arrays in tuples, lists, dicts, dataclasses and other objects."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,6 +24,11 @@ def is_float_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
+def is_record(value: Any) -> bool:
+    """An instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
 def cast(value: Any, dtype: Any) -> Any:
     return value.astype(dtype) if is_float_array(value) or isinstance(value, np.floating) else value
 
@@ -37,34 +43,79 @@ def as_float32(values: Any) -> Any:
 
 def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
     """The same structure with the function applied to what it holds."""
+    return map_named(lambda _, leaf: function(leaf), value)
+
+
+def map_named(function: Callable[[str, Any], Any], value: Any, name: str = "") -> Any:
+    """The same structure with ``function(name, leaf)`` applied: ``params['W']``, ``xs[0]``, ``cell.W`` are such names."""
     if isinstance(value, dict):
-        return {key: map_leaves(function, item) for key, item in value.items()}
+        changed = {key: map_named(function, item, f"{name}[{key!r}]") for key, item in value.items()}
+        return changed if type(value) is dict else _like(value, changed)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(map_leaves(function, item) for item in value))
+        fields = zip(value._fields, value, strict=True)
+        return type(value)(*(map_named(function, item, f"{name}.{field}") for field, item in fields))
     if isinstance(value, tuple | list):
-        return type(value)(map_leaves(function, item) for item in value)
-    return function(value)
+        return type(value)(map_named(function, item, f"{name}[{i}]") for i, item in enumerate(value))
+    if is_record(value):
+        changed = copy.copy(value)
+        for field in dataclasses.fields(value):
+            item = map_named(function, getattr(value, field.name), f"{name}.{field.name}")
+            object.__setattr__(changed, field.name, item)  # a frozen one too
+        return changed
+    return function(name, value)
+
+
+def _like(value: dict, items: dict) -> dict:
+    """An OrderedDict, a defaultdict …, with other items."""
+    other = copy.copy(value)
+    other.update(items)
+    return other
+
+
+def children(value: Any) -> list[Any] | None:
+    """What a container or an object holds; None if it is a leaf."""
+    if isinstance(value, np.ndarray):
+        return list(value.ravel()) if value.dtype == object else None
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, tuple | list):
+        return list(value)
+    if hasattr(value, "__dict__") and not callable(value) and not inspect.ismodule(value):
+        return list(vars(value).values())
+    if hasattr(value, "__slots__"):
+        names = [value.__slots__] if isinstance(value.__slots__, str) else value.__slots__
+        return [getattr(value, name) for name in names if hasattr(value, name)]
+    return None
+
+
+def walk(value: Any) -> Iterator[Any]:
+    """Every container, object and leaf of a structure, once each, in order; as deep or cyclic as it may be."""
+    waiting, seen = [value], set()
+    while waiting:
+        item = waiting.pop()
+        held = children(item)
+        if held is not None:
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            waiting += reversed(held)
+        yield item
 
 
 def leaves(value: Any) -> Iterator[Any]:
     """The arrays and numbers in a structure of tuples, lists, dicts and objects."""
-    if isinstance(value, np.ndarray | np.generic | int | float):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from leaves(item)
-    elif hasattr(value, "__dict__") and not callable(value):
-        yield from leaves(vars(value))
+    for item in walk(value):
+        if isinstance(item, np.ndarray | np.generic | int | float | complex) and children(item) is None:
+            yield item
 
 
 def same(a: Any, b: Any) -> bool:
     pairs = list(leaves(a)), list(leaves(b))
-    if len(pairs[0]) != len(pairs[1]):
-        return False
-    return all(np.array_equal(p, q, equal_nan=np.asarray(p).dtype.kind == "f") for p, q in zip(*pairs, strict=True))
+    return len(pairs[0]) == len(pairs[1]) and all(map(_equal, *pairs))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return np.array_equal(a, b, equal_nan=np.asarray(a).dtype.kind in "fc")
 
 
 def close(a: Any, b: Any) -> bool:
@@ -73,16 +124,60 @@ def close(a: Any, b: Any) -> bool:
     )
 
 
-def mutations(watched: dict[str, tuple[Any, Any]], who: str) -> list[str]:
-    """A sentence for each thing that is not what it was before."""
-    changed = []
-    for what, (before, after) in watched.items():
-        if not same(before, after):
-            names = (
-                [str(key) for key in before if not same(before[key], after[key])] if isinstance(before, dict) else []
-            )
-            changed.append(f"{who} changes {what} in place{': ' + ', '.join(names) if names else ''}")
-    return changed
+class Snapshot:
+    """What a structure holds now: to see whether its arrays are changed in place, and to put them back."""
+
+    def __init__(self, value: Any) -> None:
+        self._saved: list[tuple[Any, Any]] = []
+        for item in walk(value):
+            if isinstance(item, np.ndarray):
+                self._saved.append((item, item.copy()))
+            elif isinstance(item, list | dict):
+                self._saved.append((item, copy.copy(item)))
+            elif isinstance(item, np.random.Generator):
+                self._saved.append((item, copy.deepcopy(item.bit_generator.state)))
+            elif hasattr(item, "__dict__") and children(item) is not None:
+                self._saved.append((item, dict(vars(item))))
+
+    def changed(self) -> bool:
+        """Whether an array, a list or a dict is no longer what it was; new keys and attributes do not count."""
+        return any(self._is_changed(item, before) for item, before in self._saved)
+
+    @staticmethod
+    def _is_changed(item: Any, before: Any) -> bool:
+        if isinstance(item, np.ndarray):
+            return item.shape != before.shape or not _equal(item, before)
+        if isinstance(item, list):
+            return len(item) != len(before) or any(map(_replaced, item, before))
+        if isinstance(item, dict):
+            return any(key not in item or _replaced(item[key], before[key]) for key in before)
+        return isinstance(item, np.random.Generator) and item.bit_generator.state != before
+
+    def restore(self) -> None:
+        for item, before in self._saved:
+            if isinstance(item, np.ndarray):
+                if not _equal(item, before) and item.flags.writeable:
+                    item[...] = before
+            elif isinstance(item, list):
+                item[:] = before
+            elif isinstance(item, dict):
+                item.clear()
+                item.update(before)
+            elif isinstance(item, np.random.Generator):
+                item.bit_generator.state = before
+            else:
+                vars(item).clear()
+                vars(item).update(before)
+
+
+def _replaced(now: Any, before: Any) -> bool:
+    """Whether an entry is another thing; an equal number is the same."""
+    if now is before:
+        return False
+    try:
+        return not _equal(now, before)
+    except (TypeError, ValueError):
+        return True
 
 
 def random_like(y: Any, rng: np.random.Generator) -> Any:
@@ -103,11 +198,6 @@ def strided(dy: Any) -> Any:
         return roomy[..., 0]
 
     return map_leaves(spread, dy)
-
-
-def dot(dy: Any, y: Any, absolute: bool = False) -> float:
-    products = [np.asarray(p) * np.asarray(q) for p, q in zip(leaves(dy), leaves(y), strict=True)]
-    return float(sum((np.abs(p) if absolute else p).sum() for p in products))
 
 
 def named(

@@ -17,7 +17,7 @@ def test_a_right_gradient_passes(seed):
     report = check(rnn_forward, rnn_backward(), rnn_inputs(), seed=seed)
     assert report.ok, str(report)
     assert [gradient.name for gradient in report.gradients] == ["dx", "dh0", "dWx", "dWh", "db"]
-    assert report.worst.error < 1e-8  # far inside the tolerance
+    assert report.worst.error < 5e-7  # of an element, however small
     assert not report.diagnosis
 
 
@@ -25,7 +25,7 @@ def test_nan_in_a_gradient_never_passes():
     report = check_rnn("NaN")
     assert not report.ok
     assert wrong(report) == {"dWh"}
-    assert "dWh holds NaN or infinity" in report.problems
+    assert "dWh holds NaN or infinity, first at (0, 0)" in report.problems
 
 
 def test_an_lstm_of_two_outputs_passes():
@@ -56,7 +56,8 @@ def test_changing_an_input_in_place_is_caught():
         return x.copy(), None
 
     report = check(forward, lambda dy, _: (2 * dy,), {"x": normal(3, 4)})
-    assert report.problems == ["forward changes its inputs in place: x"]
+    assert report.problems[0] == "forward changes its inputs in place: x"
+    assert "state=['x']" in report.problems[1]
 
 
 def test_changing_the_output_gradient_in_place_is_caught():
@@ -100,12 +101,13 @@ def test_randomness_in_backward_is_caught():
 
 def test_nan_in_the_output_is_caught():
     report = check(lambda x: (np.full_like(x, np.nan), None), lambda dy, _: (dy,), {"x": normal(3, 4)})
-    assert report.problems == ["the output of forward holds NaN or infinity"]
+    assert report.problems == ["the output of forward holds NaN or infinity, first at (0, 0)"]
 
 
 def test_a_gradient_too_few_is_caught():
     report = check(linear, lambda dy, cache: (dy @ cache[1].T,), {"x": normal(5, 3), "W": normal(3, 4)})
-    assert report.problems == ["backward returns 1 gradients, and should return 2: dx, dW"]
+    (problem,) = report.problems
+    assert problem.startswith("backward returns 1 gradient, and should return 2: dx, dW; if W has none")
 
 
 def test_taking_the_output_gradient_to_be_contiguous_is_caught():

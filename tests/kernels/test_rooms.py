@@ -78,7 +78,8 @@ def output_gradient(y):
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_the_reference_agrees_with_central_differences(name, case):
     (report,) = check_operation(name, "reference", case)
-    assert report.ok, str(report)
+    empty = any(np.size(value) == 0 for value in cases(name)[case].values() if isinstance(value, np.ndarray))
+    assert report.verdict == ("not checked" if empty else "right"), str(report)
     assert report.gradients
 
 
