@@ -1,0 +1,264 @@
+"""Evidence from inside: the first gradient of an intermediate that is wrong, while all before it are right.
+
+Backward's local variables ``da``, ``dh`` … are taken for the gradients of forward's ``a``, ``h`` …: both functions are
+watched while they run, and forward runs again with such an array moved as soon as it is there. In a loop each round counts:
+the first round of backward belongs to the last one of forward.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import linecache
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+SECONDS = 2.0  # that the look may take
+STEP = 2.0**-15  # of an array's size
+ALLOWED = 1e-4  # of a slope: far above its error, far below that of a bug
+_FORMS = ("d{}", "d_{}", "grad_{}", "{}_grad", "d{}_")
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a local variable was when it was replaced, or when the function ended."""
+
+    name: str
+    line: int  # on which it got its last value
+    array: np.ndarray
+
+
+@dataclass(frozen=True)
+class FirstWrong:
+    """Where backward goes wrong first."""
+
+    file: str
+    line: int
+    name: str
+    right: tuple[str, ...]  # the gradients that are right before
+    round: int | None  # of the loop, from 1; None outside of one
+    rounds: int = 1
+
+    def sentence(self) -> str:
+        code = linecache.getline(self.file, self.line).strip()
+        place = f"{os.path.basename(self.file)}, line {self.line}" + (f", `{code}`" if code else "")
+        when = "" if self.round is None or self.rounds == 1 else f" in round {self.round} of {self.rounds} of its loop"
+        before = (
+            f"; {', '.join(self.right)} before it {'is' if len(self.right) == 1 else 'are'} right" if self.right else ""
+        )
+        return f"{place}: the first wrong gradient inside is {self.name}{when}{before}"
+
+
+def code_of(function: Callable) -> CodeType | None:
+    """The code of a function of Python, a method, or what is wrapped; None if there is none."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    function = getattr(function, "__func__", function)  # of a method
+    if not hasattr(function, "__code__"):  # an object that can be called
+        function = getattr(type(function), "__call__", None)  # noqa: B004
+    return getattr(function, "__code__", None)
+
+
+# --- watching --------------------------------------------------------------------------------------------------------
+
+Watcher = Callable[[FrameType, bool], None]
+"""Is told of a frame before each of its lines, and with True when it ends."""
+
+
+def _run_watched(call: Callable[[], Any], code: CodeType, watcher: Watcher) -> Any:
+    """Run ``call``, and tell the watcher of the first frame of ``code``."""
+    watched: list[FrameType] = []
+
+    def local(frame: FrameType, event: str, _: Any) -> Any:
+        if event in ("line", "return"):
+            watcher(frame, event == "return")
+        return local
+
+    def start(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code is not code or watched:
+            return None
+        watched.append(frame)
+        return local
+
+    before = sys.gettrace()
+    sys.settrace(start)
+    try:
+        return call()
+    finally:
+        sys.settrace(before)
+
+
+class _Recorder:
+    """Every value that a local array had until it was replaced, in the order in which they were complete."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[int, Value]] = []
+        self._now: dict[str, tuple[Any, int, Value]] = {}  # the object, when it changed last, and what it is since
+        self._time = self._line = 0
+
+    def __call__(self, frame: FrameType, ends: bool) -> None:
+        self._time += 1
+        for name, item in frame.f_locals.items():
+            if not isinstance(item, np.ndarray | np.floating) or np.asarray(item).dtype.kind != "f":
+                continue
+            known = self._now.get(name)
+            if known is not None and known[0] is item and np.array_equal(known[2].array, item, equal_nan=True):
+                continue
+            if known is not None and known[0] is not item:
+                self._done.append(known[1:])
+            self._now[name] = (item, self._time, Value(name, self._line, np.array(item)))
+        self._line = frame.f_lineno
+        if ends:
+            self._done += [known[1:] for known in self._now.values()]
+
+    @property
+    def values(self) -> list[Value]:
+        return [value for _, value in sorted(self._done, key=lambda pair: pair[0])]
+
+
+class _Mover:
+    """Moves one value of one local array, in place, as soon as it is there."""
+
+    def __init__(self, name: str, number: int, move: np.ndarray) -> None:
+        self._name, self._number, self._move = name, number, move
+        self._seen: list[Any] = []  # kept, so that no other object gets the same id
+
+    def __call__(self, frame: FrameType, ends: bool) -> None:
+        item = frame.f_locals.get(self._name)
+        if item is None or (self._seen and self._seen[-1] is item):
+            return
+        self._seen.append(item)
+        if len(self._seen) - 1 == self._number:
+            item += self._move
+
+
+# --- comparing -------------------------------------------------------------------------------------------------------
+
+
+class Inside:
+    """Compares the gradients inside of backward with slopes.
+
+    Args:
+        forward: runs forward, and gives all outputs as one vector.
+        backward: runs backward on the output gradient of ``dy``.
+        forward_code, backward_code: of the two functions.
+        dy: the output gradient, as one vector.
+        inputs: the input arrays; what shares memory with one is no intermediate.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[], np.ndarray],
+        backward: Callable[[], Any],
+        forward_code: CodeType,
+        backward_code: CodeType,
+        dy: np.ndarray,
+        inputs: list[np.ndarray],
+    ) -> None:
+        self._forward, self._code, self._file, self._dy = forward, forward_code, backward_code.co_filename, dy
+        self._until = time.perf_counter() + SECONDS
+        forwards, backwards = _Recorder(), _Recorder()
+        _run_watched(forward, forward_code, forwards)
+        _run_watched(backward, backward_code, backwards)
+        self._of_forward = _by_name(forwards.values)
+        self._first = {name: _count_inputs(values, inputs) for name, values in self._of_forward.items()}
+        self._of_backward = backwards.values
+
+    def first_wrong(self, known: dict[str, list[np.ndarray]] | None = None) -> FirstWrong | None:
+        """The first wrong gradient; None if all are right, or none could be compared.
+
+        ``known`` has gradients by the intermediate's name, if backward gives them away: one for each round.
+        """
+        gradients = self._given(known) if known else self._found()
+        right: list[str] = []
+        for value, name, number, (round_, rounds) in gradients:
+            verdict = self._is_right(name, number, value.array)
+            if verdict is False:
+                there = tuple(dict.fromkeys(each for each in right if each != value.name))
+                return FirstWrong(self._file, value.line, value.name, there, round_ if rounds > 1 else None, rounds)
+            if verdict:
+                right.append(value.name)
+            if time.perf_counter() > self._until:
+                return None
+        return None
+
+    def _found(self) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
+        """Backward's local gradients, with the value of forward that each belongs to: its name and number."""
+        counts = {name: len(values) for name, values in _by_name(self._of_backward).items()}
+        done: dict[str, int] = {}
+        for value in self._of_backward:
+            round_ = done[value.name] = done.get(value.name, 0) + 1
+            name = self._intermediate(value.name)
+            if name is None:
+                continue
+            values, first = len(self._of_forward[name]), self._first[name]
+            if counts[value.name] == values - first:
+                yield value, name, values - round_, (round_, values - first)
+
+    def _given(self, known: dict[str, list[np.ndarray]]) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
+        for name, values in known.items():
+            count, first = len(self._of_forward.get(name, ())), self._first.get(name, 0)
+            if len(values) == count - first:
+                for i, array in enumerate(values):
+                    line = next((v.line for v in self._of_backward if v.name in _names(name)), 0)
+                    yield Value(f"d{name}", line, array), name, count - 1 - i, (i + 1, count - first)
+
+    def _intermediate(self, gradient: str) -> str | None:
+        return next((name for name in self._of_forward if gradient in _names(name)), None)
+
+    def _is_right(self, name: str, number: int, gradient: np.ndarray) -> bool | None:
+        """Whether the gradient has the slopes along random directions; None where that cannot be told."""
+        value = self._of_forward[name][number].array
+        if value.shape != gradient.shape or not value.ndim or not value.size:
+            return None
+        rng = np.random.default_rng(number)
+        for _ in range(2):
+            direction = rng.standard_normal(value.shape)
+            step = STEP * (float(np.sqrt(np.mean(value**2))) or 1.0)
+            slopes = [self._slope(name, number, direction, s) for s in (step, step / 8)]
+            if None in slopes or not np.isfinite(slopes).all():  # type: ignore[arg-type]
+                return None
+            near, far = slopes[1], slopes[0]
+            size = max(float(np.linalg.norm(gradient * direction)), abs(near))  # type: ignore[arg-type]
+            if abs(near - far) > ALLOWED * size / 10:  # type: ignore[operator]
+                return None  # a kink, or too much rounding
+            if abs(float((gradient * direction).sum()) - near) > ALLOWED * size:  # type: ignore[operator]
+                return False
+        return True
+
+    def _slope(self, name: str, number: int, direction: np.ndarray, step: float) -> float | None:
+        outputs = []
+        for sign in (1, -1):
+            mover = _Mover(name, number, sign * step * direction)
+            try:
+                outputs.append(_run_watched(self._forward, self._code, mover))
+            except Exception:  # an array that cannot be changed, or a forward that does not serve this
+                return None
+        return float(self._dy @ (outputs[0] - outputs[1])) / (2 * step)
+
+
+def _count_inputs(values: list[Value], inputs: list[np.ndarray]) -> int:
+    """How many of the values, from the first on, are an input itself, as the initial state of a loop is."""
+    for count, value in enumerate(values):
+        if not any(value.array.shape == each.shape and np.array_equal(value.array, each) for each in inputs):
+            return count
+    return len(values)
+
+
+def _by_name(values: list[Value]) -> dict[str, list[Value]]:
+    found: dict[str, list[Value]] = {}
+    for value in values:
+        found.setdefault(value.name, []).append(value)
+    return found
+
+
+def _names(intermediate: str) -> list[str]:
+    return [form.format(intermediate) for form in _FORMS]
