@@ -27,11 +27,11 @@ from scratchlv.gradcheck.inputs import Inputs, Refused
 from scratchlv.gradcheck.measured import Measured, Settings, measure_input
 from scratchlv.gradcheck.progress import Progress
 from scratchlv.gradcheck.report import WRONG, Report
-from scratchlv.gradcheck.slopes import FINE, Loss
-from scratchlv.gradcheck.trees import Snapshot, map_leaves, same
+from scratchlv.gradcheck.slopes import EPS, FINE, Loss
+from scratchlv.gradcheck.trees import Snapshot, leaves, map_leaves, same
 
 TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to about 1e-9
-_LINEAR = 1e-11  # of a gradient's largest element: float64 keeps backward's linearity so well, float32 does not
+_WIDE, _TINY = 2.0**-10, 2.0**-38  # of the output gradient: float32 knows nothing of the tiny change
 _BESIDE = 0.05  # of its size, by which an input is moved off a kink
 
 
@@ -129,6 +129,7 @@ class _Examination:
         if beside:
             self._look_beside_kinks()
         self._linearity()
+        self._digits()
         self.evidence = self._evidence()
 
     def _measure(self) -> None:
@@ -183,36 +184,50 @@ class _Examination:
             for name, array in before.items():
                 self.inputs.arrays[name][...] = array
 
-    def _linearity(self) -> None:
-        """A backward pass is linear in the output gradient; float32 inside keeps that to seven digits only."""
-        run, found = self.run, self.run.returned.gradients
-        thrice = map_leaves(lambda leaf: 3 * leaf if np.asarray(leaf).dtype.kind == "f" else leaf, run.dy)
+    def _gradients_for(self, dy: Any) -> dict[str, np.ndarray]:
+        """By the input's name; empty if backward does not serve this output gradient."""
         try:
-            others = self.pair.gradients(thrice, run.cache, self.inputs)
+            return self.pair.gradients(dy, self.run.cache, self.inputs)
         except Refused:
-            return
-        rough, ignored = [], []
-        for name, grad in found.items():
-            if name not in others or not np.isfinite(grad).all() or not grad.size or others[name].shape != grad.shape:
+            return {}
+
+    def _linearity(self) -> None:
+        """A backward pass is linear in the output gradient: three times dy gives three times as much."""
+        thrice = self._gradients_for(_scaled(self.run.dy, lambda leaf: 3 * leaf))
+        ignored = []
+        for name, grad in self.run.returned.gradients.items():
+            each = self.measured[name]
+            if name not in thrice or not grad.size or not np.isfinite(grad).all() or each.gradient.verdict == WRONG:
                 continue
-            largest = float(np.abs(grad).max())
-            off = float(np.abs(others[name] - 3 * grad).max())
-            measured = self.measured[name]
-            if off > max(FINE * largest, 4 * measured.blur):
-                ignored.append(name)
-            elif grad.dtype.itemsize < 8 or (off > _LINEAR * largest and measured.largest > 1e3 * measured.blur):
-                rough.append(name)
-        if ignored and not any(self.measured[name].gradient.verdict == WRONG for name in ignored):
-            names = ", ".join(f"d{name}" for name in ignored)
+            if np.abs(thrice[name] - 3 * grad).max() > max(FINE * np.abs(grad).max(), 4 * each.blur):
+                ignored.append(f"d{name}")
+        if ignored:
             self.problems.append(
-                f"{names} does not follow the output gradient: three times dy does not give three times as much, consistent "
-                f"with {cause('upstream ignored')}"
+                f"{', '.join(ignored)} does not follow the output gradient: three times dy does not give three times as much, "
+                f"consistent with {cause('upstream ignored')}"
             )
+
+    def _digits(self) -> None:
+        """In float32 a tiny change of the output gradient is lost, or makes a jump."""
+        rng, found = generator(self.seed + 3), self.run.returned.gradients
+        random = _scaled(self.run.dy, lambda leaf: rng.standard_normal(np.shape(leaf)))
+
+        def moved(step: float) -> dict[str, np.ndarray]:
+            pairs = iter([*leaves(random)])
+            return self._gradients_for(_scaled(self.run.dy, lambda leaf: leaf * (1 + step * next(pairs))))
+
+        wide, tiny = moved(_WIDE), moved(_TINY)
+        rough = [
+            f"d{name}"
+            for name, grad in found.items()
+            if grad.dtype.itemsize < 8
+            or (name in wide and name in tiny and _stands_still(grad, wide[name] - grad, tiny[name] - grad))
+        ]
         if rough:
-            names = ", ".join(f"d{name}" for name in rough)
             inside = cause("float32", where="backward")
+            has = "has" if len(rough) == 1 else "have"
             self.problems.append(
-                f"{names} has but seven digits: consistent with {inside}; let dtypes follow the inputs"
+                f"{', '.join(rough)} {has} but seven digits: consistent with {inside}; let dtypes follow the inputs"
             )
 
     def _evidence(self) -> Evidence:
@@ -246,6 +261,17 @@ def _sizes(sizes: Any) -> tuple[dict[str, int] | None, list[str]]:
     if sizes is None or (isinstance(sizes, dict) and all(isinstance(n, int | np.integer) for n in sizes.values())):
         return sizes, []
     return None, [f'sizes is {sizes!r}, and should be a dict such as {{"N": 3, "T": 4}}: the diagnosis does without it']
+
+
+def _scaled(dy: Any, change: Callable[[Any], Any]) -> Any:
+    """An output gradient with its floating-point numbers changed."""
+    return map_leaves(lambda leaf: change(leaf) if np.asarray(leaf).dtype.kind == "f" else leaf, dy)
+
+
+def _stands_still(grad: np.ndarray, wide: np.ndarray, tiny: np.ndarray) -> bool:
+    """Whether most elements stay, to the last bit, where they should change by many bits."""
+    due = np.abs(wide) * (_TINY / _WIDE) > 256 * EPS * np.abs(grad)
+    return bool(due.any() and (tiny[due] == 0).mean() > 0.5)
 
 
 def _first_place(grad: np.ndarray) -> str:

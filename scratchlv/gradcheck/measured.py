@@ -15,6 +15,11 @@ FLOOR = 1e-4  # of a gradient's largest element: smaller elements are as exact a
 MOST_REFINED = 60  # points of an input that are measured with several steps
 _ROUGH_STEP = 2.0**-40  # far above the rounding of float64, far below that of float32
 _WIDE_STEP = 2.0**-13
+_TINY_STEP, _COARSE_STEP = (
+    2.0**-44,
+    2.0**-22,
+)  # a smooth curve is straight there, but for rounding in float64, in float32
+_FLOAT32 = 2.0**-25
 
 
 @dataclass(frozen=True)
@@ -96,19 +101,29 @@ class _Input:
         """Whether forward loses digits on the way from this input, and the rounding of a difference, output by output.
 
         A tiny step must change an output as a larger one says; if it changes nothing, or much more, there is rounding inside.
+        What tiny steps to both sides do not share is rounding as well.
         """
-        loss, start = self.loss, self.loss.start
-        line = Line(loss, self.value, ..., self._direction(), _WIDE_STEP, np.zeros(start.shape))
+        start = self.loss.start
+        line = self._line(..., self._direction(), _WIDE_STEP, np.zeros(start.shape))
         (wide, _), (tiny, _) = line.outputs(_WIDE_STEP), line.outputs(_ROUGH_STEP)
-        moved = ~(wide == start)
         expected, got = np.abs(wide - start) * (_ROUGH_STEP / _WIDE_STEP), np.abs(tiny - start)
         seen = expected > 64 * EPS * np.abs(start)
-        off = seen & ((got < expected / 50) | (got > expected * 50))
-        if not seen.any() or off.sum() <= seen.sum() / 2:
-            return False, loss.rounding(moved, EPS)
-        (right, _), (left, _) = line.outputs(2.0**-22), line.outputs(-(2.0**-22))
-        jumps = np.abs(right - 2 * start + left) / np.maximum(np.abs(start), np.finfo(float).tiny)
-        return True, loss.rounding(moved, max(float(np.nan_to_num(jumps[moved]).max(initial=0.0)), 2.0**-25))
+        rough = bool((seen & ((got < expected / 50) | (got > expected * 50))).sum() > seen.sum() / 2)
+        jumps = self._jumps(_COARSE_STEP if rough else _TINY_STEP)
+        least = _FLOAT32 if rough else 4 * EPS
+        return rough, np.abs(self.loss.dy) * np.maximum(2 * jumps, least * np.abs(start))
+
+    def _jumps(self, step: float) -> np.ndarray:
+        """By how much rounding inside of forward changes each output."""
+        start, jumps = self.loss.start, np.zeros(self.loss.start.shape)
+        for _ in range(3):
+            line = self._line(..., self._direction(), step, jumps)
+            (right, _), (left, _) = line.outputs(step), line.outputs(-step)
+            jumps = np.fmax(jumps, np.abs(right - 2 * start + left))
+        return jumps
+
+    def _line(self, where: Any, direction: Any, step: float, rounding: np.ndarray) -> Line:
+        return Line(self.loss, self.value, where, direction, step, rounding)
 
     # --- the points ---
 
@@ -120,13 +135,13 @@ class _Input:
         for i in chosen:
             where = tuple(int(k) for k in np.unravel_index(i, self.value.shape))
             size = max(abs(float(self.value[where])), 0.1 * self.typical) or 1.0
-            line = Line(self.loss, self.value, where, 1.0, share * size, self.rounding)
+            line = self._line(where, 1.0, share * size, self.rounding)
             yield self._first(where, float(self.analytic[where]), line)
         for _ in range(self.settings.directions if self.value.size > 1 else 0):
             direction = self._direction()
             direction /= np.linalg.norm(direction)  # the slope is then of the size of the gradient's norm
             size = float(np.linalg.norm(np.maximum(np.abs(self.value), 0.01 * self.typical or 1.0)))
-            line = Line(self.loss, self.value, ..., direction, share * size, self.rounding)
+            line = self._line(..., direction, share * size, self.rounding)
             terms = self.analytic * direction
             yield self._first(None, float(terms.sum()), line, float(np.linalg.norm(terms)))
 
@@ -269,7 +284,7 @@ class _Input:
             if same.sum() < 2:
                 continue
             step = STEP * max(abs(number), 0.1 * self.typical or 1.0)
-            line = Line(self.loss, self.value, ..., same.astype(float), step, self.rounding)
+            line = self._line(..., same.astype(float), step, self.rounding)
             analytic = float(self.analytic[same].sum())
             scale = max(abs(analytic), largest) or 1.0
             point = Point(

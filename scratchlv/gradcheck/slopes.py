@@ -56,10 +56,6 @@ class Loss:
             return np.full_like(self.start, np.nan)
         return found if found.shape == self.start.shape else np.full_like(self.start, np.nan)
 
-    def rounding(self, moved: np.ndarray, unit: float) -> np.ndarray:
-        """By how much rounding changes each term of a difference; ``unit``: of an output, as a share."""
-        return np.where(moved, 4 * unit * np.abs(self.dy * self.start), 0.0)
-
 
 class Line:
     """The loss along a direction of one input; ``value`` is moved in place, and put back."""
@@ -91,6 +87,11 @@ class Line:
             self._value[self._where] = self._start
         length = float(moved - self._start) if np.ndim(moved) == 0 else step
         return found, length
+
+    @property
+    def least_error(self) -> float:
+        """What rounding changes even an exact derivative by: backward computes in floating point too."""
+        return float(np.linalg.norm(self._rounding)) * STEP / self.step
 
     def central(self, step: float) -> float:
         (right, far), (left, near) = self._both(step)
@@ -157,7 +158,7 @@ def measure(line: Line, wanted: float, complex_slope: Callable[[], float | None]
     if slope.error > wanted and complex_slope is not None and slope.error <= 0.05 * abs(slope.value):
         exact = complex_slope()
         if exact is not None and abs(exact - slope.value) <= 4 * slope.error:
-            slope = Slope(exact, 1e-13 * abs(exact))
+            slope = Slope(exact, 1e-13 * abs(exact) + line.least_error)
     return Slope(slope.value, slope.error, beside_kink=True) if crossed else slope
 
 
@@ -172,10 +173,18 @@ def _estimate(wide: _Look, narrow: _Look) -> Slope | None:
 
 
 def _best(looks: list[_Look]) -> tuple[Slope, _Look] | None:
-    """The estimate with the smallest error, and the narrower look that it is from."""
-    pairs = ((_estimate(wide, narrow), narrow) for wide, narrow in zip(looks, looks[1:], strict=False))
-    known = [(slope, narrow) for slope, narrow in pairs if slope is not None]
-    return min(known, key=lambda pair: pair[0].error, default=None)
+    """The estimate with the smallest error, and the narrower look that it is from.
+
+    A kink that wider looks see must be seen to be gone: rounding may cover it in a narrow one.
+    """
+    kink, found = np.inf, []
+    for wide, narrow in zip(looks, looks[1:], strict=False):
+        if narrow.gap > wide.gap / 2 and narrow.possible_noise < narrow.gap / 8:
+            kink = min(kink, narrow.gap)
+        slope = _estimate(wide, narrow)
+        if slope is not None and narrow.gap + narrow.possible_noise <= kink / 4:
+            found.append((slope, narrow))
+    return min(found, key=lambda pair: pair[0].error, default=None)
 
 
 def _further(looks: list[_Look], best: tuple[Slope, _Look] | None, step: float) -> float | None:
