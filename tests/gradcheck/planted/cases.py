@@ -129,6 +129,8 @@ SPECIAL = [
     ("lstm_vectors", "gates open", {}, each(lambda a: a + 20, lambda name: name == "b")),
     ("window_max", "all equal", {}, each(np.ones_like)),
     ("cosine", "at zero", {}, each(np.zeros_like)),
+    ("two_layers_in_columns", "probabilities near 0 and 1", {}, each(lambda a: a * 6, lambda name: name == "W2")),
+    ("one_network", "saturated", {}, each(lambda a: a + 15, lambda name: name[0] == "b")),
     ("gather", "one step each", {"T": 1}, dict),
     ("dropout", "all kept", {}, lambda i: i | {"keep": np.ones_like(i["keep"])}),
     ("dropout", "none kept", {}, lambda i: i | {"keep": np.zeros_like(i["keep"])}),

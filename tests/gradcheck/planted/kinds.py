@@ -37,7 +37,7 @@ KINDS = {
     r".*(dropp|missing|left out|skipp|never|not)"
     r"|(drop|skip|leav|miss)\w* .*(step|row|position|example|iteration|loop|range|word)|(loop|range).*(start|end|stop|short)",
     "step twice": r"twice|doubl|two times|counted again",
-    "gates": r"\bgates?\b",
+    "gates": r"\bgates?\b.*(swap|exchang|permut|mix|order|\bfor\b)|(swap|exchang|permut|mix|other|another)\w*\b.*\bgates?\b",
     "reversed": r"revers|turned|backwards|(other|wrong) (end|direction)|order of|wrong order|flip",
     # local derivatives
     "local derivative": r"derivative|slope|chain rule|\bpower|exponent",
