@@ -32,6 +32,8 @@ from scratchlv.gradcheck.trees import Snapshot, leaves, map_leaves, same
 
 TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to about 1e-9
 _WIDE, _TINY = 2.0**-10, 2.0**-38  # of the output gradient: float32 knows nothing of the tiny change
+_ROUNDING = 1e-9  # of the largest gradient times its input: an error that backward's own rounding may make
+_TINY_SHARE = 1e-2  # of a gradient: an error beyond that is never taken for rounding
 _BESIDE = 0.05  # of its size, by which an input is moved off a kink
 
 
@@ -150,7 +152,7 @@ class _Examination:
                     self.problems.append(f"d{name} holds NaN or infinity{_first_place(grad)}")
                 self.measured[name] = measure_input(name, grad, inputs.arrays[name], loss, rng, settings)
         progress.finish()
-        _judge_zeros(self.measured.values())
+        self.measured = _judged_together(self.measured)
 
     def _look_beside_kinks(self) -> None:
         """Where kinks keep a gradient from being compared well, the inputs are moved off them, and it is checked there."""
@@ -185,9 +187,13 @@ class _Examination:
                 self.inputs.arrays[name][...] = array
 
     def _gradients_for(self, dy: Any) -> dict[str, np.ndarray]:
-        """By the input's name; empty if backward does not serve this output gradient."""
+        """By the input's name; empty if backward does not serve this output gradient.
+
+        Forward runs first: who keeps the cache in a layer must find there what belongs to these inputs.
+        """
         try:
-            return self.pair.gradients(dy, self.run.cache, self.inputs)
+            _, cache = self.pair.run_forward(self.inputs)
+            return self.pair.gradients(dy, cache, self.inputs)
         except Refused:
             return {}
 
@@ -240,7 +246,7 @@ class _Examination:
             run.y,
             run.dy,
             run.cache,
-            lambda dy: self.pair.gradients(dy, run.cache, inputs),
+            self._gradients_for,
         )
 
     def report_to(self, report: Report) -> None:
@@ -279,12 +285,23 @@ def _first_place(grad: np.ndarray) -> str:
     return f", first at {place}" if place else ""
 
 
-def _judge_zeros(measured: Collection[Measured]) -> None:
-    """A gradient of zero, as of a bias before a softmax, is right if what rounding hides is nothing beside the others."""
-    largest = max((each.largest * each.unit for each in measured), default=0.0)
-    for each in measured:
+def _judged_together(measured: dict[str, Measured]) -> dict[str, Measured]:
+    """What the gradients tell of each other: how much of one is rounding.
+
+    Backward's own rounding is not seen in the slopes; of a gradient that is tiny beside the others it may be a good part. And
+    a gradient of zero, as of a bias before a softmax, is right if what rounding may hide is nothing beside the others.
+    """
+    largest = max((each.largest * each.unit for each in measured.values()), default=0.0)
+    found = {}
+    for name, each in measured.items():
+        slack = min(_ROUNDING * largest / each.unit, _TINY_SHARE * each.largest)
+        if each.gradient.verdict == WRONG and each.judged_again is not None:
+            again = each.judged_again(slack)
+            each = each if again.gradient.verdict == WRONG else again
         if each.compared and not each.gradient.points and each.blur * each.unit <= FINE * largest:
             each.gradient = replace(each.gradient, reason="", points=each.compared, kinks=0)
+        found[name] = each
+    return found
 
 
 def _say_digits(report: Report, measured: dict[str, Measured]) -> None:
@@ -349,7 +366,7 @@ def check_model(
             found = measure_input(name, grads[name], value, curve, rng, settings)
             found.gradient = replace(found.gradient, name=name)
             measured[name] = found
-    _judge_zeros(measured.values())
+    measured = _judged_together(measured)
     report.gradients = [each.gradient for each in measured.values()]
     _say_digits(report, measured)
     return report

@@ -56,7 +56,7 @@ class FirstWrong:
         return f"{place}: the first wrong gradient inside is {self.name}{when}{before}"
 
 
-def code_of(function: Callable) -> CodeType | None:
+def code_of(function: Any) -> CodeType | None:
     """The code of a function of Python, a method, or what is wrapped; None if there is none."""
     while isinstance(function, functools.partial):
         function = function.func

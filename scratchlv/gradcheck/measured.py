@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,10 @@ class Point:
         surely = (abs(self.analytic - self.slope.value) - self.slope.error) / self.scale
         return surely if not surely <= tolerance else tolerance
 
+    def blurred(self, more: float) -> Point:
+        """The point, when its slope may be off by so much more."""
+        return replace(self, slope=replace(self.slope, error=self.slope.error + more)) if more else self
+
     @property
     def told(self) -> bool:
         """Whether the slope is known well enough to say that a gradient is right."""
@@ -70,6 +74,7 @@ class Measured:
     largest: float = 0.0  # of the slopes and gradients that were told
     compared: int = 0  # points whose slope is known, if not well enough to tell
     ties: bool = False  # tied elements have the wrong gradient together
+    judged_again: Callable[[float], Measured] | None = None  # with slopes that may be off by so much more
 
     @property
     def smooth(self) -> bool:
@@ -186,10 +191,13 @@ class _Input:
     # --- the verdict ---
 
     def measured(self) -> Measured:
-        tolerance = self.settings.tolerance
         points = list(self._points())
         self._scales(points)
-        left_out = self._refine(points)
+        return self._judged(points, self._refine(points))
+
+    def _judged(self, points: list[Point], left_out: list[Point], slack: float = 0.0) -> Measured:
+        tolerance = self.settings.tolerance
+        points, left_out = ([p.blurred(slack) for p in each] for each in (points, left_out))
         largest = self._scales([p for p in points if p.slope.between is None and np.isfinite(p.slope.value)] or points)
         kinked = [p for p in points if p.slope.between is not None]
         compared = [p for p in points if p.slope.between is None and p not in left_out and np.isfinite(p.slope.value)]
@@ -207,6 +215,7 @@ class _Input:
             largest if told else 0.0,
             len(compared),
             bool(ties),
+            lambda slack: self._judged(points, left_out, slack),
         )
 
     def _gradient(self, told: list[Point], kinked: list[Point], between: list[Point], points: int) -> Gradient:
