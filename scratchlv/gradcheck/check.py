@@ -294,7 +294,9 @@ def _judged_together(measured: dict[str, Measured]) -> dict[str, Measured]:
     largest = max((each.largest * each.unit for each in measured.values()), default=0.0)
     found = {}
     for name, each in measured.items():
-        slack = min(_ROUNDING * largest / each.unit, _TINY_SHARE * each.largest)
+        slack = _ROUNDING * largest / each.unit
+        if slack < each.largest:  # else it is rounding altogether
+            slack = min(slack, _TINY_SHARE * each.largest)
         if each.gradient.verdict == WRONG and each.judged_again is not None:
             again = each.judged_again(slack)
             each = each if again.gradient.verdict == WRONG else again
