@@ -247,6 +247,7 @@ class _Examination:
             run.dy,
             run.cache,
             self._gradients_for,
+            lambda others: inputs.call(self.pair.forward, others),
         )
 
     def report_to(self, report: Report) -> None:

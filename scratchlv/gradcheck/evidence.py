@@ -26,6 +26,9 @@ class Evidence:
     backward: Callable[[Any], dict[str, np.ndarray]] | None = (
         None  # the gradients, by name, for another dy and the same cache
     )
+    forward: Callable[[dict[str, Any]], tuple[Any, Any]] | None = (
+        None  # (y, cache) of other inputs, given by these names
+    )
 
 
 class Rerun(Protocol):

@@ -86,19 +86,17 @@ class Inputs:
         """The names of all that could have a gradient."""
         return [name for name in self.arrays if not self.is_fixed(name)]
 
-    def call(self, forward: Callable, instead: dict[str, np.ndarray] | None = None) -> Any:
-        """forward of the inputs as they are now; ``instead`` has arrays to be taken for some of them."""
+    def call(self, forward: Callable, instead: dict[str, Any] | None = None) -> Any:
+        """forward of the inputs as they are now; ``instead`` has by name what is to be taken for some of them."""
         for state in self._before:
             state.restore()
         values = self._tree
         if self._restore or instead:
-            instead = instead or {}
+            others = instead or {}
 
             def value_of(place: str, leaf: Any) -> Any:
-                if place not in self.arrays:
-                    return leaf
-                array = instead.get(place, leaf)
-                return self._restore[place](array) if place in self._restore else array
+                value = others.get(place, leaf)
+                return self._restore[place](value) if place in self._restore else value
 
             values = {name: map_named(value_of, value, name) for name, value in values.items()}
         if not self._positional:

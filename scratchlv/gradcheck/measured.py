@@ -54,6 +54,10 @@ class Point:
         """The point, when its slope may be off by so much more."""
         return replace(self, slope=replace(self.slope, error=self.slope.error + more)) if more else self
 
+    def of(self, gradient: np.ndarray) -> float:
+        """What another gradient says of this move."""
+        return float(gradient[self.where] if self.where is not None else (gradient * self.line.direction).sum())
+
     @property
     def told(self) -> bool:
         """Whether the slope is known well enough to say that a gradient is right."""
@@ -74,6 +78,7 @@ class Measured:
     largest: float = 0.0  # of the slopes and gradients that were told
     compared: int = 0  # points whose slope is known, if not well enough to tell
     ties: bool = False  # tied elements have the wrong gradient together
+    points: list[Point] = field(default_factory=list)  # whose slopes are known
     judged_again: Callable[[float], Measured] | None = None  # with slopes that may be off by so much more
 
     @property
@@ -87,6 +92,15 @@ def measure_input(
 ) -> Measured:
     """Compare the gradient of ``value`` with the slopes of the loss; ``value`` is moved in place, and put back."""
     return _Input(name, np.asarray(analytic, np.float64), value, loss, rng, settings).measured()
+
+
+def slopes_of(name: str, value: np.ndarray, loss: Loss, rng: np.random.Generator, settings: Settings) -> list[Point]:
+    """The moves of an input whose slopes are known well."""
+    found = _Input(name, np.full(value.shape, np.nan), value, loss, rng, settings)
+    points = list(found._points())
+    found._scales(points)
+    found._refine(points)
+    return [point for point in points if point.slope.between is None and point.slope.error <= TOLD * point.scale]
 
 
 class _Input:
@@ -215,6 +229,7 @@ class _Input:
             largest if told else 0.0,
             len(compared),
             bool(ties),
+            told,
             lambda slack: self._judged(points, left_out, slack),
         )
 

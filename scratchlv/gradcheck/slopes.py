@@ -63,7 +63,7 @@ class Line:
     def __init__(
         self, loss: Loss, value: np.ndarray, where: Any, direction: Any, step: float, rounding: np.ndarray
     ) -> None:
-        self._loss, self._value, self._where, self._direction = loss, value, where, direction
+        self._loss, self._value, self._where, self.direction = loss, value, where, direction
         self._start = value[where].copy()
         self.step, self._rounding = step, rounding
         self._widest = step
@@ -79,7 +79,7 @@ class Line:
 
     def outputs(self, step: float) -> tuple[np.ndarray, float]:
         """The outputs after a step, and how far that really went, in floating point."""
-        moved = self._start + step * self._direction
+        moved = self._start + step * self.direction
         self._value[self._where] = moved
         try:
             found = self._loss.outputs()

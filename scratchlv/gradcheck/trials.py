@@ -1,0 +1,101 @@
+"""Is an edited backward right? It is run on inputs whose slopes are known: those that failed, fresh ones, other shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.calls import Pair, as_vector, generator, output_gradient
+from scratchlv.gradcheck.inputs import Inputs, Refused
+from scratchlv.gradcheck.measured import FLOOR, Point, Settings, slopes_of
+from scratchlv.gradcheck.returned import match
+from scratchlv.gradcheck.slices import smaller
+from scratchlv.gradcheck.slopes import Loss
+from scratchlv.gradcheck.trees import Snapshot, map_leaves, map_named
+
+CLOSE = 1e-5  # of an element: far above the error of a slope
+FEW = Settings(tolerance=CLOSE, max_elements=12, directions=2)
+MOST_SHAPES = 3
+
+
+class Trial:
+    """Backward on inputs whose slopes are known. Calling it says of each gradient whether it is right now.
+
+    Forward runs each time: a backward that is being tried may spoil the cache.
+    """
+
+    def __init__(self, pair: Pair, inputs: Inputs, dy: Any, points: dict[str, list[Point]]) -> None:
+        self._pair, self._inputs, self._dy, self._points = pair, inputs, dy, points
+        self._largest = {name: max((abs(p.slope.value) for p in each), default=0.0) for name, each in points.items()}
+        self._before = Snapshot([dy, inputs.given, inputs.arrays])
+
+    def __call__(self) -> dict[str, bool]:
+        try:
+            _, cache = self._pair.run_forward(self._inputs)
+            found = match(self._pair.backward(self._dy, cache), self._inputs).gradients
+            return {name: name in found and self._is_right(name, found[name]) for name in self._points}
+        except Exception:  # whatever an edit brings about
+            return dict.fromkeys(self._points, False)
+        finally:
+            self._before.restore()
+
+    def _is_right(self, name: str, gradient: np.ndarray) -> bool:
+        return all(self._fits(point, point.of(gradient), self._largest[name]) for point in self._points[name])
+
+    @staticmethod
+    def _fits(point: Point, value: float, largest: float) -> bool:
+        size = max(abs(value), abs(point.slope.value), point.least, FLOOR * largest)
+        return bool(abs(value - point.slope.value) <= CLOSE * size + 4 * point.slope.error)
+
+
+def fresh_trials(
+    pair: Pair, given: dict[str, Any], make: Callable[[dict[str, Any]], Inputs], seed: int, remade: list[dict[str, Any]]
+) -> Iterator[Trial]:
+    """Trials on other numbers, and on other shapes: those that ``remade`` has, or that are cut out of the inputs given."""
+    rng = generator(seed + 4)
+
+    def serves(inputs: dict[str, Any]) -> bool:
+        try:
+            return bool(np.isfinite(pair.outputs(make(inputs))).all())
+        except Exception:  # a shape that forward does not serve
+            return False
+
+    shapes = [inputs for inputs in remade if serves(inputs)]
+    for inputs in smaller(given, serves):
+        if len(shapes) >= MOST_SHAPES:
+            break
+        shapes.append(inputs)
+    for inputs in [given, given, *shapes]:
+        found = _trial(pair, make(_varied(inputs, rng)), rng)
+        if found is not None:
+            yield found
+
+
+def _varied(inputs: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Other numbers of the same sign and about the same size: zeros stay, and what is positive stays so."""
+
+    def vary(_: str, leaf: Any) -> Any:
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
+            return leaf * rng.uniform(0.6, 1.4, leaf.shape)
+        return leaf
+
+    return map_named(vary, inputs)
+
+
+def _trial(pair: Pair, inputs: Inputs, rng: np.random.Generator) -> Trial | None:
+    try:
+        y, _ = pair.run_forward(inputs)
+        dy = output_gradient(y, rng)
+        if as_vector(dy).size == 1:  # a loss: an edit that ignores its gradient must not pass
+            dy = map_leaves(lambda leaf: np.float64(1.7) if isinstance(leaf, np.floating) else leaf, dy)
+        loss = Loss(lambda: pair.outputs(inputs), as_vector(dy))
+        if not np.isfinite(loss.start).all() or not loss.start.size:
+            return None
+        names = [name for name in inputs.moved if name not in inputs.optional]
+        with np.errstate(all="ignore"):
+            points = {name: slopes_of(name, inputs.arrays[name], loss, rng, FEW) for name in names}
+    except Refused:
+        return None
+    return Trial(pair, inputs, dy, points)
