@@ -158,17 +158,31 @@ class Pair:
         """
         y, cache = self.first_run(inputs)
         dy = output_gradient(y, generator(seed)) if dy is None else dy
+        try:
+            returned = self._run_watched(dy, cache, inputs)
+            found = match(returned, inputs)
+        except Refused as refused:
+            refused.output_gradient = dy
+            raise
+        found.problems += self._other_runs(dy, cache, returned)
+        return Pass(y, dy, cache, found)
+
+    def _run_watched(self, dy: Any, cache: Any, inputs: Inputs) -> Any:
+        """What backward returns, when it is seen to change nothing.
+
+        Raises:
+            Refused: it does, or it raises.
+        """
         watched = {"the output gradient": Snapshot(dy), "the cache": Snapshot(cache)}
         of_inputs = inputs.watched()
         returned = self.run_backward(dy, cache)
         changed = [what for what, snapshot in watched.items() if snapshot.changed()]
-        of_inputs = {name: snapshot for name, snapshot in of_inputs.items() if snapshot.changed()}
-        if changed or of_inputs:
-            what = [*changed, *([f"its inputs: {', '.join(of_inputs)}"] if of_inputs else [])]
-            raise Refused(*(f"backward changes {each} in place" for each in what))
-        found = match(returned, inputs)
-        found.problems += self._other_runs(dy, cache, returned)
-        return Pass(y, dy, cache, found)
+        names = ", ".join(name for name, snapshot in of_inputs.items() if snapshot.changed())
+        if changed or names:
+            raise Refused(
+                *(f"backward changes {each} in place" for each in [*changed, *([f"its inputs: {names}"] * bool(names))])
+            )
+        return returned
 
     def _other_runs(self, dy: Any, cache: Any, returned: Any) -> list[str]:
         if not same(returned, self.run_backward(dy, cache)):

@@ -21,10 +21,10 @@ import numpy as np
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.calls import Pair, as_vector, generator
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.diagnose import diagnose
+from scratchlv.gradcheck.conclusions import HINTS, Subject, conclusions
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.inputs import Inputs, Refused
-from scratchlv.gradcheck.measured import Measured, Settings, measure_input
+from scratchlv.gradcheck.measured import Measured, Point, Settings, measure_input, slopes_of
 from scratchlv.gradcheck.progress import Progress
 from scratchlv.gradcheck.report import WRONG, Report
 from scratchlv.gradcheck.slopes import EPS, FINE, Loss
@@ -51,6 +51,8 @@ def check(
     remake: Callable[..., dict[str, Any]] | None = None,
     sizes: dict[str, int] | None = None,
     subject: str = "",
+    repair: bool = True,
+    hint: str = "mend",
 ) -> Report:
     """Compare ``backward`` with numerical slopes of ``forward``, and name the bug if they differ.
 
@@ -73,19 +75,32 @@ def check(
             try such shapes. Optional.
         sizes: what the dimensions are called, such as ``{"N": 3, "T": 4}``, for the diagnosis. Optional.
         subject: what the report calls it.
+        repair: look for the line of the bug: backward runs with one line changed, in a process of its own.
+        hint: ``"mend"`` shows what would mend that line, ``"line"`` the line alone.
 
     Raises:
-        UserError: ``fixed`` or ``state`` names an input that is not there.
+        UserError: ``fixed`` or ``state`` names an input that is not there, or there is no such hint.
     """
+    if hint not in HINTS:
+        raise UserError(f"hint is {hint!r}, and should be one of {', '.join(map(repr, HINTS))}")
     report = Report(subject)
     sizes, note = _sizes(sizes)
     report.notes += note
     settings = Settings(tolerance, max_elements, directions)
+
+    def make(inputs: dict[str, Any]) -> Inputs:
+        return Inputs(forward, inputs, fixed, state)
+
     try:
-        pair = Pair(forward, backward)
-        found = _Examination(pair, Inputs(forward, inputs, fixed, state), settings, seed)
+        pair, own = Pair(forward, backward), make(inputs)
+        rerun = functools.partial(_rerun, pair, make, inputs, settings, seed)
+        case = Subject(pair, inputs, make, rerun, seed, remake, sizes)
+        found = _Examination(pair, own, settings, seed)
     except Refused as refused:
         report.problems += refused.sentences
+        if refused.output_gradient is not None and repair:
+            evidence, points = _slopes_alone(pair, own, refused.output_gradient, settings, seed)
+            report.diagnosis = conclusions(case, own, evidence, points, repair=True, hint=hint)
         return report
     found.report_to(report)
     report.diagnosis = [
@@ -94,17 +109,30 @@ def check(
         if each.ties
     ]
     if found.evidence.wrong:
-        rerun = functools.partial(_rerun, pair, inputs, settings, seed, fixed, state)
-        report.diagnosis += diagnose(found.evidence, rerun=rerun, remake=remake, sizes=sizes)
+        report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
     return report
 
 
+def _slopes_alone(
+    pair: Pair, inputs: Inputs, dy: Any, settings: Settings, seed: int
+) -> tuple[Evidence, dict[str, list[Point]]]:
+    """The evidence where backward has no gradients to compare."""
+    y, cache = pair.run_forward(inputs)
+    loss, rng = Loss(lambda: pair.outputs(inputs), as_vector(dy)), generator(seed + 1)
+    names = [name for name in inputs.moved if name not in inputs.optional]
+    points = {name: slopes_of(name, inputs.arrays[name], loss, rng, settings) for name in names}
+    evidence = Evidence(inputs.flat(), {}, {}, names, y, dy, cache)
+    evidence.forward = lambda others: inputs.call(pair.forward, others)
+    evidence.backward = lambda dy: pair.gradients(dy, pair.run_forward(inputs)[1], inputs)
+    return evidence, points
+
+
 def _rerun(
-    pair: Pair, given: dict, settings: Settings, seed: int, fixed: Any, state: Any, inputs: Any = None, dy: Any = None
+    pair: Pair, make: Callable, given: dict, settings: Settings, seed: int, inputs: Any = None, dy: Any = None
 ) -> Evidence | None:
     """The evidence of other inputs, or of another output gradient; None if the operation does not serve them."""
     try:
-        moved = Inputs(pair.forward, given if inputs is None else inputs, fixed, state)
+        moved = make(given if inputs is None else inputs)
         return _Examination(pair, moved, settings, seed, dy=dy, beside=False).evidence
     except Exception:
         return None
@@ -242,13 +270,25 @@ class _Examination:
             inputs.flat(),
             dict(run.returned.gradients),
             {name: each.numeric for name, each in self.measured.items()},
-            [name for name, each in self.measured.items() if each.gradient.verdict == WRONG and not each.ties],
+            [name for name in inputs.moved if name not in inputs.optional and self._is_wrong(name)],
             run.y,
             run.dy,
             run.cache,
             self._gradients_for,
             lambda others: inputs.call(self.pair.forward, others),
         )
+
+    def _is_wrong(self, name: str) -> bool:
+        if name not in self.measured:  # its shape is wrong
+            return True
+        return self.measured[name].gradient.verdict == WRONG and not self.measured[name].ties
+
+    def known_slopes(self) -> dict[str, list[Point]]:
+        """By the input's name, also of gradients whose shape is wrong."""
+        lacking = [name for name in self.inputs.moved if name not in self.measured and name not in self.inputs.optional]
+        loss, rng = Loss(lambda: self.pair.outputs(self.inputs), as_vector(self.run.dy)), generator(self.seed + 1)
+        found = {name: each.points for name, each in self.measured.items()}
+        return found | {name: slopes_of(name, self.inputs.arrays[name], loss, rng, self.settings) for name in lacking}
 
     def report_to(self, report: Report) -> None:
         report.gradients = [each.gradient for each in self.measured.values()]

@@ -25,6 +25,7 @@ class Refused(Exception):
     def __init__(self, *sentences: str) -> None:
         super().__init__("; ".join(sentences))
         self.sentences = list(sentences)
+        self.output_gradient: Any = None  # that backward was called with, if it is at fault
 
 
 class Inputs:

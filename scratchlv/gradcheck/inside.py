@@ -13,7 +13,7 @@ import linecache
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -148,26 +148,29 @@ class Inside:
 
     Args:
         forward: runs forward, and gives all outputs as one vector.
-        backward: runs backward on the output gradient of ``dy``.
+        backward: the gradients by the input's name.
         forward_code, backward_code: of the two functions.
         dy: the output gradient, as one vector.
-        inputs: the input arrays; what shares memory with one is no intermediate.
+        inputs: the input arrays; a local variable that is one is no intermediate.
+        wrong: the names of the inputs whose gradient is wrong.
     """
 
     def __init__(
         self,
         forward: Callable[[], np.ndarray],
-        backward: Callable[[], Any],
+        backward: Callable[[], dict[str, np.ndarray]],
         forward_code: CodeType,
         backward_code: CodeType,
         dy: np.ndarray,
         inputs: list[np.ndarray],
+        wrong: Collection[str],
     ) -> None:
-        self._forward, self._code, self._file, self._dy = forward, forward_code, backward_code.co_filename, dy
+        self._forward, self._code, self._dy = forward, forward_code, dy
+        self._backward, self._backward_code, self._wrong = backward, backward_code, wrong
         self._until = time.perf_counter() + SECONDS
         forwards, backwards = _Recorder(), _Recorder()
         _run_watched(forward, forward_code, forwards)
-        _run_watched(backward, backward_code, backwards)
+        self._gradients = _run_watched(backward, backward_code, backwards)
         self._of_forward = _by_name(forwards.values)
         self._first = {name: _count_inputs(values, inputs) for name, values in self._of_forward.items()}
         self._of_backward = backwards.values
@@ -181,9 +184,16 @@ class Inside:
         right: list[str] = []
         for value, name, number, (round_, rounds) in gradients:
             verdict = self._is_right(name, number, value.array)
-            if verdict is False:
+            if verdict is False and self._only_wrong_ones_need(value, round_ - 1):
                 there = tuple(dict.fromkeys(each for each in right if each != value.name))
-                return FirstWrong(self._file, value.line, value.name, there, round_ if rounds > 1 else None, rounds)
+                return FirstWrong(
+                    self._backward_code.co_filename,
+                    value.line,
+                    value.name,
+                    there,
+                    round_ if rounds > 1 else None,
+                    rounds,
+                )
             if verdict:
                 right.append(value.name)
             if time.perf_counter() > self._until:
@@ -233,6 +243,15 @@ class Inside:
             if abs(float((gradient * direction).sum()) - near) > ALLOWED * size:  # type: ignore[operator]
                 return False
         return True
+
+    def _only_wrong_ones_need(self, value: Value, number: int) -> bool:
+        """Whether wrong gradients alone are made from it: else its name stands for something else than it seems to."""
+        mover = _Mover(value.name, number, np.ones(value.array.shape))
+        try:
+            moved = _run_watched(self._backward, self._backward_code, mover)
+        except Exception:
+            return False
+        return {n for n, grad in self._gradients.items() if not np.array_equal(grad, moved.get(n))} <= set(self._wrong)
 
     def _slope(self, name: str, number: int, direction: np.ndarray, step: float) -> float | None:
         outputs = []

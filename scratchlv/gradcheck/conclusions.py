@@ -1,0 +1,119 @@
+"""What a failed check is consistent with: the line that mends it, the bug by its name, the first wrong gradient inside.
+
+A mend that makes every gradient right on fresh numbers and on other shapes is the strongest evidence, so it comes first. It
+is found by running the user's own code with one line changed, in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.calls import Pair, as_vector
+from scratchlv.gradcheck.diagnose import UNKNOWN, diagnose
+from scratchlv.gradcheck.evidence import Evidence, Rerun
+from scratchlv.gradcheck.inputs import Inputs
+from scratchlv.gradcheck.inside import Inside, code_of
+from scratchlv.gradcheck.measured import Point
+from scratchlv.gradcheck.repair import Repair, find_repairs
+from scratchlv.gradcheck.trials import Trial, fresh_trials
+
+SECONDS = 10.0  # that the search for the line may take
+MOST_SENTENCES = 3
+HINTS = ("mend", "line")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked, and how other inputs for it are made."""
+
+    pair: Pair
+    given: dict[str, Any]  # the user's inputs
+    make: Callable[[dict[str, Any]], Inputs]
+    rerun: Rerun
+    seed: int
+    remake: Callable[..., dict[str, Any]] | None
+    sizes: dict[str, int] | None
+
+    def remade(self) -> list[dict[str, Any]]:
+        """Inputs of other sizes, of those that ``remake`` serves."""
+        found = []
+        for name, length in (self.sizes or {}).items():
+            try:
+                found.append(self.remake(**{name: length + 1}))  # type: ignore[misc]
+            except Exception:  # it may have fixed sizes
+                continue
+        return [inputs for inputs in found if isinstance(inputs, dict) and inputs.keys() == self.given.keys()]
+
+
+def conclusions(
+    subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[str, list[Point]], *, repair: bool, hint: str
+) -> list[str]:
+    """At most three sentences, the most telling first.
+
+    Args:
+        inputs: of the check that failed.
+        points: the slopes that are known, by the input's name.
+        repair: look for the line that mends it.
+        hint: "mend" shows the mend, "line" the line alone.
+    """
+    repairs = _repairs(subject, inputs, evidence, points) if repair else []
+    found = [_sentence(each, hint) for each in repairs if not each.partial]
+    if found and repairs[0].cause:
+        return found[:1]
+    named = _named(subject, evidence)
+    found = [*named[:1], *found, *named[1:]] if found else named
+    inside = None if found and found[0] != UNKNOWN and repairs else _first_wrong(subject.pair, inputs, evidence)
+    found += [_sentence(each, hint) for each in repairs if each.partial] if not inside else [inside]
+    known = [sentence for sentence in found if sentence != UNKNOWN]
+    return (known or found)[:MOST_SENTENCES]
+
+
+def _repairs(subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[str, list[Point]]) -> list[Repair]:
+    trials = [Trial(subject.pair, inputs, evidence.dy, points)]
+    with np.errstate(all="ignore"):
+        trials += fresh_trials(subject.pair, subject.given, subject.make, subject.seed, subject.remade())
+        return find_repairs(subject.pair.backward, evidence, trials, seconds=SECONDS, forward=subject.pair.forward)
+
+
+def _sentence(repair: Repair, hint: str) -> str:
+    sentence = repair.sentence(show_mend=hint == "mend")
+    return f"{sentence}: consistent with {repair.cause}" if repair.cause else sentence
+
+
+def _named(subject: Subject, evidence: Evidence) -> list[str]:
+    compared = [name for name in evidence.wrong if name in evidence.analytic]  # the shapes of the others are wrong
+    if not compared:
+        return []
+    return diagnose(replace(evidence, wrong=compared), rerun=subject.rerun, remake=subject.remake, sizes=subject.sizes)
+
+
+def _first_wrong(pair: Pair, inputs: Inputs, evidence: Evidence) -> str | None:
+    """The first gradient of an intermediate that is wrong, if the two functions can be watched."""
+    codes = code_of(pair.forward), code_of(pair.backward)
+    if codes[0] is None or codes[1] is None or codes[0] is codes[1] or not evidence.wrong:
+        return None
+
+    def gradients() -> dict[str, np.ndarray]:
+        _, cache = pair.run_forward(inputs)
+        return pair.gradients(evidence.dy, cache, inputs)
+
+    try:
+        with np.errstate(all="ignore"):
+            arrays = list(inputs.arrays.values())
+            look = Inside(
+                lambda: pair.outputs(inputs),
+                gradients,
+                codes[0],
+                codes[1],
+                as_vector(evidence.dy),
+                arrays,
+                evidence.wrong,
+            )
+            found = look.first_wrong()
+    except Exception:  # whatever being watched does to somebody's code
+        return None
+    return found.sentence() if found else None
