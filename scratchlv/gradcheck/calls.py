@@ -8,13 +8,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchlv.device import to_host
 from scratchlv.gradcheck.inputs import Inputs, Refused, signature_of
-from scratchlv.gradcheck.returned import Returned, match
+from scratchlv.gradcheck.returned import Returned, Yielded, match
 from scratchlv.gradcheck.trees import Snapshot, close, map_leaves, same, strided
 
 PRIVATE = 0x5C0A7C4E  # mixed into every seed: who draws inputs from default_rng(0) must not get x == dy
@@ -43,6 +43,7 @@ class Pair:
 
     forward: Callable[..., tuple[Any, Any]]
     backward: Callable[[Any, Any], Any]
+    intermediates: tuple[str, ...] = ()  # whose gradients backward returns after those of the inputs
 
     def __post_init__(self) -> None:
         for name in ("forward", "backward"):
@@ -131,13 +132,26 @@ class Pair:
     # --- backward ---
 
     def run_backward(self, dy: Any, cache: Any) -> Any:
-        """What backward returns, a copy: it may be a view of dy or of the cache.
+        """What backward returns for the inputs, a copy: it may be a view of dy or of the cache.
 
         Raises:
             Refused: it raises.
         """
+        return self.run_backward_whole(dy, cache)[0]
+
+    def run_backward_whole(self, dy: Any, cache: Any) -> tuple[Any, dict[str, list[Inner]]]:
+        """The gradients of the inputs, and those of intermediates that backward gives away: by name, one for each round.
+
+        Raises:
+            Refused: it raises, or does not give them.
+        """
         try:
-            return _copied(self.backward(dy, cache))
+            returned = self.backward(dy, cache)
+            if inspect.isgenerator(returned):
+                return _exhausted(returned)
+            return self._parted(_copied(returned))
+        except Refused:
+            raise
         except Exception as error:
             sentences = [f"backward raises {where_and_what(error)}"]
             if "matmul" in str(error) or "shapes" in str(error):
@@ -145,6 +159,26 @@ class Pair:
                     "shapes that do not fit are consistent with W used for Wᵀ, or a factor on the wrong side"
                 )
             raise Refused(*sentences) from error
+
+    def _parted(self, returned: Any) -> tuple[Any, dict[str, list[Inner]]]:
+        """The gradients of the inputs and of the intermediates that were asked for."""
+        names = self.intermediates
+        if not names:
+            return returned, {}
+        wanted = ", ".join(f"d{name}" for name in names)
+        if isinstance(returned, dict):
+            missing = [name for name in names if f"d{name}" not in returned]
+            if missing:
+                raise Refused(f"backward returns no d{missing[0]}, and intermediates asks for {wanted}")
+            return {k: v for k, v in returned.items() if k not in wanted.split(", ")}, {
+                name: _rounds(returned[f"d{name}"]) for name in names
+            }
+        if not isinstance(returned, tuple | list) or len(returned) <= len(names):
+            raise Refused(
+                f"backward should return {wanted} after the gradients of the inputs, as intermediates asks for"
+            )
+        inside = dict(zip(names, map(_rounds, returned[-len(names) :]), strict=True))
+        return tuple(returned[: -len(names)]), inside
 
     def gradients(self, dy: Any, cache: Any, inputs: Inputs) -> dict[str, np.ndarray]:
         """The gradients by the input's name; of those that fit."""
@@ -190,6 +224,35 @@ class Pair:
         if not close(returned, self.run_backward(strided(dy), cache)):
             return ["backward is wrong if the output gradient is not contiguous in memory"]
         return []
+
+
+class Inner(NamedTuple):
+    """The gradient of an intermediate, and the line of backward that gives it away, if it is known."""
+
+    gradient: np.ndarray
+    line: int = 0
+
+
+def _rounds(gradient: Any) -> list[Inner]:
+    return [Inner(np.asarray(each)) for each in (gradient if isinstance(gradient, list) else [gradient])]
+
+
+def _exhausted(generator: Any) -> tuple[Any, dict[str, list[Inner]]]:
+    """What a backward gives that yields ("da", da) for its intermediates: it may return the inputs' gradients, or yield them."""
+    yielded: dict[str, list[Inner]] = {}
+    while True:
+        try:
+            pair = next(generator)
+        except StopIteration as end:
+            returned = _copied(end.value)
+            break
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise Refused(f'backward yields {_describe(pair)}, and should yield pairs such as ("da", da)')
+        yielded.setdefault(pair[0], []).append(Inner(np.array(pair[1]), generator.gi_frame.f_lineno))
+    inside = {name.removeprefix("d"): each for name, each in yielded.items()}
+    if returned is None:
+        returned = Yielded({name: each[-1].gradient for name, each in yielded.items()})
+    return returned, inside
 
 
 def output_gradient(y: Any, rng: np.random.Generator) -> Any:

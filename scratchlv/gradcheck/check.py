@@ -12,7 +12,7 @@ from left and right, and where slopes cannot tell the verdict is "not checked".
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +51,7 @@ def check(
     remake: Callable[..., dict[str, Any]] | None = None,
     sizes: dict[str, int] | None = None,
     subject: str = "",
+    intermediates: Sequence[str] = (),
     repair: bool = True,
     hint: str = "mend",
 ) -> Report:
@@ -75,6 +76,9 @@ def check(
             try such shapes. Optional.
         sizes: what the dimensions are called, such as ``{"N": 3, "T": 4}``, for the diagnosis. Optional.
         subject: what the report calls it.
+        intermediates: names of forward's local variables whose gradients backward returns after those of the inputs (a list
+            of them where a loop has several, in backward's order): the first wrong one is named. A backward may also yield
+            pairs such as ``("da", da)``; and local variables of it that are called ``da`` are looked at in any case.
         repair: look for the line of the bug: backward runs with one line changed, in a process of its own.
         hint: ``"mend"`` shows what would mend that line, ``"line"`` the line alone.
 
@@ -92,7 +96,7 @@ def check(
         return Inputs(forward, inputs, fixed, state)
 
     try:
-        pair, own = Pair(forward, backward), make(inputs)
+        pair, own = Pair(forward, backward, tuple(intermediates)), make(inputs)
         rerun = functools.partial(_rerun, pair, make, inputs, settings, seed)
         case = Subject(pair, inputs, make, rerun, seed, remake, sizes)
         found = _Examination(pair, own, settings, seed)

@@ -113,7 +113,8 @@ def _first_wrong(pair: Pair, inputs: Inputs, evidence: Evidence) -> str | None:
                 arrays,
                 evidence.wrong,
             )
-            found = look.first_wrong()
+            given = pair.run_backward_whole(evidence.dy, pair.run_forward(inputs)[1])[1]
+            found = look.first_wrong(given)
     except Exception:  # whatever being watched does to somebody's code
         return None
     return found.sentence() if found else None

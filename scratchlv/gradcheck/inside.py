@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.gradcheck.calls import Inner
+
 SECONDS = 2.0  # that the look may take
 STEP = 2.0**-15  # of an array's size
 ALLOWED = 1e-4  # of a slope: far above its error, far below that of a bug
@@ -175,16 +177,16 @@ class Inside:
         self._first = {name: _count_inputs(values, inputs) for name, values in self._of_forward.items()}
         self._of_backward = backwards.values
 
-    def first_wrong(self, known: dict[str, list[np.ndarray]] | None = None) -> FirstWrong | None:
+    def first_wrong(self, given: dict[str, list[Inner]] | None = None) -> FirstWrong | None:
         """The first wrong gradient; None if all are right, or none could be compared.
 
-        ``known`` has gradients by the intermediate's name, if backward gives them away: one for each round.
+        ``given`` has gradients by the intermediate's name, if backward gives them away: one for each round.
         """
-        gradients = self._given(known) if known else self._found()
+        gradients = self._given(given) if given else self._found()
         right: list[str] = []
         for value, name, number, (round_, rounds) in gradients:
             verdict = self._is_right(name, number, value.array)
-            if verdict is False and self._only_wrong_ones_need(value, round_ - 1):
+            if verdict is False and (given or self._only_wrong_ones_need(value, round_ - 1)):
                 there = tuple(dict.fromkeys(each for each in right if each != value.name))
                 return FirstWrong(
                     self._backward_code.co_filename,
@@ -213,13 +215,15 @@ class Inside:
             if counts[value.name] == values - first:
                 yield value, name, values - round_, (round_, values - first)
 
-    def _given(self, known: dict[str, list[np.ndarray]]) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
-        for name, values in known.items():
-            count, first = len(self._of_forward.get(name, ())), self._first.get(name, 0)
-            if len(values) == count - first:
-                for i, array in enumerate(values):
-                    line = next((v.line for v in self._of_backward if v.name in _names(name)), 0)
-                    yield Value(f"d{name}", line, array), name, count - 1 - i, (i + 1, count - first)
+    def _given(self, given: dict[str, list[Inner]]) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
+        """The same of gradients that backward gives away, round by round."""
+        for i in range(max(map(len, given.values()))):
+            for name, inner in given.items():
+                count, first = len(self._of_forward.get(name, ())), self._first.get(name, 0)
+                if i >= len(inner) or len(inner) != count - first:
+                    continue
+                line = inner[i].line or next((v.line for v in self._of_backward if v.name in _names(name)), 0)
+                yield Value(f"d{name}", line, inner[i].gradient), name, count - 1 - i, (i + 1, count - first)
 
     def _intermediate(self, gradient: str) -> str | None:
         return next((name for name in self._of_forward if gradient in _names(name)), None)

@@ -17,6 +17,10 @@ from scratchlv.gradcheck.trees import is_record
 _MOST_ORDERS = 6  # gradients, whose 720 orders are tried
 
 
+class Yielded(dict):
+    """What a backward has yielded by name: gradients of inputs, and of what lies between."""
+
+
 @dataclasses.dataclass
 class Returned:
     """Gradients by the input's name, those whose shape fits; and what is wrong with the others."""
@@ -122,7 +126,7 @@ def _by_name(returned: Any, inputs: Inputs) -> dict[str, Any]:
             f"backward returns a dict of {', '.join(fields) or 'nothing'}, and should return {_wanted(inputs)}"
         )
     keys = {name: _key_of(name, fields) for name in inputs.parameters}
-    surplus = [key for key in fields if key not in keys.values()]
+    surplus = [key for key in fields if key not in keys.values() and not isinstance(returned, Yielded)]
     _refuse_surplus(surplus, inputs)
     return _merged(_inside(n, inputs.given[n], fields[key], inputs) for n, key in keys.items() if key is not None)
 
