@@ -28,13 +28,14 @@ ALLOWED = 1e-4  # of a slope: far above its error, far below that of a bug
 _FORMS = ("d{}", "d_{}", "grad_{}", "{}_grad", "d{}_")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """What a local variable was when it was replaced, or when the function ended."""
 
     name: str
-    line: int  # on which it got its last value
+    line: int  # on which it got its last value; 0 if the function was called with it
     array: np.ndarray
+    filled: bool = False  # after it was there, as a buffer is
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class _Recorder:
             known = self._now.get(name)
             if known is not None and known[0] is item and np.array_equal(known[2].array, item, equal_nan=True):
                 continue
-            if known is not None and known[0] is not item:
+            filled = known is not None and known[0] is item
+            if known is not None and not filled:
                 self._done.append(known[1:])
-            self._now[name] = (item, self._time, Value(name, self._line, np.array(item)))
+            self._now[name] = (item, self._time, Value(name, self._line, np.array(item), filled))
         self._line = frame.f_lineno
         if ends:
             self._done += [known[1:] for known in self._now.values()]
@@ -186,7 +188,7 @@ class Inside:
         right: list[str] = []
         for value, name, number, (round_, rounds) in gradients:
             verdict = self._is_right(name, number, value.array)
-            if verdict is False and (given or self._only_wrong_ones_need(value, round_ - 1)):
+            if verdict is False and (given or self._only_wrong_ones_need(value)):
                 there = tuple(dict.fromkeys(each for each in right if each != value.name))
                 return FirstWrong(
                     self._backward_code.co_filename,
@@ -203,17 +205,23 @@ class Inside:
         return None
 
     def _found(self) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
-        """Backward's local gradients, with the value of forward that each belongs to: its name and number."""
+        """Backward's local gradients, with the value of forward that each belongs to: its name and number.
+
+        One that gets several values in a round is complete with the last.
+        """
         counts = {name: len(values) for name, values in _by_name(self._of_backward).items()}
         done: dict[str, int] = {}
         for value in self._of_backward:
-            round_ = done[value.name] = done.get(value.name, 0) + 1
+            done[value.name] = done.get(value.name, 0) + 1
             name = self._intermediate(value.name)
-            if name is None:
+            if name is None or not value.line:
                 continue
             values, first = len(self._of_forward[name]), self._first[name]
-            if counts[value.name] == values - first:
-                yield value, name, values - round_, (round_, values - first)
+            rounds = values - first
+            each, rest = divmod(counts[value.name], rounds) if rounds else (0, 1)
+            if not rest and done[value.name] % each == 0:
+                round_ = done[value.name] // each
+                yield value, name, values - round_, (round_, rounds)
 
     def _given(self, given: dict[str, list[Inner]]) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
         """The same of gradients that backward gives away, round by round."""
@@ -230,6 +238,8 @@ class Inside:
 
     def _is_right(self, name: str, number: int, gradient: np.ndarray) -> bool | None:
         """Whether the gradient has the slopes along random directions; None where that cannot be told."""
+        if self._of_forward[name][number].filled:  # a move of it would be written over
+            return None
         value = self._of_forward[name][number].array
         if value.shape != gradient.shape or not value.ndim or not value.size:
             return None
@@ -248,8 +258,9 @@ class Inside:
                 return False
         return True
 
-    def _only_wrong_ones_need(self, value: Value, number: int) -> bool:
+    def _only_wrong_ones_need(self, value: Value) -> bool:
         """Whether wrong gradients alone are made from it: else its name stands for something else than it seems to."""
+        number = [v for v in self._of_backward if v.name == value.name].index(value)
         mover = _Mover(value.name, number, np.ones(value.array.shape))
         try:
             moved = _run_watched(self._backward, self._backward_code, mover)

@@ -1,0 +1,78 @@
+"""An edited backward is tried on fresh numbers and on other shapes."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from scratchlv.gradcheck.calls import Pair
+from scratchlv.gradcheck.inputs import Inputs
+from scratchlv.gradcheck.trials import fresh_trials
+
+from .operations import linear, normal
+
+GIVEN = {"x": normal(5, 3), "W": normal(3, 2)}
+
+
+def trials(forward, backward, given, remade=()):
+    return list(fresh_trials(Pair(forward, backward), given, functools.partial(Inputs, forward), 0, list(remade)))
+
+
+def right(dy, cache):
+    x, W = cache
+    return dy @ W.T, x.T @ dy
+
+
+def by_coincidence(dy, cache):
+    x, W = cache
+    return dy @ W.T, x.T @ dy * (len(x) - 4)  # right for five rows
+
+
+def spoils(dy, cache):
+    x, W = cache
+    dx, dW = dy @ W.T, x.T @ dy
+    dy *= 2
+    return dx, dW
+
+
+def test_a_right_backward_passes_all_trials():
+    found = trials(linear, right, GIVEN, [{"x": normal(2, 3), "W": normal(3, 2)}])
+    assert len(found) >= 4
+    assert all(trial() == {"x": True, "W": True} for trial in found)
+    assert all(trial() == {"x": True, "W": True} for trial in found)  # once more
+
+
+def test_what_fits_one_shape_by_coincidence_fails():
+    results = [trial() for trial in trials(linear, by_coincidence, GIVEN)]
+    assert {"x": True, "W": True} in results
+    assert {"x": True, "W": False} in results
+
+
+def test_a_backward_that_spoils_its_inputs_fails_and_they_are_put_back():
+    found = trials(linear, spoils, GIVEN)
+    assert not any(any(trial().values()) for trial in found)
+    assert not any(any(trial().values()) for trial in found)
+
+
+@pytest.mark.parametrize("broken", [lambda dy, cache: None, lambda dy, cache: 1 / 0, lambda dy, cache: (dy, dy)])
+def test_whatever_an_edit_brings_about_is_not_right(broken):
+    assert not any(any(trial().values()) for trial in trials(linear, broken, GIVEN))
+
+
+def test_a_loss_does_not_have_the_output_gradient_one():
+    """An edit that ignores it must not pass."""
+    ignores = trials(lambda x: ((x**2).sum(), x), lambda dy, x: (2 * x,), {"x": normal(5)})
+    follows = trials(lambda x: ((x**2).sum(), x), lambda dy, x: (2 * x * dy,), {"x": normal(5)})
+    assert not any(trial()["x"] for trial in ignores)
+    assert all(trial()["x"] for trial in follows)
+
+
+def test_fresh_numbers_keep_their_signs():
+    seen = []
+
+    def forward(p):
+        seen.append(p.copy())
+        return np.log(p), p
+
+    assert all(trial()["p"] for trial in trials(forward, lambda dy, p: (dy / p,), {"p": np.array([1e-4, 0.5, 0.4999])}))
+    assert all((p > 0).all() for p in seen)
