@@ -26,15 +26,19 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces": case(2, 37, 5, 6, masked=True, scale=5.0),
         "several pieces, in fours": case(3, 50, 8, 12, scale=2.0),
         "whole pieces": case(2, 48, 4, 3, masked=True, scale=5.0),
+        "a piece left out": case(2, 48, 4, 3, masked=True, left_out=slice(16, 32)),
     }
 
 
 def _cases_from(rng: np.random.Generator):
-    def case(N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0) -> dict:
+    def case(
+        N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0, left_out: slice = slice(0)
+    ) -> dict:
         mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
+            mask[:, left_out] = False
         return {
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, A)),
