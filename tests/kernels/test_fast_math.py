@@ -70,6 +70,22 @@ def test_sigmoid():
     assert (y <= 1).all()
 
 
+def test_a_sum_is_added_up_in_the_order_in_which_it_is_written():
+    """Vectorised, it would have other bits; and LLVM might do so in the process that compiles, and not in the next."""
+
+    @njit(fastmath=fast_math.FLAGS)
+    def added(x):
+        s = np.float32(0)
+        for i in range(x.size):
+            s += x[i]
+        return s
+
+    x = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    in_order = np.cumsum(x)[-1]
+    assert in_order != np.float32(x.sum(dtype=np.float64))  # so that another order shows
+    assert added(x) == in_order
+
+
 def test_at_the_ends():
     ends = [np.inf, -np.inf, np.nan, 1e4, -1e4, 3e38, -3e38, 0]
     np.testing.assert_array_equal(EXP(ends), np.float32([np.inf, 0, np.nan, np.inf, 0, np.inf, 0, 1]))
