@@ -235,6 +235,16 @@ def test_lengths_out_of_range(way, options, message):
         way(Chain(), chains(1), **options)
 
 
+@every_way
+def test_nothing_is_drawn_once_every_sentence_has_ended(way):
+    """Even if one that has ended would go on to say other words beside the rest."""
+    short, long = table(start={END: 1}, a={A: 1}), table(start={A: 1}, a={B: 1}, b={END: 1})
+    short[:, :, END, A] = 0
+    model = Chain()
+    assert said(way(model, np.concatenate([short, long]), max_length=40)) == [[END], [A, B, END]]
+    assert model.steps == 3
+
+
 # --- greedy ------------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ VARIANTS = ("reference", "numba_cpu", "cuda")
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
     case = _cases_from(rng)
-    return {
+    found = {
         "odd": case(3, 5, 2, 4),
         "mask": case(3, 5, 4, 2, masked=True),
         "one region": case(3, 1, 2, 4),
@@ -16,7 +16,11 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "sharp": case(2, 7, 3, 4, scale=20.0),
         "larger than a block": case(5, 49, 67, 131),
         "empty batch": case(0, 5, 2, 4),
+        "small keys and query": case(3, 5, 2, 4),
     }
+    for name in ("keys", "query"):
+        found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
+    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -26,15 +30,19 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces": case(2, 37, 5, 6, masked=True, scale=5.0),
         "several pieces, in fours": case(3, 50, 8, 12, scale=2.0),
         "whole pieces": case(2, 48, 4, 3, masked=True, scale=5.0),
+        "a piece left out": case(2, 48, 4, 3, masked=True, left_out=slice(16, 32)),
     }
 
 
 def _cases_from(rng: np.random.Generator):
-    def case(N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0) -> dict:
+    def case(
+        N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0, left_out: slice = slice(0)
+    ) -> dict:
         mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
+            mask[:, left_out] = False
         return {
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, A)),

@@ -13,7 +13,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     far_keys["keys"][1] *= 40  # far outside of where tanh is steep
     far_query["keys"][1] *= 40
     far_query["Wq"] *= 40
-    return {
+    found = {
         "odd": case(4, 3, 5, 2, 6, 7, 4),
         "mask": case(4, 3, 5, 2, 3, 4, 6, masked=True),
         "dot": case(4, 3, 5, 2, 6, 3, 4, additive=False),
@@ -27,7 +27,11 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block, dot": case(3, 15, 13, 17, 35, 67, 31, additive=False),
         "no steps": case(0, 3, 5, 2, 6, 7, 4),
         "empty batch": case(3, 0, 5, 2, 6, 7, 4),
+        "small keys and queries": case(4, 3, 5, 2, 6, 7, 4),
     }
+    for name in ("keys", "Wq"):
+        found["small keys and queries"][name] *= 1e-2  # where tanh is as small as its argument
+    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -45,6 +49,7 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
     return {
         "several pieces": pieces,
         "several pieces, dot": pieces_dot,
+        "a piece left out": case(2, 2, 48, 2, 4, 3, 5, masked=True, left_out=slice(16, 32)),
         "spread by 200": exact | {"words": np.round(200 * tame["words"])},
         "plus and minus 1e4": exact | {"words": 1e4 * np.sign(tame["words"])},
     }
@@ -52,12 +57,22 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
 
 def _cases_from(rng: np.random.Generator):
     def case(
-        T: int, N: int, L: int, E: int, D: int, A: int, H: int, masked: bool = False, additive: bool = True, **more
+        T: int,
+        N: int,
+        L: int,
+        E: int,
+        D: int,
+        A: int,
+        H: int,
+        masked: bool = False,
+        additive: bool = True,
+        left_out: slice = slice(0),
     ) -> dict:
         mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
+            mask[:, left_out] = False
         return {
             "words": rng.standard_normal((T, N, E)),
             "x": rng.standard_normal((N, L, D)),
@@ -70,7 +85,6 @@ def _cases_from(rng: np.random.Generator):
             "Wh": rng.standard_normal((H, 4 * H)) / H**0.5,
             "b": rng.standard_normal(4 * H),
             "mask": mask,
-            **more,
         }
 
     return case

@@ -4,7 +4,8 @@
 // the same launch again. A thread runs until it must wait for others, so a missing barrier shows as a wrong result in at
 // least one of the orders, not as luck.
 //
-//   order       threads and blocks take their turns forward, in reverse, or shuffled anew at every turn
+//   order       threads and blocks take their turns forward, in reverse, or shuffled anew at every turn; or a warp goes
+//               on to where it must wait for other warps before the next has a turn
 //   poison      shared memory, static and dynamic, is 0xFF (NaN) when a block begins
 //   deadlock    threads that wait for what cannot come are named, with the line on which they wait
 //   divergence  so are threads of a block at different barriers, and lanes of a warp at different shuffles
@@ -59,7 +60,7 @@ constexpr size_t STACK = 256 * 1024;
 constexpr size_t STACK = 64 * 1024;
 #endif
 constexpr unsigned MOST_THREADS = 1024, MOST_SHARED = 227 * 1024;
-enum Order { FORWARD, REVERSE, SHUFFLED };
+enum Order { FORWARD, REVERSE, SHUFFLED, WARPS };
 
 struct Site {  // where a thread waits
     const char *what, *file;
@@ -314,8 +315,11 @@ inline void run_block(Block& b, unsigned* turns) {
     while (b.ended < launch->threads && !b.in_grid_barrier && !launch->failed) {
         progress = false;
         if (options.order == SHUFFLED) put_in_order(turns, launch->threads);
-        for (unsigned i = 0; i < launch->threads && !launch->failed; ++i)
-            if (can_run(b.threads[turns[i]])) run(b.threads[turns[i]]);
+        for (unsigned i = 0, again = 0; i < launch->threads && !launch->failed; ++i) {
+            if (can_run(b.threads[turns[i]])) run(b.threads[turns[i]]), again = 1;
+            bool warp_ends = i % 32 == 31 || i + 1 == launch->threads;
+            if (options.order == WARPS && warp_ends && again) i = i / 32 * 32 - 1, again = 0;  // its lanes once more
+        }
         if (!progress && !launch->failed) stuck(b);
     }
     copy_bytes(b.static_shared, __start_cuda_shared, static_shared_size());

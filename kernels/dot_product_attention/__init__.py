@@ -33,15 +33,26 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces": case(2, 37, 5, 6, Q=4, masked=True),
         "several pieces, in fours": case(3, 50, 8, 12, Q=8, scale=2.0),
         "whole pieces, no W": case(2, 48, 4, 3, masked=True, scale=3.0),
+        "a piece left out": case(2, 48, 4, 3, Q=5, masked=True, left_out=slice(16, 32)),
     }
 
 
 def _cases_from(rng: np.random.Generator):
-    def case(N: int, L: int, D: int, K: int, Q: int | None = None, masked: bool = False, scale: float = 1.0) -> dict:
+    def case(
+        N: int,
+        L: int,
+        D: int,
+        K: int,
+        Q: int | None = None,
+        masked: bool = False,
+        scale: float = 1.0,
+        left_out: slice = slice(0),
+    ) -> dict:
         mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
+            mask[:, left_out] = False
         return {
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, K)),

@@ -1,8 +1,8 @@
 """The matrix product six times, from three loops to the packed one, in float32: what each step buys.
 
-Each takes ``a`` (M, K) and ``b`` (K, N) and gives C (M, N). ``scratchlv bench matmul`` times them side by side, ``--version N``
-one of them. The last is what all the project runs on, :func:`scratchlv.kernels.matmul.numba_cpu.gemm`. All but that one use a
-single thread.
+Each takes ``a`` (M, K) and ``b`` (K, N) and gives C (M, N). ``scratchlv bench matmul`` times them side by side, with
+``--variant numba_cpu --version N`` one of them. The last is what all the project runs on,
+:func:`scratchlv.kernels.matmul.numba_cpu.gemm`. All but that one use a single thread.
 """
 
 from __future__ import annotations

@@ -58,13 +58,18 @@ def run(
 ) -> int:
     """Check, time and print; returns 1 if a kernel is wrong, 130 if Ctrl-C cut it short, else 0.
 
-    All versions of the operations that the CPU runs; those of one ``variant`` (on a GPU, for "cuda"), or that of one ``number``.
+    All versions of the operations that the CPU runs; those of one ``variant`` (on a GPU, for "cuda"), or that of one ``number``,
+    of the rooms that have it.
 
     Raises:
         UserError: there is no such operation, variant or version, or a file cannot be read or written.
     """
     names = _names(operations)
-    chosen = {name: rows.versions(name, variant, number) for name in names} if variant != "cuda" else {}
+    if number is not None and variant is None:
+        raise UserError(f"--version {number} is one of a variant's: say which, --variant cuda for one")
+    chosen = {name: rows.versions(name, variant) for name in names} if variant != "cuda" else {}
+    if chosen and variant is not None and number is not None:
+        chosen = rows.numbered(chosen, variant, number)
     for option, path in (("--json", json_file), ("--plot", plot_file)):
         if path is not None:
             _check_writable(option, path)

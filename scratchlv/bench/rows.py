@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -78,26 +79,28 @@ class Version(NamedTuple):
     number: int | None = None  # among the variant's numbered versions
 
 
-def versions(name: str, variant: str | None = None, number: int | None = None) -> list[Version]:
+def versions(name: str, variant: str | None = None) -> list[Version]:
     """All that a room has on the CPU: its variants, their numbered versions (forward only), and a baseline.
 
-    Or only those of one ``variant``, and only the version of one ``number``.
+    Or only those of one ``variant``.
 
     Raises:
-        UserError: there is no such variant, or none of that number.
+        UserError: there is no such variant.
     """
     operation: ops.Operation = getattr(ops, name)
     if variant is not None and variant not in operation.room.VARIANTS:
         raise UserError(f"{name} has no variant {variant!r}; it has {', '.join(operation.room.VARIANTS)}")
-    found = [version for version in _on_the_cpu(name, operation) if variant in (None, version.variant)]
-    if number is None:
-        return found
-    numbered = {version.number: version for version in found if version.number is not None}
-    if number not in numbered:
-        cuda = operation.variant("cuda").VERSIONS if "cuda" in operation.room.VARIANTS and variant is None else {}
-        of = "on the CPU" if variant is None else f"of {variant}"
-        raise no_version(name, number, of, {n: version.name for n, version in numbered.items()}, cuda)
-    return [numbered[number]]
+    return [version for version in _on_the_cpu(name, operation) if variant in (None, version.variant)]
+
+
+def numbered(found: Mapping[str, Sequence[Version]], variant: str, number: int) -> dict[str, list[Version]]:
+    """Of each room's versions of ``variant`` the one of that ``number``; rooms that have none are left out, which is told.
+
+    Raises:
+        UserError: none has.
+    """
+    words = {name: {v.number: v.name for v in known if v.number is not None} for name, known in found.items()}
+    return {name: [v for v in found[name] if v.number == number] for name in having(words, variant, number)}
 
 
 def _on_the_cpu(name: str, operation: ops.Operation) -> Iterator[Version]:
@@ -123,16 +126,26 @@ def _on_the_cpu(name: str, operation: ops.Operation) -> Iterator[Version]:
         yield Version(f"numpy ({machine.blas()})", "", _forward(np.matmul), _check_product(np.matmul))
 
 
-def no_version(
-    name: str, number: int, of: str, numbered: Mapping[int, str], cuda: Mapping[int, str] | None = None
-) -> UserError:
-    """What to say where a room has no version of that number, ``of`` what was asked for: which there are, there and in CUDA."""
+def having(numbered: Mapping[str, Mapping[int, str]], variant: str, number: int) -> list[str]:
+    """The rooms with a version of that ``number``, of rooms with the words of their versions; the others are named on stderr.
 
-    def listed(versions: Mapping[int, str]) -> str:
-        return ", ".join(f"{n} ({words.removeprefix(f'{n} ')})" for n, words in versions.items())
+    Raises:
+        UserError: none has.
+    """
+    have = [name for name, words in numbered.items() if number in words]
+    if not have:
+        raise UserError(
+            f"there is no version {number} of the variant {variant}: "
+            + "; ".join(f"{name} has {_listed(words) or 'none'}" for name, words in numbered.items())
+        )
+    lack = [name for name in numbered if name not in have]
+    if lack:
+        print(f"note: left out, without a version {number} of {variant}: {', '.join(lack)}", file=sys.stderr)
+    return have
 
-    sentence = f"{name} has no version {number} {of}; it has {listed(numbered) or 'none with a number'}"
-    return UserError(sentence + (f"; with --variant cuda it has {listed(cuda)}" if cuda else ""))
+
+def _listed(words: Mapping[int, str]) -> str:
+    return ", ".join(f"{n} ({each.removeprefix(f'{n} ')})" for n, each in words.items())
 
 
 # --- calls -----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_pictu
 from scratchlv.errors import UserError
 
 _QUESTIONS = 4  # about each scene of a sheet
+_VERSION = "one numbered version of --variant, of the operations that have it"
 
 
 def add_commands(commands: Any) -> None:
@@ -31,9 +32,7 @@ def _add_gradcheck(commands: Any) -> None:
     )
     gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations, such as lstm (default: all)")
     gradcheck.add_argument("--variant", help="reference, numba_cpu or cuda (default: the first two)")
-    gradcheck.add_argument(
-        "--version", type=int, metavar="N", help="one numbered version (of cuda, if no variant is named)"
-    )
+    gradcheck.add_argument("--version", type=int, metavar="N", help=_VERSION)
     gradcheck.add_argument("--json", action="store_true", help="end with one line of JSON")
     gradcheck.set_defaults(command=_gradcheck)
 
@@ -55,9 +54,7 @@ def _add_bench(commands: Any) -> None:
     bench = commands.add_parser("bench", help="time every version of every kernel against what this machine can reach")
     bench.add_argument("ops", nargs="*", metavar="OP", help="operations, such as lstm (default: all)")
     bench.add_argument("--variant", help="reference, numba_cpu, or cuda on a GPU (default: all that the CPU runs)")
-    bench.add_argument(
-        "--version", type=int, metavar="N", help="one numbered version (of the CPU's, if no variant is named)"
-    )
+    bench.add_argument("--version", type=int, metavar="N", help=_VERSION)
     bench.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     bench.add_argument(
         "--compare", type=Path, metavar="FILE", help="say what became faster or slower since this --json"

@@ -25,7 +25,7 @@ import numpy as np
 from scratchlv.cache import folder_for
 from scratchlv.cuda.sources import headers
 
-ORDERS = ("forward", "reverse", "shuffled")
+ORDERS = ("forward", "reverse", "shuffled", "warp by warp")
 _FLAGS = ("-std=gnu++17", "-O2", "-g1", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fwrapv", "-w")
 _SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fsanitize-sections=cuda_shared")
 

@@ -32,7 +32,7 @@ def run(
     """``scratchlv gradcheck [OP...] [--variant V] [--version N] [--json]``: 1 if a gradient is wrong, else 0.
 
     All operations if none is named; the variants of :data:`DEFAULT` if ``variant`` is None. ``version`` is the number of one
-    version of the variant, of those that have some.
+    version of the variant, of the operations that have it.
 
     Raises:
         UserError: there is no such operation, variant or version.
@@ -61,7 +61,7 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
     """What is to be checked, known to be there."""
     rooms = {name: operation_named(name).room for name in names}
     if version is not None and variant is None:
-        variant = "cuda"  # only they are numbered in most rooms
+        raise UserError(f"--version {version} is one of a variant's: say which, --variant cuda for one")
     wanted = DEFAULT if variant is None else (variant,)
     plan: Plan = [(name, each, version) for name, room in rooms.items() for each in wanted if each in room.VARIANTS]
     if not plan:
@@ -73,6 +73,9 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
         if not plan:
             there = "; ".join(f"{name} has {', '.join(map(str, found)) or 'none'}" for name, found in numbers.items())
             raise UserError(f"there is no version {version} of the variant {variant}: {there}")
+        lack = [name for name, found in numbers.items() if version not in found]
+        if lack:
+            print(f"note: left out, without a version {version} of {variant}: {', '.join(lack)}", file=sys.stderr)
     return plan
 
 

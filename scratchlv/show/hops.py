@@ -23,7 +23,6 @@ _TICK = 30  # room for the mark of the right one
 _SENTENCE = 440  # width of a sentence, at most
 _CELL = (62, 28)
 _GREY, _GREEN = (150, 160, 178), (46, 140, 87)
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 Answers = Sequence[tuple[str, float]]
 
@@ -49,8 +48,7 @@ def hops_picture(
     if alphas.ndim != 3 or not (np.isfinite(alphas).all() and (alphas >= 0).all()):
         raise ValueError(f"alphas must be (hops, rows, cols), finite and 0 or more; they are {alphas.shape}")
     picture = fit(Image.fromarray(image), _SIDE)
-    looks = [tile(lit(picture, alpha), f"{_ordinal(hop)} look") for hop, alpha in enumerate(alphas)]
-    tiles = [tile(picture, ""), *looks]
+    tiles = [tile(picture, ""), *(tile(lit(picture, alpha), f"hop {k}") for k, alpha in enumerate(alphas, 1))]
     return _sheet(question, lay_out(tiles, min(len(tiles), _COLUMNS), _GAP), _answers(answers, truth))
 
 
@@ -81,7 +79,7 @@ def hops_table(
         write(table, (_GAP, (s + 1.5) * height), line, INK, _FONT, "lm")
     for hop, weights in enumerate(alphas):
         x = left + hop * width
-        pen.text((x + width / 2, height / 2), _ordinal(hop), FAINT, font(_FONT - 2), anchor="mm")
+        pen.text((x + width / 2, height / 2), f"hop {hop + 1}", FAINT, font(_FONT - 2), anchor="mm")
         for s, weight in enumerate(weights):
             box = (x, (s + 1) * height, x + width - 3, (s + 2) * height - 3)
             pen.rectangle(box, tuple(shades[hop, s]), outline=(214, 217, 222))
@@ -91,10 +89,6 @@ def hops_table(
                     (x + width / 2 - 1, (s + 1.5) * height - 1), f"{weight:.2f}", ink, font(_FONT - 3), anchor="mm"
                 )
     return _sheet(question.split(), table, _answers(answers, truth))
-
-
-def _ordinal(hop: int) -> str:
-    return _ORDINALS[hop] if hop < len(_ORDINALS) else f"{hop + 1}th"
 
 
 def _sheet(question: Sequence[str], body: Image.Image, answers: Image.Image) -> Image.Image:

@@ -32,7 +32,7 @@ def test_what_it_prints_and_writes(small, tmp_path, capsys):
 
 
 def test_one_version_alone_is_checked_and_timed(small, tmp_path, capsys):
-    assert command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", number=4) == 0
+    assert command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", variant="numba_cpu", number=4) == 0
     (row,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]
     assert (row["version"], row["part"]) == ("4 register tiles", "forward")
     assert row["warm"]["samples"] > 0
@@ -43,8 +43,8 @@ def test_one_version_alone_is_checked_and_timed(small, tmp_path, capsys):
 def test_a_version_that_is_wrong_is_not_timed(small, monkeypatch, tmp_path, capsys):
     versions = {"1 right": lambda a, b: a @ b, "2 wrong": lambda a, b: a + b}
     monkeypatch.setattr("scratchlv.kernels.matmul.versions.VERSIONS", versions)
-    assert command.run(["matmul"], number=1) == 0
-    assert command.run(["matmul"], tmp_path / "run.json", number=2) == 1
+    assert command.run(["matmul", "relu"], variant="numba_cpu", number=1) == 0
+    assert command.run(["matmul"], tmp_path / "run.json", variant="numba_cpu", number=2) == 1
     (row,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]
     assert row["warm"] is None
     assert "WRONG: matmul 2 wrong" in capsys.readouterr().out
@@ -82,8 +82,10 @@ def test_mistakes_are_found_before_the_work(monkeypatch, tmp_path):
         command.run(["lsmt"])
     with pytest.raises(UserError, match="no variant 'gpu'"):
         command.run(["lstm"], variant="gpu")
-    with pytest.raises(UserError, match="lstm has no version 1 on the CPU"):
-        command.run(["matmul", "lstm"], number=1)
+    with pytest.raises(UserError, match="--version 1 is one of a variant's: say which, --variant cuda"):
+        command.run(["matmul"], number=1)
+    with pytest.raises(UserError, match="no version 1 of the variant numba_cpu: lstm has none; relu has none"):
+        command.run(["lstm", "relu"], variant="numba_cpu", number=1)
     for option in (0, 1):
         for path in (tmp_path, tmp_path / "no" / "run.json"):
             files = [None, None]

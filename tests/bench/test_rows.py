@@ -107,33 +107,27 @@ def test_one_variant_with_all_that_it_has():
     assert names("matmul") == ["reference", "numba_cpu", *VERSIONS, f"numpy ({machine.blas()})"]
 
 
-@pytest.mark.parametrize("variant", [None, "numba_cpu"])
+def named(number, *operations, variant="numba_cpu"):
+    found = rows.numbered({name: rows.versions(name, variant) for name in operations}, variant, number)
+    return {name: [version.name for version in versions] for name, versions in found.items()}
+
+
 @pytest.mark.parametrize("number", range(1, len(VERSIONS) + 1))
-def test_one_numbered_version_alone(variant, number):
-    (name,) = names("matmul", variant, number)
-    assert name == list(VERSIONS)[number - 1]
-    assert name.startswith(f"{number} ")
+def test_one_numbered_version_alone(number):
+    assert named(number, "matmul") == {"matmul": [list(VERSIONS)[number - 1]]}
+    assert list(VERSIONS)[number - 1].startswith(f"{number} ")
 
 
-@pytest.mark.parametrize(
-    ("chosen", "said"),
-    [
-        (("relu", "numba"), "relu has no variant 'numba'; it has reference, numba_cpu, cuda"),
-        (
-            ("matmul", None, 7),
-            r"no version 7 on the CPU; it has 1 \(three loops\), .*; with --variant cuda it has 1 \(",
-        ),
-        (
-            ("matmul", "numba_cpu", 0),
-            r"matmul has no version 0 of numba_cpu; it has 1 \(three loops\), .*6 \(in parallel\)$",
-        ),
-        (("matmul", "reference", 1), "matmul has no version 1 of reference; it has none with a number$"),
-        (
-            ("lstm", None, 2),
-            r"lstm has no version 2 on the CPU; it has none with a number; with --variant cuda it has 1 \(",
-        ),
-    ],
-)
-def test_what_is_not_there_lists_what_there_is(chosen, said):
+def test_rooms_without_that_version_are_left_out_which_is_told(capsys):
+    assert list(named(1, "lstm", "matmul", "relu")) == ["matmul"]
+    assert capsys.readouterr().err == "note: left out, without a version 1 of numba_cpu: lstm, relu\n"
+
+
+def test_what_is_not_there_lists_what_there_is():
+    with pytest.raises(UserError, match="relu has no variant 'numba'; it has reference, numba_cpu, cuda"):
+        rows.versions("relu", "numba")
+    said = r"no version 7 of the variant numba_cpu: matmul has 1 \(three loops\), .*6 \(in parallel\); lstm has none$"
     with pytest.raises(UserError, match=said):
-        rows.versions(*chosen)
+        named(7, "matmul", "lstm")
+    with pytest.raises(UserError, match="no version 1 of the variant reference: matmul has none$"):
+        named(1, "matmul", variant="reference")

@@ -69,9 +69,15 @@ def test_the_bench_of_one_operation(tmp_path, capsys, threads, monkeypatch):
 def test_the_bench_refuses_what_is_not_there(capsys, tmp_path):
     fails(capsys, "bench", "lsmt", saying=["'lsmt'", "lstm", "adam"])
     fails(capsys, "bench", "relu", "--variant", "numpy", saying=["'numpy'", "numba_cpu", "cuda"])
-    fails(capsys, "bench", "lstm", "--version", 2, saying=["version 2", "--variant cuda"])
     fails(capsys, "bench", "relu", "--json", tmp_path / "no" / "x.json", saying=["--json", "no/x.json"])
     fails(capsys, "bench", "relu", "--compare", tmp_path / "absent.json", saying=["--compare", "absent.json"])
+
+
+@pytest.mark.parametrize("command", ["bench", "gradcheck"])
+def test_a_version_is_one_of_a_variant(capsys, command):
+    fails(capsys, command, "lstm", "--version", 2, saying=["--version 2", "--variant cuda"])
+    both = "lstm", "relu", "--variant", "numba_cpu", "--version", 2
+    fails(capsys, command, *both, saying=["no version 2 of the variant numba_cpu", "lstm has none; relu has none"])
 
 
 def test_warming_up_says_how_long_it_took(capsys):

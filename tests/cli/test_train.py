@@ -176,6 +176,21 @@ def test_an_option_that_is_a_setting_reaches_the_run(tmp_path, monkeypatch, task
     assert getattr(asked[0].settings, option) == 3
 
 
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.beam])
+@pytest.mark.parametrize(("option", "widths"), [([], set()), (["--beam", "3"], {3})])
+def test_the_beam_that_was_asked_for_reaches_the_decoder(runs, monkeypatch, task, option, widths):
+    module, asked = TASKS[task].load(), set()
+    search = module.beam_search
+
+    def noted(*arguments, beam, **options):
+        asked.add(beam)
+        return search(*arguments, beam=beam, **options)
+
+    monkeypatch.setattr(module, "beam_search", noted)
+    assert main(["evaluate", str(runs(task)), "--n", "2", *option]) == 0
+    assert asked == widths
+
+
 def _raise(kind):
     def raises(*_, **__):
         raise kind

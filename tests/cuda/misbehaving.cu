@@ -68,6 +68,16 @@ extern "C" __global__ void blocks_meet(float* x, float* y) {
 // In which order the threads of each block, and the blocks, were let run.
 extern "C" __global__ void who_comes_first(int* turn, int* order) { order[atomicAdd(turn, 1)] = blockIdx.x * blockDim.x + threadIdx.x; }
 
+// Each warp reads what all have written, and writes again where others may not have read yet.
+extern "C" __global__ void writes_before_all_have_read(float* x) {
+    __shared__ float written[2];
+    int warp = threadIdx.x / 32;
+    written[warp] = warp;
+    __syncthreads();
+    x[threadIdx.x] = warp_max(written[0] + written[1]);
+    written[warp] = 10.0f;
+}
+
 extern "C" __global__ void beyond_the_end(float* x, int n) { x[n + threadIdx.x] = 1.0f; }
 
 extern "C" __global__ void beyond_the_shared_array(float* x) {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchlv.cuda import emulator, load
-from scratchlv.cuda.emulator import LaunchError, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import ORDERS, LaunchError, turns, why_not, without_barrier
 
 from .checks import ROOMS
 
@@ -54,7 +54,7 @@ def test_lanes_at_different_shuffles_are_an_error():
         kernel("two_shuffles")((1,), (32,), nan(32))
 
 
-@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_parts_of_a_warp_may_shuffle_by_themselves(order):
     x = np.zeros(32, np.int32)
     with turns(order):
@@ -74,7 +74,7 @@ def test_shared_memory_is_nan_when_a_block_begins():
     assert np.isnan(x).all()
 
 
-@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_blocks_meet_and_keep_their_own_shared_memory(order):
     x, y = nan(5), nan(5)
     with turns(order, seed=1):
@@ -108,13 +108,23 @@ def order_of_turns(order, seed=0):
 
 def test_threads_and_blocks_take_turns_in_the_order_asked_for():
     assert order_of_turns("forward") == list(range(12))
+    assert order_of_turns("warp by warp") == list(range(12))
     assert order_of_turns("reverse") == list(range(11, -1, -1))
     assert sorted(order_of_turns("shuffled", 1)) == list(range(12))
     assert order_of_turns("shuffled", 1) == order_of_turns("shuffled", 1) != order_of_turns("shuffled", 2)
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_only_where_a_warp_runs_ahead_does_it_overwrite_what_others_have_yet_to_read(order):
+    x = nan(64)
+    with turns(order):
+        kernel("writes_before_all_have_read")((1,), (64,), x)
+    ahead = order == "warp by warp"  # and the one that came last to the barrier goes on first
+    np.testing.assert_array_equal(x, [10 if ahead else 1] * 32 + [1] * 32)
+
+
 def test_an_order_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="forward, reverse, shuffled, not 'sideways'"), turns("sideways"):
+    with pytest.raises(ValueError, match="forward, reverse, shuffled, warp by warp, not 'sideways'"), turns("sideways"):
         pass
 
 

@@ -117,17 +117,23 @@ def test_one_numbered_version_is_the_one_that_runs(monkeypatch):
     monkeypatch.setattr("scratchlv.kernels.relu.cuda.version", lambda had: asked.append(real(had)) or asked[-1])
     for number in (1, 2):
         asked.clear()
-        assert {" ".join(row[2:4]) for row in rows(["relu"], None, version=number)} == {f"cuda {number}"}
+        assert {" ".join(row[2:4]) for row in rows(["relu"], "cuda", version=number)} == {f"cuda {number}"}
         assert set(asked) == {number}
 
 
 @pytest.mark.parametrize(
     ("names", "variant", "version", "message"),
     [
-        (["matmul"], None, 99, "no version 99 of the variant cuda: matmul has 1, 2, "),
+        (["matmul"], None, 1, "--version 1 is one of a variant's: say which, --variant cuda"),
+        (["matmul"], "cuda", 99, "no version 99 of the variant cuda: matmul has 1, 2, "),
         (["relu"], "numba_cpu", 1, "no version 1 of the variant numba_cpu: relu has none"),
     ],
 )
 def test_a_version_that_is_not_there_lists_those_that_are(names, variant, version, message):
     with pytest.raises(UserError, match=message):
         command.run(names, variant, False, io.StringIO(), version=version)
+
+
+def test_operations_without_that_version_are_left_out_which_is_told(capsys):
+    assert {row[1] for row in rows(["relu", "tanh"], "cuda", version=2)} == {"relu"}
+    assert capsys.readouterr().err == "note: left out, without a version 2 of cuda: tanh\n"

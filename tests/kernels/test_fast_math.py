@@ -25,7 +25,7 @@ def over(function):
 
 
 EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
-EXP_NONPOSITIVE = over(fast_math.exp_nonpositive)
+EXP_NONPOSITIVE, EXPM1 = over(fast_math.exp_nonpositive), over(fast_math.expm1)
 LEAST_NORMAL = np.finfo(np.float32).tiny
 
 
@@ -51,6 +51,13 @@ def test_exp_nonpositive():
     np.testing.assert_array_equal(EXP_NONPOSITIVE(x), EXP(x))
 
 
+def test_expm1():
+    x = np.concatenate([everything(), around(np.log(2) / 2, -np.log(2) / 2)])
+    x = x[(np.abs(x) <= 87) & (np.abs(x) > LEAST_NORMAL)]
+    np.testing.assert_allclose(EXPM1(x), np.expm1(x.astype(np.float64)), rtol=4e-7)
+    np.testing.assert_array_equal(EXPM1([0, np.nan]), [0, np.nan])
+
+
 def test_tanh():
     x = np.concatenate([everything(), around(7.90531110763549805, -7.90531110763549805)])
     assert np.abs(TANH(x) - np.tanh(x.astype(np.float64))).max() < 3e-7
@@ -68,6 +75,22 @@ def test_sigmoid():
     assert (y[~normal] <= 2 * LEAST_NORMAL).all()
     assert (y >= 0).all()
     assert (y <= 1).all()
+
+
+def test_a_sum_is_added_up_in_the_order_in_which_it_is_written():
+    """Vectorised, it would have other bits; and LLVM might do so in the process that compiles, and not in the next."""
+
+    @njit(fastmath=fast_math.FLAGS)
+    def added(x):
+        s = np.float32(0)
+        for i in range(x.size):
+            s += x[i]
+        return s
+
+    x = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    in_order = np.cumsum(x)[-1]
+    assert in_order != np.float32(x.sum(dtype=np.float64))  # so that another order shows
+    assert added(x) == in_order
 
 
 def test_at_the_ends():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from scratchlv.cuda.arrays import MOST_UNASKED
+from scratchlv.cuda.emulator import why_not
 from scratchlv.ops import softmax_cross_entropy
 
 rng = np.random.default_rng(0)
@@ -147,3 +149,16 @@ def test_logits_that_are_read_only_are_not_overwritten():
     logits.flags.writeable = False
     run("numba_cpu", logits, rng.integers(0, 33, 6), overwrite=True)
     np.testing.assert_array_equal(logits, before)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_row_that_is_too_long_for_a_small_chip_is_read_twice(monkeypatch):
+    """Where a block has no more shared memory than every chip gives."""
+    monkeypatch.setattr("scratchlv.cuda.launch.MOST_SHARED", MOST_UNASKED)
+    fits = MOST_UNASKED // 4
+    for V in (fits, fits + 1):
+        logits, targets = rng.standard_normal((2, V)), [0, V - 1]
+        loss, dlogits = run("cuda", logits, targets)
+        expected_loss, expected = run("reference", logits, targets)
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        np.testing.assert_allclose(dlogits, expected, rtol=1e-5, atol=1e-9)

@@ -62,7 +62,7 @@ def bars(sheet: Image.Image, wanted: tuple[int, int, int]) -> list[tuple[int, in
 # --- the picture -------------------------------------------------------------------------------------------------
 
 
-def test_each_look_is_lit_where_it_fell():
+def test_each_hop_is_lit_where_it_looked():
     cells = [(0, 0), (5, 3)]
     sheet = hops_picture(GREY_PICTURE, ["what", "is", "it", "?"], one_hot(*cells), ANSWERS)
     top = hops._GAP + hops._QUESTION_LINE + hops._GAP + _TITLE
@@ -82,7 +82,7 @@ def test_the_words_of_a_picture(written):
     hops_picture(GREY_PICTURE, ["what", "is", "it", "?"], one_hot((0, 0), (1, 1), (2, 2)), ANSWERS, "red")
     texts = only(written)
     assert texts.count("what is it ?") == 1
-    assert [t for t in texts if t.endswith("look")] == ["first look", "second look", "third look"]
+    assert [t for t in texts if t.startswith("hop")] == ["hop 1", "hop 2", "hop 3"]
     for word, p in ANSWERS:
         assert word in texts and f"{p:.2f}" in texts
     assert "right:" not in texts
@@ -91,7 +91,7 @@ def test_the_words_of_a_picture(written):
 @pytest.mark.parametrize("n", [0, 1, 3, 4, 9])
 def test_any_number_of_hops(n, written):
     sheet = hops_picture(GREY_PICTURE, ["so", "?"], one_hot(*[(0, 0)] * n), ANSWERS)
-    assert sum(t.endswith("look") for t in only(written)) == n
+    assert sum(t.startswith("hop") for t in only(written)) == n
     rows = -(-(n + 1) // 4)
     assert sheet.height >= rows * hops._SIDE and sheet.width < 1300
 
@@ -190,7 +190,7 @@ def test_the_words_of_a_table(written):
     alphas = np.array([[0.02, 0.9, 0.08], [0.25, 0, 0.75]])
     hops_table([*STORY[:2], "x" * 200], alphas, "Where is the football?", ANSWERS, "turquoise")
     texts = only(written)
-    for expected in (*STORY[:2], "first", "second", "Where is the football?", "0.02", "0.90", "0.75", "turquoise"):
+    for expected in (*STORY[:2], "hop 1", "hop 2", "Where is the football?", "0.02", "0.90", "0.75", "turquoise"):
         assert texts.count(expected) == 1, expected
     (clipped,) = [t for t in texts if t.startswith("xxx")]
     assert text_width(clipped, hops._FONT) <= hops._SENTENCE and clipped.endswith("...")

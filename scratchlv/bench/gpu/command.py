@@ -8,7 +8,7 @@ from typing import Any
 
 from scratchlv.bench import machine
 from scratchlv.bench.gpu import Row
-from scratchlv.bench.rows import no_version
+from scratchlv.bench.rows import having
 from scratchlv.bench.text import aligned
 from scratchlv.cuda.availability import describe, what_is_wrong
 from scratchlv.errors import UserError
@@ -22,7 +22,7 @@ def run(names: Sequence[str], number: int | None = None, json_file: Path | None 
     """Check, time and print; returns 1 if a kernel is wrong, 130 if Ctrl-C cut it short, else 0.
 
     Raises:
-        UserError: there is no GPU, or a room has no version of that number.
+        UserError: there is no GPU, or no room has a version of that number.
     """
     problem = what_is_wrong()
     if problem is not None:
@@ -32,10 +32,9 @@ def run(names: Sequence[str], number: int | None = None, json_file: Path | None 
         )
     from scratchlv.bench.gpu import ceilings, kernels
 
-    for name in names:
-        numbered = {version.number: version.words for version in kernels.versions(name)}
-        if number is not None and number not in numbered:
-            raise no_version(name, number, "of cuda", numbered)
+    if number is not None:
+        words = {name: {version.number: version.words for version in kernels.versions(name)} for name in names}
+        names = having(words, "cuda", number)
     where = machine.describe() | {"gpu": describe()}
     print(f"{where['gpu']}; {where['processor']}, {where['cores']} cores; {where['date']}")
     limits = ceilings.bandwidths(SECONDS) | ceilings.products(SECONDS)

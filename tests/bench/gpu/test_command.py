@@ -83,10 +83,17 @@ def test_a_wrong_version_is_not_timed(bench, monkeypatch, tmp_path, capsys):
 
 @needs_compiler
 def test_an_unknown_version_lists_those_there_are(bench):
-    with pytest.raises(UserError, match=r"relu has no version 3 of cuda; it has 1 \(a number for each thread\), 2 \("):
+    with pytest.raises(UserError, match=r"version 3 of the variant cuda: relu has 1 \(a number for each thread\), 2 \("):
         bench("relu", number=3)
-    with pytest.raises(UserError, match=r"7 of cuda; it has .*6 \(cuBLAS\)"):
+    with pytest.raises(UserError, match=r"version 7 of the variant cuda: matmul has .*6 \(cuBLAS\)"):
         bench("matmul", number=7)
+
+
+@needs_compiler
+def test_rooms_without_that_version_are_left_out_which_is_told(bench, tmp_path, capsys):
+    assert bench("relu", "tanh", number=2, json_file=tmp_path / "gpu.json") == 0
+    assert {row["room"] for row in json.loads((tmp_path / "gpu.json").read_text("utf-8"))["rows"]} == {"relu"}
+    assert "note: left out, without a version 2 of cuda: tanh" in capsys.readouterr().err
 
 
 @needs_compiler
