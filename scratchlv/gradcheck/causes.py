@@ -66,6 +66,40 @@ CAUSES = {
     "aliased": "a cache that is an array which is changed later: keep a copy",
 }
 
+#: What an edit shows in general, and what the numbers may say of it in particular: the particular comes first.
+REFINED_BY = {
+    "": {
+        "factor", "doubled", "scale", "learning rate", "mean missing", "mean twice", "local derivative", "tanh", "sigmoid",
+        "softmax", "relu", "epsilon", "recurrent", "dh_next", "dc_next", "h_t", "c_t", "off by one", "dropped step",
+        "step twice", "gates", "missing path", "target", "mask", "mask in the mean", "dropout mask", "dropout scale", "stride",
+        "padding", "kernel not flipped", "argmax", "ties", "wrong rows", "upstream ignored", "regularisation",
+        "another's gradient", "order",
+    },
+    "factor": {
+        "doubled", "scale", "learning rate", "mean missing", "mean twice", "dropout scale", "mask in the mean",
+        "regularisation", "upstream ignored", "local derivative", "tanh", "sigmoid", "epsilon",
+    },
+    "local derivative": {
+        "tanh", "sigmoid", "softmax", "relu", "missing path", "upstream ignored", "mask", "dropout mask", "dropout scale",
+        "scale", "mean missing", "gates", "epsilon",
+    },
+    "missing term": {
+        "missing path", "regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "sum", "epsilon",
+    },
+    "missing path": {"regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "gates"},
+    "sum": {"softmax", "batch sum", "wrong axis", "missing path"},
+    "off by one": {"dropped step", "step twice", "h_t", "c_t", "wrong rows", "stride", "padding"},
+    "another's gradient": {"h_t", "c_t", "off by one", "gates", "relu", "order", "target", "missing path", "recurrent"},
+}  # fmt: skip
+
+
+def key_of(sentence: str) -> str:
+    """The key of the cause that a sentence is consistent with; "" if it has none. The longest wording that fits."""
+    _, found, words = sentence.partition("consistent with ")
+    known = {key: text.split("{")[0].rstrip() for key, text in CAUSES.items()}
+    fits = [key for key, text in known.items() if found and text and words.startswith(text)]
+    return max(fits, key=lambda key: len(known[key]), default="")
+
 
 def cause(key: str, **details: str) -> str:
     """The words for a cause, to follow "consistent with"; ``details`` fill its gaps, and are empty if they are not known."""

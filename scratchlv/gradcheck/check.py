@@ -12,6 +12,7 @@ from left and right, and where slopes cannot tell the verdict is "not checked".
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,7 @@ from scratchlv.gradcheck.inputs import Inputs, Refused
 from scratchlv.gradcheck.measured import Measured, Point, Settings, measure_input, slopes_of
 from scratchlv.gradcheck.progress import Progress
 from scratchlv.gradcheck.report import WRONG, Report
+from scratchlv.gradcheck.slices import smallest
 from scratchlv.gradcheck.slopes import EPS, FINE, Loss
 from scratchlv.gradcheck.trees import Snapshot, leaves, map_leaves, same
 
@@ -34,6 +36,7 @@ TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to 
 _WIDE, _TINY = 2.0**-10, 2.0**-38  # of the output gradient: float32 knows nothing of the tiny change
 _ROUNDING = 1e-9  # of the largest gradient times its input: an error that backward's own rounding may make
 _TINY_SHARE = 1e-2  # of a gradient: an error beyond that is never taken for rounding
+_SHRINKING = 1.0  # seconds for a search for smaller inputs that fail
 _BESIDE = 0.05  # of its size, by which an input is moved off a kink
 
 
@@ -113,6 +116,7 @@ def check(
         if each.ties
     ]
     if found.evidence.wrong:
+        report.smallest = _smallest(pair, make, inputs, settings, seed)
         report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
     return report
 
@@ -129,6 +133,25 @@ def _slopes_alone(
     evidence.forward = lambda others: inputs.call(pair.forward, others)
     evidence.backward = lambda dy: pair.gradients(dy, pair.run_forward(inputs)[1], inputs)
     return evidence, points
+
+
+def _smallest(
+    pair: Pair, make: Callable[[dict], Inputs], given: dict[str, Any], settings: Settings, seed: int
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of smaller inputs that fail too; empty if none were found in time."""
+    until = time.perf_counter() + _SHRINKING
+    few = Settings(settings.tolerance, 12, 1)
+
+    def fails(inputs: dict[str, Any]) -> bool:
+        if time.perf_counter() > until:
+            return False
+        try:
+            return bool(_Examination(pair, make(inputs), few, seed, beside=False).evidence.wrong)
+        except Exception:  # a shape that forward does not serve
+            return False
+
+    found = smallest(given, fails)
+    return {} if found is given else {name: array.shape for name, array in make(found).arrays.items()}
 
 
 def _rerun(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.calls import Pair, as_vector
+from scratchlv.gradcheck.causes import REFINED_BY, key_of
 from scratchlv.gradcheck.diagnose import UNKNOWN, diagnose
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.inputs import Inputs
@@ -61,13 +62,17 @@ def conclusions(
         hint: "mend" shows the mend, "line" the line alone.
     """
     repairs = _repairs(subject, inputs, evidence, points) if repair else []
-    found = [_sentence(each, hint) for each in repairs if not each.partial]
-    if found and repairs[0].cause:
-        return found[:1]
+    whole = [each for each in repairs if not each.partial]
+    if whole and (key := key_of(f"consistent with {whole[0].cause}")) not in REFINED_BY:
+        return [_sentence(whole[0], hint)]
     named = _named(subject, evidence)
-    found = [*named[:1], *found, *named[1:]] if found else named
-    inside = None if found and found[0] != UNKNOWN and repairs else _first_wrong(subject.pair, inputs, evidence)
-    found += [_sentence(each, hint) for each in repairs if each.partial] if not inside else [inside]
+    if whole:
+        particular = [sentence for sentence in named[:1] if key_of(sentence) in REFINED_BY[key]]
+        if particular:
+            return [*particular, whole[0].sentence(show_mend=hint == "mend")]
+        return [_sentence(whole[0], hint)]
+    inside = _first_wrong(subject.pair, inputs, evidence)
+    found = [*named, *([inside] if inside else []), *(_sentence(each, hint) for each in repairs)]
     known = [sentence for sentence in found if sentence != UNKNOWN]
     return (known or found)[:MOST_SENTENCES]
 

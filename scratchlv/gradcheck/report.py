@@ -93,6 +93,9 @@ class Report:
     diagnosis: list[str] = field(default_factory=list)  # what the errors are consistent with, the most telling first
     not_checked: str = ""  # the reason, if there was nothing to check
     notes: list[str] = field(default_factory=list)  # what is good to know, and is no fault
+    smallest: dict[str, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # the shapes of the smallest inputs that fail, too
 
     @property
     def ok(self) -> bool:
@@ -121,6 +124,9 @@ class Report:
         lines = [f"{title}: {self.verdict}" if title else self.verdict]
         lines += [self.not_checked] if self.not_checked else []
         lines += [*self.problems, *map(str, self.gradients), *self.notes]
+        if self.smallest:
+            shapes = ", ".join(f"{name} {shape}" for name, shape in self.smallest.items())
+            lines.append(f"it fails as well with inputs as small as {shapes}")
         lines += [f"-> {sentence}" for sentence in self.diagnosis]
         return "\n  ".join(lines)
 
