@@ -126,16 +126,19 @@ def test_a_file_that_is_gone_is_waited_for(tmp_path, monkeypatch):
 def test_a_save_during_a_run_is_another_run(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_text("1")
+    saves = iter([lambda: path.write_text("22")])
     counted = []
 
     def once():
         counted.append(1)
-        if len(counted) == 1:
-            path.write_text("22")
+        next(saves, nothing)()
         return {path}
 
+    sleeps = iter([nothing])  # the one that waits for the end of the save
+
     def sleep(seconds):
-        raise Stop
+        if next(sleeps, None) is None:
+            raise Stop
 
     monkeypatch.setattr(watch.time, "sleep", sleep)
     with pytest.raises(Stop):
