@@ -50,9 +50,14 @@ class Gradient:
         text = f"{self.name}: error {self.error:.1e}"
         if not self.ok:
             text += f" {where}: {', and should be '.join(self.values())}"
-        notes = []
+        notes = self.notes()
         if self.size > self.points and self.points:
-            notes.append(f"{self.points:,} of {self.size:,} elements compared")
+            notes.insert(0, f"{self.points:,} of {self.size:,} elements compared")
+        return text + (f" ({'; '.join(notes)})" if notes else "")
+
+    def notes(self) -> list[str]:
+        """Which points are not compared as the others are, and why."""
+        notes = []
         if self.kinks:
             how = "and the gradient lies between them" if self.between == self.kinks else "skipped"
             notes.append(f"{_count(self.kinks)} at a kink, where the one-sided slopes differ, {how}")
@@ -62,7 +67,7 @@ class Gradient:
             )
         if self.unmeasured:
             notes.append(f"{_count(self.unmeasured)} skipped, whose slope is too small to measure")
-        return text + (f" ({'; '.join(notes)})" if notes else "")
+        return notes
 
     def values(self) -> tuple[str, str]:
         """The analytic and the numeric value; of a wrong gradient, with as many digits as tell them apart."""

@@ -63,7 +63,7 @@ def _shape(gradient: Gradient) -> tuple[int, ...]:
 def row(gradient: Gradient) -> tuple[str, ...]:
     """What a table says of a gradient, by the columns' headings."""
     if gradient.verdict == NOT_CHECKED:
-        return gradient.name, NOT_CHECKED, "", "", "", "", _compared(gradient), ""
+        return gradient.name, NOT_CHECKED, "", "", "", "", f"0 of {gradient.size:,}", ""
     worst = "a direction" if gradient.worst is None else ", ".join(map(str, gradient.worst)) or "()"
     values = (worst, *gradient.values()) if gradient.points else ("", "", "")
     wrong = 0 if gradient.errors is None else int((gradient.errors > gradient.tolerance).sum())
@@ -89,7 +89,11 @@ def _sentences(report: Report) -> Iterator[tuple[str, str]]:
     """What is said besides the table, each with the verdict that it speaks for."""
     yield from ((NOT_CHECKED, report.not_checked),) if report.not_checked else ()
     yield from ((WRONG, problem) for problem in report.problems)
-    yield from ((NOT_CHECKED, str(each)) for each in report.gradients if each.verdict == NOT_CHECKED)
+    for gradient in report.gradients:
+        if gradient.verdict == NOT_CHECKED:
+            yield NOT_CHECKED, str(gradient)
+        elif gradient.notes():
+            yield gradient.verdict, f"{gradient.name}: {'; '.join(gradient.notes())}"
 
 
 # --- a terminal ------------------------------------------------------------------------------------------------------
@@ -207,7 +211,7 @@ def _html_table(report: Report) -> str:
         name, verdict, *numbers = row(gradient)
         rows.append(cells("td", (html.escape(name), _badge(verdict), *map(html.escape, numbers))))
     body = "".join(f"<tr style='background:none'>{each}</tr>" for each in rows)
-    return f"<table style='border-collapse:collapse'><tr>{cells('th', _HEADINGS)}</tr>{body}</table>"
+    return f"<table style='border-collapse:collapse;font-size:inherit'><tr>{cells('th', _HEADINGS)}</tr>{body}</table>"
 
 
 def _svg(levels: np.ndarray) -> str:

@@ -87,6 +87,16 @@ def test_a_row_has_both_values_and_how_much_was_compared():
     }
 
 
+def test_what_was_not_compared_is_said():
+    nothing = Gradient("dx", 0.0, 1e-6, size=12, points=12, between=12, kinks=12, reason="every point lies on a kink")
+    assert views.row(nothing)[1:] == ("not checked", "", "", "", "", "0 of 12", "")
+    said = terminal(
+        Report(gradients=[nothing, Gradient("dW", 0.0, 1e-6, kinks=2, points=3, size=5)]), color_system=None
+    )
+    assert "dx: not checked: every point lies on a kink" in said
+    assert "dW: 2 points at a kink, where the one-sided slopes differ, skipped" in said
+
+
 # --- the terminal ----------------------------------------------------------------------------------------------------
 
 
