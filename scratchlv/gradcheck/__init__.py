@@ -4,6 +4,7 @@ from scratchlv.gradcheck.assertions import assert_gradients
 from scratchlv.gradcheck.check import check, check_model
 from scratchlv.gradcheck.compare import check_operation, compare, compare_step
 from scratchlv.gradcheck.report import Gradient, Report
+from scratchlv.gradcheck.wrap import from_jax, from_torch
 
 __all__ = [
     "Gradient",
@@ -14,4 +15,6 @@ __all__ = [
     "check_operation",
     "compare",
     "compare_step",
+    "from_jax",
+    "from_torch",
 ]
