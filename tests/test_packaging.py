@@ -74,10 +74,14 @@ def test_a_wheel_holds_every_room_with_its_readme(wheel):
     assert "scratchlv/py.typed" in names
 
 
-def test_a_wheel_has_the_plugin_of_pytest(wheel):
-    with zipfile.ZipFile(wheel) as file:
-        entries = next(name for name in file.namelist() if name.endswith("entry_points.txt"))
-        assert "[pytest11]\nscratchlv = scratchlv.pytest_plugin" in file.read(entries).decode()
+def test_a_wheel_brings_its_plugin_to_pytest(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    test = "from scratchlv.ops import relu\n\ndef test_it(assert_gradients):\n    module = relu.variant('reference')\n"
+    test += "    assert_gradients(module.forward, module.backward, {'x': __import__('numpy').ones((2, 3))})\n"
+    (tmp_path / "test_it.py").write_text(test)
+    said = python("-m", "pytest", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path, path=site)
+    assert "1 passed" in said
 
 
 def test_a_wheel_works(wheel, tmp_path):

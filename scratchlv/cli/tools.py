@@ -82,11 +82,16 @@ def _gradcheck_files(arguments: Arguments) -> int:
 def _refuse_mixtures(arguments: Arguments, files: list[str]) -> None:
     """
     Raises:
-        UserError: options of operations and of files, or both, were given together.
+        UserError: operations and files, or options of both, were given together, or what is neither.
     """
+    from scratchlv.ops import OPERATIONS
+
     swallowed = next((name for name in [*arguments.fixed, *arguments.state] if name.endswith(".py")), None)
     if swallowed:
         raise UserError(f"{swallowed} stands behind names of inputs and is taken for one: give the file first")
+    bare = next((name for name in arguments.ops if name not in OPERATIONS and Path(f"{name}.py").is_file()), None)
+    if bare:
+        raise UserError(f"there is no operation {bare!r}; the file beside it needs its whole name: {bare}.py")
     own = [f"--{name}" for name in ("inputs", "fixed", "state", "watch") if getattr(arguments, name)]
     own += ["--seed"] if arguments.seed is not None else []
     if own and not files:

@@ -23,7 +23,7 @@ _IMAGE = {"H": 6, "W": 7}  # the sides of a picture, on which a kernel must fit
 _TERM = r"(?:\d+(?:\.\d+)?(?:[A-Za-z_]\w*)?|[A-Za-z_]\w*)"
 _SIZE = rf"-?{_TERM}(?:\s*(?://|[-+*])\s*{_TERM})*"
 _BOUND = rf"(?:<=|>=|<|>)\s*{_SIZE}"
-_KIND = r"float64|float32|float|int64|int32|integer|int|bool"
+_KIND = r"float64|float32|float|int64|int32|integers|integer|int|bool"
 _WHAT = rf"(?:(?P<shape>\([^()]*\))(?:\s*(?P<kind>{_KIND})\b)?|(?P<number>{_KIND})\b)(?P<bounds>(?:\s*{_BOUND})*)"
 _DECLARATION = re.compile(rf"(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*:\s*{_WHAT}")
 _ALONE = re.compile(rf"\s*{_WHAT}")
@@ -95,7 +95,7 @@ def _is_prose(shape: str | None) -> bool:
 
 
 def _with_range(declared: Declared, rest: str) -> Declared:
-    labels = re.match(rf"[^\n]*?\b0\s*<=\s*{declared.name}(?:\[\w+\])?\s*<\s*({_TERM})", rest)
+    labels = re.match(rf"(?:(?!\n\W*\w+\s*:)[^:]){{,200}}?\b0\s*<=\s*{declared.name}(?:\[\w+\])?\s*<\s*({_TERM})", rest)
     return replace(declared, kind="int", bounds=(("<", labels[1]),)) if labels and not declared.bounds else declared
 
 
@@ -107,9 +107,10 @@ def alone(name: str, text: str) -> Declared | None:
 
 def _read(name: str, found: re.Match[str]) -> Declared | None:
     try:
-        return _declared(name, found)
+        declared = _declared(name, found)
     except UserError:  # "x: (as above)" is prose
         return None
+    return declared if declared.shape is not None or declared.bounds else None  # "eps: float" is a type, and no recipe
 
 
 def _declared(name: str, found: re.Match[str]) -> Declared:

@@ -92,16 +92,24 @@ def test_prose_is_searched_for_the_names_that_are_asked_for():
     assert found(text, "x", "W", "b", "mask", "seed") == {"x": ("N", "D"), "W": ("D", "H"), "b": ("H",)}
 
 
+def test_the_type_of_a_number_is_no_recipe_for_it():
+    assert found("eps: float, a small constant; p: float > 0 < 1, k: int", "eps", "p", "k") == {"p": None}
+    assert shapes.alone("eps", "float") is None
+
+
 def test_the_words_of_a_course_are_read():
     text = """Inputs:
     - x: Input data, of shape (N, D)
-    - y: Vector of labels, of shape (N,) where y[i] is the label for x[i] and 0 <= y[i] < C
+    - y: Vector of labels, of shape (N,) where y[i] is the label for x[i] and
+      0 <= y[i] < C
     - w: Weights, of shape (D, M)
     - z: of shape (N, d_1, ... d_k)
     """
     assert found(text, "x", "w", "y", "z") == {"x": ("N", "D"), "w": ("D", "M"), "y": ("N",)}
     (y,) = shapes.find(text, ["y"]).values()
     assert (y.kind, y.bounds) == ("int", (("<", "C"),))
+    (x,) = shapes.find("x: of shape (N, D)\ny: of shape (N,), and 0 <= x < C", ["x"]).values()
+    assert x.kind == "float"
 
 
 def test_a_comment_of_one_parameter_begins_with_its_shape():
