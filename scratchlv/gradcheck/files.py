@@ -143,8 +143,10 @@ def _source(path: Path) -> str:
 def syntax_error(error: SyntaxError, path: Path) -> str:
     """One sentence with the user's own line."""
     line = f": `{error.text.strip()}`" if error.text else ""
-    where = Path(error.filename).name if error.filename else path.name
-    return f"{path} is no valid Python: {error.msg} ({where}, line {error.lineno}{line}); mend that line"
+    folder = path.resolve().parent
+    file = Path(error.filename) if error.filename else path.resolve()
+    shown = path.parent / file.relative_to(folder) if file.is_relative_to(folder) else file
+    return f"{shown} is no valid Python: {error.msg} (line {error.lineno}{line}); mend that line"
 
 
 # --- finding the two -------------------------------------------------------------------------------------------------

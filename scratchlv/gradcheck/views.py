@@ -23,7 +23,7 @@ _SPELT = str.maketrans(
 )
 _STYLES = {RIGHT: "green", WRONG: "red", NOT_CHECKED: "yellow"}
 _COLOURS = {RIGHT: "#1a7f45", WRONG: "#c6362b", NOT_CHECKED: "#946200"}
-_HEADINGS = ("gradient", "verdict", "error", "worst at", "backward", "numerical", "compared", "wrong")
+_HEADINGS = ("gradient", "verdict", "error", "worst at", "backward", "numeric", "compared")
 
 
 def heat(gradient: Gradient) -> np.ndarray | None:
@@ -61,13 +61,14 @@ def _shape(gradient: Gradient) -> tuple[int, ...]:
 
 
 def row(gradient: Gradient) -> tuple[str, ...]:
-    """What a table says of a gradient, by the columns' headings."""
+    """What a table says of a gradient, by the columns' headings; the values are those of a wrong one."""
     if gradient.verdict == NOT_CHECKED:
-        return gradient.name, NOT_CHECKED, "", "", "", "", f"0 of {gradient.size:,}", ""
-    worst = "a direction" if gradient.worst is None else ", ".join(map(str, gradient.worst)) or "()"
-    values = (worst, *gradient.values()) if gradient.points else ("", "", "")
-    wrong = 0 if gradient.errors is None else int((gradient.errors > gradient.tolerance).sum())
-    return gradient.name, gradient.verdict, f"{gradient.error:.1e}", *values, _compared(gradient), f"{wrong:,}"
+        return gradient.name, NOT_CHECKED, "", "", "", "", f"0 of {gradient.size:,}"
+    values: tuple[str, ...] = ("", "", "")
+    if gradient.verdict == WRONG and gradient.points:
+        worst = "a direction" if gradient.worst is None else ", ".join(map(str, gradient.worst)) or "()"
+        values = (worst, *gradient.values())
+    return gradient.name, gradient.verdict, f"{gradient.error:.1e}", *values, _compared(gradient)
 
 
 def _compared(gradient: Gradient) -> str:
@@ -77,12 +78,21 @@ def _compared(gradient: Gradient) -> str:
     return f"{min(known, gradient.size):,} of {gradient.size:,}"
 
 
-def _heatmaps(report: Report) -> Iterator[tuple[Gradient, np.ndarray, str]]:
+def _maps(report: Report) -> Iterator[tuple[str, np.ndarray | None]]:
+    """Of each wrong gradient how many elements are wrong, and where; in one line those of which all are."""
+    altogether = []
     for gradient in report.gradients:
+        if gradient.verdict != WRONG or gradient.errors is None:
+            continue
+        wrong, known = (int(count.sum()) for count in (gradient.errors > gradient.tolerance, gradient.errors >= 0))
         levels = heat(gradient)
         if levels is not None:
-            notes = [f"shape {_shape(gradient)}", cell_size(gradient)]
-            yield gradient, levels, f"{gradient.name}: where it is wrong ({'; '.join(filter(None, notes))})"
+            notes = "; ".join(filter(None, [f"shape {_shape(gradient)}", cell_size(gradient)]))
+            yield f"{gradient.name}: {wrong:,} of the {known:,} elements compared are wrong ({notes})", levels
+        elif wrong > 1:
+            altogether.append(gradient.name)
+    if altogether:
+        yield f"{', '.join(altogether)}: all elements compared are wrong", None
 
 
 def _sentences(report: Report) -> Iterator[tuple[str, str]]:
@@ -135,12 +145,17 @@ class TerminalView:
         title = report.title()
         yield line((f"{title}: " if title else "", "bold"), (report.verdict, f"bold {_STYLES[report.verdict]}"))
         if report.gradients:
-            yield _table(report)
+            table = _table(report)
+            if console.measure(table, options=options.update(max_width=1000)).maximum <= options.max_width:
+                yield table
+            else:
+                yield from (line((str(each), _STYLES[each.verdict])) for each in report.gradients)
         for verdict, sentence in _sentences(report):
             yield line((sentence, _STYLES[verdict]))
-        for _, levels, caption in _heatmaps(report):
-            yield line((caption, "bold"))
-            yield _blocks(levels, options.ascii_only)
+        for caption, levels in _maps(report):
+            yield line((caption, ""))
+            if levels is not None:
+                yield _blocks(levels, options.ascii_only)
         yield from (line((note, "dim")) for note in report.notes)
         yield from (line((f"-> {sentence}", "bold")) for sentence in report.diagnosis)
 
@@ -150,7 +165,7 @@ def _table(report: Report) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading in _HEADINGS[:2] else "right", overflow="fold")
     for gradient in report.gradients:
@@ -185,8 +200,8 @@ def as_html(report: Report) -> str:
     if report.gradients:
         parts.append(_html_table(report))
     parts += [_paragraph(sentence, _COLOURS[verdict]) for verdict, sentence in _sentences(report)]
-    for _, levels, caption in _heatmaps(report):
-        parts += [_paragraph(caption), _svg(levels)]
+    for caption, levels in _maps(report):
+        parts += [_paragraph(caption), "" if levels is None else _svg(levels)]
     parts += [_paragraph(note) for note in report.notes]
     parts += [f"<div style='margin:6px 0'>→ <b>{html.escape(sentence)}</b></div>" for sentence in report.diagnosis]
     return f"<div style='font-family:sans-serif;font-size:13px;line-height:1.5'>{''.join(parts)}</div>"

@@ -78,8 +78,11 @@ def test_seed_fixed_and_state_are_handed_on(file):
     assert "forward changes its inputs in place: s" in run(path)[1]
     assert run(path, fixed=["m"], state=["s"])[0] == 0
     assert run(path, fixed=["m"], state=["s"], seed=3)[1] == run(path, fixed=["m"], state=["s"], seed=3)[1]
-    wrong = file(WRONG)
-    assert run(wrong, seed=1)[1] != run(wrong, seed=2)[1]
+    for wrong in (
+        file(WRONG),
+        file(WRONG + "inputs = {'x': np.ones((3, 5)), 'W': np.ones((5, 2)), 'b': np.ones(2)}\n"),
+    ):
+        assert run(wrong, seed=1)[1] != run(wrong, seed=2)[1]
 
 
 def test_sizes_and_what_makes_other_inputs_are_handed_on(file, monkeypatch):

@@ -107,7 +107,7 @@ def test_dataclasses_find_their_module(file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def forward(x:\n    pass\n", r"layer.py is no valid Python: .* \(layer.py, line \d: `.*`\); mend that line"),
+        ("def forward(x:\n    pass\n", r"layer.py is no valid Python: .* \(line \d: `.*`\); mend that line"),
         (
             "import numpy as np\nW = 1 / 0\n",
             r"cannot be imported: ZeroDivisionError: .* \(layer.py, line 2: `W = 1 / 0`\)",
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_run(file, text, message):
 def test_a_mistake_in_a_module_beside_it_is_shown_there(file):
     file("def f(:\n", "helper_of_layer.py")
     message = refusal(file("import helper_of_layer\n"))
-    assert "(helper_of_layer.py, line 1: `def f(:`)" in message
+    assert re.search(r"/helper_of_layer.py is no valid Python: .* \(line 1: `def f\(:`\); mend that line$", message)
 
 
 def test_a_file_that_is_not_there_or_no_text(file, tmp_path):

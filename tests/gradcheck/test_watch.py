@@ -72,7 +72,7 @@ def test_every_save_is_a_run_and_ctrl_c_ends_it(watching):
     (watching.folder / "helper.py").write_text("scale = 5\n")  # a module that it imports, of the same size
     watching("layer.py: WRONG")
     (watching.folder / "helper.py").write_text("scale = (\n")
-    watching("(helper.py, line 1")
+    watching("helper.py is no valid Python")
     (watching.folder / "helper.py").write_text("scale = 2\n")
     watching("layer.py: right")
     assert sorted(path.name for path in watching.folder.iterdir()) == ["helper.py", "layer.py"]
