@@ -64,11 +64,20 @@ class Loaded:
     files: set[Path] = field(default_factory=set)
 
 
+def _home(path: Path) -> tuple[Path, str]:
+    """The folder from which the file is imported, and under which name: of a package, the folder that holds it."""
+    folder, names = path.resolve().parent, [path.stem]
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(names)
+
+
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[None]:
     """Modules beside the file can be imported, as if Python ran it; afterwards they are forgotten, and left no trace."""
     before, wrote = dict(sys.modules), sys.dont_write_bytecode
-    folder = str(path.resolve().parent)
+    folder = str(_home(path)[0])
     sys.path.insert(0, folder)
     sys.dont_write_bytecode = True  # the folder is the user's
     importlib.invalidate_caches()
@@ -83,8 +92,8 @@ def beside(path: Path) -> Iterator[None]:
 
 
 def neighbours(path: Path) -> set[Path]:
-    """The files below the folder of ``path`` that are imported now."""
-    folder = str(path.resolve().parent)
+    """The files below the folder of ``path``, or of its package, that are imported now."""
+    folder = str(_home(path)[0])
     return {found for module in list(sys.modules.values()) if (found := _file_of(module, folder))}
 
 
@@ -106,11 +115,15 @@ def load(path: Path) -> Loaded:
     source = _source(path)
     full = str(path.resolve())
     linecache.cache[full] = (len(source), None, source.splitlines(keepends=True), full)
-    name = path.stem if path.stem.isidentifier() and path.stem not in sys.modules else "checked_by_scratchlv"
+    name = _home(path)[1]
+    package = name.rpartition(".")[0]
+    name = "checked_by_scratchlv" if name in sys.modules else name
     module = ModuleType(name)
-    module.__file__ = full
+    module.__file__, module.__package__ = full, package
     sys.modules[name] = module
     try:
+        if package:
+            importlib.import_module(package)
         exec(compile(source, full, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise UserError(syntax_error(error, path)) from None

@@ -81,6 +81,20 @@ def test_modules_beside_the_file_are_imported_and_forgotten(file, tmp_path):
     assert loaded(path).module.scale == 44
 
 
+def test_a_file_of_a_package_may_import_relatively(tmp_path):
+    inner = tmp_path / "packed" / "inner"
+    inner.mkdir(parents=True)
+    for folder in (inner.parent, inner):
+        (folder / "__init__.py").write_text("")
+    (inner.parent / "numbers_of_mine.py").write_text("scale = 3\n")
+    path = inner / "layer.py"
+    path.write_text("from ..numbers_of_mine import scale\nimport packed.numbers_of_mine\n" + PAIR)
+    found = loaded(path)
+    assert found.module.scale == 3
+    assert inner.parent / "numbers_of_mine.py" in found.files
+    assert not [name for name in sys.modules if name.startswith("packed")]
+
+
 def test_nothing_is_written_beside_the_file(file, tmp_path):
     file("", "helper_of_layer.py")
     loaded(file("import helper_of_layer\n" + PAIR))

@@ -41,10 +41,11 @@ def test_sizes_are_reckoned(text, shape):
 def test_kinds_and_bounds():
     found = drawn(
         "y: (200,) int < C, l: (200,) int >= 1 <= T; k: int < 1\n m: (200,) bool, p: (200,) > 2, q: (200,) < -1, "
-        "u: (200,) > 0 < 1"
+        "u: (200,) > 0 < 1, j: (200,) int > 0 < 3"
     )
     assert set(found["y"]) == set(range(shapes.recipe("y: (200,) int < C").sizes["C"]))
     assert set(found["l"]) == {1, 2, 3, 4}
+    assert set(found["j"]) == {1, 2}
     assert found["k"] == 0 and type(found["k"]) is int
     assert found["m"].dtype == bool and 0 < found["m"].sum() < 200
     assert found["p"].min() > 2 and found["q"].max() < -1

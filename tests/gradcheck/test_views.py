@@ -170,6 +170,7 @@ def test_the_html_is_well_formed_and_shows_the_same(bug):
 
 def test_what_the_user_wrote_is_escaped():
     report = Report("<script>", problems=["a < b & <img src=x>"], gradients=[Gradient("d<x>", 1.0, 1e-6)])
+    report.diagnosis, report.notes = ["x < y <script>"], ["<img>"]
     html = report._repr_html_()
     assert "<script" not in html and "<img" not in html and "d<x>" not in html
     ElementTree.fromstring(html)
