@@ -51,6 +51,8 @@ def _add_gradcheck(commands: Any) -> None:
     own.add_argument(
         "--watch", action="store_true", help="check again whenever the file, or one that it imports, is saved"
     )
+    own.add_argument("--no-repair", action="store_true", help="do not look for the line of the bug")
+    own.add_argument("--hint", choices=["mend", "line"], help="show what mends that line (default), or the line alone")
     own.add_argument("--seed", type=seed, default=None, metavar="N", help="of what is drawn (default: 0)")
     gradcheck.set_defaults(command=_gradcheck)
 
@@ -73,8 +75,13 @@ def _gradcheck(arguments: Arguments) -> int:
 def _gradcheck_files(arguments: Arguments) -> int:
     from scratchlv.gradcheck import file_command
 
+    if arguments.no_repair and arguments.hint:
+        raise UserError(
+            f"--hint {arguments.hint} is of the line that --no-repair does not look for: give one of the two"
+        )
+    further = {"repair": not arguments.no_repair, "hint": arguments.hint or "mend"}
     options = file_command.Options(
-        arguments.inputs, arguments.seed or 0, arguments.fixed, arguments.state, arguments.json
+        arguments.inputs, arguments.seed or 0, arguments.fixed, arguments.state, arguments.json, further
     )
     return file_command.run(arguments.ops, options, arguments.watch)
 
@@ -92,7 +99,8 @@ def _refuse_mixtures(arguments: Arguments, files: list[str]) -> None:
     bare = next((name for name in arguments.ops if name not in OPERATIONS and Path(f"{name}.py").is_file()), None)
     if bare:
         raise UserError(f"there is no operation {bare!r}; the file beside it needs its whole name: {bare}.py")
-    own = [f"--{name}" for name in ("inputs", "fixed", "state", "watch") if getattr(arguments, name)]
+    names = ("inputs", "fixed", "state", "watch", "no_repair", "hint")
+    own = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
     own += ["--seed"] if arguments.seed is not None else []
     if own and not files:
         raise UserError(f"{own[0]} is of files of your own: name one, as in scratchlv gradcheck FILE.py {own[0]}")

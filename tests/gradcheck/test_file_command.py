@@ -15,6 +15,7 @@ from scratchlv.cli import main
 from scratchlv.errors import UserError
 from scratchlv.gradcheck import file_command
 from scratchlv.gradcheck.file_command import Options
+from scratchlv.gradcheck.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYER = """
@@ -147,6 +148,9 @@ def test_names_that_are_no_inputs(file):
         (["FILE", "--version", "1"], "--version is of built-in operations"),
         (["--fixed", "m", "FILE"], "layer.py stands behind names of inputs and is taken for one: give the file first"),
         (["lstm", "--watch"], "--watch is of files of your own: name one"),
+        (["lstm", "--no-repair"], "--no-repair is of files of your own"),
+        (["lstm", "--hint", "line"], "--hint is of files of your own"),
+        (["FILE", "--hint", "line", "--no-repair"], "--hint line is of the line that --no-repair does not look for"),
         (["--seed", "1"], "--seed is of files of your own"),
         (["lstm", "--inputs", "in.npz"], "--inputs is of files of your own"),
         (["FILE", "FILE", "--inputs", "in.npz"], "--inputs is of one file, and there are 2"),
@@ -165,6 +169,21 @@ def test_mistakes_are_one_sentence_and_status_2(file, capsys, arguments, message
     said = capsys.readouterr().err
     assert re.search(message, said)
     assert said.startswith("scratchlv: ") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ([], {"repair": True, "hint": "mend"}),
+        (["--no-repair"], {"repair": False, "hint": "mend"}),
+        (["--hint", "line"], {"repair": True, "hint": "line"}),
+    ],
+)
+def test_what_is_said_of_the_line_is_handed_on(file, monkeypatch, words, options):
+    seen = {}
+    monkeypatch.setattr(file_command, "check", lambda *_, **options: seen.update(options) or Report("x"))
+    main(["gradcheck", file(RIGHT), *words])
+    assert {key: seen[key] for key in options} == options
 
 
 def scratchlv(*arguments, cwd, **environment):
