@@ -94,7 +94,7 @@ def test_failed_asserts_show_the_report(run, options):
     for test, subject in [("fixture_wrong", "the fixture"), ("report", "its name"), ("ok", "ok")]:
         lines = shown[f"test_{test}"]
         assert any(f"by {subject}: WRONG" in line for line in lines), test
-        assert any(line.startswith("-> dx has the wrong sign") for line in lines), test
+        assert any(line.startswith("-> ") for line in lines), test
     if not options:  # plain asserts keep no values
         for test, subject in [("call", "a call"), ("verdict", "the verdict")]:
             assert any(f"by {subject}: WRONG" in line for line in shown[f"test_{test}"])
