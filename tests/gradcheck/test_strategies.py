@@ -66,7 +66,9 @@ def test_in_a_test_of_gradients(hypothesis):
     @hypothesis.settings(max_examples=20, database=None, deadline=None, derandomize=True)
     @hypothesis.given(strategies.inputs("x: (N, D), W: (D, H)", largest=3))
     def check(factor, inputs):
-        assert_gradients(linear, lambda dy, cache: (dy @ cache[1].T, factor(cache[0]) * cache[0].T @ dy), inputs)
+        assert_gradients(
+            linear, lambda dy, cache: (dy @ cache[1].T, factor(cache[0]) * cache[0].T @ dy), inputs, repair=False
+        )
 
     check(lambda x: 1)
     with pytest.raises(AssertionError, match="dW: error"):
