@@ -117,13 +117,13 @@ def load(path: Path) -> Loaded:
     linecache.cache[full] = (len(source), None, source.splitlines(keepends=True), full)
     name = _home(path)[1]
     package = name.rpartition(".")[0]
-    name = "checked_by_scratchlv" if name in sys.modules else name
-    module = ModuleType(name)
-    module.__file__, module.__package__ = full, package
-    sys.modules[name] = module
     try:
         if package:
-            importlib.import_module(package)
+            importlib.import_module(package)  # which may import the file itself
+        name = "checked_by_scratchlv" if name in sys.modules else name
+        module = ModuleType(name)
+        module.__file__, module.__package__ = full, package
+        sys.modules[name] = module
         exec(compile(source, full, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise UserError(syntax_error(error, path)) from None

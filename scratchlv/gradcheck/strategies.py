@@ -1,8 +1,10 @@
 """Inputs for property-based tests with Hypothesis: any sizes, any numbers.
 
-@given(inputs("x: (N, D), W: (D, H)"))
-def test_linear(inputs):
-    assert_gradients(forward, backward, inputs)
+    @given(inputs("x: (N, D), W: (D, H)"))
+    def test_linear(inputs):
+        assert_gradients(forward, backward, inputs, repair=False)
+
+The line of a bug is not to be sought in every example: that takes seconds.
 """
 
 from __future__ import annotations

@@ -144,6 +144,7 @@ def test_comments_in_the_body_are_not_taken_for_the_inputs(given):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("def forward(x):\n    y = x\n    # x: (N,)\n    return y, 0\n" + BACKWARD, "says no shapes of its inputs"),
         (
             FORWARD,
             r"forward in .*layer.py says no shapes of its inputs: write a comment # x: \(N, D\) on its line, or a func",

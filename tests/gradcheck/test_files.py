@@ -84,8 +84,8 @@ def test_modules_beside_the_file_are_imported_and_forgotten(file, tmp_path):
 def test_a_file_of_a_package_may_import_relatively(tmp_path):
     inner = tmp_path / "packed" / "inner"
     inner.mkdir(parents=True)
-    for folder in (inner.parent, inner):
-        (folder / "__init__.py").write_text("")
+    (inner.parent / "__init__.py").write_text("")
+    (inner / "__init__.py").write_text("from .layer import forward\n")
     (inner.parent / "numbers_of_mine.py").write_text("scale = 3\n")
     path = inner / "layer.py"
     path.write_text("from ..numbers_of_mine import scale\nimport packed.numbers_of_mine\n" + PAIR)
