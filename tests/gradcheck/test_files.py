@@ -88,7 +88,8 @@ def test_a_file_of_a_package_may_import_relatively(tmp_path):
     (inner / "__init__.py").write_text("from .layer import forward\n")
     (inner.parent / "numbers_of_mine.py").write_text("scale = 3\n")
     path = inner / "layer.py"
-    path.write_text("from ..numbers_of_mine import scale\nimport packed.numbers_of_mine\n" + PAIR)
+    (inner / "side.py").write_text("")
+    path.write_text("from . import side\nfrom ..numbers_of_mine import scale\nimport packed.numbers_of_mine\n" + PAIR)
     found = loaded(path)
     assert found.module.scale == 3
     assert inner.parent / "numbers_of_mine.py" in found.files
