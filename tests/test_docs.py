@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchlv.cli import build_parser
+from scratchlv.cli import build_parser, main
 from scratchlv.gradcheck import check, compare
 from scratchlv.tasks import TASKS
 
@@ -205,6 +205,15 @@ def test_the_bug_of_the_readme_is_mended_as_it_says():
     wrong, mended = "da @ W,", re.search(r"Write `(da @ .*?)`, and it says `right`", text)[1] + ","
     assert code.count(wrong) == 1
     assert said(code.replace(wrong, mended), {}).startswith("right")
+
+
+def test_the_layer_of_the_checkers_page_is_found_wrong_as_it_says(tmp_path, monkeypatch, capsys):
+    (code, printed), *_ = snippets((ROOT / "docs/gradcheck.md").read_text("utf-8"))
+    assert code.startswith("# layer.py\n")
+    (tmp_path / "layer.py").write_text(code, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["gradcheck", "layer.py"]) == 1
+    assert without_noise(capsys.readouterr().out) == without_noise(printed)
 
 
 def test_the_line_that_the_readme_changes_is_there():

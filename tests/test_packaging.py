@@ -74,6 +74,16 @@ def test_a_wheel_holds_every_room_with_its_readme(wheel):
     assert "scratchlv/py.typed" in names
 
 
+def test_a_wheel_brings_its_plugin_to_pytest(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    test = "from scratchlv.ops import relu\n\ndef test_it(assert_gradients):\n    module = relu.variant('reference')\n"
+    test += "    assert_gradients(module.forward, module.backward, {'x': __import__('numpy').ones((2, 3))})\n"
+    (tmp_path / "test_it.py").write_text(test)
+    said = python("-m", "pytest", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path, path=site)
+    assert "1 passed" in said
+
+
 def test_a_wheel_works(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -98,6 +108,12 @@ def test_an_editable_install(tmp_path):
     )
 
 
-@pytest.mark.parametrize("module", ["numba", "cupy", "PIL"])
+@pytest.mark.parametrize("module", ["numba", "cupy", "PIL", "numpy"])
 def test_the_import_is_light(module, tmp_path):
     assert python("-c", f"import sys, scratchlv; print({module!r} in sys.modules)", cwd=tmp_path, path=ROOT) == "False"
+
+
+def test_what_is_imported_late_is_there(tmp_path):
+    code = "import scratchlv as s; s.set_threads(1)\nwith s.use('reference'): print(s.ops.__name__)"
+    assert python("-c", code, cwd=tmp_path, path=ROOT) == "scratchlv.ops"
+    assert python("-c", "from scratchlv import use, ops; print(ops.use is use)", cwd=tmp_path, path=ROOT) == "True"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_picture
+from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_picture, seed
 from scratchlv.errors import UserError
 
 _QUESTIONS = 4  # about each scene of a sheet
@@ -28,22 +28,91 @@ def _add_gradcheck(commands: Any) -> None:
         "gradcheck",
         help="compare every derivative with a numerical one",
         description="The reference of each operation against central differences in float64, every other variant against the "
-        "reference; a row for each case. The exit status is 1 if one is wrong.",
+        "reference; a row for each case. The exit status is 1 if one is wrong. Of a file of your own, FILE.py, its forward and "
+        "backward: 0 if every gradient is right, 1 if one is wrong, 3 if something could not be compared.",
     )
-    gradcheck.add_argument("ops", nargs="*", metavar="OP", help="operations, such as lstm (default: all)")
+    gradcheck.add_argument(
+        "ops",
+        nargs="*",
+        metavar="OP|FILE.py[:FORWARD,BACKWARD]",
+        help="operations, such as lstm (default: all); or files of your own, with what to check if it is not called forward and "
+        "backward: two functions, or a layer (FILE.py:LAYER)",
+    )
     gradcheck.add_argument("--variant", help="reference, numba_cpu or cuda (default: the first two)")
     gradcheck.add_argument("--version", type=int, metavar="N", help=_VERSION)
     gradcheck.add_argument("--json", action="store_true", help="end with one line of JSON")
+    own = gradcheck.add_argument_group("of files of your own")
+    own.add_argument("--inputs", type=Path, metavar="FILE.npz", help="arrays by forward's parameters")
+    own.add_argument(
+        "--fixed", nargs="+", default=[], metavar="NAME", help="inputs that have no gradient, such as a mask"
+    )
+    own.add_argument("--state", nargs="+", default=[], metavar="NAME", help="inputs that forward is meant to change")
+    own.add_argument(
+        "--watch", action="store_true", help="check again whenever the file, or one that it imports, is saved"
+    )
+    own.add_argument("--no-repair", action="store_true", help="do not look for the line of the bug")
+    own.add_argument("--hint", choices=["mend", "line"], help="show what mends that line (default), or the line alone")
+    own.add_argument("--seed", type=seed, default=None, metavar="N", help="of what is drawn (default: 0)")
     gradcheck.set_defaults(command=_gradcheck)
 
 
 def _gradcheck(arguments: Arguments) -> int:
     from scratchlv import ops
     from scratchlv.gradcheck import command
+    from scratchlv.gradcheck.files import is_target
+
+    files = [name for name in arguments.ops if is_target(name)]
+    _refuse_mixtures(arguments, files)
+    if files:
+        return _gradcheck_files(arguments)
     from scratchlv.tasks.compiling import compiling_together
 
     with compiling_together(_note, "gradcheck", *(arguments.ops or ops.OPERATIONS)):
         return command.run(arguments.ops, arguments.variant, arguments.json, version=arguments.version)
+
+
+def _gradcheck_files(arguments: Arguments) -> int:
+    from scratchlv.gradcheck import file_command
+
+    if arguments.no_repair and arguments.hint:
+        raise UserError(
+            f"--hint {arguments.hint} is of the line that --no-repair does not look for: give one of the two"
+        )
+    further = {"repair": not arguments.no_repair, "hint": arguments.hint or "mend"}
+    options = file_command.Options(
+        arguments.inputs, arguments.seed or 0, arguments.fixed, arguments.state, arguments.json, further
+    )
+    return file_command.run(arguments.ops, options, arguments.watch)
+
+
+def _refuse_mixtures(arguments: Arguments, files: list[str]) -> None:
+    """
+    Raises:
+        UserError: operations and files, or options of both, were given together, or what is neither.
+    """
+    from scratchlv.ops import OPERATIONS
+
+    swallowed = next((name for name in [*arguments.fixed, *arguments.state] if name.endswith(".py")), None)
+    if swallowed:
+        raise UserError(f"{swallowed} stands behind names of inputs and is taken for one: give the file first")
+    bare = next((name for name in arguments.ops if name not in OPERATIONS and Path(f"{name}.py").is_file()), None)
+    if bare:
+        raise UserError(f"there is no operation {bare!r}; the file beside it needs its whole name: {bare}.py")
+    names = ("inputs", "fixed", "state", "watch", "no_repair", "hint")
+    own = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name)]
+    own += ["--seed"] if arguments.seed is not None else []
+    if own and not files:
+        raise UserError(f"{own[0]} is of files of your own: name one, as in scratchlv gradcheck FILE.py {own[0]}")
+    if not files:
+        return
+    others = [name for name in arguments.ops if name not in files]
+    if others:
+        raise UserError(f"{others[0]} is an operation and {files[0]} a file: check them one after the other")
+    for name in ("variant", "version"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} is of built-in operations, and {files[0]} is a file: leave it out")
+    if arguments.inputs and len(files) > 1:
+        raise UserError(f"--inputs is of one file, and there are {len(files)}: check them one after the other")
 
 
 def _note(line: str) -> None:

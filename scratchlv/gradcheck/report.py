@@ -49,10 +49,15 @@ class Gradient:
         where = "along a random direction" if self.worst is None else f"at {self.worst}"
         text = f"{self.name}: error {self.error:.1e}"
         if not self.ok:
-            text += f" {where}: {self._values()}"
-        notes = []
+            text += f" {where}: {', and should be '.join(self.values())}"
+        notes = self.notes()
         if self.size > self.points and self.points:
-            notes.append(f"{self.points:,} of {self.size:,} elements compared")
+            notes.insert(0, f"{self.points:,} of {self.size:,} elements compared")
+        return text + (f" ({'; '.join(notes)})" if notes else "")
+
+    def notes(self) -> list[str]:
+        """Which points are not compared as the others are, and why."""
+        notes = []
         if self.kinks:
             how = "and the gradient lies between them" if self.between == self.kinks else "skipped"
             notes.append(f"{_count(self.kinks)} at a kink, where the one-sided slopes differ, {how}")
@@ -62,15 +67,15 @@ class Gradient:
             )
         if self.unmeasured:
             notes.append(f"{_count(self.unmeasured)} skipped, whose slope is too small to measure")
-        return text + (f" ({'; '.join(notes)})" if notes else "")
+        return notes
 
-    def _values(self) -> str:
-        """Both values, with as many digits as tell them apart."""
+    def values(self) -> tuple[str, str]:
+        """The analytic and the numeric value; of a wrong gradient, with as many digits as tell them apart."""
         for digits in range(6, 18):
             analytic, numeric = f"{self.analytic:.{digits}g}", f"{self.numeric:.{digits}g}"
-            if analytic != numeric:
+            if analytic != numeric or self.verdict != WRONG:
                 break
-        return f"{analytic}, and should be {numeric}"
+        return analytic, numeric
 
     def to_dict(self) -> dict[str, Any]:
         plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "errors"}
@@ -81,9 +86,9 @@ def _count(points: int) -> str:
     return f"{points} point{'s' * (points > 1)}"
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
-    """The verdict on one backward pass, and the reasons."""
+    """The verdict on one backward pass, and the reasons. It is true if every gradient was compared, and is right."""
 
     subject: str = ""
     variant: str = ""
@@ -119,8 +124,30 @@ class Report:
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         return {"verdict": self.verdict, **plain, "gradients": [gradient.to_dict() for gradient in self.gradients]}
 
+    def title(self) -> str:
+        """What was checked."""
+        return ", ".join(part for part in (self.subject, self.variant, self.case) if part)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        """One line, for tracebacks; ``str`` has all."""
+        names = " ".join(gradient.name for gradient in self.gradients if gradient.verdict == self.verdict)
+        return f"<Report: {self.verdict}{f': {names}' if names else ''}>"
+
+    def __rich__(self) -> Any:
+        from scratchlv.gradcheck.views import TerminalView
+
+        return TerminalView(self)
+
+    def _repr_html_(self) -> str:
+        from scratchlv.gradcheck.views import as_html
+
+        return as_html(self)
+
     def __str__(self) -> str:
-        title = ", ".join(part for part in (self.subject, self.variant, self.case) if part)
+        title = self.title()
         lines = [f"{title}: {self.verdict}" if title else self.verdict]
         lines += [self.not_checked] if self.not_checked else []
         lines += [*self.problems, *map(str, self.gradients), *self.notes]
