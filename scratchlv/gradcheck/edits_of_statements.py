@@ -1,0 +1,281 @@
+"""Edits of whole statements: other assignments, other places, additions at repeated rows."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.edits import Edit, Slot, base_of, build, parsed
+from scratchlv.gradcheck.facts import Facts, shape_of
+from scratchlv.gradcheck.source import Function
+
+Assignment = ast.Assign | ast.AugAssign
+
+
+@dataclass(eq=False)
+class Line:
+    """A statement, where it stands, and the loops around it."""
+
+    statement: ast.stmt
+    owner: ast.AST
+    field: str
+    index: int
+    loops: tuple[ast.stmt, ...]
+    facts: Facts
+    function: Function
+
+    @property
+    def slot(self) -> Slot:
+        return self.owner, self.field, self.index
+
+    @property
+    def block(self) -> list[ast.stmt]:
+        return getattr(self.owner, self.field)
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        return self.facts.scopes.get(self.statement, {})
+
+    @property
+    def in_time(self) -> bool:
+        """In a loop over a range, or over a variable that counts time."""
+        return any(
+            isinstance(loop, ast.For) and base_of(loop.target) in ("t", "step", "time", "") for loop in self.loops
+        )
+
+    def edit(self, make: Callable[[], Any], how: str, key: str, cost: float, nodes: int = 0) -> Edit:
+        return self.edits([(self.slot, make)], how, key, cost, nodes)
+
+    def edits(
+        self, changes: list[tuple[Slot, Callable[[], Any]]], how: str, key: str, cost: float, nodes: int = 0
+    ) -> Edit:
+        group = f"{id(self.statement)} statement"
+        return Edit(tuple(changes), None, self.statement, how, key, cost, group, self.function, {}, nodes)
+
+
+def lines(function: Function, facts: Facts) -> Iterator[Line]:
+    def below(owner: ast.AST, loops: tuple[ast.stmt, ...]) -> Iterator[Line]:
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(owner, name, [])
+            if not isinstance(block, list):
+                continue
+            for index, statement in enumerate(block):
+                if not isinstance(statement, ast.stmt):
+                    continue
+                yield Line(statement, owner, name, index, loops, facts, function)
+                inner = (*loops, statement) if isinstance(statement, ast.For | ast.While) else loops
+                yield from below(statement, inner)
+
+    if not isinstance(function.node, ast.Lambda):
+        yield from below(function.node, ())
+
+
+def statement_edits(line: Line) -> Iterator[Edit]:
+    for kind in (_assignments, _rows, _deleted, _copied, _exchanged, _moved, _exchanged_values, _carried):
+        yield from kind(line)
+
+
+def _assign(target: ast.expr, value: ast.expr, at: ast.stmt) -> ast.stmt:
+    return ast.fix_missing_locations(ast.copy_location(ast.Assign([target], value), at))
+
+
+def _augment(target: ast.expr, op: ast.operator, value: ast.expr, at: ast.stmt) -> ast.stmt:
+    return ast.fix_missing_locations(ast.copy_location(ast.AugAssign(target, op, value), at))
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    return parsed(ast.unparse(target))
+
+
+def _assignments(line: Line) -> Iterator[Edit]:
+    """= for +=, += for =, -= for +=."""
+    statement = line.statement
+    key = "= for += in time" if line.in_time else "= for +="
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+        if isinstance(target, ast.Tuple | ast.List):
+            return
+        for op, sign, cost in ((ast.Add(), "+=", 0.0 if line.loops else 1.0), (ast.Sub(), "-=", 3.0)):
+            yield line.edit(lambda op=op: _augment(target, op, value, statement), f"with {sign}", key, cost)  # type: ignore[misc]
+        if isinstance(target, ast.Subscript | ast.Name):
+            new = lambda: _assign(target, build("T + V", value, {"T": _loaded(target), "V": value}), statement)  # noqa: E731
+            yield line.edit(new, f"with {ast.unparse(target)} +", key, 1.5, 2)
+    if isinstance(statement, ast.AugAssign):
+        target, value = statement.target, statement.value
+        yield line.edit(
+            lambda: _assign(target, value, statement), "with = for +=", "step twice" if line.loops else "", 0.7
+        )
+        for op, sign in ((ast.Add(), "+="), (ast.Sub(), "-="), (ast.Mult(), "*="), (ast.Div(), "/=")):
+            if not isinstance(statement.op, type(op)):
+                how, cost = f"with {sign}", 0.5 if sign in ("+=", "-=") else 1.5
+                yield line.edit(
+                    lambda op=op: _augment(target, op, value, statement), how, "sign" if cost < 1 else "", cost
+                )  # type: ignore[misc]
+        if isinstance(target, ast.Name) and isinstance(statement.op, ast.Add | ast.Sub):
+            sign = "+" if isinstance(statement.op, ast.Add) else "-"
+            new = lambda: _assign(target, build(f"T {sign} V", value, {"T": _loaded(target), "V": value}), statement)  # noqa: E731
+            yield line.edit(new, f"with {target.id} = {target.id} {sign}", "aliased", 2.0, 3)
+
+
+def _rows(line: Line) -> Iterator[Edit]:
+    """np.add.at where rows may repeat."""
+    statement = line.statement
+    target, value, numpy = _target(statement), getattr(statement, "value", None), line.facts.numpy
+    if not isinstance(target, ast.Subscript) or value is None or not numpy:
+        return
+    index = line.facts.value(target.slice)
+    parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+    arrays = isinstance(index, np.ndarray | list) or any(
+        isinstance(line.facts.value(each), np.ndarray | list) for each in parts
+    )
+    if not arrays or any(isinstance(each, ast.Slice) for each in parts):
+        if not any(isinstance(line.facts.value(each), np.ndarray | list) for each in parts):
+            return
+    pieces = [
+        f"slice({', '.join(ast.unparse(each) if each else 'None' for each in (part.lower, part.upper, part.step))})"
+        if isinstance(part, ast.Slice)
+        else ast.unparse(part)
+        for part in parts
+    ]
+    where = pieces[0] if len(pieces) == 1 else f"({', '.join(pieces)})"
+    for function in ("add", "subtract"):
+        subtracting = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Sub)
+        text = f"{numpy}.{function}.at({ast.unparse(target.value)}, {where}, V)"
+        new = lambda text=text: ast.fix_missing_locations(  # noqa: E731
+            ast.copy_location(ast.Expr(build(text, value, {"V": value})), statement)
+        )
+        cost = 0.0 if subtracting == (function == "subtract") else 3.0
+        yield line.edit(new, f"with np.{function}.at", "repeated rows", cost)
+
+
+def _target(statement: ast.stmt) -> ast.expr | None:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        return statement.targets[0]
+    return statement.target if isinstance(statement, ast.AugAssign) else None
+
+
+def _pass(at: ast.stmt) -> ast.stmt:
+    return ast.copy_location(ast.Pass(), at)
+
+
+def _deleted(line: Line) -> Iterator[Edit]:
+    statement = line.statement
+    if isinstance(statement, Assignment | ast.Expr | ast.If | ast.Continue | ast.Break | ast.Delete):
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            return
+        cost = 1.5 if isinstance(statement, ast.AugAssign | ast.Expr | ast.Continue) else 2.5
+        yield line.edit(lambda: _pass(statement), "without this line", "", cost)
+    if isinstance(statement, ast.If):
+        yield line.edit(lambda: _block(statement.body, statement), "without the condition", "", 2.0)
+
+
+def _block(body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
+    return ast.copy_location(ast.If(ast.copy_location(ast.Constant(True), at), body, []), at)
+
+
+def _copied(line: Line) -> Iterator[Edit]:
+    statement = line.statement
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name | ast.Subscript | ast.Attribute):
+        if isinstance(line.facts.value(statement.value), np.ndarray):
+            new = lambda: _assign(statement.targets[0], build("V.copy()", statement, {"V": statement.value}), statement)  # noqa: E731
+            yield line.edit(new, "with .copy()", "aliased", 1.0, 2)
+
+
+def _exchanged(line: Line) -> Iterator[Edit]:
+    """This line after one of the next two."""
+    block = line.block
+    for distance in (1, 2, 3):
+        if line.index + distance >= len(block) or isinstance(line.statement, ast.Return):
+            return
+        other = block[line.index + distance]
+        if isinstance(other, ast.Return | ast.FunctionDef) or isinstance(line.statement, ast.FunctionDef):
+            return
+        order = [*block[line.index + 1 : line.index + distance + 1], line.statement]
+        back = [other, *block[line.index : line.index + distance]]
+        for moved, how in ((order, f"after line {other.lineno}"), (back, f"after line {other.lineno}")):
+            changes = [
+                ((line.owner, line.field, line.index + place), lambda node=node: node)  # type: ignore[misc]
+                for place, node in enumerate(moved)
+            ]
+            yield line.edits(changes, how, "", 1.0 + 0.5 * distance)
+            if distance == 1:
+                break
+
+
+def _moved(line: Line) -> Iterator[Edit]:
+    """Out of the loop that it ends or begins; into the loop before or after it."""
+    statement, block, owner = line.statement, line.block, line.owner
+    if not isinstance(statement, Assignment | ast.Expr):
+        return
+    for other, place, how in (
+        (block[line.index - 1] if line.index else None, "end", "inside of the loop before it"),
+        (block[line.index + 1] if line.index + 1 < len(block) else None, "start", "inside of the loop after it"),
+    ):
+        if isinstance(other, ast.For | ast.While):
+            inner = [*other.body, statement] if place == "end" else [statement, *other.body]
+            changes: list[tuple[Slot, Callable[[], Any]]] = [
+                (line.slot, lambda: _pass(statement)),
+                ((other, "body", None), lambda inner=inner: inner),  # type: ignore[misc]
+            ]
+            yield line.edits(changes, how, "", 1.2)
+    if line.loops and owner is line.loops[-1] and len(block) > 1:
+        for before in (True, False):
+            rest = [each for each in block if each is not statement]
+            changes = [
+                ((owner, "body", None), lambda rest=rest: rest),  # type: ignore[misc]
+                (_slot_of(owner, line), lambda before=before: _around(owner, statement, before)),  # type: ignore[misc]
+            ]
+            yield line.edits(changes, f"{'before' if before else 'after'} the loop", "", 1.3 if before else 1.5)
+
+
+def _slot_of(statement: ast.AST, line: Line) -> Slot:
+    for each in lines(line.function, line.facts):
+        if each.statement is statement:
+            return each.slot
+    raise LookupError("a loop is a statement of its function")
+
+
+def _around(loop: ast.AST, statement: ast.stmt, before: bool) -> ast.stmt:
+    assert isinstance(loop, ast.stmt)
+    return _block([statement, loop] if before else [loop, statement], loop)
+
+
+def _exchanged_values(line: Line) -> Iterator[Edit]:
+    """The values, or the targets, of this assignment and of one of the next: gates in the wrong order."""
+    statement = line.statement
+    if not isinstance(statement, Assignment):
+        return
+    shape = line.facts.shape(statement.value)
+    if shape is None:
+        return
+    for other in line.block[line.index + 1 : line.index + 5]:
+        if isinstance(other, Assignment) and line.facts.shape(other.value) == shape:
+            changes: list[tuple[Slot, Callable[[], Any]]] = [
+                ((statement, "value", None), lambda value=other.value: value),  # type: ignore[misc]
+                ((other, "value", None), lambda value=statement.value: value),  # type: ignore[misc]
+            ]
+            how = f"with the values of lines {statement.lineno} and {other.lineno} exchanged"
+            yield line.edits(changes, how, "gates", 2.0)
+
+
+def _carried(line: Line) -> Iterator[Edit]:
+    """What is zero before the loop and used in it is set at its end."""
+    loop = line.statement
+    if not isinstance(loop, ast.For):
+        return
+    stored = {base_of(each) for each in ast.walk(loop) if isinstance(getattr(each, "ctx", None), ast.Store)}
+    used = {each.id for each in ast.walk(loop) if isinstance(each, ast.Name)} - stored
+    scope = line.facts.scopes.get(loop.body[-1], {})
+    for name, (text, value) in itertools.product(sorted(used), scope.items()):
+        held = scope.get(name)
+        if not isinstance(held, np.ndarray) or np.any(held) or text == name or shape_of(value) != held.shape:
+            continue
+        target = ast.copy_location(ast.Name(name, ast.Store()), loop)
+        new = lambda target=target, text=text: [*loop.body, _assign(target, parsed(text), loop.body[-1])]  # noqa: E731
+        key = "dc_next" if name.startswith("dc") else "dh_next"
+        yield line.edits([((loop, "body", None), new)], f"with {name} = {text} at the end of the loop", key, 1.5, 3)

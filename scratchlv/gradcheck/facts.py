@@ -1,0 +1,271 @@
+"""What the expressions of a function are when it runs: seen in one run of a copy that notes them."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.source import Function, replaced
+
+VISITS = 64  # of one expression that are kept
+LARGE = 50_000  # elements; larger arrays are not copied
+_NOTE, _SCOPE, _NUDGE = "_scratchlv_note", "_scratchlv_scope", "_scratchlv_nudge"
+
+
+@dataclass(eq=False)
+class Facts:
+    """By node of the function's tree: the values of an expression at each visit, the variables before a statement."""
+
+    values: dict[ast.AST, list[Any]] = field(default_factory=dict)
+    scopes: dict[ast.AST, dict[str, Any]] = field(default_factory=dict)  # arrays and numbers by the expression for them
+    visits: dict[ast.AST, int] = field(default_factory=dict)  # of a statement
+    last: ast.AST | None = None  # the statement that ran last: the one that raised, if one did
+    names: dict[str, Any] = field(default_factory=dict)  # the globals that the function may use
+    ratio: float | None = None  # of the wrong gradients to what they should be, if it is the same number everywhere
+
+    @property
+    def numpy(self) -> str:
+        """What NumPy is called there; "" if it is not."""
+        return next((name for name, each in self.names.items() if each is np), "")
+
+    def value(self, node: ast.AST) -> Any:
+        values = self.values.get(node)
+        return values[0] if values else None
+
+    def shape(self, node: ast.AST) -> tuple[int, ...] | None:
+        """Of an array or a number; None if it is something else, or was not seen."""
+        return shape_of(self.value(node))
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    if isinstance(value, np.ndarray):
+        return value.shape if value.dtype != object else None
+    return () if is_number(value) else None
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def observe(function: Function, run: Callable[[], Any]) -> Facts:
+    """Runs a copy of the function that notes what each expression is."""
+    facts = Facts(names=dict(function.objects[0].__globals__))
+    nodes: list[ast.AST] = []
+    indices = _index_names(function.node)
+
+    def note(number: int, value: Any) -> Any:
+        seen = facts.values.setdefault(nodes[number], [])
+        if len(seen) < VISITS:
+            seen.append(value.copy() if isinstance(value, np.ndarray) and value.size <= LARGE else value)
+        return value
+
+    def scope(number: int, variables: dict[str, Any]) -> None:
+        node = nodes[number]
+        facts.last = node
+        facts.visits[node] = facts.visits.get(node, 0) + 1
+        if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
+            facts.scopes.setdefault(node, {}).update(_atoms(variables, indices))
+
+    with _built_in({_NOTE: note, _SCOPE: scope}), _noting(function, nodes), suppress(Exception):
+        run()
+    return facts
+
+
+@contextmanager
+def _noting(function: Function, nodes: list[ast.AST]) -> Iterator[None]:
+    """The function in a version in which each expression and statement tells about itself."""
+    before = function.tree
+    function.tree = _Noting(function, nodes).tree
+    try:
+        code = function.compiled()
+    finally:
+        function.tree = before
+    if code is None:
+        yield
+        return
+    with replaced(function, code):
+        yield
+
+
+class _Noting(ast.NodeTransformer):
+    """Builds a copy of a tree; ``nodes`` are the originals, by number."""
+
+    def __init__(self, function: Function, nodes: list[ast.AST]) -> None:
+        self._nodes = nodes
+        self.tree = copy.deepcopy(function.tree)
+        originals, copies = list(ast.walk(function.tree)), list(ast.walk(self.tree))
+        self._original = dict(zip(copies, originals, strict=True))
+        target = next(new for new, old in self._original.items() if old is function.node)
+        if isinstance(target, ast.Lambda):
+            nodes.append(function.statement)
+            variables = ast.Call(ast.Name("locals", ast.Load()), [], [])
+            call = ast.Call(ast.Name(_SCOPE, ast.Load()), [ast.Constant(len(nodes) - 1), variables], [])
+            target.body = ast.IfExp(call, ast.Constant(None), self._noted(target.body))
+        else:
+            target.body = self._statements(target.body)  # type: ignore[attr-defined]
+        ast.fix_missing_locations(self.tree)
+
+    def _number(self, node: ast.AST) -> ast.Constant:
+        self._nodes.append(self._original[node])
+        return ast.Constant(len(self._nodes) - 1)
+
+    def _statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        new = []
+        for statement in body:
+            variables = ast.Call(ast.Name("locals", ast.Load()), [], [])
+            call = ast.Call(ast.Name(_SCOPE, ast.Load()), [self._number(statement), variables], [])
+            if not isinstance(statement, ast.Global | ast.Nonlocal):
+                new.append(ast.copy_location(ast.Expr(call), statement))
+            new.append(self.visit(statement))
+        return new
+
+    def _noted(self, node: ast.expr) -> ast.expr:
+        number = self._number(node)
+        return ast.copy_location(ast.Call(ast.Name(_NOTE, ast.Load()), [number, self.visit(node)], []), node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "decorator_list", "type_comment", "pattern", "func"):
+                if isinstance(value, ast.Attribute):  # of a method: its object
+                    value.value = self._noted(value.value)
+            elif isinstance(value, list):
+                if value and isinstance(value[0], ast.stmt):
+                    setattr(node, name, self._statements(value))
+                else:
+                    setattr(node, name, [self._child(each) for each in value])
+            elif isinstance(value, ast.AST):
+                setattr(node, name, self._child(value))
+        return node
+
+    def _child(self, node: Any) -> Any:
+        if not isinstance(node, ast.AST):
+            return node
+        if not isinstance(node, ast.expr) or isinstance(node, ast.Slice | ast.Starred | ast.JoinedStr | ast.Constant):
+            return self.visit(node)
+        if isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
+            return self.visit(node)
+        if isinstance(node, ast.Tuple) and any(isinstance(each, ast.Slice) for each in node.elts):
+            return self.visit(node)
+        return self._noted(node)
+
+
+@contextmanager
+def _built_in(names: dict[str, Any]) -> Iterator[None]:
+    try:
+        vars(builtins).update(names)
+        yield
+    finally:
+        for name in names:
+            vars(builtins).pop(name, None)
+
+
+# --- What is in scope -----------------------------------------------------------------------------------------------
+
+
+def _index_names(node: ast.AST) -> list[str]:
+    """Variables that index something."""
+    found = {
+        each.id: None
+        for subscript in ast.walk(node)
+        if isinstance(subscript, ast.Subscript)
+        for each in ast.walk(subscript.slice)
+        if isinstance(each, ast.Name)
+    }
+    return list(found)
+
+
+def _atoms(variables: dict[str, Any], indices: list[str]) -> dict[str, Any]:
+    """The arrays and numbers that variables are or hold, by the expression for them."""
+    found: dict[str, Any] = {}
+    at = {name: variables[name] for name in indices if isinstance(variables.get(name), int | np.integer)}
+    for name, value in variables.items():
+        if name.isidentifier():
+            _collect(name, value, at, found, depth=0)
+    return found
+
+
+def _collect(text: str, value: Any, at: dict[str, Any], found: dict[str, Any], depth: int) -> None:
+    if len(found) > 300 or depth > 3:
+        return
+    if isinstance(value, np.ndarray) or is_number(value) or isinstance(value, bool):
+        found[text] = value
+        if isinstance(value, np.ndarray) and value.ndim >= 2 and depth < 3:
+            for index, number in at.items():
+                if 0 <= number < len(value):
+                    found[f"{text}[{index}]"] = value[number]
+    elif isinstance(value, dict):
+        for key, each in list(value.items())[:40]:
+            if isinstance(key, str | int):
+                _collect(f"{text}[{key!r}]", each, at, found, depth + 1)
+        for index, number in at.items():
+            if number in value:
+                _collect(f"{text}[{index}]", value[number], at, found, depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, number in at.items():
+            if 0 <= number < len(value):
+                _collect(f"{text}[{index}]", value[number], at, found, depth + 1)
+        for number, each in enumerate(value[:12]):
+            if isinstance(each, np.ndarray) or is_number(each) or not at:
+                _collect(f"{text}[{number}]", each, at, found, depth + 1)
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value) or text == "self":
+        for key, each in list(vars(value).items())[:60]:
+            _collect(f"{text}.{key}", each, at, found, depth + 1)
+
+
+# --- Which gradients a value moves ----------------------------------------------------------------------------------
+
+
+def moved(
+    function: Function,
+    slot: tuple[ast.AST, str, int | None],
+    before: dict[str, Any],
+    gradients: Callable[[], dict[str, Any]],
+) -> set[str] | None:
+    """The gradients that are not as ``before`` when the expression at ``slot`` is nudged; None if that cannot be told."""
+    parent, name, index = slot
+    held = getattr(parent, name) if index is None else getattr(parent, name)[index]
+    call = ast.copy_location(ast.Call(ast.Name(_NUDGE, ast.Load()), [held], []), held)
+    try:
+        put(parent, name, index, ast.fix_missing_locations(call))
+        code = function.compiled()
+        if code is None:
+            return None
+        with _built_in({_NUDGE: _nudged}), replaced(function, code):
+            after = gradients()
+    except Exception:
+        return None
+    finally:
+        put(parent, name, index, held)
+    return {key for key in before if not _alike(before[key], after.get(key))}
+
+
+def put(parent: ast.AST, name: str, index: int | None, node: Any) -> None:
+    """``node`` into a field of ``parent``, or to a place in it if it is a list."""
+    if index is None:
+        setattr(parent, name, node)
+    else:
+        getattr(parent, name)[index] = node
+
+
+def _alike(a: Any, b: Any) -> bool:
+    return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+
+
+def _nudged(value: Any) -> Any:
+    """A little more of all that is a floating-point number in it."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value * 1.01 + 0.01 * np.cos(np.arange(value.size)).reshape(value.shape)
+    if isinstance(value, float | np.floating):
+        return value * 1.01 + 0.01
+    if isinstance(value, tuple | list):
+        return type(value)(_nudged(each) for each in value)
+    if isinstance(value, dict):
+        return {key: _nudged(each) for key, each in value.items()}
+    return value

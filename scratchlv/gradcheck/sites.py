@@ -1,0 +1,78 @@
+"""All edits of a function, in the order in which they are worth trying."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+from scratchlv.gradcheck import edits_of_places as places
+from scratchlv.gradcheck import edits_of_products as of_products
+from scratchlv.gradcheck import edits_of_terms as terms
+from scratchlv.gradcheck.edits import Draft, Edit, Site, Slot, edit_of
+from scratchlv.gradcheck.edits_of_statements import lines, statement_edits
+from scratchlv.gradcheck.facts import Facts
+from scratchlv.gradcheck.source import Function
+
+KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
+    of_products.transposes,
+    of_products.products,
+    of_products.sums,
+    terms.operators,
+    terms.signs,
+    terms.missing_terms,
+    terms.missing_factors,
+    terms.names,
+    places.indices,
+    places.flips,
+    places.constants,
+    places.comparisons,
+    places.calls,
+    places.functions,
+    places.orders,
+    places.precisions,
+)
+
+
+def all_edits(function: Function, facts: Facts) -> Iterator[Edit]:
+    for line in lines(function, facts):
+        yield from statement_edits(line)
+    for site in sites(function, facts):
+        for kind in KINDS:
+            if facts.numpy or kind is not terms.missing_factors:
+                for draft in kind(site):
+                    yield edit_of(site, draft, kind.__name__)
+
+
+def sites(function: Function, facts: Facts) -> Iterator[Site]:
+    """Every expression of the function's body."""
+    node = function.node
+    if isinstance(node, ast.Lambda):
+        held: ast.Lambda | ast.IfExp = node
+        if any(name != "__class__" for name in function.code.co_freevars):
+            assert isinstance(node.body, ast.IfExp)  # that mentions the free variables
+            held = node.body
+        whole = Site(held.body, (held, "body", None), function.statement, (), facts, function, (held,))
+        yield whole
+        yield from _below(whole.node, whole)
+    else:
+        for line in lines(function, facts):
+            nothing = Site(
+                ast.Constant(None), (line.statement, "", None), line.statement, line.loops, facts, function, ()
+            )
+            yield from _below(line.statement, nothing)
+
+
+def _below(node: ast.AST, around: Site) -> Iterator[Site]:
+    parents = (*around.parents, node)
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list") or isinstance(value, ast.arguments):
+            continue
+        for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if not isinstance(child, ast.AST) or isinstance(child, ast.stmt):
+                continue
+            slot: Slot = (node, name, index)
+            held = child if isinstance(child, ast.expr) else around.node
+            site = Site(held, slot, around.statement, around.loops, around.facts, around.function, parents)
+            if isinstance(child, ast.expr) and not isinstance(child, ast.Slice | ast.Starred):
+                yield site
+            yield from _below(child, site)
