@@ -65,6 +65,7 @@ class Draft:
     cost: float  # 0 for the most likely, 1 more for each factor of e less
     nodes: dict[str, ast.expr] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+    hint: float = 0.0  # by how much the numbers at hand make it more likely
 
 
 @dataclass(eq=False)
@@ -81,7 +82,13 @@ class Edit:
     function: Function
     details: dict[str, str] = field(default_factory=dict)
     nodes: int = 0  # that it adds
+    hint: float = 0.0
     _undo: list[tuple[Slot, Any]] = field(default_factory=list)
+
+    @property
+    def wide(self) -> bool:
+        """It changes more than one value."""
+        return len(self.changes) > 1
 
     def described(self) -> str:
         if self.how or self.site is None:
@@ -105,12 +112,15 @@ def edit_of(site: Site, draft: Draft, kind: str) -> Edit:
 
     def make() -> ast.expr:
         numpy = {"np": parsed(site.facts.numpy or "np")}
-        return build(draft.template, site.node, {"A": site.node, **numpy, **draft.nodes})
+        new = build(draft.template, site.node, {"A": site.node, **numpy, **draft.nodes})
+        if isinstance(context := getattr(site.node, "ctx", None), ast.Store) and isinstance(new, ast.Subscript):
+            new.ctx = context
+        return new
 
     group = f"{id(site.statement)} {kind}"
     change = ((site.slot, make),)
     edit = Edit(change, site, site.statement, draft.how, draft.key, draft.cost, group, site.function, draft.details)
-    edit.nodes = len(draft.template)
+    edit.nodes, edit.hint = len(draft.template), draft.hint
     return edit
 
 

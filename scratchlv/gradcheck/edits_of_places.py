@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck.edits import Draft, Site, base_of, name_of, parsed
+from scratchlv.gradcheck.edits import Draft, Site, base_of, build, name_of, parsed
 from scratchlv.gradcheck.facts import is_number
 
 FUNCTIONS = {
@@ -88,27 +88,43 @@ def _key_of_shift(site: Site, sign: str, time: bool) -> str:
 
 
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
-    shape = site.shape
     if isinstance(node.ctx, ast.Load):
         yield Draft("B", f"without [{ast.unparse(node.slice)}]", "", 2.0, {"B": node.value})
+        if isinstance(node.slice, ast.Constant) and np.ndim(site.facts.value(node.value)) > 1:
+            yield Draft("B.sum(0)", "", "batch sum", 1.0, {"B": node.value})
+            yield Draft("B.sum(1)", "", "sum", 2.0, {"B": node.value}, {"axis": "axis 1"})
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    texts = [*map(ast.unparse, parts)]
     for number, part in enumerate(parts):
         for new, cost in _other_parts(part):
-            elements = [*map(ast.unparse, parts[:number]), new, *map(ast.unparse, parts[number + 1 :])]
-            text = f"B[{', '.join(elements)}]"
-            key = "dropped step" if site.loops == () and new in ("1:", ":-1") else ""
-            yield _stored(site, text, cost, key, node)
-    if len(parts) > 1:
-        for i, j in itertools.combinations(range(len(parts)), 2):
-            order = list(map(ast.unparse, parts))
-            order[i], order[j] = order[j], order[i]
-            yield _stored(site, f"B[{', '.join(order)}]", 2.0, "", node)
-    del shape
+            yield _indexed(node, [*texts[:number], new, *texts[number + 1 :]], cost)
+    for i, j in itertools.combinations(range(len(parts)), 2):
+        order = list(texts)
+        order[i], order[j] = order[j], order[i]
+        yield _indexed(node, order, 2.0)
+    yield from _rows_of(site, node, texts)
+    sliced = [number for number, part in enumerate(parts) if isinstance(part, ast.Slice)]
+    for text, value in site.scope.items() if len(sliced) > 1 else ():
+        if _is_whole(value) and 0 < value < 8:
+            crop = [f"{text}:-{text}" if number in sliced[-2:] else each for number, each in enumerate(texts)]
+            yield _indexed(node, crop, 2.5, "padding")
 
 
-def _stored(site: Site, text: str, cost: float, key: str, node: ast.Subscript) -> Draft:
-    del site
-    return Draft(text, "", key, cost, {"B": node.value})
+def _indexed(node: ast.Subscript, parts: list[str], cost: float, key: str = "") -> Draft:
+    nodes = {"B": node.value, "I": parsed(f"_[{', '.join(parts)}]").slice}  # type: ignore[attr-defined]
+    return Draft("B[I]", "", key, cost, nodes)
+
+
+def _rows_of(site: Site, node: ast.Subscript, texts: list[str]) -> Iterator[Draft]:
+    """One place in each row, where ``dz[y]`` or ``dz[:, y]`` stands for ``dz[np.arange(len(y)), y]``; another index array."""
+    numpy = site.facts.numpy
+    for text in texts:
+        if numpy and not text.startswith(numpy) and ":" not in text:
+            yield _indexed(node, [f"{numpy}.arange(len({text}))", text], 1.5)
+    for number, text in enumerate(texts):
+        for other, value in site.scope.items():
+            if isinstance(value, np.ndarray) and value.dtype.kind in "ib" and other != text:
+                yield _indexed(node, [*texts[:number], other, *texts[number + 1 :]], 2.0, "wrong rows")
 
 
 def _other_parts(part: ast.expr) -> Iterator[tuple[str, float]]:
@@ -133,6 +149,8 @@ def flips(site: Site) -> Iterator[Draft]:
     node, shape = site.node, site.shape
     if isinstance(node, ast.Call) and name_of(node.func) in ("flip", "fliplr", "flipud", "rot90", "roll") and node.args:
         yield Draft("B", f"without {name_of(node.func)}", "kernel not flipped", 0.5, {"B": node.args[0]})
+    if isinstance(site.facts.value(node), list) and not site.is_index:
+        yield Draft("A[::-1]", "with [::-1]", "", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):
         return
     if isinstance(getattr(node, "ctx", None), ast.Store):
@@ -308,6 +326,21 @@ def orders(site: Site) -> Iterator[Draft]:
         for order in itertools.permutations(node.elts):
             if sum(a is not b for a, b in zip(order, node.elts, strict=True)) > 2:
                 yield Draft("D", "in another order", key, 2.0, {"D": _with(node, list(order))})
+
+
+def scaled(site: Site) -> Iterator[Draft]:
+    """Each element of a tuple of numbers multiplied by, or moved by, another one: ``i * stride, j * stride``."""
+    node = site.node
+    if not isinstance(node, ast.Tuple) or site.is_index or not node.elts:
+        return
+    if not all(_is_whole(site.facts.value(each)) for each in node.elts):
+        return
+    for text, value in site.scope.items():
+        if _is_whole(value):
+            key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
+            for sign, cost in (("*", 1.5), ("+", 2.0), ("-", 2.0)):
+                elements = [build(f"E {sign} S", each, {"E": each, "S": parsed(text)}) for each in node.elts]
+                yield Draft("D", "", key, cost, {"D": _with(node, elements)})
 
 
 def _with(node: ast.Tuple | ast.List, elements: list[ast.expr]) -> ast.expr:

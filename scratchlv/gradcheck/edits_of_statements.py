@@ -102,6 +102,8 @@ def _assignments(line: Line) -> Iterator[Edit]:
             return
         for op, sign, cost in ((ast.Add(), "+=", 0.0 if line.loops else 1.0), (ast.Sub(), "-=", 3.0)):
             yield line.edit(lambda op=op: _augment(target, op, value, statement), f"with {sign}", key, cost)  # type: ignore[misc]
+        if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+            yield line.edit(lambda: _augment(target, ast.Sub(), value.operand, statement), "with -=", key, 1.0)
         if isinstance(target, ast.Subscript | ast.Name):
             new = lambda: _assign(target, build("T + V", value, {"T": _loaded(target), "V": value}), statement)  # noqa: E731
             yield line.edit(new, f"with {ast.unparse(target)} +", key, 1.5, 2)
@@ -271,11 +273,32 @@ def _carried(line: Line) -> Iterator[Edit]:
     stored = {base_of(each) for each in ast.walk(loop) if isinstance(getattr(each, "ctx", None), ast.Store)}
     used = {each.id for each in ast.walk(loop) if isinstance(each, ast.Name)} - stored
     scope = line.facts.scopes.get(loop.body[-1], {})
-    for name, (text, value) in itertools.product(sorted(used), scope.items()):
+    for name, (text, shape) in itertools.product(sorted(used), _values(scope)):
         held = scope.get(name)
-        if not isinstance(held, np.ndarray) or np.any(held) or text == name or shape_of(value) != held.shape:
+        if not isinstance(held, np.ndarray) or np.any(held) or text == name or shape != held.shape:
             continue
         target = ast.copy_location(ast.Name(name, ast.Store()), loop)
-        new = lambda target=target, text=text: [*loop.body, _assign(target, parsed(text), loop.body[-1])]  # noqa: E731
+        new = _with_last(loop, target, text)
         key = "dc_next" if name.startswith("dc") else "dh_next"
-        yield line.edits([((loop, "body", None), new)], f"with {name} = {text} at the end of the loop", key, 1.5, 3)
+        edit = line.edits([((loop, "body", None), new)], f"followed by {name} = {text}", key, 1.5, 3)
+        edit.statement = loop.body[-1]
+        yield edit
+
+
+def _with_last(loop: ast.For, target: ast.expr, text: str) -> Callable[[], list[ast.stmt]]:
+    return lambda: [*loop.body, _assign(target, parsed(text), loop.body[-1])]
+
+
+def _values(scope: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What a step may hand on, and its shape: what is in scope, and its products with matrices."""
+    arrays = {text: value for text, value in scope.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    for text, value in arrays.items():
+        yield text, value.shape
+    for (one, a), (two, b) in itertools.product(arrays.items(), repeat=2):
+        if a.ndim == b.ndim == 2 and one != two:
+            if a.shape[1] == b.shape[1]:
+                yield f"{one} @ {two}.T", (len(a), len(b))
+            if a.ndim and a.shape[1:] and a.shape[1] == b.shape[0]:
+                yield f"{one} @ {two}", (len(a), b.shape[1])
+        if a.shape == b.shape and one < two:
+            yield f"{one} * {two}", a.shape

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,19 @@ import numpy as np
 from scratchlv.gradcheck.edits import Draft, Site, base_of, fitting, name_of, parsed
 from scratchlv.gradcheck.facts import is_number, shape_of
 
+LOCAL = (
+    ("(1 - S ** 2)", "tanh"),
+    ("S * (1 - S)", "sigmoid"),
+    ("(S > 0)", "relu"),
+    ("(1 - S)", "local derivative"),
+    ("S", "local derivative"),
+    ("2 * S", "local derivative"),
+    ("np.sign(S)", "local derivative"),
+    ("(1 - np.tanh(S) ** 2)", "tanh"),
+    ("np.exp(S)", "local derivative"),
+    ("1 / S", "local derivative"),
+    ("np.cos(S)", "local derivative"),
+)
 SUMS, FACTORS = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
 LENGTHS = 40  # places where a length is looked for
 
@@ -123,7 +138,9 @@ def is_term(site: Site) -> bool:
     parent = site.parent
     if isinstance(parent, ast.BinOp):
         return not isinstance(parent.op, FACTORS) and not (isinstance(parent.op, ast.Pow) and parent.right is site.node)
-    if isinstance(parent, ast.Attribute | ast.Subscript | ast.UnaryOp):
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in ("sum", "mean", "T")
+    if isinstance(parent, ast.Subscript | ast.UnaryOp):
         return False
     if isinstance(parent, ast.Call):
         return site.in_call_of not in ("zeros_like", "ones_like", "empty_like", "len", "range", "isinstance", "shape")
@@ -140,7 +157,9 @@ def _is_floating(value: Any) -> bool:
 def missing_terms(site: Site) -> Iterator[Draft]:
     """Something in scope, of the same shape, is added or subtracted; a mean is subtracted."""
     shape = site.shape
-    if not is_term(site) or not shape or isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, SUMS):
+    if not shape or isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, SUMS):
+        return
+    if not is_term(site) and not _is_factor(site):
         return
     assigned = isinstance(site.parent, ast.Assign | ast.AugAssign | ast.Return | ast.Tuple)
     extra = 0.0 if assigned else 1.5
@@ -157,6 +176,9 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 for template in ("A + C * S", "A + 2 * C * S"):
                     nodes = {"C": parsed(text), "S": parsed(weight)}
                     yield Draft(template, "", "regularisation", extra + 3.0, nodes)
+    for text, value in site.scope.items() if len(shape) == 2 else ():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.shape == shape[:1]:
+            yield Draft("A - np.eye(A.shape[-1])[S]", "", "target", 1.5 + extra, {"S": parsed(text)})
     if len(shape) > 1 or shape and shape[-1] > 1:
         for axis in [-1, *range(len(shape) - 1)]:
             call = f"mean({axis}, keepdims=True)"
@@ -167,6 +189,17 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 yield Draft(f"A - S * (A * S).{call}", "", "missing term", 4.0 + extra, nodes)
                 yield Draft(f"A - S * A.sum({axis}, keepdims=True)", "", "softmax", 3.0 + extra, nodes)
                 yield Draft(f"S * (A - (A * S).sum({axis}, keepdims=True))", "", "softmax", 3.5 + extra, nodes)
+
+
+def _is_factor(site: Site) -> bool:
+    parent = site.parent
+    simple = isinstance(site.node, ast.Name | ast.Attribute | ast.Subscript)
+    return (
+        simple
+        and isinstance(parent, ast.BinOp)
+        and isinstance(parent.op, FACTORS)
+        and _is_floating(site.facts.value(site.node))
+    )
 
 
 def _key_of_term(text: str) -> str:
@@ -192,11 +225,24 @@ def missing_factors(site: Site) -> Iterator[Draft]:
         return
     extra = 0.0 if isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict) else 0.7
     yield from _numbers(site, extra)
-    if not shape:
-        return
-    for text, value in fitting(site, shape, exact=False):
+    for text, value in fitting(site, shape, exact=False) if shape else ():
         if text != site.text:
             yield from _array_factors(text, value, shape, extra)
+    whole = _shape_around(site)
+    if whole and whole != shape:
+        for text, _ in fitting(site, whole):
+            yield Draft("A * S", f"with * {text}", "local derivative", extra + 2.0, {"S": parsed(text)})
+            yield Draft("A * np.sign(S)", "", "local derivative", extra + 3.0, {"S": parsed(text)})
+
+
+def _shape_around(site: Site) -> tuple[int, ...] | None:
+    """Of the sum that the site is a term of, or of the call that it is an argument of."""
+    shape = None
+    for parent in reversed(site.parents):
+        if not (isinstance(parent, ast.Call) or isinstance(parent, ast.BinOp) and isinstance(parent.op, SUMS)):
+            return shape
+        shape = site.facts.shape(parent)
+    return shape
 
 
 def _array_factors(text: str, value: Any, shape: tuple[int, ...], extra: float) -> Iterator[Draft]:
@@ -245,8 +291,10 @@ def _numbers(site: Site, extra: float) -> Iterator[Draft]:
         if number in (0.0, 1.0) or not np.isfinite(number) or seen[number] > 6:
             continue
         whole = isinstance(value, int | np.integer)
-        cost = extra + 0.2 * seen[number] + (0.5 if whole else 0.8) - (1.5 if _tells(site.facts.ratio, number) else 0)
-        yield from _by_number(text, number, whole, cost)
+        cost = extra + 0.2 * seen[number] + (0.5 if whole else 0.8)
+        hint = 1.5 if _tells(site.facts.ratio, number) else 0.0
+        for draft in _by_number(text, number, whole, cost):
+            yield replace(draft, hint=hint)
     for number in ("2", "0.5"):
         yield Draft(f"{number} * A", f"with {number} *", "doubled", extra + 1.0)
 
@@ -300,7 +348,8 @@ def names(site: Site) -> Iterator[Draft]:
     if shape is None:
         return
     base = base_of(node)
-    for text, other in fitting(site, shape):
+    fit = site.scope.items() if site.statement is site.facts.last and not is_number(value) else fitting(site, shape)
+    for text, other in fit:
         if text == site.text or is_number(value) and isinstance(value, int) != isinstance(other, int):
             continue
         alike = difflib.SequenceMatcher(None, text, site.text).ratio()
@@ -309,6 +358,43 @@ def names(site: Site) -> Iterator[Draft]:
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
         yield from _functions_of(site, value)
+
+
+def local_derivatives(site: Site) -> Iterator[Draft]:
+    """An expression of one array is replaced by another function of it."""
+    node = site.node
+    if not isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Compare) or not _is_floating(
+        site.facts.value(node)
+    ):
+        return
+    arrays = {
+        ast.unparse(each): each
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript)
+        and isinstance(getattr(each, "ctx", None), ast.Load)
+        and isinstance(site.facts.value(each), np.ndarray)
+        and site.facts.shape(each) == site.shape
+    }
+    plain = {text: each for text, each in arrays.items() if not text.endswith(".T")}
+    if len(plain) != 1 or not site.shape:
+        return
+    (only,) = plain.values()
+    for order, (template, key) in enumerate(LOCAL):
+        yield Draft(template, "", key, 1.2 + 0.1 * order, {"S": only})
+
+
+def softmaxes(site: Site) -> Iterator[Draft]:
+    """The gradient of a softmax, where only two arrays are multiplied."""
+    node, shape = site.node, site.shape
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult | ast.Sub) or not shape:
+        return
+    arrays = {
+        ast.unparse(each): each
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and site.facts.shape(each) == shape
+    }
+    for one, other in itertools.permutations(list(arrays.values())[:4], 2):
+        yield Draft("S * (G - (S * G).sum(-1, keepdims=True))", "", "softmax", 2.0, {"S": one, "G": other})
 
 
 def _is_part(site: Site) -> bool:

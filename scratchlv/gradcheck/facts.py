@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ class Facts:
 
     values: dict[ast.AST, list[Any]] = field(default_factory=dict)
     scopes: dict[ast.AST, dict[str, Any]] = field(default_factory=dict)  # arrays and numbers by the expression for them
+    history: dict[ast.AST, list[dict[str, Any]]] = field(default_factory=dict)  # the same at each visit, copied
     visits: dict[ast.AST, int] = field(default_factory=dict)  # of a statement
     last: ast.AST | None = None  # the statement that ran last: the one that raised, if one did
     names: dict[str, Any] = field(default_factory=dict)  # the globals that the function may use
@@ -54,11 +55,16 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def observe(function: Function, run: Callable[[], Any]) -> Facts:
-    """Runs a copy of the function that notes what each expression is."""
+def observe(function: Function, run: Callable[[], Any], history: Container[ast.AST] = ()) -> Facts:
+    """Runs a copy of the function that notes what each expression is; of some statements, what is in scope at each visit."""
     facts = Facts(names=dict(function.objects[0].__globals__))
     nodes: list[ast.AST] = []
     indices = _index_names(function.node)
+    constants = {
+        name: value
+        for name, value in facts.names.items()
+        if not name.startswith("_") and (is_number(value) or isinstance(value, np.ndarray))
+    }
 
     def note(number: int, value: Any) -> Any:
         seen = facts.values.setdefault(nodes[number], [])
@@ -71,9 +77,11 @@ def observe(function: Function, run: Callable[[], Any]) -> Facts:
         facts.last = node
         facts.visits[node] = facts.visits.get(node, 0) + 1
         if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
-            facts.scopes.setdefault(node, {}).update(_atoms(variables, indices))
+            facts.scopes.setdefault(node, {}).update(_atoms(variables | constants, indices))
+        if node in history and facts.visits[node] <= VISITS:
+            facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices)))
 
-    with _built_in({_NOTE: note, _SCOPE: scope}), _noting(function, nodes), suppress(Exception):
+    with built_in({_NOTE: note, _SCOPE: scope}), _noting(function, nodes), suppress(Exception):
         run()
     return facts
 
@@ -157,7 +165,7 @@ class _Noting(ast.NodeTransformer):
 
 
 @contextmanager
-def _built_in(names: dict[str, Any]) -> Iterator[None]:
+def built_in(names: dict[str, Any]) -> Iterator[None]:
     try:
         vars(builtins).update(names)
         yield
@@ -182,13 +190,33 @@ def _index_names(node: ast.AST) -> list[str]:
 
 
 def _atoms(variables: dict[str, Any], indices: list[str]) -> dict[str, Any]:
-    """The arrays and numbers that variables are or hold, by the expression for them."""
+    """The arrays and numbers that variables are or hold, by the expression for them; the shortest one for each."""
     found: dict[str, Any] = {}
     at = {name: variables[name] for name in indices if isinstance(variables.get(name), int | np.integer)}
     for name, value in variables.items():
         if name.isidentifier():
             _collect(name, value, at, found, depth=0)
-    return found
+    marks: set[Any] = set()
+    kept: dict[str, Any] = {}
+    for text in sorted(found, key=lambda text: (text.count("[") + text.count("."), "1" in text)):
+        value = found[text]
+        mark = (
+            (value.__array_interface__["data"][0], value.shape, value.strides)
+            if isinstance(value, np.ndarray)
+            else text
+        )
+        if mark not in marks:
+            marks.add(mark)
+            kept[text] = value
+    return kept
+
+
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        text: value.copy() if isinstance(value, np.ndarray) else value
+        for text, value in values.items()
+        if isinstance(value, float) or isinstance(value, np.ndarray) and value.size <= 2000 and value.dtype.kind in "fb"
+    }
 
 
 def _collect(text: str, value: Any, at: dict[str, Any], found: dict[str, Any], depth: int) -> None:
@@ -196,27 +224,32 @@ def _collect(text: str, value: Any, at: dict[str, Any], found: dict[str, Any], d
         return
     if isinstance(value, np.ndarray) or is_number(value) or isinstance(value, bool):
         found[text] = value
-        if isinstance(value, np.ndarray) and value.ndim >= 2 and depth < 3:
-            for index, number in at.items():
-                if 0 <= number < len(value):
-                    found[f"{text}[{index}]"] = value[number]
+        if isinstance(value, np.ndarray) and value.ndim >= 3:
+            _collect_at(text, value, at, found, depth=3)
     elif isinstance(value, dict):
         for key, each in list(value.items())[:40]:
-            if isinstance(key, str | int):
+            if isinstance(key, str):
                 _collect(f"{text}[{key!r}]", each, at, found, depth + 1)
-        for index, number in at.items():
-            if number in value:
-                _collect(f"{text}[{index}]", value[number], at, found, depth + 1)
+        _collect_at(text, value, at, found, depth + 1)
     elif isinstance(value, list | tuple):
-        for index, number in at.items():
-            if 0 <= number < len(value):
-                _collect(f"{text}[{index}]", value[number], at, found, depth + 1)
-        for number, each in enumerate(value[:12]):
-            if isinstance(each, np.ndarray) or is_number(each) or not at:
+        _collect_at(text, value, at, found, depth + 1)
+        if len(value) <= 12 and (not at or depth or isinstance(value, tuple)):
+            for number, each in enumerate(value):
                 _collect(f"{text}[{number}]", each, at, found, depth + 1)
-    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value) or text == "self":
-        for key, each in list(vars(value).items())[:60]:
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and (not callable(value) or text == "self"):
+        of_class = {key: each for key, each in vars(type(value)).items() if is_number(each)}
+        for key, each in [*of_class.items(), *vars(value).items()][:60]:
             _collect(f"{text}.{key}", each, at, found, depth + 1)
+
+
+def _collect_at(text: str, held: Any, at: dict[str, Any], found: dict[str, Any], depth: int) -> None:
+    """The items at the indices in scope, and next to them."""
+    for index, number in at.items():
+        for shift, shown in ((0, ""), (1, " + 1"), (-1, " - 1")):
+            place = number + shift
+            there = place in held if isinstance(held, dict) else 0 <= place < len(held)
+            if there:
+                _collect(f"{text}[{index}{shown}]", held[place], at, found, depth)
 
 
 # --- Which gradients a value moves ----------------------------------------------------------------------------------
@@ -237,8 +270,11 @@ def moved(
         code = function.compiled()
         if code is None:
             return None
-        with _built_in({_NUDGE: _nudged}), replaced(function, code):
+        touched: list[Any] = []
+        with built_in({_NUDGE: lambda value: _nudged(value, touched)}), replaced(function, code):
             after = gradients()
+        if not touched:
+            return None
     except Exception:
         return None
     finally:
@@ -258,14 +294,16 @@ def _alike(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
-def _nudged(value: Any) -> Any:
-    """A little more of all that is a floating-point number in it."""
+def _nudged(value: Any, touched: list[Any]) -> Any:
+    """A little more of all that is a floating-point number in it, which is ``touched``."""
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        touched.append(value)
         return value * 1.01 + 0.01 * np.cos(np.arange(value.size)).reshape(value.shape)
     if isinstance(value, float | np.floating):
+        touched.append(value)
         return value * 1.01 + 0.01
     if isinstance(value, tuple | list):
-        return type(value)(_nudged(each) for each in value)
+        return type(value)(_nudged(each, touched) for each in value)
     if isinstance(value, dict):
-        return {key: _nudged(each) for key, each in value.items()}
+        return {key: _nudged(each, touched) for key, each in value.items()}
     return value

@@ -74,9 +74,8 @@ def _statement(edit: Edit) -> str:
         return ""
     if edit.site is None:
         new = edit.changes[0][1]()
-        if not isinstance(new, ast.Assign | ast.AugAssign | ast.Expr):
-            return ""
-        return ast.unparse(new)[:LONG]
+        if isinstance(new, ast.stmt):
+            return ast.unparse(new)[:LONG] if isinstance(new, ast.Assign | ast.AugAssign | ast.Expr) else ""
     edit.apply()
     try:
         return ast.unparse(_simple(edit.statement)).split("\n")[0][:LONG]

@@ -16,15 +16,18 @@ import numpy as np
 from scratchlv.gradcheck.apart import Counter, Emit, Overdue, apart, at_most
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.edits import Edit
+from scratchlv.gradcheck.edits_that_fit import fitting_edits
 from scratchlv.gradcheck.evidence import Evidence, Test
 from scratchlv.gradcheck.facts import observe
 from scratchlv.gradcheck.guilt import Guilt
 from scratchlv.gradcheck.mend import line_of, mended
-from scratchlv.gradcheck.sites import all_edits
+from scratchlv.gradcheck.sites import narrow_edits, wide_edits
 from scratchlv.gradcheck.source import Function, called, functions, replaced, unwrapped
 from scratchlv.gradcheck.state import State
 
 REPORTED = 2
+FIRST = 400  # edits of likely lines, before expressions are looked for that fit
+LIKELY = 1.6  # guilt of the lines whose edits are tried first
 PAIRS = 300  # of partial repairs that are tried together
 
 
@@ -111,9 +114,17 @@ def chosen(found: Iterable[Found]) -> list[Repair]:
 
 
 @dataclass(eq=False)
+class _Suspect:
+    function: Function
+    facts: Facts
+    guilt: Guilt
+
+
+@dataclass(eq=False)
 class _Candidate:
     edit: Edit
-    cost: float
+    cost: float  # the order in which it is tried
+    natural: float  # the lower the better, among those that serve
     gains: frozenset[str] = frozenset()
 
 
@@ -150,9 +161,14 @@ class _Search:
     def _search(self, now: dict[str, bool]) -> None:
         self.right = frozenset(name for name, good in now.items() if good)
         self.wrong = (frozenset(now) | frozenset(self.evidence.wrong)) - self.right
-        candidates = self._candidates()
-        if not self._singles(candidates, until=0.6 * self.seconds):
-            self._pairs() or self._second(candidates)
+        suspects = self._suspects()
+        likely = self._candidates(suspects, self._likely)
+        tried = self._singles(likely[:FIRST], 0.5) or self._singles(self._candidates(suspects, self._fitting), 0.6)
+        if tried or self._singles(likely[FIRST:], 0.6):
+            return
+        others = self._candidates(suspects, self._unlikely)
+        if not self._singles(others, 0.7):
+            self._pairs() or self._second(likely + others)
             self._partial()
 
     # --- Candidates, in order ---
@@ -166,20 +182,39 @@ class _Search:
             of_forward = set(called(lambda: forward(**inputs), unwrapped(forward))) - set(roots)
         return functions([code for code in codes if code not in of_forward], roots)
 
-    def _candidates(self) -> list[_Candidate]:
-        found: list[_Candidate] = []
-        ratio = _ratio(self.evidence)
-        for function in self._functions():
+    def _suspects(self) -> list[_Suspect]:
+        found = []
+        listed = self._functions()
+        for function in listed:
             facts = observe(function, lambda: self._tested(self.tests[0]))
-            facts.ratio = ratio
-            guilt = Guilt(function, facts, self.evidence, set(self.wrong), self._gradients)
+            facts.ratio = _ratio(self.evidence)
+            seconds = 0.25 * self.seconds / len(listed)
+            guilt = Guilt(function, facts, self.evidence, set(self.wrong), self._gradients, seconds)
+            found.append(_Suspect(function, facts, guilt))
+        return found
+
+    def _likely(self, each: _Suspect) -> list[Edit]:
+        narrow = narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) <= LIKELY)
+        return [*narrow, *wide_edits(each.function, each.facts)]
+
+    def _unlikely(self, each: _Suspect) -> list[Edit]:
+        return list(narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) > LIKELY))
+
+    def _fitting(self, each: _Suspect) -> list[Edit]:
+        return list(fitting_edits(each.function, each.guilt, self._gradients, 0.1 * self.seconds, each.facts.numpy))
+
+    def _candidates(self, suspects: list[_Suspect], edits_of: Callable[[_Suspect], list[Edit]]) -> list[_Candidate]:
+        """Edits, in the order in which they are to be tried."""
+        found: list[_Candidate] = []
+        for each in suspects:
             counts: Counts[str] = Counts()
-            edits = sorted(all_edits(function, facts), key=lambda edit: edit.cost)
-            for edit in edits:
+            for edit in sorted(edits_of(each), key=lambda edit: edit.cost):
                 count = counts[edit.group]
                 counts[edit.group] += 1
-                cost = edit.cost + guilt.of(edit) + 0.3 * np.log1p(count) + (0 if function.own else 0.7)
-                found.append(_Candidate(edit, cost - (1.0 if edit.key == "sign" and (ratio or 0) < 0 else 0)))
+                natural = edit.cost + 0.01 * edit.nodes + (0 if each.function.own else 0.3)
+                hint = edit.hint + (1.0 if edit.key == "sign" and (each.facts.ratio or 0) < 0 else 0)
+                cost = natural + each.guilt.of(edit) + 0.3 * float(np.log1p(count)) - hint
+                found.append(_Candidate(edit, cost, natural))
         return sorted(found, key=lambda candidate: candidate.cost)
 
     def _gradients(self) -> dict[str, Any]:
@@ -228,17 +263,17 @@ class _Search:
     def _time(self) -> float:
         return time.monotonic() - self.began
 
-    def _singles(self, candidates: list[_Candidate], until: float) -> bool:
+    def _singles(self, candidates: list[_Candidate], share: float) -> bool:
         """Whether an edit alone makes everything right; those that do some good are kept."""
-        found = False
-        for number, candidate in enumerate(candidates):
+        found, until = False, share * self.seconds
+        for candidate in candidates:
             if self._time() > until:
                 break
-            self.at.value = number
-            if number in self.skipped:
+            self.tried += 1
+            self.at.value = self.tried
+            if self.tried in self.skipped:
                 continue
             got = self._with([candidate.edit], lambda: self._tested(self.tests[0]))
-            self.tried += 1
             if not got:
                 continue
             good = {name for name, fine in got.items() if fine}
@@ -295,7 +330,7 @@ class _Search:
 
     def _emit(self, candidates: Sequence[_Candidate], right: Iterable[str], partial: bool = False) -> None:
         repairs = [_repair(each.edit, right, self.evidence, partial) for each in candidates]
-        score = sum(each.cost + 0.01 * each.edit.nodes for each in candidates)
+        score = sum(each.natural for each in candidates)
         self.emit(Found(score, replace(repairs[0], also=tuple(repairs[1:]))))
 
 

@@ -9,6 +9,7 @@ from scratchlv.gradcheck import edits_of_places as places
 from scratchlv.gradcheck import edits_of_products as of_products
 from scratchlv.gradcheck import edits_of_terms as terms
 from scratchlv.gradcheck.edits import Draft, Edit, Site, Slot, edit_of
+from scratchlv.gradcheck.edits_of_occurrences import occurrence_edits
 from scratchlv.gradcheck.edits_of_statements import lines, statement_edits
 from scratchlv.gradcheck.facts import Facts
 from scratchlv.gradcheck.source import Function
@@ -22,6 +23,8 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     terms.missing_terms,
     terms.missing_factors,
     terms.names,
+    terms.local_derivatives,
+    terms.softmaxes,
     places.indices,
     places.flips,
     places.constants,
@@ -29,18 +32,30 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     places.calls,
     places.functions,
     places.orders,
+    places.scaled,
     places.precisions,
 )
 
 
-def all_edits(function: Function, facts: Facts) -> Iterator[Edit]:
+def wide_edits(function: Function, facts: Facts) -> Iterator[Edit]:
+    """Those that change several values at once."""
     for line in lines(function, facts):
-        yield from statement_edits(line)
+        for kind in (statement_edits, occurrence_edits):
+            yield from (edit for edit in kind(line) if edit.wide)
+
+
+def narrow_edits(function: Function, facts: Facts, wanted: Callable[[ast.stmt], bool]) -> Iterator[Edit]:
+    """The others, of the statements that are wanted."""
+    for line in lines(function, facts):
+        if wanted(line.statement):
+            for kind in (statement_edits, occurrence_edits):
+                yield from (edit for edit in kind(line) if not edit.wide)
     for site in sites(function, facts):
-        for kind in KINDS:
-            if facts.numpy or kind is not terms.missing_factors:
-                for draft in kind(site):
-                    yield edit_of(site, draft, kind.__name__)
+        if wanted(site.statement):
+            for each in KINDS:
+                for draft in each(site):
+                    if facts.numpy or "np." not in draft.template:
+                        yield edit_of(site, draft, each.__name__)
 
 
 def sites(function: Function, facts: Facts) -> Iterator[Site]:
