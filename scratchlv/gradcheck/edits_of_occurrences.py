@@ -9,7 +9,7 @@ from typing import Any
 
 from scratchlv.gradcheck.edits import Edit, Slot, parsed
 from scratchlv.gradcheck.edits_of_statements import Line
-from scratchlv.gradcheck.facts import Facts, is_number, shape_of
+from scratchlv.gradcheck.facts import Facts, is_number, is_whole, shape_of
 
 NEAR = 4  # statements between which names are exchanged
 
@@ -34,9 +34,9 @@ def _named(statement: ast.stmt, facts: Facts) -> Named:
             for index, child in enumerate(value) if listed else [(None, value)]:
                 if not isinstance(child, ast.AST) or isinstance(child, ast.stmt):
                     continue
-                simple = isinstance(child, ast.Name | ast.Attribute | ast.Subscript)
                 stored = isinstance(getattr(child, "ctx", None), ast.Store | ast.Del)
-                if simple and not stored and shape_of(facts.value(child)) is not None and not _is_derived(child):
+                known = not stored and not _is_derived(child) and shape_of(facts.value(child)) is not None
+                if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and known:
                     found.setdefault(ast.unparse(child), []).append(((node, name, index), child))
                     if isinstance(child, ast.Subscript):
                         below(child.slice)
@@ -67,8 +67,8 @@ def _all_occurrences(line: Line, here: Named) -> Iterator[Edit]:
             continue
         value = line.facts.value(places[0][1])
         new = [other for other, held in line.scope.items() if shape_of(held) == shape_of(value) and other != text]
-        if is_number(value) and isinstance(value, int):
-            numbers = [other for other, held in line.scope.items() if isinstance(held, int) and other != text]
+        if is_whole(value):
+            numbers = [other for other, held in line.scope.items() if is_whole(held) and other != text]
             new += [f"({text} * {other})" for other in numbers] + [f"({text} - 1)", f"({text} + 1)"]
         for other in new:
             yield line.edits(_changes(places, other), f"with {other} for each {text}", "", 2.0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from scratchlv.gradcheck.edits import Draft, Site, base_of, build, name_of, parsed
-from scratchlv.gradcheck.facts import is_number
+from scratchlv.gradcheck.facts import is_number, is_whole
 
 FUNCTIONS = {
     "argmax": ("argmin",),
@@ -49,7 +48,7 @@ def indices(site: Site) -> Iterator[Draft]:
     value = site.facts.value(node)
     if isinstance(node, ast.Constant):
         value = node.value
-    if not (whole or bound) or not _is_whole(value) or isinstance(node, ast.UnaryOp):
+    if not (whole or bound) or not is_whole(value) or isinstance(node, ast.UnaryOp):
         return
     stored = isinstance(getattr(site.parent, "ctx", None), ast.Store)
     time = bool(site.loops) and not isinstance(node, ast.Constant)
@@ -57,7 +56,7 @@ def indices(site: Site) -> Iterator[Draft]:
         key = _key_of_shift(site, sign, time)
         yield Draft(f"A {sign} 1", f"with {site.text} {sign} 1", key, 0.4 + (0.6 if bound or stored else 0), {})
     for text, other in site.scope.items():
-        if _is_whole(other) and text != site.text:
+        if is_whole(other) and text != site.text:
             near = 0.0 if bound or site.loops else 1.0
             nodes = {"S": parsed(text)}
             key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
@@ -70,10 +69,6 @@ def indices(site: Site) -> Iterator[Draft]:
     if not isinstance(node, ast.Constant):
         yield Draft("2 * A", f"with 2 * {site.text}", "", 2.0)
         yield Draft("-A", f"with -{site.text}", "", 2.5)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
 
 
 def _key_of_shift(site: Site, sign: str, time: bool) -> str:
@@ -89,10 +84,12 @@ def _key_of_shift(site: Site, sign: str, time: bool) -> str:
 
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
     if isinstance(node.ctx, ast.Load):
-        yield Draft("B", f"without [{ast.unparse(node.slice)}]", "", 2.0, {"B": node.value})
-        if isinstance(node.slice, ast.Constant) and np.ndim(site.facts.value(node.value)) > 1:
+        yield Draft("B", f"without {site.text.removeprefix(ast.unparse(node.value))}", "", 2.0, {"B": node.value})
+        if isinstance(node.slice, ast.Constant) and len(site.facts.shape(node.value) or ()) > 1:
             yield Draft("B.sum(0)", "", "batch sum", 1.0, {"B": node.value})
             yield Draft("B.sum(1)", "", "sum", 2.0, {"B": node.value}, {"axis": "axis 1"})
+        if isinstance(node.slice, ast.Slice) and len(site.shape or ()) > 1:
+            yield Draft("B.sum(0, keepdims=True)", "", "batch sum", 1.5, {"B": node.value})
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     texts = [*map(ast.unparse, parts)]
     for number, part in enumerate(parts):
@@ -105,7 +102,7 @@ def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
     yield from _rows_of(site, node, texts)
     sliced = [number for number, part in enumerate(parts) if isinstance(part, ast.Slice)]
     for text, value in site.scope.items() if len(sliced) > 1 else ():
-        if _is_whole(value) and 0 < value < 8:
+        if is_whole(value) and 0 < value < 8:
             crop = [f"{text}:-{text}" if number in sliced[-2:] else each for number, each in enumerate(texts)]
             yield _indexed(node, crop, 2.5, "padding")
 
@@ -163,7 +160,7 @@ def flips(site: Site) -> Iterator[Draft]:
         yield Draft("A[..., ::-1]", "with [..., ::-1]", "", 3.0)
     if len(shape) >= 2 and isinstance(site.parent, ast.stmt | ast.Tuple):
         for text, value in site.scope.items():
-            if _is_whole(value) and 0 < value < min(shape[-2:]) / 2:
+            if is_whole(value) and 0 < value < min(shape[-2:]) / 2:
                 for crop in ("..., P:-P, P:-P", ":, P:-P, P:-P", "P:-P, P:-P", "P:-P", ":, P:-P"):
                     yield Draft(f"A[{crop}]", "", "padding", 2.5, {"P": parsed(text)})
 
@@ -175,29 +172,21 @@ def constants(site: Site) -> Iterator[Draft]:
             yield Draft(repr(not node.value), f"with {not node.value} for {node.value}", "", 1.0)
         return
     value = node.value
+    assert isinstance(value, int | float)
     factor = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult | ast.Div)
     key = "factor" if factor else "local derivative" if isinstance(site.parent, ast.BinOp) else ""
+    new: list[float]
     if isinstance(value, int):
-        new: list[Any] = [value + 1, value - 1, 2 * value, -value, 0, 1, 2, -1, 0.5]
+        new = [value + 1, value - 1, 2 * value, -value, 0, 1, 2, -1, 0.5]
     else:
-        new = [
-            1.0,
-            2 * value,
-            value / 2,
-            0.0,
-            1 - value,
-            -value,
-            value + 1,
-            value - 1,
-            1 / value if value else 2.0,
-            value**2,
-        ]
-        new += [value * 10, value / 10, 3 * value, value / 3]
+        new = [1.0, 2 * value, value / 2, 0.0, 1 - value, -value, value + 1, value - 1, 1 / value if value else 2.0]
+        new += [value**2, value * 10, value / 10, 3 * value, value / 3]
     for order, each in enumerate(dict.fromkeys(new)):
         if each != value:
             yield Draft(f"{each!r}", f"with {each!r} for {value!r}", key, 0.8 + 0.15 * order)
     for text, other in site.scope.items():
-        if is_number(other) and not (site.is_index and not _is_whole(other)):
+        plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"
+        if plain or is_number(other) and not (site.is_index and not is_whole(other)):
             yield Draft("S", f"with {text} for {value!r}", "", 2.2, {"S": parsed(text)})
 
 
@@ -293,7 +282,7 @@ def functions(site: Site) -> Iterator[Draft]:
     if not isinstance(node, ast.Name) or not isinstance(slot[0], ast.Call) or slot[1] != "func":
         return
     function = site.facts.names.get(node.id)
-    if not hasattr(function, "__code__"):
+    if function is None or not hasattr(function, "__code__"):
         return
     count = function.__code__.co_argcount
     for name, other in site.facts.names.items():
@@ -333,12 +322,12 @@ def scaled(site: Site) -> Iterator[Draft]:
     node = site.node
     if not isinstance(node, ast.Tuple) or site.is_index or not node.elts:
         return
-    if not all(_is_whole(site.facts.value(each)) for each in node.elts):
+    if not all(is_whole(site.facts.value(each)) for each in node.elts):
         return
     for text, value in site.scope.items():
-        if _is_whole(value):
+        if is_whole(value):
             key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
-            for sign, cost in (("*", 1.5), ("+", 2.0), ("-", 2.0)):
+            for sign, cost in (("*", 1.0 if key else 1.5), ("+", 2.0), ("-", 2.0)):
                 elements = [build(f"E {sign} S", each, {"E": each, "S": parsed(text)}) for each in node.elts]
                 yield Draft("D", "", key, cost, {"D": _with(node, elements)})
 

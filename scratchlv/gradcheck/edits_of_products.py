@@ -35,15 +35,16 @@ def transposes(site: Site) -> Iterator[Draft]:
 
 
 def _other_axes(site: Site, node: ast.Call) -> Iterator[Draft]:
-    method = isinstance(node.func, ast.Attribute) and name_of(node.func.value) not in ("np", "numpy", "xp")
-    array = node.func.value if method else node.args[0] if node.args else None
+    array = node.args[0] if node.args else None
+    if isinstance(node.func, ast.Attribute) and name_of(node.func.value) not in ("np", "numpy", "xp"):
+        array = node.func.value
     if array is None:
         return
     yield Draft("B", f"without .{name_of(node.func)}", "transposed", 1.0, {"B": array})
     seen = site.facts.shape(array)
     if seen is None or not 2 <= len(seen) <= 6:
         return
-    orders = [order for order in itertools.permutations(range(len(seen)))][:720]
+    orders = list(itertools.permutations(range(len(seen))))
     near = sorted(orders[1:], key=lambda order: sum(i != axis for i, axis in enumerate(order)))
     for order in near[: 60 if len(seen) > 4 else 24]:
         yield Draft(f"B.transpose({', '.join(map(str, order))})", "", "transposed", 3.0, {"B": array})

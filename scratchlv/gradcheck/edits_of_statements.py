@@ -6,15 +6,19 @@ import ast
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from scratchlv.gradcheck.edits import Edit, Slot, base_of, build, parsed
-from scratchlv.gradcheck.facts import Facts, shape_of
+from scratchlv.gradcheck.facts import Facts
 from scratchlv.gradcheck.source import Function
 
 Assignment = ast.Assign | ast.AugAssign
+Target = ast.Name | ast.Attribute | ast.Subscript
+Changes = list[tuple[Slot, Callable[[], Any]]]
+SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
 @dataclass(eq=False)
@@ -51,9 +55,7 @@ class Line:
     def edit(self, make: Callable[[], Any], how: str, key: str, cost: float, nodes: int = 0) -> Edit:
         return self.edits([(self.slot, make)], how, key, cost, nodes)
 
-    def edits(
-        self, changes: list[tuple[Slot, Callable[[], Any]]], how: str, key: str, cost: float, nodes: int = 0
-    ) -> Edit:
+    def edits(self, changes: Changes, how: str, key: str, cost: float, nodes: int = 0) -> Edit:
         group = f"{id(self.statement)} statement"
         return Edit(tuple(changes), None, self.statement, how, key, cost, group, self.function, {}, nodes)
 
@@ -76,7 +78,7 @@ def lines(function: Function, facts: Facts) -> Iterator[Line]:
 
 
 def statement_edits(line: Line) -> Iterator[Edit]:
-    for kind in (_assignments, _rows, _deleted, _copied, _exchanged, _moved, _exchanged_values, _carried):
+    for kind in (_assigned, _augmented, _rows, _deleted, _copied, _exchanged, _moved, _exchanged_values, _carried):
         yield from kind(line)
 
 
@@ -84,44 +86,48 @@ def _assign(target: ast.expr, value: ast.expr, at: ast.stmt) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(ast.Assign([target], value), at))
 
 
-def _augment(target: ast.expr, op: ast.operator, value: ast.expr, at: ast.stmt) -> ast.stmt:
+def _augment(target: Target, op: ast.operator, value: ast.expr, at: ast.stmt) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(ast.AugAssign(target, op, value), at))
 
 
-def _loaded(target: ast.expr) -> ast.expr:
-    return parsed(ast.unparse(target))
+def _added(target: Target, sign: str, value: ast.expr, at: ast.stmt) -> ast.stmt:
+    """``a = a + value``."""
+    return _assign(target, build(f"T {sign} V", value, {"T": parsed(ast.unparse(target)), "V": value}), at)
 
 
-def _assignments(line: Line) -> Iterator[Edit]:
-    """= for +=, += for =, -= for +=."""
+def _assigned(line: Line) -> Iterator[Edit]:
+    """+= for =, -= for =."""
     statement = line.statement
+    if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:
+        return
+    target, value = statement.targets[0], statement.value
+    if not isinstance(target, Target):
+        return
     key = "= for += in time" if line.in_time else "= for +="
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target, value = statement.targets[0], statement.value
-        if isinstance(target, ast.Tuple | ast.List):
-            return
-        for op, sign, cost in ((ast.Add(), "+=", 0.0 if line.loops else 1.0), (ast.Sub(), "-=", 3.0)):
-            yield line.edit(lambda op=op: _augment(target, op, value, statement), f"with {sign}", key, cost)  # type: ignore[misc]
-        if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
-            yield line.edit(lambda: _augment(target, ast.Sub(), value.operand, statement), "with -=", key, 1.0)
-        if isinstance(target, ast.Subscript | ast.Name):
-            new = lambda: _assign(target, build("T + V", value, {"T": _loaded(target), "V": value}), statement)  # noqa: E731
-            yield line.edit(new, f"with {ast.unparse(target)} +", key, 1.5, 2)
-    if isinstance(statement, ast.AugAssign):
-        target, value = statement.target, statement.value
-        yield line.edit(
-            lambda: _assign(target, value, statement), "with = for +=", "step twice" if line.loops else "", 0.7
-        )
-        for op, sign in ((ast.Add(), "+="), (ast.Sub(), "-="), (ast.Mult(), "*="), (ast.Div(), "/=")):
-            if not isinstance(statement.op, type(op)):
-                how, cost = f"with {sign}", 0.5 if sign in ("+=", "-=") else 1.5
-                yield line.edit(
-                    lambda op=op: _augment(target, op, value, statement), how, "sign" if cost < 1 else "", cost
-                )  # type: ignore[misc]
-        if isinstance(target, ast.Name) and isinstance(statement.op, ast.Add | ast.Sub):
-            sign = "+" if isinstance(statement.op, ast.Add) else "-"
-            new = lambda: _assign(target, build(f"T {sign} V", value, {"T": _loaded(target), "V": value}), statement)  # noqa: E731
-            yield line.edit(new, f"with {target.id} = {target.id} {sign}", "aliased", 2.0, 3)
+    yield line.edit(partial(_augment, target, ast.Add(), value, statement), "with +=", key, 0.0 if line.loops else 1.0)
+    yield line.edit(partial(_augment, target, ast.Sub(), value, statement), "with -=", key, 3.0)
+    yield line.edit(partial(_added, target, "+", value, statement), f"with {ast.unparse(target)} +", key, 1.5, 2)
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        yield line.edit(partial(_augment, target, ast.Sub(), value.operand, statement), "with -=", key, 1.0)
+
+
+def _augmented(line: Line) -> Iterator[Edit]:
+    """= for +=, -= for +=."""
+    statement = line.statement
+    if not isinstance(statement, ast.AugAssign):
+        return
+    target, value = statement.target, statement.value
+    key = "step twice" if line.loops else ""
+    yield line.edit(partial(_assign, target, value, statement), "with =", key, 0.7)
+    for op, sign in SIGNS.items():
+        if isinstance(statement.op, op):
+            if isinstance(target, ast.Name):
+                new = partial(_added, target, sign, value, statement)
+                yield line.edit(new, f"with {target.id} = {target.id} {sign}", "aliased", 2.0, 3)
+        else:
+            turned = sign in "+-" and isinstance(statement.op, ast.Add | ast.Sub)
+            new = partial(_augment, target, op(), value, statement)
+            yield line.edit(new, f"with {sign}=", "sign" if turned else "", 0.5 if turned else 1.5)
 
 
 def _rows(line: Line) -> Iterator[Edit]:
@@ -130,29 +136,27 @@ def _rows(line: Line) -> Iterator[Edit]:
     target, value, numpy = _target(statement), getattr(statement, "value", None), line.facts.numpy
     if not isinstance(target, ast.Subscript) or value is None or not numpy:
         return
-    index = line.facts.value(target.slice)
     parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
-    arrays = isinstance(index, np.ndarray | list) or any(
-        isinstance(line.facts.value(each), np.ndarray | list) for each in parts
-    )
-    if not arrays or any(isinstance(each, ast.Slice) for each in parts):
-        if not any(isinstance(line.facts.value(each), np.ndarray | list) for each in parts):
-            return
-    pieces = [
-        f"slice({', '.join(ast.unparse(each) if each else 'None' for each in (part.lower, part.upper, part.step))})"
-        if isinstance(part, ast.Slice)
-        else ast.unparse(part)
-        for part in parts
-    ]
+    if not any(isinstance(line.facts.value(each), np.ndarray | list) for each in parts):
+        return
+    pieces = [*map(_as_object, parts)]
     where = pieces[0] if len(pieces) == 1 else f"({', '.join(pieces)})"
+    subtracting = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Sub)
     for function in ("add", "subtract"):
-        subtracting = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Sub)
         text = f"{numpy}.{function}.at({ast.unparse(target.value)}, {where}, V)"
-        new = lambda text=text: ast.fix_missing_locations(  # noqa: E731
-            ast.copy_location(ast.Expr(build(text, value, {"V": value})), statement)
-        )
         cost = 0.0 if subtracting == (function == "subtract") else 3.0
-        yield line.edit(new, f"with np.{function}.at", "repeated rows", cost)
+        yield line.edit(partial(_call, text, value, statement), f"with np.{function}.at", "repeated rows", cost)
+
+
+def _as_object(part: ast.expr) -> str:
+    """An index outside of brackets."""
+    if not isinstance(part, ast.Slice):
+        return ast.unparse(part)
+    return f"slice({', '.join(ast.unparse(each) if each else 'None' for each in (part.lower, part.upper, part.step))})"
+
+
+def _call(text: str, value: ast.expr, at: ast.stmt) -> ast.stmt:
+    return ast.fix_missing_locations(ast.copy_location(ast.Expr(build(text, value, {"V": value})), at))
 
 
 def _target(statement: ast.stmt) -> ast.expr | None:
@@ -182,57 +186,57 @@ def _block(body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
 
 def _copied(line: Line) -> Iterator[Edit]:
     statement = line.statement
-    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Name | ast.Subscript | ast.Attribute):
-        if isinstance(line.facts.value(statement.value), np.ndarray):
-            new = lambda: _assign(statement.targets[0], build("V.copy()", statement, {"V": statement.value}), statement)  # noqa: E731
-            yield line.edit(new, "with .copy()", "aliased", 1.0, 2)
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.value, Target):
+        return
+    if isinstance(line.facts.value(statement.value), np.ndarray):
+        copied = build("V.copy()", statement, {"V": statement.value})
+        yield line.edit(partial(_assign, statement.targets[0], copied, statement), "with .copy()", "aliased", 1.0, 2)
 
 
 def _exchanged(line: Line) -> Iterator[Edit]:
-    """This line after one of the next two."""
+    """This line after one of the next three, or one of them before this."""
     block = line.block
     for distance in (1, 2, 3):
-        if line.index + distance >= len(block) or isinstance(line.statement, ast.Return):
+        if line.index + distance >= len(block) or isinstance(line.statement, ast.Return | ast.FunctionDef):
             return
         other = block[line.index + distance]
-        if isinstance(other, ast.Return | ast.FunctionDef) or isinstance(line.statement, ast.FunctionDef):
+        if isinstance(other, ast.Return | ast.FunctionDef):
             return
-        order = [*block[line.index + 1 : line.index + distance + 1], line.statement]
-        back = [other, *block[line.index : line.index + distance]]
-        for moved, how in ((order, f"after line {other.lineno}"), (back, f"after line {other.lineno}")):
+        later = [*block[line.index + 1 : line.index + distance + 1], line.statement]
+        earlier = [other, *block[line.index : line.index + distance]]
+        for order in (later, earlier) if distance > 1 else (later,):
             changes = [
-                ((line.owner, line.field, line.index + place), lambda node=node: node)  # type: ignore[misc]
-                for place, node in enumerate(moved)
+                ((line.owner, line.field, line.index + place), partial(_same, node)) for place, node in enumerate(order)
             ]
-            yield line.edits(changes, how, "", 1.0 + 0.5 * distance)
-            if distance == 1:
-                break
+            yield line.edits([*changes], f"after line {other.lineno}", "", 1.0 + 0.5 * distance)
+
+
+def _same(node: Any) -> Any:
+    return node
 
 
 def _moved(line: Line) -> Iterator[Edit]:
-    """Out of the loop that it ends or begins; into the loop before or after it."""
+    """Into the loop before or after it; out of the loop that it is in."""
     statement, block, owner = line.statement, line.block, line.owner
     if not isinstance(statement, Assignment | ast.Expr):
         return
-    for other, place, how in (
-        (block[line.index - 1] if line.index else None, "end", "inside of the loop before it"),
-        (block[line.index + 1] if line.index + 1 < len(block) else None, "start", "inside of the loop after it"),
-    ):
-        if isinstance(other, ast.For | ast.While):
-            inner = [*other.body, statement] if place == "end" else [statement, *other.body]
-            changes: list[tuple[Slot, Callable[[], Any]]] = [
-                (line.slot, lambda: _pass(statement)),
-                ((other, "body", None), lambda inner=inner: inner),  # type: ignore[misc]
-            ]
-            yield line.edits(changes, how, "", 1.2)
+    before = block[line.index - 1] if line.index else None
+    if isinstance(before, ast.For | ast.While):
+        yield _into(line, before, [*before.body, statement], "inside of the loop before it")
+    after = block[line.index + 1] if line.index + 1 < len(block) else None
+    if isinstance(after, ast.For | ast.While):
+        yield _into(line, after, [statement, *after.body], "inside of the loop after it")
     if line.loops and owner is line.loops[-1] and len(block) > 1:
-        for before in (True, False):
-            rest = [each for each in block if each is not statement]
-            changes = [
-                ((owner, "body", None), lambda rest=rest: rest),  # type: ignore[misc]
-                (_slot_of(owner, line), lambda before=before: _around(owner, statement, before)),  # type: ignore[misc]
-            ]
-            yield line.edits(changes, f"{'before' if before else 'after'} the loop", "", 1.3 if before else 1.5)
+        rest = [each for each in block if each is not statement]
+        for first in (True, False):
+            around = partial(_around, line.loops[-1], statement, first)
+            changes: Changes = [((owner, "body", None), partial(_same, rest)), (_slot_of(owner, line), around)]
+            yield line.edits(changes, f"{'before' if first else 'after'} the loop", "", 1.3 if first else 1.5)
+
+
+def _into(line: Line, loop: ast.stmt, body: list[ast.stmt], how: str) -> Edit:
+    changes: Changes = [(line.slot, partial(_pass, line.statement)), ((loop, "body", None), partial(_same, body))]
+    return line.edits(changes, how, "", 1.2)
 
 
 def _slot_of(statement: ast.AST, line: Line) -> Slot:
@@ -242,24 +246,20 @@ def _slot_of(statement: ast.AST, line: Line) -> Slot:
     raise LookupError("a loop is a statement of its function")
 
 
-def _around(loop: ast.AST, statement: ast.stmt, before: bool) -> ast.stmt:
-    assert isinstance(loop, ast.stmt)
-    return _block([statement, loop] if before else [loop, statement], loop)
+def _around(loop: ast.stmt, statement: ast.stmt, first: bool) -> ast.stmt:
+    return _block([statement, loop] if first else [loop, statement], loop)
 
 
 def _exchanged_values(line: Line) -> Iterator[Edit]:
-    """The values, or the targets, of this assignment and of one of the next: gates in the wrong order."""
+    """The values of this assignment and of one of the next: gates in the wrong order."""
     statement = line.statement
-    if not isinstance(statement, Assignment):
-        return
-    shape = line.facts.shape(statement.value)
-    if shape is None:
+    if not isinstance(statement, Assignment) or (shape := line.facts.shape(statement.value)) is None:
         return
     for other in line.block[line.index + 1 : line.index + 5]:
         if isinstance(other, Assignment) and line.facts.shape(other.value) == shape:
-            changes: list[tuple[Slot, Callable[[], Any]]] = [
-                ((statement, "value", None), lambda value=other.value: value),  # type: ignore[misc]
-                ((other, "value", None), lambda value=statement.value: value),  # type: ignore[misc]
+            changes: Changes = [
+                ((statement, "value", None), partial(_same, other.value)),
+                ((other, "value", None), partial(_same, statement.value)),
             ]
             how = f"with the values of lines {statement.lineno} and {other.lineno} exchanged"
             yield line.edits(changes, how, "gates", 2.0)

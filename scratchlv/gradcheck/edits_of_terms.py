@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import ast
-import difflib
-import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck.edits import Draft, Site, base_of, fitting, name_of, parsed
+from scratchlv.gradcheck.edits import Draft, Site, fitting, parsed
 from scratchlv.gradcheck.facts import is_number, shape_of
 
-LOCAL = (
-    ("(1 - S ** 2)", "tanh"),
-    ("S * (1 - S)", "sigmoid"),
-    ("(S > 0)", "relu"),
-    ("(1 - S)", "local derivative"),
-    ("S", "local derivative"),
-    ("2 * S", "local derivative"),
-    ("np.sign(S)", "local derivative"),
-    ("(1 - np.tanh(S) ** 2)", "tanh"),
-    ("np.exp(S)", "local derivative"),
-    ("1 / S", "local derivative"),
-    ("np.cos(S)", "local derivative"),
-)
 SUMS, FACTORS = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
 LENGTHS = 40  # places where a length is looked for
 
@@ -133,7 +118,7 @@ def signs(site: Site) -> Iterator[Draft]:
 def is_term(site: Site) -> bool:
     """A whole value, or a term of a sum: what a factor may be missing from; a floating-point array or number."""
     value = site.facts.value(site.node)
-    if site.is_index or not (_is_floating(value)):
+    if site.is_index or not (is_floating(value)):
         return False
     parent = site.parent
     if isinstance(parent, ast.BinOp):
@@ -147,7 +132,7 @@ def is_term(site: Site) -> bool:
     return True
 
 
-def _is_floating(value: Any) -> bool:
+def is_floating(value: Any) -> bool:
     return isinstance(value, float | np.floating) or isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
@@ -198,7 +183,7 @@ def _is_factor(site: Site) -> bool:
         simple
         and isinstance(parent, ast.BinOp)
         and isinstance(parent.op, FACTORS)
-        and _is_floating(site.facts.value(site.node))
+        and is_floating(site.facts.value(site.node))
     )
 
 
@@ -228,6 +213,12 @@ def missing_factors(site: Site) -> Iterator[Draft]:
     for text, value in fitting(site, shape, exact=False) if shape else ():
         if text != site.text:
             yield from _array_factors(text, value, shape, extra)
+    for text, value in site.scope.items():
+        ahead = isinstance(value, np.ndarray) and 0 < value.ndim < len(shape) and value.shape == shape[: value.ndim]
+        if ahead and value.shape != shape[len(shape) - value.ndim :]:
+            index = ", ".join([":"] * value.ndim + ["None"] * (len(shape) - value.ndim))
+            yield Draft(f"A * S[{index}]", "", _key_of_mask(text), extra + 1.7, {"S": parsed(text)})
+            yield Draft(f"A / S[{index}]", "", "", extra + 2.2, {"S": parsed(text)})
     whole = _shape_around(site)
     if whole and whole != shape:
         for text, _ in fitting(site, whole):
@@ -285,18 +276,19 @@ def _key_of_mask(text: str) -> str:
 def _numbers(site: Site, extra: float) -> Iterator[Draft]:
     """By a number: a length, a scale, one of the variables, two."""
     seen: dict[float, int] = {}
-    for text, value in [*_lengths(site), *((t, v) for t, v in site.scope.items() if is_number(v))]:
+    variables = [(text, value) for text, value in site.scope.items() if is_number(value)]
+    for text, value in [*variables, *_lengths(site)]:
         number = float(value)
         seen[number] = seen.get(number, 0) + 1
         if number in (0.0, 1.0) or not np.isfinite(number) or seen[number] > 6:
             continue
         whole = isinstance(value, int | np.integer)
-        cost = extra + 0.2 * seen[number] + (0.5 if whole else 0.8)
+        cost = extra + 0.2 * seen[number] + (0.5 if whole else 0.8) + 0.2 * ("." in text)
         hint = 1.5 if _tells(site.facts.ratio, number) else 0.0
         for draft in _by_number(text, number, whole, cost):
             yield replace(draft, hint=hint)
-    for number in ("2", "0.5"):
-        yield Draft(f"{number} * A", f"with {number} *", "doubled", extra + 1.0)
+    for constant in ("2", "0.5"):
+        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + 1.0)
 
 
 def _tells(ratio: float | None, number: float) -> bool:
@@ -331,122 +323,3 @@ def _lengths(site: Site) -> Iterator[tuple[str, int]]:
             yield f"{text}.shape[{axis}]", length
         if value.ndim > 1:
             yield f"{text}.size", value.size
-
-
-# --- Other names ----------------------------------------------------------------------------------------------------
-
-
-def names(site: Site) -> Iterator[Draft]:
-    """Another variable of the same shape, or one of its items or attributes; numbers for numbers."""
-    node = site.node
-    if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript) or _is_part(site):
-        return
-    if isinstance(node, ast.Attribute) and node.attr in ("T", "shape", "size", "ndim", "dtype"):
-        return
-    value = site.facts.value(node)
-    shape = shape_of(value)
-    if shape is None:
-        return
-    base = base_of(node)
-    fit = site.scope.items() if site.statement is site.facts.last and not is_number(value) else fitting(site, shape)
-    for text, other in fit:
-        if text == site.text or is_number(value) and isinstance(value, int) != isinstance(other, int):
-            continue
-        alike = difflib.SequenceMatcher(None, text, site.text).ratio()
-        same_base = base and base == base_of(parsed(text))
-        cost = 1.8 - alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
-        yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
-    if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        yield from _functions_of(site, value)
-
-
-def local_derivatives(site: Site) -> Iterator[Draft]:
-    """An expression of one array is replaced by another function of it."""
-    node = site.node
-    if not isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Compare) or not _is_floating(
-        site.facts.value(node)
-    ):
-        return
-    arrays = {
-        ast.unparse(each): each
-        for each in ast.walk(node)
-        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript)
-        and isinstance(getattr(each, "ctx", None), ast.Load)
-        and isinstance(site.facts.value(each), np.ndarray)
-        and site.facts.shape(each) == site.shape
-    }
-    plain = {text: each for text, each in arrays.items() if not text.endswith(".T")}
-    if len(plain) != 1 or not site.shape:
-        return
-    (only,) = plain.values()
-    for order, (template, key) in enumerate(LOCAL):
-        yield Draft(template, "", key, 1.2 + 0.1 * order, {"S": only})
-
-
-def softmaxes(site: Site) -> Iterator[Draft]:
-    """The gradient of a softmax, where only two arrays are multiplied."""
-    node, shape = site.node, site.shape
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult | ast.Sub) or not shape:
-        return
-    arrays = {
-        ast.unparse(each): each
-        for each in ast.walk(node)
-        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and site.facts.shape(each) == shape
-    }
-    for one, other in itertools.permutations(list(arrays.values())[:4], 2):
-        yield Draft("S * (G - (S * G).sum(-1, keepdims=True))", "", "softmax", 2.0, {"S": one, "G": other})
-
-
-def _is_part(site: Site) -> bool:
-    """Of a longer name, which is looked at as a whole; or the function of a call."""
-    parent = site.parent
-    if isinstance(parent, ast.Attribute):
-        return parent.attr not in (
-            "T",
-            "sum",
-            "mean",
-            "reshape",
-            "transpose",
-            "copy",
-            "shape",
-            "dot",
-            "size",
-            "ravel",
-            "astype",
-        )
-    if isinstance(parent, ast.Call) and parent.func is site.node:
-        return True
-    return isinstance(getattr(site.node, "ctx", None), ast.Store | ast.Del)
-
-
-def _key_of_name(site: Site, text: str) -> str:
-    parent = site.parent
-    if isinstance(parent, ast.Compare):
-        return "relu"
-    return ""
-
-
-def _functions_of(site: Site, value: np.ndarray) -> Iterator[Draft]:
-    """A local derivative that is written with the wrong function of the right variable."""
-    parent = site.parent
-    factor = isinstance(parent, ast.BinOp | ast.Call)
-    extra = 0.0 if factor else 1.5
-    yield Draft("A ** 2", "with ** 2", "local derivative", 1.0 + extra)
-    yield Draft("(1 - A)", f"with 1 - {site.text}", "local derivative", 2.0 + extra)
-    if np.abs(value).max(initial=0) < 1:
-        yield Draft("(1 - A ** 2)", "", "tanh", 1.5 + extra)
-        if value.size and value.min() > 0:
-            yield Draft("(A * (1 - A))", "", "sigmoid", 1.5 + extra)
-    yield Draft("(A > 0)", f"with {site.text} > 0", "relu", 2.0 + extra)
-    yield Draft("np.tanh(A)", "", "local derivative", 3.0 + extra)
-    yield Draft("np.exp(A)", "", "local derivative", 3.0 + extra)
-    yield Draft("1 / (1 + np.exp(-A))", "", "local derivative", 3.5 + extra)
-    yield Draft("np.abs(A)", "", "local derivative", 4.0 + extra)
-
-
-def is_numpy(name: str, site: Site) -> bool:
-    return getattr(site.facts.names.get(name), "__name__", "") == "numpy"
-
-
-def called_name(site: Site) -> str:
-    return name_of(site.node.func) if isinstance(site.node, ast.Call) else ""

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.edits import Edit, Site, build, parsed
+from scratchlv.gradcheck.facts import is_number
 from scratchlv.gradcheck.guilt import Guilt
 from scratchlv.gradcheck.needed import mended_scopes
 from scratchlv.gradcheck.source import Function
 from scratchlv.gradcheck.synthesis import Fit, fits
 
-LOOKED_AT = 8  # expressions
+LOOKED_AT, ENOUGH = 8, 2  # expressions
 TEMPLATES = {"+": "A + S", "-": "A - S", "*": "A * S", "/": "A / S", "=": "S", "= -": "-S"}
 WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
 
@@ -22,7 +23,9 @@ WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
 def fitting_edits(
     function: Function, guilt: Guilt, run: Callable[[], Any], seconds: float, numpy: str
 ) -> Iterator[Edit]:
+    """Of the expressions that need another value; those of two of them are enough."""
     needs = guilt.needs[:LOOKED_AT] if numpy else []
+    served = 0
     for slot, held, statement, need in needs:
         now, history = mended_scopes(function, slot, statement, need, run)
         if len(history) != len(need.values) or [value.shape for value in now] != need.shapes:
@@ -30,11 +33,31 @@ def fitting_edits(
         scopes = [
             {text: value for text, value in scope.items() if np.ndim(value) or value not in (0, 1)} for scope in history
         ]
-        for order, fit in enumerate(fits(need, now, scopes, seconds / len(needs))):
-            site = Site(held, slot, statement, (), guilt.facts, function, ())
-            yield _edit(
-                site, fit, 1.8 + 0.02 * len(fit.text) + 0.1 * order + (0.8 if "/" in fit.sign + fit.text else 0), numpy
-            )
+        factors = _factors(guilt.facts.scopes.get(statement, {}))
+        found = fits(need, now, scopes, factors, seconds / len(needs))
+        site = Site(held, slot, statement, (), guilt.facts, function, ())
+        for order, fit in enumerate(found):
+            cost = 1.8 + 0.02 * len(fit.text) + 0.1 * order + (0.8 if "/" in fit.sign + fit.text else 0)
+            yield _edit(site, fit, cost, numpy)
+        served += bool(found)
+        if served >= ENOUGH:
+            return
+
+
+def _factors(scope: dict[str, Any]) -> dict[float, str]:
+    """Two, lengths and numbers in scope, and 1 and 2 by them."""
+    found = {2.0: "2", 0.5: "0.5"}
+    for text, value in scope.items():
+        lengths = (
+            [(f"{text}.shape[{axis}]", n) for axis, n in enumerate(value.shape)]
+            if isinstance(value, np.ndarray)
+            else []
+        )
+        for name, number in [(text, value)] if is_number(value) else lengths:
+            if number not in (0, 1):
+                for shown, factor in ((name, number), (f"1 / {name}", 1 / number), (f"2 / {name}", 2 / number)):
+                    found.setdefault(abs(float(factor)), shown)
+    return found
 
 
 def _edit(site: Site, fit: Fit, cost: float, numpy: str) -> Edit:

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from scratchlv.gradcheck.source import Function, replaced
 
 VISITS = 64  # of one expression that are kept
+PATTERNS = 12  # indices that are tried on other arrays
 LARGE = 50_000  # elements; larger arrays are not copied
 _NOTE, _SCOPE, _NUDGE = "_scratchlv_note", "_scratchlv_scope", "_scratchlv_nudge"
 
@@ -55,11 +57,15 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
+def is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def observe(function: Function, run: Callable[[], Any], history: Container[ast.AST] = ()) -> Facts:
     """Runs a copy of the function that notes what each expression is; of some statements, what is in scope at each visit."""
     facts = Facts(names=dict(function.objects[0].__globals__))
     nodes: list[ast.AST] = []
-    indices = _index_names(function.node)
+    indices, patterns = _index_names(function.node), _patterns(function.node)
     constants = {
         name: value
         for name, value in facts.names.items()
@@ -77,9 +83,9 @@ def observe(function: Function, run: Callable[[], Any], history: Container[ast.A
         facts.last = node
         facts.visits[node] = facts.visits.get(node, 0) + 1
         if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
-            facts.scopes.setdefault(node, {}).update(_atoms(variables | constants, indices))
+            facts.scopes[node] = _atoms(variables | constants, indices, patterns) | facts.scopes.get(node, {})
         if node in history and facts.visits[node] <= VISITS:
-            facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices)))
+            facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices, patterns)))
 
     with built_in({_NOTE: note, _SCOPE: scope}), _noting(function, nodes), suppress(Exception):
         run()
@@ -125,7 +131,7 @@ class _Noting(ast.NodeTransformer):
         return ast.Constant(len(self._nodes) - 1)
 
     def _statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        new = []
+        new: list[ast.stmt] = []
         for statement in body:
             variables = ast.Call(ast.Name("locals", ast.Load()), [], [])
             call = ast.Call(ast.Name(_SCOPE, ast.Load()), [self._number(statement), variables], [])
@@ -189,13 +195,37 @@ def _index_names(node: ast.AST) -> list[str]:
     return list(found)
 
 
-def _atoms(variables: dict[str, Any], indices: list[str]) -> dict[str, Any]:
+def _patterns(node: ast.AST) -> dict[str, CodeType]:
+    """Indices of several parts, as they stand somewhere in the function, with code for them."""
+    found = {
+        ast.unparse(ast.Subscript(ast.Name("_array"), subscript.slice)): subscript.slice
+        for subscript in ast.walk(node)
+        if isinstance(subscript, ast.Subscript) and isinstance(subscript.slice, ast.Tuple)
+    }
+    return {
+        text.removeprefix("_array"): compile(text, "<index>", "eval")
+        for text, index in list(found.items())[:PATTERNS]
+        if not any(isinstance(each, ast.Call | ast.Await | ast.NamedExpr) for each in ast.walk(index))
+    }
+
+
+def _indexed(variables: dict[str, Any], patterns: dict[str, CodeType]) -> Iterator[tuple[str, Any]]:
+    """Arrays of several dimensions, indexed in the ways in which one is somewhere."""
+    for name, value in variables.items():
+        if isinstance(value, np.ndarray) and value.ndim > 1 and value.size <= LARGE and name.isidentifier():
+            for text, code in patterns.items():
+                with suppress(Exception):  # it does not fit, or its names are not there yet
+                    yield f"{name}{text}", eval(code, {}, variables | {"_array": value})
+
+
+def _atoms(variables: dict[str, Any], indices: list[str], patterns: dict[str, CodeType]) -> dict[str, Any]:
     """The arrays and numbers that variables are or hold, by the expression for them; the shortest one for each."""
     found: dict[str, Any] = {}
     at = {name: variables[name] for name in indices if isinstance(variables.get(name), int | np.integer)}
-    for name, value in variables.items():
-        if name.isidentifier():
-            _collect(name, value, at, found, depth=0)
+    plain = [name for name in variables if name.isidentifier()]
+    for name in sorted(plain, key=lambda name: not isinstance(variables[name], int | float | np.ndarray | np.number)):
+        _collect(name, variables[name], at, found, depth=0)
+    found.update((text, value) for text, value in _indexed(variables, patterns) if shape_of(value) is not None)
     marks: set[Any] = set()
     kept: dict[str, Any] = {}
     for text in sorted(found, key=lambda text: (text.count("[") + text.count("."), "1" in text)):
@@ -225,17 +255,17 @@ def _collect(text: str, value: Any, at: dict[str, Any], found: dict[str, Any], d
     if isinstance(value, np.ndarray) or is_number(value) or isinstance(value, bool):
         found[text] = value
         if isinstance(value, np.ndarray) and value.ndim >= 3:
-            _collect_at(text, value, at, found, depth=3)
+            _collect_at(text, value, at, found, depth + 2)
     elif isinstance(value, dict):
         for key, each in list(value.items())[:40]:
             if isinstance(key, str):
                 _collect(f"{text}[{key!r}]", each, at, found, depth + 1)
         _collect_at(text, value, at, found, depth + 1)
     elif isinstance(value, list | tuple):
-        _collect_at(text, value, at, found, depth + 1)
-        if len(value) <= 12 and (not at or depth or isinstance(value, tuple)):
-            for number, each in enumerate(value):
-                _collect(f"{text}[{number}]", each, at, found, depth + 1)
+        if isinstance(value, list):
+            _collect_at(text, value, at, found, depth + 1)
+        for number, each in enumerate(value[:12]) if isinstance(value, tuple) or not at or depth else ():
+            _collect(f"{text}[{number}]", each, at, found, depth + 1)
     elif hasattr(value, "__dict__") and not isinstance(value, type) and (not callable(value) or text == "self"):
         of_class = {key: each for key, each in vars(type(value)).items() if is_number(each)}
         for key, each in [*of_class.items(), *vars(value).items()][:60]:

@@ -55,7 +55,8 @@ def _exchanged(evidence: Evidence) -> Iterator[str]:
     for name, other in is_of.items():
         if is_of.get(other) == name:
             if name < other:
-                yield f"d{name} is what d{other} should be, and d{other} is what d{name} should be: consistent with {cause('order')}"
+                each = f"d{name} is what d{other} should be, and d{other} is what d{name} should be"
+                yield f"{each}: consistent with {cause('order')}"
         else:
             named = cause("another's gradient", other=f"d{other}")
             yield f"d{name} is what d{other} should be: consistent with {named}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+from scratchlv.gradcheck import edits_of_names as of_names
 from scratchlv.gradcheck import edits_of_places as places
 from scratchlv.gradcheck import edits_of_products as of_products
 from scratchlv.gradcheck import edits_of_terms as terms
@@ -22,9 +23,9 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     terms.signs,
     terms.missing_terms,
     terms.missing_factors,
-    terms.names,
-    terms.local_derivatives,
-    terms.softmaxes,
+    of_names.names,
+    of_names.local_derivatives,
+    of_names.softmaxes,
     places.indices,
     places.flips,
     places.constants,
@@ -71,6 +72,8 @@ def sites(function: Function, facts: Facts) -> Iterator[Site]:
         yield from _below(whole.node, whole)
     else:
         for line in lines(function, facts):
+            if isinstance(line.statement, ast.Assert | ast.Raise):
+                continue
             nothing = Site(
                 ast.Constant(None), (line.statement, "", None), line.statement, line.loops, facts, function, ()
             )

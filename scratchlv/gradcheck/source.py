@@ -81,10 +81,10 @@ def replaced(function: Function, code: CodeType) -> Iterator[None]:
         function.put(function.code)
 
 
-def unwrapped(call: Callable) -> list[CodeType]:
+def unwrapped(callable_: Callable) -> list[CodeType]:
     """The code of a callable, and of what it wraps: methods, partials, decorators, objects that can be called."""
     found: list[CodeType] = []
-    todo: list[Any] = [call]
+    todo: list[Any] = [callable_]
     while todo:
         each = todo.pop()
         if isinstance(each, functools.partial):
@@ -94,8 +94,8 @@ def unwrapped(call: Callable) -> list[CodeType]:
         elif isinstance(each, FunctionType):
             if each.__code__ not in found:
                 found.append(each.__code__)
-        elif not isinstance(each, type) and isinstance(getattr(type(each), "__call__", None), FunctionType):
-            todo.append(type(each).__call__)
+        elif not isinstance(each, type) and callable(each) and isinstance(call := type(each).__call__, FunctionType):
+            todo.append(call)
         if (inner := getattr(each, "__wrapped__", None)) is not None:
             todo.append(inner)
     return found

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from scratchlv.gradcheck.needed import Need
+from scratchlv.gradcheck.needed import RIGHT, Need
 
 ATOMS = 40
 BATCH, FITS = 512, 8
 Values = list[np.ndarray]  # of an expression, by visit
+Shapes = list[tuple[int, ...]]
 Scopes = list[dict[str, np.ndarray]]  # what is in scope, by visit
+Found = Iterator[tuple[str, Values | None]]  # expressions, and their values if they have some
+Function = Callable[..., np.ndarray]
 
-FORMS = {  # of an array: the expression, and its value
+FORMS: dict[str, Function] = {  # of an array: the expression, and its value
     "{}": lambda a: a,
     "(1 - {})": lambda a: 1 - a,
     "(1 - {} ** 2)": lambda a: 1 - a**2,
@@ -30,7 +33,7 @@ FORMS = {  # of an array: the expression, and its value
     "np.tanh({})": np.tanh,
     "(1 - np.tanh({}) ** 2)": lambda a: 1 - np.tanh(a) ** 2,
 }
-SUMS = {  # of a product
+SUMS: dict[str, Function] = {  # of an array or a product
     "{}.sum(-1, keepdims=True)": lambda a: a.sum(-1, keepdims=True),
     "{}.mean(-1, keepdims=True)": lambda a: a.mean(-1, keepdims=True),
     "{}.sum(0)": lambda a: a.sum(0),
@@ -48,53 +51,70 @@ class Fit:
     text: str
 
 
-def fits(need: Need, now: Values, scopes: Scopes, seconds: float) -> list[Fit]:
-    """What fits, of the simplest kind that does; the shortest first. ``now`` is what the expression is, with these scopes."""
+def fits(need: Need, now: Values, scopes: Scopes, factors: dict[float, str], seconds: float) -> list[Fit]:
+    """What fits, of the simplest kind that does; the shortest first.
+
+    Args:
+        now: what the expression is, with these scopes, by visit.
+        factors: numbers that a term may have been multiplied by, and the expressions for them.
+    """
     until = time.monotonic() + seconds
     flat = np.concatenate([value.ravel() for value in now])
+    atoms = _atoms(scopes)
     for stage in STAGES:
         found: list[Fit] = []
         batch: list[tuple[str, np.ndarray]] = []
         with np.errstate(all="ignore"):
-            for text, values in stage(_atoms(scopes), need.shapes):
+            for text, values in stage(atoms, need.shapes):
                 if values is None or not _broadcast(values, need.shapes):
                     continue
                 pairs = zip(values, need.shapes, strict=True)
                 batch.append((text, np.concatenate([np.broadcast_to(value, shape).ravel() for value, shape in pairs])))
                 if len(batch) == BATCH:
-                    found += _fitting(need, batch, flat)
+                    found += _fitting(need, batch, flat, factors)
                     batch = []
                     if time.monotonic() > until:
                         break
-            found += _fitting(need, batch, flat)
+            found += _fitting(need, batch, flat, factors)
         if found or time.monotonic() > until:
             break
     return sorted(found, key=lambda fit: (len(fit.text), fit.sign))[:FITS]
 
 
-def _fitting(need: Need, batch: list[tuple[str, np.ndarray]], now: np.ndarray) -> list[Fit]:
-    if not batch:
-        return []
+def _fitting(
+    need: Need, batch: list[tuple[str, np.ndarray]], now: np.ndarray, factors: dict[float, str]
+) -> Iterator[Fit]:
     batch = [each for each in batch if np.isfinite(each[1]).all()]
+    if not batch:
+        return
     matrix, now = np.stack([flat for _, flat in batch], 1), now[:, None]
-    new = {
-        "+": now + matrix,
-        "-": now - matrix,
-        "=": matrix,
-        "= -": -matrix,
-        "*": now * matrix,
-        "/": now / np.where(matrix == 0, np.inf, matrix),
-    }
-    return [
-        Fit(sign, text)
-        for sign, values in new.items()
-        for (text, _), good in zip(batch, need.fits(values - now), strict=True)
-        if good
-    ]
+    new = {"=": matrix, "= -": -matrix, "*": now * matrix, "/": now / np.where(matrix == 0, np.inf, matrix)}
+    for sign, values in new.items():
+        for (text, _), good in zip(batch, need.fits(values - now), strict=True):
+            if good:
+                yield Fit(sign, text)
+    yield from _added(need, batch, matrix, factors)
 
 
-Found = Iterator[tuple[str, Values | None]]
-Shapes = list[tuple[int, ...]]
+def _added(
+    need: Need, batch: list[tuple[str, np.ndarray]], matrix: np.ndarray, factors: dict[float, str]
+) -> Iterator[Fit]:
+    """Terms that are what lacks, but for a number that has a name."""
+    effect = need.jacobian @ matrix
+    square = (effect**2).sum(0)
+    scale = np.where(square > 0, need.lack @ effect / np.where(square > 0, square, 1), 0)
+    good = np.abs(effect * scale - need.lack[:, None]).max(0) <= RIGHT
+    for number in np.flatnonzero(good):
+        size, sign = abs(scale[number]), "+" if scale[number] > 0 else "-"
+        name = "1" if abs(size - 1) < 1e-4 else next((n for c, n in factors.items() if abs(size / c - 1) < 1e-4), "")
+        if name:
+            text = batch[number][0]
+            yield Fit(
+                sign, text if name == "1" else f"{text} / {name[4:]}" if name.startswith("1 / ") else f"{name} * {text}"
+            )
+
+
+# --- Expressions, simple ones first ----------------------------------------------------------------------------------
 
 
 def _simple(atoms: dict[str, Values], shapes: Shapes) -> Found:
@@ -116,10 +136,24 @@ def _products(atoms: dict[str, Values], shapes: Shapes) -> Found:
 
 def _matrix_products(atoms: dict[str, Values], shapes: Shapes) -> Found:
     for (one, a), (two, b) in itertools.product(atoms.items(), repeat=2):
-        if a[0].ndim == b[0].ndim == len(shapes[0]) == 2:
+        dimensions = a[0].ndim, b[0].ndim
+        if dimensions == (1, 1) and len(shapes[0]) == 2:
+            yield f"np.outer({one}, {two})", _each(np.outer, a, b)
+        elif dimensions == (2, 1) and len(shapes[0]) == 1:
+            yield f"{one} @ {two}", _each(np.matmul, a, b)
+            yield f"{one}.T @ {two}", _each(lambda x, y: x.T @ y, a, b)
+        elif dimensions[0] == dimensions[1] == len(shapes[0]) >= 2:
+            turn = ".T" if a[0].ndim == 2 else ".swapaxes(-1, -2)"
             for first, second in itertools.product((False, True), repeat=2):
-                text = f"{one}{'.T' * first} @ {two}{'.T' * second}"
-                yield text, _each(lambda a, b, f=first, s=second: (a.T if f else a) @ (b.T if s else b), a, b)
+                text = f"{one}{turn * first} @ {two}{turn * second}"
+                yield text, _each(lambda x, y, f=first, s=second: _turned(x, f) @ _turned(y, s), a, b)
+        elif dimensions[0] > dimensions[1] == 2 and len(shapes[0]) == dimensions[0]:
+            yield f"{one} @ {two}", _each(np.matmul, a, b)
+            yield f"{one} @ {two}.T", _each(lambda x, y: x @ y.T, a, b)
+
+
+def _turned(array: np.ndarray, turned: bool) -> np.ndarray:
+    return array.swapaxes(-1, -2) if turned else array
 
 
 def _sums(atoms: dict[str, Values], shapes: Shapes) -> Found:
@@ -134,14 +168,21 @@ def _sums(atoms: dict[str, Values], shapes: Shapes) -> Found:
 
 
 def _weighted_sums(atoms: dict[str, Values], shapes: Shapes) -> Found:
+    """Of two arrays: what a softmax or a norm lacks, and the gradient of a softmax."""
     for (one, a), (two, b) in itertools.product(atoms.items(), repeat=2):
         product = _each(np.multiply, a, b)
-        for axis in (-1, 0):
-            for name, function in (("mean", np.mean), ("sum", np.sum)):
-                values = (
-                    _each(lambda a, b, f=function, x=axis: a * f(b, x, keepdims=True), a, product) if product else None
-                )
-                yield f"{one} * ({one} * {two}).{name}({axis}, keepdims=True)", values
+        for axis, name in itertools.product((-1, 0), ("mean", "sum")):
+            total = _reduced(product, name, axis)
+            text = f"({one} * {two}).{name}({axis}, keepdims=True)"
+            yield f"{one} * {text}", _each(np.multiply, a, total)
+            yield f"{one} * ({two} - {text})", _each(lambda x, y, z: x * (y - z), a, b, total)
+            plain, text = _reduced(b, name, axis), f"{two}.{name}({axis}, keepdims=True)"
+            yield f"{one} * {text}", _each(np.multiply, a, plain)
+            yield f"np.exp({one}) * {text}", _each(lambda x, y: np.exp(x) * y, a, plain)
+
+
+def _reduced(values: Values | None, name: str, axis: int) -> Values | None:
+    return _each(lambda x: getattr(x, name)(axis, keepdims=True), values)
 
 
 def _triples(atoms: dict[str, Values], shapes: Shapes) -> Found:
@@ -162,13 +203,12 @@ def _atoms(scopes: Scopes) -> dict[str, Values]:
     seen: set[bytes] = set()
     names = sorted(scopes[0], key=lambda text: (text.count("[") + text.count("."), len(text))) if scopes else []
     for text in names:
-        values = [scope.get(text) for scope in scopes]
-        if any(value is None for value in values):
+        if any(text not in scope for scope in scopes):
             continue
-        whole = [np.asarray(value, dtype=np.float64) for value in values]
+        whole = [np.asarray(scope[text], dtype=np.float64) for scope in scopes]
         if max(value.size for value in whole) > 2000:
             continue
-        mark = b"".join(value.tobytes() + bytes(value.shape) for value in whole)
+        mark = b"".join(value.tobytes() + bytes(str(value.shape), "ascii") for value in whole)
         if mark not in seen and any(value.any() for value in whole):
             seen.add(mark)
             found[text] = whole
@@ -182,16 +222,22 @@ def _forms(atom: Values) -> Iterator[tuple[str, Values]]:
         yield form, [function(value) for value in atom]
     if max(np.abs(value).max(initial=0) for value in atom) <= 1:
         yield "{0} * (1 - {0})", [value * (1 - value) for value in atom]
+    if all(value.ndim for value in atom):
+        yield "{}[..., None]", [value[..., None] for value in atom]
 
 
-def _each(operation, *operands: Values) -> Values | None:
+def _each(operation: Function, *operands: Values | None) -> Values | None:
+    """The operation at each visit; None if it cannot be done."""
+    given = [operand for operand in operands if operand is not None]
+    if len(given) < len(operands):
+        return None
     try:
-        return [operation(*values) for values in zip(*operands, strict=True)]
+        return [operation(*values) for values in zip(*given, strict=True)]
     except (ValueError, np.exceptions.AxisError):
         return None
 
 
-def _broadcast(values: Values, shapes: list[tuple[int, ...]]) -> bool:
+def _broadcast(values: Values, shapes: Shapes) -> bool:
     """They can be broadcast to the shapes."""
     for value, shape in zip(values, shapes, strict=True):
         found = np.shape(value)
