@@ -52,7 +52,16 @@ def indices(site: Site) -> Iterator[Draft]:
         return
     stored = isinstance(getattr(site.parent, "ctx", None), ast.Store)
     time = bool(site.loops) and not isinstance(node, ast.Constant)
+    back = "+" if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) else "-"
+    shifted = (
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub) and isinstance(node.right, ast.Constant)
+    )
+    if shifted:
+        assert isinstance(node, ast.BinOp)
+        yield Draft("L", "", _key_of_shift(site, back, time), 0.3, {"L": node.left})
     for sign in "-+":
+        if shifted and sign == back:
+            continue
         key = _key_of_shift(site, sign, time)
         yield Draft(f"A {sign} 1", f"with {site.text} {sign} 1", key, 0.4 + (0.6 if bound or stored else 0), {})
     for text, other in site.scope.items():

@@ -174,12 +174,18 @@ def _reduction(site: Site, node: ast.Call) -> Iterator[Draft]:
     nodes = {"B": array, "M": func.value}
     yield Draft("B", f"without .{name}", "mean twice" if name == "mean" else "sum", 1.0, nodes)
     axis, keepdims = _axis(node, method)
+    word = "" if len(node.args) > len(rest) else "axis="
     seen = site.facts.shape(array)
     if name in ("sum", "mean"):
         other = "mean" if name == "sum" else "sum"
         key = "mean missing" if other == "mean" else "mean twice"
         yield Draft(
-            _call(function, other, rest, axis, keepdims), f"with {other} for {name}", key, 1.0, nodes, {"number": "N"}
+            _call(function, other, rest, axis, keepdims, word),
+            f"with {other} for {name}",
+            key,
+            1.0,
+            nodes,
+            {"number": "N"},
         )
     for order, each in enumerate(_axes(len(seen) if seen is not None else 3)):
         for keep in (keepdims, not keepdims):
@@ -188,11 +194,12 @@ def _reduction(site: Site, node: ast.Call) -> Iterator[Draft]:
             key = "wrong axis" if each != axis else "broadcast"
             cost = (0.3 + 0.1 * order if keep == keepdims else 1.5 + 0.1 * order) if each != axis else 0.2
             how = "" if each != axis else "with keepdims=True" if keep else "without keepdims=True"
-            yield Draft(_call(function, name, rest, each, keep), how, key, cost, nodes)
+            yield Draft(_call(function, name, rest, each, keep, word), how, key, cost, nodes)
 
 
-def _call(function: str, name: str, rest: list[str], axis: str, keepdims: bool) -> str:
-    arguments = [*rest, *([f"axis={axis}"] if axis != "None" else []), *(["keepdims=True"] if keepdims else [])]
+def _call(function: str, name: str, rest: list[str], axis: str, keepdims: bool, word: str) -> str:
+    """``word`` is "axis=" or nothing, as the user writes it."""
+    arguments = [*rest, *([f"{word}{axis}"] if axis != "None" else []), *(["keepdims=True"] if keepdims else [])]
     return f"{function}.{name}({', '.join(arguments)})"
 
 

@@ -16,7 +16,7 @@ from scratchlv.gradcheck.source import Function
 from scratchlv.gradcheck.synthesis import Fit, fits
 
 LOOKED_AT, ENOUGH = 8, 2  # expressions
-TEMPLATES = {"+": "A + S", "-": "A - S", "*": "A * S", "/": "A / S", "=": "S", "= -": "-S"}
+TEMPLATES = {"+": "A + S", "-": "A - S", "*": "A * S", "/": "A / S", "= +": "S", "= -": "-S"}
 WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
 
 
@@ -45,8 +45,8 @@ def fitting_edits(
 
 
 def _factors(scope: dict[str, Any]) -> dict[float, str]:
-    """Two, lengths and numbers in scope, and 1 and 2 by them."""
-    found = {2.0: "2", 0.5: "0.5"}
+    """One, two, lengths and numbers in scope, and 1 and 2 by them."""
+    found = {1.0: "1", 2.0: "2", 0.5: "0.5"}
     for text, value in scope.items():
         lengths = (
             [(f"{text}.shape[{axis}]", n) for axis, n in enumerate(value.shape)]

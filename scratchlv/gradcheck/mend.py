@@ -31,7 +31,8 @@ def mended(edit: Edit) -> str:
             before, after = line[: node.col_offset].decode(), line[node.end_col_offset :].decode()
             text = ast.unparse(new)
             wanted = _dump_with(edit)
-            for inserted in (text, f"({text})"):
+            bare = [text[1:-1]] if isinstance(new, ast.Tuple) and len(new.elts) > 1 else []
+            for inserted in (*bare, text, f"({text})"):
                 whole = [*lines]
                 whole[number - 1] = before + inserted + after
                 if _dump_at(whole, edit) == wanted:

@@ -27,6 +27,7 @@ from scratchlv.gradcheck.sites import narrow_edits, wide_edits
 from scratchlv.gradcheck.source import Function, called, functions, replaced, unwrapped
 from scratchlv.gradcheck.state import State
 
+SIMPLE = ast.Name | ast.Attribute | ast.Subscript
 FIRST = 400  # edits of likely lines, before expressions are looked for that fit
 LIKELY = 1.6  # guilt of the lines whose edits are tried first
 PAIRS = 300  # of partial repairs that are tried together
@@ -100,7 +101,7 @@ class Search:
         warnings.simplefilter("ignore")
         np.seterr(all="ignore")
         self.began = time.monotonic()
-        evidence = self.evidence
+        evidence = self.evidence = _of_right_shape(self.evidence)
         self.state = State([evidence.inputs, evidence.y, evidence.dy, evidence.cache, evidence.backward, *self.tests])
         now = self._tested(self.tests[0])
         self.limit = max(0.25, 20 * (time.monotonic() - self.began))
@@ -257,7 +258,7 @@ class Search:
     def _pairs(self) -> bool:
         """Two edits that each make some gradients right, and together all."""
         pairs = [
-            (one.cost + other.cost, one, other)
+            (one.natural + other.natural, one, other)
             for number, one in enumerate(self.helpful[:60])
             for other in self.helpful[number + 1 : 60]
             if one.gains | other.gains == self.wrong and one.gains != self.wrong
@@ -302,7 +303,7 @@ class Search:
 
 def _late(edit: Edit) -> bool:
     """It changes what is returned, where it was computed in another line."""
-    return isinstance(edit.statement, ast.Return) and edit.site is not None and isinstance(edit.site.node, ast.Name)
+    return isinstance(edit.statement, ast.Return) and edit.site is not None and isinstance(edit.site.node, SIMPLE)
 
 
 def _repair(edit: Edit, right: Iterable[str], evidence: Evidence, partial: bool) -> Repair:
@@ -318,6 +319,13 @@ def _repair(edit: Edit, right: Iterable[str], evidence: Evidence, partial: bool)
         right=tuple(names or sorted(right)),
         partial=partial,
     )
+
+
+def _of_right_shape(evidence: Evidence) -> Evidence:
+    """Without the gradients that cannot be compared."""
+    shapes = {name: np.shape(grad) for name, grad in evidence.numeric.items()}
+    analytic = {name: grad for name, grad in evidence.analytic.items() if np.shape(grad) == shapes.get(name)}
+    return replace(evidence, analytic=analytic)
 
 
 def _ratio(evidence: Evidence) -> float | None:

@@ -45,7 +45,7 @@ SUMS: dict[str, Function] = {  # of an array or a product
 
 @dataclass(frozen=True)
 class Fit:
-    """``text`` is what is to be added ("+"), subtracted ("-"), multiplied by ("*"), divided by ("/") or written instead ("=")."""
+    """``text`` is added ("+"), subtracted ("-"), multiplied by ("*"), divided by ("/") or written instead ("= +", "= -")."""
 
     sign: str
     text: str
@@ -87,31 +87,34 @@ def _fitting(
     batch = [each for each in batch if np.isfinite(each[1]).all()]
     if not batch:
         return
-    matrix, now = np.stack([flat for _, flat in batch], 1), now[:, None]
-    new = {"=": matrix, "= -": -matrix, "*": now * matrix, "/": now / np.where(matrix == 0, np.inf, matrix)}
-    for sign, values in new.items():
-        for (text, _), good in zip(batch, need.fits(values - now), strict=True):
+    matrix = np.stack([flat for _, flat in batch], 1)
+    times = {"*": now[:, None] * matrix, "/": now[:, None] / np.where(matrix == 0, np.inf, matrix)}
+    for sign, values in times.items():
+        for (text, _), good in zip(batch, need.fits(values - now[:, None]), strict=True):
             if good:
                 yield Fit(sign, text)
-    yield from _added(need, batch, matrix, factors)
-
-
-def _added(
-    need: Need, batch: list[tuple[str, np.ndarray]], matrix: np.ndarray, factors: dict[float, str]
-) -> Iterator[Fit]:
-    """Terms that are what lacks, but for a number that has a name."""
     effect = need.jacobian @ matrix
+    for what, lack in (("", need.lack), ("=", need.lack + need.jacobian @ now)):
+        for number, sign, factor in _multiples(effect, lack, factors):
+            yield Fit(f"{what} {sign}".strip() if what else sign, _times(factor, batch[number][0]))
+
+
+def _multiples(effect: np.ndarray, lack: np.ndarray, factors: dict[float, str]) -> Iterator[tuple[int, str, str]]:
+    """The columns of ``effect`` that are what lacks but for a number that has a name; their signs, and these names."""
     square = (effect**2).sum(0)
-    scale = np.where(square > 0, need.lack @ effect / np.where(square > 0, square, 1), 0)
-    good = np.abs(effect * scale - need.lack[:, None]).max(0) <= RIGHT
+    scale = np.where(square > 0, lack @ effect / np.where(square > 0, square, 1), 0)
+    good = np.abs(effect * scale - lack[:, None]).max(0) <= RIGHT
     for number in np.flatnonzero(good):
-        size, sign = abs(scale[number]), "+" if scale[number] > 0 else "-"
-        name = "1" if abs(size - 1) < 1e-4 else next((n for c, n in factors.items() if abs(size / c - 1) < 1e-4), "")
-        if name:
-            text = batch[number][0]
-            yield Fit(
-                sign, text if name == "1" else f"{text} / {name[4:]}" if name.startswith("1 / ") else f"{name} * {text}"
-            )
+        size = abs(scale[number])
+        names = ("1" if each == 1.0 else name for each, name in factors.items() if abs(size / each - 1) < 1e-4)
+        if name := next(names, ""):
+            yield int(number), "+" if scale[number] > 0 else "-", name
+
+
+def _times(factor: str, text: str) -> str:
+    if factor == "1":
+        return text
+    return f"{text} / {factor.removeprefix('1 / ')}" if factor.startswith("1 / ") else f"{factor} * {text}"
 
 
 # --- Expressions, simple ones first ----------------------------------------------------------------------------------
