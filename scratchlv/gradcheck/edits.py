@@ -30,7 +30,7 @@ class Site:
     def parent(self) -> ast.AST:
         return self.slot[0]
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...] | None:
         return self.facts.shape(self.node)
 
@@ -38,11 +38,11 @@ class Site:
     def scope(self) -> dict[str, Any]:
         return self.facts.scopes.get(self.statement, {})
 
-    @property
+    @functools.cached_property
     def text(self) -> str:
         return ast.unparse(self.node)
 
-    @property
+    @functools.cached_property
     def is_index(self) -> bool:
         """It is in the index of a subscript."""
         chain = (*self.parents, self.node)

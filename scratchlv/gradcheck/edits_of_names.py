@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -28,6 +29,11 @@ LOCAL = (
 )
 
 
+@functools.lru_cache(maxsize=20_000)
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
 def names(site: Site) -> Iterator[Draft]:
     """Another variable of the same shape, or one of its items or attributes; numbers for numbers."""
     node = site.node
@@ -44,12 +50,21 @@ def names(site: Site) -> Iterator[Draft]:
     for text, other in fit:
         if text == site.text or is_number(value) and is_whole(value) != is_whole(other):
             continue
-        alike = difflib.SequenceMatcher(None, text, site.text).ratio()
+        alike = _likeness(text, site.text)
         same_base = base and base == base_of(parsed(text))
-        cost = 1.8 - alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
+        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
         yield from _functions_of(site, value)
+
+
+def arrays_for_numbers(site: Site) -> Iterator[Draft]:
+    """An array, of a number for each row, in the place of one number."""
+    parent = site.parent
+    around = site.facts.shape(parent) if isinstance(parent, ast.BinOp) else None
+    if site.shape == () and around and not site.is_index:
+        for text, _ in fitting(site, around, exact=False):
+            yield Draft("S", f"with {text} for {site.text}", "", 2.2, {"S": parsed(text)})
 
 
 def local_derivatives(site: Site) -> Iterator[Draft]:
@@ -87,6 +102,24 @@ def softmaxes(site: Site) -> Iterator[Draft]:
     }
     for one, other in itertools.permutations(list(arrays.values())[:4], 2):
         yield Draft("S * (G - (S * G).sum(-1, keepdims=True))", "", "softmax", 2.0, {"S": one, "G": other})
+
+
+def stored_names(site: Site) -> Iterator[Draft]:
+    """Another variable that is set."""
+    node = site.node
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not isinstance(site.parent, ast.For):
+        for text, value in site.scope.items():
+            if text.isidentifier() and text != node.id and isinstance(value, np.ndarray):
+                renamed = ast.copy_location(ast.Name(text, ast.Store()), node)
+                yield Draft("S", f"with {text} for {node.id}", "", 2.5, {"S": renamed})
+
+
+def counts(site: Site) -> Iterator[Draft]:
+    """The number of places that a mask leaves, for a length or a size."""
+    if is_whole(site.facts.value(site.node)) and not site.is_index and not isinstance(site.node, ast.Constant):
+        for text, value in site.scope.items():
+            if isinstance(value, np.ndarray) and value.size and bool(np.isin(value, (0, 1)).all()):
+                yield Draft("S.sum()", "", "mask in the mean", 1.5, {"S": parsed(text)})
 
 
 def _is_part(site: Site) -> bool:

@@ -28,7 +28,8 @@ def transposes(site: Site) -> Iterator[Draft]:
             yield Draft("A.T", "with .T", key if likely else "transposed", 0.0 if likely else 1.0 if whole else 2.5)
         return
     yield Draft("A.swapaxes(-1, -2)", "with the last two axes exchanged", key, 1.0 if likely else 3.0)
-    if whole or likely:
+    shaped = isinstance(site.parent, ast.Attribute) and site.parent.attr in ("reshape", "ravel", "flatten", "dot")
+    if whole or likely or shaped:
         for order in list(itertools.permutations(range(len(shape))))[1:]:
             if len(shape) <= 4:
                 yield Draft(f"A.transpose({', '.join(map(str, order))})", "", "transposed", 5.0)

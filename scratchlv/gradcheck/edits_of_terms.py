@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.edits import Draft, Site, fitting, parsed
-from scratchlv.gradcheck.facts import is_number, shape_of
+from scratchlv.gradcheck.facts import is_number, is_whole, shape_of
 
 SUMS, FACTORS = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
 LENGTHS = 40  # places where a length is looked for
@@ -161,8 +161,10 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 for template in ("A + C * S", "A + 2 * C * S"):
                     nodes = {"C": parsed(text), "S": parsed(weight)}
                     yield Draft(template, "", "regularisation", extra + 3.0, nodes)
-    for text, value in site.scope.items() if len(shape) == 2 else ():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.shape == shape[:1]:
+    for text, value in site.scope.items() if len(shape) <= 2 else ():
+        if shape_of(value) == shape[:-1] and (
+            is_whole(value) or isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+        ):
             yield Draft("A - np.eye(A.shape[-1])[S]", "", "target", 1.5 + extra, {"S": parsed(text)})
     if len(shape) > 1 or shape and shape[-1] > 1:
         for axis in [-1, *range(len(shape) - 1)]:
@@ -206,6 +208,8 @@ def _is_coefficient(text: str, value: Any) -> bool:
 def missing_factors(site: Site) -> Iterator[Draft]:
     """A term is multiplied or divided by something in scope that fits its shape, or by a function of it."""
     shape = site.shape
+    if shape is not None and _scales(site):
+        yield from _numbers(site, 0.5)
     if not is_term(site) or shape is None:
         return
     extra = 0.0 if isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict) else 0.7
@@ -226,6 +230,13 @@ def missing_factors(site: Site) -> Iterator[Draft]:
             yield Draft("A * np.sign(S)", "", "local derivative", extra + 3.0, {"S": parsed(text)})
 
 
+def _scales(site: Site) -> bool:
+    """What an array is multiplied or divided by in place, a whole number."""
+    parent = site.parent
+    augments = isinstance(parent, ast.AugAssign) and isinstance(parent.op, FACTORS)
+    return augments and not is_floating(site.facts.value(site.node))
+
+
 def _shape_around(site: Site) -> tuple[int, ...] | None:
     """Of the sum that the site is a term of, or of the call that it is an argument of."""
     shape = None
@@ -243,6 +254,9 @@ def _array_factors(text: str, value: Any, shape: tuple[int, ...], extra: float) 
         yield Draft("A * S", f"with * {text}", _key_of_mask(text), extra + 0.5, nodes)
         yield Draft("A * ~S", "", "mask", extra + 2.0, nodes)
         return
+    if value.dtype.kind in "iu":
+        yield Draft("A / S", f"with / {text}", "", extra + same + 1.5, nodes)
+        yield Draft("A * S", f"with * {text}", "", extra + same + 2.0, nodes)
     if value.dtype.kind != "f":
         return
     cost = extra + same + 1.5

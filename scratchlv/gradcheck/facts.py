@@ -245,7 +245,10 @@ def _copied(values: dict[str, Any]) -> dict[str, Any]:
     return {
         text: value.copy() if isinstance(value, np.ndarray) else value
         for text, value in values.items()
-        if isinstance(value, float) or isinstance(value, np.ndarray) and value.size <= 2000 and value.dtype.kind in "fb"
+        if isinstance(value, float)
+        or isinstance(value, np.ndarray)
+        and value.size <= 2000
+        and value.dtype.kind in "fbiu"
     }
 
 

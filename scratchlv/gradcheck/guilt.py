@@ -16,6 +16,7 @@ from scratchlv.gradcheck.needed import Inquiry, Need
 from scratchlv.gradcheck.source import Function
 
 UNKNOWN = 1.0
+DOUBT = 1.7  # about what cannot be told, where another value elsewhere would serve
 INNOCENT = 4.0
 
 
@@ -95,11 +96,12 @@ class Guilt:
         if node in self._innocent:
             return 3.0
         moves = self._moves.get(node)
+        doubt = DOUBT if self._could else 0.0
         if moves is None:
-            return UNKNOWN
+            return UNKNOWN + doubt
         if not moves & self._wrong:
             return INNOCENT
-        return (2.5 if self._wrong - moves else 0.0) + (2.0 if moves & self._right else 0.0) + 0.5 * bool(self._could)
+        return (2.5 if self._wrong - moves else 0.0) + (2.0 if moves & self._right else 0.0) + doubt
 
 
 def _own(statement: ast.stmt) -> Iterator[ast.AST]:

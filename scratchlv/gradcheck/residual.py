@@ -19,7 +19,7 @@ from scratchlv.gradcheck.source import called, functions, unwrapped
 
 EXACT = 1e-6  # of the largest element of what is missing
 NUMBERS = 4  # that must fit, and must not be multiples of one another's places by chance
-VARIABLES = 50
+VARIABLES, LARGE = 50, 5000  # variables, and elements of one
 Series = list[np.ndarray]  # the values of a variable, by visit
 
 
@@ -101,7 +101,7 @@ def _variables(evidence: Evidence, backward: Callable, seconds: float) -> dict[s
     roots = unwrapped(backward)
     for function in functions(called(run, roots), roots):
         facts = observe(function, run)
-        for text, values in _read(function.node, facts):
+        for text, values in (*_read(function.node, facts), *_in_scope(facts)):
             if len(found) < VARIABLES and text not in found:
                 found[text] = values
     return found
@@ -115,8 +115,19 @@ def _read(node: ast.AST, facts: Facts) -> Iterator[tuple[str, Series]]:
         elif isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and isinstance(each.ctx, ast.Load):
             text = ast.unparse(each)
         values = facts.values.get(held, []) if text else []
-        if values and all(isinstance(value, np.ndarray) and value.dtype.kind == "f" for value in values):
-            yield text, [value for value in values if value.size <= 5000]
+        if values and all(_is_small(value) for value in values):
+            yield text, values
+
+
+def _in_scope(facts: Facts) -> Iterator[tuple[str, Series]]:
+    """What is there at the end, read or not."""
+    for text, value in facts.scopes.get(facts.last, {}).items() if facts.last is not None else ():
+        if _is_small(value):
+            yield text, [value]
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size <= LARGE
 
 
 # --- What explains it --------------------------------------------------------------------------------------------------

@@ -119,13 +119,31 @@ class Search:
         self.remembers = self._remembers()
         suspects = self._suspects()
         likely = self._candidates(suspects, self._likely)
-        tried = self._singles(likely[:FIRST], 0.5) or self._singles(self._candidates(suspects, self._fitting), 0.6)
-        if tried or self._singles(likely[FIRST:], 0.6):
+        if self._singles(likely[:FIRST], 0.5):
             return
-        others = self._candidates(suspects, self._unlikely)
-        if not self._singles(others, 0.7):
+        fitting = self._singles(self._candidates(suspects, self._fitting), 0.6)
+        spent = self._time() / self.seconds
+        if self._singles(likely[FIRST:], min(0.6, 1.5 * spent) if fitting else 0.6) or fitting:
+            return
+        others = self._others(suspects)
+        if others is not None:
             self._pairs() or self._second(likely + others)
             self._partial()
+
+    def _others(self, suspects: list[_Suspect]) -> list[_Candidate] | None:
+        """Edits of the less likely lines, that are all tried; None if one of them serves."""
+        tried: list[_Candidate] = []
+        levels = {
+            each.guilt.least(line) for each in suspects for line in each.facts.scopes if isinstance(line, ast.stmt)
+        }
+        for level in sorted(level for level in levels if level > LIKELY):
+            new = self._candidates(suspects, partial(self._of_level, level))
+            if self._singles(new, 0.7):
+                return None
+            tried += new
+            if self._time() > 0.7 * self.seconds:
+                break
+        return tried
 
     # --- Candidates, in order ---
 
@@ -153,8 +171,8 @@ class Search:
         narrow = narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) <= LIKELY)
         return [*narrow, *wide_edits(each.function, each.facts)]
 
-    def _unlikely(self, each: _Suspect) -> list[Edit]:
-        return list(narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) > LIKELY))
+    def _of_level(self, level: float, each: _Suspect) -> list[Edit]:
+        return list(narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) == level))
 
     def _fitting(self, each: _Suspect) -> list[Edit]:
         return list(fitting_edits(each.function, each.guilt, self._gradients, 0.1 * self.seconds, each.facts.numpy))

@@ -127,14 +127,20 @@ def _simple(atoms: dict[str, Values], shapes: Shapes) -> Found:
 
 
 def _products(atoms: dict[str, Values], shapes: Shapes) -> Found:
+    atoms = _that_fit(atoms, shapes)
     forms = [(form.format(text), values) for text, atom in atoms.items() for form, values in _forms(atom)]
+    for (one, a), (two, b) in itertools.combinations(atoms.items(), 2):
+        yield f"{one} * {two}", _each(np.multiply, a, b)
+        yield f"({one} - {two})", _each(np.subtract, a, b)
+        yield f"({one} + {two})", _each(np.add, a, b)
     for (one, a), (two, b) in itertools.product(atoms.items(), forms):
         if one != two:
             yield f"{one} * {two}", _each(np.multiply, a, b)
             yield f"{one} / {two}", _each(np.divide, a, b)
-    for (one, a), (two, b) in itertools.combinations(atoms.items(), 2):
-        yield f"({one} - {two})", _each(np.subtract, a, b)
-        yield f"({one} + {two})", _each(np.add, a, b)
+
+
+def _that_fit(atoms: dict[str, Values], shapes: Shapes) -> dict[str, Values]:
+    return {text: values for text, values in atoms.items() if _broadcast(values, shapes)}
 
 
 def _matrix_products(atoms: dict[str, Values], shapes: Shapes) -> Found:
@@ -189,12 +195,12 @@ def _reduced(values: Values | None, name: str, axis: int) -> Values | None:
 
 
 def _triples(atoms: dict[str, Values], shapes: Shapes) -> Found:
+    atoms = _that_fit(atoms, shapes)
     forms = [(form.format(text), values) for text, atom in atoms.items() for form, values in _forms(atom)]
     for (one, a), (two, b) in itertools.combinations(atoms.items(), 2):
         product = _each(np.multiply, a, b)
-        if product is not None and _broadcast(product, shapes):
-            for three, c in forms:
-                yield f"{one} * {two} * {three}", _each(np.multiply, product, c)
+        for three, c in forms:
+            yield f"{one} * {two} * {three}", _each(np.multiply, product, c)
 
 
 STAGES = (_simple, _products, _matrix_products, _sums, _weighted_sums, _triples)
