@@ -83,12 +83,13 @@ class Edit:
     details: dict[str, str] = field(default_factory=dict)
     nodes: int = 0  # that it adds
     hint: float = 0.0
+    adds: bool = False  # a statement
     _undo: list[tuple[Slot, Any]] = field(default_factory=list)
 
     @property
     def wide(self) -> bool:
-        """It changes more than one value."""
-        return len(self.changes) > 1
+        """It changes more than one value, or one that has no expression of its own."""
+        return len(self.changes) > 1 or self.adds
 
     def described(self) -> str:
         if self.how or self.site is None:

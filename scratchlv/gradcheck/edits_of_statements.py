@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.edits import Edit, Slot, base_of, build, parsed
-from scratchlv.gradcheck.facts import Facts
+from scratchlv.gradcheck.facts import Facts, shape_of
 from scratchlv.gradcheck.source import Function
 
 Assignment = ast.Assign | ast.AugAssign
@@ -78,7 +78,18 @@ def lines(function: Function, facts: Facts) -> Iterator[Line]:
 
 
 def statement_edits(line: Line) -> Iterator[Edit]:
-    for kind in (_assigned, _augmented, _rows, _deleted, _copied, _exchanged, _moved, _exchanged_values, _carried):
+    for kind in (
+        _assigned,
+        _augmented,
+        _rows,
+        _deleted,
+        _copied,
+        _exchanged,
+        _moved,
+        _exchanged_values,
+        _carried,
+        _followed,
+    ):
         yield from kind(line)
 
 
@@ -287,6 +298,48 @@ def _carried(line: Line) -> Iterator[Edit]:
 
 def _with_last(loop: ast.For, target: ast.expr, text: str) -> Callable[[], list[ast.stmt]]:
     return lambda: [*loop.body, _assign(target, parsed(text), loop.body[-1])]
+
+
+def _followed(line: Line) -> Iterator[Edit]:
+    """The array that this line sets is scaled or masked in place after it."""
+    target = _target(line.statement)
+    name = base_of(target) if target is not None else ""
+    held = line.scope.get(name)
+    later = line.block[line.index + 1 :]
+    if held is None and later:
+        held = line.facts.scopes.get(later[0], {}).get(name)
+    if not isinstance(held, np.ndarray) or held.dtype.kind != "f":
+        return
+    for text, value in line.scope.items():
+        shape = shape_of(value)
+        number = shape == () and value not in (0, 1)
+        if text != name and shape is not None and (number or shape == held.shape or _is_mask(value, held)):
+            rest = [":"] * len(shape) + ["None"] * (held.ndim - len(shape))
+            factor = f"{text}[{', '.join(rest)}]" if shape and len(shape) < held.ndim else text
+            for sign in ("*=", "/=") if number else ("*=",):
+                new = partial(_with_next, line.statement, f"{name} {sign} {factor}")
+                edit = line.edit(new, f"followed by {name} {sign} {factor}", _key_of_scale(text, value), 2.0, 3)
+                edit.adds = True
+                yield edit
+
+
+def _is_mask(value: Any, held: np.ndarray) -> bool:
+    return (
+        isinstance(value, np.ndarray) and value.shape == held.shape[: value.ndim] and bool(np.isin(value, (0, 1)).all())
+    )
+
+
+def _key_of_scale(text: str, value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "dropout mask" if "drop" in text or "keep" in text else "mask"
+    return "upstream ignored" if text.startswith(("dloss", "dout", "dy", "dcost", "upstream")) else "factor"
+
+
+def _with_next(statement: ast.stmt, text: str) -> ast.stmt:
+    (new,) = ast.parse(text).body
+    for node in ast.walk(new):
+        ast.copy_location(node, statement)
+    return _block([statement, new], statement)
 
 
 def _values(scope: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ def fitting_edits(
 ) -> Iterator[Edit]:
     """Of the expressions that need another value; those of two of them are enough."""
     needs = guilt.needs[:LOOKED_AT] if numpy else []
-    served = 0
+    served, until = 0, time.monotonic() + seconds
     for slot, held, statement, need in needs:
         now, history = mended_scopes(function, slot, statement, need, run)
         if len(history) != len(need.values) or [value.shape for value in now] != need.shapes:
@@ -34,7 +35,7 @@ def fitting_edits(
             {text: value for text, value in scope.items() if np.ndim(value) or value not in (0, 1)} for scope in history
         ]
         factors = _factors(guilt.facts.scopes.get(statement, {}))
-        found = fits(need, now, scopes, factors, seconds / len(needs))
+        found = fits(need, now, scopes, factors, max(0.0, until - time.monotonic()) / 2)
         site = Site(held, slot, statement, (), guilt.facts, function, ())
         for order, fit in enumerate(found):
             cost = 1.8 + 0.02 * len(fit.text) + 0.1 * order + (0.8 if "/" in fit.sign + fit.text else 0)

@@ -175,7 +175,7 @@ class Search:
         return list(narrow_edits(each.function, each.facts, lambda line: each.guilt.least(line) == level))
 
     def _fitting(self, each: _Suspect) -> list[Edit]:
-        return list(fitting_edits(each.function, each.guilt, self._gradients, 0.1 * self.seconds, each.facts.numpy))
+        return list(fitting_edits(each.function, each.guilt, self._gradients, 0.15 * self.seconds, each.facts.numpy))
 
     def _candidates(self, suspects: list[_Suspect], edits_of: Callable[[_Suspect], list[Edit]]) -> list[_Candidate]:
         """Edits, in the order in which they are to be tried."""
@@ -206,7 +206,7 @@ class Search:
             grads, analytic = self._gradients(), self.evidence.analytic
             return not all(np.allclose(grads[name], analytic[name], equal_nan=True) for name in analytic)
         except (Exception, Overdue):
-            return False
+            return bool(self.evidence.analytic)  # there have been some
 
     # --- Tests ---
 

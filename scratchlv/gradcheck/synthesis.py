@@ -17,6 +17,7 @@ Values = list[np.ndarray]  # of an expression, by visit
 Shapes = list[tuple[int, ...]]
 Scopes = list[dict[str, np.ndarray]]  # what is in scope, by visit
 Found = Iterator[tuple[str, Values | None]]  # expressions, and their values if they have some
+Batches = Iterator[tuple[list[str], np.ndarray]]  # expressions, and their values in the columns of a matrix
 Function = Callable[..., np.ndarray]
 
 FORMS: dict[str, Function] = {  # of an array: the expression, and its value
@@ -63,40 +64,29 @@ def fits(need: Need, now: Values, scopes: Scopes, factors: dict[float, str], sec
     atoms = _atoms(scopes)
     for stage in STAGES:
         found: list[Fit] = []
-        batch: list[tuple[str, np.ndarray]] = []
         with np.errstate(all="ignore"):
-            for text, values in stage(atoms, need.shapes):
-                if values is None or not _broadcast(values, need.shapes):
-                    continue
-                pairs = zip(values, need.shapes, strict=True)
-                batch.append((text, np.concatenate([np.broadcast_to(value, shape).ravel() for value, shape in pairs])))
-                if len(batch) == BATCH:
-                    found += _fitting(need, batch, flat, factors)
-                    batch = []
-                    if time.monotonic() > until:
-                        break
-            found += _fitting(need, batch, flat, factors)
+            for texts, matrix in stage(atoms, need.shapes):
+                found += _fitting(need, texts, matrix, flat, factors)
+                if time.monotonic() > until:
+                    break
         if found or time.monotonic() > until:
             break
     return sorted(found, key=lambda fit: (len(fit.text), fit.sign))[:FITS]
 
 
 def _fitting(
-    need: Need, batch: list[tuple[str, np.ndarray]], now: np.ndarray, factors: dict[float, str]
+    need: Need, texts: list[str], matrix: np.ndarray, now: np.ndarray, factors: dict[float, str]
 ) -> Iterator[Fit]:
-    batch = [each for each in batch if np.isfinite(each[1]).all()]
-    if not batch:
-        return
-    matrix = np.stack([flat for _, flat in batch], 1)
+    """Of expressions, and their values in the columns of a matrix: which serve, and how."""
+    matrix = np.where(np.isfinite(matrix).all(0), matrix, 0)
     times = {"*": now[:, None] * matrix, "/": now[:, None] / np.where(matrix == 0, np.inf, matrix)}
     for sign, values in times.items():
-        for (text, _), good in zip(batch, need.fits(values - now[:, None]), strict=True):
-            if good:
-                yield Fit(sign, text)
+        for number in np.flatnonzero(need.fits(values - now[:, None])):
+            yield Fit(sign, texts[number])
     effect = need.jacobian @ matrix
-    for what, lack in (("", need.lack), ("=", need.lack + need.jacobian @ now)):
-        for number, sign, factor in _multiples(effect, lack, factors):
-            yield Fit(f"{what} {sign}".strip() if what else sign, _times(factor, batch[number][0]))
+    for what, lack in (("", need.lack), ("= ", need.lack + need.jacobian @ now)):
+        for place, sign, factor in _multiples(effect, lack, factors):
+            yield Fit(what + sign, _times(factor, texts[place]))
 
 
 def _multiples(effect: np.ndarray, lack: np.ndarray, factors: dict[float, str]) -> Iterator[tuple[int, str, str]]:
@@ -120,27 +110,67 @@ def _times(factor: str, text: str) -> str:
 # --- Expressions, simple ones first ----------------------------------------------------------------------------------
 
 
-def _simple(atoms: dict[str, Values], shapes: Shapes) -> Found:
-    for text, atom in atoms.items():
-        for form, values in _forms(atom):
-            yield form.format(text), values
+def _in_batches(expressions: Callable[[dict[str, Values], Shapes], Found]) -> Callable[..., Batches]:
+    """Expressions that are computed one by one, those of fitting shape together in a matrix."""
+
+    def batches(atoms: dict[str, Values], shapes: Shapes) -> Batches:
+        texts: list[str] = []
+        columns: list[np.ndarray] = []
+        for text, values in expressions(atoms, shapes):
+            if values is not None and _broadcast(values, shapes):
+                texts.append(text)
+                columns.append(_flat(values, shapes))
+            if len(texts) == BATCH:
+                yield texts, np.stack(columns, 1)
+                texts, columns = [], []
+        if texts:
+            yield texts, np.stack(columns, 1)
+
+    return batches
 
 
-def _products(atoms: dict[str, Values], shapes: Shapes) -> Found:
-    atoms = _that_fit(atoms, shapes)
-    forms = [(form.format(text), values) for text, atom in atoms.items() for form, values in _forms(atom)]
-    for (one, a), (two, b) in itertools.combinations(atoms.items(), 2):
-        yield f"{one} * {two}", _each(np.multiply, a, b)
-        yield f"({one} - {two})", _each(np.subtract, a, b)
-        yield f"({one} + {two})", _each(np.add, a, b)
-    for (one, a), (two, b) in itertools.product(atoms.items(), forms):
-        if one != two:
-            yield f"{one} * {two}", _each(np.multiply, a, b)
-            yield f"{one} / {two}", _each(np.divide, a, b)
+def _flat(values: Values, shapes: Shapes) -> np.ndarray:
+    pairs = zip(values, shapes, strict=True)
+    return np.concatenate([np.broadcast_to(value, shape).ravel() for value, shape in pairs])
 
 
-def _that_fit(atoms: dict[str, Values], shapes: Shapes) -> dict[str, Values]:
-    return {text: values for text, values in atoms.items() if _broadcast(values, shapes)}
+def _that_fit(atoms: dict[str, Values], shapes: Shapes) -> tuple[list[str], np.ndarray]:
+    """The arrays whose elements can be multiplied, and their values in columns."""
+    fitting = {text: _flat(values, shapes) for text, values in atoms.items() if _broadcast(values, shapes)}
+    size = sum(int(np.prod(shape)) for shape in shapes)
+    return [*fitting], np.stack([*fitting.values()], 1) if fitting else np.zeros((size, 0))
+
+
+def _all_forms(atoms: dict[str, Values], shapes: Shapes) -> tuple[list[str], np.ndarray]:
+    return _that_fit({form.format(t): values for t, atom in atoms.items() for form, values in _forms(atom)}, shapes)
+
+
+def _simple(atoms: dict[str, Values], shapes: Shapes) -> Batches:
+    yield _all_forms(atoms, shapes)
+
+
+def _pairs(atoms: dict[str, Values], shapes: Shapes) -> Batches:
+    texts, columns = _that_fit(atoms, shapes)
+    for number, one in enumerate(texts):
+        column, others = columns[:, number : number + 1], columns[:, number + 1 :]
+        for sign, values in (("*", column * others), ("-", column - others), ("+", column + others)):
+            around = "{} * {}" if sign == "*" else f"({{}} {sign} {{}})"
+            yield [around.format(one, two) for two in texts[number + 1 :]], values
+
+
+def _products(atoms: dict[str, Values], shapes: Shapes) -> Batches:
+    texts, columns = _that_fit(atoms, shapes)
+    forms, values = _all_forms(atoms, shapes)
+    for one, column in zip(texts, columns.T, strict=True):
+        yield [f"{one} * {two}" for two in forms], column[:, None] * values
+        yield [f"{one} / {two}" for two in forms], column[:, None] / values
+
+
+def _triples(atoms: dict[str, Values], shapes: Shapes) -> Batches:
+    texts, columns = _that_fit(atoms, shapes)
+    forms, values = _all_forms(atoms, shapes)
+    for (one, a), (two, b) in itertools.combinations(zip(texts, columns.T, strict=True), 2):
+        yield [f"{one} * {two} * {three}" for three in forms], (a * b)[:, None] * values
 
 
 def _matrix_products(atoms: dict[str, Values], shapes: Shapes) -> Found:
@@ -194,16 +224,15 @@ def _reduced(values: Values | None, name: str, axis: int) -> Values | None:
     return _each(lambda x: getattr(x, name)(axis, keepdims=True), values)
 
 
-def _triples(atoms: dict[str, Values], shapes: Shapes) -> Found:
-    atoms = _that_fit(atoms, shapes)
-    forms = [(form.format(text), values) for text, atom in atoms.items() for form, values in _forms(atom)]
-    for (one, a), (two, b) in itertools.combinations(atoms.items(), 2):
-        product = _each(np.multiply, a, b)
-        for three, c in forms:
-            yield f"{one} * {two} * {three}", _each(np.multiply, product, c)
-
-
-STAGES = (_simple, _products, _matrix_products, _sums, _weighted_sums, _triples)
+STAGES = (
+    _simple,
+    _pairs,
+    _in_batches(_matrix_products),
+    _products,
+    _in_batches(_sums),
+    _in_batches(_weighted_sums),
+    _triples,
+)
 
 
 def _atoms(scopes: Scopes) -> dict[str, Values]:
