@@ -1,0 +1,74 @@
+"""Edits that are found by their values: what is in scope, and just what an expression lacks."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.edits import Edit, Site, build, parsed
+from scratchlv.gradcheck.facts import is_number
+from scratchlv.gradcheck.guilt import Guilt
+from scratchlv.gradcheck.needed import mended_scopes
+from scratchlv.gradcheck.source import Function
+from scratchlv.gradcheck.synthesis import Fit, fits
+
+LOOKED_AT, ENOUGH = 8, 2  # expressions
+TEMPLATES = {"+": "A + S", "-": "A - S", "*": "A * S", "/": "A / S", "= +": "S", "= -": "-S"}
+WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
+
+
+def fitting_edits(
+    function: Function, guilt: Guilt, run: Callable[[], Any], seconds: float, numpy: str
+) -> Iterator[Edit]:
+    """Of the expressions that need another value; those of two of them are enough."""
+    needs = guilt.needs[:LOOKED_AT] if numpy else []
+    served, until = 0, time.monotonic() + seconds
+    for slot, held, statement, need in needs:
+        now, history = mended_scopes(function, slot, statement, need, run)
+        if len(history) != len(need.values) or [value.shape for value in now] != need.shapes:
+            continue
+        scopes = [
+            {text: value for text, value in scope.items() if np.ndim(value) or value not in (0, 1)} for scope in history
+        ]
+        factors = _factors(guilt.facts.scopes.get(statement, {}))
+        found = fits(need, now, scopes, factors, max(0.0, until - time.monotonic()) / 2)
+        site = Site(held, slot, statement, (), guilt.facts, function, ())
+        for order, fit in enumerate(found):
+            cost = 1.8 + 0.02 * len(fit.text) + 0.1 * order + (0.8 if "/" in fit.sign + fit.text else 0)
+            yield _edit(site, fit, cost, numpy)
+        served += bool(found)
+        if served >= ENOUGH:
+            return
+
+
+def _factors(scope: dict[str, Any]) -> dict[float, str]:
+    """One, two, lengths and numbers in scope, and 1 and 2 by them."""
+    found = {1.0: "1", 2.0: "2", 0.5: "0.5"}
+    for text, value in scope.items():
+        lengths = (
+            [(f"{text}.shape[{axis}]", n) for axis, n in enumerate(value.shape)]
+            if isinstance(value, np.ndarray)
+            else []
+        )
+        for name, number in [(text, value)] if is_number(value) else lengths:
+            if number not in (0, 1):
+                for shown, factor in ((name, number), (f"1 / {name}", 1 / number), (f"2 / {name}", 2 / number)):
+                    found.setdefault(abs(float(factor)), shown)
+    return found
+
+
+def _edit(site: Site, fit: Fit, cost: float, numpy: str) -> Edit:
+    nodes = {"A": site.node, "S": parsed(fit.text.replace("np.", f"{numpy}."))}
+
+    def make() -> ast.expr:
+        return build(TEMPLATES[fit.sign], site.node, nodes)
+
+    key = "missing term" if fit.sign in "+-" else "local derivative" if fit.sign in "*/" else ""
+    how = WORDS.get(fit.sign, "").format(fit.text)
+    edit = Edit(((site.slot, make),), site, site.statement, how, key, cost, f"{id(site.statement)} fit", site.function)
+    edit.nodes = len(fit.text)
+    return edit
