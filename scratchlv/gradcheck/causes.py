@@ -20,6 +20,7 @@ CAUSES = {
     # products and sums
     "transposed": "the two factors of a matrix product exchanged: the gradient is transposed",
     "W for Wᵀ": "W used for Wᵀ",
+    "wrong array": "a product with the wrong array",
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",
     "wrong axis": "a sum over the wrong axis",
@@ -51,6 +52,7 @@ CAUSES = {
     "repeated rows": "+= where np.add.at is needed",
     "wrong rows": "gradients that are added to the wrong rows",
     "mask": "a mask that is missing in backward",
+    "mask inverted": "a mask that backward uses the other way round",
     "mask in the mean": "a mean over the wrong number: the mask is missing in the normaliser",
     "dropout mask": "a dropout mask that is missing in backward",
     "dropout scale": "a dropout scale, 1/(1 − p), that is missing or doubled in backward",

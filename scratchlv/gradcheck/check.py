@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.gradcheck.diagnose import Evidence, diagnose
+from scratchlv.gradcheck.diagnose import diagnose
+from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.report import Gradient, Report
 from scratchlv.gradcheck.slopes import NOISE, measure
 from scratchlv.gradcheck.trees import (
@@ -68,16 +69,17 @@ def check(
         subject: what the report calls it.
     """
 
-    def examine(inputs: dict[str, Any]) -> _Examination:
-        return _examine(forward, backward, as_float64(inputs), seed, tolerance, max_elements, directions, fixed)
+    def examine(inputs: dict[str, Any], dy: Any = None) -> _Examination:
+        return _examine(forward, backward, as_float64(inputs), seed, tolerance, max_elements, directions, fixed, dy)
 
+    own = inputs
     found = examine(inputs)
     report = Report(subject, gradients=found.gradients, problems=found.problems)
     if found.evidence is not None and found.evidence.wrong:
 
-        def rerun(inputs: dict[str, Any]) -> Evidence | None:
+        def rerun(inputs: dict[str, Any] | None = None, dy: Any = None) -> Evidence | None:
             try:
-                return examine(inputs).evidence
+                return examine(own if inputs is None else inputs, dy).evidence
             except Exception:  # the operation under test may not serve this probe
                 return None
 
@@ -157,9 +159,10 @@ def _examine(
     max_elements: int,
     directions: int,
     fixed: Collection[str],
+    dy: Any = None,
 ) -> _Examination:
     rng = np.random.default_rng(seed)
-    grads, dy, problems = _run_watched(forward, backward, inputs, rng)
+    grads, dy, problems = _run_watched(forward, backward, inputs, rng, dy)
     if grads is None:
         return _Examination([], problems)
     names = [name for name in differentiable(forward, inputs) if name not in fixed]
@@ -173,7 +176,15 @@ def _examine(
         return dot(dy, forward(**inputs)[0])
 
     noise = NOISE * dot(dy, forward(**inputs)[0], absolute=True)
-    evidence = Evidence(inputs)
+    y, cache = forward(**inputs)
+
+    def gradients_for(dy: Any) -> dict[str, Any]:
+        grads = copy.deepcopy(backward(dy, cache))
+        present = [grad for grad in (grads if isinstance(grads, tuple | list) else (grads,)) if grad is not None]
+        return dict(zip(names, map(np.asarray, present), strict=False))
+
+    evidence = Evidence(inputs, y=y, dy=dy, cache=cache, backward=gradients_for)
+    evidence.forward = lambda inputs: forward(**inputs)
     gradients = []
     for name, grad in zip(names, present, strict=True):
         grad = np.asarray(grad)
@@ -196,7 +207,7 @@ def _examine(
 
 
 def _run_watched(
-    forward: Callable, backward: Callable, inputs: dict[str, Any], rng: np.random.Generator
+    forward: Callable, backward: Callable, inputs: dict[str, Any], rng: np.random.Generator, given: Any = None
 ) -> tuple[Any, Any, list[str]]:
     """Gradients (None if there are none to compare), the output gradient, and what is wrong besides numbers."""
     untouched = copy.deepcopy(inputs)
@@ -212,7 +223,7 @@ def _run_watched(
         )
     if not all(np.isfinite(leaf).all() for leaf in leaves(y)):
         return None, None, ["the output of forward holds NaN or infinity"]
-    dy = random_like(y, rng)
+    dy = given if given is not None else random_like(y, rng) if isinstance(y, tuple) or np.shape(y) else np.float64(1)
     watched = {"the output gradient": dy, "its inputs": inputs, "the cache": cache}
     before = copy.deepcopy(watched)
     try:

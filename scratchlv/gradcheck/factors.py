@@ -1,0 +1,117 @@
+"""What a constant factor may be: a length that was forgotten, a sign, a scale, a setting."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from scratchlv.gradcheck.causes import cause
+from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.findings import CLOSE
+from scratchlv.gradcheck.trees import leaves
+
+MOST_NAMES = 3
+
+
+def near(c: float, value: float) -> bool:
+    return bool(value) and abs(c / value - 1) < CLOSE
+
+
+def lengths(evidence: Evidence, sizes: dict[str, int] | None) -> dict[str, int]:
+    """The lengths that a factor may come from, by name: the sizes as they are called, or the axes of the inputs."""
+    found = {name: int(size) for name, size in (sizes or {}).items() if size > 1}
+    for name, value in evidence.inputs.items():
+        for axis, length in enumerate(np.shape(value)):
+            if length > 1 and length not in found.values():
+                found[f"{name}.shape[{axis}]"] = length
+    return found
+
+
+def factor_cause(c: float, evidence: Evidence, sizes: dict[str, int] | None = None) -> tuple[str, bool]:
+    """What a gradient may be consistent with that is ``c`` times what it should be, and whether the factor has a name."""
+    flipped = ", and a flipped sign" if c < 0 else ""
+    if near(c, -1):
+        return cause("sign"), True
+    for named in (_mean, _mask, _setting, _root, _plain_number):
+        found = named(abs(c), evidence, sizes)
+        if found:
+            return found + flipped, True
+    return cause("factor") + flipped, False
+
+
+def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    known = lengths(evidence, sizes)
+    if (near(c, 2) or near(c, 0.5)) and 2 not in (sizes or {}).values():
+        return ""  # a 2 is rather the 2 of a square
+    pairs = {f"{p}·{q}": known[p] * known[q] for p, q in itertools.combinations(known, 2)}
+    for candidates in (known, pairs):
+        above = [name for name, length in candidates.items() if near(c, length)]
+        below = [name for name, length in candidates.items() if near(c * length, 1)]
+        if above:
+            return cause("mean missing", number=" or ".join(above[:MOST_NAMES]))
+        if below:
+            return cause("mean twice", number=" or ".join(below[:MOST_NAMES]))
+    return ""
+
+
+def _mask(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    for name, value in evidence.inputs.items():
+        if not isinstance(value, np.ndarray) or not value.size:
+            continue
+        binary = value.dtype == bool or bool(np.isin(value, (0, 1)).all())
+        count, size = (float(value.sum()), float(value.size)) if binary else (0.0, 0.0)
+        if name == "lengths" and value.dtype.kind in "iu":
+            count, size = float(value.sum()), float(value.size * value.max())
+        if 0 < count < size and (near(c, count / size) or near(c, size / count)):
+            return cause("mask in the mean")
+        if 1 < count < size and near(c, count):
+            return cause("mean missing", number=f"the count of {name}")
+        if 1 < count < size and near(c * count, 1):
+            return cause("mean twice", number=f"the count of {name}")
+    return ""
+
+
+def _setting(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    """A factor that is a number among the inputs, 1/(1 − p) say, or what a dropout mask holds."""
+    for name, value in evidence.inputs.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
+            held = np.unique(value)
+            if len(held) == 2 and held[0] == 0 and held[1] != 1 and (near(c, held[1]) or near(c * held[1], 1)):
+                return cause("dropout scale")
+        if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or value in (0, 1):
+            continue
+        value = abs(float(value))
+        if value < 1 and (near(c, 1 - value) or near(c * (1 - value), 1)):
+            return cause("dropout scale")
+        if name in ("keep", "keep_prob", "p_keep") and (near(c, value) or near(c * value, 1)):
+            return cause("dropout scale")
+        if near(c, value) or near(c * value, 1):
+            return f"{cause('factor')}: {name}"
+    return ""
+
+
+def _root(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    for name, length in lengths(evidence, sizes).items():
+        root = math.sqrt(length)
+        if not root.is_integer() and (near(c, root) or near(c * root, 1)):
+            return f"{cause('scale')}, d = {name}"
+    return ""
+
+
+def _plain_number(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    return cause("doubled") if near(c, 2) or near(c, 0.5) else ""
+
+
+def is_learning_rate(c: float, evidence: Evidence) -> bool:
+    """Whether c is like 0.1, 0.01, 0.05 or 0.003, and no length."""
+    if not 1e-6 < abs(c) < 0.5 or any(near(abs(c) * np.size(leaf), 1) for leaf in leaves(evidence.inputs)):
+        return False
+    digits = abs(c) / 10 ** math.floor(math.log10(abs(c)))
+    return any(near(digits, k) for k in (1, 10, 2, 3, 5))
+
+
+def as_numbers(value: Any) -> np.ndarray:
+    return np.asarray(value, np.float64)
