@@ -20,6 +20,8 @@ CAUSES = {
     # products and sums
     "transposed": "the two factors of a matrix product exchanged: the gradient is transposed",
     "W for Wᵀ": "W used for Wᵀ",
+    "missing factor": "a factor that is missing in a product{which}",
+    "factor twice": "a factor that is there twice in a product{which}",
     "wrong array": "a product with the wrong array",
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",

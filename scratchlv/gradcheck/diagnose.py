@@ -9,17 +9,24 @@ inferred.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck import derivatives, suspects
+from scratchlv.gradcheck.derivatives import elementwise, softmaxes
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.findings import Finding, explained_by, merged
+from scratchlv.gradcheck.localise import localised
+from scratchlv.gradcheck.loops import Loops, divisors
+from scratchlv.gradcheck.origins import Origins
+from scratchlv.gradcheck.places import places
+from scratchlv.gradcheck.products import products
 from scratchlv.gradcheck.signatures import signatures
 from scratchlv.gradcheck.simulation import Simulation
-from scratchlv.gradcheck.timeline import time_axes
+from scratchlv.gradcheck.sums import sums
+from scratchlv.gradcheck.suspects import Suspect, missing, scaled_paths, states, steps
+from scratchlv.gradcheck.uses import uses_of, upstream
 
 SECONDS = 5.0
 MOST_SENTENCES = 3
@@ -49,16 +56,22 @@ def diagnose(
     return sentences[:MOST_SENTENCES] or [UNKNOWN]
 
 
+KINDS = (states, missing, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
+
+
 def _findings(
     evidence: Evidence, rerun: Rerun | None, remake: Callable[..., dict[str, Any]] | None, sizes: dict[str, int] | None
 ) -> list[Finding]:
-    deadline = time.perf_counter() + SECONDS
-    simulation = _simulation(evidence, deadline)
-    seen = signatures(evidence, sizes, time_axes(simulation) if simulation is not None else None)
+    simulation = _simulation(evidence, time.perf_counter() + SECONDS)
+    loops = None if simulation is None else Loops(simulation)
+    if simulation is None or loops is None:
+        seen = signatures(evidence, sizes)
+    else:
+        seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation))
     certain = [finding for finding in seen if finding.certain]
     if explained_by(certain) == set(evidence.wrong) and len(certain) == 1:
         return certain
-    simulated = _simulated(simulation, evidence) if simulation is not None else []
+    simulated = [] if simulation is None or loops is None else _simulated(simulation, loops)
     if simulated and explained_by(simulated) == set(evidence.wrong) and len(simulated) < max(len(seen), 2):
         return simulated
     if explained_by(certain) == set(evidence.wrong):
@@ -76,51 +89,45 @@ def _simulation(evidence: Evidence, deadline: float) -> Simulation | None:
     return simulation if simulation.trusted else None
 
 
-def _simulated(simulation: Simulation, evidence: Evidence) -> list[Finding]:
+def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
     """One change that explains everything; else what explains most."""
-    uses = [found for name in evidence.wrong if (found := suspects.uses_of(simulation, name)) is not None]
-    uses = merged(uses)
-    if explained_by(uses) == set(evidence.wrong):
+    wrong = simulation.wrong
+    uses = merged(found for name in wrong if (found := uses_of(simulation, loops, name)) is not None)
+    if explained_by(uses) == set(wrong) and len(uses) == 1:
         return uses
-    partial: list[tuple[int, Finding]] = []
+    elsewhere = upstream(simulation, loops)
+    if elsewhere is not None:
+        return [elsewhere]
+    origins = Origins(simulation)
     tried = []
-    for suspect in _suspects(simulation):
-        if simulation.late:
-            break
-        if simulation.explains_all(suspect.changes):
-            what = f"{_is(evidence.wrong)} what {_it(evidence.wrong)} would be {suspect.what}"
-            return [Finding(tuple(evidence.wrong), what, suspect.cause)]
-        tried.append(suspect)
-    if len(evidence.wrong) > 1:
-        for suspect in tried:
+    for kind in KINDS:
+        for suspect in kind(simulation, loops):
             if simulation.late:
                 break
-            names = simulation.explained(suspect.changes)
-            if names:
-                ordered = tuple(name for name in evidence.wrong if name in names)
-                what = f"{_is(ordered)} what {_it(ordered)} would be {suspect.what}"
-                partial.append((-len(names), Finding(ordered, what, suspect.cause)))
-                if len(names) >= len(evidence.wrong) - 1:
-                    break
-    found = list(uses)
-    for _, finding in sorted(partial, key=lambda pair: pair[0]):
-        if set(finding.names) - explained_by(found):
-            found.append(finding)
-    return found
+            if origins.possible(suspect.changes) and simulation.explains_all(suspect.changes):
+                return [Finding(tuple(wrong), f"is what it would be {suspect.what}", suspect.cause)]
+            tried.append(suspect)
+    parts = uses if explained_by(uses) == set(wrong) or len(wrong) == 1 else _parts(simulation, uses, tried)
+    if explained_by(parts) < set(wrong):
+        place = localised(simulation, loops, origins)
+        return [*parts, place] if place is not None else parts
+    return parts
 
 
-def _suspects(simulation: Simulation) -> Iterator[suspects.Suspect]:
-    yield from suspects.states(simulation)
-    for kind in derivatives.ALL:
-        yield from kind(simulation)
-    yield from suspects.products(simulation)
-    yield from suspects.steps(simulation)
-    yield from suspects.paths(simulation)
-
-
-def _is(names: Any) -> str:
-    return "is"
-
-
-def _it(names: Any) -> str:
-    return "it"
+def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) -> list[Finding]:
+    """What explains some of the gradients; most of them first."""
+    found = []
+    for suspect in tried:
+        if simulation.late:
+            break
+        names = simulation.explained(suspect.changes)
+        ordered = tuple(name for name in simulation.wrong if name in names)
+        if ordered:
+            found.append(Finding(ordered, f"is what it would be {suspect.what}", suspect.cause))
+            if len(ordered) >= len(simulation.wrong) - 1:
+                break
+    parts = list(uses)
+    for finding in sorted(found, key=lambda finding: -len(finding.names)):
+        if set(finding.names) - explained_by(parts):
+            parts.append(finding)
+    return parts

@@ -30,31 +30,50 @@ def lengths(evidence: Evidence, sizes: dict[str, int] | None) -> dict[str, int]:
     return found
 
 
-def factor_cause(c: float, evidence: Evidence, sizes: dict[str, int] | None = None) -> tuple[str, bool]:
-    """What a gradient may be consistent with that is ``c`` times what it should be, and whether the factor has a name."""
+def factor_cause(
+    c: float,
+    evidence: Evidence,
+    sizes: dict[str, int] | None = None,
+    divisors: set[float] | None = None,
+    alone: bool = True,
+) -> tuple[str, bool]:
+    """What a gradient may be consistent with that is ``c`` times what it should be, and whether the factor has a name.
+
+    ``divisors`` are the numbers that forward divides by, if they are known; ``alone``: other gradients are right.
+    """
     flipped = ", and a flipped sign" if c < 0 else ""
     if near(c, -1):
         return cause("sign"), True
-    for named in (_mean, _mask, _setting, _root, _plain_number):
+    found = _mean(abs(c), evidence, sizes, divisors, alone)
+    if found:
+        return found + flipped, True
+    for named in (_mask, _setting, _root, _plain_number):
         found = named(abs(c), evidence, sizes)
         if found:
             return found + flipped, True
     return cause("factor") + flipped, False
 
 
-def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: set[float] | None, alone: bool) -> str:
+    """A length. A mean that is missing is one that forward has; so is one too many, unless it is of single gradients."""
     known = lengths(evidence, sizes)
-    if (near(c, 2) or near(c, 0.5)) and 2 not in (sizes or {}).values():
-        return ""  # a 2 is rather the 2 of a square
     pairs = {f"{p}·{q}": known[p] * known[q] for p, q in itertools.combinations(known, 2)}
     for candidates in (known, pairs):
-        above = [name for name, length in candidates.items() if near(c, length)]
-        below = [name for name, length in candidates.items() if near(c * length, 1)]
+        above = [name for name, length in candidates.items() if near(c, length) and _divides(length, divisors)]
+        below = [name for name, length in candidates.items() if near(c * length, 1) and (alone or _divides(length, divisors))]
         if above:
             return cause("mean missing", number=" or ".join(above[:MOST_NAMES]))
         if below:
-            return cause("mean twice", number=" or ".join(below[:MOST_NAMES]))
+            rival = f", or {cause('doubled')}" if near(c, 0.5) else ""
+            return cause("mean twice", number=" or ".join(below[:MOST_NAMES])) + rival
     return ""
+
+
+def _divides(length: int, divisors: set[float] | None) -> bool:
+    """Whether forward divides by a length, or by a multiple of it; a 2 is rather the 2 of a square."""
+    if divisors is None:
+        return length != 2
+    return any(near(divisor, length) or (length != 2 and near(round(divisor / length) * length, divisor)) for divisor in divisors)
 
 
 def _mask(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:

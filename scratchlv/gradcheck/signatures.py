@@ -14,7 +14,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.factors import factor_cause, is_learning_rate
-from scratchlv.gradcheck.findings import CLOSE, Finding, equal, merged, wrong_places
+from scratchlv.gradcheck.findings import CLOSE, Finding, equal, explained_by, merged, wrong_places
 from scratchlv.gradcheck.trees import leaves, map_leaves
 
 GATES = {4: "ifgo", 3: "rzn"}  # the usual order of an LSTM's gates, and of a GRU's
@@ -22,17 +22,27 @@ GATES = {4: "ifgo", 3: "rzn"}  # the usual order of an LSTM's gates, and of a GR
 Sizes = dict[str, int] | None
 
 
-def signatures(evidence: Evidence, sizes: Sizes = None, time_axes: dict[str, int] | None = None) -> list[Finding]:
-    """One finding for each wrong gradient that has a signature; ``time_axes``: the axis of each input that is time."""
-    whole = _whole(evidence, sizes)
+def signatures(
+    evidence: Evidence,
+    sizes: Sizes = None,
+    time_axes: dict[str, int] | None = None,
+    divisors: set[float] | None = None,
+) -> list[Finding]:
+    """One finding for each wrong gradient that has a signature.
+
+    ``time_axes``: the axis of each input that is time; ``divisors``: the numbers that forward divides by, if they are known.
+    """
+    whole = _whole(evidence)
     if whole:
         return whole
-    found = []
+    found = _factors(evidence, sizes, divisors)
+    if explained_by(found) == set(evidence.wrong):
+        return found
     for name in evidence.wrong:
         a, n = evidence.analytic[name], evidence.numeric[name]
-        for signature in SIGNATURES:
+        for signature in SIGNATURES if name not in explained_by(found) else ():
             hit = signature(name, a, n, evidence, sizes)
-            if hit is None and signature is _factor:
+            if hit is None and signature is _zero:
                 hit = _along_time(name, a, n, (time_axes or {}).get(name))
             if hit is not None:
                 found.append(Finding((name,), *hit))
@@ -45,8 +55,8 @@ Hit = tuple[str, str] | tuple[str, str, bool] | None  # what is measured, the ca
 # --- Of all gradients at once ---------------------------------------------------------------------------------------
 
 
-def _whole(evidence: Evidence, sizes: Sizes) -> list[Finding]:
-    for signature in (_ignores_upstream, _float32, _order, _learning_rate, _aliased):
+def _whole(evidence: Evidence) -> list[Finding]:
+    for signature in (_ignores_upstream, _float32, _of_its_own_sign, _order, _learning_rate, _aliased):
         found = signature(evidence)
         if found is not None:
             return [found]
@@ -70,6 +80,26 @@ def _ignores_upstream(evidence: Evidence) -> Finding | None:
     if names and doubled and all(equal(doubled[name], evidence.analytic[name]) for name in names):
         return Finding(tuple(names), "stays as it is if the output gradient is doubled", cause("upstream ignored"))
     return None
+
+
+def _of_its_own_sign(evidence: Evidence) -> Finding | None:
+    """Backward is linear for positive factors only: it masks a gradient by the gradient's sign."""
+    opposite, doubled, zero = (_backward(evidence, factor) for factor in (-1.0, 2.0, 0.0))
+    if not opposite or not doubled or not zero:
+        return None
+    names = []
+    for name in evidence.wrong:
+        a = evidence.analytic[name]
+        if not all(name in found for found in (opposite, doubled, zero)) or np.any(zero[name]):
+            return None
+        if not equal(doubled[name], 2 * a):
+            return None
+        if not equal(-opposite[name], a):
+            names.append(name)
+    if not names:
+        return None
+    what = "is not the opposite for the opposite output gradient"
+    return Finding(tuple(evidence.wrong), what, f"{cause('relu')}: by the sign of the gradient")
 
 
 def _not_linear(evidence: Evidence) -> list[Finding]:
@@ -173,12 +203,23 @@ def factor_of(a: np.ndarray, n: np.ndarray) -> float | None:
     return c if c and equal(a / c, n) else None
 
 
-def _factor(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
-    c = factor_of(a, n)
-    if c is None or np.isfinite(n).sum() < 2:
-        return None
-    words, named = factor_cause(c, evidence, sizes)
-    return ("has the wrong sign" if abs(c + 1) < CLOSE else f"is {c:.4g} times what it should be"), words, named
+def _factors(evidence: Evidence, sizes: Sizes, divisors: set[float] | None) -> list[Finding]:
+    """Gradients that are right but for a constant; of a single number only if another one has the same."""
+    factors = {}
+    for name in evidence.wrong:
+        c = factor_of(evidence.analytic[name], evidence.numeric[name]) if np.any(evidence.analytic[name]) else None
+        if c is not None:
+            factors[name] = c
+    found = []
+    for name, c in factors.items():
+        shared = [other for other, theirs in factors.items() if abs(theirs / c - 1) < CLOSE]
+        if np.isfinite(evidence.numeric[name]).sum() < 2 and len(shared) < 2:
+            continue
+        alone = len(shared) < len(evidence.analytic)
+        words, named = factor_cause(c, evidence, sizes, divisors, alone)
+        what = "has the wrong sign" if abs(c + 1) < CLOSE else f"is {factors[shared[0]]:.4g} times what it should be"
+        found.append(Finding((name,), what, words, named))
+    return merged(found)
 
 
 def _along_time(name: str, a: np.ndarray, n: np.ndarray, axis: int | None) -> Hit:
@@ -207,7 +248,7 @@ def _transposed(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, siz
 def _of_another(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     for other, theirs in evidence.numeric.items():
         if other != name and theirs.shape == a.shape and equal(a, theirs) and not equal(n, theirs):
-            return "is another's", cause("another's gradient", other=other)
+            return "is another's", cause("another's gradient", other=other), False
     return None
 
 
@@ -281,9 +322,9 @@ def _constant_error(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence,
     error, scale = a - n, float(np.abs(n).max())
     batch = tuple(range(a.ndim - 1))
     if int(np.prod(a.shape[:-1])) > 2 and equal(error, np.broadcast_to(error.mean(batch), a.shape), scale=scale):
-        return "is off by a constant over the batch", "a mean over the batch that is missing in backward"
+        return "is off by a constant over the batch", "a mean over the batch that is missing in backward", False
     if a.shape[-1] > 2 and equal(error, np.broadcast_to(error.mean(-1, keepdims=True), a.shape), scale=scale):
-        return "is off by a constant along its last axis", cause("sum", axis="that axis")
+        return "is off by a constant along its last axis", cause("sum", axis="that axis"), False
     return None
 
 
@@ -323,6 +364,20 @@ def targets(inputs: dict[str, Any], classes: int) -> Iterator[tuple[str, np.ndar
             yield name, np.asarray(value, np.float64)
 
 
+def _moved(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
+    """Moved by a place or two along the last axes, as if a border had been cut off on the wrong side."""
+    if a.ndim < 3:
+        return None
+    for by in itertools.product(range(-2, 3), repeat=2):
+        if by == (0, 0) or any(abs(k) >= length - 1 for k, length in zip(by, a.shape[-2:], strict=True)):
+            continue
+        mine = tuple(slice(max(k, 0), length + min(k, 0)) for k, length in zip(by, a.shape[-2:], strict=True))
+        true = tuple(slice(max(-k, 0), length + min(-k, 0)) for k, length in zip(by, a.shape[-2:], strict=True))
+        if equal(a[(..., *mine)], n[(..., *true)]):
+            return f"is moved by {by[0]}, {by[1]} along its last two axes", cause("padding")
+    return None
+
+
 def _rows(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     """The rows are right, but in other places."""
     if a.ndim < 2 or len(a) < 3 or not np.isfinite(n).all():
@@ -340,7 +395,6 @@ def _rows(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Si
 Signature = Callable[[str, np.ndarray, np.ndarray, Evidence, Sizes], Hit]
 SIGNATURES: tuple[Signature, ...] = (
     _zero,
-    _factor,
     _transposed,
     _of_another,
     _gates,
@@ -350,5 +404,6 @@ SIGNATURES: tuple[Signature, ...] = (
     _constant_error,
     _regularised,
     _target,
+    _moved,
     _rows,
 )

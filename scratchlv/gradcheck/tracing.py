@@ -48,6 +48,7 @@ class Run:
     def __init__(self, calls: list[Call] | None = None, changes: Mapping[int, Change] | None = None) -> None:
         self.known, self.changes = calls, changes or {}
         self.calls: list[Call] = []
+        self.seen: list[list[Any]] | None = None  # the operands, if they are asked for
         self.count = 0
         self.rounds: dict[tuple, int] = {}
 
@@ -59,6 +60,8 @@ class Run:
             return output
         if index >= len(self.known) or self.known[index].name != name:
             raise Diverged(name)
+        if self.seen is not None:
+            self.seen.append([np.array(x) if is_float(x) else None for x in operands])
         change = self.changes.get(index)
         return output if change is None else change(self.known[index], operands, output)
 
@@ -147,6 +150,10 @@ class Watched(np.ndarray):
 _NAMES = {"add.reduce": "sum", "maximum.reduce": "max", "minimum.reduce": "min", "amax": "max", "amin": "min"}
 
 
+def is_float(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.floating) and x.dtype.kind == "f"
+
+
 def plain(x: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, Watched) else x
 
@@ -214,6 +221,13 @@ class Tracer:
             Diverged: forward takes another way then.
         """
         return self._run(Run(self.calls, changes), moved)[0]
+
+    def operands(self, moved: dict[str, np.ndarray]) -> tuple[Any, list[list[Any]]]:
+        """The output with some inputs moved, and the operands of every call; None for those that are no floats."""
+        run = Run(self.calls)
+        run.seen = []
+        y, _ = self._run(run, moved)
+        return y, run.seen
 
     def _run(self, run: Run, moved: dict[str, np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
         values = {name: np.array(self.inputs[name]) + moved.get(name, 0.0) for name in self.names}
