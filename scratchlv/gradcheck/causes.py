@@ -13,6 +13,7 @@ CAUSES = {
     "factor": "a constant factor that is missing or doubled",
     "sign": "a sign that is flipped",
     "scale": "a scale of 1/√d that is missing or doubled",
+    "constant scale": "a scale that is missing or doubled in backward, the {number} of {where}",
     "learning rate": "a learning rate that is folded into the gradient",
     "upstream ignored": "an upstream gradient that is ignored: backward must multiply by it",
     "regularisation": "a regularisation term that only one of forward and backward has",
@@ -37,7 +38,9 @@ CAUSES = {
     "h_t": "h_t used for h_{{t−1}}",
     "c_t": "c_t used for c_{{t−1}}",
     "off by one": "being off by one in time",
+    "reversed": "a sequence that is not turned round in backward",
     "dropped step": "a time step that is dropped",
+    "dropped round": "a loop that leaves its {which} round out",
     "step twice": "a time step that is counted twice",
     "gates": "swapped gates",
     # local derivatives

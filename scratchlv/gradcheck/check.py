@@ -179,7 +179,7 @@ def _examine(
     y, cache = forward(**inputs)
 
     def gradients_for(dy: Any) -> dict[str, Any]:
-        grads = copy.deepcopy(backward(dy, cache))
+        grads = copy.deepcopy(backward(dy, forward(**inputs)[1]))  # forward first: an object may remember its last run
         present = [grad for grad in (grads if isinstance(grads, tuple | list) else (grads,)) if grad is not None]
         return dict(zip(names, map(np.asarray, present), strict=False))
 
@@ -228,7 +228,10 @@ def _run_watched(
     before = copy.deepcopy(watched)
     try:
         grads = copy.deepcopy(backward(dy, cache))  # a copy, since it may be a view of dy or of the cache
-        problems = mutations({what: (before[what], watched[what]) for what in watched}, "backward")
+        own = hasattr(cache, "__dict__") and not isinstance(cache, tuple)  # an object may keep its gradients
+        problems = mutations(
+            {what: (before[what], watched[what]) for what in watched if what != "the cache" or not own}, "backward"
+        )
         if problems:
             return None, None, problems
         if not same(grads, backward(dy, cache)):

@@ -10,10 +10,11 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.loops import Loops, arrays
 from scratchlv.gradcheck.places import with_slope
-from scratchlv.gradcheck.simulation import Simulation
+from scratchlv.gradcheck.simulation import Simulation, fingerprint
 from scratchlv.gradcheck.suspects import Changes, Suspect
 from scratchlv.gradcheck.tracing import Call, is_float
 
+Span = tuple[int, int, int]  # the first call, the last call, and which operand of the first goes in
 Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]  # from what goes in and comes out
 
 TANH: dict[str, Slope] = {
@@ -93,14 +94,16 @@ def elementwise(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         elif call.name in OTHERS:
             words = cause("local derivative", of=f" of {call.name}")
             yield from _with_slopes(simulation, calls, OTHERS[call.name], call.name, words)
-    for spans in sigmoids(simulation):
+    found = list(sigmoids(simulation))
+    for spans in found:
         for text, slope in SIGMOID.items():
             changes: Changes = {}
             for first, last, j in spans:
                 z, s = simulation.calls[first].operands[j], simulation.calls[last].output
                 changes |= between(first, last, j, lambda moved, g=slope(z, s): g * moved)
             yield Suspect(changes, f"with {text} for the derivative of σ", cause("sigmoid"))
-        yield from _of_other_sigmoids(simulation, spans)
+    for spans in found:
+        yield from _of_other_sigmoids(simulation, spans, found)
 
 
 def _with_slopes(
@@ -127,12 +130,15 @@ def _of_other_arrays(simulation: Simulation, calls: list[int]) -> Iterator[Suspe
         yield Suspect(changes, f"with tanh's derivative taken of {text}", cause("tanh"))
 
 
-def _of_other_sigmoids(simulation: Simulation, spans: list[tuple[int, int, int]]) -> Iterator[Suspect]:
+def _of_other_sigmoids(simulation: Simulation, spans: list[Span], sigmoids: list[list[Span]]) -> Iterator[Suspect]:
+    gates = {fingerprint(simulation.calls[last].output) for others in sigmoids for _, last, _ in others}
     for text, values in arrays(simulation, len(spans), np.shape(simulation.calls[spans[0][1]].output)):
         changes: Changes = {}
         for (first, last, j), u in zip(spans, values, strict=True):
             changes |= between(first, last, j, lambda moved, g=u * (1 - u): g * moved)
-        yield Suspect(changes, f"with σ's derivative taken of {text}", cause("sigmoid"))
+        gate = fingerprint(values[0]) in gates and len(spans) > 1
+        words = cause("sigmoid") + (", and another gate's activation is in it" if gate else "")
+        yield Suspect(changes, f"with σ's derivative taken of {text}", words)
 
 
 def sigmoids(simulation: Simulation) -> Iterator[list[tuple[int, int, int]]]:
@@ -179,7 +185,8 @@ def softmaxes(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             yield Suspect(changes, f"with {text} for the derivative of softmax", words)
 
 
-SoftmaxSlope = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+SoftmaxSpan = tuple[int, int, int]  # the first call, the last call, and which operand of the first goes in
+Slope = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def _other_axis(p: np.ndarray, axis: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.derivatives import elementwise, softmaxes
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.findings import Finding, explained_by, merged
@@ -25,7 +26,7 @@ from scratchlv.gradcheck.products import products
 from scratchlv.gradcheck.signatures import signatures
 from scratchlv.gradcheck.simulation import Simulation
 from scratchlv.gradcheck.sums import sums
-from scratchlv.gradcheck.suspects import Suspect, missing, scaled_paths, states, steps
+from scratchlv.gradcheck.suspects import Suspect, missing, scaled_paths, shared, states, steps
 from scratchlv.gradcheck.uses import uses_of, upstream
 
 SECONDS = 5.0
@@ -56,7 +57,7 @@ def diagnose(
     return sentences[:MOST_SENTENCES] or [UNKNOWN]
 
 
-KINDS = (states, missing, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
+KINDS = (states, missing, shared, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
 
 
 def _findings(
@@ -68,15 +69,28 @@ def _findings(
         seen = signatures(evidence, sizes)
     else:
         seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation))
+    wrong = set(evidence.wrong)
     certain = [finding for finding in seen if finding.certain]
-    if explained_by(certain) == set(evidence.wrong) and len(certain) == 1:
+    if explained_by(certain) == wrong and len(certain) == 1:
         return certain
     simulated = [] if simulation is None or loops is None else _simulated(simulation, loops)
-    if simulated and explained_by(simulated) == set(evidence.wrong) and len(simulated) < max(len(seen), 2):
+    simulated = [_or_regularised(finding, seen) for finding in simulated]
+    if simulated and explained_by(simulated) == wrong and len(simulated) < max(len(certain), 2):
         return simulated
-    if explained_by(certain) == set(evidence.wrong):
-        return certain
-    return merged([*simulated, *certain]) or seen
+    for found in (certain, seen):
+        if explained_by(found) == wrong:
+            return found
+    rest = [finding for finding in seen if set(finding.names) - explained_by(simulated)]
+    return merged([*simulated, *rest])
+
+
+def _or_regularised(finding: Finding, seen: list[Finding]) -> Finding:
+    """A path that is missing is a regularisation, if the error is the weight itself times a number."""
+    for other in seen:
+        small = other.cause == cause("regularisation") and "-1 times" not in other.what and " 1 times" not in other.what
+        if small and set(other.names) == set(finding.names):
+            return other
+    return finding
 
 
 def _simulation(evidence: Evidence, deadline: float) -> Simulation | None:
@@ -108,9 +122,9 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
                 return [Finding(tuple(wrong), f"is what it would be {suspect.what}", suspect.cause)]
             tried.append(suspect)
     parts = uses if explained_by(uses) == set(wrong) or len(wrong) == 1 else _parts(simulation, uses, tried)
-    if explained_by(parts) < set(wrong):
+    if not parts:
         place = localised(simulation, loops, origins)
-        return [*parts, place] if place is not None else parts
+        return [place] if place is not None else []
     return parts
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
-
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.findings import CLOSE
-from scratchlv.gradcheck.trees import leaves
 
 MOST_NAMES = 3
 
@@ -47,7 +44,7 @@ def factor_cause(
     found = _mean(abs(c), evidence, sizes, divisors, alone)
     if found:
         return found + flipped, True
-    for named in (_mask, _setting, _root, _plain_number):
+    for named in (_mask, _setting, _root, _plain_number, _learning_rate):
         found = named(abs(c), evidence, sizes)
         if found:
             return found + flipped, True
@@ -59,8 +56,9 @@ def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: 
     known = lengths(evidence, sizes)
     pairs = {f"{p}·{q}": known[p] * known[q] for p, q in itertools.combinations(known, 2)}
     for candidates in (known, pairs):
+        own = alone and candidates is known
         above = [name for name, length in candidates.items() if near(c, length) and _divides(length, divisors)]
-        below = [name for name, length in candidates.items() if near(c * length, 1) and (alone or _divides(length, divisors))]
+        below = [name for name, length in candidates.items() if near(c * length, 1) and (own or _divides(length, divisors))]
         if above:
             return cause("mean missing", number=" or ".join(above[:MOST_NAMES]))
         if below:
@@ -124,13 +122,9 @@ def _plain_number(c: float, evidence: Evidence, sizes: dict[str, int] | None) ->
     return cause("doubled") if near(c, 2) or near(c, 0.5) else ""
 
 
-def is_learning_rate(c: float, evidence: Evidence) -> bool:
-    """Whether c is like 0.1, 0.01, 0.05 or 0.003, and no length."""
-    if not 1e-6 < abs(c) < 0.5 or any(near(abs(c) * np.size(leaf), 1) for leaf in leaves(evidence.inputs)):
-        return False
-    digits = abs(c) / 10 ** math.floor(math.log10(abs(c)))
-    return any(near(digits, k) for k in (1, 10, 2, 3, 5))
-
-
-def as_numbers(value: Any) -> np.ndarray:
-    return np.asarray(value, np.float64)
+def _learning_rate(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
+    """A number like 0.1, 0.05, 0.01 or 0.003."""
+    if not 1e-6 < c < 0.11:
+        return ""
+    digits = c / 10 ** math.floor(math.log10(c))
+    return cause("learning rate") if any(near(digits, k) for k in (1, 10, 2, 3, 5)) else ""

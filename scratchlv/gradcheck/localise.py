@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.derivatives import sigmoids, softmax_spans
+from scratchlv.gradcheck.derivatives import sigmoids
 from scratchlv.gradcheck.findings import CLOSE, Finding
 from scratchlv.gradcheck.loops import Loops, arrays, where
 from scratchlv.gradcheck.origins import Origins
@@ -48,7 +48,8 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         known = _known_factor(simulation, call, origin)
         if known is not None:
             function = _function(simulation, origin)
-            words = cause("local derivative", of=f": a factor {known} too many or too few")
+            slopes = {"u (1 − u)": cause("sigmoid"), "1 − u²": cause("tanh")}
+            words = slopes.get(known, cause("local derivative", of=f": a factor {known} too many or too few"))
             return Finding(names, f"is wrong by {known} before {where(call)}", function[1] if function else words)
     if not found:
         return None
@@ -58,9 +59,6 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
     if function is not None and _is_elementwise(origin):
         text, words = function
         return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
-    softmax = next((spans for spans, _, _ in softmax_spans(simulation) if origin.calls[-1] in range(spans[-1][0], spans[-1][1] + 1)), None)
-    if softmax is not None:
-        return Finding(names, f"is right up to the softmax in {where(call)}", cause("local derivative", of=" of softmax"))
     return None
 
 
@@ -110,25 +108,36 @@ def _is_elementwise(origin: Origin) -> bool:
     if sure.sum() < 2:
         return False
     ratios = origin.wrong[:2, sure] / origin.true[:2, sure]
+    if np.allclose(ratios, 1, atol=10 * CLOSE):
+        return False
     return bool(np.allclose(ratios[0], ratios[1], rtol=10 * CLOSE, atol=10 * CLOSE))
 
 
 def _function(simulation: Simulation, origin: Origin) -> tuple[str, str] | None:
     """The function of single numbers that makes the operand, or takes it."""
     call = simulation.calls[origin.calls[-1]]
-    maker = simulation.made_by.get(fingerprint(call.operands[origin.j]))
+    maker = simulation.maker(origin.calls[-1], origin.j)
     near = [k for k in (maker, origin.calls[-1]) if k is not None]
     for spans in sigmoids(simulation):
         first, last, _ = spans[-1]
         if any(first <= k <= last for k in near):
-            return f"the σ that ends in {where(simulation.calls[last])}", cause("sigmoid")
+            return f"the σ that ends in {where(simulation.calls[last])}", cause("sigmoid") + _rival(simulation, last)
     for k in near:
         found = simulation.calls[k]
         if found.name == "tanh":
-            return where(found), cause("tanh")
+            return where(found), cause("tanh") + _rival(simulation, k)
         if found.name in ELEMENTWISE:
-            return where(found), cause("local derivative", of=f" of {found.name}")
+            return where(found), cause("local derivative", of=f" of {found.name}") + _rival(simulation, k)
     return None
+
+
+def _rival(simulation: Simulation, index: int) -> str:
+    """What fits as well if a product takes the result: that this has the wrong factor."""
+    result = fingerprint(simulation.calls[index].output)
+    for call in simulation.calls[index + 1 :]:
+        if call.name in ("multiply", "divide") and any(fingerprint(x) == result for x in call.operands):
+            return f", or with {cause('wrong array')}, in {where(call)}"
+    return ""
 
 
 def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> str | None:

@@ -151,6 +151,9 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     def last(x: np.ndarray) -> np.ndarray:
         return np.arange(x.size, dtype=float).reshape(x.shape)
 
+    x = np.asarray(call.operands[0])
+    if ((x == x.max(axes, keepdims=True)).sum(axes) > 1).any():
+        yield Suspect({i: to(lambda x: x) for i in calls}, f"with all ties in {where(call)}", cause("ties"))
     for place in (lambda x: -x, np.abs, last, lambda x: -last(x), np.zeros_like, _position_transposed(axes)):
         yield Suspect({i: to(place) for i in calls}, f"with other places in {where(call)}", cause("argmax"))
     count = x.size / max(result.size, 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.factors import factor_cause, is_learning_rate
+from scratchlv.gradcheck.factors import factor_cause
 from scratchlv.gradcheck.findings import CLOSE, Finding, equal, explained_by, merged, wrong_places
 from scratchlv.gradcheck.trees import leaves, map_leaves
 
@@ -56,7 +56,7 @@ Hit = tuple[str, str] | tuple[str, str, bool] | None  # what is measured, the ca
 
 
 def _whole(evidence: Evidence) -> list[Finding]:
-    for signature in (_ignores_upstream, _float32, _of_its_own_sign, _order, _learning_rate, _aliased):
+    for signature in (_ignores_upstream, _float32, _of_its_own_sign, _order, _aliased):
         found = signature(evidence)
         if found is not None:
             return [found]
@@ -149,18 +149,6 @@ def _order(evidence: Evidence) -> Finding | None:
     return None
 
 
-def _learning_rate(evidence: Evidence) -> Finding | None:
-    if len(evidence.wrong) < 2:
-        return None
-    factors = {factor_of(evidence.analytic[name], evidence.numeric[name]) or 0.0 for name in evidence.wrong}
-    c = max(factors)
-    if not c or min(factors) / c > 1 + CLOSE or min(factors) / c < 1 - CLOSE or not is_learning_rate(c, evidence):
-        return None
-    if factor_cause(c, evidence)[1]:
-        return None
-    return Finding(tuple(evidence.wrong), f"is {c:.4g} times what it should be", cause("learning rate"))
-
-
 def _aliased(evidence: Evidence) -> Finding | None:
     """A list in the cache that holds the same array again and again."""
 
@@ -213,12 +201,12 @@ def _factors(evidence: Evidence, sizes: Sizes, divisors: set[float] | None) -> l
     found = []
     for name, c in factors.items():
         shared = [other for other, theirs in factors.items() if abs(theirs / c - 1) < CLOSE]
-        if np.isfinite(evidence.numeric[name]).sum() < 2 and len(shared) < 2:
-            continue
         alone = len(shared) < len(evidence.analytic)
         words, named = factor_cause(c, evidence, sizes, divisors, alone)
+        if np.isfinite(evidence.numeric[name]).sum() < 2 and len(shared) < 2 and not named:
+            continue
         what = "has the wrong sign" if abs(c + 1) < CLOSE else f"is {factors[shared[0]]:.4g} times what it should be"
-        found.append(Finding((name,), what, words, named))
+        found.append(Finding((name,), what, words, named or len(shared) == len(evidence.wrong)))
     return merged(found)
 
 
@@ -253,15 +241,17 @@ def _of_another(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, siz
 
 
 def _repeated_rows(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
+    """A row that is looked up several times has the gradient of the last time only."""
     for label, index in evidence.inputs.items():
         if not (isinstance(index, np.ndarray) and index.dtype.kind in "iu" and index.size and a.ndim > 1):
             continue
-        if index.min() < 0 or index.max() >= len(a) or index.shape == a.shape[:1]:
+        if index.min() < 0 or index.max() >= len(a) or np.shape(evidence.dy) != index.shape + a.shape[1:]:
             continue
-        rows, counts = np.unique(index, return_counts=True)
-        repeated = set(rows[counts > 1].tolist())
-        wrong = set(np.flatnonzero(wrong_places(a, n).reshape(len(a), -1).any(1)).tolist())
-        if wrong and wrong <= repeated and (wrong < set(rows.tolist()) or len(rows) == len(repeated)):
+        if len(np.unique(index)) == index.size:
+            continue
+        last = np.zeros_like(a)
+        last[index] = evidence.dy
+        if equal(a, last) and wrong_places(a, n).any():
             return f"is wrong only in rows that {label} repeats", cause("repeated rows")
     return None
 
@@ -298,6 +288,8 @@ def _gates(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: S
         if a.shape[axis] % blocks or not a.size:
             continue
         got, true = np.split(a, blocks, axis), np.split(n, blocks, axis)
+        if np.shape(got[0])[axis] < 2:
+            continue
         for order in itertools.permutations(range(blocks)):
             if order == tuple(range(blocks)) or not all(equal(got[k], true[order[k]]) for k in range(blocks)):
                 continue
@@ -335,7 +327,7 @@ def _regularised(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, si
         return None
     c = float(((a - n)[known] * x[known]).sum()) / square
     if abs(c) > CLOSE and equal(a - c * x, n):
-        return f"is off by {c:.4g} times {name}", cause("regularisation")
+        return f"is off by {c:.4g} times {name}", cause("regularisation"), False
     return None
 
 
@@ -349,7 +341,7 @@ def _target(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: 
             if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.ndim == 2 and len(leaf) == len(rows):
                 candidates += [leaf.T @ rows] if a.shape == (leaf.shape[1], rows.shape[1]) else []
         for candidate in candidates:
-            if factor_of(a - n, candidate) is not None:
+            if candidate.size > 1 and factor_of(a - n, candidate) is not None:
                 return f"is off by a multiple of the target, {label}", cause("target")
     return None
 
@@ -366,7 +358,7 @@ def targets(inputs: dict[str, Any], classes: int) -> Iterator[tuple[str, np.ndar
 
 def _moved(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     """Moved by a place or two along the last axes, as if a border had been cut off on the wrong side."""
-    if a.ndim < 3:
+    if a.ndim != 4:
         return None
     for by in itertools.product(range(-2, 3), repeat=2):
         if by == (0, 0) or any(abs(k) >= length - 1 for k, length in zip(by, a.shape[-2:], strict=True)):
@@ -375,6 +367,13 @@ def _moved(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: S
         true = tuple(slice(max(-k, 0), length + min(-k, 0)) for k, length in zip(by, a.shape[-2:], strict=True))
         if equal(a[(..., *mine)], n[(..., *true)]):
             return f"is moved by {by[0]}, {by[1]} along its last two axes", cause("padding")
+    return None
+
+
+def _reversed(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
+    for axis in range(min(a.ndim, 2)):
+        if a.ndim > 2 and a.shape[axis] > 2 and equal(np.flip(a, axis), n):
+            return f"is reversed along axis {axis}", cause("reversed")
     return None
 
 
@@ -405,5 +404,6 @@ SIGNATURES: tuple[Signature, ...] = (
     _regularised,
     _target,
     _moved,
+    _reversed,
     _rows,
 )

@@ -49,9 +49,9 @@ class Simulation:
         self.rounds: dict[tuple, list[int]] = defaultdict(list)  # the calls at one place of the code, in order
         for index, call in enumerate(self.calls):
             self.rounds[(call.name, call.place)].append(index)
-        self.made_by: dict[Any, int] = {}  # the call that makes a value
+        self._made_by: dict[Any, list[int]] = defaultdict(list)  # the calls that make a value
         for index, call in enumerate(self.calls):
-            self.made_by.setdefault(fingerprint(call.output), index)
+            self._made_by[fingerprint(call.output)].append(index)
 
     @property
     def trusted(self) -> bool:
@@ -136,15 +136,22 @@ class Simulation:
             if self.owner(source) == name
         ]
 
+    def maker(self, index: int, j: int) -> int | None:
+        """The call that makes an operand: the last one before that has its value as its result."""
+        found = [k for k in self._made_by.get(fingerprint(self.calls[index].operands[j]), ()) if k < index]
+        return found[-1] if found else None
+
     def carried(self, calls: list[int], j: int) -> list[int] | None:
         """The calls that make operand ``j`` in one round for the next, if the calls are the rounds of a loop that does so."""
         if len(calls) < 2:
             return None
-        makers = [self.made_by.get(fingerprint(self.calls[index].operands[j])) for index in calls[1:]]
+        makers = [self.maker(index, j) for index in calls[1:]]
         known = [maker for maker in makers if maker is not None]
         if len(known) != len(makers) or len({(self.calls[k].name, self.calls[k].place) for k in known}) != 1:
             return None
         if [self.calls[k].round for k in known] != list(range(len(known))):
+            return None
+        if any(maker < before for maker, before in zip(known, calls, strict=False)):
             return None
         return self.rounds[(self.calls[known[0]].name, self.calls[known[0]].place)]
 
@@ -190,6 +197,8 @@ def scaled(j: int, c: float) -> Change:
 
 def moved(x: Any, then: Any) -> Any:
     """What an operand is moved by; 0 where it is infinite."""
+    if not is_float(then):
+        return np.zeros(np.shape(then))
     return np.where(np.isfinite(then), np.subtract(x, np.where(np.isfinite(then), then, 0)), 0)
 
 

@@ -28,22 +28,28 @@ def sums(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
 
 
 def _one_row(simulation: Simulation, calls: list[int], call: Call, j: int) -> Iterator[Suspect]:
-    output, own = np.asarray(call.output), np.asarray(call.operands[j])
-    if output.ndim < 2 or call.name not in ELEMENTWISE | MATRIX_PRODUCTS:
-        return
-    if call.name in ELEMENTWISE and own.shape == output.shape:
-        return
-    for axis in range(output.ndim - 1):
-        if output.shape[axis] < 2 or _is_own_axis(call, j, axis):
+    """Of the rows of the output that an operand goes into, only one has its gradient."""
+    output = np.asarray(call.output)
+    for axis in range(output.ndim):
+        if output.shape[axis] < 2 or not _spread_along(call, j, axis):
             continue
         for row in (0, -1):
             text = f"with the {'first' if row == 0 else 'last'} row only of what is summed, in {where(call)}"
-            yield Suspect({index: _only_row(j, axis, row) for index in calls}, text, cause("batch sum"))
+            words = cause("batch sum") if axis == 0 else cause("sum", axis=f"axis {axis}")
+            yield Suspect({index: _only_row(j, axis, row) for index in calls}, text, words)
 
 
-def _is_own_axis(call: Call, j: int, axis: int) -> bool:
-    """Whether an axis of the output is one of the operand: W's rows in W @ x."""
-    return call.name in ("matmul", "dot") and j == 0 and axis == np.ndim(call.output) - 2
+def _spread_along(call: Call, j: int, axis: int) -> bool:
+    """Whether an operand is used for each place along an axis of the output."""
+    output, own = np.asarray(call.output), np.asarray(call.operands[j])
+    if call.name in ELEMENTWISE:
+        k = axis - (output.ndim - own.ndim)
+        return k < 0 or own.shape[k] == 1
+    if call.name not in MATRIX_PRODUCTS:
+        return False
+    if call.name in ("matmul", "dot"):
+        return j == 1 and axis < output.ndim - (1 if own.ndim > 1 else 0)
+    return axis < output.ndim - 1
 
 
 def _only_row(j: int, axis: int, row: int) -> Change:

@@ -90,7 +90,23 @@ def missing(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         for j in float_operands(call):
             for c in (0.0, -1.0):
                 changes = {index: scaled(j, c) for index in calls}
-                yield Suspect(changes, *named(simulation, call, j, c))
+                yield Suspect(changes, *named(simulation, calls[0], j, c))
+
+
+def shared(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
+    """Of what every round of a loop takes, one round's gradient overwrites the others'; or one round's is left out."""
+    for calls in simulation.rounds.values():
+        for j in float_operands(simulation.calls[calls[0]]) if len(calls) > 1 else ():
+            values = {fingerprint(simulation.calls[index].operands[j]) for index in calls}
+            if len(values) > 1 or np.size(simulation.calls[calls[0]].operands[j]) < 2:
+                continue
+            through = where(simulation.calls[calls[0]])
+            words = cause("= for += in time") if loops.in_time(calls) else cause("= for +=")
+            for which, kept in (("first", calls[0]), ("last", calls[-1])):
+                changes = {index: scaled(j, 0) for index in calls if index != kept}
+                yield Suspect(changes, f"with the {which} round only of operand {j + 1} of {through}", words)
+                left_out = cause("dropped step") if loops.in_time(calls) else cause("dropped round", which=which)
+                yield Suspect({kept: scaled(j, 0)}, f"without the {which} round of operand {j + 1} of {through}", left_out)
 
 
 def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
@@ -101,10 +117,10 @@ def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             if len(calls) == 1:
                 c = _solved_factor(simulation, calls[0], j)
                 if c is not None:
-                    yield Suspect({calls[0]: scaled(j, c)}, *named(simulation, call, j, c))
+                    yield Suspect({calls[0]: scaled(j, c)}, *named(simulation, calls[0], j, c))
                 continue
             for c in _factors(simulation, call, j):
-                yield Suspect({index: scaled(j, c) for index in calls}, *named(simulation, call, j, c))
+                yield Suspect({index: scaled(j, c) for index in calls}, *named(simulation, calls[0], j, c))
 
 
 def _factors(simulation: Simulation, call: Call, j: int) -> list[float]:
@@ -136,19 +152,22 @@ def _solved_factor(simulation: Simulation, index: int, j: int) -> float | None:
     return c if math.isfinite(c) and abs(c - 1) > 1e-6 and c not in (0.0, -1.0) else None
 
 
-def named(simulation: Simulation, call: Call, j: int, c: float) -> tuple[str, str]:
+def named(simulation: Simulation, index: int, j: int, c: float) -> tuple[str, str]:
     """What is changed, and the cause."""
+    call = simulation.calls[index]
     several = len(float_operands(call)) > 1
     what = f"operand {j + 1} of {where(call)}" if several else where(call)
     if c == 0:
-        return f"without the path through {what}", _missing(simulation, call, j)
+        return f"without the path through {what}", _missing(simulation, index, j)
     if c == -1:
         return f"with the sign flipped in {what}", cause("sign")
-    return f"with {what} counted {c:.4g} times", _factor_cause(simulation, call, j, c)
+    return f"with {what} counted {c:.4g} times", _factor_cause(simulation, index, j, c)
 
 
-def _missing(simulation: Simulation, call: Call, j: int) -> str:
-    maker = simulation.made_by.get(fingerprint(call.operands[j]))
+def _missing(simulation: Simulation, index: int, j: int) -> str:
+    call, maker = simulation.calls[index], simulation.maker(index, j)
+    if maker is not None and any(_is_target(simulation, x) for x in simulation.calls[maker].operands):
+        return cause("target")
     for reduced in (call, *([] if maker is None else [simulation.calls[maker]])):
         words = missing_reduction(reduced)
         if words:
@@ -156,6 +175,16 @@ def _missing(simulation: Simulation, call: Call, j: int) -> str:
     owner = simulation.owner(call.sources[j])
     through = owner or (simulation.calls[maker].name if maker is not None else "")
     return cause("missing path", which=f", through {through}" if through else "")
+
+
+def _is_target(simulation: Simulation, x: object) -> bool:
+    """Whether an operand is an input that is not moved, and no weight: labels."""
+    for name, value in simulation.evidence.inputs.items():
+        label = name not in simulation.names or name.lower() in ("y", "t", "target", "targets", "labels")
+        if label and isinstance(value, np.ndarray) and value.size > 1 and value.dtype != bool and "mask" not in name:
+            if np.shape(x) == value.shape and np.array_equal(np.asarray(x), value):
+                return True
+    return False
 
 
 def missing_reduction(call: Call) -> str:
@@ -168,13 +197,16 @@ def missing_reduction(call: Call) -> str:
     return cause("missing path", which=": a mean or sum over that axis that is missing")
 
 
-def _factor_cause(simulation: Simulation, call: Call, j: int, c: float) -> str:
+def _factor_cause(simulation: Simulation, index: int, j: int, c: float) -> str:
+    call = simulation.calls[index]
     words, known = factor_cause(c, simulation.evidence)
     constant = constant_of(call, j)
     if constant is not None and c > 0 and (abs(c * constant - 1) < 1e-3 or abs(c / constant - 1) < 1e-3):
         square = max(1 / constant**2, constant**2)
         if not math.sqrt(square).is_integer() and abs(square - round(square)) < 1e-6 * square:
             return cause("scale")
+        if any(later.name == "exp" for later in simulation.calls[index:]) or not known:
+            return cause("constant scale", number=f"{constant:.4g}", where=where(call))
     if not known and call.name in ("mean", "sum", "var"):
         count = np.size(call.operands[0]) / max(np.size(call.output), 1)
         if abs(c / count - 1) < 1e-3:

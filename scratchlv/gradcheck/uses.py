@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
@@ -25,64 +27,94 @@ def uses_of(simulation: Simulation, loops: Loops, name: str) -> Finding | None:
     weights = _weights(simulation, name, uses)
     if weights is None:
         return None
-    found = _of_one_place(simulation, loops, name, uses, weights) or _of_places(simulation, name, uses, weights)
+    found = _of_rounds(simulation, loops, name, uses, weights) or _of_places(simulation, name, uses, weights)
     return None if found is None else Finding((name,), *found)
 
 
 def _near(weights: np.ndarray, value: float) -> np.ndarray:
-    return np.isclose(weights, value, atol=1e-3)
+    return np.abs(weights - value) < 1e-4
 
 
-def _of_one_place(
+def _patterns(weights: np.ndarray) -> set[str]:
+    """What the weights of the rounds of one place fit; NaN where a round adds nothing."""
+    n, found = len(weights), set()
+    first, last = np.arange(n) == 0, np.arange(n) == n - 1
+    shapes = {
+        "right": np.ones(n),
+        "first only": first * 1.0,
+        "last only": last * 1.0,
+        "without first": 1.0 - first,
+        "without last": 1.0 - last,
+        "first twice": 1.0 + first,
+        "last twice": 1.0 + last,
+    }
+    for text, shape in shapes.items():
+        known = ~np.isnan(weights)
+        if _near(weights[known], 0 if not known.any() else shape[known]).all():
+            found.add(text)
+    return found
+
+
+def _of_rounds(
     simulation: Simulation, loops: Loops, name: str, uses: list[tuple[int, int]], weights: np.ndarray
 ) -> tuple[str, str] | None:
-    """All uses are the rounds of one loop, or some are, and the others are right."""
-    odd = np.flatnonzero(~_near(weights, 1))
-    places = {(simulation.calls[uses[k][0]].name, simulation.calls[uses[k][0]].place) for k in odd}
-    if len(places) != 1:
+    """The same rounds of every place, or of the places that are wrong, are all there is, or are not there."""
+    groups: dict[Any, list[int]] = {}
+    for k, (index, j) in enumerate(uses):
+        call = simulation.calls[index]
+        groups.setdefault((call.name, call.place, j), []).append(k)
+    split = [part for group in groups.values() for part in _by_address(simulation, uses, group)]
+    wrong = [group for group in split if "right" not in _patterns(weights[group])]
+    if not wrong or min(len(group) for group in wrong) < 2:
         return None
-    calls = simulation.rounds[next(iter(places))]
-    own = [k for k, (index, _) in enumerate(uses) if index in calls]
-    if len(own) < 2 or len(own) != len(calls):
-        return None
-    weights = weights[own]
-    ones, zeros, twos = (_near(weights, value) for value in (1, 0, 2))
-    in_time = loops.in_time(calls)
-    n = len(own)
-    if ones.sum() == 1 and zeros.sum() == n - 1 and (n > 2 or in_time or True):
-        if in_time and ones[[0, -1]].any():
-            return f"holds one of {n} steps only", f"{cause('= for += in time')} in d{name}"
-        return f"holds one of the {n} uses in {where(simulation.calls[calls[0]])} only", cause("= for +=")
-    if ones.sum() == n - 1 and in_time and (zeros | twos)[[0, -1]].any():
-        step = "first" if not ones[0] else "last"
-        if zeros.any():
-            return f"lacks what the {step} step adds", cause("dropped step")
-        return f"counts twice what the {step} step adds", cause("step twice")
+    common = set.intersection(*(_patterns(weights[group]) for group in wrong))
+    in_time = all(loops.in_time([uses[k][0] for k in group]) for group in wrong)
+    n = len(wrong[0])
+    for which in ("first", "last"):
+        if f"{which} only" in common:
+            words = f"{cause('= for += in time')} in d{name}" if in_time else cause("= for +=")
+            return f"holds the {which} of {n} {'steps' if in_time else 'rounds'} only", words
+    for which in ("first", "last"):
+        if f"without {which}" in common:
+            words = cause("dropped step") if in_time else cause("dropped round", which=which)
+            return f"lacks what the {which} {'step' if in_time else 'round'} adds", words
+        if f"{which} twice" in common:
+            words = cause("step twice") if in_time else cause("doubled")
+            return f"counts twice what the {which} {'step' if in_time else 'round'} adds", words
     return None
+
+
+def _by_address(simulation: Simulation, uses: list[tuple[int, int]], group: list[int]) -> list[list[int]]:
+    """The uses at one place, apart for each part of the input that is used again; together if each has a part of its own."""
+    parts: dict[int, list[int]] = {}
+    for k in group:
+        index, j = uses[k]
+        parts.setdefault(simulation.calls[index].sources[j].__array_interface__["data"][0], []).append(k)
+    return [group] if max(map(len, parts.values())) < 2 else list(parts.values())
 
 
 def _of_places(
     simulation: Simulation, name: str, uses: list[tuple[int, int]], weights: np.ndarray
 ) -> tuple[str, str] | None:
-    ones, odd = _near(weights, 1), np.flatnonzero(~_near(weights, 1))
-    if not odd.size or np.ptp(weights[odd]) > 1e-3:
+    """Some uses are there another number of times than the others."""
+    known = ~np.isnan(weights)
+    odd = np.flatnonzero(known & ~_near(weights, 1))
+    if not odd.size or np.ptp(weights[odd]) > 1e-4 or not _near(weights[known], 1).any():
         return None
     parts = ", ".join(dict.fromkeys(where(simulation.calls[uses[k][0]]) for k in odd))
     c = float(weights[odd].mean())
-    if abs(c) < 1e-3:
+    if abs(c) < 1e-4:
         call = simulation.calls[uses[odd[0]][0]]
         reduced = missing_reduction(call) if odd.size == 1 else ""
         return f"lacks the part by {parts}", reduced or cause("missing path", which=f": a use of {name}")
-    if not ones.any():
-        return None
     words, named = factor_cause(c, simulation.evidence)
-    sign = abs(c + 1) < 1e-3
+    sign = abs(c + 1) < 1e-4
     what = f"has the wrong sign in the part by {parts}" if sign else f"holds the part by {parts} {c:.4g} times"
     return (what, words) if named else None
 
 
 def _weights(simulation: Simulation, name: str, uses: list[tuple[int, int]]) -> np.ndarray | None:
-    """How many times the gradient holds each use; None if it is no such sum."""
+    """How many times the gradient holds each use, NaN for one that adds nothing; None if it is no such sum."""
     rng = np.random.default_rng(2)
     shape = np.shape(simulation.evidence.inputs[name])
     rows, got = [], []
@@ -102,7 +134,14 @@ def _weights(simulation: Simulation, name: str, uses: list[tuple[int, int]]) -> 
         got += list(simulation.along(name, [direction])[0])
         if simulation.late:
             return None
-    return solved(np.array(rows), np.array(got))
+    A, b = np.array(rows), np.array(got)
+    adds = np.abs(A).max(0) > 1e-7 * np.abs(A).max()
+    weights = np.full(len(uses), np.nan)
+    found = solved(A[:, adds], b) if adds.any() else None
+    if found is None:
+        return None
+    weights[adds] = found
+    return weights
 
 
 def solved(A: np.ndarray, b: np.ndarray) -> np.ndarray | None:
