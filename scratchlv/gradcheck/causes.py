@@ -37,6 +37,7 @@ CAUSES = {
     "= for += in time": "= for += over time",
     "h_t": "h_t used for h_{{t−1}}",
     "c_t": "c_t used for c_{{t−1}}",
+    "h_{t−1}": "h_{{t−1}} used for h_t",
     "off by one": "being off by one in time",
     "reversed": "a sequence that is not turned round in backward",
     "dropped step": "a time step that is dropped",

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
+from scratchlv.gradcheck.composites import Span, sigmoids, softmax_spans
 from scratchlv.gradcheck.loops import Loops, arrays
 from scratchlv.gradcheck.places import with_slope
 from scratchlv.gradcheck.simulation import Simulation, fingerprint
 from scratchlv.gradcheck.suspects import Changes, Suspect
 from scratchlv.gradcheck.tracing import Call, is_float
 
-Span = tuple[int, int, int]  # the first call, the last call, and which operand of the first goes in
 Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]  # from what goes in and comes out
 
 TANH: dict[str, Slope] = {
@@ -141,52 +141,22 @@ def _of_other_sigmoids(simulation: Simulation, spans: list[Span], sigmoids: list
         yield Suspect(changes, f"with σ's derivative taken of {text}", words)
 
 
-def sigmoids(simulation: Simulation) -> Iterator[list[tuple[int, int, int]]]:
-    """(first call, last call, operand) of each σ, as the rounds of one place: from −z, exp(z) or tanh(z/2) to 1/(1 + e⁻ᶻ)."""
-    yield from _composites(simulation, lambda z: 1 / (1 + np.exp(-z)), ("negative", "exp", "multiply", "divide", "expit"))
-
-
-def _composites(
-    simulation: Simulation, function: Callable[[Any], Any], starts: tuple[str, ...], within: int = 12
-) -> Iterator[list[tuple[int, int, int]]]:
-    for calls in list(simulation.rounds.values()):
-        call = simulation.calls[calls[0]]
-        if call.name not in starts:
-            continue
-        for j, z in enumerate(call.operands):
-            if not is_float(z) or np.size(z) < 1 or np.shape(z) != np.shape(call.output):
-                continue
-            with np.errstate(all="ignore"):
-                wanted = function(z)
-            for length in range(within):
-                last = calls[0] + length
-                if last >= len(simulation.calls):
-                    break
-                result = simulation.calls[last].output
-                if np.shape(result) == np.shape(wanted) and np.allclose(result, wanted, rtol=1e-9, atol=1e-12):
-                    spans = [(index, index + length, j) for index in calls]
-                    if all(last < len(simulation.calls) for _, last, _ in spans):
-                        yield spans
-                    break
-
-
 # --- Softmax --------------------------------------------------------------------------------------------------------
 
 
 def softmaxes(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
-    for spans, axis, log in softmax_spans(simulation):
+    for spans, axis, log, scale in softmax_spans(simulation):
         for text, slope in (LOG_SOFTMAX if log else SOFTMAX).items():
             changes: Changes = {}
             for first, last, j in spans:
                 p = np.asarray(simulation.calls[last].output)
                 p = np.exp(p) if log else p
-                changes |= between(first, last, j, lambda moved, p=p, f=slope: f(p, moved, axis))
+                changes |= between(first, last, j, lambda moved, p=p, f=slope, s=scale: f(p, s * moved, axis))
             words = cause("softmax") if not log else cause("local derivative", of=" of log-softmax")
             yield Suspect(changes, f"with {text} for the derivative of softmax", words)
 
 
-SoftmaxSpan = tuple[int, int, int]  # the first call, the last call, and which operand of the first goes in
-Slope = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+SoftmaxSlope = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def _other_axis(p: np.ndarray, axis: int) -> int:
@@ -213,43 +183,3 @@ LOG_SOFTMAX: dict[str, SoftmaxSlope] = {
     "a sum over another axis": lambda p, d, axis: d - (p * d).sum(_other_axis(p, axis), keepdims=True),
     "a mean": lambda p, d, axis: d - d.mean(axis, keepdims=True),
 }
-
-
-def softmax_spans(simulation: Simulation) -> Iterator[tuple[list[tuple[int, int, int]], int, bool]]:
-    """The spans from the scores to the probabilities, the axis, and whether it is their logarithm."""
-    for calls in list(simulation.rounds.values()):
-        if simulation.calls[calls[0]].name != "exp" or np.ndim(simulation.calls[calls[0]].output) < 1:
-            continue
-        for back in range(4):
-            start = calls[0] - back
-            if start < 0:
-                break
-            call = simulation.calls[start]
-            if back and (call.name != "subtract" or np.shape(call.output) != np.shape(simulation.calls[calls[0]].output)):
-                continue
-            z = np.asarray(call.operands[0], float)
-            if z.shape != np.shape(call.output):
-                continue
-            found = _end_of_softmax(simulation, calls[0], z)
-            if found is not None:
-                ahead, axis, log = found
-                yield [(index - back, index + ahead, 0) for index in calls], axis, log
-                if log:
-                    break
-
-
-def _end_of_softmax(simulation: Simulation, start: int, z: np.ndarray) -> tuple[int, int, bool] | None:
-    for axis in range(-1, -z.ndim - 1, -1):
-        with np.errstate(all="ignore"):
-            e = np.exp(z - z.max(axis, keepdims=True))
-            p = e / e.sum(axis, keepdims=True)
-        for ahead in range(1, 10):
-            if start + ahead >= len(simulation.calls):
-                break
-            result = np.asarray(simulation.calls[start + ahead].output)
-            if result.shape == p.shape and np.allclose(result, p, rtol=1e-9, atol=1e-12):
-                return ahead, axis, False
-            with np.errstate(all="ignore"):
-                if result.shape == p.shape and np.allclose(np.exp(result), p, rtol=1e-9, atol=1e-12):
-                    return ahead, axis, True
-    return None

@@ -18,8 +18,8 @@ from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.derivatives import elementwise, softmaxes
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.findings import Finding, explained_by, merged
-from scratchlv.gradcheck.localise import localised
-from scratchlv.gradcheck.loops import Loops, divisors
+from scratchlv.gradcheck.localise import localised, target_missing
+from scratchlv.gradcheck.loops import Loops, constants, divisors
 from scratchlv.gradcheck.origins import Origins
 from scratchlv.gradcheck.places import places
 from scratchlv.gradcheck.products import products
@@ -68,12 +68,12 @@ def _findings(
     if simulation is None or loops is None:
         seen = signatures(evidence, sizes)
     else:
-        seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation))
+        seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation), constants(simulation))
     wrong = set(evidence.wrong)
     certain = [finding for finding in seen if finding.certain]
     if explained_by(certain) == wrong and len(certain) == 1:
         return certain
-    simulated = [] if simulation is None or loops is None else _simulated(simulation, loops)
+    simulated = _simulated_safely(simulation, loops)
     simulated = [_or_regularised(finding, seen) for finding in simulated]
     if simulated and explained_by(simulated) == wrong and len(simulated) < max(len(certain), 2):
         return simulated
@@ -85,8 +85,11 @@ def _findings(
 
 
 def _or_regularised(finding: Finding, seen: list[Finding]) -> Finding:
-    """A path that is missing is a regularisation, if the error is the weight itself times a number."""
+    """A path that is missing is all there is, or a regularisation, if the error is the weight itself times a number."""
     for other in seen:
+        if other.cause == cause("missing term") and finding.cause.startswith(cause("missing path")) and len(finding.names) == 1:
+            if other.names == finding.names:
+                return other
         small = other.cause == cause("regularisation") and "-1 times" not in other.what and " 1 times" not in other.what
         if small and set(other.names) == set(finding.names):
             return other
@@ -103,6 +106,15 @@ def _simulation(evidence: Evidence, deadline: float) -> Simulation | None:
     return simulation if simulation.trusted else None
 
 
+def _simulated_safely(simulation: Simulation | None, loops: Loops | None) -> list[Finding]:
+    if simulation is None or loops is None:
+        return []
+    try:
+        return _simulated(simulation, loops)
+    except Exception:  # an operation that nobody has thought of: its report says less, but there is one
+        return []
+
+
 def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
     """One change that explains everything; else what explains most."""
     wrong = simulation.wrong
@@ -113,6 +125,9 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
     if elsewhere is not None:
         return [elsewhere]
     origins = Origins(simulation)
+    target = target_missing(simulation, origins)
+    if target is not None:
+        return [target]
     tried = []
     for kind in KINDS:
         for suspect in kind(simulation, loops):
@@ -121,7 +136,7 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
             if origins.possible(suspect.changes) and simulation.explains_all(suspect.changes):
                 return [Finding(tuple(wrong), f"is what it would be {suspect.what}", suspect.cause)]
             tried.append(suspect)
-    parts = uses if explained_by(uses) == set(wrong) or len(wrong) == 1 else _parts(simulation, uses, tried)
+    parts = uses if explained_by(uses) == set(wrong) else _parts(simulation, uses, tried)
     if not parts:
         place = localised(simulation, loops, origins)
         return [place] if place is not None else []
@@ -134,14 +149,14 @@ def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) ->
     for suspect in tried:
         if simulation.late:
             break
-        names = simulation.explained(suspect.changes)
-        ordered = tuple(name for name in simulation.wrong if name in names)
+        ordered, strict = simulation.explained(suspect.changes)
         if ordered:
-            found.append(Finding(ordered, f"is what it would be {suspect.what}", suspect.cause))
-            if len(ordered) >= len(simulation.wrong) - 1:
+            alone = "" if strict else f", on the way to {', '.join(ordered)} only"
+            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", suspect.cause)))
+            if strict and len(ordered) >= max(len(simulation.wrong) - 1, 1):
                 break
     parts = list(uses)
-    for finding in sorted(found, key=lambda finding: -len(finding.names)):
+    for _, finding in sorted(found, key=lambda pair: (-len(pair[1].names), not pair[0])):
         if set(finding.names) - explained_by(parts):
             parts.append(finding)
     return parts

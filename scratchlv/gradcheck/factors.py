@@ -33,14 +33,19 @@ def factor_cause(
     sizes: dict[str, int] | None = None,
     divisors: set[float] | None = None,
     alone: bool = True,
+    constants: dict[float, str] | None = None,
 ) -> tuple[str, bool]:
     """What a gradient may be consistent with that is ``c`` times what it should be, and whether the factor has a name.
 
-    ``divisors`` are the numbers that forward divides by, if they are known; ``alone``: other gradients are right.
+    ``divisors`` are the numbers that forward divides by, if they are known, and ``constants`` those that it multiplies by,
+    with what it means if they are missing or doubled; ``alone``: other gradients are right.
     """
     flipped = ", and a flipped sign" if c < 0 else ""
     if near(c, -1):
         return cause("sign"), True
+    for number, words in (constants or {}).items():
+        if near(abs(c), number) or near(abs(c) * number, 1):
+            return words + flipped, True
     found = _mean(abs(c), evidence, sizes, divisors, alone)
     if found:
         return found + flipped, True
@@ -54,9 +59,13 @@ def factor_cause(
 def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: set[float] | None, alone: bool) -> str:
     """A length. A mean that is missing is one that forward has; so is one too many, unless it is of single gradients."""
     known = lengths(evidence, sizes)
-    pairs = {f"{p}·{q}": known[p] * known[q] for p, q in itertools.combinations(known, 2)}
-    for candidates in (known, pairs):
-        own = alone and candidates is known
+    products = [
+        {"·".join(names): math.prod(known[name] for name in names) for names in itertools.combinations(known, count)}
+        for count in (1, 2, 3)
+    ]
+    nice = _learning_rate(c, evidence, sizes)
+    for candidates in products:
+        own = (alone or not near(c, 0.5)) and (candidates is products[0] or not nice)
         above = [name for name, length in candidates.items() if near(c, length) and _divides(length, divisors)]
         below = [name for name, length in candidates.items() if near(c * length, 1) and (own or _divides(length, divisors))]
         if above:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.derivatives import sigmoids
+from scratchlv.gradcheck.composites import sigmoids
 from scratchlv.gradcheck.findings import CLOSE, Finding
 from scratchlv.gradcheck.loops import Loops, arrays, where
 from scratchlv.gradcheck.origins import Origins
@@ -34,6 +34,25 @@ class Origin:
     wrong: np.ndarray
 
 
+def target_missing(simulation: Simulation, origins: Origins) -> Finding | None:
+    """Of a loss with labels: whether the error is one number in each row, as of a one-hot target."""
+    labels = [x for x in simulation.evidence.inputs.values() if isinstance(x, np.ndarray) and x.dtype.kind in "iu"]
+    y = simulation.tracer.y
+    if isinstance(y, tuple | list | dict) or np.ndim(y) or not labels:
+        return None
+    for origin in itertools.islice(_origins(simulation, origins), MOST_ORIGINS):
+        call = simulation.calls[origin.calls[-1]]
+        error = (origin.wrong - origin.true)[0]
+        rows = error.reshape(-1, np.shape(call.operands[origin.j])[-1] if np.ndim(call.operands[origin.j]) else 1)
+        odd = np.abs(rows) > 1e-5 * np.abs(error).max()
+        if rows.shape[1] < 3 or not (odd.sum(1) <= 1).all() or odd.sum() < 2 and len(origin.calls) < 2:
+            continue
+        if np.ptp(rows[odd]) <= 1e-4 * np.abs(rows[odd]).max():
+            what = f"is off by one number in each row, the same everywhere, before {where(call)}"
+            return Finding(tuple(simulation.wrong), what, cause("target"))
+    return None
+
+
 def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding | None:
     """The operation that is nearest to the output of those where the error can come from."""
     found = list(itertools.islice(_origins(simulation, origins), MOST_ORIGINS))
@@ -51,12 +70,8 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
             slopes = {"u (1 − u)": cause("sigmoid"), "1 − u²": cause("tanh")}
             words = slopes.get(known, cause("local derivative", of=f": a factor {known} too many or too few"))
             return Finding(names, f"is wrong by {known} before {where(call)}", function[1] if function else words)
-    if not found:
-        return None
-    origin = found[0]
-    call = simulation.calls[origin.calls[-1]]
-    function = _function(simulation, origin)
-    if function is not None and _is_elementwise(origin):
+    function = _function(simulation, found[0]) if found and _is_elementwise(found[0]) else None
+    if function is not None:
         text, words = function
         return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
     return None

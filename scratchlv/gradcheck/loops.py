@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.simulation import FAILURES, Simulation, fingerprint
 from scratchlv.gradcheck.tracing import Call, is_float
 
@@ -136,6 +138,49 @@ def arrays(simulation: Simulation, count: int, shape: tuple[int, ...]) -> Iterat
                 seen.add(key)
                 text = f"the result of {where(first)}" if j is None else _operand(first, j)
                 yield text, [np.asarray(value) for value in found]
+
+
+def constants(simulation: Simulation) -> dict[float, str]:
+    """The numbers that forward multiplies by, and what it means if they are missing in backward, or there twice."""
+    found = dict[float, str]()
+    for index, call in enumerate(simulation.calls):
+        if call.name not in ("multiply", "divide") or len(call.operands) != 2:
+            continue
+        for j in (0, 1):
+            mask = np.asarray(call.operands[1 - j])
+            held = np.unique(mask.astype(float)) if mask.dtype.kind in "bfiu" and mask.size > 1 else np.zeros(0)
+            if len(held) == 2 and held[0] == 0 and held[1] != 1:
+                found.setdefault(abs(float(held[1])), cause("dropout scale"))
+            if len(held) == 2 and held[0] == 0 and index + 1 < len(simulation.calls):
+                scale = constant_of(simulation.calls[index + 1], 0)
+                if scale is not None and scale > 1:
+                    found.setdefault(scale, cause("dropout scale"))
+            number = constant_of(call, j)
+            exponent = any(later.name == "exp" for later in simulation.calls[index : index + 4])
+            if number is not None and number > 0 and not _is_whole(number) and (exponent or number not in (2.0, 0.5)):
+                root = not math.sqrt(max(number, 1 / number) ** 2).is_integer()
+                squared = max(number, 1 / number) ** 2
+                if root and abs(squared - round(squared)) < 1e-6 * squared:
+                    found.setdefault(number, cause("scale"))
+                found.setdefault(number, cause("constant scale", number=f"{number:.4g}", where=where(call)))
+    return found
+
+
+def _is_whole(number: float) -> bool:
+    """Whether a number, or one over it, is a count of more than two: then it makes a mean."""
+    larger = max(number, 1 / number)
+    return larger > 2.5 and abs(larger - round(larger)) < 1e-9 * larger
+
+
+def constant_of(call: Call, j: int) -> float | None:
+    """The number that a product or a quotient multiplies operand j by."""
+    if call.name not in ("multiply", "divide", "true_divide") or len(call.operands) != 2:
+        return None
+    other = np.asarray(call.operands[1 - j])
+    if other.size != 1 or other.dtype.kind not in "fiu" or not float(other.reshape(-1)[0]) or (j and call.name != "multiply"):
+        return None
+    number = float(other.reshape(-1)[0])
+    return number if call.name == "multiply" else 1 / number
 
 
 def divisors(simulation: Simulation) -> set[float]:

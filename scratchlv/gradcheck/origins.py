@@ -78,7 +78,10 @@ class Origins:
 
     def solution(self, places: Iterable[tuple[int, int]]) -> np.ndarray | None:
         """The wrong part of these operands' gradients, (numbers, output gradients); None if it is not unique."""
-        columns = [np.array([np.ravel(row[index][j]) for row in self.rows]) for index, j in sorted(places)]
+        found = [[row[index][j] for row in self.rows] for index, j in sorted(places)]
+        if any(part is None for column in found for part in column):
+            return None
+        columns = [np.array([np.ravel(part) for part in column], float) for column in found]
         A = np.concatenate(columns, 1)
         moved = np.isfinite(A).all(0) & (np.abs(A).max(0) > 0)
         found, _, rank, _ = np.linalg.lstsq(A[:, moved], self.errors, rcond=1e-7)

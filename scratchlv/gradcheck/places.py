@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.loops import Loops, arrays, where
+from scratchlv.gradcheck.loops import Loops, arrays, constant_of, where
 from scratchlv.gradcheck.simulation import Simulation, moved
-from scratchlv.gradcheck.suspects import Suspect, constant_of
+from scratchlv.gradcheck.suspects import Suspect
 from scratchlv.gradcheck.tracing import Call, Change, is_float
 
 NO_RELU = "local derivative"
@@ -51,6 +51,9 @@ def _relu(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     if j is None:
         return
     yield Suspect({index: with_slope(j, 1.0) for index in calls}, "without the mask of ReLU", _no_mask())
+    for text, slope in (("z", lambda z: z), ("max(z, 0)", lambda z: np.maximum(z, 0)), ("1 (z < 0)", lambda z: z < 0)):
+        changes = {i: with_slope(j, slope(np.asarray(simulation.calls[i].operands[j])) * 1.0) for i in calls}
+        yield Suspect(changes, f"with {text} for ReLU's derivative", cause("local derivative", of=" of ReLU: it is 0 or 1"))
     found = list(arrays(simulation, len(calls), shape))
     if len(calls) == 1:
         inputs = {**simulation.evidence.inputs, "dy": simulation.evidence.dy}

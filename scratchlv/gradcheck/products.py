@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
+from scratchlv.gradcheck.composites import sigmoids
 from scratchlv.gradcheck.loops import MATRIX_PRODUCTS, Loops, arrays, where
 from scratchlv.gradcheck.simulation import Simulation
 from scratchlv.gradcheck.suspects import Changes, Suspect, float_operands
@@ -165,7 +166,28 @@ def _with_other(
     simulation: Simulation, calls: list[int], j: int, other: int, text: str, values: list[np.ndarray]
 ) -> Suspect:
     what = f"with {text} as a factor in {where(simulation.calls[calls[0]])}"
-    return Suspect(_changes(simulation, calls, j, other, values), what, cause("wrong array"))
+    return Suspect(_changes(simulation, calls, j, other, values), what, _wrong_array(simulation, calls, other, values))
+
+
+def _wrong_array(simulation: Simulation, calls: list[int], other: int, values: list[np.ndarray]) -> str:
+    """One gate, or 1 − a gate, for another; an old state for the new one; or just the wrong array."""
+    gates = [np.asarray(simulation.calls[spans[0][1]].output) for spans in sigmoids(simulation)]
+    own = np.asarray(simulation.calls[calls[0]].operands[other])
+    if all(any(_same(x, gate) or _same(x, 1 - gate) for gate in gates) for x in (own, values[0])):
+        return f"{cause('gates')}: one gate, or 1 − a gate, for another"
+    makers = {}
+    for (name, place), rounds in simulation.rounds.items():
+        if len(rounds) == len(calls) > 1:
+            makers[name, place] = [np.asarray(simulation.calls[index].output) for index in rounds]
+    for outputs in makers.values():
+        now = all(_same(simulation.calls[i].operands[other], output) for i, output in zip(calls, outputs, strict=True))
+        if now and all(_same(value, output) for value, output in zip(values[1:], outputs, strict=False)):
+            return cause("h_{t−1}")
+    return cause("wrong array")
+
+
+def _same(x: Any, y: Any) -> bool:
+    return np.shape(x) == np.shape(y) and bool(np.allclose(x, y, rtol=1e-9, atol=1e-12))
 
 
 def _exchanged(simulation: Simulation) -> Iterator[Suspect]:

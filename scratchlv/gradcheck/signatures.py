@@ -27,15 +27,16 @@ def signatures(
     sizes: Sizes = None,
     time_axes: dict[str, int] | None = None,
     divisors: set[float] | None = None,
+    constants: dict[float, str] | None = None,
 ) -> list[Finding]:
     """One finding for each wrong gradient that has a signature.
 
-    ``time_axes``: the axis of each input that is time; ``divisors``: the numbers that forward divides by, if they are known.
+    ``time_axes``: the axis of each input that is time; ``divisors`` and ``constants``: as in :func:`factor_cause`.
     """
     whole = _whole(evidence)
     if whole:
         return whole
-    found = _factors(evidence, sizes, divisors)
+    found = _factors(evidence, sizes, divisors, constants)
     if explained_by(found) == set(evidence.wrong):
         return found
     for name in evidence.wrong:
@@ -177,7 +178,7 @@ def _aliased(evidence: Evidence) -> Finding | None:
 
 def _zero(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     if not np.any(a):
-        return "is zero everywhere", cause("missing term"), len(evidence.wrong) == 1
+        return "is zero everywhere", cause("missing term"), False
     return None
 
 
@@ -191,7 +192,9 @@ def factor_of(a: np.ndarray, n: np.ndarray) -> float | None:
     return c if c and equal(a / c, n) else None
 
 
-def _factors(evidence: Evidence, sizes: Sizes, divisors: set[float] | None) -> list[Finding]:
+def _factors(
+    evidence: Evidence, sizes: Sizes, divisors: set[float] | None, constants: dict[float, str] | None
+) -> list[Finding]:
     """Gradients that are right but for a constant; of a single number only if another one has the same."""
     factors = {}
     for name in evidence.wrong:
@@ -202,7 +205,7 @@ def _factors(evidence: Evidence, sizes: Sizes, divisors: set[float] | None) -> l
     for name, c in factors.items():
         shared = [other for other, theirs in factors.items() if abs(theirs / c - 1) < CLOSE]
         alone = len(shared) < len(evidence.analytic)
-        words, named = factor_cause(c, evidence, sizes, divisors, alone)
+        words, named = factor_cause(c, evidence, sizes, divisors, alone, constants)
         if np.isfinite(evidence.numeric[name]).sum() < 2 and len(shared) < 2 and not named:
             continue
         what = "has the wrong sign" if abs(c + 1) < CLOSE else f"is {factors[shared[0]]:.4g} times what it should be"
@@ -245,9 +248,9 @@ def _repeated_rows(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, 
     for label, index in evidence.inputs.items():
         if not (isinstance(index, np.ndarray) and index.dtype.kind in "iu" and index.size and a.ndim > 1):
             continue
-        if index.min() < 0 or index.max() >= len(a) or np.shape(evidence.dy) != index.shape + a.shape[1:]:
+        if index.min() < 0 or index.max() >= len(a) or not isinstance(evidence.dy, np.ndarray):
             continue
-        if len(np.unique(index)) == index.size:
+        if evidence.dy.shape != index.shape + a.shape[1:] or len(np.unique(index)) == index.size:
             continue
         last = np.zeros_like(a)
         last[index] = evidence.dy

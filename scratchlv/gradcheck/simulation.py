@@ -106,16 +106,19 @@ class Simulation:
         gap = sum(np.abs(self.got[name][0] - self.true[name][0]).max() for name in self.names)
         return bool((np.abs(slopes - got) <= 10 * FIT * gap + ROUGHLY * scale).all()) and bool(np.isfinite(true).all())
 
-    def explained(self, changes: Mapping[int, Change]) -> set[str]:
-        """The wrong gradients that are what they would be with these changes; none if a right one would be wrong."""
+    def explained(self, changes: Mapping[int, Change]) -> tuple[tuple[str, ...], bool]:
+        """The wrong gradients that are what they would be with these changes, and whether the right ones would be right."""
         try:
-            found = {name for name in self.wrong if self._fits(name, self._slopes(name, changes))}
+            found = tuple(
+                name
+                for name in self.wrong
+                if (np.size(self.got[name]) > 2 or np.size(self.evidence.inputs[name]) > 1)
+                and self._fits(name, self._slopes(name, changes))
+            )
             right = [name for name in self.names if name not in self.wrong]
-            if found and all(self._fits(name, self._slopes(name, changes)) for name in right):
-                return found
+            return found, bool(found) and all(self._fits(name, self._slopes(name, changes)) for name in right)
         except FAILURES:
-            pass
-        return set()
+            return (), False
 
     # --- What the trace shows -----------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.factors import factor_cause
-from scratchlv.gradcheck.loops import Loops, where
+from scratchlv.gradcheck.loops import Loops, constant_of, where
 from scratchlv.gradcheck.simulation import FAILURES, Simulation, fingerprint, scaled, scaled_output
 from scratchlv.gradcheck.tracing import Call, Change, is_float
 
@@ -212,17 +212,3 @@ def _factor_cause(simulation: Simulation, index: int, j: int, c: float) -> str:
         if abs(c / count - 1) < 1e-3:
             return cause("mean missing", number=f"{count:.0f}")
     return words
-
-
-def constant_of(call: Call, j: int) -> float | None:
-    """The number that a product or a quotient multiplies operand j by."""
-    if call.name not in ("multiply", "divide", "true_divide") or len(call.operands) != 2:
-        return None
-    other = np.asarray(call.operands[1 - j])
-    if other.size != 1 or other.dtype.kind not in "fiu" or not float(other.reshape(-1)[0]):
-        return None
-    number = float(other.reshape(-1)[0])
-    return number if call.name == "multiply" else 1 / number
-
-
-

@@ -73,6 +73,8 @@ def _of_rounds(
     for which in ("first", "last"):
         if f"{which} only" in common:
             words = f"{cause('= for += in time')} in d{name}" if in_time else cause("= for +=")
+            if n == 2 and not in_time:
+                words += f", or with {cause('dropped round', which='first' if which == 'last' else 'last')}"
             return f"holds the {which} of {n} {'steps' if in_time else 'rounds'} only", words
     for which in ("first", "last"):
         if f"without {which}" in common:
