@@ -64,7 +64,7 @@ def test_swapped_gates_are_named(order, name):
 
 
 def test_gates_swapped_inside_the_loop_are_named():
-    """Then the error runs through time, and only a single step shows it clearly."""
+    """Then the error runs through time."""
     reference = ops.lstm.variant("reference")
 
     def swap(a):
@@ -78,8 +78,7 @@ def test_gates_swapped_inside_the_loop_are_named():
 
     report = check(reference.forward, backward, lstm_inputs(), remake=lstm_inputs)
     assert not report.ok
-    assert "with one time step, " in "\n".join(report.diagnosis)
-    assert "consistent with swapped gates" in "\n".join(report.diagnosis)
+    assert "with the gates f and o exchanged: consistent with swapped gates" in report.diagnosis[0]
 
 
 def test_w_for_its_transpose_is_named_without_further_shapes():
@@ -158,9 +157,9 @@ def test_a_missing_mask_is_named(label):
 
 def test_a_missing_batch_mean_is_named():
     report = check(lambda x: (x - x.mean(0), None), lambda dy, _: (dy,), {"x": normal(5, 3)})
-    assert "consistent with a mean over the batch that is missing in backward" in report.diagnosis[0]
+    assert "a mean over the batch that is missing in backward" in report.diagnosis[0]
 
 
 def test_a_missing_mean_over_features_is_named():
     report = check(lambda x: (x - x.mean(-1, keepdims=True), None), lambda dy, _: (dy,), {"x": normal(5, 3)})
-    assert "consistent with a mean or sum over that axis that is missing" in report.diagnosis[0]
+    assert "a mean or sum over that axis that is missing" in report.diagnosis[0]
