@@ -200,6 +200,11 @@ def strided(dy: Any) -> Any:
     return map_leaves(spread, dy)
 
 
+def dot(dy: Any, y: Any) -> float:
+    """Σ dy·y, over all outputs."""
+    return float(sum((np.asarray(p) * np.asarray(q)).sum() for p, q in zip(leaves(dy), leaves(y), strict=True)))
+
+
 def named(
     forward: Callable, inputs: dict[str, Any], y: Any, grads: Any, outputs: Sequence[str] | None = None
 ) -> dict[str, Any]:
