@@ -228,10 +228,7 @@ def _run_watched(
     before = copy.deepcopy(watched)
     try:
         grads = copy.deepcopy(backward(dy, cache))  # a copy, since it may be a view of dy or of the cache
-        own = hasattr(cache, "__dict__") and not isinstance(cache, tuple)  # an object may keep its gradients
-        problems = mutations(
-            {what: (before[what], watched[what]) for what in watched if what != "the cache" or not own}, "backward"
-        )
+        problems = mutations({what: (before[what], watched[what]) for what in watched}, "backward")
         if problems:
             return None, None, problems
         if not same(grads, backward(dy, cache)):

@@ -23,8 +23,12 @@ class Evidence:
     y: Any = None  # the output of forward
     dy: Any = None  # the output gradient, built like y; 1 if y is a scalar
     cache: Any = None
-    backward: Callable[[Any], dict[str, np.ndarray]] | None = None  # the gradients, by name, for another dy and the same cache
-    forward: Callable[[dict[str, Any]], tuple[Any, Any]] | None = None  # (y, cache) of other inputs, given by these names
+    backward: Callable[[Any], dict[str, np.ndarray]] | None = (
+        None  # the gradients, by name, for another dy and the same cache
+    )
+    forward: Callable[[dict[str, Any]], tuple[Any, Any]] | None = (
+        None  # (y, cache) of other inputs, given by these names
+    )
 
 
 class Rerun(Protocol):
