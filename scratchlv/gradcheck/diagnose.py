@@ -56,6 +56,8 @@ def diagnose(
         return []
     with np.errstate(all="ignore"):
         found = _findings(evidence, rerun, remake, sizes if isinstance(sizes, dict) else None)
+        if evidence.forward is not None:
+            evidence.forward(evidence.inputs)  # an object that remembers its last run remembers this one again
     sentences = [finding.sentence(evidence) for finding in found]
     return sentences[:MOST_SENTENCES] or [UNKNOWN]
 

@@ -150,11 +150,12 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     if axes is None:
         return
 
-    def to(place: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def to(place: Callable[[np.ndarray], np.ndarray], ties: bool = False) -> Change:
         def change(call: Call, operands: list[Any], output: Any) -> Any:
             x = np.asarray(call.operands[0])
             keys = place(x)
             best = keys == keys.max(axes, keepdims=True)
+            best = best if ties else _first_of(best, axes)
             return call.output + np.where(best, operands[0] - x, 0).sum(axes).reshape(np.shape(call.output))
 
         return change
@@ -164,7 +165,7 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
 
     x = np.asarray(call.operands[0])
     if ((x == x.max(axes, keepdims=True)).sum(axes) > 1).any():
-        yield Suspect({i: to(lambda x: x) for i in calls}, f"with all ties in {where(call)}", cause("ties"))
+        yield Suspect({i: to(lambda x: x, ties=True) for i in calls}, f"with all ties in {where(call)}", cause("ties"))
     for place in (lambda x: -x, np.abs, last, lambda x: -last(x), np.zeros_like, _position_transposed(axes)):
         yield Suspect({i: to(place) for i in calls}, f"with other places in {where(call)}", cause("argmax"))
     count = x.size / max(result.size, 1)
@@ -173,6 +174,15 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
         return call.output + (operands[0] - call.operands[0]).sum(axes).reshape(np.shape(output)) / count
 
     yield Suspect(dict.fromkeys(calls, spread), f"with a mean in {where(call)}", cause("argmax"))
+
+
+def _first_of(best: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The first of several places, as argmax takes it."""
+    last = range(-len(axes), 0)
+    rows = np.moveaxis(best, axes, last)
+    flat = rows.reshape(*rows.shape[: best.ndim - len(axes)], -1)
+    first = (np.cumsum(flat, -1) == 1) & flat
+    return np.moveaxis(first.reshape(rows.shape), last, axes)
 
 
 def _position_transposed(axes: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
