@@ -15,7 +15,9 @@ Span = tuple[int, int, int]  # the first call, the last call, and which operand 
 
 def sigmoids(simulation: Simulation) -> Iterator[list[tuple[int, int, int]]]:
     """(first call, last call, operand) of each σ, as the rounds of one place: from −z, exp(z) or tanh(z/2) to 1/(1 + e⁻ᶻ)."""
-    yield from _composites(simulation, lambda z: 1 / (1 + np.exp(-z)), ("negative", "exp", "multiply", "divide", "expit"))
+    yield from _composites(
+        simulation, lambda z: 1 / (1 + np.exp(-z)), ("negative", "exp", "multiply", "divide", "expit")
+    )
 
 
 def _composites(
@@ -51,7 +53,11 @@ def softmax_spans(simulation: Simulation) -> Iterator[tuple[list[Span], int, boo
         for back in range(min(5, calls[0] + 1)):
             first = simulation.calls[calls[0] - back]
             z = np.asarray(first.operands[0])
-            if z.shape != np.shape(call.output) or not is_float(z) or (back and first.name not in ("subtract", "divide", "multiply")):
+            if (
+                z.shape != np.shape(call.output)
+                or not is_float(z)
+                or (back and first.name not in ("subtract", "divide", "multiply"))
+            ):
                 continue
             scale = _scale(z - z.max(), np.asarray(call.operands[0]))
             found = None if scale is None else _end_of_softmax(simulation, calls[0], z * scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scratchlv.gradcheck.loops import Loops, arrays
 from scratchlv.gradcheck.places import with_slope
 from scratchlv.gradcheck.simulation import Simulation, fingerprint
 from scratchlv.gradcheck.suspects import Changes, Suspect
-from scratchlv.gradcheck.tracing import Call, is_float
+from scratchlv.gradcheck.tracing import Call
 
 Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]  # from what goes in and comes out
 
@@ -100,7 +101,7 @@ def elementwise(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             changes: Changes = {}
             for first, last, j in spans:
                 z, s = simulation.calls[first].operands[j], simulation.calls[last].output
-                changes |= between(first, last, j, lambda moved, g=slope(z, s): g * moved)
+                changes |= between(first, last, j, partial(np.multiply, slope(z, s)))
             yield Suspect(changes, f"with {text} for the derivative of σ", cause("sigmoid"))
     for spans in found:
         yield from _of_other_sigmoids(simulation, spans, found)
@@ -135,7 +136,7 @@ def _of_other_sigmoids(simulation: Simulation, spans: list[Span], sigmoids: list
     for text, values in arrays(simulation, len(spans), np.shape(simulation.calls[spans[0][1]].output)):
         changes: Changes = {}
         for (first, last, j), u in zip(spans, values, strict=True):
-            changes |= between(first, last, j, lambda moved, g=u * (1 - u): g * moved)
+            changes |= between(first, last, j, partial(np.multiply, u * (1 - u)))
         gate = fingerprint(values[0]) in gates and len(spans) > 1
         words = cause("sigmoid") + (", and another gate's activation is in it" if gate else "")
         yield Suspect(changes, f"with σ's derivative taken of {text}", words)
@@ -151,12 +152,16 @@ def softmaxes(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             for first, last, j in spans:
                 p = np.asarray(simulation.calls[last].output)
                 p = np.exp(p) if log else p
-                changes |= between(first, last, j, lambda moved, p=p, f=slope, s=scale: f(p, s * moved, axis))
+                changes |= between(first, last, j, partial(_of_scores, slope, p, axis, scale))
             words = cause("softmax") if not log else cause("local derivative", of=" of log-softmax")
             yield Suspect(changes, f"with {text} for the derivative of softmax", words)
 
 
 SoftmaxSlope = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+def _of_scores(slope: SoftmaxSlope, p: np.ndarray, axis: int, scale: float, moved: np.ndarray) -> np.ndarray:
+    return slope(p, scale * moved, axis)
 
 
 def _other_axis(p: np.ndarray, axis: int) -> int:

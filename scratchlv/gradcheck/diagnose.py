@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,17 @@ from scratchlv.gradcheck.localise import localised, target_missing
 from scratchlv.gradcheck.loops import Loops, constants, divisors
 from scratchlv.gradcheck.origins import Origins
 from scratchlv.gradcheck.places import places
+from scratchlv.gradcheck.probes import probes
 from scratchlv.gradcheck.products import products
 from scratchlv.gradcheck.signatures import signatures
 from scratchlv.gradcheck.simulation import Simulation
 from scratchlv.gradcheck.sums import sums
 from scratchlv.gradcheck.suspects import Suspect, missing, scaled_paths, shared, states, steps
-from scratchlv.gradcheck.uses import uses_of, upstream
+from scratchlv.gradcheck.uses import upstream, uses_of
 
 SECONDS = 5.0
 MOST_SENTENCES = 3
+ZERO = "is zero everywhere"
 UNKNOWN = "no known signature: look at the local derivatives one by one"
 
 
@@ -53,6 +56,8 @@ def diagnose(
         return []
     with np.errstate(all="ignore"):
         found = _findings(evidence, rerun, remake, sizes if isinstance(sizes, dict) else None)
+        if evidence.forward is not None:
+            evidence.forward(evidence.inputs)  # an object that remembers its last run remembers this one again
     sentences = [finding.sentence(evidence) for finding in found]
     return sentences[:MOST_SENTENCES] or [UNKNOWN]
 
@@ -73,23 +78,34 @@ def _findings(
     certain = [finding for finding in seen if finding.certain]
     if explained_by(certain) == wrong and len(certain) == 1:
         return certain
+    if simulation is None and rerun is not None:
+        return certain or probes(evidence, rerun, remake) or seen
     simulated = _simulated_safely(simulation, loops)
-    simulated = [_or_regularised(finding, seen) for finding in simulated]
+    if loops is not None:
+        seen = [_of_initial_state(finding, loops) for finding in seen]
+    simulated = [_or_simpler(finding, seen) for finding in simulated]
     if simulated and explained_by(simulated) == wrong and len(simulated) < max(len(certain), 2):
         return simulated
     for found in (certain, seen):
         if explained_by(found) == wrong:
             return found
     rest = [finding for finding in seen if set(finding.names) - explained_by(simulated)]
-    return merged([*simulated, *rest])
+    found = merged([*simulated, *rest])
+    return found if explained_by(found) == wrong else [finding for finding in found if finding.what != ZERO]
 
 
-def _or_regularised(finding: Finding, seen: list[Finding]) -> Finding:
+def _of_initial_state(finding: Finding, loops: Loops) -> Finding:
+    """The gradient of a loop's first state is what its first step hands back."""
+    if finding.what == ZERO and set(finding.names) <= loops.initial:
+        return replace(finding, cause=f"{cause('dh_next')}: what the first step hands back is this gradient")
+    return finding
+
+
+def _or_simpler(finding: Finding, seen: list[Finding]) -> Finding:
     """A path that is missing is all there is, or a regularisation, if the error is the weight itself times a number."""
     for other in seen:
-        if other.cause == cause("missing term") and finding.cause.startswith(cause("missing path")) and len(finding.names) == 1:
-            if other.names == finding.names:
-                return other
+        if other.what == ZERO and other.names == finding.names and not finding.cause.startswith(cause("= for +=")):
+            return other
         small = other.cause == cause("regularisation") and "-1 times" not in other.what and " 1 times" not in other.what
         if small and set(other.names) == set(finding.names):
             return other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
@@ -44,7 +45,7 @@ def factor_cause(
     if near(c, -1):
         return cause("sign"), True
     for number, words in (constants or {}).items():
-        if near(abs(c), number) or near(abs(c) * number, 1):
+        if any(near(abs(c), known) or near(abs(c) * known, 1) for known in (number, number**2)):
             return words + flipped, True
     found = _mean(abs(c), evidence, sizes, divisors, alone)
     if found:
@@ -67,7 +68,9 @@ def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: 
     for candidates in products:
         own = (alone or not near(c, 0.5)) and (candidates is products[0] or not nice)
         above = [name for name, length in candidates.items() if near(c, length) and _divides(length, divisors)]
-        below = [name for name, length in candidates.items() if near(c * length, 1) and (own or _divides(length, divisors))]
+        below = [
+            name for name, length in candidates.items() if near(c * length, 1) and (own or _divides(length, divisors))
+        ]
         if above:
             return cause("mean missing", number=" or ".join(above[:MOST_NAMES]))
         if below:
@@ -80,7 +83,10 @@ def _divides(length: int, divisors: set[float] | None) -> bool:
     """Whether forward divides by a length, or by a multiple of it; a 2 is rather the 2 of a square."""
     if divisors is None:
         return length != 2
-    return any(near(divisor, length) or (length != 2 and near(round(divisor / length) * length, divisor)) for divisor in divisors)
+    return any(
+        near(divisor, length) or (length != 2 and near(round(divisor / length) * length, divisor))
+        for divisor in divisors
+    )
 
 
 def _mask(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
@@ -128,7 +134,9 @@ def _root(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
 
 
 def _plain_number(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
-    return cause("doubled") if near(c, 2) or near(c, 0.5) else ""
+    two = [name for name, length in lengths(evidence, sizes).items() if length == 2]
+    rival = f", or {cause('mean twice', number=' or '.join(two[:MOST_NAMES]))}" if two and near(c, 0.5) else ""
+    return cause("doubled") + rival if near(c, 2) or near(c, 0.5) else ""
 
 
 def _learning_rate(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,25 @@ from scratchlv.gradcheck.loops import Loops, arrays, where
 from scratchlv.gradcheck.origins import Origins
 from scratchlv.gradcheck.signatures import targets
 from scratchlv.gradcheck.simulation import FAILURES, STEP, Simulation, fingerprint
-from scratchlv.gradcheck.tracing import Call, is_float
+from scratchlv.gradcheck.tracing import Call, Change, is_float
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80
 MOST_ORIGINS = 12
-ELEMENTWISE = ("tanh", "exp", "log", "sqrt", "square", "power", "maximum", "where", "absolute", "expit", "log1p", "reciprocal")
+ELEMENTWISE = (
+    "tanh",
+    "exp",
+    "log",
+    "sqrt",
+    "square",
+    "power",
+    "maximum",
+    "where",
+    "absolute",
+    "expit",
+    "log1p",
+    "reciprocal",
+)
 DROPPED = {"add", "subtract", "negative", "copy", "positive"}
 
 
@@ -104,8 +118,8 @@ def _measured(simulation: Simulation, origins: Origins, calls: list[int], j: int
     return Origin(calls, j, true, true + solution[-size:].T)
 
 
-def _nudged(j: int, k: int, by: float):  # type: ignore[no-untyped-def]
-    def change(call: Call, operands: list, output: object) -> object:
+def _nudged(j: int, k: int, by: float) -> Change:
+    def change(call: Call, operands: list[Any], output: Any) -> Any:
         nudged = np.array(operands[j], float)
         nudged.reshape(-1)[k] += by
         return call.again([nudged if i == j else x for i, x in enumerate(operands)])
@@ -130,7 +144,6 @@ def _is_elementwise(origin: Origin) -> bool:
 
 def _function(simulation: Simulation, origin: Origin) -> tuple[str, str] | None:
     """The function of single numbers that makes the operand, or takes it."""
-    call = simulation.calls[origin.calls[-1]]
     maker = simulation.maker(origin.calls[-1], origin.j)
     near = [k for k in (maker, origin.calls[-1]) if k is not None]
     for spans in sigmoids(simulation):
@@ -163,7 +176,13 @@ def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> str | N
         u = values[-1]
         if np.size(u) < 3 or np.ptp(u) < CLOSE:
             continue
-        for text, factor in (("u", u), ("1 − u", 1 - u), ("1 + u", 1 + u), ("u (1 − u)", u * (1 - u)), ("1 − u²", 1 - u**2)):
+        for text, factor in (
+            ("u", u),
+            ("1 − u", 1 - u),
+            ("1 + u", 1 + u),
+            ("u (1 − u)", u * (1 - u)),
+            ("1 − u²", 1 - u**2),
+        ):
             for p, q in ((true * factor, wrong), (true, wrong * factor)):
                 if np.any(p) and np.abs(p - q).max() <= CLOSE * np.abs(p).max():
                     return text
@@ -187,4 +206,6 @@ def _target(simulation: Simulation, call: Call, origin: Origin) -> str | None:
 
 def is_label(name: str, value: object) -> bool:
     """Whether an input is like a target: not moved by the check, or called so."""
-    return isinstance(value, np.ndarray) and (value.dtype.kind in "iub" or name.lower() in ("t", "y", "target", "targets", "labels"))
+    called = name.lower() in ("t", "y", "target", "targets", "labels")
+    called = name.lower() in ("t", "y", "target", "targets", "labels")
+    return isinstance(value, np.ndarray) and (value.dtype.kind in "iub" or called)

@@ -39,6 +39,7 @@ class Loops:
         self.carried = list(self._carried())
         into_matrix = {c.makers[0] for c in self.carried if simulation.calls[c.calls[0]].name in INTO_MATRIX}
         self.cells = {c.makers[0] for c in self.carried} - into_matrix if into_matrix else set()
+        self.initial = {simulation.owner(simulation.calls[c.calls[0]].sources[c.j]) for c in self.carried} - {None}
         self.time_axes = self._time_axes()
         self.output_axis = self._output_axis()
 
@@ -59,7 +60,10 @@ class Loops:
                 names = {simulation.owner(source) for source in sources}
                 if names == {None}:
                     continue
-                if len({source.__array_interface__["data"][0] for source in sources if isinstance(source, np.ndarray)}) == 1:
+                if (
+                    len({source.__array_interface__["data"][0] for source in sources if isinstance(source, np.ndarray)})
+                    == 1
+                ):
                     return True
                 own |= len(names) > 1
         return not own
@@ -122,7 +126,7 @@ def _walked(sources: list[Any], leaf: np.ndarray) -> int | None:
 
 def arrays(simulation: Simulation, count: int, shape: tuple[int, ...]) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Arrays of a shape that places of the code deal with in each of their ``count`` rounds, each of them once."""
-    seen = set()
+    seen = set[Any]()
     for calls in simulation.rounds.values():
         if len(calls) != count:
             continue
@@ -177,7 +181,12 @@ def constant_of(call: Call, j: int) -> float | None:
     if call.name not in ("multiply", "divide", "true_divide") or len(call.operands) != 2:
         return None
     other = np.asarray(call.operands[1 - j])
-    if other.size != 1 or other.dtype.kind not in "fiu" or not float(other.reshape(-1)[0]) or (j and call.name != "multiply"):
+    if (
+        other.size != 1
+        or other.dtype.kind not in "fiu"
+        or not float(other.reshape(-1)[0])
+        or (j and call.name != "multiply")
+    ):
         return None
     number = float(other.reshape(-1)[0])
     return number if call.name == "multiply" else 1 / number

@@ -78,17 +78,16 @@ class Origins:
 
     def solution(self, places: Iterable[tuple[int, int]]) -> np.ndarray | None:
         """The wrong part of these operands' gradients, (numbers, output gradients); None if it is not unique."""
-        found = [[row[index][j] for row in self.rows] for index, j in sorted(places)]
-        if any(part is None for column in found for part in column):
+        columns = [[row[index][j] for row in self.rows] for index, j in sorted(places)]
+        if any(part is None for column in columns for part in column):
             return None
-        columns = [np.array([np.ravel(part) for part in column], float) for column in found]
-        A = np.concatenate(columns, 1)
+        A = np.concatenate([np.array([np.ravel(np.asarray(part)) for part in column]) for column in columns], 1)
         moved = np.isfinite(A).all(0) & (np.abs(A).max(0) > 0)
-        found, _, rank, _ = np.linalg.lstsq(A[:, moved], self.errors, rcond=1e-7)
+        solution, _, rank, _ = np.linalg.lstsq(A[:, moved], self.errors, rcond=1e-7)
         if rank < moved.sum():
             return None
         whole = np.zeros((len(moved), self.errors.shape[1]))
-        whole[moved] = found
+        whole[moved] = solution
         return whole
 
     def jacobian(self, places: Iterable[tuple[int, int]]) -> np.ndarray | None:
@@ -97,7 +96,7 @@ class Origins:
         for index, j in sorted(places):
             column = [row[index][j] for row in self.rows]
             if column[0] is not None:
-                columns.append(np.array([np.ravel(c) for c in column]))
+                columns.append(np.array([np.ravel(np.asarray(c)) for c in column]))
         if not columns:
             return None
         A = np.concatenate(columns, 1)

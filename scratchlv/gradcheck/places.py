@@ -53,7 +53,9 @@ def _relu(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     yield Suspect({index: with_slope(j, 1.0) for index in calls}, "without the mask of ReLU", _no_mask())
     for text, slope in (("z", lambda z: z), ("max(z, 0)", lambda z: np.maximum(z, 0)), ("1 (z < 0)", lambda z: z < 0)):
         changes = {i: with_slope(j, slope(np.asarray(simulation.calls[i].operands[j])) * 1.0) for i in calls}
-        yield Suspect(changes, f"with {text} for ReLU's derivative", cause("local derivative", of=" of ReLU: it is 0 or 1"))
+        yield Suspect(
+            changes, f"with {text} for ReLU's derivative", cause("local derivative", of=" of ReLU: it is 0 or 1")
+        )
     found = list(arrays(simulation, len(calls), shape))
     if len(calls) == 1:
         inputs = {**simulation.evidence.inputs, "dy": simulation.evidence.dy}
@@ -73,12 +75,17 @@ def _where(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
 
     call = simulation.calls[calls[0]]
     mask = np.asarray(call.operands[0])
-    relu = any(np.shape(x) == mask.shape and np.array_equal(mask, np.asarray(x) > 0) for x in call.operands[1:])
+    relu = any(np.shape(x) == mask.shape and _by_sign(mask, np.asarray(x)) for x in call.operands[1:])
     for j in (1, 2):
         if is_float(call.operands[j]) and np.shape(call.operands[j]) == np.shape(call.output):
             text = f"without the mask in {where(call)}"
             yield Suspect({i: with_slope(j, 1.0) for i in calls}, text, _no_mask() if relu else cause("mask"))
-    yield Suspect({i: inverted for i in calls}, f"with the mask inverted in {where(call)}", cause("mask inverted"))
+    words = cause("relu") if relu else cause("mask inverted")
+    yield Suspect(dict.fromkeys(calls, inverted), f"with the mask inverted in {where(call)}", words)
+
+
+def _by_sign(mask: np.ndarray, x: np.ndarray) -> bool:
+    return any(np.array_equal(mask, sign) for sign in (x > 0, x >= 0, x < 0, x <= 0))
 
 
 def _mask(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
@@ -118,7 +125,8 @@ def _scale_after(simulation: Simulation, calls: list[int]) -> float | None:
         return None
     following = simulation.calls[calls[0] + 1]
     constant = constant_of(following, 0)
-    return constant if constant is not None and np.shape(following.output) == np.shape(simulation.calls[calls[0]].output) else None
+    same = np.shape(following.output) == np.shape(simulation.calls[calls[0]].output)
+    return constant if same else None
 
 
 def _times(j: int, factor: Any) -> Change:
@@ -142,11 +150,12 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     if axes is None:
         return
 
-    def to(place: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def to(place: Callable[[np.ndarray], np.ndarray], ties: bool = False) -> Change:
         def change(call: Call, operands: list[Any], output: Any) -> Any:
             x = np.asarray(call.operands[0])
             keys = place(x)
             best = keys == keys.max(axes, keepdims=True)
+            best = best if ties else _first_of(best, axes)
             return call.output + np.where(best, operands[0] - x, 0).sum(axes).reshape(np.shape(call.output))
 
         return change
@@ -156,15 +165,24 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
 
     x = np.asarray(call.operands[0])
     if ((x == x.max(axes, keepdims=True)).sum(axes) > 1).any():
-        yield Suspect({i: to(lambda x: x) for i in calls}, f"with all ties in {where(call)}", cause("ties"))
+        yield Suspect({i: to(lambda x: x, ties=True) for i in calls}, f"with all ties in {where(call)}", cause("ties"))
     for place in (lambda x: -x, np.abs, last, lambda x: -last(x), np.zeros_like, _position_transposed(axes)):
         yield Suspect({i: to(place) for i in calls}, f"with other places in {where(call)}", cause("argmax"))
     count = x.size / max(result.size, 1)
-    yield Suspect(
-        {i: lambda call, ops, out: call.output + (ops[0] - call.operands[0]).sum(axes).reshape(np.shape(out)) / count for i in calls},
-        f"with a mean in {where(call)}",
-        cause("argmax"),
-    )
+
+    def spread(call: Call, operands: list[Any], output: Any) -> Any:
+        return call.output + (operands[0] - call.operands[0]).sum(axes).reshape(np.shape(output)) / count
+
+    yield Suspect(dict.fromkeys(calls, spread), f"with a mean in {where(call)}", cause("argmax"))
+
+
+def _first_of(best: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The first of several places, as argmax takes it."""
+    last = range(-len(axes), 0)
+    rows = np.moveaxis(best, axes, last)
+    flat = rows.reshape(*rows.shape[: best.ndim - len(axes)], -1)
+    first = (np.cumsum(flat, -1) == 1) & flat
+    return np.moveaxis(first.reshape(rows.shape), last, axes)
 
 
 def _position_transposed(axes: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
@@ -198,13 +216,16 @@ def _rows(calls: list[int], call: Call) -> Iterator[Suspect]:
 
     if len(np.unique(index)) < index.size:
         what = "without all but the last of the repeated rows"
-        yield Suspect({i: last_only for i in calls}, what, cause("repeated rows"))
+        yield Suspect(dict.fromkeys(calls, last_only), what, cause("repeated rows"))
     others = [(index + 1) % rows, (index - 1) % rows, rows - 1 - index]
     others += [np.flip(index, axis) for axis in range(index.ndim)]
     others += [np.roll(index, by, axis) for axis in range(index.ndim) for by in (1, -1)]
     for other in others:
-        change: Change = lambda call, ops, out, other=other: call.output + moved(ops[0], call.operands[0])[other]  # noqa: E731
-        yield Suspect({i: change for i in calls}, f"with other rows in {where(call)}", cause("wrong rows"))
+        yield Suspect(dict.fromkeys(calls, _with_rows(other)), f"with other rows in {where(call)}", cause("wrong rows"))
+
+
+def _with_rows(index: np.ndarray) -> Change:
+    return lambda call, operands, output: call.output + moved(operands[0], call.operands[0])[index]
 
 
 # --- Windows and blocks ---------------------------------------------------------------------------------------------
@@ -224,12 +245,16 @@ def _windows(simulation: Simulation) -> Iterator[Suspect]:
                 owner: dict[int, int] = {}
                 for k in list(range(len(cells)))[::order]:
                     owner |= dict.fromkeys(cells[k].ravel().tolist(), k)
-                keeps = [np.vectorize(lambda cell, k=k: owner[cell] == k)(cells[k]) for k in range(len(cells))]
+                keeps = [_owned(cells[k], owner, k) for k in range(len(cells))]
                 if all(keep.all() for keep in keeps):
                     break
                 changes = {index: _partly(j, keep) for index, keep in zip(calls, keeps, strict=True)}
                 text = f"where each window in {where(simulation.calls[calls[0]])} overwrites what is there"
                 yield Suspect(changes, text, f"{cause('= for +=')} where windows overlap")
+
+
+def _owned(cells: np.ndarray, owner: dict[int, int], k: int) -> np.ndarray:
+    return np.array([owner[cell] == k for cell in cells.ravel().tolist()]).reshape(cells.shape)
 
 
 def _cells(source: np.ndarray) -> np.ndarray:

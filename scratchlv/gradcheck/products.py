@@ -73,7 +73,7 @@ def _transposed(simulation: Simulation, loops: Loops, calls: list[int], j: int, 
             still = np.asarray(call.again([call.operands[j] if i == j else x for i, x in enumerate(operands)]))
             return still + (output - still).swapaxes(-1, -2)
 
-        yield Suspect({i: flipped for i in calls}, f"with {where(call)} transposed", cause("transposed"))
+        yield Suspect(dict.fromkeys(calls, flipped), f"with {where(call)} transposed", cause("transposed"))
 
 
 def square_blocks(W: np.ndarray) -> np.ndarray | None:
@@ -124,7 +124,7 @@ def _flipped(simulation: Simulation, loops: Loops, calls: list[int], j: int, oth
     if owner is None or loops.in_time(calls) or len(calls) < 2 or kernel.ndim < 1:
         return
     spatial = [axis for axis in range(kernel.ndim) if kernel.shape[axis] > 1][-2:]
-    for axes in (spatial, spatial[-1:]):
+    for axes in (tuple(spatial), tuple(spatial[-1:])):
         factors = [np.flip(np.asarray(simulation.calls[index].operands[other]), axes) for index in calls]
         text = f"with {owner} flipped in {where(call)}"
         yield Suspect(_changes(simulation, calls, j, other, factors), text, cause("kernel not flipped"))

@@ -71,7 +71,9 @@ class Simulation:
 
     def slope(self, moved: Mapping[str, np.ndarray], changes: Mapping[int, Change]) -> np.ndarray:
         """Of the loss, along a direction of the inputs, for each output gradient."""
-        ahead, behind = (self._losses({name: sign * STEP * v for name, v in moved.items()}, changes) for sign in (1, -1))
+        ahead, behind = (
+            self._losses({name: sign * STEP * v for name, v in moved.items()}, changes) for sign in (1, -1)
+        )
         return (ahead - behind) / (2 * STEP)
 
     def _losses(self, moved: Mapping[str, np.ndarray], changes: Mapping[int, Change]) -> np.ndarray:
@@ -170,7 +172,7 @@ def _gradients(evidence: Evidence) -> tuple[list[Any], list[dict[str, np.ndarray
             found = {name: np.asarray(grad, np.float64) for name, grad in evidence.backward(dy).items()}
         except Exception:  # the operation under test may not serve it
             break
-        if any(np.shape(found.get(name)) != np.shape(grad) for name, grad in evidence.analytic.items()):
+        if any(name not in found or found[name].shape != grad.shape for name, grad in evidence.analytic.items()):
             break
         dys.append(dy)
         grads.append(found)

@@ -33,6 +33,8 @@ def _one_row(simulation: Simulation, calls: list[int], call: Call, j: int) -> It
     for axis in range(output.ndim):
         if output.shape[axis] < 2 or not _spread_along(call, j, axis):
             continue
+        if axis and any(name == "max" for name, _ in simulation.rounds):  # which row it is may be the maximum's bug
+            continue
         for row in (0, -1):
             text = f"with the {'first' if row == 0 else 'last'} row only of what is summed, in {where(call)}"
             words = cause("batch sum") if axis == 0 else cause("sum", axis=f"axis {axis}")
@@ -77,7 +79,7 @@ def _other_broadcast(calls: list[int], call: Call, j: int) -> Iterator[Suspect]:
             factor = call.operands[1 - j] if call.name == "multiply" else -1.0 if call.name == "subtract" and j else 1.0
             return still + factor * moved
 
-        yield Suspect({i: change for i in calls}, f"summed over another axis in {where(call)}", cause("wrong axis"))
+        yield Suspect(dict.fromkeys(calls, change), f"summed over another axis in {where(call)}", cause("wrong axis"))
 
 
 def _other_axis(calls: list[int], call: Call) -> Iterator[Suspect]:
@@ -94,4 +96,4 @@ def _other_axis(calls: list[int], call: Call) -> Iterator[Suspect]:
             return call.output + getattr(moved, call.name)(axis=axis, keepdims=True)
 
         text = f"with {where(call)} over axis {axis}"
-        yield Suspect({i: change for i in calls}, text, cause("wrong axis"))
+        yield Suspect(dict.fromkeys(calls, change), text, cause("wrong axis"))

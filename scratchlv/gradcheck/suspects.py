@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,9 @@ def states(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             for some in (calls[1:], calls):
                 through = where(simulation.calls[calls[0]])
                 path = cause("missing path", which=f" in the recurrent path, through {through}")
-                yield Suspect({index: scaled(j, 0) for index in some}, f"without what goes through {name} into {through}", path)
+                yield Suspect(
+                    {index: scaled(j, 0) for index in some}, f"without what goes through {name} into {through}", path
+                )
     if len(by_maker) > 1:
         edges = [edge for found in by_maker.values() for edge in found]
         for start in (1, 0):
@@ -65,9 +68,9 @@ def _all_operands(edges: list[tuple[list[int], int]]) -> bool:
 
 
 def _several(js: list[int], c: float) -> Change:
-    def change(call: Call, operands: list[object], output: object) -> object:
+    def change(call: Call, operands: list[Any], output: Any) -> Any:
         then = call.operands
-        return call.again([then[j] + c * (x - then[j]) if j in js else x for j, x in enumerate(operands)])  # type: ignore[operator]
+        return call.again([then[j] + c * (x - then[j]) if j in js else x for j, x in enumerate(operands)])
 
     return change
 
@@ -106,7 +109,9 @@ def shared(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
                 changes = {index: scaled(j, 0) for index in calls if index != kept}
                 yield Suspect(changes, f"with the {which} round only of operand {j + 1} of {through}", words)
                 left_out = cause("dropped step") if loops.in_time(calls) else cause("dropped round", which=which)
-                yield Suspect({kept: scaled(j, 0)}, f"without the {which} round of operand {j + 1} of {through}", left_out)
+                yield Suspect(
+                    {kept: scaled(j, 0)}, f"without the {which} round of operand {j + 1} of {through}", left_out
+                )
 
 
 def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
@@ -132,7 +137,9 @@ def _factors(simulation: Simulation, call: Call, j: int) -> list[float]:
     if call.name in ("mean", "var") and np.size(call.output):
         count = np.size(call.operands[0]) / np.size(call.output)
         found += [count, 1 / count]
-    lengths = {length for name in simulation.names for length in np.shape(simulation.evidence.inputs[name]) if length > 2}
+    lengths = {
+        length for name in simulation.names for length in np.shape(simulation.evidence.inputs[name]) if length > 2
+    }
     return found + [1 / length for length in lengths]
 
 
@@ -177,13 +184,14 @@ def _missing(simulation: Simulation, index: int, j: int) -> str:
     return cause("missing path", which=f", through {through}" if through else "")
 
 
-def _is_target(simulation: Simulation, x: object) -> bool:
+def _is_target(simulation: Simulation, x: Any) -> bool:
     """Whether an operand is an input that is not moved, and no weight: labels."""
     for name, value in simulation.evidence.inputs.items():
         label = name not in simulation.names or name.lower() in ("y", "t", "target", "targets", "labels")
-        if label and isinstance(value, np.ndarray) and value.size > 1 and value.dtype != bool and "mask" not in name:
-            if np.shape(x) == value.shape and np.array_equal(np.asarray(x), value):
-                return True
+        if not label or not isinstance(value, np.ndarray) or value.size < 2 or value.dtype == bool or "mask" in name:
+            continue
+        if np.array_equal(np.asarray(x), value):
+            return True
     return False
 
 

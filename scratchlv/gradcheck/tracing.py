@@ -17,8 +17,28 @@ from scratchlv.gradcheck.trees import map_leaves
 
 DEPTH = 5  # of the calls by which a place in the code is known
 MOST_CALLS = 4000
-_VIEWS = {"transpose", "reshape", "split", "array_split", "squeeze", "expand_dims", "swapaxes", "moveaxis", "broadcast_to"}
-_INVISIBLE = _VIEWS | {"shape", "ndim", "size", "zeros_like", "ones_like", "empty_like", "full_like", "array_equal", "isfinite"}
+_VIEWS = {
+    "transpose",
+    "reshape",
+    "split",
+    "array_split",
+    "squeeze",
+    "expand_dims",
+    "swapaxes",
+    "moveaxis",
+    "broadcast_to",
+}
+_INVISIBLE = _VIEWS | {
+    "shape",
+    "ndim",
+    "size",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "array_equal",
+    "isfinite",
+}
 
 
 @dataclass
@@ -195,12 +215,13 @@ def _copy(x: Any) -> Any:
 
 def _place() -> tuple:
     """Where forward is: its code and those that it calls, but not NumPy's nor ours."""
-    frame, found = sys._getframe(3), []
+    frame: Any = sys._getframe(3)
+    found: list[tuple] = []
     while frame is not None and len(found) < DEPTH:
         file = frame.f_code.co_filename
         if file != __file__ and "numpy" not in file:
             found.append((frame.f_code, frame.f_lasti))
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return tuple(found)
 
 

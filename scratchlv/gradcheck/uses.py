@@ -157,7 +157,7 @@ def solved(A: np.ndarray, b: np.ndarray) -> np.ndarray | None:
 def _held(js: list[int]) -> Change:
     """Some operands do not move."""
 
-    def change(call: Call, operands: list[object], output: object) -> object:
+    def change(call: Call, operands: list[Any], output: Any) -> Any:
         return call.again([call.operands[j] if j in js else x for j, x in enumerate(operands)]) if js else output
 
     return change

@@ -163,3 +163,116 @@ def test_a_missing_batch_mean_is_named():
 def test_a_missing_mean_over_features_is_named():
     report = check(lambda x: (x - x.mean(-1, keepdims=True), None), lambda dy, _: (dy,), {"x": normal(5, 3)})
     assert "a mean or sum over that axis that is missing" in report.diagnosis[0]
+
+
+def lstm_forward(x, h0, c0, W, b):
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    h, c, cache, hs = h0, c0, [], []
+    for x_t in x:
+        z = np.concatenate([x_t, h], axis=1)
+        i, f, o, g = np.split(z @ W + b, 4, axis=1)
+        i, f, o, g, c_prev = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g), c
+        c = f * c_prev + i * g
+        h = o * np.tanh(c)
+        cache.append((z, i, f, o, g, c_prev, c))
+        hs.append(h)
+    return np.array(hs), (cache, W, x.shape)
+
+
+def lstm_backward(bug):
+    def backward(dhs, cache):
+        steps, W, shape = cache
+        dx, dW, db, dh, dc = np.zeros(shape), np.zeros_like(W), np.zeros(W.shape[1]), 0 * dhs[0], 0 * dhs[0]
+        for t in reversed(range(len(steps))):
+            z, i, f, o, g, c_prev, c = steps[t]
+            dh = dhs[t] if bug == "dh_next" else dhs[t] + dh
+            slope = 1 - np.tanh(c) if bug == "tanh" else 1 - np.tanh(c) ** 2
+            dc = dh * o * slope if bug == "dc_next" else dc + dh * o * slope
+            di, df = dc * g, dc * (c if bug == "c_t" else c_prev)
+            di = di * (i if bug == "sigmoid" else i * (1 - i))
+            da = np.concatenate([di, df * f * (1 - f), dh * np.tanh(c) * o * (1 - o), dc * i * (1 - g**2)], axis=1)
+            if bug == "gates":
+                da = np.concatenate([np.split(da, 4, axis=1)[k] for k in (1, 0, 2, 3)], axis=1)
+            dW = z.T @ da if bug == "= for +=" else dW + z.T @ da
+            db += da.sum(0)
+            dz = da @ W.T
+            dx[t], dh, dc = dz[:, : shape[2]], dz[:, shape[2] :], dc if bug == "forget gate" else dc * f
+        return dx, dh, dc, dW, db
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("bug", "name"),
+    [
+        ("dh_next", "dh_next being dropped"),
+        ("dc_next", "dc_next being dropped"),
+        ("c_t", "c_t used for c_{t−1}"),
+        ("tanh", "a wrong local derivative of tanh"),
+        ("sigmoid", "a wrong local derivative of σ"),
+        ("gates", "swapped gates"),
+        ("= for +=", "= for += over time in dW"),
+        ("forget gate", "a factor that is missing in a product"),
+    ],
+)
+def test_bugs_of_an_lstm_are_named_without_remake(bug, name):
+    inputs = {
+        "x": normal(T, N, D),
+        "h0": normal(N, H),
+        "c0": normal(N, H),
+        "W": normal(D + H, 4 * H),
+        "b": normal(4 * H),
+    }
+    report = check(lstm_forward, lstm_backward(bug), inputs)
+    assert name in report.diagnosis[0]
+    assert len(report.diagnosis) == 1
+
+
+def attention(q, k, v):
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    return p @ v, (q, k, v, p)
+
+
+def attention_backward(bug):
+    def backward(dy, cache):
+        q, k, v, p = cache
+        dp = dy @ v.swapaxes(-1, -2)
+        ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+        if bug == "softmax":
+            ds = p * (1 - p) * dp
+        ds = ds / np.sqrt(q.shape[-1]) if bug != "scale" else ds
+        dq, dk = ds @ (q if bug == "wrong array" else k), ds.swapaxes(-1, -2) @ q
+        dq, dk = (0 * dq, 0 * dk) if bug == "weights' path" else (dq, dk)
+        return dq, dk, (p if bug == "transposed" else p.swapaxes(-1, -2)) @ dy
+
+    return backward
+
+
+@pytest.mark.parametrize(
+    ("bug", "name"),
+    [
+        ("softmax", "a wrong local derivative of softmax"),
+        ("scale", "a scale of 1/√d"),
+        ("wrong array", "a product with the wrong array"),
+        ("transposed", "transposed"),
+        ("weights' path", "missing"),
+    ],
+)
+def test_bugs_of_attention_are_named_and_none_is_put_down_to_time(bug, name):
+    report = check(attention, attention_backward(bug), {name: normal(2, 4, 3, seed=k) for k, name in enumerate("qkv")})
+    assert name in report.diagnosis[0]
+    assert not any(word in sentence for sentence in report.diagnosis for word in ("over time", "in time", "recurrent"))
+
+
+def test_an_operation_that_cannot_be_watched_is_diagnosed_all_the_same():
+    def forward(x):
+        if type(x) is not np.ndarray:
+            raise TypeError("an array, please")
+        return np.tanh(x), x
+
+    report = check(forward, lambda dy, x: (-dy * (1 - np.tanh(x) ** 2),), {"x": normal(4)})
+    assert "a sign that is flipped" in report.diagnosis[0]
