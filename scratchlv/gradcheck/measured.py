@@ -41,6 +41,7 @@ class Point:
     slope: Slope
     least: float = 0.0  # what its terms add up to, if they do not cancel
     scale: float = 1.0  # what an error is a share of
+    bent: bool = False  # at the first look, the slopes from left and right differed much
 
     def error(self, tolerance: float) -> float:
         """The error as a share of ``scale``; what the slope itself may be off by does not count beyond the tolerance."""
@@ -167,8 +168,8 @@ class _Input:
     @staticmethod
     def _first(where: tuple[int, ...] | None, analytic: float, line: Line, least: float = 0.0) -> Point:
         with np.errstate(all="ignore"):
-            slope = line.central(line.step)
-        return Point(where, analytic, line, Slope(slope, line.likely_noise(line.step)), least)
+            look = line.look(line.step)
+        return Point(where, analytic, line, Slope(look.slope, look.likely_noise), least, bent=look.bent)
 
     def _scales(self, points: list[Point]) -> float:
         """Give every point what its error is a share of; the gradient's largest element."""
@@ -181,7 +182,9 @@ class _Input:
     def _refine(self, points: list[Point]) -> list[Point]:
         """Measure again, and better, where the first slope does not show that the gradient is right; what is left out."""
         tolerance = self.settings.tolerance
-        doubtful = [p for p in points if not (p.told and abs(p.analytic - p.slope.value) <= tolerance * p.scale)]
+        doubtful = [
+            p for p in points if p.bent or not (p.told and abs(p.analytic - p.slope.value) <= tolerance * p.scale)
+        ]
         left_out = []
         wrong = kinks = 0
         for k in self.rng.permutation(len(doubtful)):

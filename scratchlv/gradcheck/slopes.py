@@ -18,6 +18,7 @@ import numpy as np
 
 STEP = 2.0**-17  # of a number's size
 SHORTER = 8.0
+_BENT = 1e-2
 MOST_SHORTER, MOST_LONGER = 7, 4  # times that a step is made shorter, or longer
 EPS = float(np.finfo(np.float64).eps)
 TOLD = 1e-3  # a slope that is known so well tells something
@@ -93,33 +94,30 @@ class Line:
         """What rounding changes even an exact derivative by: backward computes in floating point too."""
         return float(np.linalg.norm(self._rounding)) * STEP / self.step
 
-    def central(self, step: float) -> float:
-        (right, far), (left, near) = self._both(step)
-        return float(self._loss.dy @ (right - left)) / (far - near) if far > near else np.nan
-
     def _both(self, step: float) -> tuple[tuple[np.ndarray, float], tuple[np.ndarray, float]]:
         right, left = self.outputs(step), self.outputs(-step)
         self._moved |= right[0] != left[0]
         self._widest = max(self._widest, step)
         return right, left
 
-    def look(self, step: float) -> _Look:
+    def look(self, step: float) -> Look:
         (right, far), (left, near) = self._both(step)
         dy, start = self._loss.dy, self._loss.start
         if not far > near:
-            return _Look(self, step, np.nan, np.inf, (np.nan, np.nan))
+            return Look(self, step, np.nan, np.inf, (np.nan, np.nan), np.nan)
         from_right, from_left = dy * ((right - start) / far), dy * ((left - start) / near)
-        return _Look(
+        return Look(
             self,
             step,
             float(dy @ (right - left)) / (far - near),
             float(np.abs(from_right - from_left).sum()),
             (float(np.minimum(from_left, from_right).sum()), float(np.maximum(from_left, from_right).sum())),
+            float(np.abs(from_right).sum() + np.abs(from_left).sum()),
         )
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """A central difference, and how far the slopes from left and right are apart, output by output."""
 
     line: Line
@@ -127,6 +125,12 @@ class _Look:
     slope: float
     gap: float
     between: tuple[float, float]
+    size: float  # of the slopes to both sides, output by output
+
+    @property
+    def bent(self) -> bool:
+        """Whether the slopes from left and right differ by more than curvature does in so short a step."""
+        return bool(self.gap > _BENT * self.size + 4 * self.possible_noise)
 
     @property
     def likely_noise(self) -> float:
@@ -162,7 +166,7 @@ def measure(line: Line, wanted: float, complex_slope: Callable[[], float | None]
     return Slope(slope.value, slope.error, beside_kink=True) if crossed else slope
 
 
-def _estimate(wide: _Look, narrow: _Look) -> Slope | None:
+def _estimate(wide: Look, narrow: Look) -> Slope | None:
     """From two steps, one SHORTER times the other; None where the curve is not smooth: the gap must shrink with the step."""
     if not (np.isfinite(wide.slope) and np.isfinite(narrow.slope)):
         return None
@@ -172,7 +176,7 @@ def _estimate(wide: _Look, narrow: _Look) -> Slope | None:
     return Slope((SHORTER**2 * narrow.slope - wide.slope) / (SHORTER**2 - 1), error)
 
 
-def _best(looks: list[_Look]) -> tuple[Slope, _Look] | None:
+def _best(looks: list[Look]) -> tuple[Slope, Look] | None:
     """The estimate with the smallest error, and the narrower look that it is from.
 
     A kink that wider looks see must be seen to be gone: rounding may cover it in a narrow one.
@@ -187,7 +191,7 @@ def _best(looks: list[_Look]) -> tuple[Slope, _Look] | None:
     return min(found, key=lambda pair: pair[0].error, default=None)
 
 
-def _further(looks: list[_Look], best: tuple[Slope, _Look] | None, step: float) -> float | None:
+def _further(looks: list[Look], best: tuple[Slope, Look] | None, step: float) -> float | None:
     """The next step to try: longer where rounding is what limits, else shorter; None if there is no use."""
     shortest, longest = looks[-1], looks[0]
     rounding = best is not None and best[1].likely_noise > best[0].error / 2
@@ -200,7 +204,7 @@ def _further(looks: list[_Look], best: tuple[Slope, _Look] | None, step: float) 
     return shortest.step / SHORTER
 
 
-def _at_kink(looks: list[_Look]) -> Slope:
+def _at_kink(looks: list[Look]) -> Slope:
     """The slopes from left and right, at the shortest step whose noise is far below their gap."""
     finite = [look for look in looks if np.isfinite(look.gap) and np.isfinite(look.slope)]
     if not finite:

@@ -1,6 +1,7 @@
 """Where a slope is measured, and where none can be."""
 
 import numpy as np
+import pytest
 
 from scratchlv.gradcheck import check
 
@@ -52,3 +53,14 @@ def test_one_wrong_element_of_many_is_caught_along_random_directions():
     report = check(linear, backward, {"x": normal(50, 40), "W": normal(40, 3)}, max_elements=5)
     assert wrong(report) == {"dx"}
     assert "along a random direction" in str(report)
+
+
+@pytest.mark.parametrize("factor", [1, -1, 0, 3])
+def test_a_kink_whose_slopes_cancel_is_seen(factor):
+    """|x| at 0: the central difference is exactly 0, as is what any backward says there."""
+    x = np.array([0.0, 0.0, 1.0, -1.0])
+    report = check(lambda x: (np.abs(x), x), lambda dy, x: (factor * dy * np.sign(x),), {"x": x})
+    assert report.verdict == ("right" if factor == 1 else "WRONG")
+    assert report.gradients[0].kinks >= 2
+    report = check(lambda x: (np.abs(x), x), lambda dy, x: (factor * dy * np.sign(x),), {"x": np.zeros(3)})
+    assert report.verdict == ("not checked" if factor == 1 else "WRONG")
