@@ -277,23 +277,30 @@ def _exchanged_values(line: Line) -> Iterator[Edit]:
 
 
 def _carried(line: Line) -> Iterator[Edit]:
-    """What is zero before the loop and used in it is set at its end."""
+    """What a loop hands on from step to step is set, or scaled, at its end."""
     loop = line.statement
     if not isinstance(loop, ast.For):
         return
     stored = {base_of(each) for each in ast.walk(loop) if isinstance(getattr(each, "ctx", None), ast.Store)}
-    used = {each.id for each in ast.walk(loop) if isinstance(each, ast.Name)} - stored
+    used = {each.id for each in ast.walk(loop) if isinstance(each, ast.Name)}
     scope = line.facts.scopes.get(loop.body[-1], {})
-    for name, (text, shape) in itertools.product(sorted(used), _values(scope)):
-        held = scope.get(name)
-        if not isinstance(held, np.ndarray) or np.any(held) or text == name or shape != held.shape:
+    held = {name: value for name in sorted(used) if isinstance(value := scope.get(name), np.ndarray)}
+    for (name, value), (text, shape) in itertools.product(held.items(), _values(scope)):
+        if text == name or shape != value.shape or value.dtype.kind != "f":
             continue
-        target = ast.copy_location(ast.Name(name, ast.Store()), loop)
-        new = _with_last(loop, target, text)
-        key = "dc_next" if name.startswith("dc") else "dh_next"
-        edit = line.edits([((loop, "body", None), new)], f"followed by {name} = {text}", key, 1.5, 3)
-        edit.statement = loop.body[-1]
-        yield edit
+        if name in stored and text in scope:
+            yield _at_the_end(line, loop, name, f"{name} * {text}", 2.0)
+        elif name not in stored:
+            yield _at_the_end(line, loop, name, text, 2.0 if np.any(value) else 1.5)
+
+
+def _at_the_end(line: Line, loop: ast.For, name: str, text: str, cost: float) -> Edit:
+    target = ast.copy_location(ast.Name(name, ast.Store()), loop)
+    key = "dc_next" if name.startswith("dc") else "dh_next"
+    new = _with_last(loop, target, text)
+    edit = line.edits([((loop, "body", None), new)], f"followed by {name} = {text}", key, cost, 3)
+    edit.statement, edit.adds = loop.body[-1], True
+    return edit
 
 
 def _with_last(loop: ast.For, target: ast.expr, text: str) -> Callable[[], list[ast.stmt]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +13,9 @@ from scratchlv.gradcheck.facts import is_number
 from scratchlv.gradcheck.guilt import Guilt
 from scratchlv.gradcheck.needed import mended_scopes
 from scratchlv.gradcheck.source import Function
-from scratchlv.gradcheck.synthesis import Fit, fits
+from scratchlv.gradcheck.synthesis import Fit, Wanted, fits
 
-LOOKED_AT, ENOUGH = 8, 2  # expressions
+LOOKED_AT = 12  # expressions
 TEMPLATES = {"+": "A + S", "-": "A - S", "*": "A * S", "/": "A / S", "= +": "S", "= -": "-S"}
 WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
 
@@ -24,25 +23,21 @@ WORDS = {"+": "with + {}", "-": "with - {}", "*": "with * {}", "/": "with / {}"}
 def fitting_edits(
     function: Function, guilt: Guilt, run: Callable[[], Any], seconds: float, numpy: str
 ) -> Iterator[Edit]:
-    """Of the expressions that need another value; those of two of them are enough."""
-    needs = guilt.needs[:LOOKED_AT] if numpy else []
-    served, until = 0, time.monotonic() + seconds
-    for slot, held, statement, need in needs:
+    """Of the expressions that need another value."""
+    sites: list[Site] = []
+    wanted: list[Wanted] = []
+    for slot, held, statement, need in guilt.needs[:LOOKED_AT] if numpy else ():
         now, history = mended_scopes(function, slot, statement, need, run)
         if len(history) != len(need.values) or [value.shape for value in now] != need.shapes:
             continue
         scopes = [
             {text: value for text, value in scope.items() if np.ndim(value) or value not in (0, 1)} for scope in history
         ]
-        factors = _factors(guilt.facts.scopes.get(statement, {}))
-        found = fits(need, now, scopes, factors, max(0.0, until - time.monotonic()) / 2)
-        site = Site(held, slot, statement, (), guilt.facts, function, ())
-        for order, fit in enumerate(found):
-            cost = 1.8 + 0.02 * len(fit.text) + 0.1 * order + (0.8 if "/" in fit.sign + fit.text else 0)
-            yield _edit(site, fit, cost, numpy)
-        served += bool(found)
-        if served >= ENOUGH:
-            return
+        wanted.append(Wanted(need, now, scopes, _factors(guilt.facts.scopes.get(statement, {}))))
+        sites.append(Site(held, slot, statement, (), guilt.facts, function, ()))
+    for number, fit in fits(wanted, seconds):
+        cost = 1.8 + 0.02 * len(fit.text) + (0.8 if "/" in fit.sign + fit.text else 0)
+        yield _edit(sites[number], fit, cost, numpy)
 
 
 def _factors(scope: dict[str, Any]) -> dict[float, str]:

@@ -71,7 +71,7 @@ def _simple(statement: ast.stmt) -> ast.stmt:
 
 def _statement(edit: Edit) -> str:
     """The whole statement on one line."""
-    if edit.site is None and len(edit.changes) > 1:
+    if edit.site is None and edit.wide:
         return ""
     if edit.site is None:
         new = edit.changes[0][1]()

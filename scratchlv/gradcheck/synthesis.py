@@ -52,26 +52,38 @@ class Fit:
     text: str
 
 
-def fits(need: Need, now: Values, scopes: Scopes, factors: dict[float, str], seconds: float) -> list[Fit]:
-    """What fits, of the simplest kind that does; the shortest first.
+@dataclass
+class Wanted:
+    """An expression that needs another value: what it is, and what is in scope, in a run in which it has that value."""
 
-    Args:
-        now: what the expression is, with these scopes, by visit.
-        factors: numbers that a term may have been multiplied by, and the expressions for them.
-    """
-    until = time.monotonic() + seconds
-    flat = np.concatenate([value.ravel() for value in now])
-    atoms = _atoms(scopes)
-    for stage in STAGES:
+    need: Need
+    now: Values
+    scopes: Scopes
+    factors: dict[float, str]  # numbers that a term may have been multiplied by, and the expressions for them
+
+    def __post_init__(self) -> None:
+        self.atoms = _atoms(self.scopes)
+
+    def fits(self, stage: Callable[..., Batches], until: float) -> list[Fit]:
+        """The expressions of a stage that fit, the shortest first."""
+        now = np.concatenate([value.ravel() for value in self.now])
         found: list[Fit] = []
         with np.errstate(all="ignore"):
-            for texts, matrix in stage(atoms, need.shapes):
-                found += _fitting(need, texts, matrix, flat, factors)
+            for texts, matrix in stage(self.atoms, self.need.shapes):
+                found += _fitting(self.need, texts, matrix, now, self.factors)
                 if time.monotonic() > until:
                     break
+        return sorted(found, key=lambda fit: (len(fit.text), fit.sign))[:FITS]
+
+
+def fits(wanted: list[Wanted], seconds: float) -> list[tuple[int, Fit]]:
+    """What fits, of the simplest kind that does for one of them; by its number."""
+    until = time.monotonic() + seconds
+    for stage in STAGES:
+        found = [(number, fit) for number, each in enumerate(wanted) for fit in each.fits(stage, until)]
         if found or time.monotonic() > until:
-            break
-    return sorted(found, key=lambda fit: (len(fit.text), fit.sign))[:FITS]
+            return found
+    return []
 
 
 def _fitting(
@@ -227,8 +239,8 @@ def _reduced(values: Values | None, name: str, axis: int) -> Values | None:
 STAGES = (
     _simple,
     _pairs,
-    _in_batches(_matrix_products),
     _products,
+    _in_batches(_matrix_products),
     _in_batches(_sums),
     _in_batches(_weighted_sums),
     _triples,

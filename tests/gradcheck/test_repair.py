@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from scratchlv.gradcheck.apart import MEMORY, apart
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.repair import find_repairs
 
@@ -114,6 +115,46 @@ def inputs(rng, k):
 """
 
 
+CROSS_ENTROPY = """
+import numpy as np
+
+def forward(x, W, y):
+    e = np.exp(x @ W)
+    p = e / e.sum(1, keepdims=True)
+    return -np.log(p[np.arange(len(y)), y]).mean(), (x, W, p, y)
+
+def backward(dloss, cache):
+    x, W, p, y = cache
+    dz = p.copy()
+    dz[np.arange(len(y)), y] -= 1
+    dz *= dloss / len(y)
+    return dz @ W.T, x.T @ dz, None
+
+def inputs(rng, k):
+    return dict(x=rng.standard_normal((5 + k, 3)), W=rng.standard_normal((3, 4 + k)), y=rng.integers(0, 4, 5 + k))
+"""
+
+TWO_PATHS = """
+import os
+import numpy as np
+
+def forward(x, W):
+    h = np.tanh(x @ W)
+    return h.sum(1) + (x ** 2).sum(1), (x, W, h)
+
+def backward(dy, cache):
+    x, W, h = cache
+    if len(x) == 0:
+        os._exit(1)
+    dz = dy[:, None] * (1 - h ** 2)
+    dx = dz @ W.T + 2 * x * dy[:, None]
+    return dx, x.T @ dz
+
+def inputs(rng, k):
+    return dict(x=rng.standard_normal((4 + k, 3)), W=rng.standard_normal((3, 5 + k)))
+"""
+
+
 def load(text, folder, name):
     path = folder / f"{name}.py"
     path.write_text(text)
@@ -124,7 +165,7 @@ def load(text, folder, name):
 
 
 def named(names, gradients):
-    return dict(zip(names, gradients, strict=True))
+    return {name: grad for name, grad in zip(names, gradients, strict=True) if grad is not None}
 
 
 def failing(folder, text, old="", new="", wrong=None):
@@ -181,6 +222,8 @@ BUGS = [
     (CLOSURES, "p * (dp - (dp * p).sum(-1, keepdims=True))", "p * (1 - p) * dp", None),
     (CLOSURES, "dx = scale * p", "dx = -scale * p", None),
     (CLOSURES, "return dx, dgain", "return dgain, dx", "return dx, dgain"),
+    (CROSS_ENTROPY, "y] -= 1", "y] += 1", "dz[np.arange(len(y)), y] -= 1"),
+    (CROSS_ENTROPY, "    dz *= dloss / len(y)\n", "    dz /= len(y)\n", None),
     (LAMBDA, "np.cos(c[0])", "-np.cos(c[0])", None),
 ]
 
@@ -275,26 +318,56 @@ def test_without_fork(tmp_path, monkeypatch):
     assert bad.backward.__code__ is code and sys.stdout is out and evidence.inputs["x"].flags.writeable
 
 
-def test_what_forward_uses_is_left_alone(tmp_path):
-    """A wrong sigmoid that both use is forward's own affair."""
-    text = """
+def test_an_edit_that_ends_the_process_costs_itself_alone(tmp_path):
+    """The edits of the condition come before what is found by its value."""
+    (found, *_) = repairs(tmp_path, TWO_PATHS, " + 2 * x * dy[:, None]", "")
+    assert found.line == 14 and "2 * x * dy" in found.mend
+
+
+def test_memory_is_limited():
+    def work(emit):
+        emit("before")
+        np.zeros(MEMORY)
+        emit("after")
+
+    assert apart(work, 5) == (["before"], False)
+
+
+def test_time_is_limited():
+    def work(emit):
+        emit("before")
+        time.sleep(30)
+
+    began = time.perf_counter()
+    assert apart(work, 0.3) == (["before"], False)
+    assert time.perf_counter() - began < 2
+
+
+GATE = """
 import numpy as np
 
 def gate(x):
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + np.exp(x))
 
 def forward(x):
-    return x * gate(x), x
+    return x / (1 + np.exp(-x)), (x, gate(x))
 
-def backward(dy, x):
+def backward(dy, cache):
+    x, _ = cache
     s = gate(x)
     return (dy * (s + x * s * (1 - s)),)
 
 def inputs(rng, k):
     return dict(x=rng.standard_normal((3, 4 + k)))
 """
-    found = repairs(tmp_path, text, "s + x * s", "s - x * s")
-    assert [repair.line for repair in found] == [12]
+
+
+def test_what_forward_uses_is_left_alone(tmp_path):
+    evidence, bad, tests = failing(tmp_path, GATE.replace("np.exp(x)", "np.exp(-x)"), wrong=GATE)
+    free = find_repairs(bad.backward, evidence, tests)
+    bound = find_repairs(bad.backward, evidence, tests, forward=bad.forward)
+    assert 5 in {repair.line for repair in free}
+    assert 5 not in {repair.line for repair in bound}
 
 
 def test_no_source_no_repair():
