@@ -68,7 +68,7 @@ KINDS = (states, missing, shared, places, sums, elementwise, softmaxes, products
 def _findings(
     evidence: Evidence, rerun: Rerun | None, remake: Callable[..., dict[str, Any]] | None, sizes: dict[str, int] | None
 ) -> list[Finding]:
-    simulation = _simulation(evidence, time.perf_counter() + SECONDS)
+    simulation = _simulation(evidence, time.process_time() + SECONDS)
     loops = None if simulation is None else Loops(simulation)
     if simulation is None or loops is None:
         seen = signatures(evidence, sizes)
