@@ -16,6 +16,7 @@ import numpy as np
 
 from scratchlv import __version__
 from scratchlv.bench.ceilings import last_level_cache
+from scratchlv.blas import openblas
 from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.building_blocks.threads import n_threads
 
@@ -32,7 +33,7 @@ def describe() -> dict[str, Any]:
         "vector_width": WIDTH,
         "last_level_cache": last_level_cache(),
         "blas": blas(),
-        "blas_threads": _openblas("get_num_threads", ctypes.c_int),
+        "blas_threads": openblas("get_num_threads", ctypes.c_int),
         "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE"),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -62,35 +63,11 @@ def header(machine: dict[str, Any]) -> list[str]:
 
 def blas() -> str:
     """What NumPy multiplies matrices with, and for OpenBLAS the kernels it has chosen: "OpenBLAS, Haswell kernels"."""
-    kernels = _openblas("get_corename", ctypes.c_char_p)
+    kernels = openblas("get_corename", ctypes.c_char_p)
     if kernels is not None:
         return f"OpenBLAS, {kernels.decode()} kernels"
     config: Any = np.show_config(mode="dicts")
     return config.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
-
-
-def _openblas(function: str, result: Any) -> Any:
-    """Ask the OpenBLAS that NumPy has loaded; None where there is none. Its names depend on how it was built."""
-    np.dot(np.ones((2, 2)), np.ones((2, 2)))
-    for path in _libraries("openblas"):
-        library = ctypes.CDLL(path)
-        for name in (f"{p}openblas_{function}{s}" for p in ("scipy_", "") for s in ("64_", "_64", "")):
-            found = getattr(library, name, None)
-            if found is not None:
-                found.restype = result
-                return found()
-    return None
-
-
-def _libraries(word: str) -> list[str]:
-    """Shared libraries of this process with ``word`` in their file names."""
-    maps = Path("/proc/self/maps")
-    if maps.exists():
-        paths = {line.split(maxsplit=5)[-1] for line in os.fsdecode(maps.read_bytes()).splitlines() if "/" in line}
-    else:
-        root = Path(np.__file__).parent
-        paths = {str(p) for folder in (root.parent / "numpy.libs", root / ".dylibs") for p in folder.glob("*")}
-    return sorted(path for path in paths if word in Path(path).name)
 
 
 def processor() -> str:
