@@ -13,7 +13,7 @@ from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.composites import sigmoids
 from scratchlv.gradcheck.findings import CLOSE, Finding
 from scratchlv.gradcheck.loops import Loops, arrays, where
-from scratchlv.gradcheck.origins import Origins
+from scratchlv.gradcheck.origins import SPARE, Origins
 from scratchlv.gradcheck.signatures import targets
 from scratchlv.gradcheck.simulation import FAILURES, STEP, Simulation, fingerprint
 from scratchlv.gradcheck.tracing import Call, Change, is_float
@@ -80,14 +80,16 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         call = simulation.calls[origin.calls[-1]]
         known = _known_factor(simulation, call, origin)
         if known is not None:
-            function = _function(simulation, origin)
             slopes = {"u (1 − u)": cause("sigmoid"), "1 − u²": cause("tanh")}
             words = slopes.get(known, cause("local derivative", of=f": a factor {known} too many or too few"))
-            return Finding(names, f"is wrong by {known} before {where(call)}", function[1] if function else words)
-    function = _function(simulation, found[0]) if found and _is_elementwise(found[0]) else None
-    if function is not None:
-        text, words = function
-        return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
+            return Finding(names, f"is wrong by {known} before {where(call)}", words)
+    for index in reversed(range(len(simulation.calls))):
+        if simulation.late:
+            break
+        function = _function(simulation, index)
+        if function is not None and _is_elementwise(simulation, origins, index):
+            text, words = function
+            return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
     return None
 
 
@@ -108,14 +110,23 @@ def _measured(simulation: Simulation, origins: Origins, calls: list[int], j: int
     solution = origins.solution([(index, j) for index in calls])
     if size > MOST_NUMBERS or solution is None:
         return None
+    true = _gradients(simulation, last, j)
+    return None if true is None else Origin(calls, j, true, true + solution[-size:].T)
+
+
+def _gradients(simulation: Simulation, index: int, j: int) -> np.ndarray | None:
+    """Of an operand, (output gradients, numbers): slopes of the loss, as it is moved."""
+    size = np.size(simulation.calls[index].operands[j])
     true = np.zeros((len(simulation.dys), size))
+    if size > MOST_NUMBERS:
+        return None
     try:
         for k in range(size):
-            ahead, behind = (simulation.tracer.output({}, {last: _nudged(j, k, sign * STEP)}) for sign in (1, -1))
+            ahead, behind = (simulation.tracer.output({}, {index: _nudged(j, k, sign * STEP)}) for sign in (1, -1))
             true[:, k] = [(dot(dy, ahead) - dot(dy, behind)) / (2 * STEP) for dy in simulation.dys]
     except FAILURES:
         return None
-    return Origin(calls, j, true, true + solution[-size:].T)
+    return true
 
 
 def _nudged(j: int, k: int, by: float) -> Change:
@@ -127,35 +138,34 @@ def _nudged(j: int, k: int, by: float) -> Change:
     return change
 
 
-def _is_elementwise(origin: Origin) -> bool:
-    """Whether the wrong gradient is the right one times numbers that do not depend on the output gradient."""
-    if len(origin.true) < 2:
+def _is_elementwise(simulation: Simulation, origins: Origins, index: int) -> bool:
+    """Whether the gradient of what goes into a call is wrong by factors that do not depend on the output gradient."""
+    call = simulation.calls[index]
+    if len(simulation.rounds[call.name, call.place]) > 1 or len(simulation.dys) < 2 or not is_float(call.operands[0]):
         return False
-    scale = np.abs(origin.true).max()
-    first, second = origin.true[0], origin.true[1]
-    sure = (np.abs(first) > 1e-3 * scale) & (np.abs(second) > 1e-3 * scale)
-    if sure.sum() < 2:
+    J, true = origins.jacobian_of(index, 0), _gradients(simulation, index, 0)
+    if J is None or true is None:
         return False
-    ratios = origin.wrong[:2, sure] / origin.true[:2, sure]
-    if np.allclose(ratios, 1, atol=10 * CLOSE):
-        return False
-    return bool(np.allclose(ratios[0], ratios[1], rtol=10 * CLOSE, atol=10 * CLOSE))
+    A = np.concatenate([J * d for d in true])  # (output gradients · directions, numbers)
+    b = origins.errors.T.reshape(-1)
+    moved = np.abs(A).max(0) > 0
+    factors, _, rank, _ = np.linalg.lstsq(A[:, moved], b, rcond=1e-7)
+    rest = np.abs(A[:, moved] @ factors - b).max()
+    return bool(rank < len(b) - SPARE and rest <= CLOSE * np.abs(b).max())
 
 
-def _function(simulation: Simulation, origin: Origin) -> tuple[str, str] | None:
-    """The function of single numbers that makes the operand, or takes it."""
-    maker = simulation.maker(origin.calls[-1], origin.j)
-    near = [k for k in (maker, origin.calls[-1]) if k is not None]
+def _function(simulation: Simulation, index: int) -> tuple[str, str] | None:
+    """The function of single numbers that starts at a call."""
+    call = simulation.calls[index]
     for spans in sigmoids(simulation):
-        first, last, _ = spans[-1]
-        if any(first <= k <= last for k in near):
-            return f"the σ that ends in {where(simulation.calls[last])}", cause("sigmoid") + _rival(simulation, last)
-    for k in near:
-        found = simulation.calls[k]
-        if found.name == "tanh":
-            return where(found), cause("tanh") + _rival(simulation, k)
-        if found.name in ELEMENTWISE:
-            return where(found), cause("local derivative", of=f" of {found.name}") + _rival(simulation, k)
+        for first, last, _ in spans:
+            if first == index:
+                text = f"the σ that ends in {where(simulation.calls[last])}"
+                return text, cause("sigmoid") + _rival(simulation, last)
+    if call.name == "tanh":
+        return where(call), cause("tanh") + _rival(simulation, index)
+    if call.name in ELEMENTWISE:
+        return where(call), cause("local derivative", of=f" of {call.name}") + _rival(simulation, index)
     return None
 
 

@@ -90,6 +90,14 @@ class Origins:
         whole[moved] = solution
         return whole
 
+    def jacobian_of(self, index: int, j: int) -> np.ndarray | None:
+        """(directions, numbers in this operand)."""
+        column = [row[index][j] for row in self.rows]
+        if not column or any(part is None for part in column):
+            return None
+        A = np.array([np.ravel(np.asarray(part)) for part in column])
+        return A if np.isfinite(A).all() else None
+
     def jacobian(self, places: Iterable[tuple[int, int]]) -> np.ndarray | None:
         """(directions, numbers in these operands); None if none of them moves."""
         columns = []

@@ -53,9 +53,8 @@ def _relu(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     yield Suspect({index: with_slope(j, 1.0) for index in calls}, "without the mask of ReLU", _no_mask())
     for text, slope in (("z", lambda z: z), ("max(z, 0)", lambda z: np.maximum(z, 0)), ("1 (z < 0)", lambda z: z < 0)):
         changes = {i: with_slope(j, slope(np.asarray(simulation.calls[i].operands[j])) * 1.0) for i in calls}
-        yield Suspect(
-            changes, f"with {text} for ReLU's derivative", cause("local derivative", of=" of ReLU: it is 0 or 1")
-        )
+        words = cause("relu") if "<" in text else cause("local derivative", of=" of ReLU: it is 0 or 1")
+        yield Suspect(changes, f"with {text} for ReLU's derivative", words)
     found = list(arrays(simulation, len(calls), shape))
     if len(calls) == 1:
         inputs = {**simulation.evidence.inputs, "dy": simulation.evidence.dy}

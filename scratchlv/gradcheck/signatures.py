@@ -146,7 +146,7 @@ def _masked(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: 
         if not mask.all() and mask.any() and wrong.any() and not wrong[mask].any():
             if np.any(n[wrong]):  # it should not be zero there
                 continue
-            return f"is wrong only where {label} says padding", cause("mask")
+            return f"is wrong only where {label} says padding", cause("mask"), False
     return None
 
 

@@ -175,6 +175,8 @@ def _missing(simulation: Simulation, index: int, j: int) -> str:
     call, maker = simulation.calls[index], simulation.maker(index, j)
     if maker is not None and any(_is_target(simulation, x) for x in simulation.calls[maker].operands):
         return cause("target")
+    if any(_picks_by_label(simulation, simulation.calls[k]) for k in (index, maker) if k is not None):
+        return cause("target")
     for reduced in (call, *([] if maker is None else [simulation.calls[maker]])):
         words = missing_reduction(reduced)
         if words:
@@ -193,6 +195,13 @@ def _is_target(simulation: Simulation, x: Any) -> bool:
         if np.array_equal(np.asarray(x), value):
             return True
     return False
+
+
+def _picks_by_label(simulation: Simulation, call: Call) -> bool:
+    """Whether of each row one number is taken, by labels: (rows, labels) as the index."""
+    if call.name != "getitem" or not isinstance(call.operands[1], tuple):
+        return False
+    return any(isinstance(part, np.ndarray) and _is_target(simulation, part) for part in call.operands[1])
 
 
 def missing_reduction(call: Call) -> str:

@@ -1,8 +1,12 @@
 """Operations with room for bugs: a recurrent network, and what is smaller."""
 
+import time
+
 import numpy as np
 
 from scratchlv.gradcheck import check
+from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.simulation import Simulation
 
 T, N, D, H = 4, 3, 5, 2
 
@@ -69,3 +73,35 @@ def linear(x, W):
 
 def wrong(report):
     return {gradient.name for gradient in report.gradients if not gradient.ok}
+
+
+def evidence_of(forward, backward, inputs, wrong):
+    """As a check makes it, but without slopes: a simulation takes its own."""
+    y, cache = forward(**inputs)
+    dy = normal(*np.shape(y), seed=5) if np.ndim(y) else np.float64(1)
+    names = [name for name, value in inputs.items() if np.asarray(value).dtype.kind == "f"]
+
+    def gradients(dy):
+        return dict(zip(names, backward(dy, cache), strict=True))
+
+    return Evidence(
+        inputs=inputs,
+        analytic=gradients(dy),
+        wrong=wrong,
+        y=y,
+        dy=dy,
+        cache=cache,
+        backward=gradients,
+        forward=lambda inputs: forward(**inputs),
+    )
+
+
+def simulation_of(bug, wrong):
+    return Simulation(evidence_of(rnn_forward, rnn_backward(bug), rnn_inputs(), wrong), time.perf_counter() + 60)
+
+
+def diagnosed(forward, backward, inputs):
+    """The first sentence on a backward pass that is wrong."""
+    report = check(forward, backward, inputs)
+    assert not report.ok
+    return report.diagnosis[0]

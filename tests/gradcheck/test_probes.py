@@ -4,8 +4,7 @@ import pytest
 
 from scratchlv.gradcheck.diagnose import diagnose
 
-from .operations import D, H, N, T, normal, rnn_backward, rnn_forward, rnn_inputs
-from .test_simulation import evidence_of
+from .operations import D, H, N, T, evidence_of, normal, rnn_backward, rnn_forward, rnn_inputs
 
 
 def slopes(forward, inputs, dy):
