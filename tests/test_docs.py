@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import importlib.util
 import io
-import linecache
 import itertools
+import linecache
 import re
 import shlex
 from pathlib import Path
@@ -181,7 +181,12 @@ def snippets(text: str) -> list[tuple[str, str]]:
 
 def said(code: str, names: dict) -> str:
     out = io.StringIO()
-    linecache.cache["layer.py"] = len(code), None, code.splitlines(keepends=True), "layer.py"  # its lines can be looked up
+    linecache.cache["layer.py"] = (
+        len(code),
+        None,
+        code.splitlines(keepends=True),
+        "layer.py",
+    )  # its lines can be looked up
     with contextlib.redirect_stdout(out):
         exec(compile(code, "layer.py", "exec"), names)
     return out.getvalue()

@@ -11,6 +11,7 @@ from left and right, and where slopes cannot tell the verdict is "not checked".
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchlv.blas import one_thread
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.calls import Pair, as_vector, generator
 from scratchlv.gradcheck.causes import cause
@@ -36,6 +38,7 @@ TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to 
 _WIDE, _TINY = 2.0**-10, 2.0**-38  # of the output gradient: float32 knows nothing of the tiny change
 _ROUNDING = 1e-9  # of the largest gradient times its input: an error that backward's own rounding may make
 _TINY_SHARE = 1e-2  # of a gradient: an error beyond that is never taken for rounding
+_SMALL = 100_000  # numbers in the inputs, up to which one thread is faster
 _SHRINKING = 1.0  # seconds for a search for smaller inputs that fail
 _BESIDE = 0.05  # of its size, by which an input is moved off a kink
 
@@ -98,27 +101,27 @@ def check(
     def make(inputs: dict[str, Any]) -> Inputs:
         return Inputs(forward, inputs, fixed, state)
 
-    try:
-        pair, own = Pair(forward, backward, tuple(intermediates)), make(inputs)
-        rerun = functools.partial(_rerun, pair, make, inputs, settings, seed)
-        case = Subject(pair, inputs, make, rerun, seed, remake, sizes)
-        found = _Examination(pair, own, settings, seed)
-    except Refused as refused:
-        report.problems += refused.sentences
-        if refused.output_gradient is not None and repair:
-            evidence, points = _slopes_alone(pair, own, refused.output_gradient, settings, seed)
-            report.diagnosis = conclusions(case, own, evidence, points, repair=True, hint=hint)
-        return report
-    found.report_to(report)
-    report.diagnosis = [
-        f"d{name} is wrong for elements that are equal: consistent with {cause('ties')}"
-        for name, each in found.measured.items()
-        if each.ties
-    ]
-    if found.evidence.wrong:
-        report.smallest = _smallest(pair, make, inputs, settings, seed)
-        report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
+    with one_thread() if _is_small(inputs) else contextlib.nullcontext():
+        try:
+            pair, own = Pair(forward, backward, tuple(intermediates)), make(inputs)
+            rerun = functools.partial(_rerun, pair, make, inputs, settings, seed)
+            case = Subject(pair, inputs, make, rerun, seed, remake, sizes)
+            found = _Examination(pair, own, settings, seed)
+        except Refused as refused:
+            report.problems += refused.sentences
+            if refused.output_gradient is not None and repair:
+                evidence, points = _slopes_alone(pair, own, refused.output_gradient, settings, seed)
+                report.diagnosis = conclusions(case, own, evidence, points, repair=True, hint=hint)
+            return report
+        found.report_to(report)
+        if found.evidence.wrong:
+            report.smallest = _smallest(pair, make, inputs, settings, seed)
+            report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
     return report
+
+
+def _is_small(inputs: Any) -> bool:
+    return sum(np.size(leaf) for leaf in leaves(inputs)) < _SMALL
 
 
 def _slopes_alone(
@@ -318,6 +321,12 @@ class _Examination:
         return found | {name: slopes_of(name, self.inputs.arrays[name], loss, rng, self.settings) for name in lacking}
 
     def report_to(self, report: Report) -> None:
+        """Fill in the report; of the diagnosis what is certain already."""
+        report.diagnosis = [
+            f"d{name} is wrong for elements that are equal: consistent with {cause('ties')}"
+            for name, each in self.measured.items()
+            if each.ties
+        ]
         report.gradients = [each.gradient for each in self.measured.values()]
         report.problems += self.problems
         report.notes += self.notes

@@ -59,7 +59,7 @@ def indices(site: Site) -> Iterator[Draft]:
     if shifted:
         assert isinstance(node, ast.BinOp)
         yield Draft("L", "", _key_of_shift(site, back, time), 0.3, {"L": node.left})
-    for sign in "-+":
+    for sign in "" if isinstance(node, ast.Constant) else "-+":  # of a constant: constants()
         if shifted and sign == back:
             continue
         key = _key_of_shift(site, sign, time)
@@ -74,7 +74,7 @@ def indices(site: Site) -> Iterator[Draft]:
             yield Draft("A + S", f"with {site.text} + {text}", key, 1.7 + near + named, nodes)
             yield Draft("A - S", f"with {site.text} - {text}", key, 2.0 + near + named, nodes)
             yield Draft("A // S", f"with {site.text} // {text}", key, 2.5 + near + named, nodes)
-            yield Draft("S - 1 - A", "", "kernel not flipped", 3.5 + near, nodes)
+            yield Draft("S - 1 - A", "", "", 3.5 + near, nodes)
     if not isinstance(node, ast.Constant):
         yield Draft("2 * A", f"with 2 * {site.text}", "", 2.0)
         yield Draft("-A", f"with -{site.text}", "", 2.5)
@@ -84,11 +84,11 @@ def _key_of_shift(site: Site, sign: str, time: bool) -> str:
     if not time:
         return ""
     if site.in_call_of in ("range", "reversed"):
-        return "dropped step" if (sign == "+") == (site.slot[2] in (None, 1)) else "step twice"
+        return "round left out" if (sign == "+") == (site.slot[2] in (None, 1)) else "round too many"
     owner = next((base_of(each.value) for each in reversed(site.parents) if isinstance(each, ast.Subscript)), "")
     if owner.lower().startswith(("h", "c")) and len(owner) <= 3:
         return "c_t" if owner[0].lower() == "c" else "h_t"
-    return "off by one"
+    return "index by one"
 
 
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
@@ -154,7 +154,8 @@ def flips(site: Site) -> Iterator[Draft]:
     """An array is reversed along its axes, cropped or padded."""
     node, shape = site.node, site.shape
     if isinstance(node, ast.Call) and name_of(node.func) in ("flip", "fliplr", "flipud", "rot90", "roll") and node.args:
-        yield Draft("B", f"without {name_of(node.func)}", "kernel not flipped", 0.5, {"B": node.args[0]})
+        key = "index by one" if name_of(node.func) == "roll" else "kernel not flipped"
+        yield Draft("B", f"without {name_of(node.func)}", key, 0.5, {"B": node.args[0]})
     if isinstance(site.facts.value(node), list) and not site.is_index:
         yield Draft("A[::-1]", "with [::-1]", "", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):
@@ -184,6 +185,8 @@ def constants(site: Site) -> Iterator[Draft]:
     assert isinstance(value, int | float)
     factor = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult | ast.Div)
     key = "factor" if factor else "local derivative" if isinstance(site.parent, ast.BinOp) else ""
+    if site.is_index or site.in_call_of in ("range", "reversed"):
+        key = ""
     new: list[float]
     if isinstance(value, int):
         new = [value + 1, value - 1, 2 * value, -value, 0, 1, 2, -1, 0.5]
@@ -192,6 +195,9 @@ def constants(site: Site) -> Iterator[Draft]:
         new += [value**2, value * 10, value / 10, 3 * value, value / 3]
     for order, each in enumerate(dict.fromkeys(new)):
         if each != value:
+            if site.in_call_of == "range" and abs(each - value) == 1:
+                first = site.slot[2] == 0 and isinstance(site.parent, ast.Call) and len(site.parent.args) > 1
+                key = "round left out" if (each < value) == first else "round too many"
             yield Draft(f"{each!r}", f"with {each!r} for {value!r}", key, 0.8 + 0.15 * order)
     for text, other in site.scope.items():
         plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"
@@ -209,6 +215,7 @@ def comparisons(site: Site) -> Iterator[Draft]:
         for sign in signs.values() if now else ():
             if sign != now:
                 key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu"
+                key = key if site.shape else ""  # of numbers it tells nothing
                 cost = 0.5 if likely[now] == sign else 1.5
                 yield Draft(f"L {sign} R", f"with {sign} for {now}", key, cost, both)
     if isinstance(node, ast.BoolOp) and len(node.values) == 2:
@@ -273,14 +280,14 @@ def _ranges(node: ast.Call, name: str) -> Iterator[Draft]:
     nodes = {f"A{number}": each for number, each in enumerate(node.args)}
     if len(node.args) == 1:
         yield Draft("reversed(range(A0))", "with reversed", "", 0.8, nodes)
-        yield Draft("range(1, A0)", "", "step twice", 1.5, nodes)
-        yield Draft("range(A0 - 1)", "", "step twice", 1.5, nodes)
-        yield Draft("range(A0 + 1)", "", "dropped step", 1.0, nodes)
+        yield Draft("range(1, A0)", "", "round too many", 1.5, nodes)
+        yield Draft("range(A0 - 1)", "", "round too many", 1.5, nodes)
+        yield Draft("range(A0 + 1)", "", "round left out", 1.0, nodes)
     else:
-        yield Draft("range(A1)", "", "dropped step", 1.0, nodes)
-        yield Draft("range(A0 - 1, A1)", "", "dropped step", 1.5, nodes)
+        yield Draft("range(A1)", "", "round left out", 1.0, nodes)
+        yield Draft("range(A0 - 1, A1)", "", "round left out", 1.5, nodes)
     if len(node.args) == 3:
-        yield Draft("range(A0, -1, -1)", "", "dropped step", 1.0, nodes)
+        yield Draft("range(A0, -1, -1)", "", "round left out", 1.0, nodes)
         yield Draft("range(A1 + 1, A0 + 1)", "with the steps in the other order", "", 1.5, nodes)
         yield Draft("range(A0, A1, 1)", "", "", 3.0, nodes)
 

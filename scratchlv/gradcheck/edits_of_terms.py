@@ -20,7 +20,13 @@ def operators(site: Site) -> Iterator[Draft]:
     """Another operator, the operands exchanged or left out, brackets elsewhere."""
     node = site.node
     if isinstance(node, ast.UnaryOp):
-        yield Draft("B", "without the sign" if isinstance(node.op, ast.USub) else "", "sign", 0.5, {"B": node.operand})
+        yield Draft(
+            "B",
+            "without the sign" if isinstance(node.op, ast.USub) else "",
+            "" if site.is_index else "sign",
+            0.5,
+            {"B": node.operand},
+        )
     if not isinstance(node, ast.BinOp) or _is_text(site, node):
         return
     both = {"L": node.left, "R": node.right}
@@ -226,7 +232,8 @@ def missing_factors(site: Site) -> Iterator[Draft]:
     whole = _shape_around(site)
     if whole and whole != shape:
         for text, _ in fitting(site, whole):
-            yield Draft("A * S", f"with * {text}", "local derivative", extra + 2.0, {"S": parsed(text)})
+            details = {"which": f": {text}"}
+            yield Draft("A * S", f"with * {text}", "missing factor", extra + 2.0, {"S": parsed(text)}, details)
             yield Draft("A * np.sign(S)", "", "local derivative", extra + 3.0, {"S": parsed(text)})
 
 
@@ -251,7 +258,8 @@ def _array_factors(text: str, value: Any, shape: tuple[int, ...], extra: float) 
     nodes = {"S": parsed(text)}
     same = 0.0 if shape_of(value) == shape else 0.8
     if value.dtype.kind == "b":
-        yield Draft("A * S", f"with * {text}", _key_of_mask(text), extra + 0.5, nodes)
+        key = _key_of_mask(text)
+        yield Draft("A * S", f"with * {text}", "mask" if key == "missing factor" else key, extra + 0.5, nodes)
         yield Draft("A * ~S", "", "mask", extra + 2.0, nodes)
         return
     if value.dtype.kind in "iu":
@@ -261,7 +269,9 @@ def _array_factors(text: str, value: Any, shape: tuple[int, ...], extra: float) 
         return
     cost = extra + same + 1.5
     zero_one = bool(np.isin(value, (0, 1)).all())
-    yield Draft("A * S", f"with * {text}", _key_of_mask(text), cost - (1.0 if zero_one else 0.0), nodes)
+    key = _key_of_mask(text)
+    key = "mask" if zero_one and key == "missing factor" else key
+    yield Draft("A * S", f"with * {text}", key, cost - (1.0 if zero_one else 0.0), nodes, {"which": f": {text}"})
     if zero_one:
         yield Draft("A * (1 - S)", "", "mask", cost + 1, nodes)
         return
@@ -284,7 +294,7 @@ def _key_of_mask(text: str) -> str:
         return "dropout mask"
     if "mask" in name:
         return "mask"
-    return "upstream ignored" if name in ("dy", "dout", "grad", "g", "upstream", "dz") else "local derivative"
+    return "upstream ignored" if name in ("dy", "dout", "grad", "g", "upstream", "dz") else "missing factor"
 
 
 def _numbers(site: Site, extra: float) -> Iterator[Draft]:

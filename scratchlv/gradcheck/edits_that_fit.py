@@ -62,7 +62,7 @@ def _edit(site: Site, fit: Fit, cost: float, numpy: str) -> Edit:
     def make() -> ast.expr:
         return build(TEMPLATES[fit.sign], site.node, nodes)
 
-    key = "missing term" if fit.sign in "+-" else "local derivative" if fit.sign in "*/" else ""
+    key = "missing term" if fit.sign in "+-" else "missing factor" if fit.sign in "*/" else ""
     how = WORDS.get(fit.sign, "").format(fit.text)
     edit = Edit(((site.slot, make),), site, site.statement, how, key, cost, f"{id(site.statement)} fit", site.function)
     edit.nodes = len(fit.text)

@@ -68,7 +68,7 @@ class Origins:
         A = self.jacobian(places)
         if A is None:
             return False
-        U, s, _ = np.linalg.svd(np.linalg.qr(A.T, mode="r").T)  # as of A, which has many columns
+        U, s, _ = np.linalg.svd(np.asarray(np.linalg.qr(A.T, mode="r")).T)  # as of A, which has many columns
         rank = int((s > 1e-7 * s[0]).sum()) if s.size and s[0] else 0
         if rank > len(self.rows) - SPARE:
             return None

@@ -48,13 +48,18 @@ class Repair:
     also: tuple[Repair, ...] = ()  # lines that must be changed together with this one
 
     def sentence(self, show_mend: bool = True) -> str:
-        places = [
-            f'line {each.line}, "{each.code}": {each.how}' + (f' ("{each.mend}")' if show_mend and each.mend else "")
-            for each in (self, *self.also)
-        ]
+        """Where, how and what for; without ``show_mend`` where and what for alone."""
+        parts = (self, *self.also)
         names = ", ".join(f"d{name}" for name in self.right)
         what = f"{names} {'is' if len(self.right) == 1 else 'are'} right" if self.partial else "every gradient is right"
-        return f"{'; and '.join(places)} {what}"
+        if show_mend:
+            shown = [
+                f"line {each.line}, `{each.code}`: {each.how}" + (f" (`{each.mend}`)" if each.mend else "")
+                for each in parts
+            ]
+            return f"{'; and '.join(shown)} {what}"
+        where = " and ".join(f"line {each.line}, `{each.code}`" for each in parts)
+        return f"{where}: if {'this line is' if len(parts) == 1 else 'these lines are'} changed, {what}"
 
 
 @dataclass

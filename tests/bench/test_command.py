@@ -32,7 +32,10 @@ def test_what_it_prints_and_writes(small, tmp_path, capsys):
 
 
 def test_one_version_alone_is_checked_and_timed(small, tmp_path, capsys):
-    assert command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", variant="numba_cpu", number=4) == 0
+    assert (
+        command.run(["matmul"], tmp_path / "run.json", None, tmp_path / "roofline.svg", variant="numba_cpu", number=4)
+        == 0
+    )
     (row,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["rows"]
     assert (row["version"], row["part"]) == ("4 register tiles", "forward")
     assert row["warm"]["samples"] > 0

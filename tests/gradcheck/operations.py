@@ -102,6 +102,6 @@ def simulation_of(bug, wrong):
 
 def diagnosed(forward, backward, inputs):
     """The first sentence on a backward pass that is wrong."""
-    report = check(forward, backward, inputs)
+    report = check(forward, backward, inputs, repair=False)
     assert not report.ok
     return report.diagnosis[0]

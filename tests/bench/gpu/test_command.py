@@ -83,7 +83,9 @@ def test_a_wrong_version_is_not_timed(bench, monkeypatch, tmp_path, capsys):
 
 @needs_compiler
 def test_an_unknown_version_lists_those_there_are(bench):
-    with pytest.raises(UserError, match=r"version 3 of the variant cuda: relu has 1 \(a number for each thread\), 2 \("):
+    with pytest.raises(
+        UserError, match=r"version 3 of the variant cuda: relu has 1 \(a number for each thread\), 2 \("
+    ):
         bench("relu", number=3)
     with pytest.raises(UserError, match=r"version 7 of the variant cuda: matmul has .*6 \(cuBLAS\)"):
         bench("matmul", number=7)
