@@ -1,4 +1,4 @@
-"""Is a hand-written gradient right? Slopes in float64 tell, and :mod:`scratchlv.gradcheck.diagnose` names the bug.
+"""Is a hand-written gradient right? Slopes in float64 tell, and :mod:`scratchlv.gradcheck.naming.diagnose` names the bug.
 
     report = check(forward, backward, {"x": x, "W": W})
     print(report)

@@ -14,12 +14,13 @@ import numpy as np
 
 from scratchlv.gradcheck.calls import Pair, as_vector
 from scratchlv.gradcheck.causes import REFINED_BY, key_of
-from scratchlv.gradcheck.diagnose import UNKNOWN, diagnose
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.inputs import Inputs
 from scratchlv.gradcheck.inside import Inside, code_of
 from scratchlv.gradcheck.measured import Point
+from scratchlv.gradcheck.naming.diagnose import UNKNOWN, diagnose
 from scratchlv.gradcheck.repair import Repair, find_repairs
+from scratchlv.gradcheck.repair.residual import missing_terms
 from scratchlv.gradcheck.trials import Trial, fresh_trials
 
 SECONDS = 10.0  # that the search for the line may take
@@ -72,7 +73,7 @@ def conclusions(
             return [*particular, whole[0].sentence(show_mend=hint == "mend")]
         return [_sentence(whole[0], hint)]
     inside = _first_wrong(subject.pair, inputs, evidence)
-    found = [*named, *([inside] if inside else []), *(_sentence(each, hint) for each in repairs)]
+    found = [*named, *_lacking(subject.pair, evidence, named), *inside, *(_sentence(each, hint) for each in repairs)]
     known = [sentence for sentence in found if sentence != UNKNOWN]
     return (known or found)[:MOST_SENTENCES]
 
@@ -96,11 +97,21 @@ def _named(subject: Subject, evidence: Evidence) -> list[str]:
     return diagnose(replace(evidence, wrong=compared), rerun=subject.rerun, remake=subject.remake, sizes=subject.sizes)
 
 
-def _first_wrong(pair: Pair, inputs: Inputs, evidence: Evidence) -> str | None:
+def _lacking(pair: Pair, evidence: Evidence, named: list[str]) -> list[str]:
+    """What a gradient lacks, of what backward computes, where nothing else tells."""
+    if named != [UNKNOWN]:
+        return []
+    try:
+        return missing_terms(evidence, pair.backward)
+    except Exception:  # whatever being watched does to somebody's code
+        return []
+
+
+def _first_wrong(pair: Pair, inputs: Inputs, evidence: Evidence) -> list[str]:
     """The first gradient of an intermediate that is wrong, if the two functions can be watched."""
     codes = code_of(pair.forward), code_of(pair.backward)
     if codes[0] is None or codes[1] is None or codes[0] is codes[1] or not evidence.wrong:
-        return None
+        return []
 
     def gradients() -> dict[str, np.ndarray]:
         _, cache = pair.run_forward(inputs)
@@ -121,5 +132,5 @@ def _first_wrong(pair: Pair, inputs: Inputs, evidence: Evidence) -> str | None:
             given = pair.run_backward_whole(evidence.dy, pair.run_forward(inputs)[1])[1]
             found = look.first_wrong(given)
     except Exception:  # whatever being watched does to somebody's code
-        return None
-    return found.sentence() if found else None
+        return []
+    return [found.sentence()] if found else []

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchlv.gradcheck import check
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.simulation import Simulation
+from scratchlv.gradcheck.naming.simulation import Simulation
 
 T, N, D, H = 4, 3, 5, 2
 

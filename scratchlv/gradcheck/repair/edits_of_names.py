@@ -1,0 +1,169 @@
+"""Edits of names: another variable of the same shape, another function of the right one."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from scratchlv.gradcheck.repair.edits import Draft, Site, base_of, fitting, parsed
+from scratchlv.gradcheck.repair.edits_of_terms import is_floating
+from scratchlv.gradcheck.repair.facts import is_number, is_whole, shape_of
+
+LOCAL = (
+    ("(1 - S ** 2)", "tanh"),
+    ("S * (1 - S)", "sigmoid"),
+    ("(S > 0)", "relu"),
+    ("(1 - S)", "local derivative"),
+    ("S", "local derivative"),
+    ("2 * S", "local derivative"),
+    ("np.sign(S)", "local derivative"),
+    ("(1 - np.tanh(S) ** 2)", "tanh"),
+    ("np.exp(S)", "local derivative"),
+    ("1 / S", "local derivative"),
+    ("np.cos(S)", "local derivative"),
+)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def names(site: Site) -> Iterator[Draft]:
+    """Another variable of the same shape, or one of its items or attributes; numbers for numbers."""
+    node = site.node
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript) or _is_part(site):
+        return
+    if isinstance(node, ast.Attribute) and node.attr in ("T", "shape", "size", "ndim", "dtype"):
+        return
+    value = site.facts.value(node)
+    shape = shape_of(value)
+    if shape is None:
+        return
+    base = base_of(node)
+    fit = site.scope.items() if site.statement is site.facts.last and not is_number(value) else fitting(site, shape)
+    for text, other in fit:
+        if text == site.text or is_number(value) and is_whole(value) != is_whole(other):
+            continue
+        alike = _likeness(text, site.text)
+        same_base = base and base == base_of(parsed(text))
+        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
+        yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
+    if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        yield from _functions_of(site, value)
+
+
+def arrays_for_numbers(site: Site) -> Iterator[Draft]:
+    """An array, of a number for each row, in the place of one number."""
+    parent = site.parent
+    around = site.facts.shape(parent) if isinstance(parent, ast.BinOp) else None
+    if site.shape == () and around and not site.is_index:
+        for text, _ in fitting(site, around, exact=False):
+            yield Draft("S", f"with {text} for {site.text}", "", 2.2, {"S": parsed(text)})
+
+
+def local_derivatives(site: Site) -> Iterator[Draft]:
+    """An expression of one array is replaced by another function of it."""
+    node = site.node
+    if not isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Compare) or not is_floating(
+        site.facts.value(node)
+    ):
+        return
+    arrays = {
+        ast.unparse(each): each
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript)
+        and isinstance(getattr(each, "ctx", None), ast.Load)
+        and isinstance(site.facts.value(each), np.ndarray)
+        and site.facts.shape(each) == site.shape
+    }
+    plain = {text: each for text, each in arrays.items() if not text.endswith(".T")}
+    if len(plain) != 1 or not site.shape:
+        return
+    (only,) = plain.values()
+    for order, (template, key) in enumerate(LOCAL):
+        yield Draft(template, "", key, 1.2 + 0.1 * order, {"S": only})
+
+
+def softmaxes(site: Site) -> Iterator[Draft]:
+    """The gradient of a softmax, where only two arrays are multiplied."""
+    node, shape = site.node, site.shape
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult | ast.Sub) or not shape:
+        return
+    arrays = {
+        ast.unparse(each): each
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and site.facts.shape(each) == shape
+    }
+    for one, other in itertools.permutations(list(arrays.values())[:4], 2):
+        yield Draft("S * (G - (S * G).sum(-1, keepdims=True))", "", "softmax", 2.0, {"S": one, "G": other})
+
+
+def stored_names(site: Site) -> Iterator[Draft]:
+    """Another variable that is set."""
+    node = site.node
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not isinstance(site.parent, ast.For):
+        for text, value in site.scope.items():
+            if text.isidentifier() and text != node.id and isinstance(value, np.ndarray):
+                renamed = ast.copy_location(ast.Name(text, ast.Store()), node)
+                yield Draft("S", f"with {text} for {node.id}", "", 2.5, {"S": renamed})
+
+
+def counts(site: Site) -> Iterator[Draft]:
+    """The number of places that a mask leaves, for a length or a size."""
+    if is_whole(site.facts.value(site.node)) and not site.is_index and not isinstance(site.node, ast.Constant):
+        for text, value in site.scope.items():
+            if isinstance(value, np.ndarray) and value.size and bool(np.isin(value, (0, 1)).all()):
+                yield Draft("S.sum()", "", "mask in the mean", 1.5, {"S": parsed(text)})
+
+
+def _is_part(site: Site) -> bool:
+    """Of a longer name, which is looked at as a whole; or the function of a call."""
+    parent = site.parent
+    if isinstance(parent, ast.Attribute):
+        return parent.attr not in (
+            "T",
+            "sum",
+            "mean",
+            "reshape",
+            "transpose",
+            "copy",
+            "shape",
+            "dot",
+            "size",
+            "ravel",
+            "astype",
+        )
+    if isinstance(parent, ast.Call) and parent.func is site.node:
+        return True
+    return isinstance(getattr(site.node, "ctx", None), ast.Store | ast.Del)
+
+
+def _key_of_name(site: Site, text: str) -> str:
+    parent = site.parent
+    if isinstance(parent, ast.Compare):
+        return "relu"
+    return ""
+
+
+def _functions_of(site: Site, value: np.ndarray) -> Iterator[Draft]:
+    """A local derivative that is written with the wrong function of the right variable."""
+    parent = site.parent
+    factor = isinstance(parent, ast.BinOp | ast.Call)
+    extra = 0.0 if factor else 1.5
+    yield Draft("A ** 2", "with ** 2", "local derivative", 1.0 + extra)
+    yield Draft("(1 - A)", f"with 1 - {site.text}", "local derivative", 2.0 + extra)
+    if np.abs(value).max(initial=0) < 1:
+        yield Draft("(1 - A ** 2)", "", "tanh", 1.5 + extra)
+        if value.size and value.min() > 0:
+            yield Draft("(A * (1 - A))", "", "sigmoid", 1.5 + extra)
+    yield Draft("(A > 0)", f"with {site.text} > 0", "relu", 2.0 + extra)
+    yield Draft("np.tanh(A)", "", "local derivative", 3.0 + extra)
+    yield Draft("np.exp(A)", "", "local derivative", 3.0 + extra)
+    yield Draft("1 / (1 + np.exp(-A))", "", "local derivative", 3.5 + extra)
+    yield Draft("np.abs(A)", "", "local derivative", 4.0 + extra)

@@ -1,0 +1,84 @@
+"""A line of source as it would be after an edit."""
+
+from __future__ import annotations
+
+import ast
+
+from scratchlv.gradcheck.repair.edits import Edit
+
+LONG = 200  # characters of a mended line that are shown
+
+
+def line_of(edit: Edit) -> int:
+    """Where the edited expression begins, or the statement."""
+    node = edit.site.node if edit.site is not None else edit.statement
+    if isinstance(edit.statement, ast.For | ast.While | ast.If) and edit.site is None:
+        return edit.statement.lineno
+    return getattr(node, "lineno", edit.statement.lineno)
+
+
+def mended(edit: Edit) -> str:
+    """The line after the edit, in the user's own formatting where one expression is changed; "" if it goes or moves."""
+    lines = edit.function.lines
+    number = line_of(edit)
+    if edit.site is None:
+        return _statement(edit)
+    node = edit.site.node
+    new = edit.changes[0][1]()
+    try:
+        if node.end_lineno == node.lineno:
+            line = lines[number - 1].encode()
+            before, after = line[: node.col_offset].decode(), line[node.end_col_offset :].decode()
+            text = ast.unparse(new)
+            wanted = _dump_with(edit)
+            bare = [text[1:-1]] if isinstance(new, ast.Tuple) and len(new.elts) > 1 else []
+            for inserted in (*bare, text, f"({text})"):
+                whole = [*lines]
+                whole[number - 1] = before + inserted + after
+                if _dump_at(whole, edit) == wanted:
+                    return whole[number - 1].strip()[:LONG]
+    except (SyntaxError, ValueError, UnicodeDecodeError):
+        pass
+    return _statement(edit)
+
+
+def _dump_with(edit: Edit) -> str:
+    edit.apply()
+    try:
+        return ast.dump(ast.parse(ast.unparse(_simple(edit.statement))))
+    finally:
+        edit.revert()
+
+
+def _dump_at(lines: list[str], edit: Edit) -> str:
+    first, last = edit.statement.lineno - 1, edit.statement.end_lineno or edit.statement.lineno
+    if isinstance(edit.statement, ast.For | ast.While | ast.If | ast.With):
+        last = edit.statement.body[0].lineno - 1
+        text = "".join(lines[first:last]).strip() + " pass"
+    else:
+        text = "".join(lines[first:last]).strip()
+    return ast.dump(ast.parse(ast.unparse(ast.parse(text))))
+
+
+def _simple(statement: ast.stmt) -> ast.stmt:
+    """A loop or condition without what is in it."""
+    if isinstance(statement, ast.For | ast.While | ast.If | ast.With):
+        fields = dict(ast.iter_fields(statement))
+        new = type(statement)(**{**fields, "body": [ast.Pass()], **({"orelse": []} if "orelse" in fields else {})})
+        return ast.copy_location(new, statement)
+    return statement
+
+
+def _statement(edit: Edit) -> str:
+    """The whole statement on one line."""
+    if edit.site is None and edit.wide:
+        return ""
+    if edit.site is None:
+        new = edit.changes[0][1]()
+        if isinstance(new, ast.stmt):
+            return ast.unparse(new)[:LONG] if isinstance(new, ast.Assign | ast.AugAssign | ast.Expr) else ""
+    edit.apply()
+    try:
+        return ast.unparse(_simple(edit.statement)).split("\n")[0][:LONG]
+    finally:
+        edit.revert()

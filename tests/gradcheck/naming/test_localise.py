@@ -1,0 +1,44 @@
+"""A bug of no known kind is placed, and a target that is missing is known by the error before the softmax."""
+
+import numpy as np
+
+from ..operations import diagnosed, normal
+
+LABELS = np.array([1, 0, 3, 3, 2, 1])
+
+
+def loss(x, W, labels):
+    z = x @ W
+    m = z.max(1)
+    logs = m + np.log(np.exp(z - m[:, None]).sum(1))
+    return (logs - z[np.arange(len(z)), labels]).mean(), (x, W, labels, np.exp(z - logs[:, None]))
+
+
+def backward_with(step):
+    def backward(dloss, cache):
+        x, W, labels, p = cache
+        dz = step(p.copy(), labels) * dloss / len(x)
+        return dz @ W.T, x.T @ dz
+
+    return backward
+
+
+INPUTS = {"x": normal(6, 3), "W": normal(3, 4), "labels": LABELS}
+
+
+def test_a_target_that_is_not_subtracted():
+    assert "a target that is not subtracted" in diagnosed(loss, backward_with(lambda p, labels: p), INPUTS)
+
+
+def test_a_factor_of_the_derivative_too_many():
+    def forward(x, w, y):
+        p = 1 / (1 + np.exp(-(x @ w)))
+        return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(), (x, w, y, p)
+
+    def backward(dloss, cache):
+        x, w, y, p = cache
+        dz = dloss * (p - y) * p * (1 - p) / len(x)
+        return np.outer(dz, w), x.T @ dz
+
+    inputs = {"x": normal(6, 3), "w": normal(3), "y": np.array([1, 0, 0, 1, 1, 0])}
+    assert "a wrong local derivative of σ" in diagnosed(forward, backward, inputs)
