@@ -12,8 +12,70 @@ ELSEWHERE = {
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/timing.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
-    "scratchlv/gradcheck/causes.py": ("tests/gradcheck/test_diagnose.py", "it is words"),
-    "scratchlv/gradcheck/evidence.py": ("tests/gradcheck/test_check.py", "it holds what others find"),
+    "scratchlv/gradcheck/repair/edits_of_names.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_occurrences.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_places.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_products.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_statements.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_terms.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/edits_that_fit.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
+    "scratchlv/gradcheck/repair/facts.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/guilt.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/mend.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/needed.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/search.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/sites.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/state.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/synthesis.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
+    "scratchlv/gradcheck/repair/apart.py": (
+        "tests/gradcheck/repair/test_find.py",
+        "it is a part of the search for a line",
+    ),
     "scratchlv/models/context.py": ("tests/models/test_translator.py", "a part of the decoder"),
     "scratchlv/models/decoder.py": (
         "tests/models/test_captioner.py",
