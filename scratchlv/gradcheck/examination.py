@@ -44,8 +44,9 @@ class Examination:
         self._measure()
         if beside:
             self._look_beside_kinks()
-        self._linearity()
-        self._digits()
+        with np.errstate(all="ignore"):
+            self._linearity()
+            self._digits()
         self.evidence = self._evidence()
 
     def _measure(self) -> None:

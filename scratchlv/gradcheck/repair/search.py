@@ -27,6 +27,7 @@ from scratchlv.gradcheck.repair.sites import narrow_edits, wide_edits
 from scratchlv.gradcheck.repair.source import Function, called, functions, replaced, unwrapped
 from scratchlv.gradcheck.repair.state import State
 
+LONGEST = 100  # characters of a line that is shown
 SIMPLE = ast.Name | ast.Attribute | ast.Subscript
 FIRST = 400  # edits of likely lines, before expressions are looked for that fit
 LIKELY = 1.6  # guilt of the lines whose edits are tried first
@@ -58,8 +59,12 @@ class Repair:
                 for each in parts
             ]
             return f"{'; and '.join(shown)} {what}"
-        where = " and ".join(f"line {each.line}, `{each.code}`" for each in parts)
+        where = " and ".join(f"line {each.line}, `{_short(each.code)}`" for each in parts)
         return f"{where}: if {'this line is' if len(parts) == 1 else 'these lines are'} changed, {what}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 @dataclass
