@@ -18,7 +18,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.naming.derivatives import elementwise, softmaxes
-from scratchlv.gradcheck.naming.findings import Finding, explained_by, merged
+from scratchlv.gradcheck.naming.findings import CLOSE, Finding, equal, explained_by, merged
 from scratchlv.gradcheck.naming.localise import localised, target_missing
 from scratchlv.gradcheck.naming.loops import Loops, constants, divisors
 from scratchlv.gradcheck.naming.origins import Origins
@@ -34,6 +34,7 @@ from scratchlv.gradcheck.naming.uses import upstream, uses_of
 SECONDS = 5.0
 MOST_SENTENCES = 3
 ZERO = "is zero everywhere"
+SLIGHT = f"is off by less than {CLOSE:.0e} of its largest element"
 UNKNOWN = "no known signature: look at the local derivatives one by one"
 
 
@@ -75,6 +76,8 @@ def _findings(
     else:
         seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation), constants(simulation))
     wrong = set(evidence.wrong)
+    slight = {name for name in wrong if equal(evidence.analytic[name], evidence.numeric[name])}
+    seen = [finding for finding in seen if not slight & set(finding.names)]  # no signature can be told in so little
     certain = [finding for finding in seen if finding.certain]
     if explained_by(certain) == wrong and len(certain) == 1:
         return certain
@@ -91,6 +94,8 @@ def _findings(
             return found
     rest = [finding for finding in seen if set(finding.names) - explained_by(simulated)]
     found = merged([*simulated, *rest])
+    if not found and slight == wrong:
+        return [Finding(tuple(evidence.wrong), SLIGHT, f"{cause('epsilon')}, or a number with few digits")]
     return found if explained_by(found) == wrong else [finding for finding in found if finding.what != ZERO]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scratchlv.gradcheck.repair.edits import Draft, Site, base_of, build, name_of, parsed
+from scratchlv.gradcheck.repair.edits_of_terms import is_floating
 from scratchlv.gradcheck.repair.facts import is_number, is_whole
 
 FUNCTIONS = {
@@ -185,7 +186,7 @@ def constants(site: Site) -> Iterator[Draft]:
     assert isinstance(value, int | float)
     factor = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult | ast.Div)
     key = "factor" if factor else "local derivative" if isinstance(site.parent, ast.BinOp) else ""
-    if site.is_index or site.in_call_of in ("range", "reversed"):
+    if not is_floating(site.facts.value(site.parent)):  # an index, a length
         key = ""
     new: list[float]
     if isinstance(value, int):

@@ -13,7 +13,7 @@ REDUCTIONS = ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argm
 
 def transposes(site: Site) -> Iterator[Draft]:
     node, shape = site.node, site.shape
-    key = "W for Wᵀ in time" if site.loops else "W for Wᵀ"
+    key = "" if not is_operand(site) else "W for Wᵀ in time" if site.loops else "W for Wᵀ"
     if isinstance(node, ast.Attribute) and node.attr == "T":
         yield Draft("B", "without .T", key, 0.0, {"B": node.value})
         return
@@ -173,7 +173,8 @@ def _reduction(site: Site, node: ast.Call) -> Iterator[Draft]:
     rest = [] if method else ["B"]
     function = "B" if method else "M"
     nodes = {"B": array, "M": func.value}
-    yield Draft("B", f"without .{name}", "mean twice" if name == "mean" else "sum", 1.0, nodes)
+    key = {"mean": "mean twice", "sum": "wrong axis"}.get(name, "")
+    yield Draft("B", f"without .{name}", key, 1.0, nodes)
     axis, keepdims = _axis(node, method)
     word = "" if len(node.args) > len(rest) else "axis="
     seen = site.facts.shape(array)

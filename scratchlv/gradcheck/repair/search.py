@@ -55,7 +55,8 @@ class Repair:
         what = f"{names} {'is' if len(self.right) == 1 else 'are'} right" if self.partial else "every gradient is right"
         if show_mend:
             shown = [
-                f"line {each.line}, `{each.code}`: {each.how}" + (f" (`{each.mend}`)" if each.mend else "")
+                f"line {each.line}, `{_short(each.code)}`: {_short(each.how)}"
+                + (f" (`{_short(each.mend)}`)" if each.mend else "")
                 for each in parts
             ]
             return f"{'; and '.join(shown)} {what}"
