@@ -76,7 +76,10 @@ ELSEWHERE = {
         "tests/gradcheck/repair/test_find.py",
         "it is a part of the search for a line",
     ),
-    "scratchlv/gradcheck/examination.py": ("tests/gradcheck/test_measured.py", "verdicts are what it makes of what is measured"),
+    "scratchlv/gradcheck/examination.py": (
+        "tests/gradcheck/test_measured.py",
+        "verdicts are what it makes of what is measured",
+    ),
     "scratchlv/models/context.py": ("tests/models/test_translator.py", "a part of the decoder"),
     "scratchlv/models/decoder.py": (
         "tests/models/test_captioner.py",

@@ -111,6 +111,8 @@ def check(
         found.report_to(report)
         if found.evidence.wrong:
             report.smallest = _smallest(pair, make, inputs, settings, seed)
+            shapes = ", ".join(f"{name} {shape}" for name, shape in report.smallest.items())
+            report.notes += [f"it fails as well with inputs as small as {shapes}"] if shapes else []
             report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
     return report
 

@@ -151,9 +151,6 @@ class Report:
         lines = [f"{title}: {self.verdict}" if title else self.verdict]
         lines += [self.not_checked] if self.not_checked else []
         lines += [*self.problems, *map(str, self.gradients), *self.notes]
-        if self.smallest:
-            shapes = ", ".join(f"{name} {shape}" for name, shape in self.smallest.items())
-            lines.append(f"it fails as well with inputs as small as {shapes}")
         lines += [f"-> {sentence}" for sentence in self.diagnosis]
         return "\n  ".join(lines)
 
