@@ -70,18 +70,24 @@ def fresh_trials(
             break
         shapes.append(inputs)
     for inputs in [given, given, *shapes]:
-        found = _trial(pair, make(_varied(inputs, rng)), rng)
+        others = _varied(inputs, rng, whole=True)
+        found = _trial(pair, make(others if serves(others) else _varied(inputs, rng)), rng)
         if found is not None:
             yield found
 
 
-def _varied(inputs: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Other numbers of the same sign and about the same size: zeros stay, and what is positive stays so."""
+def _varied(inputs: dict[str, Any], rng: np.random.Generator, whole: bool = False) -> dict[str, Any]:
+    """Other numbers of the same sign and about the same size: zeros stay, and what is positive stays so.
+
+    ``whole``: labels and the like are drawn anew from those that there are.
+    """
 
     def vary(_: str, leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f":
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        if leaf.dtype.kind == "f":
             return leaf * rng.uniform(0.6, 1.4, leaf.shape)
-        return leaf
+        return rng.choice(leaf.ravel(), leaf.shape) if whole and leaf.dtype.kind in "iu" and leaf.size else leaf
 
     return map_named(vary, inputs)
 

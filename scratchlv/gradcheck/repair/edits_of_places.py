@@ -85,11 +85,24 @@ def _key_of_shift(site: Site, sign: str, time: bool) -> str:
     if not time:
         return ""
     if site.in_call_of in ("range", "reversed"):
-        return "round left out" if (sign == "+") == (site.slot[2] in (None, 1)) else "round too many"
+        return _key_of_bound(site, larger=sign == "+")
     owner = next((base_of(each.value) for each in reversed(site.parents) if isinstance(each, ast.Subscript)), "")
     if owner.lower().startswith(("h", "c")) and len(owner) <= 3:
         return "c_t" if owner[0].lower() == "c" else "h_t"
     return "index by one"
+
+
+def _key_of_bound(site: Site, larger: bool) -> str:
+    """Whether a loop gets a round more if a bound of its range is larger, or smaller: then one was left out."""
+    call = next(
+        (each for each in reversed(site.parents) if isinstance(each, ast.Call) and name_of(each.func) == "range"), None
+    )
+    if call is None:
+        return ""
+    at = next((i for i, each in enumerate(call.args) if each is site.node or each in site.parents), 0)
+    start = at == 0 and len(call.args) > 1
+    down = len(call.args) == 3 and isinstance(call.args[2], ast.UnaryOp)
+    return "round left out" if (larger != start) != down else "round too many"
 
 
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
@@ -197,8 +210,7 @@ def constants(site: Site) -> Iterator[Draft]:
     for order, each in enumerate(dict.fromkeys(new)):
         if each != value:
             if site.in_call_of == "range" and abs(each - value) == 1:
-                first = site.slot[2] == 0 and isinstance(site.parent, ast.Call) and len(site.parent.args) > 1
-                key = "round left out" if (each < value) == first else "round too many"
+                key = _key_of_bound(site, larger=each > value)
             yield Draft(f"{each!r}", f"with {each!r} for {value!r}", key, 0.8 + 0.15 * order)
     for text, other in site.scope.items():
         plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"

@@ -47,9 +47,11 @@ class Line:
 
     @property
     def in_time(self) -> bool:
-        """In a loop over a range, or over a variable that counts time."""
+        """In a loop that runs backwards, or over a variable that counts time."""
         return any(
-            isinstance(loop, ast.For) and base_of(loop.target) in ("t", "step", "time", "") for loop in self.loops
+            isinstance(loop, ast.For)
+            and (base_of(loop.target) in ("t", "step", "time") or "reversed" in ast.unparse(loop.iter))
+            for loop in self.loops
         )
 
     def edit(self, make: Callable[[], Any], how: str, key: str, cost: float, nodes: int = 0) -> Edit:

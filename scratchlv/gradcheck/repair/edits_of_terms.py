@@ -118,7 +118,8 @@ def _brackets(node: ast.BinOp) -> Iterator[Draft]:
 def signs(site: Site) -> Iterator[Draft]:
     if is_term(site) and not isinstance(site.node, ast.UnaryOp | ast.Constant):
         whole = isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict)
-        yield Draft("-A", "with a minus", "sign", 0.5 if whole else 2.0)
+        opposite = site.facts.ratio is not None and abs(site.facts.ratio + 1) < 1e-4
+        yield Draft("-A", "with a minus", "sign" if opposite or not whole else "", 0.5 if whole else 2.0)
 
 
 def is_term(site: Site) -> bool:
