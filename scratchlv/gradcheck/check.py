@@ -192,7 +192,7 @@ def check_model(
     if report.problems:
         return report
     curve = Loss(lambda: np.array([float(loss_and_grads(params)[0])]), np.ones(1))
-    settings, rng = Settings(tolerance, max_elements, directions), generator(seed)
+    settings, rng = Settings(tolerance, max_elements, directions, most_refined=4), generator(seed)
     measured = {}
     for name, value in params.items():
         if grads[name].shape != value.shape:

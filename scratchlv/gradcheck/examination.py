@@ -74,7 +74,8 @@ class Examination:
         doubtful = {
             name: each
             for name, each in self.measured.items()
-            if each.gradient.verdict != WRONG and (each.outside or (each.gradient.kinks and not each.smooth))
+            if each.gradient.verdict != WRONG
+            and (each.outside or (each.gradient.kinks and (each.gradient.unmeasured or not each.smooth)))
         }
         if not doubtful:
             return

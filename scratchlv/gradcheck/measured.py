@@ -12,7 +12,7 @@ from scratchlv.gradcheck.report import Gradient
 from scratchlv.gradcheck.slopes import EPS, FINE, STEP, TOLD, Line, Loss, Slope, complex_slope, measure
 
 FLOOR = 1e-4  # of a gradient's largest element: smaller elements are as exact as one of that size
-MOST_REFINED = 60  # points of an input that are measured with several steps
+_NEAR = 10.0  # tolerances: by so much the first slope may be off if it agrees
 _ROUGH_STEP = 2.0**-40  # far above the rounding of float64, far below that of float32
 _WIDE_STEP = 2.0**-13
 _TINY_STEP, _COARSE_STEP = (
@@ -29,6 +29,7 @@ class Settings:
     tolerance: float
     max_elements: int
     directions: int
+    most_refined: int = 60  # points of an input that are measured with several steps
 
 
 @dataclass
@@ -50,6 +51,16 @@ class Point:
             return error
         surely = (abs(self.analytic - self.slope.value) - self.slope.error) / self.scale
         return surely if not surely <= tolerance else tolerance
+
+    def is_near(self, tolerance: float) -> bool:
+        """Whether the gradient is the first slope, as nearly as that is known; it must be known well."""
+        off, allowed = abs(self.analytic - self.slope.value), tolerance * self.scale
+        return bool(off <= allowed + min(self.slope.error, _NEAR * allowed))
+
+    def surely_off(self) -> float:
+        """By how much it is off, if its slope is; NaN comes first."""
+        off = (abs(self.analytic - self.slope.value) - self.slope.error) / self.scale
+        return off if np.isfinite(off) else np.inf
 
     def blurred(self, more: float) -> Point:
         """The point, when its slope may be off by so much more."""
@@ -182,16 +193,13 @@ class _Input:
     def _refine(self, points: list[Point]) -> list[Point]:
         """Measure again, and better, where the first slope does not show that the gradient is right; what is left out."""
         tolerance = self.settings.tolerance
-        doubtful = [
-            p for p in points if p.bent or not (p.told and abs(p.analytic - p.slope.value) <= tolerance * p.scale)
-        ]
+        doubtful = [p for p in points if p.bent or not (p.told and p.is_near(tolerance))]
         left_out = []
         wrong = kinks = 0
-        for k in self.rng.permutation(len(doubtful)):
-            point = doubtful[int(k)]
-            if wrong >= MOST_REFINED and not kinks:
+        for done, point in enumerate(sorted(doubtful, key=Point.surely_off, reverse=True)):
+            if wrong >= self.settings.most_refined and not kinks:
                 continue  # enough to say that it is wrong: the others keep their first slopes
-            if wrong + kinks >= MOST_REFINED:
+            if done >= self.settings.most_refined:
                 left_out.append(point)
                 continue
             where = point.where
