@@ -210,11 +210,11 @@ class Pair:
         watched = {"the output gradient": Snapshot(dy), "the cache": Snapshot(cache)}
         of_inputs = inputs.watched()
         returned = self.run_backward(dy, cache)
-        changed = [what for what, snapshot in watched.items() if snapshot.changed()]
+        changed = [_changed(what, snapshot) for what, snapshot in watched.items() if snapshot.changed()]
         names = ", ".join(name for name, snapshot in of_inputs.items() if snapshot.changed())
         if changed or names:
             raise Refused(
-                *(f"backward changes {each} in place" for each in [*changed, *([f"its inputs: {names}"] * bool(names))])
+                *(f"backward changes {each}" for each in [*changed, *([f"its inputs in place: {names}"] * bool(names))])
             )
         return returned
 
@@ -231,6 +231,11 @@ class Inner(NamedTuple):
 
     gradient: np.ndarray
     line: int = 0
+
+
+def _changed(what: str, snapshot: Snapshot) -> str:
+    shape = snapshot.shape_changed()
+    return f"{what} in place: an array of the shape {shape}" if shape and what == "the cache" else f"{what} in place"
 
 
 def _rounds(gradient: Any) -> list[Inner]:

@@ -53,6 +53,7 @@ CAUSES = {
     "sigmoid": "a wrong local derivative of σ: it is σ (1 − σ)",
     "softmax": "a wrong local derivative of softmax: its sum is missing, only the diagonal is there",
     "relu": "a ReLU's gradient that is masked by the wrong array",
+    "no relu": "a wrong local derivative of ReLU: its mask is missing",
     "epsilon": "an epsilon that only one of forward and backward has",
     # paths
     "missing path": "a path that is missing{which}",

@@ -81,7 +81,7 @@ def conclusions(
 def _repairs(subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[str, list[Point]]) -> list[Repair]:
     trials = [Trial(subject.pair, inputs, evidence.dy, points)]
     with np.errstate(all="ignore"):
-        trials += fresh_trials(subject.pair, subject.given, subject.make, subject.seed, subject.remade())
+        trials += fresh_trials(subject.pair, subject.given, subject.make, subject.seed, subject.remade(), list(points))
         return find_repairs(subject.pair.backward, evidence, trials, seconds=SECONDS, forward=subject.pair.forward)
 
 

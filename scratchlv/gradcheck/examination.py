@@ -124,9 +124,10 @@ class Examination:
             if np.abs(thrice[name] - 3 * grad).max() > max(FINE * np.abs(grad).max(), 4 * each.blur):
                 ignored.append(f"d{name}")
         if ignored:
+            names, follow = ", ".join(ignored), "does" if len(ignored) == 1 else "do"
             self.problems.append(
-                f"{', '.join(ignored)} does not follow the output gradient: three times dy does not give three times as much, "
-                f"consistent with {cause('upstream ignored')}"
+                f"{names} {follow} not follow the output gradient: three times dy does not give three times as much, consistent "
+                f"with {cause('upstream ignored')}"
             )
 
     def _digits(self) -> None:
@@ -158,7 +159,7 @@ class Examination:
             inputs.flat(),
             dict(run.returned.gradients),
             {name: each.numeric for name, each in self.measured.items()},
-            [name for name in inputs.moved if name not in inputs.optional and self._is_wrong(name)],
+            [name for name in inputs.moved if self._is_wrong(name)],
             run.y,
             run.dy,
             run.cache,
@@ -167,8 +168,8 @@ class Examination:
         )
 
     def _is_wrong(self, name: str) -> bool:
-        if name not in self.measured:  # its shape is wrong
-            return True
+        if name not in self.measured:  # its shape is wrong, or it has no gradient
+            return name not in self.inputs.optional
         return self.measured[name].gradient.verdict == WRONG and not self.measured[name].ties
 
     def known_slopes(self) -> dict[str, list[Point]]:

@@ -195,7 +195,7 @@ class Inside:
                     value.line,
                     value.name,
                     there,
-                    round_ if rounds > 1 else None,
+                    round_ if rounds > 1 and self._in_loop(value.name) else None,
                     rounds,
                 )
             if verdict:
@@ -203,6 +203,11 @@ class Inside:
             if time.perf_counter() > self._until:
                 return None
         return None
+
+    def _in_loop(self, name: str) -> bool:
+        """Whether one line gives a gradient several of its values."""
+        lines = [value.line for value in self._of_backward if value.name == name]
+        return len(set(lines)) < len(lines)
 
     def _found(self) -> Iterator[tuple[Value, str, int, tuple[int, int]]]:
         """Backward's local gradients, with the value of forward that each belongs to: its name and number.

@@ -143,6 +143,13 @@ class Snapshot:
         """Whether an array, a list or a dict is no longer what it was; new keys and attributes do not count."""
         return any(self._is_changed(item, before) for item, before in self._saved)
 
+    def shape_changed(self) -> tuple[int, ...] | None:
+        """The shape of the first array that is no longer what it was; None if it is no array that changed."""
+        arrays = (
+            item for item, before in self._saved if isinstance(item, np.ndarray) and self._is_changed(item, before)
+        )
+        return next((array.shape for array in arrays), None)
+
     @staticmethod
     def _is_changed(item: Any, before: Any) -> bool:
         if isinstance(item, np.ndarray):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,17 @@ class Trial:
 
 
 def fresh_trials(
-    pair: Pair, given: dict[str, Any], make: Callable[[dict[str, Any]], Inputs], seed: int, remade: list[dict[str, Any]]
+    pair: Pair,
+    given: dict[str, Any],
+    make: Callable[[dict[str, Any]], Inputs],
+    seed: int,
+    remade: list[dict[str, Any]],
+    names: Collection[str] | None = None,
 ) -> Iterator[Trial]:
-    """Trials on other numbers, and on other shapes: those that ``remade`` has, or that are cut out of the inputs given."""
+    """Trials on other numbers, and on other shapes: those that ``remade`` has, or that are cut out of the inputs given.
+
+    ``names``: of the inputs whose gradients are tried; all but single numbers if not given.
+    """
     rng = generator(seed + 4)
 
     def serves(inputs: dict[str, Any]) -> bool:
@@ -71,7 +79,7 @@ def fresh_trials(
         shapes.append(inputs)
     for inputs in [given, given, *shapes]:
         others = _varied(inputs, rng, whole=True)
-        found = _trial(pair, make(others if serves(others) else _varied(inputs, rng)), rng)
+        found = _trial(pair, make(others if serves(others) else _varied(inputs, rng)), rng, names)
         if found is not None:
             yield found
 
@@ -92,7 +100,7 @@ def _varied(inputs: dict[str, Any], rng: np.random.Generator, whole: bool = Fals
     return map_named(vary, inputs)
 
 
-def _trial(pair: Pair, inputs: Inputs, rng: np.random.Generator) -> Trial | None:
+def _trial(pair: Pair, inputs: Inputs, rng: np.random.Generator, names: Collection[str] | None) -> Trial | None:
     try:
         y, _ = pair.run_forward(inputs)
         dy = output_gradient(y, rng)
@@ -101,9 +109,9 @@ def _trial(pair: Pair, inputs: Inputs, rng: np.random.Generator) -> Trial | None
         loss = Loss(lambda: pair.outputs(inputs), as_vector(dy))
         if not np.isfinite(loss.start).all() or not loss.start.size:
             return None
-        names = [name for name in inputs.moved if name not in inputs.optional]
+        chosen = names or [name for name in inputs.moved if name not in inputs.optional]
         with np.errstate(all="ignore"):
-            points = {name: slopes_of(name, inputs.arrays[name], loss, rng, FEW) for name in names}
+            points = {name: slopes_of(name, inputs.arrays[name], loss, rng, FEW) for name in chosen}
     except Refused:
         return None
     return Trial(pair, inputs, dy, points)

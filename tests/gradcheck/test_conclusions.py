@@ -85,6 +85,45 @@ def test_a_backward_that_raises_is_mended_too():
     assert "`da = dy @ W2`: with .T (`da = dy @ W2.T`) every gradient is right" in sentence
 
 
+def scaled(x, b):
+    return np.tanh(b * x), (x, b)
+
+
+def scaled_wrongly(dy, cache):
+    x, b = cache
+    da = dy * (1 - np.tanh(b * x) ** 2)
+    return b * da, (x * da).mean()
+
+
+@pytest.mark.parametrize("b", [0.7, np.float64(0.7), np.array(0.7)])
+def test_the_gradient_of_a_single_number_is_mended_too(b):
+    (sentence,) = check(scaled, scaled_wrongly, {"x": normal(5, 3), "b": b}).diagnosis
+    assert "`return b * da, (x * da).mean()`: with sum for mean" in sentence
+
+
+def two_loops(x):
+    h = [np.zeros(3)]
+    for row in x:
+        h.append(np.tanh(h[-1] + row))
+    return np.array(h[1:]), (x, h)
+
+
+def leaves_out_the_last(dy, cache):
+    x, h = cache
+    dx, dh = np.zeros_like(x), 0
+    for t in range(len(x) - 1, 0, -1):
+        dh = (dy[t] + dh) * (1 - h[t + 1] ** 2)
+        dx[t] = dh
+    return dx
+
+
+def test_a_round_that_is_left_out_is_not_one_too_many():
+    said = " ".join(check(two_loops, leaves_out_the_last, {"x": normal(4, 3)}).diagnosis)
+    assert "`for t in range(len(x) - 1, 0, -1):`" in said
+    assert "dropped" in said or "left out" in said
+    assert "too many" not in said
+
+
 def test_the_users_functions_are_left_as_they_are():
     before = no_square.__code__
     check(forward, no_square, INPUTS)

@@ -9,6 +9,7 @@ import numpy as np
 
 from scratchlv.gradcheck.evidence import Evidence
 
+_PLURALS = {"is": "are", "has": "have", "lacks": "lack", "does": "do", "stays": "stay", "differs": "differ"}
 CLOSE = 1e-4  # of a gradient's largest element: far above the error of a slope, far below that of a bug
 
 
@@ -24,10 +25,15 @@ class Finding:
     def sentence(self, evidence: Evidence) -> str:
         """Such as "dW is transposed: consistent with …"."""
         if len(self.names) == len(evidence.analytic) > 1:
-            subject = "every gradient"
-        else:
-            subject = ", ".join(f"d{name}" for name in self.names)
-        return f"{subject} {self.what}: consistent with {self.cause}"
+            return f"every gradient {self.what}: consistent with {self.cause}"
+        subject = ", ".join(f"d{name}" for name in self.names)
+        what = self.what if len(self.names) == 1 else _plural(self.what)
+        return f"{subject} {what}: consistent with {self.cause}"
+
+
+def _plural(what: str) -> str:
+    verb, _, rest = what.partition(" ")
+    return f"{_PLURALS.get(verb, verb)} {rest}"
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:

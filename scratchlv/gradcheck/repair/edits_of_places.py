@@ -88,7 +88,8 @@ def _key_of_shift(site: Site, sign: str, time: bool) -> str:
         return _key_of_bound(site, larger=sign == "+")
     owner = next((base_of(each.value) for each in reversed(site.parents) if isinstance(each, ast.Subscript)), "")
     if owner.lower().startswith(("h", "c")) and len(owner) <= 3:
-        return "c_t" if owner[0].lower() == "c" else "h_t"
+        later = "h_{t−1}" if owner[0].lower() == "h" else "index by one"  # the step before was taken
+        return later if sign == "+" else "c_t" if owner[0].lower() == "c" else "h_t"
     return "index by one"
 
 

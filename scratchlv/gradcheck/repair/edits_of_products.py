@@ -132,6 +132,11 @@ def sums(site: Site) -> Iterator[Draft]:
     node, shape = site.node, site.shape
     if isinstance(node, ast.Call) and name_of(node.func) in REDUCTIONS and isinstance(node.func, ast.Attribute):
         yield from _reduction(site, node)
+    if isinstance(node, ast.Tuple) and site.in_call_of in REDUCTIONS and len(node.elts) > 1:
+        for i in range(len(node.elts)):
+            names = {f"A{k}": each for k, each in enumerate(node.elts)}
+            rest = ", ".join(name for k, name in enumerate(names) if k != i)
+            yield Draft(f"({rest},)", "", "wrong axis", 1.0, names)
     if not shape or isinstance(site.parent, ast.Attribute) or not _may_be_summed(site):
         return
     likely = isinstance(site.parent, ast.Assign | ast.AugAssign | ast.Return | ast.Tuple)

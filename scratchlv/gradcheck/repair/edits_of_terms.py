@@ -281,7 +281,7 @@ def _array_factors(text: str, value: Any, shape: tuple[int, ...], extra: float) 
         if value.size and value.min() > 0:
             yield Draft("A * S * (1 - S)", "", "sigmoid", cost, nodes)
             yield Draft("A * (1 - S)", "", "sigmoid", cost + 0.5, nodes)
-    yield Draft("A * (S > 0)", f"with * ({text} > 0)", "relu", cost, nodes)
+    yield Draft("A * (S > 0)", f"with * ({text} > 0)", "no relu", cost, nodes)
     yield Draft("A / S", f"with / {text}", "", cost + 0.7, nodes)
     yield Draft("A * 2 * S", "", "local derivative", cost + 1.5, nodes)
     for function in ("exp", "cos", "sign", "tanh"):
@@ -326,9 +326,11 @@ def _tells(ratio: float | None, number: float) -> bool:
 
 def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[Draft]:
     nodes, details = {"S": parsed(text)}, {"number": text}
-    key = "mean missing" if whole else "factor"
-    yield Draft("A / S", f"with / {text}", key, cost, nodes, details)
-    yield Draft("A * S", f"with * {text}", "mean twice" if whole else "factor", cost + 0.5, nodes, details)
+    divided, multiplied = ("mean missing", "mean twice") if whole else ("factor", "factor")
+    if number == 2:  # more likely a two than a length
+        divided = multiplied = "doubled"
+    yield Draft("A / S", f"with / {text}", divided, cost, nodes, details)
+    yield Draft("A * S", f"with * {text}", multiplied, cost + 0.5, nodes, details)
     if number > 0:
         yield Draft("A / np.sqrt(S)", f"with / √{text}", "scale", cost + 1.0, nodes)
         yield Draft("A * np.sqrt(S)", f"with * √{text}", "scale", cost + 1.5, nodes)

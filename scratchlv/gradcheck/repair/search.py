@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import time
 import warnings
 from collections import Counter as Counts
@@ -56,7 +57,7 @@ class Repair:
         if show_mend:
             shown = [
                 f"line {each.line}, `{_short(each.code)}`: {_short(each.how)}"
-                + (f" (`{_short(each.mend)}`)" if each.mend else "")
+                + (f" (`{_short(each.mend, each.code)}`)" if each.mend else "")
                 for each in parts
             ]
             return f"{'; and '.join(shown)} {what}"
@@ -64,8 +65,13 @@ class Repair:
         return f"{where}: if {'this line is' if len(parts) == 1 else 'these lines are'} changed, {what}"
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def _short(text: str, other: str = "") -> str:
+    """A long line cut down to where it differs from another, or to its beginning."""
+    if len(text) <= LONGEST:
+        return text
+    begin = max(len(os.path.commonprefix([text, other])) - LONGEST // 3, 0)
+    shown = text[begin : begin + LONGEST]
+    return "…" * (begin > 0) + shown + "…" * (begin + LONGEST < len(text))
 
 
 @dataclass
