@@ -117,6 +117,10 @@ def _assigned(line: Line) -> Iterator[Edit]:
     if not isinstance(target, Target):
         return
     key = "= for += in time" if line.in_time else "= for +="
+    if (
+        line.in_time and isinstance(target, ast.Name) and isinstance(value, ast.Subscript)
+    ):  # dh = dy[t]: what t + 1 gave is lost
+        key = {"dh": "dh_next", "dc": "dc_next"}.get(target.id.lower()[:2], key)
     yield line.edit(partial(_augment, target, ast.Add(), value, statement), "with +=", key, 0.0 if line.loops else 1.0)
     yield line.edit(partial(_augment, target, ast.Sub(), value, statement), "with -=", key, 3.0)
     yield line.edit(partial(_added, target, "+", value, statement), f"with {ast.unparse(target)} +", key, 1.5, 2)
