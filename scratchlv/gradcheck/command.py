@@ -124,5 +124,6 @@ def _console(out: TextIO) -> Any:
 def _row(report: Report) -> tuple[str, ...]:
     worst = report.worst
     numbers = (f"{worst.error:.1e}", f"{worst.tolerance:.1e}") if worst else ("", "")
-    compared = report.not_checked or " ".join(gradient.name for gradient in report.gradients)
+    reasons = "; ".join(gradient.reason for gradient in report.gradients if gradient.verdict == NOT_CHECKED)
+    compared = report.not_checked or reasons or " ".join(gradient.name for gradient in report.gradients)
     return report.verdict, report.subject, report.variant, report.case, *numbers, compared
