@@ -31,7 +31,7 @@ from scratchlv.gradcheck.naming.sums import sums
 from scratchlv.gradcheck.naming.suspects import Suspect, missing, scaled_paths, shared, states, steps
 from scratchlv.gradcheck.naming.uses import upstream, uses_of
 
-SECONDS = 5.0
+SECONDS = 8.0
 MOST_SENTENCES = 3
 ZERO = "is zero everywhere"
 SLIGHT = f"is off by less than {CLOSE:.0e} of its largest element"
