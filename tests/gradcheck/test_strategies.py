@@ -63,7 +63,9 @@ def test_a_bug_of_large_sizes_is_found_and_shrinks(hypothesis):
 
 
 def test_in_a_test_of_gradients(hypothesis):
-    @hypothesis.settings(max_examples=20, database=None, deadline=None, derandomize=True)
+    @hypothesis.settings(
+        max_examples=20, database=None, deadline=None, derandomize=True, phases=[hypothesis.Phase.generate]
+    )
     @hypothesis.given(strategies.inputs("x: (N, D), W: (D, H)", largest=3))
     def check(factor, inputs):
         assert_gradients(

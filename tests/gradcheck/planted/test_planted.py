@@ -72,14 +72,15 @@ def test_a_spread_of_right_operations_is_not_accused():
 
 @pytest.mark.slow
 def test_no_right_operation_is_accused():
-    assert len(CASES) >= 300
-    assert accused(CASES) == []
+    """Of all of them run.py tells; here every fourth."""
+    assert len(CASES) >= 1000
+    assert accused(CASES[::4]) == []
 
 
 @pytest.mark.slow
 def test_bugs_are_caught_and_named_or_placed():
-    """Of all of them run.py tells; here every twelfth, as a beginner calls the checker."""
-    bugs = BUGS[::12]
+    """Of all of them run.py tells; here every fortieth, as a beginner calls the checker."""
+    bugs = BUGS[::40]
     results = found_in(bugs, remake=False)
     assert [str(bug) for bug, found in zip(bugs, results, strict=True) if not found.get("caught")] == []
     assert np.mean([run.helps(found) for found in results]) >= 0.85
