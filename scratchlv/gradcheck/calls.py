@@ -15,7 +15,7 @@ import numpy as np
 from scratchlv.device import to_host
 from scratchlv.gradcheck.inputs import Inputs, Refused, signature_of
 from scratchlv.gradcheck.returned import Returned, Yielded, match
-from scratchlv.gradcheck.trees import Snapshot, close, map_leaves, same, strided
+from scratchlv.gradcheck.trees import Snapshot, close, first_not_finite, map_leaves, same, strided
 
 PRIVATE = 0x5C0A7C4E  # mixed into every seed: who draws inputs from default_rng(0) must not get x == dy
 _CACHE_NAMES = ("cache", "ctx", "context", "saved", "memory", "tape", "residuals")
@@ -328,16 +328,14 @@ def _describe(value: Any) -> str:
 
 def _first_place(y: Any) -> str:
     for leaf in _output_leaves(y):
-        if _is_real(leaf) and np.ndim(leaf) and not np.isfinite(leaf).all():
-            place = tuple(int(k) for k in np.argwhere(~np.isfinite(leaf))[0])
+        if _is_real(leaf) and np.ndim(leaf) and (place := first_not_finite(leaf)) is not None:
             return f", first at {place}"
     return ""
 
 
 def _first_bad_input(inputs: Inputs) -> str:
     for name, array in inputs.arrays.items():
-        if not np.isfinite(array).all():
-            place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        if (place := first_not_finite(array)) is not None:
             return f"; the input {name} does at {place}"
     return ""
 

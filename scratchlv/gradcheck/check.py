@@ -23,9 +23,8 @@ import numpy as np
 from scratchlv.blas import one_thread
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.calls import Pair, generator
-from scratchlv.gradcheck.conclusions import HINTS, Subject, conclusions
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.examination import Examination, judged_together, say_digits, slopes_alone
+from scratchlv.gradcheck.examination import Examination, Subject, judged_together, say_digits, slopes_alone
 from scratchlv.gradcheck.inputs import Inputs, Refused
 from scratchlv.gradcheck.measured import Settings, measure_input
 from scratchlv.gradcheck.report import Report
@@ -33,6 +32,7 @@ from scratchlv.gradcheck.slices import smallest
 from scratchlv.gradcheck.slopes import Loss
 from scratchlv.gradcheck.trees import Snapshot, leaves, same
 
+HINTS = ("mend", "line")
 TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to about 1e-9
 _SMALL = 100_000  # numbers in the inputs, up to which one thread is faster
 _SHRINKING = 1.0  # seconds for a search for smaller inputs that fail
@@ -106,15 +106,22 @@ def check(
             report.problems += refused.sentences
             if refused.output_gradient is not None and repair:
                 evidence, points = slopes_alone(pair, own, refused.output_gradient, settings, seed)
-                report.diagnosis = conclusions(case, own, evidence, points, repair=True, hint=hint)
+                report.diagnosis = _conclusions(case, own, evidence, points, repair=True, hint=hint)
             return report
         found.report_to(report)
         if found.evidence.wrong:
             report.smallest = _smallest(pair, make, inputs, settings, seed)
             shapes = ", ".join(f"{name} {shape}" for name, shape in report.smallest.items())
             report.notes += [f"it fails as well with inputs as small as {shapes}"] if shapes else []
-            report.diagnosis += conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
+            report.diagnosis += _conclusions(case, own, found.evidence, found.known_slopes(), repair=repair, hint=hint)
     return report
+
+
+def _conclusions(*arguments: Any, **options: Any) -> list[str]:
+    """What is wrong. Who looks for it is imported here: a gradient that is right needs none of that."""
+    from scratchlv.gradcheck.conclusions import conclusions
+
+    return conclusions(*arguments, **options)
 
 
 def _is_small(inputs: Any) -> bool:

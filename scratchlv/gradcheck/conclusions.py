@@ -6,15 +6,14 @@ is found by running the user's own code with one line changed, in a process of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from scratchlv.gradcheck.calls import Pair, as_vector
 from scratchlv.gradcheck.causes import REFINED_BY, key_of
-from scratchlv.gradcheck.evidence import Evidence, Rerun
+from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.examination import Subject
 from scratchlv.gradcheck.inputs import Inputs
 from scratchlv.gradcheck.inside import Inside, code_of
 from scratchlv.gradcheck.measured import Point
@@ -25,30 +24,6 @@ from scratchlv.gradcheck.trials import Trial, fresh_trials
 
 SECONDS = 10.0  # that the search for the line may take
 MOST_SENTENCES = 3
-HINTS = ("mend", "line")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is checked, and how other inputs for it are made."""
-
-    pair: Pair
-    given: dict[str, Any]  # the user's inputs
-    make: Callable[[dict[str, Any]], Inputs]
-    rerun: Rerun
-    seed: int
-    remake: Callable[..., dict[str, Any]] | None
-    sizes: dict[str, int] | None
-
-    def remade(self) -> list[dict[str, Any]]:
-        """Inputs of other sizes, of those that ``remake`` serves."""
-        found = []
-        for name, length in (self.sizes or {}).items():
-            try:
-                found.append(self.remake(**{name: length + 1}))  # type: ignore[misc]
-            except Exception:  # it may have fixed sizes
-                continue
-        return [inputs for inputs in found if isinstance(inputs, dict) and inputs.keys() == self.given.keys()]
 
 
 def conclusions(

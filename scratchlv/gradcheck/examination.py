@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from scratchlv.gradcheck.calls import Pair, as_vector, generator
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.evidence import Evidence, Rerun
 from scratchlv.gradcheck.inputs import Inputs, Refused
 from scratchlv.gradcheck.measured import Measured, Point, Settings, measure_input, slopes_of
 from scratchlv.gradcheck.progress import Progress
 from scratchlv.gradcheck.report import WRONG, Report
 from scratchlv.gradcheck.slopes import EPS, FINE, Loss
-from scratchlv.gradcheck.trees import leaves, map_leaves
+from scratchlv.gradcheck.trees import first_not_finite, leaves, map_leaves
 
 _WIDE, _TINY = 2.0**-10, 2.0**-38  # of the output gradient: float32 knows nothing of the tiny change
 _ROUNDING = 1e-9  # of the largest gradient times its input: an error that backward's own rounding may make
@@ -63,8 +63,9 @@ class Examination:
         rng = generator(self.seed + 1)
         with np.errstate(all="ignore"):
             for name, grad in found.items():
-                if not np.isfinite(grad).all():
-                    self.problems.append(f"d{name} holds NaN or infinity{_first_place(grad)}")
+                if (place := first_not_finite(grad)) is not None:
+                    where = f", first at {place}" if place else ""
+                    self.problems.append(f"d{name} holds NaN or infinity{where}")
                 self.measured[name] = measure_input(name, grad, inputs.arrays[name], loss, rng, settings)
         progress.finish()
         self.measured = judged_together(self.measured)
@@ -175,9 +176,9 @@ class Examination:
     def known_slopes(self) -> dict[str, list[Point]]:
         """By the input's name, also of gradients whose shape is wrong."""
         lacking = [name for name in self.inputs.moved if name not in self.measured and name not in self.inputs.optional]
-        loss, rng = Loss(lambda: self.pair.outputs(self.inputs), as_vector(self.run.dy)), generator(self.seed + 1)
         found = {name: each.points for name, each in self.measured.items()}
-        return found | {name: slopes_of(name, self.inputs.arrays[name], loss, rng, self.settings) for name in lacking}
+        rng = generator(self.seed + 1)
+        return found | slopes_by_name(self.pair, self.inputs, self.run.dy, lacking, self.settings, rng)
 
     def report_to(self, report: Report) -> None:
         """Fill in the report; of the diagnosis what is certain already."""
@@ -199,18 +200,49 @@ class Examination:
             report.not_checked = f"{names} has whole numbers, so its gradient is not checked: write 1.0 for 1"
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is checked, and how other inputs for it are made."""
+
+    pair: Pair
+    given: dict[str, Any]  # the user's inputs
+    make: Callable[[dict[str, Any]], Inputs]
+    rerun: Rerun
+    seed: int
+    remake: Callable[..., dict[str, Any]] | None
+    sizes: dict[str, int] | None
+
+    def remade(self) -> list[dict[str, Any]]:
+        """Inputs of other sizes, of those that ``remake`` serves."""
+        found = []
+        for name, length in (self.sizes or {}).items():
+            try:
+                found.append(self.remake(**{name: length + 1}))  # type: ignore[misc]
+            except Exception:  # it may have fixed sizes
+                continue
+        return [inputs for inputs in found if isinstance(inputs, dict) and inputs.keys() == self.given.keys()]
+
+
 def slopes_alone(
     pair: Pair, inputs: Inputs, dy: Any, settings: Settings, seed: int
 ) -> tuple[Evidence, dict[str, list[Point]]]:
     """The evidence where backward has no gradients to compare."""
     y, cache = pair.run_forward(inputs)
-    loss, rng = Loss(lambda: pair.outputs(inputs), as_vector(dy)), generator(seed + 1)
     names = [name for name in inputs.moved if name not in inputs.optional]
-    points = {name: slopes_of(name, inputs.arrays[name], loss, rng, settings) for name in names}
+    points = slopes_by_name(pair, inputs, dy, names, settings, generator(seed + 1))
     evidence = Evidence(inputs.flat(), {}, {}, names, y, dy, cache)
     evidence.forward = lambda others: inputs.call(pair.forward, others)
     evidence.backward = lambda dy: pair.gradients(dy, pair.run_forward(inputs)[1], inputs)
     return evidence, points
+
+
+def slopes_by_name(
+    pair: Pair, inputs: Inputs, dy: Any, names: Collection[str], settings: Settings, rng: np.random.Generator
+) -> dict[str, list[Point]]:
+    """The slopes of these inputs, where they are known well."""
+    loss = Loss(lambda: pair.outputs(inputs), as_vector(dy)) if names else None
+    with np.errstate(all="ignore"):
+        return {name: slopes_of(name, inputs.arrays[name], loss, rng, settings) for name in names}  # type: ignore[arg-type]
 
 
 def _scaled(dy: Any, change: Callable[[Any], Any]) -> Any:
@@ -222,11 +254,6 @@ def _stands_still(grad: np.ndarray, wide: np.ndarray, tiny: np.ndarray) -> bool:
     """Whether most elements stay, to the last bit, where they should change by many bits."""
     due = np.abs(wide) * (_TINY / _WIDE) > 256 * EPS * np.abs(grad)
     return bool(due.any() and (tiny[due] == 0).mean() > 0.5)
-
-
-def _first_place(grad: np.ndarray) -> str:
-    place = tuple(int(k) for k in np.argwhere(~np.isfinite(grad))[0])
-    return f", first at {place}" if place else ""
 
 
 def judged_together(measured: dict[str, Measured]) -> dict[str, Measured]:

@@ -7,8 +7,6 @@ the first round of backward belongs to the last one of forward.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import linecache
 import os
 import sys
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.calls import Inner
+from scratchlv.gradcheck.repair.source import unwrapped
 
 SECONDS = 2.0  # that the look may take
 STEP = 2.0**-15  # of an array's size
@@ -61,13 +60,8 @@ class FirstWrong:
 
 def code_of(function: Any) -> CodeType | None:
     """The code of a function of Python, a method, or what is wrapped; None if there is none."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
-    function = getattr(function, "__func__", function)  # of a method
-    if not hasattr(function, "__code__"):  # an object that can be called
-        function = getattr(type(function), "__call__", None)  # noqa: B004
-    return getattr(function, "__code__", None)
+    found = unwrapped(function)
+    return found[-1] if found else None
 
 
 # --- watching --------------------------------------------------------------------------------------------------------

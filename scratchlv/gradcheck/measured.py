@@ -108,10 +108,7 @@ def measure_input(
 
 def slopes_of(name: str, value: np.ndarray, loss: Loss, rng: np.random.Generator, settings: Settings) -> list[Point]:
     """The moves of an input whose slopes are known well."""
-    found = _Input(name, np.full(value.shape, np.nan), value, loss, rng, settings)
-    points = list(found._points())
-    found._scales(points)
-    found._refine(points)
+    points, _ = _Input(name, np.full(value.shape, np.nan), value, loss, rng, settings).refined_points()
     return [point for point in points if point.slope.between is None and point.slope.error <= TOLD * point.scale]
 
 
@@ -216,9 +213,13 @@ class _Input:
     # --- the verdict ---
 
     def measured(self) -> Measured:
+        return self._judged(*self.refined_points())
+
+    def refined_points(self) -> tuple[list[Point], list[Point]]:
+        """The points, measured again where that was due; and those of them that should have been, and were left out."""
         points = list(self._points())
         self._scales(points)
-        return self._judged(points, self._refine(points))
+        return points, self._refine(points)
 
     def _judged(self, points: list[Point], left_out: list[Point], slack: float = 0.0) -> Measured:
         tolerance = self.settings.tolerance

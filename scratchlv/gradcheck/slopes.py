@@ -46,14 +46,12 @@ class Loss:
     ) -> None:
         self._outputs, self.dy, self.complex_outputs = outputs, dy, complex_outputs
         self.start = outputs()
-        self.raised: Exception | None = None  # by forward, beside the inputs given
 
     def outputs(self) -> np.ndarray:
         """The outputs now; NaN where forward raises, or gives another number of them."""
         try:
             found = self._outputs()
-        except Exception as error:  # it need not serve every input beside those given
-            self.raised = error
+        except Exception:  # it need not serve every input beside those given
             return np.full_like(self.start, np.nan)
         return found if found.shape == self.start.shape else np.full_like(self.start, np.nan)
 
@@ -69,6 +67,7 @@ class Line:
         self.step, self._rounding = step, rounding
         self._widest = step
         self._moved = np.zeros(rounding.shape, bool)
+        self._looks: dict[float, Look] = {}
 
     def likely_noise(self, step: float) -> float:
         """What rounding may change a slope by: of the outputs that this line moves, and of those whose move it swallows."""
@@ -101,6 +100,12 @@ class Line:
         return right, left
 
     def look(self, step: float) -> Look:
+        """What the loss does at this step to both sides; forward runs once for each step."""
+        if step not in self._looks:
+            self._looks[step] = self._looked(step)
+        return self._looks[step]
+
+    def _looked(self, step: float) -> Look:
         (right, far), (left, near) = self._both(step)
         dy, start = self._loss.dy, self._loss.start
         if not far > near:

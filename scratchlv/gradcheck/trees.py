@@ -24,6 +24,12 @@ def is_float_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
+def first_not_finite(array: Any) -> tuple[int, ...] | None:
+    """The place of the first NaN or infinity in an array; None if there is none."""
+    places = np.argwhere(~np.isfinite(array))
+    return tuple(int(k) for k in places[0]) if len(places) else None
+
+
 def is_record(value: Any) -> bool:
     """An instance of a dataclass."""
     return dataclasses.is_dataclass(value) and not isinstance(value, type)

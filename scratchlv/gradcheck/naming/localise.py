@@ -35,7 +35,6 @@ ELEMENTWISE = (
     "log1p",
     "reciprocal",
 )
-DROPPED = {"add", "subtract", "negative", "copy", "positive"}
 
 
 @dataclass(frozen=True)
