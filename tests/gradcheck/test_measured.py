@@ -1,11 +1,16 @@
 """A verdict is given where slopes can tell, and nowhere else."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from scratchlv.gradcheck import check, check_model
+from scratchlv.gradcheck import check as check_and_repair
+from scratchlv.gradcheck import check_model
 
 from .operations import linear, normal, wrong
+
+check = functools.partial(check_and_repair, repair=False)  # the line is not what is tested here
 
 X = normal(5, 3)
 

@@ -1,11 +1,15 @@
 """Where a slope is measured, and where none can be."""
 
+import functools
+
 import numpy as np
 import pytest
 
-from scratchlv.gradcheck import check
+from scratchlv.gradcheck import check as check_and_repair
 
 from .operations import linear, normal, wrong
+
+check = functools.partial(check_and_repair, repair=False)  # the line is not what is tested here
 
 
 def relu(x):
