@@ -35,7 +35,8 @@ from scratchlv.gradcheck.trees import Snapshot, leaves, same
 HINTS = ("mend", "line")
 TOLERANCE = 1e-6  # of an element of a gradient; slopes in float64 are right to about 1e-9
 _SMALL = 100_000  # numbers in the inputs, up to which one thread is faster
-_SHRINKING = 1.0  # seconds for a search for smaller inputs that fail
+_SHRINKING = 1.0  # seconds of this process for a search for smaller inputs that fail
+_SHRUNKEN_ELEMENTS = 4  # of each of them that are moved; and all at once, in a random direction
 
 
 def check(
@@ -132,15 +133,17 @@ def _smallest(
     pair: Pair, make: Callable[[dict], Inputs], given: dict[str, Any], settings: Settings, seed: int
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of smaller inputs that fail too; empty if none were found in time."""
-    until = time.perf_counter() + _SHRINKING
-    few = Settings(settings.tolerance, 12, 1)
+    until = time.process_time() + _SHRINKING
+    few = Settings(settings.tolerance, _SHRUNKEN_ELEMENTS, 1, most_refined=3)
 
     def fails(inputs: dict[str, Any]) -> bool:
-        if time.perf_counter() > until:
+        if time.process_time() > until:
             return False
         try:
-            return bool(Examination(pair, make(inputs), few, seed, beside=False).evidence.wrong)
-        except Exception:  # a shape that forward does not serve
+            smaller = make(inputs)
+            pair.outputs(smaller)  # a shape that forward does not serve is left without a sentence on it
+            return bool(Examination(pair, smaller, few, seed, verdicts_alone=True).evidence.wrong)
+        except Exception:
             return False
 
     found = smallest(given, fails)
