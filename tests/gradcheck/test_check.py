@@ -216,6 +216,27 @@ def test_what_else_is_wrong_with_a_model_is_said(bug, problem):
     assert problem in check_model(*model(bug)).problems[0]
 
 
+def test_the_loss_alone_gives_the_same_report():
+    params, loss_and_grads = model("factor")
+    gradients = []
+
+    def counted(params):
+        gradients.append(params)
+        return loss_and_grads(params)
+
+    report = check_model(params, counted, loss=lambda params: loss_and_grads(params)[0])
+    assert str(report) == str(check_model(params, loss_and_grads))
+    assert wrong(report) == {"second.W"}
+    assert len(gradients) == 2  # the others are runs of the loss
+
+
+def test_another_loss_than_that_of_the_gradients_is_a_problem():
+    params, loss_and_grads = model()
+    report = check_model(params, loss_and_grads, loss=lambda params: 2 * loss_and_grads(params)[0])
+    assert not report.ok
+    assert "they should compute the same" in report.problems[0]
+
+
 def test_a_model_in_float32_is_refused():
     params, loss_and_grads = model()
     with pytest.raises(UserError, match=r"float32.*convert"):

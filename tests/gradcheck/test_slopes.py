@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from scratchlv.gradcheck import check as check_and_repair
-
 from scratchlv.gradcheck.slopes import EPS, STEP, Line, Loss, measure
 
 from .operations import linear, normal, wrong
