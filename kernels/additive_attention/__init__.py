@@ -8,7 +8,7 @@ VARIANTS = ("reference", "numba_cpu", "cuda")
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
     case = _cases_from(rng)
-    found = {
+    return {
         "odd": case(3, 5, 2, 4),
         "mask": case(3, 5, 4, 2, masked=True),
         "one region": case(3, 1, 2, 4),
@@ -16,11 +16,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "sharp": case(2, 7, 3, 4, scale=20.0),
         "larger than a block": case(5, 49, 67, 131),
         "empty batch": case(0, 5, 2, 4),
-        "small keys and query": case(3, 5, 2, 4),
     }
-    for name in ("keys", "query"):
-        found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
-    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:

@@ -4,7 +4,6 @@ A sum on its own keeps the machine waiting, for its next term and, at the end, f
 by side do not. The lanes are added in float64.
 
 tanh(k + q) is 1 - 2 r here, and its slope 4 p r², where p = e^{2k} e^{2q} and r = 1 / (1 + p): the factors of p are given.
-Where tanh is small, 1 - 2 r has lost its last digits. A score does not need them; over the steps it is (p - 1) r.
 """
 
 import numpy as np
@@ -18,7 +17,7 @@ from scratchlv.kernels.building_blocks.simd import I32, I64, ONES, VECTOR, WIDTH
 
 AT_A_TIME = 4
 ZERO_WEIGHT, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
-MINUS_ONES, MINUS_TWOS = (ir.Constant(VECTOR, [number] * WIDTH) for number in (-1.0, -2.0))
+MINUS_TWOS = ir.Constant(VECTOR, [-2.0] * WIDTH)
 DOUBLE = ir.DoubleType()
 
 
@@ -89,15 +88,10 @@ def add_derivatives_of_rows(weights, rows, y, derivatives):
 
 
 @kernel()
-def derivatives_over_steps(weights, row, row_less_1, ys, ys_less_1, derivatives, tanhs):
-    """``derivatives[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (p - 1) r``, where p = row[a] ys[t, a].
-
-    p - 1 is ``row[a] ys_less_1[t, a] + row_less_1[a]``, which is exact where both factors are near 1; where ``row_less_1`` is -1
-    it is p - 1 as it stands.
-    """
+def derivatives_over_steps(weights, row, ys, derivatives, tanhs):
+    """``derivatives[a] = Σ_t weights[t] p r²`` and ``tanhs[a] = Σ_t weights[t] (1 - 2 r)``, where p = row[a] ys[t, a]."""
     T, A = ys.shape
-    rows, queries = (address(row), address(row_less_1)), (address(ys), address(ys_less_1))
-    _derivatives_over_steps(address(weights), T, *rows, *queries, A, address(derivatives), address(tanhs))
+    _derivatives_over_steps(address(weights), T, address(row), address(ys), A, address(derivatives), address(tanhs))
 
 
 @kernel()
@@ -174,8 +168,7 @@ def _add_four_derivatives(typing_context, row0, row1, row2, row3, w0, w1, w2, w3
         def add(a, lanes):
             factor, total = (e.load(e.address(base, a), lanes) for base in (y, derivatives))
             for row, weight in zip(rows, weights, strict=True):
-                p, r = _product_and_r(e, e.load(e.address(row, a), lanes), factor)
-                total = e.fma(weight, builder.fmul(builder.fmul(p, r), r), total)
+                total = e.fma(weight, _slope(e, e.load(e.address(row, a), lanes), factor)[0], total)
             e.store(total, e.address(derivatives, a), lanes)
 
         e.vectors(size, add)
@@ -186,22 +179,18 @@ def _add_four_derivatives(typing_context, row0, row1, row2, row3, w0, w1, w2, w3
 
 
 @intrinsic
-def _derivatives_over_steps(typing_context, weights, steps, row, row_less_1, ys, ys_less_1, size, derivatives, tanhs):
+def _derivatives_over_steps(typing_context, weights, steps, row, ys, size, derivatives, tanhs):
     def emit(context, builder, signature, arguments):
-        weights, steps, row, row_less_1, ys, ys_less_1, size, derivatives, tanhs = arguments
+        weights, steps, row, ys, size, derivatives, tanhs = arguments
         e = Emitter(builder)
 
         def add(a, lanes):
-            factor, less_1 = (e.load(e.address(base, a), lanes) for base in (row, row_less_1))
-            near = builder.fcmp_ordered(">", less_1, MINUS_ONES)
+            factor = e.load(e.address(row, a), lanes)
 
             def step(t, sums):
-                weight, at = e.broadcast(e.address(weights, t)), builder.add(builder.mul(t, size), a)
-                y, y_less_1 = (e.load(e.address(base, at), lanes) for base in (ys, ys_less_1))
-                p, r = _product_and_r(e, factor, y)
-                p_less_1 = e.fma(factor, builder.select(near, y_less_1, y), less_1)
-                slope, tanh = builder.fmul(builder.fmul(p, r), r), builder.fmul(p_less_1, r)
-                return [e.fma(weight, slope, sums[0]), e.fma(weight, tanh, sums[1])]
+                weight, y = e.broadcast(e.address(weights, t)), e.address(ys, builder.mul(t, size))
+                slope, r = _slope(e, factor, e.load(e.address(y, a), lanes))
+                return [e.fma(weight, slope, sums[0]), e.fma(weight, e.fma(MINUS_TWOS, r, ONES), sums[1])]
 
             for total, to in zip(e.loop(steps, [ZERO, ZERO], step), (derivatives, tanhs), strict=True):
                 e.store(total, e.address(to, a), lanes)
@@ -209,10 +198,11 @@ def _derivatives_over_steps(typing_context, weights, steps, row, row_less_1, ys,
         e.vectors(size, add)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9), emit
+    return types.void(*[types.int64] * 7), emit
 
 
-def _product_and_r(e: Emitter, x, y):
-    """p = x y and r = 1 / (1 + p)."""
+def _slope(e: Emitter, x, y):
+    """``p r²`` and ``r``."""
     p = e.builder.fmul(x, y)
-    return p, e.reciprocal(e.builder.fadd(p, ONES))
+    r = e.reciprocal(e.builder.fadd(p, ONES))
+    return e.builder.fmul(e.builder.fmul(p, r), r), r

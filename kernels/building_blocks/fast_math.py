@@ -1,4 +1,4 @@
-"""exp, expm1, tanh and sigmoid for float32 scalars inside Numba loops, written so that LLVM vectorises them.
+"""exp, tanh and sigmoid for float32 scalars inside Numba loops, written so that LLVM vectorises them.
 
 NaN gives NaN; overflow gives infinity and underflow zero (no denormals).
 """
@@ -81,18 +81,6 @@ def exp_nonpositive(x):
     y = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
     y = (y * r * r + r + _ONE) * _power_of_two(n)
     y = _ZERO if x < _EXP_LEAST else y
-    return y if x == x else x
-
-
-@njit(inline="always")
-def expm1(x):
-    """e^x - 1 of |x| <= 87; relative error at most 4e-7, also where x is small; what is beyond is undefined."""
-    inside = x if x == x else _ZERO
-    n = np.floor(inside * _LOG2_E + _HALF)
-    r = inside - n * _LN2_HIGH - n * _LN2_LOW
-    y = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
-    scale = _power_of_two(n)
-    y = (y * r * r + r) * scale + (scale - _ONE)  # the first is e^r - 1
     return y if x == x else x
 
 

@@ -32,7 +32,15 @@ class Examination:
     """
 
     def __init__(
-        self, pair: Pair, inputs: Inputs, settings: Settings, seed: int, *, dy: Any = None, beside: bool = True
+        self,
+        pair: Pair,
+        inputs: Inputs,
+        settings: Settings,
+        seed: int,
+        *,
+        dy: Any = None,
+        beside: bool = True,
+        verdicts_alone: bool = False,
     ) -> None:
         self.pair, self.inputs, self.settings, self.seed = pair, inputs, settings, seed
         self.run = pair.first_pass(inputs, dy, seed)
@@ -42,11 +50,12 @@ class Examination:
         ]
         self.measured: dict[str, Measured] = {}
         self._measure()
-        if beside:
+        if beside and not verdicts_alone:
             self._look_beside_kinks()
-        with np.errstate(all="ignore"):
-            self._linearity()
-            self._digits()
+        if not verdicts_alone:
+            with np.errstate(all="ignore"):
+                self._linearity()
+                self._digits()
         self.evidence = self._evidence()
 
     def _measure(self) -> None:

@@ -66,6 +66,13 @@ def cut_first(inputs: dict[str, Any], length: int, to: int) -> dict[str, Any]:
     return map_named(smaller, inputs)
 
 
+def _key(inputs: dict[str, Any]) -> tuple:
+    """Equal for inputs that hold the same."""
+    found = []
+    map_named(lambda name, leaf: found.append((name, np.shape(leaf), np.asarray(leaf).tobytes())), inputs)
+    return tuple(found)
+
+
 WAYS = (cut, cut_alone, cut_first)
 
 
@@ -86,12 +93,20 @@ def smaller(inputs: dict[str, Any], serves: Callable[[dict[str, Any]], bool]) ->
 
 def smallest(inputs: dict[str, Any], fails: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The smallest inputs that still fail: every length is cut to 1, to 2, or to a half, as long as it fails."""
+    tried: set[tuple] = set()
+
+    def fails_anew(smaller: dict[str, Any]) -> bool:
+        if (key := _key(smaller)) in tried:  # ways to cut differ where there are blocks, or batches of another's length
+            return False
+        tried.add(key)
+        return fails(smaller)
+
     shrinks = True
     while shrinks:
         shrinks = False
         for length in lengths(inputs):
             for to in dict.fromkeys((1, 2, length // 2, length - 1)):
-                found = shorter(inputs, fails, length, to) if 0 < to < length else None
+                found = shorter(inputs, fails_anew, length, to) if 0 < to < length else None
                 if found is not None:
                     inputs, shrinks = found, True
                     break

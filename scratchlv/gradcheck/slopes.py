@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,11 @@ class Line:
     def likely_noise(self, step: float) -> float:
         """What rounding may change a slope by: of the outputs that this line moves, and of those whose move it swallows."""
         swallowed = float(np.linalg.norm(self._rounding)) / self._widest
-        return float(np.linalg.norm(self._rounding[self._moved])) / step + swallowed
+        return self.noise_of_moved(step) + swallowed
+
+    def noise_of_moved(self, step: float) -> float:
+        """What rounding of the outputs that this line moves may change a slope by."""
+        return float(np.linalg.norm(self._rounding[self._moved])) / step
 
     def possible_noise(self, step: float) -> float:
         return float(self._rounding[self._moved].sum() / step + self._rounding.sum() / self._widest)
@@ -148,27 +152,47 @@ class Look:
 
 def measure(line: Line, wanted: float, complex_slope: Callable[[], float | None] | None = None) -> Slope:
     """The slope along a line, with an error below ``wanted`` if that can be had; steps get shorter or longer for it."""
-    step = line.step
     with np.errstate(all="ignore"):
-        looks = [line.look(step), line.look(step / SHORTER)]
-        crossed = bool(looks[1].gap > 0.9 * looks[0].gap + looks[1].possible_noise and np.isfinite(looks[0].gap))
-        for _ in range(MOST_SHORTER + MOST_LONGER):
-            best = _best(looks)
-            if best is not None and best[0].error <= wanted:
-                break
-            further = _further(looks, best, step)
-            if further is None:
-                break
-            looks.append(line.look(further))
-            looks.sort(key=lambda look: -look.step)
-    if best is None:
-        return _at_kink(looks)
-    slope = best[0]
+        slope = _beyond_rounding(line, wanted) or _step_by_step(line, wanted)
     if slope.error > wanted and complex_slope is not None and slope.error <= 0.05 * abs(slope.value):
         exact = complex_slope()
         if exact is not None and abs(exact - slope.value) <= 4 * slope.error:
-            slope = Slope(exact, 1e-13 * abs(exact) + line.least_error)
-    return Slope(slope.value, slope.error, beside_kink=True) if crossed else slope
+            return replace(slope, value=exact, error=1e-13 * abs(exact) + line.least_error)
+    return slope
+
+
+def _beyond_rounding(line: Line, wanted: float) -> Slope | None:
+    """The slope at the longer steps that rounding asks for; None if rounding is not what limits, or the curve is not smooth.
+
+    The steps between are not tried: rounding is known to shrink as a step grows.
+    """
+    first = line.look(line.step)
+    if first.bent or not first.likely_noise > wanted:
+        return None
+    narrow, longest = line.step, line.step * SHORTER ** (MOST_LONGER - 1)
+    while narrow < longest and line.noise_of_moved(narrow) > wanted / 2:
+        narrow *= SHORTER
+    look = line.look(narrow)
+    slope = _estimate(line.look(narrow * SHORTER), look)
+    if slope is None or (slope.error > wanted and not (narrow == longest and look.likely_noise > slope.error / 2)):
+        return None
+    return slope
+
+
+def _step_by_step(line: Line, wanted: float) -> Slope:
+    step = line.step
+    looks = [line.look(step), line.look(step / SHORTER)]
+    crossed = bool(looks[1].gap > 0.9 * looks[0].gap + looks[1].possible_noise and np.isfinite(looks[0].gap))
+    for _ in range(MOST_SHORTER + MOST_LONGER):
+        best = _best(looks)
+        if best is not None and best[0].error <= wanted:
+            break
+        further = _further(looks, best, step)
+        if further is None:
+            break
+        looks.append(line.look(further))
+        looks.sort(key=lambda look: -look.step)
+    return replace(best[0], beside_kink=crossed) if best is not None else _at_kink(looks)
 
 
 def _estimate(wide: Look, narrow: Look) -> Slope | None:

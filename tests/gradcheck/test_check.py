@@ -146,6 +146,27 @@ def test_the_inputs_given_are_left_alone():
         np.testing.assert_array_equal(inputs[name], value)
 
 
+def test_the_smallest_inputs_that_fail_are_told():
+    """A sum over the batch that is left out is right for a batch of one."""
+    report = check(
+        lambda x, W, b: (x @ W + b, (x, W)),
+        lambda dy, cache: (dy @ cache[1].T, cache[0].T @ dy, dy[0]),
+        {"x": normal(7, 5), "W": normal(5, 3), "b": normal(3)},
+        repair=False,
+    )
+    assert report.smallest == {"x": (2, 1), "W": (1, 1), "b": (1,)}
+
+
+def test_one_wrong_element_of_many_leaves_the_inputs_large():
+    def backward(dy, cache):
+        dx = 2 * dy * cache
+        dx[6:, 4:] *= 1.001
+        return (dx,)
+
+    report = check(lambda x: (x * x, x), backward, {"x": normal(9, 5)}, repair=False)
+    assert report.smallest == {"x": (7, 5)}
+
+
 def model(bug=None):
     x, y = normal(6, 3), normal(6, 2)
 
@@ -193,6 +214,27 @@ def test_the_wrong_parameter_of_a_model_is_named(bug, name):
 )
 def test_what_else_is_wrong_with_a_model_is_said(bug, problem):
     assert problem in check_model(*model(bug)).problems[0]
+
+
+def test_the_loss_alone_gives_the_same_report():
+    params, loss_and_grads = model("factor")
+    gradients = []
+
+    def counted(params):
+        gradients.append(params)
+        return loss_and_grads(params)
+
+    report = check_model(params, counted, loss=lambda params: loss_and_grads(params)[0])
+    assert str(report) == str(check_model(params, loss_and_grads))
+    assert wrong(report) == {"second.W"}
+    assert len(gradients) == 2  # the others are runs of the loss
+
+
+def test_another_loss_than_that_of_the_gradients_is_a_problem():
+    params, loss_and_grads = model()
+    report = check_model(params, loss_and_grads, loss=lambda params: 2 * loss_and_grads(params)[0])
+    assert not report.ok
+    assert "they should compute the same" in report.problems[0]
 
 
 def test_a_model_in_float32_is_refused():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratchlv.gradcheck import check as check_and_repair
+from scratchlv.gradcheck.slopes import EPS, STEP, Line, Loss, measure
 
 from .operations import linear, normal, wrong
 
@@ -68,3 +69,30 @@ def test_a_kink_whose_slopes_cancel_is_seen(factor):
     assert report.gradients[0].kinks >= 2
     report = check(lambda x: (np.abs(x), x), lambda dy, x: (factor * dy * np.sign(x),), {"x": np.zeros(3)})
     assert report.verdict == ("not checked" if factor == 1 else "WRONG")
+
+
+def line_of(curve):
+    """The line of ``curve`` at 1, with the rounding of numbers of size 1; and the points at which it was computed."""
+    x, seen = np.array([1.0]), []
+
+    def outputs():
+        seen.append(float(x[0]))
+        return np.array([curve(x[0])])
+
+    return Line(Loss(outputs, np.ones(1)), x, (0,), 1.0, STEP, np.array([4 * EPS])), seen
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-5])
+def test_where_rounding_limits_the_step_is_lengthened_at_once(size):
+    line, seen = line_of(lambda x: 1 + size * np.sin(x))
+    slope = measure(line, 1e-6 * size)
+    assert abs(slope.value - size * np.cos(1)) <= slope.error <= 1e-5 * size
+    assert len(seen) <= 1 + 2 * 3
+
+
+@pytest.mark.parametrize("place", [1.0002, 1.0005, 1.01])
+def test_a_longer_step_across_a_kink_is_not_taken(place):
+    line, _ = line_of(lambda x: 1 + 1e-5 * np.abs(x - place))
+    slope = measure(line, 1e-11)
+    assert slope.between is None
+    assert abs(slope.value + 1e-5) <= slope.error <= 1e-9

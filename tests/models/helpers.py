@@ -31,14 +31,17 @@ def check_gradients(model, batch, before=lambda: None, spoil=dict, **options):
     ``before`` is called before each forward pass, and ``spoil`` is given the gradients.
     """
 
-    def loss_and_grads(params):
+    def forward(params):
         model.params = params
         before()
-        loss, cache = model.forward(batch)
+        return model.forward(batch)
+
+    def loss_and_grads(params):
+        loss, cache = forward(params)
         return loss, spoil(model.backward(cache))
 
     with scratchlv.use("reference"):
-        return check_model(model.params, loss_and_grads, seed=1, **options)
+        return check_model(model.params, loss_and_grads, loss=lambda params: forward(params)[0], seed=1, **options)
 
 
 def wrong(report):

@@ -8,7 +8,12 @@ from scratchlv.data import scenes as S
 from scratchlv.data.scenes import World, description, headline
 
 WORLDS = (World((2, 2)), World((3, 4)), World())
-SOME = [S.scene(0, i, world) for world in WORLDS for i in range(1000)]
+
+
+@pytest.fixture(scope="module")
+def some():
+    """Scenes; drawn when a test asks for them, and not in each process that looks for tests."""
+    return [S.scene(0, i, world) for world in WORLDS for i in range(1000)]
 
 
 def sentences(words) -> list[list[str]]:
@@ -48,25 +53,25 @@ def expected_headline(objects) -> str:
     raise AssertionError(f"no shape in {objects}")
 
 
-def test_the_description_is_true_of_its_scene():
+def test_the_description_is_true_of_its_scene(some):
     told = 0
-    for s in SOME:
+    for s in some:
         objects, relations = read(description(s))
         assert objects == [(o.size, o.colour, o.shape, o.place) for o in s.objects[:4]]
         for which, how, to in relations:
             assert S.relation_between(s.objects[which], s.objects[to]) == how and which != to
         told += len(relations)
-    assert told > len(SOME) / 2
+    assert told > len(some) / 2
 
 
-def test_the_headline_follows_from_the_description_alone():
-    for s in SOME:
+def test_the_headline_follows_from_the_description_alone(some):
+    for s in some:
         assert " ".join(headline(s)) == expected_headline(read(description(s))[0])
 
 
-def test_headlines_are_true_of_the_picture_where_all_is_told():
+def test_headlines_are_true_of_the_picture_where_all_is_told(some):
     """On the scene itself, without the description."""
-    for s in SOME:
+    for s in some:
         colour, shape, *place = headline(s)[: headline(s).index("among")]
         assert any((o.colour, o.shape, o.place) == (colour, shape, tuple(place)) for o in s.objects)
         if len(s.objects) <= 4:
@@ -98,23 +103,23 @@ def test_headlines(objects, expected):
     assert " ".join(headline(scene)) == expected
 
 
-def test_lengths():
-    for s in SOME:
+def test_lengths(some):
+    for s in some:
         n = len(sentences(description(s)))
         assert len(description(s)) <= S.headlines.MOST_WORDS and len(headline(s)) <= 9
         assert min(len(s.objects), 4) <= n <= 6
 
 
-def test_there_are_hundreds_of_headlines():
-    many = [s for s in SOME if len(s.objects) > 2]
+def test_there_are_hundreds_of_headlines(some):
+    many = [s for s in some if len(s.objects) > 2]
     assert len({headline(s) for s in many}) > 300
     assert Counter(headline(s) for s in many).most_common(1)[0][1] < 0.05 * len(many)
 
 
-def test_the_first_words_are_no_headline():
+def test_the_first_words_are_no_headline(some):
     """The lead of as many words as the headline has: fewer than half of the headline's words are in it, on average."""
     shares = []
-    for s in SOME:
+    for s in some:
         words = headline(s)
         lead = Counter(description(s)[: len(words)])
         shares.append(sum((Counter(words) & lead).values()) / len(words))
@@ -122,8 +127,8 @@ def test_the_first_words_are_no_headline():
     assert sum(shares) / len(shares) < 0.5
 
 
-def test_vocabularies():
-    many = SOME + [S.scene(0, S.split_index("compositional", i)) for i in range(500)]
+def test_vocabularies(some):
+    many = some + [S.scene(0, S.split_index("compositional", i)) for i in range(500)]
     assert {w for s in many for w in description(s)} == set(S.description_vocabulary_words())
     assert {w for s in many for w in headline(s)} == set(S.headline_vocabulary_words())
     for words in (S.description_vocabulary_words(), S.headline_vocabulary_words()):

@@ -7,7 +7,6 @@ import pytest
 from scratchlv.data import scenes as S
 from scratchlv.data.scenes import TRANSLATION_GRAMMARS, translation, typeset
 
-SOME = [S.scene(0, S.split_index(split, i)) for split in S.SPLITS for i in range(500)]
 FEMININE = {"étoile", "croix"}
 NOUNS = {"circle": "cercle", "square": "carré", "triangle": "triangle", "star": "étoile", "cross": "croix"}
 COLOURS = {  # masculine, feminine: written out from the dictionary
@@ -19,6 +18,12 @@ COLOURS = {  # masculine, feminine: written out from the dictionary
     "orange": ("orange", "orange"),
 }
 SIZES = {"small": ("petit", "petite"), "large": ("grand", "grande")}
+
+
+@pytest.fixture(scope="module")
+def some():
+    """Scenes; drawn when a test asks for them, and not in each process that looks for tests."""
+    return [S.scene(0, S.split_index(split, i)) for split in S.SPLITS for i in range(500)]
 
 
 def at(x: float, y: float, size: str, colour: str, shape: str) -> S.SceneObject:
@@ -123,18 +128,18 @@ def test_twins_stay_indefinite():
 
 
 @pytest.mark.parametrize("grammar", S.GRAMMARS)
-def test_the_english_is_the_caption(grammar):
-    assert all(translation(s, grammar)[0] == S.caption(s, grammar).words for s in SOME)
+def test_the_english_is_the_caption(grammar, some):
+    assert all(translation(s, grammar)[0] == S.caption(s, grammar).words for s in some)
 
 
 def fitting(noun_phrase: list[str], s: S.Scene) -> list[S.SceneObject]:
     return [o for o in s.objects if set(noun_phrase) <= {o.size, o.colour, o.shape}]
 
 
-def test_the_is_said_of_what_is_unique_and_it_is_true():
+def test_the_is_said_of_what_is_unique_and_it_is_true(some):
     """By another road than the grammar's: split at "is" and at the place, and look which objects fit."""
     definite = 0
-    for s in SOME:
+    for s in some:
         words = list(translation(s)[0])
         cut = words.index("is")
         first, second = words[:cut], words[cut + 1 :]
@@ -152,17 +157,17 @@ def test_the_is_said_of_what_is_unique_and_it_is_true():
             for a, b in itertools.product(*candidates)
             if a is not b
         )
-    assert definite > len(SOME)
+    assert definite > len(some)
 
 
-def test_one_french_for_each_english():
+def test_one_french_for_each_english(some):
     """What is asked of a translator has an answer in the words it is given; and nothing is lost on the way."""
-    pairs = [translation(s, grammar) for s in SOME for grammar in TRANSLATION_GRAMMARS]
+    pairs = [translation(s, grammar) for s in some for grammar in TRANSLATION_GRAMMARS]
     assert len(dict(pairs)) == len(set(pairs)) == len({french for _, french in pairs})
 
 
-def test_vocabularies():
-    pairs = [translation(s, grammar) for s in SOME for grammar in TRANSLATION_GRAMMARS]
+def test_vocabularies(some):
+    pairs = [translation(s, grammar) for s in some for grammar in TRANSLATION_GRAMMARS]
     french = S.french_vocabulary_words()
     assert list(french) == sorted(set(french)) and {w for _, f in pairs for w in f} == set(french)
     assert {w for e, _ in pairs for w in e} == set(S.vocabulary_words())
