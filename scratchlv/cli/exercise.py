@@ -17,8 +17,9 @@ def add_commands(commands: Any) -> None:
     exercise = commands.add_parser(
         "exercise",
         help="exercises that grade themselves: start, check, hint",
-        description="Exercises in the order of the lecture, from a numerical derivative to a tiled matrix product. `start` writes a "
-        "file; write what is missing, and `check` says whether it is right, and what the mistake is. Run them in a folder of your own.",
+        description="Exercises in the order of the lecture, from a numerical derivative to a tiled matrix product. `start` "
+        "writes a file; write what is missing, and `check` says whether it is right, and what the mistake is. Run them in a "
+        "folder of your own.",
     )
     actions = exercise.add_subparsers(metavar="ACTION", required=True)
     _add_learners(actions)
@@ -58,6 +59,7 @@ def _add_learners(actions: Any) -> None:
     check.add_argument("--json", action="store_true", help="the verdict as one line of JSON")
     hint = _add(actions, "hint", _hint, "the next hint: three for each exercise, and the line of the bug")
     _add_name(hint)
+    hint.add_argument("--line", action="store_true", help="the line where the mistake is, where a gradient is wrong")
     solution = _add(actions, "solution", _solution, "the solution, once it is passed")
     _add_name(solution)
     solution.add_argument("--reveal", action="store_true", help="show it before; the report says so")
@@ -131,7 +133,7 @@ def _check(arguments: Arguments) -> int:
 
 
 def _hint(arguments: Arguments) -> int:
-    return _desk(arguments).hint(arguments.name)
+    return _desk(arguments).hint(arguments.name, line=arguments.line)
 
 
 def _solution(arguments: Arguments) -> int:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.exercises import mistakes, regions
+from scratchlv.exercises import regions
 from scratchlv.exercises.authoring import Call, Pair
+from scratchlv.exercises.mistakes import Mistake, read_mistake
 from scratchlv.exercises.process import KINDS, Limits
 
 Case = Call | Pair
@@ -71,10 +72,10 @@ class Exercise:
         return regions.solution(self.marked, f"{self.name}/solution{self.suffix}")
 
     @functools.cached_property
-    def mistakes(self) -> list[mistakes.Mistake]:
-        return [mistakes.read(path) for path in sorted((self.folder / "mistakes").glob("*.patch"))]
+    def mistakes(self) -> list[Mistake]:
+        return [read_mistake(path) for path in sorted((self.folder / "mistakes").glob("*.patch"))]
 
-    def mistake(self, name: str) -> mistakes.Mistake:
+    def mistake(self, name: str) -> Mistake:
         return next(each for each in self.mistakes if each.name == name)
 
     @functools.cached_property
@@ -115,8 +116,8 @@ def read(folder: Path) -> Exercise:
     if said.get("kind", "numpy") not in KINDS:
         raise UserError(f"{path}: kind is {said['kind']!r}, and should be one of {', '.join(KINDS)}")
     limits = Limits(float(said.pop("seconds", 10)), float(said.pop("memory", 2)))
-    lists = {name: tuple(said.pop(name, ())) for name in ("hints", "needs", "real")}
-    return Exercise(folder.name, folder, **said, **lists, limits=limits)
+    said |= {name: tuple(said.get(name, ())) for name in ("hints", "needs", "real")}
+    return Exercise(folder.name, folder, limits=limits, **said)
 
 
 def module_of(text: str, path: Path) -> types.ModuleType:

@@ -197,7 +197,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
         _Failed: the learner's result is another.
     """
     pair = len(each.functions) == 2
-    where = {"case": each.case, "call": _call(each), "function": each.functions[0]}
+    where: dict[str, Any] = {"case": each.case, "call": _call(each), "function": each.functions[0]}
     where["line"] = functions.get(each.functions[0], 0)
     reply = _asked(process, where, "call", function=each.functions[0], inputs=list(each.inputs.values()), keep=pair)
     if "no_cache" in reply:
@@ -219,9 +219,10 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
 
 def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: Any, functions: dict[str, int]) -> None:
     forward, backward = each.functions
-    where = {"case": each.case, "call": f"{_call(each)}; {backward}(dy, cache)", "function": backward}
+    where: dict[str, Any] = {"case": each.case, "call": f"{_call(each)}; {backward}(dy, cache)", "function": backward}
     where["line"] = functions.get(backward, 0)
     reply = _asked(process, where, "backward", function=backward, dy=each.dy)
+    again = _asked(process, where, "backward", function=backward, dy=each.dy)
     names = truth.differentiable(each.inputs, each.fixed)
     grads = truth.by_name(reply["result"], names)
     if grads is None:
@@ -234,6 +235,9 @@ def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: 
             _fail(process, exercise, each, found, y, reply["result"], where)
     if reply["changed"]:
         sentence = f"{backward} changes dy, which is the caller's: make new arrays"
+        raise _Failed(stage="gradient", sentence=sentence, **where)
+    if not compare.same(reply["result"], again["result"], 0.0):
+        sentence = f"{backward}, called twice, returns two different things: it changes what is in the cache"
         raise _Failed(stage="gradient", sentence=sentence, **where)
 
 
@@ -270,6 +274,7 @@ def _fail(
     process: Process, exercise: Exercise, each: Expected, found: Difference, y: Any, grads: Any, where: dict[str, Any]
 ) -> NoReturn:
     known = _known_mistakes(process, exercise, each, y, grads)
+    diagnosis: tuple[str, ...]
     diagnosis, name = ((exercise.mistake(known[0]).says,), known[0]) if known else ((), "")
     if not known and grads is not None and _numerical(each, grads):
         diagnosis = ("the gradient is right to as many digits as a numerical slope: derive it, and compute it exactly",)

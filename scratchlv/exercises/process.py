@@ -26,6 +26,7 @@ PACKAGE = HERE.parent
 GIGABYTE = 1 << 30
 LIMIT_OF_OUTPUT = 256 << 10  # bytes that a check may print
 LIMIT_OF_REPLY = 256 << 20  # bytes that a call may return
+_MATMUL = r"matmul: Input operand .* \(size (\d+) is different from (\d+)\)"
 _KEPT = 8 << 10  # bytes of what is printed that are shown
 _START = 30.0  # seconds in which a process must have started; a laptop asleep needs some
 #: Packages that would do the exercise.
@@ -79,9 +80,12 @@ class Raised(Exception):
     message: str
     line: int = 0
     function: str = ""
+    shapes: str = ""  # of the arrays that the line names
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
+        message = re.sub(_MATMUL, r"the inner sizes of a matrix product differ, \1 and \2", self.message)
+        said = f"{self.type}: {message}" if message else self.type
+        return f"{said}; in this line, {self.shapes}" if self.shapes else said
 
 
 @dataclass
@@ -219,7 +223,8 @@ class Process:
 
     def _raised(self, error: Any) -> Exception:
         try:
-            found = Raised(str(error["type"]), str(error["message"]), int(error["line"]), str(error["function"]))
+            texts = {name: str(error[name]) for name in ("type", "message", "function", "shapes")}
+            found = Raised(line=int(error["line"]), **texts)
         except (TypeError, KeyError, ValueError):
             return Trouble("the file wrote to where only the grader writes")
         if found.type == "MemoryError":
@@ -327,7 +332,7 @@ def bubblewrap() -> tuple[str, ...]:
     found = shutil.which("bwrap")
     if found is None:
         return ()
-    command = (
+    command: tuple[str, ...] = (
         found,
         "--ro-bind",
         "/",

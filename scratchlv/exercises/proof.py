@@ -26,7 +26,7 @@ SLOW = ("numba.cuda", "cuda")  # kinds whose kernels are simulated
 HINTS = 3
 _MISTAKES = 3
 _SMALL = 2000  # numbers in a case whose gradients are checked with slopes
-_CHECKED = 3  # such cases
+_CHECKED = 3  # such cases of each backward
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,11 @@ def _gradients(exercise: Exercise, course: Course) -> Iterator[str]:
     module = module_of(exercise.solution, exercise.folder / "solution.py")
     pairs = [case for case in exercise.cases(1) if isinstance(case, Pair)]
     small = [case for case in pairs if sum(np.size(value) for value in case.inputs.values()) < _SMALL]
-    for case in small[:_CHECKED]:
+    tried: dict[str, int] = {}
+    for case in small:
+        tried[case.forward] = tried.get(case.forward, 0) + 1
+        if tried[case.forward] > _CHECKED:
+            continue
         forward, backward = getattr(module, case.forward), getattr(module, case.backward)
         report = check(forward, backward, case.inputs, fixed=case.fixed, repair=False, max_elements=60)
         yield (

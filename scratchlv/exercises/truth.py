@@ -86,7 +86,7 @@ def like(y: Any, rng: np.random.Generator) -> Any:
     if isinstance(y, tuple | list):
         return tuple(like(value, rng) for value in y)
     if isinstance(y, np.ndarray) and y.ndim:
-        return rng.standard_normal(y.shape).astype(y.dtype) if y.dtype.kind == "f" else None
+        return np.asarray(rng.standard_normal(y.shape), y.dtype) if y.dtype.kind == "f" else None
     return None if y is None else 1.0
 
 
