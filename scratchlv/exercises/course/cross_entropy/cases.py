@@ -11,7 +11,9 @@ def cases(rng, N, V):
     yield pair("forward", "backward", logits=rng.standard_normal((N, V)), targets=targets)
     yield pair("forward", "backward", case="all scores are equal", logits=np.ones((N, V)), targets=targets)
     same = np.full(N, V - 1)
-    yield pair("forward", "backward", case="one class is always right", logits=rng.standard_normal((N, V)), targets=same)
+    yield pair(
+        "forward", "backward", case="one class is always right", logits=rng.standard_normal((N, V)), targets=same
+    )
     large = 1000 + rng.standard_normal((N, V))
     yield pair("forward", "backward", case="scores of a thousand", logits=large, targets=targets)
     far = np.linspace(0, 1, V) * rng.permuted(np.tile([-5000.0, 5000.0], N))[:N, None]

@@ -12,4 +12,6 @@ def cases(rng, T, N, D, M):
     yield pair("forward", "backward", case="no axis before the last", x=rng.standard_normal(D), W=W, b=b)
     yield pair("forward", "backward", case="three axes before it", x=rng.standard_normal((2, T, N, D)), W=W, b=b)
     square = rng.standard_normal((D, D))
-    yield pair("forward", "backward", case="a square W", x=rng.standard_normal((N, D)), W=square, b=rng.standard_normal(D))
+    yield pair(
+        "forward", "backward", case="a square W", x=rng.standard_normal((N, D)), W=square, b=rng.standard_normal(D)
+    )

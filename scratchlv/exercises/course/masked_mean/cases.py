@@ -10,10 +10,14 @@ def cases(rng, T, N):
     lengths = 1 + (np.arange(N) + rng.integers(N)) % T  # unequal, and from 1 to T
     lengths[0] = T
     mask = np.arange(T)[:, None] < lengths
-    yield pair("forward", "backward", case="sentences of unequal length", losses=rng.exponential(size=(T, N)), mask=mask)
+    yield pair(
+        "forward", "backward", case="sentences of unequal length", losses=rng.exponential(size=(T, N)), mask=mask
+    )
     holes = mask & (rng.random((T, N)) < 0.6)
     holes[0, 0] = True
-    yield pair("forward", "backward", case="places left out between words", losses=rng.exponential(size=(T, N)), mask=holes)
+    yield pair(
+        "forward", "backward", case="places left out between words", losses=rng.exponential(size=(T, N)), mask=holes
+    )
     losses, all_true = rng.exponential(size=(T, N)), np.ones((T, N), bool)
     yield pair("forward", "backward", case="every place counts", losses=losses, mask=all_true)
     gone = all_true.copy()

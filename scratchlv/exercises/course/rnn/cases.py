@@ -14,6 +14,8 @@ def inputs(rng, T, N, D, H):
 
 
 def cases(rng, T, N, D, H):
+    one = {"h0": np.zeros((1, 1)), "Wx": np.ones((1, 1)), "Wh": np.ones((1, 1)), "b": np.zeros(1)}
+    yield pair("forward", "backward", case="the example", x=np.log([[[2.0]], [[1.0]]]), **one)
     yield pair("forward", "backward", case="one step", **inputs(rng, 1, 1, 1, 1))
     yield pair("forward", "backward", case="two steps of one number", **inputs(rng, 2, 1, 1, 1))
     yield pair("forward", "backward", **inputs(rng, T, N, D, H))

@@ -85,17 +85,18 @@ def factor_per_step(norms):
     # </solution>
 
 
-def show(T=24, D=3, H=16):
-    """The norms over time, for several sizes of Wh."""
+def show(T=20, D=3, H=16):
+    """The norms over time, for three sizes of Wh."""
     rng = np.random.default_rng(0)
-    x, Wx, W = rng.standard_normal((T, D)), 0.05 * rng.standard_normal((D, H)), np.linalg.qr(rng.standard_normal((H, H)))[0]
-    for s in (0.5, 1.0, 1.5):
+    x, Wx = rng.standard_normal((T, D)), 0.01 * rng.standard_normal((D, H))
+    W = np.linalg.qr(rng.standard_normal((H, H)))[0]  # stretches every vector alike
+    for s in (0.5, 1.0, 2.0):
         Wh = scaled(W, s)
-        h = 0.2 * states(x, np.zeros(H), Wx, Wh, np.zeros(H))
-        norms = gradient_norms(h, Wh, np.ones(H) / np.sqrt(H))
+        h = states(x, np.zeros(H), Wx, Wh, np.zeros(H))
+        norms = gradient_norms(h, Wh, np.full(H, H**-0.5))
         print(f"\nlargest singular value {s}: times {factor_per_step(norms):.2f} at each step back")
         for t, norm in enumerate(norms):
-            print(f"  h_{t + 1:<3} {norm:9.1e} " + "#" * round(30 + 4 * np.log10(norm)))
+            print(f"  h_{t + 1:<3} {norm:8.0e}  " + "#" * round(30 + 4 * np.log10(norm)))
 
 
 if __name__ == "__main__":
