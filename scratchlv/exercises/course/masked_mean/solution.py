@@ -21,7 +21,7 @@ A mask has no gradient. dmean is the gradient of what follows by this mean.
   infinite, as −log 0 is.
 - If no place counts, the mean is 0.0, and so are all gradients.
 
-A tiny example, with two sentences, of two words and of one:
+A tiny example. The columns are two sentences, of two words and of one:
 
     >>> losses = np.array([[1.0, 2.0], [6.0, 50.0]])
     >>> mask = np.array([[True, True], [True, False]])
@@ -31,7 +31,7 @@ A tiny example, with two sentences, of two words and of one:
     >>> backward(1.5, cache).tolist()
     [[0.5, 0.5], [0.5, 0.0]]
 
-The mean is (1 + 2 + 6) / 3, and each word has the slope 1/3.
+The mean is (1 + 2 + 6) / 3. Each word has the slope 1/3, times 1.5.
 
 Why one wants it: divided by T N, a batch of short sentences would have a
 small loss, and small gradients, for no other reason than its padding.

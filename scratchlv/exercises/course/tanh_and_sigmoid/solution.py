@@ -17,10 +17,11 @@ What the functions get and return:
 The chain rule for a function of each element is da = dy · slope(a). Both
 slopes can be told from y alone, without a and without another exp: that is
 why y is all that need be kept. Find them: tanh' from the quotient above
-(numerator and denominator are each other's derivative), σ' likewise.
+(e^a + e^−a is the derivative of e^a − e^−a, and the reverse), σ' likewise.
 
-a may be 1000 or −1000. np.tanh takes that; an exp that is meant to be
-divided away may be infinite before that happens. Use, or show:
+a may be 1000 or −1000. np.tanh takes that, but e^1000 is infinite, and
+e^a / (1 + e^a) is ∞/∞ then: not a number. So write σ without an exp that
+can overflow. It helps to know that the two curves are one:
 
     σ(a) = (1 + tanh(a/2)) / 2
 
