@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ def _expected(exercise: Exercise, case: Call | Pair, rng: np.random.Generator) -
     if isinstance(case, Call):
         known = case.expect is not UNKNOWN
         y = case.expect if known else _function(_solution(exercise), case.function)(*_made(inputs))
-        wrong = {} if known else {name: (value, None) for name, value in _of_mistakes(exercise, case)}
+        wrong = {} if known else dict(_of_mistakes(exercise, case))
         return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong)
     y, cache = _function(_solution(exercise), case.forward)(*_made(inputs))
     dy = like(y, rng)
@@ -106,20 +106,26 @@ def _function(module: types.ModuleType, name: str) -> Any:
     return getattr(module, name)
 
 
-def _of_mistakes(exercise: Exercise, case: Call | Pair, dy: Any = None) -> Iterator[tuple[str, Any]]:
-    """What each mistake makes of a case; where it raises, nothing."""
+def _of_mistakes(exercise: Exercise, case: Call | Pair, dy: Any = None) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """What each mistake makes of a case: y, and the gradients; where it raises, nothing."""
     for mistake in exercise.mistakes:
-        try:
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            try:
                 module = _module(mistake.planted(exercise.solution), exercise)
                 result = _function(module, case.functions[0])(*_made(list(case.inputs.values())))
-                if isinstance(case, Call):
-                    yield mistake.name, result
-                    continue
-                y, cache = result
-                yield mistake.name, (y, _function(module, case.backward)(*_made([dy]), cache))
-        except Exception:
-            continue
+            except Exception:
+                continue
+            if isinstance(case, Call):
+                yield mistake.name, (result, None)
+            elif isinstance(result, tuple | list) and len(result) == 2:
+                yield mistake.name, (result[0], _or_none(_function(module, case.backward), *_made([dy]), result[1]))
+
+
+def _or_none(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception:
+        return None
 
 
 def _made(inputs: list[Any]) -> list[Any]:
