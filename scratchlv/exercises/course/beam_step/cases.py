@@ -16,8 +16,8 @@ def cases(rng, K, V, T):
     some = np.arange(K) % 2 == 1
     yield step("every other beam is finished", random(rng, K, V), rng.normal(-3, 0.5, K), some, V - 1)
     likely = random(rng, K, V)
-    likely[:, 1] = -0.01
-    yield step("`end` is likely", likely, rng.normal(-3, 1, K), none, 1)
+    likely[:, V // 2] = -0.01
+    yield step("`end` is likely", likely, rng.normal(-3, 1, K), none, V // 2)
     yield step("all are finished", random(rng, K, V), rng.normal(-3, 1, K), ~none, 0)
     equal = np.full((K, V), -np.log(V))
     yield step("all words are equally likely", equal, np.full(K, -1.0), none, 0)

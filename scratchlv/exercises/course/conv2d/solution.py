@@ -13,6 +13,7 @@ have to learn it at each place anew; here all places share their weights.
     x (N, H, W, C): pictures, rows, columns, channels
     W (kh, kw, C, M)    b (M,)    stride, padding: integers
     y (N, H', W', M)    H' = (H + 2p - kh) // s + 1, and W' alike
+    (in the shapes of x and y, W is the width; else it is the weights)
 
 backward returns the gradients of x, W and b. From float32 come float32
 results and gradients; no input is changed. Loops over i and j are fine.

@@ -7,10 +7,10 @@ place of the output, in the order of n, i, j:
 
 X is x with p zeros on all four sides, s the stride. Then
 
-    y = cols W' + b        W' is W (kh, kw, C, M) as a matrix (kh·kw·C, M)
+    y = cols V + b        V is W (kh, kw, C, M) as a matrix (kh·kw·C, M)
 
-A row is flattened as W' is: first along kh, then kw, then C (which changes
-fastest), as NumPy's reshape does it.
+A row is flattened as W is: C changes fastest, then kw, then kh, as NumPy's
+reshape does it.
 
 col2im is the backward pass of im2col: a gradient of the columns comes in, and
 each pixel of x gets the sum over all places in cols to which it was copied.
@@ -20,6 +20,7 @@ price is memory: every pixel is there kh·kw times (if s = 1).
 
     x (N, H, W, C)    W (kh, kw, C, M)    b (M,)    y (N, H', W', M)
     cols (N·H'·W', kh·kw·C)    H' = (H + 2p - kh) // s + 1, and W' alike
+    (in the shapes of x, y and cols, W is the width; else it is the weights)
 
 It goes without a loop over places: a loop over the kh·kw taps of the window
 is enough. From float32 come float32 results and gradients.

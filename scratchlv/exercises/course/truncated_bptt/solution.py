@@ -1,5 +1,4 @@
-"""Truncated backpropagation through time: the state goes on, no gradient
-comes back.
+"""Truncated backpropagation: the state goes on, no gradient comes back.
 
 A long text is read in windows of T steps. A window begins with the state in
 which the one before it ended; its backward pass stops where it began.
