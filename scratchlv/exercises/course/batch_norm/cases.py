@@ -35,6 +35,4 @@ def cases(rng, N, H, W, C):
 
     gamma, beta = rng.uniform(0.5, 2, C), rng.standard_normal(C)
     for case, x in (("a batch", maps(N, H, W, C)), ("a single pixel", maps(1, 1, 1, C))):
-        yield call(
-            "evaluate", case=case, x=x, gamma=gamma, beta=beta, running_mean=mean, running_var=var, eps=1e-3
-        )
+        yield call("evaluate", case=case, x=x, gamma=gamma, beta=beta, running_mean=mean, running_var=var, eps=1e-3)
