@@ -10,10 +10,10 @@ def cases(rng, T, N, L):
         mask = np.arange(T)[:, None] < np.asarray(lengths)  # (T, N)
         p = np.exp(sharpness * rng.standard_normal((T, len(lengths), L)))
         alpha = p / p.sum(axis=2, keepdims=True)
-        return pair("forward", "backward", case=case, fixed=("lam",), alpha=alpha, mask=mask, lam=lam)
+        return pair("forward", "backward", case=case, alpha=alpha, mask=mask, lam=lam)
 
     tiny = np.array([[[0.5, 0.5]], [[0.75, 0.25]]])
-    yield pair("forward", "backward", case="two steps", fixed=("lam",), alpha=tiny, mask=np.ones((2, 1), bool), lam=1.0)
+    yield pair("forward", "backward", case="two steps", alpha=tiny, mask=np.ones((2, 1), bool), lam=1.0)
     yield penalty("several sentences of one length, λ = 0.3", [T] * N, lam=0.3)
     yield penalty("sentences of several lengths", [T - n % T for n in range(N)], lam=2.0)
     yield penalty("a sentence without words", [T, 0, T - 1], lam=0.5)

@@ -67,7 +67,7 @@ def backward(dy, cache):
     """dy (N, H', W', C) -> dx (N, H, W, C)."""
     # <solution>
     x, y, place, k, stride = cache
-    N, out_h, out_w, C = dy.shape
+    N, out_h, out_w, C = place.shape
     dx = np.zeros(x.shape, dy.dtype)
     n, c = np.arange(N)[:, None], np.arange(C)  # (N, 1) and (C,): together all pairs (n, c)
     for i in range(out_h):
