@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from scratchlv.exercises.wire import Opaque
 
 _SMALL = 30  # numbers in an array that is shown whole
+_ONE_LINE = 6  # numbers in an array that is shown in one line
 _ALL_ZERO = 1e-3  # the size that an array is taken to have at least: zeros are compared, too
 FLOAT32 = 2e-5  # of results in float32, as a share of the largest number
 
@@ -211,6 +213,8 @@ def as_text(value: Any, wrong: np.ndarray | None = None) -> str:
     if not isinstance(value, np.ndarray) or not value.ndim:
         return _number(value, None) if isinstance(value, int) else f"{value:.8g}" if _is_number(value) else repr(value)
     note = ""
+    if value.size <= _ONE_LINE:
+        return re.sub(r"\n\s*", " ", np.array2string(value, precision=5, separator=", ", max_line_width=200))
     if value.size > _SMALL or value.ndim > 2:
         value, note = _part(value, wrong)
     text = np.array2string(

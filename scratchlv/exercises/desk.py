@@ -63,17 +63,17 @@ class Desk:
             if self._record(exercise).file
             else self.folder / exercise.file_name
         )
-        if path.exists() and not force:
-            self._refuse_to_overwrite(exercise, path)
-            self.screen.print(f"{path.name} is there already, as it was begun.")
-        else:
+        holds_work = path.exists() and not force and not self._is_stub(exercise, path)
+        if not holds_work:
             self._write(exercise, path)
-            self.screen.print(f"{path.name} is written: {exercise.title} (about {exercise.minutes} minutes).")
         with changing(self.folder, self.notes) as progress:
             record = progress.of(exercise.name)
             record.file, record.begun = path.name, record.begun or now()
             progress.current = exercise.name
             progress.course = str(self.course.where.resolve()) if self.course.where else ""
+        if holds_work:
+            raise UserError(f"{path} holds work: go on with it, or begin anew with --force, which keeps a copy")
+        self.screen.print(f"{path.name} is written: {exercise.title} (about {exercise.minutes} minutes).")
         missing = [each for each in exercise.needs if not self._passed(each)]
         if missing:
             self.screen.print(f"It builds on {', '.join(missing)}, which you have not passed here.")
@@ -82,9 +82,8 @@ class Desk:
         self._say_notes()
         return 0
 
-    def _refuse_to_overwrite(self, exercise: Exercise, path: Path) -> None:
-        if path.is_dir() or path.read_text("utf-8", "replace").replace("\r\n", "\n") != exercise.stub:
-            raise UserError(f"{path} holds work: go on with it, or begin anew with --force, which keeps a copy")
+    def _is_stub(self, exercise: Exercise, path: Path) -> bool:
+        return path.is_file() and path.read_bytes().replace(b"\r\n", b"\n") == exercise.stub.encode()
 
     def reset(self, name: str | None) -> int:
         """Put the stub back."""
@@ -100,7 +99,7 @@ class Desk:
 
     def _write(self, exercise: Exercise, path: Path) -> None:
         """The stub; what is there and is not the stub is kept beside it."""
-        if path.exists() and path.read_bytes() != exercise.stub.encode():
+        if path.exists() and not self._is_stub(exercise, path):
             kept = next(
                 each for i in itertools.count(1) if not (each := path.with_name(f"{path.name}.kept-{i}")).exists()
             )
@@ -170,8 +169,8 @@ class Desk:
         if first.startswith(_mark(exercise)) and first != exercise.mark:
             version = first.rpartition(" ")[2]
             self.notes.append(
-                f"{path.name} was begun from another version of the exercise ({version}, now {exercise.version}): if its functions "
-                "differ from the stub's, scratchlv exercise reset writes the new one and keeps yours"
+                f"{path.name} was begun from another version of the exercise ({version}, now {exercise.version}): if its "
+                "functions differ from the stub's, scratchlv exercise reset writes the new one and keeps yours"
             )
 
     # --- help ---
@@ -186,7 +185,7 @@ class Desk:
             record.hints = seen = min(record.hints + 1, len(exercise.hints))
         for i, text in enumerate(exercise.hints[:seen], 1):
             self.screen.print(f"Hint {i} of {len(exercise.hints)}")
-            self.screen.line("\n".join(f"  {each}".rstrip() for each in text.strip().splitlines()))
+            self.screen.indented(*text.strip().splitlines())
             self.screen.print("")
         self._say_notes()
         return 0

@@ -33,6 +33,10 @@ class Screen:
         for part in parts:
             self._console.print(self._text(part) if isinstance(part, str) else part)
 
+    def indented(self, *lines: str) -> None:
+        """Lines of text; each that is too long goes on below itself."""
+        self.print(*(self._block(line) for line in lines))
+
     def line(self, text: str) -> None:
         """A line as it is, however long: a command to copy, a solution."""
         print(spelt(text, getattr(self.out, "encoding", None)), file=self.out, flush=True)
@@ -99,7 +103,7 @@ class Screen:
         """The screen of a check that is passed."""
         name = (f"{exercise.order:02d} {exercise.name}", "bold")
         self.print(Text.assemble(name, "  ", ("passed", "green"), f"  ({verdict.seconds:.1f} s)"))
-        self.print("", self._block(exercise.teaches))
+        self.print("", self._block(" ".join(exercise.teaches.split())))
         if exercise.real:
             self.print("", self._block("The same in the project: " + ", ".join(exercise.real)))
         if following is not None:

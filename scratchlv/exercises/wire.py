@@ -98,7 +98,12 @@ def _unpacked(value: Any, data: memoryview) -> Any:
         return (tuple if kind == "tuple" else list)(_unpacked(each, data) for each in inner)
     if kind == "dict":
         return {_unpacked(key, data): _unpacked(each, data) for key, each in inner}
-    made: dict[str, Callable[[Any], Any]] = {"text": str, "source": Source, "opaque": Opaque, "complex": lambda pair: complex(*pair)}
+    made: dict[str, Callable[[Any], Any]] = {
+        "text": str,
+        "source": Source,
+        "opaque": Opaque,
+        "complex": lambda pair: complex(*pair),
+    }
     return made[kind](inner)
 
 
