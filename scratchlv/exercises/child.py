@@ -204,7 +204,8 @@ def main() -> None:
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     limit(settings)
     may = {name: settings[name] for name in ("native", "processes")}
-    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], **may)
+    own = [each for each in (settings["path"], settings["launch"]) if each]
+    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], own=own, **may)
     server = Server(settings, wire, guard)
     server.beside_guard = guarding
     guard.install()

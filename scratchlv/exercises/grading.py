@@ -27,7 +27,7 @@ from scratchlv.exercises.truth import Expected
 from scratchlv.gradcheck.files import syntax_error
 
 NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
-_MOST_TEXT = 1 << 20  # bytes of a learner's file
+MOST_TEXT = 1 << 20  # bytes of a learner's file
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,14 @@ def grade(
     *,
     seeds: Iterable[int] = truth.SEEDS,
     wrapper: tuple[str, ...] = (),
+    hidden: tuple[Path, ...] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on a learner's file.
 
     Args:
-        wrapper: a command that the learner's process runs in (:func:`scratchlv.exercises.process.bubblewrap`).
+        wrapper: the command of :func:`scratchlv.exercises.bubblewrap.bubblewrap`, which shuts the learner's process in.
+        hidden: what the file must not read, besides the course.
         say: gets lines of progress of long checks.
 
     Raises:
@@ -99,9 +101,7 @@ def grade(
     try:
         text = read_text(path)
         functions = _functions(exercise, text, path)
-        process = Process(
-            path.resolve(), exercise.kind, exercise.limits, exercise.launch, (exercise.folder.parent,), wrapper=wrapper
-        )
+        process = process_for(exercise, path, hidden, wrapper=wrapper)
         with process:
             _load(process, exercise, functions)
             learner = _Learner(process, text, path.resolve().parent, say)
@@ -123,9 +123,9 @@ def grade(
     return replace(verdict, printed=printed, seconds=time.perf_counter() - began)
 
 
-def process_for(exercise: Exercise, path: Path, **more: Any) -> Process:
-    """A process for a learner's file, which cannot read the course."""
-    hidden = (exercise.folder.parent,)
+def process_for(exercise: Exercise, path: Path, hidden: tuple[Path, ...] = (), **more: Any) -> Process:
+    """A process for a learner's file, which cannot read the course, nor what else is hidden."""
+    hidden = (exercise.folder.parent, *hidden)
     return Process(path.resolve(), exercise.kind, exercise.limits, exercise.launch, hidden, **more)
 
 
@@ -147,7 +147,7 @@ def read_text(path: Path) -> str:
         ) from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give a file in it") from None
-    if len(data) > _MOST_TEXT:
+    if len(data) > MOST_TEXT:
         raise _Failed(stage="start", sentence=f"the file has {len(data) >> 20} MB, which no exercise needs")
     if not data.strip():
         raise _Failed(stage="start", sentence="the file is empty; scratchlv exercise reset puts the stub back")
@@ -174,7 +174,7 @@ def _functions(exercise: Exercise, text: str, path: Path) -> dict[str, int]:
 
 
 def _syntax(error: SyntaxError, path: Path) -> str:
-    error.filename = str(path.resolve())
+    error.filename = None  # it is told by its name alone
     return syntax_error(error, Path(path.name))
 
 

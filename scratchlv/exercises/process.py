@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from scratchlv.exercises import wire
+from scratchlv.exercises.bubblewrap import inner, mounts
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
@@ -59,7 +60,7 @@ KINDS = tuple(IMPORTS)
 class Limits:
     """What one check may use."""
 
-    seconds: float = 10.0  # of one call
+    seconds: float = 10.0  # of one call; all calls together have ten times that
     memory: float = 2.0  # GB
     file: int = 64 << 20  # bytes of a file
 
@@ -88,6 +89,16 @@ class Raised(Exception):
         return f"{said}; in this line, {self.shapes}" if self.shapes else said
 
 
+_running: dict[int, Process] = {}  # by id
+
+
+def end_all() -> None:
+    """End the processes of all checks that run now, in whatever thread: Ctrl-C."""
+    for process in list(_running.values()):
+        if hasattr(process, "_process"):
+            process.kill()
+
+
 @dataclass
 class Process:
     """A learner's file in a process of its own. Use it in a ``with``: it ends there, and all that it started."""
@@ -98,15 +109,15 @@ class Process:
     launch: Path | None = None  # of CUDA C: the Python that launches the kernels
     hidden: tuple[Path, ...] = ()  # what must not be read: the course
     diagnosing: bool = False  # the gradient checker runs in it
-    wrapper: tuple[
-        str, ...
-    ] = ()  # a command before it, such as bubblewrap's; {scratch} in it is the folder of the process
+    wrapper: tuple[str, ...] = ()  # bubblewrap's command
     refused: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Process:
         self.scratch = tempfile.mkdtemp(prefix="scratchlv-exercise-")
         self._printed, self._count, self._ended = bytearray(), 0, ""
         self._replies: queue.Queue[Any] = queue.Queue()
+        self._left = 10 * self.limits.seconds
+        _running[id(self)] = self
         try:
             self._start()
         except BaseException:
@@ -124,6 +135,7 @@ class Process:
                 with contextlib.suppress(OSError):
                     assert stream is not None
                     stream.close()
+        _running.pop(id(self), None)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def kill(self) -> None:
@@ -136,16 +148,16 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
-        wrapper = [part.replace("{scratch}", self.scratch) for part in self.wrapper]
+        settings = self._settings()
         command = [
-            *wrapper,
+            *self._shut_in(settings),
             sys.executable,
             "-I",
             "-u",
             "-X",
             "utf8",
             str(HERE / "child.py"),
-            json.dumps(self._settings()),
+            json.dumps(settings),
         ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -164,6 +176,16 @@ class Process:
         for listener in self._listeners:
             listener.start()
         self._reply(_START)
+
+    def _shut_in(self, settings: dict[str, Any]) -> list[str]:
+        if not self.wrapper:
+            return []
+        files = [
+            settings["path"],
+            settings["launch"],
+            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard")),
+        ]
+        return [*self.wrapper, *mounts(settings["hidden"], filter(None, files), self.scratch)]
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
@@ -210,7 +232,7 @@ class Process:
         """
         data = wire.encode({"do": do, "with": arguments})
         threading.Thread(target=self._send, args=(data,), daemon=True).start()
-        reply = self._reply(seconds or self.limits.seconds)
+        reply = self._timed_reply() if seconds is None else self._reply(seconds)
         if not isinstance(reply, dict):
             raise Trouble("the file wrote to where only the grader writes")
         self.refused = [str(each) for each in reply.get("refused") or ()]
@@ -241,6 +263,19 @@ class Process:
             self._process.stdin.write(data)
             self._process.stdin.flush()
 
+    def _timed_reply(self) -> Any:
+        """A reply within a call's time, and within what is left of the check's."""
+        began = time.perf_counter()
+        try:
+            return self._reply(min(self.limits.seconds, self._left))
+        except Trouble as trouble:
+            if trouble.kind == "time" and self._left < self.limits.seconds:
+                together = f"all calls together had not ended after {10 * self.limits.seconds:g} s"
+                raise Trouble(f"{together}: it waits, or computes too much", trouble.line, "time") from None
+            raise
+        finally:
+            self._left -= time.perf_counter() - began
+
     def _reply(self, seconds: float) -> Any:
         try:
             reply = self._replies.get(timeout=seconds)
@@ -259,7 +294,7 @@ class Process:
         if not hasattr(signal, "SIGUSR1"):
             return 0
         with contextlib.suppress(OSError):
-            os.kill(self._process.pid, signal.SIGUSR1)
+            os.kill(inner(self._process.pid) if self.wrapper else self._process.pid, signal.SIGUSR1)
             for _ in range(20):
                 time.sleep(0.02)
                 found = re.findall(r'File "(.*)", line (\d+) in', trace.read_text("utf-8", "replace"))
@@ -291,6 +326,8 @@ class Process:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
             return Trouble("it closed what the grader listens to", kind="ended")
+        if self.wrapper and status > 128:  # bubblewrap says so of a process that a signal has ended
+            status = 128 - status
         if status >= 0:
             return Trouble(f"it ends the process (exit status {status}): leave that out", kind="ended")
         line = self._crashed_at()
@@ -325,30 +362,3 @@ def _signal(number: int) -> str:
         return known.get(signal.Signals(number), signal.Signals(number).name)
     except ValueError:
         return f"signal {number}"
-
-
-def bubblewrap() -> tuple[str, ...]:
-    """The command that shuts a process in, if it is there and may be used: no network, no writing, no child that outlives it."""
-    found = shutil.which("bwrap")
-    if found is None:
-        return ()
-    command: tuple[str, ...] = (
-        found,
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        "{scratch}",
-        "{scratch}",
-    )
-    command += ("--unshare-all", "--die-with-parent", "--new-session")
-    with tempfile.TemporaryDirectory() as scratch:
-        tried = [part.replace("{scratch}", scratch) for part in command]
-        works = subprocess.run([*tried, sys.executable, "-I", "-c", ""], capture_output=True).returncode == 0
-    return command if works else ()

@@ -96,7 +96,7 @@ def like(y: Any, rng: np.random.Generator) -> Any:
 # --- running trusted code ---------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1024)
 def _module(text: str, exercise: Exercise) -> types.ModuleType:
     return module_of(text, exercise.folder / f"solution{exercise.suffix}")
 
