@@ -35,7 +35,10 @@ class Expected:
 
 
 def expected(exercise: Exercise, seed: int) -> Iterator[Expected]:
-    """The exercise's cases with their results, the simplest first."""
+    """The exercise's cases with their results, the simplest first: computed, or as an exported course has recorded them."""
+    if exercise.record is not None:
+        yield from (Expected(**each) for each in exercise.record.cases[seed])
+        return
     rng = np.random.default_rng((_DY, seed))
     for case in exercise.cases(seed):
         yield _expected(exercise, case, rng)
