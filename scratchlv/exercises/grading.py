@@ -205,7 +205,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
         sentence = f"{each.functions[0]} returns {came}, and should return y and the cache that backward needs"
         raise _Failed(stage="shape", sentence=sentence, **where)
     name = f"what {each.functions[0]} returns" if not pair else f"{each.functions[0]}'s y"
-    found = compare.compare(each.y, reply["result"], exercise.tolerance, name)
+    found = compare.compare(each.y, reply["result"], exercise.tolerance, name, parts=each.returns)
     if found is not None:
         _fail(process, exercise, each, found, reply["result"], None, where)
     if reply["changed"]:
