@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -85,22 +86,24 @@ _OTHER = "x"
 
 def show(rows: Sequence[Row], exercises: Sequence[Exercise], out: TextIO, width: int = 0) -> None:
     """A line for each student, a letter for each exercise; then what most of those who failed were told."""
-    width = width or shutil.get_terminal_size().columns
-    names = [spelt(_cut(row.student.name, _NAME), out.encoding) for row in rows]
+    for line in _lines(rows, exercises, width or shutil.get_terminal_size().columns):
+        print(spelt(line, out.encoding).rstrip(), file=out)
+
+
+def _lines(rows: Sequence[Row], exercises: Sequence[Exercise], width: int) -> Iterator[str]:
+    names = [_cut(row.student.name, _NAME) for row in rows]
     room = max([len("student"), *map(len, names)])
-    letters = room + 9 + len(exercises) + len(exercises) // 5 <= width
-    print(f"{'student':{room}}   passed{'  each exercise' if letters else ''}".rstrip(), file=out)
+    letters = room + 11 + len(exercises) + len(exercises) // 5 <= width
+    yield f"{'student':{room}}  passed{'   each exercise' if letters else ''}"
     for name, row in zip(names, rows, strict=True):
-        each = "  " + _letters(row, exercises) if letters else ""
-        print(f"{name:{room}}  {row.passed:3}/{len(exercises):<3}{each}".rstrip(), file=out)
-    if letters:
-        print(
-            f"in the order {exercises[0].name}{', …, ' + exercises[-1].name if len(exercises) > 1 else ''}; {_legend(rows)}",
-            file=out,
+        yield f"{name:{room}}  {row.passed:2}/{len(exercises):<2}" + (
+            "    " + _letters(row, exercises) if letters else ""
         )
+    if letters:
+        last = f", …, {exercises[-1].name}" if len(exercises) > 1 else ""
+        yield from textwrap.wrap(f"in the order {exercises[0].name}{last}; {_legend(rows)}", width)
     for exercise in exercises:
-        for line in _failures(rows, exercise):
-            print(spelt(_cut(line, width), out.encoding), file=out)
+        yield from (_cut(line, width) for line in _failures(rows, exercise))
 
 
 def _letters(row: Row, exercises: Sequence[Exercise]) -> str:

@@ -28,6 +28,7 @@ GIGABYTE = 1 << 30
 LIMIT_OF_OUTPUT = 256 << 10  # bytes that a check may print
 LIMIT_OF_REPLY = 256 << 20  # bytes that a call may return
 _MATMUL = r"matmul: Input operand .* \(size (\d+) is different from (\d+)\)"
+TOGETHER = 10  # times a call's time, which all calls of a check have
 _KEPT = 8 << 10  # bytes of what is printed that are shown
 _START = 30.0  # seconds in which a process must have started; a laptop asleep needs some
 #: Packages that would do the exercise.
@@ -60,7 +61,7 @@ KINDS = tuple(IMPORTS)
 class Limits:
     """What one check may use."""
 
-    seconds: float = 10.0  # of one call; all calls together have ten times that
+    seconds: float = 10.0  # of one call; all calls together have TOGETHER times that
     memory: float = 2.0  # GB
     file: int = 64 << 20  # bytes of a file
 
@@ -116,7 +117,7 @@ class Process:
         self.scratch = tempfile.mkdtemp(prefix="scratchlv-exercise-")
         self._printed, self._count, self._ended = bytearray(), 0, ""
         self._replies: queue.Queue[Any] = queue.Queue()
-        self._left = 10 * self.limits.seconds
+        self._left = TOGETHER * self.limits.seconds
         _running[id(self)] = self
         try:
             self._start()
@@ -207,7 +208,7 @@ class Process:
             "imports": IMPORTS[self.kind],
             "preload": preload,
             "memory": int(self.limits.memory * GIGABYTE),
-            "cpu": int(self.limits.seconds * 10) + 60,  # should the grader be gone
+            "cpu": int(self.limits.seconds * TOGETHER) + 60,  # should the grader be gone
             "file": self.limits.file,
             "most_processes": 4096 if self.kind == "cuda" else 0,
             "root": str(PACKAGE.parent) if trusted else "",
@@ -270,7 +271,7 @@ class Process:
             return self._reply(min(self.limits.seconds, self._left))
         except Trouble as trouble:
             if trouble.kind == "time" and self._left < self.limits.seconds:
-                together = f"all calls together had not ended after {10 * self.limits.seconds:g} s"
+                together = f"all calls together had not ended after {TOGETHER * self.limits.seconds:g} s"
                 raise Trouble(f"{together}: it waits, or computes too much", trouble.line, "time") from None
             raise
         finally:
