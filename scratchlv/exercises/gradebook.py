@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import textwrap
 from collections import Counter
@@ -19,6 +20,7 @@ from scratchlv.gradcheck.views import spelt
 
 _MOST_TEXT = 600  # characters of a cell
 _FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for the beginning of a formula
+_LINE = re.compile(r"^line \d+: ")
 _NAME = 24  # characters of a student's name on the screen
 
 
@@ -53,7 +55,7 @@ class Gradebook:
 
     def add(self, row: Row) -> None:
         marks = [row.marks[each.name] for each in self._exercises]
-        cells = [part for mark in marks for part in (mark.what, mark.sentence)]
+        cells = [part for mark in marks for part in (mark.what, mark.why)]
         name, folder = row.student.name, os.fsencode(row.student.folder).decode("utf-8", "replace")
         self._write([name, str(row.passed), str(len(marks)), *cells, ", ".join(row.notes), folder])
 
@@ -119,10 +121,9 @@ def _legend(rows: Sequence[Row]) -> str:
 
 
 def _failures(rows: Sequence[Row], exercise: Exercise) -> list[str]:
-    """How many failed an exercise, and the sentence that most of them got."""
+    """How many failed an exercise, and what most of them were told: the mistake, where it is known."""
     marks = [row.marks[exercise.name] for row in rows]
-    told = Counter(safe(mark.sentence.partition(": ")[2] if mark.sentence.startswith("line ") else mark.sentence)
-                   for mark in marks if mark.what not in (PASSED, MISSING))  # fmt: skip
+    told = Counter(mark.mistake or _LINE.sub("", mark.sentence) for mark in marks if mark.what not in (PASSED, MISSING))
     if not told:
         return []
     (sentence, count), *_ = told.most_common(1)

@@ -25,10 +25,15 @@ _OFTEN, _SELDOM = 0.3, 30.0  # seconds between lines of progress: on a terminal,
 
 @dataclass(frozen=True)
 class Mark:
-    """Of one exercise: passed, missing, or the stage that failed; and the sentence."""
+    """Of one exercise: passed, missing, or the stage that failed; the sentence; and the mistake, where it is known."""
 
     what: str
     sentence: str = ""
+    mistake: str = ""
+
+    @property
+    def why(self) -> str:
+        return "; ".join(filter(None, (self.sentence, self.mistake)))
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Marking:
         if verdict.passed:
             return Mark(PASSED)
         line = f"line {verdict.line}: " if verdict.line else ""
-        return Mark(verdict.stage, line + "; ".join((verdict.sentence, *verdict.diagnosis)))
+        return Mark(verdict.stage, line + verdict.sentence, "; ".join(verdict.diagnosis))
 
 
 def _holds_python(folder: Path) -> bool:
