@@ -17,9 +17,11 @@ from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import Verdict, process_for
 from scratchlv.exercises.process import Raised, Trouble
 from scratchlv.exercises.truth import Expected
+from scratchlv.gradcheck.naming.diagnose import UNKNOWN
 
 _ENOUGH = 30  # numbers among the inputs
 SECONDS = 20.0  # that a search for the line may take
+QUICK = 5.0  # that a check may take for the cause
 
 
 def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = False) -> tuple[str, ...]:
@@ -27,7 +29,7 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
     if verdict.failed is None or exercise.kind != "numpy":
         return ()
     failed = telling(exercise, verdict.failed)
-    limits = replace(exercise.limits, seconds=SECONDS)
+    limits = replace(exercise.limits, seconds=SECONDS if line else QUICK)
     options: dict[str, Any] = {"fixed": list(failed.fixed), "repair": line, "hint": "line"}
     forward, backward = failed.functions
     try:
@@ -36,7 +38,7 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
             reply = process.ask("diagnose", forward=forward, backward=backward, inputs=failed.inputs, **options)
     except (Trouble, Raised):
         return ()
-    sentences = [str(each) for each in reply.get("diagnosis") or ()]
+    sentences = [str(each) for each in reply.get("diagnosis") or () if each != UNKNOWN]
     if line:
         sentences = [each for each in sentences if re.match(r"(\S+, )?line \d+", each)][:1]
     return tuple(sentences[:3])
