@@ -242,7 +242,7 @@ def shut_in(fence: Any, settings: dict) -> list[str]:
     processes, programs = settings["processes"], settings["programs"]
     hidden = [*settings["hidden"], *([] if processes else ["/proc"])]
     hidden += [os.path.join(each, name) for each in sys.path for name in settings["foreign"]]
-    readable = [settings["path"], *settings["readable"], "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"]
+    readable = [*settings["readable"], "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"]
     writable = [settings["writable"]] if settings["writable"] else []
     files = fence.fence_files(hidden, readable, writable, programs=programs)
     calls = fence.fence_calls(processes=processes, programs=programs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,15 +27,20 @@ class Difference:
     came: str = ""
 
 
-def compare(expected: Any, came: Any, tolerance: float, name: str, stage: str = "value") -> Difference | None:
+def compare(
+    expected: Any, came: Any, tolerance: float, name: str, stage: str = "value", parts: Sequence[str] = ()
+) -> Difference | None:
     """The first difference of two results, or None.
 
     Args:
         tolerance: of a number, as a share of the largest number of its array.
         name: what the result is called, such as ``"forward's y"``.
         stage: what a wrong value is called.
+        parts: of a tuple, what its elements are called.
     """
     pairs, difference = _paired(expected, came, name)
+    if difference is None and isinstance(expected, tuple) and len(parts) == len(expected):
+        pairs = [pair for part, a, b in zip(parts, expected, came, strict=True) for pair in _paired(a, b, part)[0]]
     if difference is not None:
         return difference
     for judge in (_shape, _dtype):

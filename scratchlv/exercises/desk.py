@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -185,7 +186,7 @@ class Desk:
             record.hints = seen = min(record.hints + 1, len(exercise.hints))
         for i, text in enumerate(exercise.hints[:seen], 1):
             self.screen.print(f"Hint {i} of {len(exercise.hints)}")
-            self.screen.indented(*text.strip().splitlines())
+            self.screen.indented(*textwrap.dedent(text).strip().splitlines())
             self.screen.print("")
         self._say_notes()
         return 0

@@ -27,7 +27,7 @@ from scratchlv.exercises.truth import Expected
 from scratchlv.exercises.wire import plain
 
 NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
-_MOST_TEXT = 256 << 10  # bytes of a learner's file
+MOST_TEXT = 256 << 10  # bytes of a learner's file
 _LINE = 80  # letters of a line that are shown
 
 
@@ -86,12 +86,14 @@ def grade(
     *,
     seeds: Iterable[int] = truth.SEEDS,
     wrapper: tuple[str, ...] = (),
+    hidden: tuple[Path, ...] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on a learner's file.
 
     Args:
-        wrapper: a command that the learner's process runs in (:func:`scratchlv.exercises.process.bubblewrap`).
+        wrapper: the command of :func:`scratchlv.exercises.bubblewrap.bubblewrap`, which shuts the learner's process in.
+        hidden: what the file must not read, besides the course.
         say: gets lines of progress of long checks.
 
     Raises:
@@ -102,9 +104,7 @@ def grade(
     try:
         text = read_text(path)
         functions = _functions(exercise, text)
-        process = Process(
-            path.resolve(), exercise.kind, exercise.limits, exercise.launch, (exercise.folder.parent,), wrapper=wrapper
-        )
+        process = process_for(exercise, path, hidden, wrapper=wrapper)
         with process:
             _load(process, exercise, text, functions)
             learner = _Learner(process, text, path.resolve().parent, say)
@@ -126,9 +126,9 @@ def grade(
     return replace(verdict, printed=printed, seconds=time.perf_counter() - began)
 
 
-def process_for(exercise: Exercise, path: Path, **more: Any) -> Process:
-    """A process for a learner's file, which cannot read the course."""
-    hidden = (exercise.folder.parent,)
+def process_for(exercise: Exercise, path: Path, hidden: tuple[Path, ...] = (), **more: Any) -> Process:
+    """A process for a learner's file, which cannot read the course, nor what else is hidden."""
+    hidden = (exercise.folder.parent, *hidden)
     return Process(path.resolve(), exercise.kind, exercise.limits, exercise.launch, hidden, **more)
 
 
@@ -143,8 +143,8 @@ def read_text(path: Path) -> str:
         Unfit: it is too long, empty, or not in its encoding.
     """
     data = _bytes(path)
-    if len(data) > _MOST_TEXT:
-        raise Unfit(stage="start", sentence=f"the file has more than {_MOST_TEXT >> 10} KB, which no exercise needs")
+    if len(data) > MOST_TEXT:
+        raise Unfit(stage="start", sentence=f"the file has more than {MOST_TEXT >> 10} KB, which no exercise needs")
     if not data.strip():
         raise Unfit(stage="start", sentence="the file is empty; scratchlv exercise reset puts the stub back")
     try:
@@ -163,7 +163,7 @@ def _bytes(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no file'}: give a file")
         with path.open("rb") as file:
-            return file.read(_MOST_TEXT + 1)
+            return file.read(MOST_TEXT + 1)
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such file; check the path, or begin with scratchlv exercise start"
@@ -223,7 +223,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
         sentence = f"{each.functions[0]} returns {came}, and should return y and the cache that backward needs"
         raise Unfit(stage="shape", sentence=sentence, **where)
     name = f"what {each.functions[0]} returns" if not pair else f"{each.functions[0]}'s y"
-    found = compare.compare(each.y, reply["result"], exercise.tolerance, name)
+    found = compare.compare(each.y, reply["result"], exercise.tolerance, name, parts=each.returns)
     if found is not None:
         _fail(process, exercise, each, found, reply["result"], None, where)
     if reply["changed"]:

@@ -16,11 +16,35 @@ from typing import Any
 #: Of the standard library, what computes and touches nothing outside.
 STANDARD = frozenset(
     [
-        "__future__", "abc", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses", "decimal", "enum",
-        "fractions", "functools", "heapq", "itertools", "math", "numbers", "operator", "pprint", "random", "re", "statistics", "string",
-        "textwrap", "time", "types", "typing", "warnings",
-    ]
-)  # fmt: skip
+        "__future__",
+        "abc",
+        "bisect",
+        "cmath",
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "decimal",
+        "enum",
+        "fractions",
+        "functools",
+        "heapq",
+        "itertools",
+        "math",
+        "numbers",
+        "operator",
+        "pprint",
+        "random",
+        "re",
+        "statistics",
+        "string",
+        "textwrap",
+        "time",
+        "types",
+        "typing",
+        "warnings",
+    ]  # fmt: skip
+)
 _STARTS = (
     "os.fork",
     "os.forkpty",
@@ -84,6 +108,7 @@ def install(
         writable: the one folder that can be written; none if empty.
         native: whether libraries can be loaded (a compiler's, say).
         processes: whether processes can be started, and ended.
+        own: files that can be read though they lie among the hidden ones: the learner's file, and what launches its kernels.
     """
     refused: list[str] = []
     sys.addaudithook(_hook(refused, _places(hidden, readable), tuple(foreign), writable, native, processes))

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from scratchlv.exercises import wire
+from scratchlv.exercises.bubblewrap import inner, mounts
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
@@ -33,6 +34,7 @@ _LARGEST_TRACE = 64 << 10  # bytes that are read of where it was
 _LONGEST = 600  # letters of what the file says of itself
 STRANGE = "the file wrote to where only the grader writes"
 _MATMUL = r"matmul: Input operand .* \(size (\d+) is different from (\d+)\)"
+TOGETHER = 10  # times a call's time, which all calls of a check have
 _KEPT = 8 << 10  # bytes of what is printed that are shown
 _START = 30.0  # seconds in which a process must have started; a laptop asleep needs some
 #: Packages that would do the exercise.
@@ -65,7 +67,7 @@ KINDS = tuple(IMPORTS)
 class Limits:
     """What one check may use."""
 
-    seconds: float = 10.0  # of all its calls together
+    seconds: float = 10.0  # of one call; all calls together have TOGETHER times that
     memory: float = 2.0  # GB
     file: int = 64 << 20  # bytes of a file
 
@@ -94,6 +96,16 @@ class Raised(Exception):
         return f"{said}; in this line, {self.shapes}" if self.shapes else said
 
 
+_running: dict[int, Process] = {}  # by id
+
+
+def end_all() -> None:
+    """End the processes of all checks that run now, in whatever thread: Ctrl-C."""
+    for process in list(_running.values()):
+        if hasattr(process, "_process"):
+            process.kill()
+
+
 @dataclass
 class Process:
     """A learner's file in a process of its own. Use it in a ``with``: it ends there, and all that it started."""
@@ -105,17 +117,17 @@ class Process:
     hidden: tuple[Path, ...] = ()  # what must not be read: the course
     diagnosing: bool = False  # the gradient checker runs in it
     repairing: bool = False  # and looks for the line, in processes of its own
-    wrapper: tuple[
-        str, ...
-    ] = ()  # a command before it, such as bubblewrap's; {scratch} in it is the folder of the process
+    wrapper: tuple[str, ...] = ()  # bubblewrap's command
     fences: tuple[str, ...] = ()  # what the system itself holds it to: "files", "calls"
 
     def __enter__(self) -> Process:
         self.scratch = tempfile.mkdtemp(prefix="scratchlv-exercise-")
-        self._printed, self._count, self._left = bytearray(), 0, self.limits.seconds
+        self._printed, self._count = bytearray(), 0
         self._over: Trouble | None = None  # why it answers no more
         self._due = 1  # replies: its first says that it is ready
         self._replies: queue.Queue[Any] = queue.Queue()
+        self._left = TOGETHER * self.limits.seconds
+        _running[id(self)] = self
         try:
             self._start()
         except BaseException:
@@ -133,6 +145,7 @@ class Process:
                 with contextlib.suppress(OSError):
                     assert stream is not None
                     stream.close()
+        _running.pop(id(self), None)
         with contextlib.suppress(RecursionError):
             shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -146,9 +159,9 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
-        wrapper = [part.replace("{scratch}", self.scratch) for part in self.wrapper]
+        settings = self._settings()
         command = [
-            *wrapper,
+            *self._shut_in(settings),
             sys.executable,
             "-I",
             "-B",  # what is not compiled yet is not written
@@ -156,7 +169,7 @@ class Process:
             "-X",
             "utf8",
             str(HERE / "child.py"),
-            json.dumps(self._settings()),
+            json.dumps(settings),
         ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -178,6 +191,16 @@ class Process:
         fences = self._reply(_START)
         self.fences = tuple(map(str, fences["value"])) if isinstance(fences, dict) else ()
 
+    def _shut_in(self, settings: dict[str, Any]) -> list[str]:
+        if not self.wrapper:
+            return []
+        files = [
+            settings["path"],
+            settings["launch"],
+            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard", "fence")),
+        ]
+        return [*self.wrapper, *mounts(settings["hidden"], filter(None, files), self.scratch)]
+
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
         native = self.diagnosing or self.kind != "numpy"
@@ -193,7 +216,7 @@ class Process:
             "hidden": [str(each) for each in self.hidden]
             + ([] if trusted else [str(PACKAGE), str(PACKAGE.parent / "kernels")]),
             "foreign": [each for each in FOREIGN if not (trusted and each in ("scratchlv", "cupy"))],
-            "readable": [str(self.launch)] if self.launch else [],
+            "readable": [str(each) for each in (self.path, self.launch) if each],
             "writable": self.scratch if native else "",  # compilers have their own files
             "native": native,
             "processes": self.kind == "cuda" or self.repairing,  # g++; trials of a repair
@@ -202,7 +225,7 @@ class Process:
             "imports": IMPORTS[self.kind],
             "preload": preload,
             "memory": int(self.limits.memory * GIGABYTE),
-            "cpu": int(self.limits.seconds * 10) + 60,  # should the grader be gone
+            "cpu": int(self.limits.seconds * TOGETHER) + 60,  # should the grader be gone
             "file": self.limits.file,
             "most_processes": 4096 if self.kind == "cuda" or self.repairing else 0,
             "root": str(PACKAGE.parent) if trusted else "",
@@ -233,7 +256,7 @@ class Process:
         data = wire.encode({"do": do, "with": arguments})
         self._due += 1
         threading.Thread(target=self._send, args=(data,), daemon=True).start()
-        reply = self._reply(seconds)
+        reply = self._timed_reply() if seconds is None else self._reply(seconds)
         refused = reply.get("refused", []) if isinstance(reply, dict) else None
         if not isinstance(reply, dict) or not isinstance(refused, list):
             raise Trouble(STRANGE)
@@ -266,25 +289,30 @@ class Process:
             while left:
                 left = left[self._process.stdin.write(left) :]
 
-    def _reply(self, seconds: float | None) -> Any:
-        """The next reply, after ``seconds`` at the most; without them, after what is left of the check's."""
-        allowed, began = seconds or self._left, time.monotonic()
+    def _timed_reply(self) -> Any:
+        """A reply within a call's time, and within what is left of the check's."""
+        began = time.perf_counter()
         try:
-            reply = self._replies.get(timeout=max(allowed, 0.01))
+            return self._reply(max(0.01, min(self.limits.seconds, self._left)))
+        except Trouble as trouble:
+            if trouble.kind == "time" and self._left < self.limits.seconds:
+                together = f"all calls together had not ended after {TOGETHER * self.limits.seconds:g} s"
+                self._over = Trouble(f"{together}: it waits, or computes too much", trouble.line, "time")
+                raise self._over from None
+            raise
+        finally:
+            self._left -= time.perf_counter() - began
+
+    def _reply(self, seconds: float) -> Any:
+        try:
+            reply = self._replies.get(timeout=seconds)
         except queue.Empty:
-            reply = Trouble(self._overdue(allowed, shared=not seconds), self._where(), "time")
-        if not seconds:
-            self._left -= time.monotonic() - began
+            reply = Trouble(f"it had not ended after {seconds:g} s: a loop without an end?", self._where(), "time")
         if isinstance(reply, Trouble):
             self._over = reply
             self.kill()
             raise reply
         return reply
-
-    def _overdue(self, allowed: float, shared: bool) -> str:
-        if shared and allowed < self.limits.seconds / 2:  # the calls before took the rest
-            return f"all of its calls together take more than {self.limits.seconds:g} s: a loop too many?"
-        return f"it had not ended after {self.limits.seconds if shared else allowed:g} s: a loop without an end?"
 
     # --- which line ---
 
@@ -293,7 +321,10 @@ class Process:
         if not hasattr(signal, "SIGUSR1"):
             return 0
         with contextlib.suppress(OSError):
-            self._process.send_signal(signal.SIGUSR1)
+            if self.wrapper:
+                os.kill(inner(self._process.pid), signal.SIGUSR1)
+            else:
+                self._process.send_signal(signal.SIGUSR1)
         for _ in range(20):
             time.sleep(0.02)
             trace = self._trace()
@@ -342,6 +373,8 @@ class Process:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
             return Trouble("it closed what the grader listens to", kind="ended")
+        if self.wrapper and status > 128:  # bubblewrap says so of a process that a signal has ended
+            status = 128 - status
         if status >= 0:
             return Trouble(f"it ends the process (exit status {status}): leave that out", kind="ended")
         return Trouble(f"the process died of {_signal(-status)}", self._own_line(self._trace()), "ended")
@@ -359,8 +392,7 @@ class Process:
     @property
     def printed(self) -> str:
         """The first of what the learner's file printed; all of that once the process has ended."""
-        text = self._printed.decode("utf-8", "replace")
-        return "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in text)
+        return self._printed.decode("utf-8", "replace")
 
 
 def _line(number: Any) -> int:
@@ -381,30 +413,3 @@ def _signal(number: int) -> str:
         return known.get(signal.Signals(number), signal.Signals(number).name)
     except ValueError:
         return f"signal {number}"
-
-
-def bubblewrap() -> tuple[str, ...]:
-    """The command that shuts a process in, if it is there and may be used: no network, no writing, no child that outlives it."""
-    found = shutil.which("bwrap")
-    if found is None:
-        return ()
-    command: tuple[str, ...] = (
-        found,
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        "{scratch}",
-        "{scratch}",
-    )
-    command += ("--unshare-all", "--die-with-parent", "--new-session")
-    with tempfile.TemporaryDirectory() as scratch:
-        tried = [part.replace("{scratch}", scratch) for part in command]
-        works = subprocess.run([*tried, sys.executable, "-I", "-c", ""], capture_output=True).returncode == 0
-    return command if works else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
 import math
@@ -32,10 +33,14 @@ class Expected:
     dy: Any = None
     grads: dict[str, Any] | None = None  # by input; None where nothing flows back
     mistakes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by name: y and gradients
+    returns: tuple[str, ...] = ()  # what the solution calls its results, where there are several
 
 
 def expected(exercise: Exercise, seed: int) -> Iterator[Expected]:
-    """The exercise's cases with their results, the simplest first."""
+    """The exercise's cases with their results, the simplest first: computed, or as an exported course has recorded them."""
+    if exercise.record is not None:
+        yield from (Expected(**each) for each in exercise.record.cases[seed])
+        return
     rng = np.random.default_rng((_DY, seed))
     for case in exercise.cases(seed):
         yield _expected(exercise, case, rng)
@@ -47,13 +52,15 @@ def _expected(exercise: Exercise, case: Call | Pair, rng: np.random.Generator) -
         known = case.expect is not UNKNOWN
         y = case.expect if known else _function(_solution(exercise), case.function)(*_made(inputs))
         wrong = {} if known else dict(_of_mistakes(exercise, case))
-        return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong)
+        names = returned(exercise, case.function, pair=False)
+        return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong, returns=names)
     y, cache = _function(_solution(exercise), case.forward)(*_made(inputs))
     dy = like(y, rng)
     grads = _function(_solution(exercise), case.backward)(*_made([dy]), cache)
     wrong = dict(_of_mistakes(exercise, case, dy))
-    names = differentiable(case.inputs, case.fixed)
-    return Expected(case.functions, case.inputs, case.case, y, case.fixed, dy, by_name(grads, names), wrong)
+    by_input = by_name(grads, differentiable(case.inputs, case.fixed))
+    names = returned(exercise, case.forward, pair=True)
+    return Expected(case.functions, case.inputs, case.case, y, case.fixed, dy, by_input, wrong, names)
 
 
 def differentiable(inputs: dict[str, Any], fixed: tuple[str, ...]) -> list[str]:
@@ -90,10 +97,25 @@ def like(y: Any, rng: np.random.Generator) -> Any:
     return None if y is None else 1.0
 
 
+@functools.lru_cache(maxsize=512)
+def returned(exercise: Exercise, function: str, *, pair: bool) -> tuple[str, ...]:
+    """What the solution calls the results of a function, if it returns several variables; of a pair, those beside the cache."""
+    if exercise.suffix != ".py":
+        return ()
+    nodes = [node for node in ast.parse(exercise.solution).body if isinstance(node, ast.FunctionDef)]
+    own = [node for node in nodes if node.name == function]
+    values = [node.value for node in ast.walk(own[0]) if isinstance(node, ast.Return)] if own else []
+    value = values[-1] if values else None
+    if pair and isinstance(value, ast.Tuple):
+        value = value.elts[0]
+    names = [each.id for each in value.elts if isinstance(each, ast.Name)] if isinstance(value, ast.Tuple) else []
+    return tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts) else ()
+
+
 # --- running trusted code ---------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1024)
 def _module(text: str, exercise: Exercise) -> types.ModuleType:
     return module_of(text, exercise.folder / f"solution{exercise.suffix}")
 
