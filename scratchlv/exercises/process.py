@@ -306,6 +306,8 @@ class Process:
     def _reply(self, seconds: float) -> Any:
         try:
             reply = self._replies.get(timeout=seconds)
+            while self._count > LIMIT_OF_OUTPUT and not isinstance(reply, Trouble):  # which is on its way
+                reply = self._replies.get(timeout=seconds)
         except queue.Empty:
             reply = Trouble(f"it had not ended after {seconds:g} s: a loop without an end?", self._where(), "time")
         if isinstance(reply, Trouble):
