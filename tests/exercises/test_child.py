@@ -45,7 +45,8 @@ def test_a_file_is_run_and_its_functions_are_named(server):
 def test_a_forward_keeps_its_cache_for_backward(server):
     load(
         server,
-        "def forward(x):\n    return 2 * x, [x]\ndef backward(dy, cache):\n    cache[0] = dy\n    return cache\ndef none(x): return x\n",
+        "def forward(x):\n    return 2 * x, [x]\ndef backward(dy, cache):\n    cache[0] = dy\n    return cache\n"
+        "def none(x): return x\n",
     )
     assert call(server, "forward", 3.0, keep=True)["value"] == {"result": 6.0, "changed": False}
     assert server.answer({"do": "backward", "with": {"function": "backward", "dy": 5.0}})["value"]["result"] == [5.0]
@@ -77,7 +78,8 @@ def test_what_is_raised_is_told_with_the_learners_line_not_with_numpys(server):
 def test_exits_and_exceptions_that_raise_are_told_as_well(server):
     load(
         server,
-        "class Mute(BaseException):\n    def __str__(self): raise SystemExit\ndef f(): raise Mute\ndef g(): raise SystemExit(3)\n",
+        "class Mute(BaseException):\n    def __str__(self): raise SystemExit\n"
+        "def f(): raise Mute\ndef g(): raise SystemExit(3)\n",
     )
     assert call(server, "f")["error"]["type"] == "Mute" and call(server, "f")["error"]["message"] == ""
     assert call(server, "g")["error"]["type"] == "SystemExit"

@@ -19,8 +19,9 @@ spec.loader.exec_module(fence)
 libc = ctypes.CDLL(None, use_errno=True)
 HOME = {home!r}
 may = json.loads({may!r})
+hidden, readable = [HOME + "/hidden", HOME + "/not there"], [HOME + "/hidden/own"]
 held = {{
-    "files": fence.fence_files([HOME + "/hidden", HOME + "/not there"], [HOME + "/hidden/own"], [HOME + "/scratch"], programs=may["programs"]),
+    "files": fence.fence_files(hidden, readable, [HOME + "/scratch"], programs=may["programs"]),
     "calls": fence.fence_calls(**may),
 }}
 def reads(path):

@@ -1,4 +1,4 @@
-"""What the guard refuses: each attack in turn in one process that nothing else shuts in, so that the guard alone stands in its way."""
+"""What the guard refuses: one attack after the other in a process that nothing else shuts in: the guard stands alone."""
 
 import json
 import os
@@ -121,10 +121,14 @@ WRITES = {
     "sqlite": "import sqlite3; sqlite3.connect(CANARY)",
     "its own memory": "open('/proc/self/mem', 'r+b')",
 }
+EXTENSION = """
+file = HOME + "/x.so"
+importlib.machinery.ExtensionFileLoader("x", file).create_module(types.SimpleNamespace(name="x", origin=file))
+"""
 ACTS = {
     "fork": "os.fork() or os._exit(0)",
     "fork of posix": "import posix; posix.fork() or os._exit(0)",
-    "fork by a class": "[each for each in object.__subclasses__() if each.__name__ == '_wrap_close'][0].__init__.__globals__['fork']()",
+    "fork by a class": "[c for c in object.__subclasses__() if c.__name__ == '_wrap_close'][0].__init__.__globals__['fork']()",
     "system": "os.system('true')",
     "popen": "os.popen('true')",
     "exec": "os.execv('/bin/true', ['true'])",
@@ -138,7 +142,7 @@ ACTS = {
     "native code": "import ctypes; ctypes.CDLL(None)",
     "a symbol of Python's": "import ctypes; ctypes.pythonapi.Py_AddPendingCall",
     "code of bytes": "(lambda: 0).__code__.replace(co_consts=())",
-    "an extension from nowhere": "importlib.machinery.ExtensionFileLoader('x', HOME + '/x.so').create_module(types.SimpleNamespace(name='x', origin=HOME + '/x.so'))",
+    "an extension from nowhere": EXTENSION,
     "torch": "import torch",
     "scratchlv": "import scratchlv.gradcheck",
     "all objects": "import gc; gc.get_objects()",
