@@ -62,7 +62,7 @@ PICTURES, UNSEEN, STEPS, BATCH = 2000, 200, 600, 64
 SIZES = {"R": 32, "A": 32, "E": 24, "H": 64}
 LONGEST = 18  # words of a caption, with <end>
 RATE = 0.01  # of Adam, at its highest
-SHARE = 0.4  # of true captions that is asked for
+SHARE = 0.5  # of true captions that is asked for
 VOCABULARY = ("<pad>", "<start>", "<end>", *scenes.vocabulary_words())
 
 
