@@ -14,6 +14,7 @@ import io
 import json
 import linecache
 import os
+import re
 import signal
 import sys
 import tokenize
@@ -78,16 +79,18 @@ class Server:
 
     def error(self, error: BaseException) -> dict:
         """What was raised, and in which of the learner's lines."""
-        line, function = 0, ""
+        line, function, shapes = 0, "", ""
         trace = error.__traceback__
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.path:
                 line, function = trace.tb_lineno, trace.tb_frame.f_code.co_name
+                shapes = shapes_in(linecache.getline(self.path, line), trace.tb_frame.f_locals)
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename == self.path:
             line = error.lineno or 0
         message = error.msg if isinstance(error, SyntaxError) else str(error)
-        return {"type": type(error).__name__, "message": message[:2000], "line": line, "function": function}
+        found = {"type": type(error).__name__, "message": message[:2000], "line": line, "function": function}
+        return found | {"shapes": shapes}
 
     # --- requests ---
 
@@ -152,6 +155,13 @@ class Server:
     beside_guard: Any = None
 
 
+def shapes_in(line: str, names: dict[str, Any]) -> str:
+    """The shapes of the arrays that a line names: ``x (2, 3), W (3, 4)``."""
+    found = dict.fromkeys(re.findall(r"[^\W\d]\w*", line))
+    arrays = ((name, names[name]) for name in found if type(names.get(name)).__name__ == "ndarray")
+    return ", ".join(f"{name} {array.shape}" for name, array in arrays)
+
+
 def own_channels() -> tuple[int, int]:
     """Requests and replies, where no print of the learner's goes: what was stdout is stderr from here on, and stdin is empty."""
     requests, replies = os.dup(0), os.dup(1)
@@ -194,7 +204,8 @@ def main() -> None:
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     limit(settings)
     may = {name: settings[name] for name in ("native", "processes")}
-    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], **may)
+    own = [each for each in (settings["path"], settings["launch"]) if each]
+    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], own=own, **may)
     server = Server(settings, wire, guard)
     server.beside_guard = guarding
     guard.install()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from scratchlv.exercises.wire import Opaque
 
 _SMALL = 30  # numbers in an array that is shown whole
+_ONE_LINE = 6  # numbers in an array that is shown in one line
 _ALL_ZERO = 1e-3  # the size that an array is taken to have at least: zeros are compared, too
 FLOAT32 = 2e-5  # of results in float32, as a share of the largest number
 
@@ -25,15 +27,20 @@ class Difference:
     came: str = ""
 
 
-def compare(expected: Any, came: Any, tolerance: float, name: str, stage: str = "value") -> Difference | None:
+def compare(
+    expected: Any, came: Any, tolerance: float, name: str, stage: str = "value", parts: Sequence[str] = ()
+) -> Difference | None:
     """The first difference of two results, or None.
 
     Args:
         tolerance: of a number, as a share of the largest number of its array.
         name: what the result is called, such as ``"forward's y"``.
         stage: what a wrong value is called.
+        parts: of a tuple, what its elements are called.
     """
     pairs, difference = _paired(expected, came, name)
+    if difference is None and isinstance(expected, tuple) and len(parts) == len(expected):
+        pairs = [pair for part, a, b in zip(parts, expected, came, strict=True) for pair in _paired(a, b, part)[0]]
     if difference is not None:
         return difference
     for judge in (_shape, _dtype):
@@ -211,6 +218,8 @@ def as_text(value: Any, wrong: np.ndarray | None = None) -> str:
     if not isinstance(value, np.ndarray) or not value.ndim:
         return _number(value, None) if isinstance(value, int) else f"{value:.8g}" if _is_number(value) else repr(value)
     note = ""
+    if value.size <= _ONE_LINE:
+        return re.sub(r"\n\s*", " ", np.array2string(value, precision=5, separator=", ", max_line_width=200))
     if value.size > _SMALL or value.ndim > 2:
         value, note = _part(value, wrong)
     text = np.array2string(

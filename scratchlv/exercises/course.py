@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
+import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from scratchlv.errors import UserError
 from scratchlv.exercises.exercise import Exercise, read
 
 BUILT_IN = Path(__file__).resolve().parent / "course"
+CONTENTS = "course.json"  # in an exported zip, the digests of the others
+_AGAIN = "get it again from where you have it"
 _LARGEST = 500 << 20  # bytes that a zip may unpack to
 _MOST_FILES = 5000
 
@@ -85,15 +90,56 @@ def _unpacked(path: Path) -> Path:
     folder = kept / hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     if folder.is_dir():
         return folder
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+    try:
+        _unpack(path, partial)
+        _compare_digests(path, partial)
+        if not folder.is_dir():  # another process may have made it meanwhile
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as file:
             entries = file.infolist()
             if len(entries) > _MOST_FILES or sum(each.file_size for each in entries) > _LARGEST:
                 raise UserError(f"{path} unpacks to more than a course needs ({len(entries)} files)")
-            file.extractall(partial)  # which keeps to the folder, whatever the names are
-    except zipfile.BadZipFile:
-        raise UserError(f"{path} is no zip; give one that scratchlv exercise dev export has made") from None
-    partial.rename(folder)
-    return folder
+            file.extractall(folder)  # which keeps to the folder, whatever the names are
+    except zipfile.BadZipFile as error:
+        if zipfile.is_zipfile(path):
+            raise UserError(f"{path} is damaged ({error}): {_AGAIN}") from None
+        raise UserError(
+            f"{path} is no zip, or a part of one: {_AGAIN}, or give one that scratchlv exercise dev export has made"
+        ) from None
+    except (zlib.error, EOFError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): {_AGAIN}") from None
+    except (NotImplementedError, RuntimeError) as error:  # another compression; a password
+        raise UserError(
+            f"{path} cannot be unpacked: {error}; give one that scratchlv exercise dev export has made"
+        ) from None
+
+
+def _compare_digests(path: Path, folder: Path) -> None:
+    """Of an exported course: is each file what it was? (Whoever zips a folder by hand has no digests.)
+
+    Raises:
+        UserError: one is not.
+    """
+    contents = folder / CONTENTS
+    if not contents.is_file():
+        return
+    try:
+        digests = dict(json.loads(contents.read_text("utf-8"))["files"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: its {CONTENTS} is damaged; {_AGAIN}") from None
+    there = {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()} - {CONTENTS}
+    for name in sorted(there | digests.keys()):
+        if name not in there:
+            raise UserError(f"{path} lacks {name}, which it was exported with; {_AGAIN}")
+        if name not in digests:
+            raise UserError(f"{path} holds {name}, which it was not exported with; {_AGAIN}")
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digests[name]:
+            raise UserError(f"{path}: {name} is not what was exported; {_AGAIN}")

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.exercises import mistakes, regions
+from scratchlv.exercises import regions
 from scratchlv.exercises.authoring import Call, Pair
+from scratchlv.exercises.mistakes import Mistake, read_mistake
 from scratchlv.exercises.process import KINDS, Limits
+from scratchlv.exercises.record import FILE as RECORD
+from scratchlv.exercises.record import Record, read_record
 
 Case = Call | Pair
 _NEEDED = ("title", "order", "sizes", "teaches", "hints")
@@ -57,29 +60,53 @@ class Exercise:
         return f"{comment} scratchlv exercise {self.name}, version {self.version}"
 
     @functools.cached_property
+    def record(self) -> Record | None:
+        """Of an exported course, what it has in place of solutions; None where the solution is in the folder."""
+        path = self.folder / RECORD
+        return read_record(path) if path.is_file() else None
+
+    @functools.cached_property
     def marked(self) -> str:
-        """The solution with its marks."""
+        """The solution with its marks.
+
+        Raises:
+            UserError: the course has been exported.
+        """
+        if self.record is not None:
+            raise UserError(f"the solution of {self.name} is not in this course: the teacher has it")
         return _read(self.folder / f"solution{self.suffix}")
+
+    @functools.cached_property
+    def bare_stub(self) -> str:
+        """What the learner begins with, below the mark."""
+        if self.record is not None:
+            return _read(self.folder / f"stub{self.suffix}")
+        return regions.stub(self.marked, f"{self.name}/solution{self.suffix}")
 
     @functools.cached_property
     def stub(self) -> str:
         """What the learner begins with."""
-        return f"{self.mark}\n{regions.stub(self.marked, f'{self.name}/solution{self.suffix}')}"
+        return f"{self.mark}\n{self.bare_stub}"
 
     @functools.cached_property
     def solution(self) -> str:
         return regions.solution(self.marked, f"{self.name}/solution{self.suffix}")
 
     @functools.cached_property
-    def mistakes(self) -> list[mistakes.Mistake]:
-        return [mistakes.read(path) for path in sorted((self.folder / "mistakes").glob("*.patch"))]
+    def mistakes(self) -> list[Mistake]:
+        if self.record is not None:
+            return self.record.mistakes
+        return [read_mistake(path) for path in sorted((self.folder / "mistakes").glob("*.patch"))]
 
-    def mistake(self, name: str) -> mistakes.Mistake:
+    def mistake(self, name: str) -> Mistake:
         return next(each for each in self.mistakes if each.name == name)
 
     @functools.cached_property
     def _cases(self) -> types.ModuleType:
-        return module_of(_read(self.folder / "cases.py"), self.folder / "cases.py")
+        """Of an exported exercise it holds ``grade`` alone, and is there only if there is one."""
+        path = self.folder / "cases.py"
+        text = "" if self.record is not None and not path.exists() else _read(path)
+        return module_of(text, path)
 
     @property
     def grade(self) -> Callable[..., None] | None:
@@ -115,8 +142,8 @@ def read(folder: Path) -> Exercise:
     if said.get("kind", "numpy") not in KINDS:
         raise UserError(f"{path}: kind is {said['kind']!r}, and should be one of {', '.join(KINDS)}")
     limits = Limits(float(said.pop("seconds", 10)), float(said.pop("memory", 2)))
-    lists = {name: tuple(said.pop(name, ())) for name in ("hints", "needs", "real")}
-    return Exercise(folder.name, folder, **said, **lists, limits=limits)
+    said |= {name: tuple(said.get(name, ())) for name in ("hints", "needs", "real")}
+    return Exercise(folder.name, folder, limits=limits, **said)
 
 
 def module_of(text: str, path: Path) -> types.ModuleType:

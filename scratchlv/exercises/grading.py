@@ -27,7 +27,7 @@ from scratchlv.exercises.truth import Expected
 from scratchlv.gradcheck.files import syntax_error
 
 NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
-_MOST_TEXT = 1 << 20  # bytes of a learner's file
+MOST_TEXT = 1 << 20  # bytes of a learner's file
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,14 @@ def grade(
     *,
     seeds: Iterable[int] = truth.SEEDS,
     wrapper: tuple[str, ...] = (),
+    hidden: tuple[Path, ...] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """The verdict on a learner's file.
 
     Args:
-        wrapper: a command that the learner's process runs in (:func:`scratchlv.exercises.process.bubblewrap`).
+        wrapper: the command of :func:`scratchlv.exercises.bubblewrap.bubblewrap`, which shuts the learner's process in.
+        hidden: what the file must not read, besides the course.
         say: gets lines of progress of long checks.
 
     Raises:
@@ -99,9 +101,7 @@ def grade(
     try:
         text = read_text(path)
         functions = _functions(exercise, text, path)
-        process = Process(
-            path.resolve(), exercise.kind, exercise.limits, exercise.launch, (exercise.folder.parent,), wrapper=wrapper
-        )
+        process = process_for(exercise, path, hidden, wrapper=wrapper)
         with process:
             _load(process, exercise, functions)
             learner = _Learner(process, text, path.resolve().parent, say)
@@ -123,9 +123,9 @@ def grade(
     return replace(verdict, printed=printed, seconds=time.perf_counter() - began)
 
 
-def process_for(exercise: Exercise, path: Path, **more: Any) -> Process:
-    """A process for a learner's file, which cannot read the course."""
-    hidden = (exercise.folder.parent,)
+def process_for(exercise: Exercise, path: Path, hidden: tuple[Path, ...] = (), **more: Any) -> Process:
+    """A process for a learner's file, which cannot read the course, nor what else is hidden."""
+    hidden = (exercise.folder.parent, *hidden)
     return Process(path.resolve(), exercise.kind, exercise.limits, exercise.launch, hidden, **more)
 
 
@@ -147,7 +147,7 @@ def read_text(path: Path) -> str:
         ) from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give a file in it") from None
-    if len(data) > _MOST_TEXT:
+    if len(data) > MOST_TEXT:
         raise _Failed(stage="start", sentence=f"the file has {len(data) >> 20} MB, which no exercise needs")
     if not data.strip():
         raise _Failed(stage="start", sentence="the file is empty; scratchlv exercise reset puts the stub back")
@@ -174,7 +174,7 @@ def _functions(exercise: Exercise, text: str, path: Path) -> dict[str, int]:
 
 
 def _syntax(error: SyntaxError, path: Path) -> str:
-    error.filename = str(path.resolve())
+    error.filename = None  # it is told by its name alone
     return syntax_error(error, Path(path.name))
 
 
@@ -197,7 +197,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
         _Failed: the learner's result is another.
     """
     pair = len(each.functions) == 2
-    where = {"case": each.case, "call": _call(each), "function": each.functions[0]}
+    where: dict[str, Any] = {"case": each.case, "call": _call(each), "function": each.functions[0]}
     where["line"] = functions.get(each.functions[0], 0)
     reply = _asked(process, where, "call", function=each.functions[0], inputs=list(each.inputs.values()), keep=pair)
     if "no_cache" in reply:
@@ -205,7 +205,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
         sentence = f"{each.functions[0]} returns {came}, and should return y and the cache that backward needs"
         raise _Failed(stage="shape", sentence=sentence, **where)
     name = f"what {each.functions[0]} returns" if not pair else f"{each.functions[0]}'s y"
-    found = compare.compare(each.y, reply["result"], exercise.tolerance, name)
+    found = compare.compare(each.y, reply["result"], exercise.tolerance, name, parts=each.returns)
     if found is not None:
         _fail(process, exercise, each, found, reply["result"], None, where)
     if reply["changed"]:
@@ -219,9 +219,10 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
 
 def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: Any, functions: dict[str, int]) -> None:
     forward, backward = each.functions
-    where = {"case": each.case, "call": f"{_call(each)}; {backward}(dy, cache)", "function": backward}
+    where: dict[str, Any] = {"case": each.case, "call": f"{_call(each)}; {backward}(dy, cache)", "function": backward}
     where["line"] = functions.get(backward, 0)
     reply = _asked(process, where, "backward", function=backward, dy=each.dy)
+    again = _asked(process, where, "backward", function=backward, dy=each.dy)
     names = truth.differentiable(each.inputs, each.fixed)
     grads = truth.by_name(reply["result"], names)
     if grads is None:
@@ -234,6 +235,9 @@ def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: 
             _fail(process, exercise, each, found, y, reply["result"], where)
     if reply["changed"]:
         sentence = f"{backward} changes dy, which is the caller's: make new arrays"
+        raise _Failed(stage="gradient", sentence=sentence, **where)
+    if not compare.same(reply["result"], again["result"], 0.0):
+        sentence = f"{backward}, called twice, returns two different things: it changes what is in the cache"
         raise _Failed(stage="gradient", sentence=sentence, **where)
 
 
@@ -270,6 +274,7 @@ def _fail(
     process: Process, exercise: Exercise, each: Expected, found: Difference, y: Any, grads: Any, where: dict[str, Any]
 ) -> NoReturn:
     known = _known_mistakes(process, exercise, each, y, grads)
+    diagnosis: tuple[str, ...]
     diagnosis, name = ((exercise.mistake(known[0]).says,), known[0]) if known else ((), "")
     if not known and grads is not None and _numerical(each, grads):
         diagnosis = ("the gradient is right to as many digits as a numerical slope: derive it, and compute it exactly",)

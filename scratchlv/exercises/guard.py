@@ -74,6 +74,7 @@ class Guard:
         foreign: packages that are not to be imported by anybody: those that would do the exercise.
         native: whether libraries can be loaded (a compiler's, say).
         processes: whether processes can be started, and ended.
+        own: files that can be read though they lie among the hidden ones: the learner's file, and what launches its kernels.
     """
 
     def __init__(
@@ -84,10 +85,12 @@ class Guard:
         *,
         native: bool = False,
         processes: bool = False,
+        own: Sequence[str] = (),
     ) -> None:
         self.refused: list[str] = []
         self._scratch = os.path.realpath(scratch)
         self._hidden = tuple(os.path.realpath(each) for each in hidden)
+        self._own = frozenset(os.path.realpath(each) for each in own)
         self._foreign, self._native, self._processes = frozenset(foreign), native, processes
         self._open = False
 
@@ -121,7 +124,7 @@ class Guard:
         if isinstance(path, int) or path is None:
             return
         name = os.path.realpath(os.fsdecode(path))
-        if _within(name, self._hidden):
+        if name not in self._own and _within(name, self._hidden):
             self._refuse("reads the solution")
         writes = isinstance(flags, int) and flags & _WRITING or any(letter in str(mode or "") for letter in "wax+")
         if writes and name != os.devnull and not _within(name, (self._scratch,)):

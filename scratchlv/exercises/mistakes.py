@@ -45,7 +45,7 @@ class Mistake:
         return "\n".join(lines) + "\n"
 
 
-def read(path: Path) -> Mistake:
+def read_mistake(path: Path) -> Mistake:
     """
     Raises:
         UserError: it has no stage or no sentence, or changes nothing.

@@ -20,12 +20,15 @@ from types import TracebackType
 from typing import IO, Any
 
 from scratchlv.exercises import wire
+from scratchlv.exercises.bubblewrap import inner, mounts
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
 GIGABYTE = 1 << 30
 LIMIT_OF_OUTPUT = 256 << 10  # bytes that a check may print
 LIMIT_OF_REPLY = 256 << 20  # bytes that a call may return
+_MATMUL = r"matmul: Input operand .* \(size (\d+) is different from (\d+)\)"
+TOGETHER = 10  # times a call's time, which all calls of a check have
 _KEPT = 8 << 10  # bytes of what is printed that are shown
 _START = 30.0  # seconds in which a process must have started; a laptop asleep needs some
 #: Packages that would do the exercise.
@@ -58,7 +61,7 @@ KINDS = tuple(IMPORTS)
 class Limits:
     """What one check may use."""
 
-    seconds: float = 10.0  # of one call
+    seconds: float = 10.0  # of one call; all calls together have TOGETHER times that
     memory: float = 2.0  # GB
     file: int = 64 << 20  # bytes of a file
 
@@ -79,9 +82,22 @@ class Raised(Exception):
     message: str
     line: int = 0
     function: str = ""
+    shapes: str = ""  # of the arrays that the line names
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
+        message = re.sub(_MATMUL, r"the inner sizes of a matrix product differ, \1 and \2", self.message)
+        said = f"{self.type}: {message}" if message else self.type
+        return f"{said}; in this line, {self.shapes}" if self.shapes else said
+
+
+_running: dict[int, Process] = {}  # by id
+
+
+def end_all() -> None:
+    """End the processes of all checks that run now, in whatever thread: Ctrl-C."""
+    for process in list(_running.values()):
+        if hasattr(process, "_process"):
+            process.kill()
 
 
 @dataclass
@@ -94,15 +110,15 @@ class Process:
     launch: Path | None = None  # of CUDA C: the Python that launches the kernels
     hidden: tuple[Path, ...] = ()  # what must not be read: the course
     diagnosing: bool = False  # the gradient checker runs in it
-    wrapper: tuple[
-        str, ...
-    ] = ()  # a command before it, such as bubblewrap's; {scratch} in it is the folder of the process
+    wrapper: tuple[str, ...] = ()  # bubblewrap's command
     refused: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Process:
         self.scratch = tempfile.mkdtemp(prefix="scratchlv-exercise-")
         self._printed, self._count, self._ended = bytearray(), 0, ""
         self._replies: queue.Queue[Any] = queue.Queue()
+        self._left = TOGETHER * self.limits.seconds
+        _running[id(self)] = self
         try:
             self._start()
         except BaseException:
@@ -120,6 +136,7 @@ class Process:
                 with contextlib.suppress(OSError):
                     assert stream is not None
                     stream.close()
+        _running.pop(id(self), None)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def kill(self) -> None:
@@ -132,16 +149,16 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
-        wrapper = [part.replace("{scratch}", self.scratch) for part in self.wrapper]
+        settings = self._settings()
         command = [
-            *wrapper,
+            *self._shut_in(settings),
             sys.executable,
             "-I",
             "-u",
             "-X",
             "utf8",
             str(HERE / "child.py"),
-            json.dumps(self._settings()),
+            json.dumps(settings),
         ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
@@ -160,6 +177,16 @@ class Process:
         for listener in self._listeners:
             listener.start()
         self._reply(_START)
+
+    def _shut_in(self, settings: dict[str, Any]) -> list[str]:
+        if not self.wrapper:
+            return []
+        files = [
+            settings["path"],
+            settings["launch"],
+            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard")),
+        ]
+        return [*self.wrapper, *mounts(settings["hidden"], filter(None, files), self.scratch)]
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
@@ -181,7 +208,7 @@ class Process:
             "imports": IMPORTS[self.kind],
             "preload": preload,
             "memory": int(self.limits.memory * GIGABYTE),
-            "cpu": int(self.limits.seconds * 10) + 60,  # should the grader be gone
+            "cpu": int(self.limits.seconds * TOGETHER) + 60,  # should the grader be gone
             "file": self.limits.file,
             "most_processes": 4096 if self.kind == "cuda" else 0,
             "root": str(PACKAGE.parent) if trusted else "",
@@ -206,7 +233,7 @@ class Process:
         """
         data = wire.encode({"do": do, "with": arguments})
         threading.Thread(target=self._send, args=(data,), daemon=True).start()
-        reply = self._reply(seconds or self.limits.seconds)
+        reply = self._timed_reply() if seconds is None else self._reply(seconds)
         if not isinstance(reply, dict):
             raise Trouble("the file wrote to where only the grader writes")
         self.refused = [str(each) for each in reply.get("refused") or ()]
@@ -219,7 +246,8 @@ class Process:
 
     def _raised(self, error: Any) -> Exception:
         try:
-            found = Raised(str(error["type"]), str(error["message"]), int(error["line"]), str(error["function"]))
+            texts = {name: str(error[name]) for name in ("type", "message", "function", "shapes")}
+            found = Raised(line=int(error["line"]), **texts)
         except (TypeError, KeyError, ValueError):
             return Trouble("the file wrote to where only the grader writes")
         if found.type == "MemoryError":
@@ -235,6 +263,19 @@ class Process:
             assert self._process.stdin is not None
             self._process.stdin.write(data)
             self._process.stdin.flush()
+
+    def _timed_reply(self) -> Any:
+        """A reply within a call's time, and within what is left of the check's."""
+        began = time.perf_counter()
+        try:
+            return self._reply(min(self.limits.seconds, self._left))
+        except Trouble as trouble:
+            if trouble.kind == "time" and self._left < self.limits.seconds:
+                together = f"all calls together had not ended after {TOGETHER * self.limits.seconds:g} s"
+                raise Trouble(f"{together}: it waits, or computes too much", trouble.line, "time") from None
+            raise
+        finally:
+            self._left -= time.perf_counter() - began
 
     def _reply(self, seconds: float) -> Any:
         try:
@@ -254,7 +295,7 @@ class Process:
         if not hasattr(signal, "SIGUSR1"):
             return 0
         with contextlib.suppress(OSError):
-            os.kill(self._process.pid, signal.SIGUSR1)
+            os.kill(inner(self._process.pid) if self.wrapper else self._process.pid, signal.SIGUSR1)
             for _ in range(20):
                 time.sleep(0.02)
                 found = re.findall(r'File "(.*)", line (\d+) in', trace.read_text("utf-8", "replace"))
@@ -286,6 +327,8 @@ class Process:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
             return Trouble("it closed what the grader listens to", kind="ended")
+        if self.wrapper and status > 128:  # bubblewrap says so of a process that a signal has ended
+            status = 128 - status
         if status >= 0:
             return Trouble(f"it ends the process (exit status {status}): leave that out", kind="ended")
         line = self._crashed_at()
@@ -320,30 +363,3 @@ def _signal(number: int) -> str:
         return known.get(signal.Signals(number), signal.Signals(number).name)
     except ValueError:
         return f"signal {number}"
-
-
-def bubblewrap() -> tuple[str, ...]:
-    """The command that shuts a process in, if it is there and may be used: no network, no writing, no child that outlives it."""
-    found = shutil.which("bwrap")
-    if found is None:
-        return ()
-    command = (
-        found,
-        "--ro-bind",
-        "/",
-        "/",
-        "--dev",
-        "/dev",
-        "--proc",
-        "/proc",
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        "{scratch}",
-        "{scratch}",
-    )
-    command += ("--unshare-all", "--die-with-parent", "--new-session")
-    with tempfile.TemporaryDirectory() as scratch:
-        tried = [part.replace("{scratch}", scratch) for part in command]
-        works = subprocess.run([*tried, sys.executable, "-I", "-c", ""], capture_output=True).returncode == 0
-    return command if works else ()

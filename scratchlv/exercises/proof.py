@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import doctest
 import io
+import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from scratchlv.errors import UserError
 from scratchlv.exercises.authoring import Pair
-from scratchlv.exercises.course import Course
+from scratchlv.exercises.course import Course, open_course
 from scratchlv.exercises.exercise import Exercise, module_of
 from scratchlv.exercises.grading import Verdict, grade
 from scratchlv.gradcheck import check
@@ -25,7 +26,7 @@ SLOW = ("numba.cuda", "cuda")  # kinds whose kernels are simulated
 HINTS = 3
 _MISTAKES = 3
 _SMALL = 2000  # numbers in a case whose gradients are checked with slopes
-_CHECKED = 3  # such cases
+_CHECKED = 3  # such cases of each backward
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,17 @@ class Proof:
 
 
 def prove(course: Course, exercises: list[Exercise], jobs: int) -> Iterator[Proof]:
-    """A proof for each exercise, in their order, ``jobs`` at once."""
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda each: prove_one(each, course), exercises)
+    """A proof for each exercise, in their order, ``jobs`` at once in processes of their own."""
+    if jobs == 1 or len(exercises) == 1:
+        yield from (prove_one(each, course) for each in exercises)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_prove_named, [course.where] * len(exercises), [each.name for each in exercises])
+
+
+def _prove_named(where: Path | None, name: str) -> Proof:
+    course = open_course(where)
+    return prove_one(course.find(name), course)
 
 
 def prove_one(exercise: Exercise, course: Course) -> Proof:
@@ -105,7 +114,11 @@ def _gradients(exercise: Exercise, course: Course) -> Iterator[str]:
     module = module_of(exercise.solution, exercise.folder / "solution.py")
     pairs = [case for case in exercise.cases(1) if isinstance(case, Pair)]
     small = [case for case in pairs if sum(np.size(value) for value in case.inputs.values()) < _SMALL]
-    for case in small[:_CHECKED]:
+    tried: dict[str, int] = {}
+    for case in small:
+        tried[case.forward] = tried.get(case.forward, 0) + 1
+        if tried[case.forward] > _CHECKED:
+            continue
         forward, backward = getattr(module, case.forward), getattr(module, case.backward)
         report = check(forward, backward, case.inputs, fixed=case.fixed, repair=False, max_elements=60)
         yield (

@@ -102,7 +102,7 @@ def _functions(text: str, name: str) -> dict[int, str]:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise UserError(f"{name} is no valid Python: {error.msg} (line {error.lineno})") from None
-    functions = {}
+    functions: dict[int, str] = {}
     for node in ast.walk(tree):  # outer ones come first
         if isinstance(node, ast.FunctionDef):
             functions |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.name)

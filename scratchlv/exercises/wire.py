@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +92,19 @@ def _unpacked(value: Any, data: memoryview) -> Any:
         return value
     ((kind, inner),) = value.items()
     if kind in ("array", "number"):
-        return _array(*inner, data, kind)
+        dtype, shape, start = inner
+        return _array(dtype, shape, start, data, kind)
     if kind in ("tuple", "list"):
         return (tuple if kind == "tuple" else list)(_unpacked(each, data) for each in inner)
     if kind == "dict":
         return {_unpacked(key, data): _unpacked(each, data) for key, each in inner}
-    return {"text": str, "source": Source, "opaque": Opaque, "complex": lambda pair: complex(*pair)}[kind](inner)
+    made: dict[str, Callable[[Any], Any]] = {
+        "text": str,
+        "source": Source,
+        "opaque": Opaque,
+        "complex": lambda pair: complex(*pair),
+    }
+    return made[kind](inner)
 
 
 def _array(dtype: str, shape: list[int], start: int, data: memoryview, kind: str) -> Any:
