@@ -78,12 +78,13 @@ def grade(learner, rng, **sizes):
 
     params = _initial(rng, x.shape[2])
     batches = rng.integers(0, PICTURES, (STEPS, BATCH))
-    learner.say(f"training {STEPS} steps, most of a minute")
+    learner.say(f"training {STEPS} steps, less than a minute")
     trained = learner.call("train", params, x, tokens, batches, RATE, seconds=240)
     trained, losses = _trained(learner, trained, params)
     learner.say(f"the loss went from {losses[0]:.2f} to {np.mean(losses[-20:]):.2f} per word")
 
-    words, probabilities, alphas = learner.call("greedy", trained, x_unseen, LONGEST, seconds=60)
+    said = learner.call("greedy", trained, x_unseen, LONGEST, seconds=60)
+    words, probabilities, alphas = _decoded(learner, said, x_unseen)
     captions = [_words(words[:, n]) for n in range(UNSEEN)]
     true = np.mean([_true(each, scene) for each, scene in zip(captions, unseen, strict=True)])
     blind = np.mean([_true(each, scene) for each, scene in zip(captions, unseen[1:] + unseen[:1], strict=True)])
@@ -121,6 +122,17 @@ def _trained(learner, came, params):
     if losses.shape != (STEPS,) or not np.isfinite(losses).all():
         learner.refuse("the loss of the training is not finite, or not there for every step", stage="training")
     return came[0], losses
+
+
+def _decoded(learner, came, x):
+    """What greedy returned, if it can be used: it did so for small inputs."""
+    wanted = [(LONGEST, len(x)), (LONGEST, len(x)), (LONGEST, *x.shape[:2])]
+    whole = isinstance(came, tuple | list) and [np.shape(each) for each in came] == wanted
+    if not whole or not all(np.isfinite(each).all() for each in came):
+        learner.refuse(
+            "greedy does not return words, probabilities and alphas for the trained weights", stage="training"
+        )
+    return came
 
 
 def _tokens(words):
