@@ -36,7 +36,7 @@ class Functions:
     """The learner's functions, as attributes."""
 
     def __init__(self, functions: Mapping[str, Any]) -> None:
-        self._functions = functions
+        self._functions = dict(functions)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

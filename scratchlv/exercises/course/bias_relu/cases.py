@@ -36,7 +36,7 @@ def cases(rng, N, D):
     yield forward("the example", two, np.array([1, 1], np.float32))
     yield forward("the last block is not full", numbers(N, D), numbers(D))
     yield forward("a single number", numbers(1, 1), numbers(1))
-    yield backward("the example", np.array([[10, 20], [30, 40]], np.float32), np.array([[2, 0], [3, 6]], np.float32))
+    yield backward("the example", np.array([[10, 20], [-30, 40]], np.float32), np.array([[2, 0], [3, 6]], np.float32))
     for rows, columns, case in ((N, D, "the last block is not full"), (1, D, "one row"), (N, 1, "one column")):
         yield backward(case, numbers(rows, columns), np.maximum(numbers(rows, columns), 0))
     y = np.maximum(rng.standard_normal((N, D)).astype(np.float32), 0)

@@ -22,9 +22,9 @@
    bit, in every order of the threads. (atomicAdd would do without that, but
    its sums depend on who is first.) db holds NaN in the beginning.
 
-   An example: x = (1 −3; 2 5), b = (1 1), dy = (10 20; 30 40):
+   An example: x = (1 −3; 2 5), b = (1 1), dy = (10 20; −30 40):
 
-       y = (2 0; 3 6)    dx = (10 0; 30 40)    db = (40 40)
+       y = (2 0; 3 6)    dx = (10 0; −30 40)    db = (−20 40)
 
    Why: most time of a network that is not spent in products goes into reading
    and writing arrays between them. */
