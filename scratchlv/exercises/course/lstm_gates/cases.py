@@ -4,7 +4,8 @@ from scratchlv.exercises import call
 
 
 def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives 0
+        return 1 / (1 + np.exp(-x))
 
 
 def made(parts, c_before, order="ifgo"):
