@@ -9,15 +9,15 @@ maximum in it, and one factor mends that, for all of its terms at once:
 
     exp(x_j − m_new) = exp(x_j − m_old) · exp(m_old − m_new)
 
-An example, x = (0, ln 2, ln 4):
+An example, x = (ln 2, ln 4, ln 8):
 
-    after x_0 = 0       m = 0       s = 1
-    after x_1 = ln 2    m = ln 2    s = 1 · exp(0 − ln 2) + 1 = 1.5
-    after x_2 = ln 4    m = ln 4    s = 1.5 · exp(ln 2 − ln 4) + 1 = 1.75
+    after x_0 = ln 2    m = ln 2    s = 1
+    after x_1 = ln 4    m = ln 4    s = 1 · exp(ln 2 − ln 4) + 1 = 1.5
+    after x_2 = ln 8    m = ln 8    s = 1.5 · exp(ln 4 − ln 8) + 1 = 1.75
 
-    >>> m, s = max_and_sum(np.log(np.array([1.0, 2.0, 4.0])))
+    >>> m, s = max_and_sum(np.log(np.array([2.0, 4.0, 8.0])))
     >>> round(m, 4), round(s, 4)
-    (1.3863, 1.75)
+    (2.0794, 1.75)
 
 `max_and_sum(x)`: x (D,) -> the two numbers m and s. It reads each x[j] once:
 keep it in a variable if it is needed twice. The check counts.
