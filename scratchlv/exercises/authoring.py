@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
+from scratchlv.exercises.wire import Source
+
 UNKNOWN = object()  # what a call should return is what the solution returns
 
 
@@ -37,10 +39,6 @@ class Pair:
     @property
     def functions(self) -> tuple[str, ...]:
         return (self.forward, self.backward)
-
-
-class Source(str):
-    """A function among the inputs, as Python source: the learner's process makes it anew."""
 
 
 def call(

@@ -1,0 +1,229 @@
+"""The learner's process: it runs one file, and calls its functions for the grader, who believes it nothing but numbers.
+
+    python -I child.py SETTINGS < requests > replies 2> what the learner prints
+
+SETTINGS is JSON. Each request is a dict with "do"; each reply has either "value" or "error", and what the guard refused. The file
+loads its two neighbours by their paths, so that the learner's file finds no package to import.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib.util
+import io
+import json
+import linecache
+import os
+import re
+import signal
+import sys
+import tokenize
+import types
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def _beside(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"_exercise_{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def limit(settings: dict) -> None:
+    """What the system holds the process to; what it does not know is left out."""
+    try:
+        import resource
+    except ImportError:  # Windows: the grader's clock alone
+        return
+    limits = {
+        "RLIMIT_AS": settings["memory"],
+        "RLIMIT_CPU": settings["cpu"],
+        "RLIMIT_FSIZE": settings["file"],
+        "RLIMIT_CORE": 0,
+        "RLIMIT_NOFILE": 256,
+    }
+    if settings["most_processes"]:
+        limits["RLIMIT_NPROC"] = settings["most_processes"]
+    for name, value in limits.items():
+        kind = getattr(resource, name, None)
+        if kind is None:
+            continue
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(kind, (value, value))
+        except (ValueError, OSError):  # macOS knows no limit of memory
+            continue
+
+
+class Server:
+    """Answers requests, one after the other."""
+
+    def __init__(self, settings: dict, wire: Any, guard: Any) -> None:
+        self.settings, self.wire, self.guard = settings, wire, guard
+        self.path = settings["path"]
+        self.functions: dict[str, Any] = {}
+        self.cache: Any = None
+
+    def answer(self, request: dict) -> dict:
+        """The reply to a request; whatever the learner's code raises is part of it."""
+        try:
+            reply = {"value": getattr(self, "do_" + request["do"])(**request.get("with", {}))}
+        except BaseException as error:  # SystemExit and KeyboardInterrupt are the learner's, too
+            reply = {"error": self.error(error)}
+        return reply | {"refused": list(self.guard.refused)}
+
+    def error(self, error: BaseException) -> dict:
+        """What was raised, and in which of the learner's lines."""
+        line, function, shapes = 0, "", ""
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.path:
+                line, function = trace.tb_lineno, trace.tb_frame.f_code.co_name
+                shapes = shapes_in(linecache.getline(self.path, line), trace.tb_frame.f_locals)
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and error.filename == self.path:
+            line = error.lineno or 0
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        found = {"type": type(error).__name__, "message": message[:2000], "line": line, "function": function}
+        return found | {"shapes": shapes}
+
+    # --- requests ---
+
+    def do_load(self) -> list[str]:
+        """Run the file; the names of its functions."""
+        if self.settings["kind"] == "cuda":
+            from scratchlv.exercises import cuda_kernels
+
+            self.functions = cuda_kernels.load(Path(self.path), Path(self.settings["launch"]))
+            return list(self.functions)
+        with open(self.path, "rb") as file:
+            data = file.read()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+        linecache.cache[self.path] = (len(text), None, text.splitlines(keepends=True), self.path)
+        module = types.ModuleType(Path(self.path).stem)
+        module.__file__ = self.path
+        if self.settings["guarded_import"]:
+            allowed = self.beside_guard.STANDARD | set(self.settings["imports"])
+            module.__dict__["__builtins__"] = self.beside_guard.own_builtins(self.guard, allowed)
+        sys.modules["exercise_of_a_learner"] = module  # dataclasses look their module up
+        module.__dict__["__name__"] = "exercise_of_a_learner"
+        exec(compile(text, self.path, "exec", dont_inherit=True), module.__dict__)
+        self.functions = {name: value for name, value in vars(module).items() if callable(value)}
+        return list(self.functions)
+
+    def do_call(self, function: str, inputs: list, keep: bool = False) -> dict:
+        """Call a function; with ``keep``, it is a forward pass, whose cache stays here."""
+        given = [self.made(each) for each in inputs]
+        before = self.wire.encode([each for each in given if not callable(each)])
+        result = self.functions[function](*given)
+        changed = before != self.wire.encode([each for each in given if not callable(each)])
+        if keep:
+            if not (isinstance(result, tuple | list) and len(result) == 2):
+                return {"no_cache": result, "changed": changed}
+            result, self.cache = result
+        return {"result": result, "changed": changed}
+
+    def do_backward(self, function: str, dy: Any) -> dict:
+        before = self.wire.encode(dy)
+        result = self.functions[function](dy, self.cache)
+        return {"result": result, "changed": before != self.wire.encode(dy)}
+
+    def do_diagnose(self, forward: str, backward: str, inputs: dict, **options: Any) -> dict:
+        """What the gradient checker says of the two; of processes that were started for that alone."""
+        from scratchlv.gradcheck import check
+
+        given = {name: self.made(each) for name, each in inputs.items()}
+        report = check(self.functions[forward], self.functions[backward], given, **options)
+        return {"diagnosis": list(report.diagnosis), "problems": list(report.problems), "wrong": not report.ok}
+
+    def made(self, value: Any) -> Any:
+        """An input; source becomes the function that it is."""
+        if isinstance(value, self.wire.Source):
+            import math
+
+            import numpy as np
+
+            return eval(str(value), {"np": np, "math": math})
+        return value
+
+    beside_guard: Any = None
+
+
+def shapes_in(line: str, names: dict[str, Any]) -> str:
+    """The shapes of the arrays that a line names: ``x (2, 3), W (3, 4)``."""
+    found = dict.fromkeys(re.findall(r"[^\W\d]\w*", line))
+    arrays = ((name, names[name]) for name in found if type(names.get(name)).__name__ == "ndarray")
+    return ", ".join(f"{name} {array.shape}" for name, array in arrays)
+
+
+def own_channels() -> tuple[int, int]:
+    """Requests and replies, where no print of the learner's goes: what was stdout is stderr from here on, and stdin is empty."""
+    requests, replies = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def read_exactly(descriptor: int, count: int) -> bytes | None:
+    """So many bytes, or None where the other side has gone."""
+    parts = []
+    while count:
+        part = os.read(descriptor, min(count, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    requests, replies = own_channels()
+    wire, guarding = _beside("wire"), _beside("guard")
+    if settings["root"]:
+        sys.path.insert(0, settings["root"])
+    for name in settings["preload"]:
+        importlib.import_module(name)
+    os.chdir(settings["scratch"])
+    trace = open("trace", "w")  # noqa: SIM115  it is open to the end, for the line where a call is stopped
+    faulthandler.enable(file=trace)
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
+    limit(settings)
+    may = {name: settings[name] for name in ("native", "processes")}
+    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], **may)
+    server = Server(settings, wire, guard)
+    server.beside_guard = guarding
+    guard.install()
+    write_all(replies, wire.encode({"value": "ready"}))
+    while (head := read_exactly(requests, wire.HEAD.size)) is not None:
+        body = read_exactly(requests, sum(wire.HEAD.unpack(head)))
+        if body is None:
+            return
+        write_all(replies, message(server, wire, wire.decode(head + body)))
+
+
+def message(server: Server, wire: Any, request: dict) -> bytes:
+    """The reply, as bytes: what the learner returned may be too much to pack."""
+    reply = server.answer(request)
+    try:
+        return wire.encode(reply)
+    except BaseException as error:
+        return wire.encode({"error": server.error(error), "refused": reply["refused"]})
+
+
+if __name__ == "__main__":
+    main()

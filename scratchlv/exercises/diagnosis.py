@@ -1,0 +1,53 @@
+"""What the gradient checker says of a learner's own functions, where their gradient is wrong: the cause, or the line.
+
+It runs beside the learner's code, in another process under the same limits, and says sentences: it has no part in the verdict.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scratchlv.exercises import truth
+from scratchlv.exercises.exercise import Exercise
+from scratchlv.exercises.grading import Verdict, process_for
+from scratchlv.exercises.process import Raised, Trouble
+from scratchlv.exercises.truth import Expected
+
+_ENOUGH = 30  # numbers among the inputs
+SECONDS = 20.0  # that a search for the line may take
+
+
+def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = False) -> tuple[str, ...]:
+    """At most three sentences; with ``line``, the one that names the line of the bug, without its mend."""
+    if verdict.failed is None or exercise.kind != "numpy":
+        return ()
+    failed = telling(exercise, verdict.failed)
+    limits = replace(exercise.limits, seconds=SECONDS)
+    options: dict[str, Any] = {"fixed": list(failed.fixed), "repair": line, "hint": "line"}
+    forward, backward = failed.functions
+    try:
+        with process_for(replace(exercise, limits=limits), path, diagnosing=True) as process:
+            process.ask("load")
+            reply = process.ask("diagnose", forward=forward, backward=backward, inputs=failed.inputs, **options)
+    except (Trouble, Raised):
+        return ()
+    sentences = [str(each) for each in reply.get("diagnosis") or ()]
+    if line:
+        sentences = [each for each in sentences if re.match(r"(\S+, )?line \d+", each)][:1]
+    return tuple(sentences[:3])
+
+
+def telling(exercise: Exercise, failed: Expected) -> Expected:
+    """The case to diagnose: a tiny example, whose sizes are 1, tells little, and the next case of the same functions more."""
+    cases = [each for each in truth.expected(exercise, 0) if each.functions == failed.functions]
+    several = [each for each in cases if _numbers(each) >= _ENOUGH]
+    return failed if _numbers(failed) >= _ENOUGH or not several else several[0]
+
+
+def _numbers(case: Expected) -> int:
+    return sum(value.size for value in case.inputs.values() if isinstance(value, np.ndarray))
