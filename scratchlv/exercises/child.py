@@ -89,8 +89,13 @@ class Server:
         if isinstance(error, SyntaxError) and error.filename == self.path:
             line = error.lineno or 0
         message = error.msg if isinstance(error, SyntaxError) else str(error)
+        stage = str(getattr(error, "stage", ""))  # of a KernelError
+        if stage:
+            line = getattr(error, "line", 0) or line
+        elif type(error).__module__.startswith("numba.core.errors"):
+            stage, (message, line) = "compile", self.beside_launching.of_numba(message, self.path)
         found = {"type": type(error).__name__, "message": message[:2000], "line": line, "function": function}
-        return found | {"shapes": shapes}
+        return found | {"shapes": shapes, "stage": stage}
 
     # --- requests ---
 
@@ -115,6 +120,9 @@ class Server:
         module.__dict__["__name__"] = "exercise_of_a_learner"
         exec(compile(text, self.path, "exec", dont_inherit=True), module.__dict__)
         self.functions = {name: value for name, value in vars(module).items() if callable(value)}
+        if self.settings["launch"]:
+            learner = self.beside_launching.Functions(self.functions)
+            self.functions |= self.beside_launching.functions(Path(self.settings["launch"]), learner)
         return list(self.functions)
 
     def do_call(self, function: str, inputs: list, keep: bool = False) -> dict:
@@ -153,6 +161,7 @@ class Server:
         return value
 
     beside_guard: Any = None
+    beside_launching: Any = None
 
 
 def shapes_in(line: str, names: dict[str, Any]) -> str:
@@ -192,7 +201,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def main() -> None:
     settings = json.loads(sys.argv[1])
     requests, replies = own_channels()
-    wire, guarding = _beside("wire"), _beside("guard")
+    wire, guarding, launching = _beside("wire"), _beside("guard"), _beside("launching")
     if settings["root"]:
         sys.path.insert(0, settings["root"])
     for name in settings["preload"]:
@@ -206,7 +215,7 @@ def main() -> None:
     may = {name: settings[name] for name in ("native", "processes")}
     guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], **may)
     server = Server(settings, wire, guard)
-    server.beside_guard = guarding
+    server.beside_guard, server.beside_launching = guarding, launching
     guard.install()
     write_all(replies, wire.encode({"value": "ready"}))
     while (head := read_exactly(requests, wire.HEAD.size)) is not None:

@@ -81,6 +81,7 @@ class Raised(Exception):
     line: int = 0
     function: str = ""
     shapes: str = ""  # of the arrays that the line names
+    stage: str = ""  # of a kernel that was refused, whose message is a sentence to the learner
 
     def __str__(self) -> str:
         message = re.sub(_MATMUL, r"the inner sizes of a matrix product differ, \1 and \2", self.message)
@@ -136,11 +137,14 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
+        if self.launch is not None:  # beside the solution, which cannot be read from the process
+            shutil.copyfile(self.launch, Path(self.scratch) / "launch.py")
         wrapper = [part.replace("{scratch}", self.scratch) for part in self.wrapper]
         command = [
             *wrapper,
             sys.executable,
             "-I",
+            "-B",  # no __pycache__ beside what is imported
             "-u",
             "-X",
             "utf8",
@@ -167,6 +171,7 @@ class Process:
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
+        own = ("scratchlv", "cupy") if trusted else ("scipy",) if self.kind.startswith("numba") else ()  # Numba looks for it
         preload = [
             *_PRELOAD[self.kind],
             *(["scratchlv.gradcheck", "scratchlv.gradcheck.conclusions"] if self.diagnosing else []),
@@ -174,11 +179,11 @@ class Process:
         return {
             "path": str(self.path),
             "kind": self.kind,
-            "launch": str(self.launch or ""),
+            "launch": str(Path(self.scratch) / "launch.py") if self.launch else "",
             "scratch": self.scratch,
             "hidden": [str(each) for each in self.hidden]
             + ([] if trusted else [str(PACKAGE), str(PACKAGE.parent / "kernels")]),
-            "foreign": [each for each in FOREIGN if not (trusted and each in ("scratchlv", "cupy"))],
+            "foreign": [each for each in FOREIGN if each not in own],
             "native": self.kind != "numpy" or self.diagnosing,
             "processes": self.kind == "cuda" or self.diagnosing,  # g++; trials of a repair
             "guarded_import": self.kind != "cuda" and not self.diagnosing,  # else it has passed that already
@@ -196,6 +201,7 @@ class Process:
         own = {name: os.environ[name] for name in kept if name in os.environ}
         own |= dict.fromkeys(("HOME", "TMPDIR", "TEMP", "NUMBA_CACHE_DIR", "SCRATCHLV_CACHE"), self.scratch)
         own |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        own |= {"NUMBA_NUM_THREADS": "1"} if self.kind.startswith("numba") else {}
         own |= {"NUMBA_ENABLE_CUDASIM": "1"} if self.kind == "numba.cuda" else {}
         return own | {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -223,7 +229,7 @@ class Process:
 
     def _raised(self, error: Any) -> Exception:
         try:
-            texts = {name: str(error[name]) for name in ("type", "message", "function", "shapes")}
+            texts = {name: str(error[name]) for name in ("type", "message", "function", "shapes", "stage")}
             found = Raised(line=int(error["line"]), **texts)
         except (TypeError, KeyError, ValueError):
             return Trouble("the file wrote to where only the grader writes")

@@ -56,14 +56,12 @@ def grade(learner, rng, n):
     from scratchlv.bench.machine import processor
 
     streams = _streams()
-    learner.call("run", NUMBERS, 1)
+    learner.call("run", NUMBERS, 0.0)
     shares, roofs = [], []
     while len(shares) < ROUNDS:
         roof = streams()
-        way = _least(lambda: learner.call("run", NUMBERS, 0))  # there and back
-        seconds = _least(lambda: learner.call("run", NUMBERS, 1)) - way
         roofs.append(28e-9 * NUMBERS / roof)
-        shares.append(roof / seconds)
+        shares.append(roof / float(learner.call("run", NUMBERS, SECONDS).min()))
         share = statistics.median(shares)
         if len(shares) >= LEAST_ROUNDS and share >= ENOUGH or len(shares) >= 3 and max(shares) < 0.6 * ENOUGH:
             break
@@ -80,10 +78,13 @@ def grade(learner, rng, n):
 
 
 def _least(call):
-    """The shortest of several calls, in seconds: what other programs take from the processor makes the others longer."""
-    from scratchlv.bench.timing import time_calls
-
-    return time_calls(call, seconds=SECONDS).least
+    """The shortest of several calls, in seconds of the processor's time: what it gives to other programs does not count."""
+    taken = []
+    while not taken or sum(taken) < SECONDS:
+        start = time.process_time()
+        call()
+        taken.append(time.process_time() - start)
+    return min(taken)
 
 
 def _streams():
@@ -106,6 +107,8 @@ def _own_share(streams):
     """What the solution reaches: on a processor whose roots and divisions are slow it may be less than half, too."""
     own = {"__name__": "solution"}
     path = Path(__file__).with_name("solution.py")
+    if not path.is_file():  # an exported course
+        return 1.0
     exec(compile(path.read_text("utf-8"), str(path), "exec"), own)
     arrays = np.random.default_rng(0).random((4, NUMBERS), np.float32)
     own["step"](*arrays, 3, 1e-6, 0.9, 0.999, 1e-8)

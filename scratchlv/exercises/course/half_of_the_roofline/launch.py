@@ -1,5 +1,8 @@
 """Calls step on copies, and again and again on large arrays."""
 
+import time
+from types import BuiltinFunctionType
+
 import numpy as np
 
 _large = {}
@@ -12,10 +15,17 @@ def step(learner, theta, g, m, v, t, lr, beta1, beta2, eps):
     return theta, m, v, g
 
 
-def run(learner, n, times):
-    """So many steps on arrays of n numbers, which stay here from call to call."""
+def run(learner, n, seconds):
+    """The processor's time for each of several steps on arrays of n numbers, which stay here from call to call."""
     if n not in _large:
         rng = np.random.default_rng(0)
         _large[n] = [rng.random(n, np.float32) for _ in range(4)]
-    for _ in range(times):
-        learner.step(*_large[n], 3, 1e-6, 0.9, 0.999, 1e-8)
+    clock = time.process_time
+    if not isinstance(clock, BuiltinFunctionType) or clock.__name__ != "process_time":
+        learner.refuse("the clock is not yours to change", stage="speed")
+    step, taken = learner.step, []
+    while not taken or sum(taken) < seconds:
+        start = clock()
+        step(*_large[n], 3, 1e-6, 0.9, 0.999, 1e-8)
+        taken.append(clock() - start)
+    return np.array(taken)
