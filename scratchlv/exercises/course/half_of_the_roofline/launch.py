@@ -20,8 +20,8 @@ def run(learner, n, seconds):
     if n not in _large:
         rng = np.random.default_rng(0)
         _large[n] = [rng.random(n, np.float32) for _ in range(4)]
-    clock = time.process_time
-    if not isinstance(clock, BuiltinFunctionType) or clock.__name__ != "process_time":
+    clock = time.thread_time
+    if not isinstance(clock, BuiltinFunctionType) or clock.__name__ != "thread_time":
         learner.refuse("the clock is not yours to change", stage="speed")
     step, taken = learner.step, []
     while not taken or sum(taken) < seconds:
