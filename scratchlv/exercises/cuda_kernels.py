@@ -1,4 +1,4 @@
-"""A learner's CUDA C file in the learner's process: compiled by g++, launched in every order of its threads, watched at its edges.
+"""A learner's CUDA C file in the learner's process: compiled by g++, run in every order of its threads, watched at its edges.
 
     functions = load(Path("37_reduction_cuda.cu"), Path(".../reduction_cuda/launch.py"))
     functions["block_sums"](x)
@@ -35,7 +35,10 @@ ORDERS = (
     ("shuffled again", "shuffled", 2),
 )
 _MARGIN = 1 << 16  # bytes on each side of an array
-_READ, _WRITTEN = 0xFF, 0xF1  # the bytes of its margins: NaN, and in an array that may be written -2.4e30, which no NaN hides
+_READ, _WRITTEN = (
+    0xFF,
+    0xF1,
+)  # the bytes of its margins: NaN, and in an array that may be written -2.4e30, which no NaN hides
 _NEVER = {2: 0x7EAD, 4: 0x7FC0DEAD, 8: 0x7FF80000C0DEDEAD}  # what no thread has written, by the size of a number: NaN
 _SHOWN = 4  # orders, numbers
 
@@ -52,7 +55,7 @@ def load(path: Path, launch: Path) -> dict[str, Callable]:
 
 
 class Kernels:
-    """The learner's kernels, as attributes: ``kernels.scale(grid, block, x, y, n, 2.0)``. Numbers become what the source asks for.
+    """The learner's kernels, as attributes: ``kernels.scale(grid, block, x, y, n, 2.0)``. Numbers become what the source takes.
 
     An array that is launched on stands between margins: what a thread writes there is an error, and what it reads is NaN.
     """
@@ -75,7 +78,7 @@ class Kernels:
         raise KernelError(sentence, line, stage)
 
     def superfluous(self, function: Callable, *inputs: Any) -> list[int]:
-        """The lines of barriers that ``function(kernels, *inputs)`` comes to and could do without, in every order of the threads."""
+        """The lines of barriers that ``function(kernels, *inputs)`` comes to, and does without in every order of its threads."""
         function = functools.partial(function, self)
         engine: Any = self._module.engine(on_gpu=False)
         engine.barriers_met()
@@ -91,8 +94,10 @@ class Kernels:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._module:
-            there = ", ".join(self._module) or "none that begins with extern \"C\" __global__ void"
-            raise KernelError(f"there is no kernel {name} in the file (it has {there}): keep the names that it came with")
+            there = ", ".join(self._module) or 'none that begins with extern "C" __global__ void'
+            raise KernelError(
+                f"there is no kernel {name} in the file (it has {there}): keep the names that it came with"
+            )
         return functools.partial(self._launch, name)
 
     # --- in every order ---
@@ -137,7 +142,9 @@ class Kernels:
 
     # --- one launch ---
 
-    def _launch(self, name: str, grid: Any, block: Any, *arguments: Any, shared: int = 0, cooperative: bool = False) -> None:
+    def _launch(
+        self, name: str, grid: Any, block: Any, *arguments: Any, shared: int = 0, cooperative: bool = False
+    ) -> None:
         kernel = self._module[name]
         given, guards = [], []
         for parameter, argument in zip(kernel.signature.parameters, arguments, strict=False):
@@ -182,7 +189,8 @@ class _Guarded:
         behind = np.flatnonzero(self.after != self.byte)
         if behind.size:
             where = _range(self.name, n + behind // size)
-            raise KernelError(f"{kernel} writes past the end of {self.name}: {where} ({_there_are(self.original)})", stage="bounds")
+            where += f" ({_there_are(self.original)})"
+            raise KernelError(f"{kernel} writes past the end of {self.name}: {where}", stage="bounds")
         ahead = np.flatnonzero(self.before != self.byte)
         if ahead.size:
             where = _range(self.name, -((self.before.size - ahead + size - 1) // size))
@@ -226,10 +234,11 @@ def _refuse_strange(text: str) -> None:
     for found in _DIRECTIVE.finditer(code):
         if found[1] not in _ALLOWED:
             line = code[: found.start()].count("\n") + 1
-            raise KernelError(f"line {line}: #{found[1]} is not for an exercise: all that a kernel needs is there", line, "compile")
-    found = _NATIVE.search(code)
-    if found:
-        line, word = code[: found.start()].count("\n") + 1, found[1].split()[0]
+            sentence = f"line {line}: #{found[1]} is not for an exercise: all that a kernel needs is there"
+            raise KernelError(sentence, line, "compile")
+    strange = _NATIVE.search(code)
+    if strange:
+        line, word = code[: strange.start()].count("\n") + 1, strange[1].split()[0]
         more = ": give a __shared__ array its size" if word == "extern" else ": an exercise does without it"
         raise KernelError(f"line {line}: {word} cannot stand here{more}", line, "compile")
 

@@ -1,4 +1,4 @@
-"""``launch.py`` of a kernel's exercise: the author's Python functions that run in the learner's process, around the learner's kernels.
+"""``launch.py`` of a kernel's exercise: the author's Python functions, which call the learner's in the learner's process.
 
     def total(learner, x):                     a case calls it by name, with x
         sums = np.zeros(1, x.dtype)
@@ -56,9 +56,7 @@ def functions(launch: Path, learner: Any) -> dict[str, Callable]:
     exec(compile(launch.read_text("utf-8"), str(launch), "exec", dont_inherit=True), namespace)
     own = {name: made for name, made in namespace.items() if isinstance(made, FunctionType) and name[0] != "_"}
     return {
-        name: functools.partial(made, learner)
-        for name, made in own.items()
-        if made.__code__.co_filename == str(launch)
+        name: functools.partial(made, learner) for name, made in own.items() if made.__code__.co_filename == str(launch)
     }
 
 
@@ -74,4 +72,6 @@ def of_numba(message: str, path: str) -> tuple[str, int]:
     lines += [int(n) for n in re.findall(rf"{re.escape(Path(path).name)} \((\d+)\)", message)]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", message)
     sentences = [line.strip() for line in plain.splitlines() if not _NOISE.match(line)]
-    return "Numba cannot compile it: " + (sentences[0] if sentences else plain.strip()[:200]), lines[0] if lines else 0
+    call = re.search(r"^ >>> (.*)$", plain, re.MULTILINE)  # what it finds no implementation for
+    sentence = (sentences[0] if sentences else plain.strip()[:200]) + (f" {call[1]}" if call else "")
+    return f"Numba cannot compile it: {sentence}", lines[0] if lines else 0

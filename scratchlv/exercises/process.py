@@ -171,7 +171,9 @@ class Process:
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
-        own = ("scratchlv", "cupy") if trusted else ("scipy",) if self.kind.startswith("numba") else ()  # Numba looks for it
+        own = (
+            ("scratchlv", "cupy") if trusted else ("scipy",) if self.kind.startswith("numba") else ()
+        )  # Numba looks for it
         preload = [
             *_PRELOAD[self.kind],
             *(["scratchlv.gradcheck", "scratchlv.gradcheck.conclusions"] if self.diagnosing else []),

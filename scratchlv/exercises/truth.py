@@ -32,7 +32,9 @@ class Expected:
     fixed: tuple[str, ...] = ()
     dy: Any = None
     grads: dict[str, Any] | None = None  # by input; None where nothing flows back
-    mistakes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # y and gradients, by name, or by what is said of it
+    mistakes: dict[str, tuple[Any, Any]] = field(
+        default_factory=dict
+    )  # y and gradients, by name, or by what is said of it
     returns: tuple[str, ...] = ()  # what the solution calls its results, where there are several
 
 

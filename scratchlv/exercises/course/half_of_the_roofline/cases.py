@@ -33,10 +33,13 @@ def step(case, theta, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
         "g is not squared in v": unsquared,
         "the step goes by m as it was before": result(m_hat=a / (1 - beta1**t)),
         "m and v are not kept: the next step will find the old ones": (result()[0], m, v, g),
-        "theta goes up the slope: the step has the wrong sign": ((x + lr * (x - result()[0]) / lr).astype(np.float32), *result()[1:]),
+        "theta goes up the slope: the step has the wrong sign": (
+            (2 * x - result()[0]).astype(np.float32),
+            *result()[1:],
+        ),
     }
-    inputs = dict(theta=theta, g=g, m=m, v=v, t=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
-    return call("step", case=case, expect=result(), known=known, **inputs)
+    numbers = {"t": t, "lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps}
+    return call("step", case=case, expect=result(), known=known, theta=theta, g=g, m=m, v=v, **numbers)
 
 
 def cases(rng, n):
@@ -47,7 +50,9 @@ def cases(rng, n):
     yield step("the example, a first step", one, four, zero, zero, 1, beta2=0.96)
     yield step("the third step", normal(n), normal(n), normal(n), normal(n) ** 2, 3)
     yield step("the hundredth step", normal(n), normal(n), normal(n), normal(n) ** 2, 100, lr=0.01)
-    yield step("gradients of 0 from the beginning", normal(n), np.zeros(n, np.float32), *np.zeros((2, n), np.float32), 2)
+    yield step(
+        "gradients of 0 from the beginning", normal(n), np.zeros(n, np.float32), *np.zeros((2, n), np.float32), 2
+    )
     yield step("no parameters", *np.zeros((4, 0), np.float32), 5)
 
 

@@ -25,7 +25,11 @@ def step(case, a, c_before):
     i2, f2, g2, o2, c2, h2 = made(interleaved, c_before)
     places = np.stack([i2, f2, g2, o2], axis=2).reshape(a.shape)
     known = {
-        "the order of the gates is i, f, o, g: it should be i, f, g, o": (np.concatenate([I, F, O, G], axis=1), other, O * np.tanh(other)),
+        "the order of the gates is i, f, o, g: it should be i, f, g, o": (
+            np.concatenate([I, F, O, G], axis=1),
+            other,
+            O * np.tanh(other),
+        ),
         "the tanh of c is missing in h": (gates, c, o * c),
         "i and f are exchanged in c": (gates, i * c_before + f * g, o * np.tanh(i * c_before + f * g)),
         "g has a σ: it is a tanh": (

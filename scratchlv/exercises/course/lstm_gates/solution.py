@@ -44,7 +44,7 @@ between them. Memory that is asked for anew at every step is cold, too.
 
 import math
 
-import numpy as np
+import numpy as np  # noqa: F401  the example above needs it
 from numba import njit
 
 

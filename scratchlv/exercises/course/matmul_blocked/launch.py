@@ -70,7 +70,12 @@ class _Watched:
         if self._number(index) is not None:
             return self.array[index]
         row, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
-        if self.ndim != 2 or not isinstance(row, int) or not isinstance(columns, slice) or columns.step not in (None, 1):
+        if (
+            self.ndim != 2
+            or not isinstance(row, int)
+            or not isinstance(columns, slice)
+            or columns.step not in (None, 1)
+        ):
             self._refuse()
         return _Watched(self.array[row, columns], self.cache, self.name, row, columns.indices(self.shape[1])[0])
 
@@ -80,7 +85,9 @@ class _Watched:
         self.array[index] = value
 
     def _refuse(self):
-        raise TypeError(f"{self.name} is read and written by single numbers and slices of one row, for the check counts")
+        raise TypeError(
+            f"{self.name} is read and written by single numbers and slices of one row, for the check counts"
+        )
 
     def __array__(self, *_, **__):
         self._refuse()

@@ -21,4 +21,5 @@ def grade(learner, rng, N, D):
     turned = [np.roll(row, by) for by in (0, -9, -18, -27)]  # the largest is another thread's in each row
     lines = learner.call("superfluous", np.array(turned, np.float32))
     if lines:
-        learner.refuse(f"the barrier in line {lines[0]} is not needed: without it every order of the threads gives the same", stage="barriers")
+        sentence = f"the barrier in line {lines[0]} is not needed: without it every order of the threads gives the same"
+        learner.refuse(sentence, stage="barriers")

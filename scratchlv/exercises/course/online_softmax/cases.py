@@ -24,16 +24,19 @@ def wrong(x, change):
 def max_and_sum(case, x):
     m, _ = truth(x)
     with np.errstate(all="ignore"):
-        known = {
-            "the sum so far keeps the old maximum: it is not rescaled when a larger score comes": wrong(x, lambda s, old, new: s + 1),
-            "the sum begins anew when a larger score comes: what was added before is lost": wrong(x, lambda s, old, new: 1.0),
-            "when a larger score comes the sum is rescaled, but the score's own exp(0) = 1 is missing": wrong(
-                x, lambda s, old, new: s * np.exp(old - new)
-            ),
-            "the factor is upside down: exp(m_new − m_old)": wrong(x, lambda s, old, new: (s * np.exp(new - old) if s else 0) + 1),
-            "no maximum is taken off: s is Σ exp(x)": (m, float(np.exp(x).sum())),
-            "NaN, from −∞ − (−∞): there is no maximum yet, and a score of −∞ comes": (m, math.nan),
-        }
+        kept = wrong(x, lambda s, old, new: s + 1)
+        anew = wrong(x, lambda s, old, new: 1.0)
+        without_own = wrong(x, lambda s, old, new: s * np.exp(old - new))
+        upside_down = wrong(x, lambda s, old, new: (s * np.exp(new - old) if s else 0) + 1)
+        unscaled = float(np.exp(x).sum())
+    known = {
+        "the sum so far keeps the old maximum: it is not rescaled when a larger score comes": kept,
+        "the sum begins anew when a larger score comes: what was added before is lost": anew,
+        "when a larger score comes the sum is rescaled, but the score's own exp(0) = 1 is missing": without_own,
+        "the factor is upside down: exp(m_new − m_old)": upside_down,
+        "no maximum is taken off: s is Σ exp(x)": (m, unscaled),
+        "NaN, from −∞ − (−∞): there is no maximum yet, and a score of −∞ comes": (m, math.nan),
+    }
     return call("max_and_sum", case=case, expect=truth(x), known=known, x=x)
 
 
@@ -51,7 +54,10 @@ def merge(case, one, two):
         )
         if m2 > m1:
             known["the two sums are added as they are, though each has a maximum of its own"] = (m, s1 + s2)
-        known["the second sum is not rescaled: the second maximum may be the smaller one"] = (m, float(s1 * np.exp(m1 - m) + s2))
+        known["the second sum is not rescaled: the second maximum may be the smaller one"] = (
+            m,
+            float(s1 * np.exp(m1 - m) + s2),
+        )
     return call("merge", case=case, expect=(m, s), known=known, m1=m1, s1=s1, m2=m2, s2=s2)
 
 

@@ -42,7 +42,7 @@ trick of FlashAttention.
 
 import math
 
-import numpy as np
+import numpy as np  # noqa: F401  the examples above need it
 from numba import njit
 
 

@@ -38,4 +38,5 @@ def grade(learner, rng, n):
     """That there is no barrier too many."""
     lines = learner.call("superfluous", rng.integers(1, 100, THREADS).astype(np.float32))
     if lines:
-        learner.refuse(f"the barrier in line {lines[0]} is not needed: without it every order of the threads gives the same", stage="barriers")
+        sentence = f"the barrier in line {lines[0]} is not needed: without it every order of the threads gives the same"
+        learner.refuse(sentence, stage="barriers")

@@ -18,7 +18,9 @@ def block_sums(case, x):
         "the last step, s = 1, is missing: part[0] holds every second number": rows[:, ::2].sum(1),
         "the first step is missing: the second half of part is never added": rows[:, : THREADS // 2].sum(1),
         "only the first number of each block arrives: nothing is added to it": rows[:, 0],
-        "every block sums the first numbers of x: the number of the block is missing in i": np.repeat(rows[:1].sum(1), len(rows)),
+        "every block sums the first numbers of x: the number of the block is missing in i": np.repeat(
+            rows[:1].sum(1), len(rows)
+        ),
     }
     return call("block_sums", case=case, expect=rows.sum(1), known=known, x=x)
 

@@ -21,7 +21,9 @@ def block_sums(learner, x):
     _launch(learner, x, sums)
     missing = np.flatnonzero(np.isnan(sums))
     if missing.size:
-        learner.refuse(f"sums[{missing[0]}] is NaN: no thread of block {missing[0]} gives it a value, or one that is NaN")
+        learner.refuse(
+            f"sums[{missing[0]}] is NaN: no thread of block {missing[0]} gives it a value, or one that is NaN"
+        )
     return sums
 
 
@@ -111,7 +113,8 @@ class _Thread(kernel.BlockThread):
     def __init__(self, block, place, t, arguments):
         super().__init__(lambda: block.function(*arguments), block, place, t, False)
         self.block, self.number = block, t[0]
-        self.go, self.error, self.ended, self.begun, self.line, self.stopped = threading.Semaphore(0), None, False, False, 0, False
+        self.go, self.error, self.line = threading.Semaphore(0), None, 0
+        self.begun = self.ended = self.stopped = False
 
     def proceed(self):
         """To the next barrier, or to the end."""
@@ -172,12 +175,11 @@ class _Shared:
         index = self._place(index)
         barrier, who, where = self.written.get(index, (-1, None, 0))
         if who is None:
-            now.learner.refuse(
-                f"thread {me} reads shared memory at [{self._text(index)}] in line {line}, and no thread has written there: a barrier "
-                "is missing before, or the number is",
-                line,
-                "barrier",
+            at = f"shared memory at [{self._text(index)}] in line {line}"
+            sentence = (
+                f"thread {me} reads {at}, and no thread has written there: a barrier is missing before, or the number"
             )
+            now.learner.refuse(sentence, line, "barrier")
         if barrier == now.barriers and who != me:
             self._race(f"thread {me} reads", line, index, f"thread {who} writes it in line {where}")
         self.read[index, me] = (now.barriers, line)
@@ -196,9 +198,8 @@ class _Shared:
         self.written[index] = (now.barriers, me, line)
 
     def _race(self, does, line, index, other):
-        _Block.now.learner.refuse(
-            f"{does} shared memory at [{self._text(index)}] in line {line}, {other}, and no barrier stands between the two", line, "barrier"
-        )
+        at = f"shared memory at [{self._text(index)}] in line {line}"
+        _Block.now.learner.refuse(f"{does} {at}, {other}, and no barrier stands between the two", line, "barrier")
 
     def _place(self, index):
         """From the beginning, also for an index that counts from the end."""

@@ -40,4 +40,7 @@ def grade(learner, rng, M, K, N):
     """That the products are of numbers in shared memory."""
     code = re.sub(r"//[^\n]*|/\*.*?\*/", "", learner.text, flags=re.DOTALL)
     if len(re.findall(r"\btile_a\b", code)) < 3 or len(re.findall(r"\btile_b\b", code)) < 3:
-        learner.refuse("the product is right, but it is read from A and B alone: the tiles in shared memory are not used", stage="tiles")
+        learner.refuse(
+            "the product is right, but it is read from A and B alone: the tiles in shared memory are not used",
+            stage="tiles",
+        )
