@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from scratchlv.exercises import child, guard, wire
+from scratchlv.exercises import child, guard, launching, wire
 
 SETTINGS = {
     "path": "/learner.py",
@@ -25,7 +25,7 @@ SETTINGS = {
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.delitem(sys.modules, "exercise_of_a_learner", raising=False)
-    yield child.Server(SETTINGS, wire, guard, [])
+    yield child.Server(SETTINGS, wire, guard, launching, [])
     sys.modules.pop("exercise_of_a_learner", None)
 
 
