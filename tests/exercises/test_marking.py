@@ -65,7 +65,7 @@ def test_whatever_a_student_hands_in_the_others_are_graded(exercise, hand_in):
     found = marks(students, exercise)
     assert found["ada"] == Mark("passed")
     assert found["none"] == Mark("missing")
-    assert found["zoe"].what == "gradient" and exercise.mistake("no_two").says in found["zoe"].sentence
+    assert found["zoe"].what == "gradient" and found["zoe"].mistake == exercise.mistake("no_two").says
     for name, (_, what, sentence) in HOSTILE.items():
         assert found[name].what == what, name
         assert sentence in found[name].sentence, name
