@@ -18,6 +18,7 @@ from scratchlv.exercises.exercise import Exercise, module_of
 from scratchlv.exercises.wire import Source
 
 SEEDS = range(5)
+UNSEEN = range(100, 105)  # of grading: what comes of them is in no course that is handed out
 _DY = 0xD7  # the output gradient is drawn apart from the inputs, which a learner may draw from the same seed
 
 
