@@ -12,6 +12,7 @@ from scratchlv.exercises import child, guard, launching, wire
 
 SETTINGS = {
     "path": "/learner.py",
+    "launch": "",
     "kind": "numpy",
     "guarded_import": True,
     "imports": ["numpy"],
@@ -70,6 +71,7 @@ def test_what_is_raised_is_told_with_the_learners_line_not_with_numpys(server):
         "line": 2,
         "function": "",
         "shapes": "",
+        "stage": "",
     }
     assert call(server, "not there")["error"]["type"] == "KeyError"
     assert server.answer({"do": "nothing"})["error"]["type"] == "AttributeError"
