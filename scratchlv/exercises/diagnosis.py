@@ -18,10 +18,12 @@ from scratchlv.exercises.grading import Unfit, Verdict, process_for, read_text
 from scratchlv.exercises.process import Raised, Trouble
 from scratchlv.exercises.truth import Expected
 from scratchlv.exercises.wire import plain
+from scratchlv.gradcheck.naming.diagnose import UNKNOWN
 
 _ENOUGH = 30  # numbers among the inputs
 _LONGEST = 600  # letters of a sentence
 SECONDS = 20.0  # that a search for the line may take
+QUICK = 5.0  # that a check may take for the cause
 
 
 def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = False) -> tuple[str, ...]:
@@ -29,7 +31,7 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
     if verdict.failed is None or exercise.kind != "numpy":
         return ()
     failed = telling(exercise, verdict.failed)
-    limits = replace(exercise.limits, seconds=SECONDS)
+    limits = replace(exercise.limits, seconds=SECONDS if line else QUICK)
     options: dict[str, Any] = {"fixed": list(failed.fixed), "repair": line, "hint": "line"}
     forward, backward = failed.functions
     try:
@@ -40,7 +42,7 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
     except (Trouble, Raised, Unfit):
         return ()
     found = reply.get("diagnosis") if isinstance(reply, dict) else None
-    sentences = [plain(str(each), _LONGEST) for each in found] if isinstance(found, list) else []
+    sentences = [plain(str(each), _LONGEST) for each in found if each != UNKNOWN] if isinstance(found, list) else []
     if line:
         sentences = [each for each in sentences if re.match(r"(\S+, )?line \d+", each)][:1]
     return tuple(sentences[:3])

@@ -18,15 +18,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.exercises import compare, relations, truth
+from scratchlv.exercises import compare, truth
 from scratchlv.exercises.authoring import Mistake
+from scratchlv.exercises.causes import NOT_ASKED, causes
 from scratchlv.exercises.compare import Difference
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.process import STRANGE, Process, Raised, Trouble
 from scratchlv.exercises.truth import Expected
 from scratchlv.exercises.wire import plain
 
-NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
 MOST_TEXT = 256 << 10  # bytes of a learner's file
 _LINE = 80  # letters of a line that are shown
 
@@ -225,7 +225,7 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
     name = f"what {each.functions[0]} returns" if not pair else f"{each.functions[0]}'s y"
     found = compare.compare(each.y, reply["result"], exercise.tolerance, name, parts=each.returns)
     if found is not None:
-        _fail(process, exercise, each, found, reply["result"], None, where)
+        _fail(process, exercise, each, found, where, reply["result"])
     if reply["changed"]:
         sentence = (
             f"{each.functions[0]} changes its inputs, which are the caller's: make new arrays (x = x + 1, not x += 1)"
@@ -250,7 +250,7 @@ def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: 
     for name in names:
         found = compare.compare((each.grads or {})[name], grads[name], exercise.tolerance, f"d{name}", "gradient")
         if found is not None:
-            _fail(process, exercise, each, found, y, reply["result"], where)
+            _fail(process, exercise, each, found, where, y, reply["result"])
     if reply["changed"]:
         sentence = f"{backward} changes dy, which is the caller's: make new arrays"
         raise Unfit(stage="gradient", sentence=sentence, **where)
@@ -292,57 +292,18 @@ def _raised(raised: Raised, function: str = "") -> dict[str, Any]:
 
 
 def _fail(
-    process: Process, exercise: Exercise, each: Expected, found: Difference, y: Any, grads: Any, where: dict[str, Any]
+    process: Process,
+    exercise: Exercise,
+    each: Expected,
+    found: Difference,
+    where: dict[str, Any],
+    y: Any,
+    grads: Any = NOT_ASKED,
 ) -> NoReturn:
-    known = _known_mistakes(process, exercise, each, y, grads)
-    diagnosis: tuple[str, ...]
-    diagnosis, name = ((exercise.mistake(known[0]).says,), known[0]) if known else ((), "")
-    if not known and grads is not None and _numerical(each, grads):
-        diagnosis = ("the gradient is right to as many digits as a numerical slope: derive it, and compute it exactly",)
-    if not known and found.stage == "value":
-        diagnosis = tuple(relations.between(each.y, y, exercise.sizes))
-    stage, failed = (found.stage, None) if grads is None else ("gradient", each)
-    more = {"expected": found.expected, "came": found.came, "diagnosis": diagnosis, "mistake": name, "failed": failed}
-    raise Unfit(stage=stage, sentence=found.sentence, **more, **where)
-
-
-def _known_mistakes(process: Process, exercise: Exercise, each: Expected, y: Any, grads: Any) -> list[str]:
-    """The mistakes that make the same numbers as the learner's functions: where several do, other cases tell them apart."""
-    names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads)]
-    if len(names) > 1:
-        for other in truth.expected(exercise, 1):
-            result = _tried(process, other)
-            left = [name for name in names if name in other.mistakes and _makes(other.mistakes[name], *result)]
-            names = left or names
-            if len(names) == 1:
-                break
-    return names
-
-
-def _makes(wrong: tuple[Any, Any], y: Any, grads: Any) -> bool:
-    wrong_y, wrong_grads = wrong
-    return compare.same(wrong_y, y, 1e-9) and (grads is None or compare.same(_tuple(wrong_grads), _tuple(grads), 1e-9))
-
-
-def _tried(process: Process, case: Expected) -> tuple[Any, Any]:
-    """What the learner's functions make of another case; nothing that raises."""
-    try:
-        pair = len(case.functions) == 2
-        reply = process.ask("call", function=case.functions[0], inputs=list(case.inputs.values()), keep=pair)
-        grads = process.ask("backward", function=case.functions[1], dy=case.dy)["result"] if pair else None
-        return reply.get("result"), grads
-    except (Raised, Trouble, KeyError, TypeError):
-        return None, None
-
-
-def _tuple(value: Any) -> Any:
-    return value if isinstance(value, tuple | dict) else tuple(value) if isinstance(value, list) else (value,)
-
-
-def _numerical(each: Expected, grads: Any) -> bool:
-    names = truth.differentiable(each.inputs, each.fixed)
-    came = truth.by_name(grads, names) or {}
-    return all(compare.same((each.grads or {})[name], came.get(name), NUMERICAL) for name in names)
+    diagnosis, mistake = causes(process, exercise, each, found.stage, y, grads)
+    stage, failed = (found.stage, None) if grads is NOT_ASKED else ("gradient", each)
+    more = {"expected": found.expected, "came": found.came, "diagnosis": diagnosis, "mistake": mistake}
+    raise Unfit(stage=stage, sentence=found.sentence, failed=failed, **more, **where)
 
 
 def _call(each: Expected) -> str:
@@ -355,7 +316,7 @@ def _call(each: Expected) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=4, separator=", ", max_line_width=10**6).replace("\n", "")
+        return compare.one_line(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -87,14 +87,14 @@ def by_name(grads: Any, names: list[str]) -> dict[str, Any] | None:
 
 
 def like(y: Any, rng: np.random.Generator) -> Any:
-    """A random output gradient of y's structure; 1 for one number."""
+    """A random output gradient of y's structure; of one number, too, so that a backward that forgets it is seen."""
     if isinstance(y, dict):
         return {name: like(value, rng) for name, value in y.items()}
     if isinstance(y, tuple | list):
         return tuple(like(value, rng) for value in y)
     if isinstance(y, np.ndarray) and y.ndim:
         return np.asarray(rng.standard_normal(y.shape), y.dtype) if y.dtype.kind == "f" else None
-    return None if y is None else 1.0
+    return None if y is None else float(rng.uniform(0.5, 1.5))
 
 
 @functools.lru_cache(maxsize=512)
