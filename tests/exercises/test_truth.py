@@ -102,8 +102,8 @@ def test_an_output_gradient_is_like_the_output():
         {"y": np.ones((2, 3), "f4"), "loss": 3.0, "i": np.arange(3), "n": None, "t": (np.ones(()), [np.ones(2)])}, rng
     )
     assert made["y"].shape == (2, 3) and made["y"].dtype == np.float32
-    assert made["loss"] == 1.0 and made["i"] is None and made["n"] is None
-    assert made["t"][0] == 1.0 and isinstance(made["t"], tuple) and made["t"][1][0].shape == (2,)
+    assert 0.5 < made["loss"] < 1.5 and made["i"] is None and made["n"] is None
+    assert 0.5 < made["t"][0] < 1.5 and isinstance(made["t"], tuple) and made["t"][1][0].shape == (2,)
 
 
 def test_several_results_have_the_names_that_the_solution_gives_them(tmp_path):
