@@ -34,7 +34,7 @@ def causes(
         return (_NO_RETURN,), ""
     known = _known_mistakes(process, exercise, each, y, grads)
     if known:
-        return (exercise.mistake(known[0]).says,), known[0]
+        return (_says(exercise, known[0]),), known[0]
     if grads is not NOT_ASKED and _numerical(each, grads):
         return (_EXACT,), ""
     if stage == "value":
@@ -44,13 +44,21 @@ def causes(
 
 def _known_mistakes(process: Process, exercise: Exercise, each: Expected, y: Any, grads: Any) -> list[str]:
     """The mistakes that make the same numbers as the learner's functions, here and wherever else they show."""
-    names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads)]
+    near = _ALIKE if exercise.kind == "numpy" else exercise.tolerance  # kernels may compute in float32
+    names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads, near)]
     for other, other_y, other_grads in _elsewhere(process, exercise) if names else ():
         for name in list(names):
             wrong = other.mistakes.get(name)
-            if wrong is None or (_shows(other, wrong) and not _makes(wrong, other_y, other_grads)):  # None: it raises
+            if wrong is None or (
+                _shows(other, wrong, near) and not _makes(wrong, other_y, other_grads, near)
+            ):  # None: it raises
                 names.remove(name)
     return names
+
+
+def _says(exercise: Exercise, mistake: str) -> str:
+    """The diagnosis of a patch; a mistake that ``cases.py`` knows is its own diagnosis."""
+    return next((each.says for each in exercise.mistakes if each.name == mistake), mistake)
 
 
 def _elsewhere(process: Process, exercise: Exercise) -> Iterator[tuple[Expected, Any, Any]]:
@@ -67,18 +75,18 @@ def _elsewhere(process: Process, exercise: Exercise) -> Iterator[tuple[Expected,
             return
 
 
-def _makes(wrong: tuple[Any, Any], y: Any, grads: Any) -> bool:
+def _makes(wrong: tuple[Any, Any], y: Any, grads: Any, near: float) -> bool:
     """Whether a mistake's results are these."""
     wrong_y, wrong_grads = wrong
-    if not compare.same(wrong_y, y, _ALIKE):
+    if not compare.same(wrong_y, y, near):
         return False
-    return grads is NOT_ASKED or compare.same(_tuple(wrong_grads), _tuple(grads), _ALIKE)
+    return grads is NOT_ASKED or compare.same(_tuple(wrong_grads), _tuple(grads), near)
 
 
-def _shows(case: Expected, wrong: tuple[Any, Any]) -> bool:
+def _shows(case: Expected, wrong: tuple[Any, Any], near: float) -> bool:
     """Whether a mistake makes a difference in a case."""
     grads = NOT_ASKED if case.grads is None else tuple(case.grads.values())
-    return not _makes(wrong, case.y, grads)
+    return not _makes(wrong, case.y, grads, near)
 
 
 def _tuple(value: Any) -> Any:

@@ -67,8 +67,9 @@ def limit(settings: dict) -> None:
 class Server:
     """Answers requests, one after the other."""
 
-    def __init__(self, settings: dict, wire: Any, guard: Any, refused: list[str]) -> None:
+    def __init__(self, settings: dict, wire: Any, guard: Any, launching: Any, refused: list[str]) -> None:
         self.settings, self.wire, self.guard, self.refused = settings, wire, guard, refused
+        self.launching = launching
         self.path = settings["path"]
         self.functions: dict[str, Any] = {}
         self.cache: Any = None
@@ -93,8 +94,13 @@ class Server:
         if isinstance(error, SyntaxError) and error.filename == self.path:
             line = error.lineno or 0
         message = error.msg if isinstance(error, SyntaxError) else _text(error)
+        stage = str(getattr(error, "stage", ""))  # of a KernelError
+        if stage:
+            line = getattr(error, "line", 0) or line
+        elif type(error).__module__.startswith("numba.core.errors"):
+            stage, (message, line) = "compile", self.launching.of_numba(message, self.path)
         found = {"type": _name(error), "message": message[:2000], "line": line, "function": function}
-        return found | {"shapes": shapes}
+        return found | {"shapes": shapes, "stage": stage}
 
     # --- requests ---
 
@@ -115,6 +121,9 @@ class Server:
         module.__dict__["__name__"] = "exercise_of_a_learner"
         exec(compile(text, self.path, "exec", dont_inherit=True), module.__dict__)
         self.functions = {name: value for name, value in vars(module).items() if callable(value)}
+        if self.settings["launch"]:
+            learner = self.launching.Functions(self.functions)
+            self.functions |= self.launching.functions(Path(self.settings["launch"]), learner)
         return list(self.functions)
 
     def do_call(self, function: str, inputs: list, keep: bool = False) -> dict:
@@ -202,7 +211,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def main() -> None:
     settings = json.loads(sys.argv[1])
     requests, replies = own_channels()
-    wire, guard, fence = _beside("wire"), _beside("guard"), _fence()
+    wire, guard, launching, fence = _beside("wire"), _beside("guard"), _beside("launching"), _fence()
     if settings["root"]:
         sys.path.insert(0, settings["root"])
     for name in settings["preload"]:
@@ -215,7 +224,7 @@ def main() -> None:
     limit(settings)
     fences = shut_in(fence, settings)
     may = {name: settings[name] for name in ("readable", "writable", "native", "processes")}
-    server = Server(settings, wire, guard, guard.install(settings["hidden"], settings["foreign"], **may))
+    server = Server(settings, wire, guard, launching, guard.install(settings["hidden"], settings["foreign"], **may))
     write_all(replies, wire.encode({"value": fences}))
     while (head := read_exactly(requests, wire.HEAD.size)) is not None:
         body = read_exactly(requests, sum(wire.HEAD.unpack(head)))

@@ -135,8 +135,9 @@ class Exercise:
 
     @property
     def launch(self) -> Path | None:
-        """Of CUDA C, the Python that launches the kernels."""
-        return self.folder / "launch.py" if self.kind == "cuda" else None
+        """Of a kernel, the author's Python that calls it in the learner's process (:mod:`scratchlv.exercises.launching`)."""
+        path = self.folder / "launch.py"
+        return path if self.kind == "cuda" or path.is_file() else None
 
 
 def read(folder: Path) -> Exercise:

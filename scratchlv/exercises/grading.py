@@ -111,9 +111,10 @@ def grade(
             for seed in seeds:
                 for each in truth.expected(exercise, seed):
                     _compare(process, exercise, each, functions)
+            reached = None
             if exercise.grade is not None:
-                exercise.grade(learner, np.random.default_rng(0), **exercise.sizes)
-        verdict = Verdict(exercise.name, True)
+                reached = _own_grade(exercise, learner)
+        verdict = Verdict(exercise.name, True, notes=(reached,) if isinstance(reached, str) else ())
     except Unfit as failed:
         verdict = Verdict(exercise.name, False, **failed.verdict)
     except Trouble as trouble:
@@ -130,6 +131,22 @@ def process_for(exercise: Exercise, path: Path, hidden: tuple[Path, ...] = (), *
     """A process for a learner's file, which cannot read the course, nor what else is hidden."""
     hidden = (exercise.folder.parent, *hidden)
     return Process(path.resolve(), exercise.kind, exercise.limits, exercise.launch, hidden, **more)
+
+
+def _own_grade(exercise: Exercise, learner: _Learner) -> Any:
+    """What the author's own check says of a file that has passed; it may trip over what the learner's functions return.
+
+    Raises:
+        Unfit: it did.
+    """
+    assert exercise.grade is not None
+    try:
+        return exercise.grade(learner, np.random.default_rng(0), **exercise.sizes)
+    except (Mistake, Raised, Trouble, Unfit):
+        raise
+    except Exception as error:
+        sentence = f"the exercise's own check cannot go on with what the file returns: {type(error).__name__}: {error}"
+        raise Unfit(stage="value", sentence=sentence) from error
 
 
 # --- before anything runs ---------------------------------------------------------------------------------------------
@@ -279,6 +296,8 @@ def _asked(process: Process, where: dict[str, Any], do: str, **arguments: Any) -
 
 def _raised(raised: Raised, function: str = "") -> dict[str, Any]:
     """The learner's exception as a verdict."""
+    if raised.stage:
+        return {"stage": raised.stage, "sentence": raised.message} | ({"line": raised.line} if raised.line else {})
     if raised.type == "NotImplementedError":
         return {"stage": "start", "sentence": raised.message or "a function is not written yet", "line": raised.line}
     if raised.type == "TypeError" and not raised.line and function:

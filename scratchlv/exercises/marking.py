@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scratchlv.errors import UserError
+from scratchlv.exercises import truth
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import MOST_TEXT, grade
 from scratchlv.exercises.process import PACKAGE, end_all
@@ -138,7 +139,8 @@ class Marking:
         with tempfile.TemporaryDirectory(dir=copies) as folder:
             copy = Path(folder) / exercise.file_name
             copy.write_bytes(data)
-            verdict = grade(exercise, copy, wrapper=self.wrapper, hidden=(*self._hidden, copies))
+            seeds = truth.UNSEEN if exercise.record is None else truth.SEEDS
+            verdict = grade(exercise, copy, seeds=seeds, wrapper=self.wrapper, hidden=(*self._hidden, copies))
         if verdict.passed:
             return Mark(PASSED)
         line = f"line {verdict.line}: " if verdict.line else ""

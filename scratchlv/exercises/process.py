@@ -89,6 +89,7 @@ class Raised(Exception):
     line: int = 0
     function: str = ""
     shapes: str = ""  # of the arrays that the line names
+    stage: str = ""  # of a kernel that was refused, whose message is a sentence to the learner
 
     def __str__(self) -> str:
         message = re.sub(_MATMUL, r"the inner sizes of a matrix product differ, \1 and \2", self.message)
@@ -159,6 +160,8 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
+        if self.launch is not None:  # beside the solution, which cannot be read from the process
+            shutil.copyfile(self.launch, Path(self.scratch) / "launch.py")
         settings = self._settings()
         command = [
             *self._shut_in(settings),
@@ -196,14 +199,16 @@ class Process:
             return []
         files = [
             settings["path"],
-            settings["launch"],
-            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard", "fence")),
+            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard", "launching", "fence")),
         ]
         return [*self.wrapper, *mounts(settings["hidden"], filter(None, files), self.scratch)]
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
         native = self.diagnosing or self.kind != "numpy"
+        own = (
+            ("scratchlv", "cupy") if trusted else ("scipy",) if self.kind.startswith("numba") else ()
+        )  # Numba looks for it
         preload = [
             *_PRELOAD[self.kind],
             *(["scratchlv.gradcheck", "scratchlv.gradcheck.conclusions"] if self.diagnosing else []),
@@ -211,11 +216,11 @@ class Process:
         return {
             "path": str(self.path),
             "kind": self.kind,
-            "launch": str(self.launch or ""),
+            "launch": str(Path(self.scratch) / "launch.py") if self.launch else "",
             "scratch": self.scratch,
             "hidden": [str(each) for each in self.hidden]
             + ([] if trusted else [str(PACKAGE), str(PACKAGE.parent / "kernels")]),
-            "foreign": [each for each in FOREIGN if not (trusted and each in ("scratchlv", "cupy"))],
+            "foreign": [each for each in FOREIGN if each not in own],
             "readable": [str(each) for each in (self.path, self.launch) if each],
             "writable": self.scratch if native else "",  # compilers have their own files
             "native": native,
@@ -236,6 +241,7 @@ class Process:
         own = {name: os.environ[name] for name in kept if name in os.environ}
         own |= dict.fromkeys(("HOME", "TMPDIR", "TEMP", "NUMBA_CACHE_DIR", "SCRATCHLV_CACHE"), self.scratch)
         own |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        own |= {"NUMBA_NUM_THREADS": "1"} if self.kind.startswith("numba") else {}
         own |= {"NUMBA_ENABLE_CUDASIM": "1"} if self.kind == "numba.cuda" else {}
         return own | {"LC_ALL": "C.UTF-8"}
 
@@ -270,7 +276,10 @@ class Process:
 
     def _raised(self, error: Any) -> Exception:
         try:
-            texts = {name: wire.plain(str(error[name]), _LONGEST) for name in ("type", "message", "function", "shapes")}
+            texts = {
+                name: wire.plain(str(error[name]), _LONGEST)
+                for name in ("type", "message", "function", "shapes", "stage")
+            }
             found = Raised(line=_line(error["line"]), **texts)
         except (TypeError, KeyError):
             return Trouble(STRANGE)

@@ -107,6 +107,7 @@ class Screen:
         name = (f"{exercise.order:02d} {exercise.name}", "bold")
         self.print(Text.assemble(name, "  ", ("passed", "green"), f"  ({verdict.seconds:.1f} s)"))
         self.print("", self._block(" ".join(exercise.teaches.split())))
+        self.print(*(self._block(note) for note in verdict.notes))
         if exercise.real:
             self.print("", self._block("The same in the project: " + ", ".join(exercise.real)))
         if following is not None:

@@ -18,6 +18,7 @@ from scratchlv.exercises.exercise import Exercise, module_of
 from scratchlv.exercises.wire import Source
 
 SEEDS = range(5)
+UNSEEN = range(100, 105)  # of grading: what comes of them is in no course that is handed out
 _DY = 0xD7  # the output gradient is drawn apart from the inputs, which a learner may draw from the same seed
 
 
@@ -32,7 +33,9 @@ class Expected:
     fixed: tuple[str, ...] = ()
     dy: Any = None
     grads: dict[str, Any] | None = None  # by input; None where nothing flows back
-    mistakes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by name: y and gradients
+    mistakes: dict[str, tuple[Any, Any]] = field(
+        default_factory=dict
+    )  # y and gradients, by name, or by what is said of it
     returns: tuple[str, ...] = ()  # what the solution calls its results, where there are several
 
 
@@ -51,7 +54,8 @@ def _expected(exercise: Exercise, case: Call | Pair, rng: np.random.Generator) -
     if isinstance(case, Call):
         known = case.expect is not UNKNOWN
         y = case.expect if known else _function(_solution(exercise), case.function)(*_made(inputs))
-        wrong = {} if known else dict(_of_mistakes(exercise, case))
+        told = {sentence: (result, None) for sentence, result in case.known.items()}
+        wrong = told if known else dict(_of_mistakes(exercise, case)) | told
         names = returned(exercise, case.function, pair=False)
         return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong, returns=names)
     y, cache = _function(_solution(exercise), case.forward)(*_made(inputs))

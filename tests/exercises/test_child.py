@@ -8,10 +8,11 @@ import types
 import numpy as np
 import pytest
 
-from scratchlv.exercises import child, guard, wire
+from scratchlv.exercises import child, guard, launching, wire
 
 SETTINGS = {
     "path": "/learner.py",
+    "launch": "",
     "kind": "numpy",
     "guarded_import": True,
     "imports": ["numpy"],
@@ -25,7 +26,7 @@ SETTINGS = {
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.delitem(sys.modules, "exercise_of_a_learner", raising=False)
-    yield child.Server(SETTINGS, wire, guard, [])
+    yield child.Server(SETTINGS, wire, guard, launching, [])
     sys.modules.pop("exercise_of_a_learner", None)
 
 
@@ -70,6 +71,7 @@ def test_what_is_raised_is_told_with_the_learners_line_not_with_numpys(server):
         "line": 2,
         "function": "",
         "shapes": "",
+        "stage": "",
     }
     assert call(server, "not there")["error"]["type"] == "KeyError"
     assert server.answer({"do": "nothing"})["error"]["type"] == "AttributeError"

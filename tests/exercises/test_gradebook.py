@@ -111,6 +111,11 @@ def test_the_sentence_that_most_were_told_is_shown(small_course):
     )
 
 
+def test_a_mistake_that_is_known_is_shown_rather_than_the_numbers(small_course):
+    known = [Mark("value", f"line {i}: y is {i}", "a sum") for i in range(3)]
+    assert "near: 3 failed; a sum" in shown([row("x", each, Mark("missing")) for each in known], small_course, 80)
+
+
 def test_names_cannot_change_the_terminal(small_course):
     text = shown([row("a\x1b[2Jb" + "c" * 100, Mark("passed"), Mark("passed"))], small_course, 80)
     assert "\x1b" not in text and max(map(len, text.splitlines())) <= 80

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from scratchlv.exercises import marking as marking_module
-from scratchlv.exercises import process
+from scratchlv.exercises import process, truth
 from scratchlv.exercises.bubblewrap import bubblewrap
 from scratchlv.exercises.course import open_course
+from scratchlv.exercises.grading import grade
 from scratchlv.exercises.marking import Mark, Marking
 from scratchlv.exercises.students import Student
 
@@ -45,7 +46,7 @@ def marks(students, exercise, jobs=2, **more):
 
 
 HOSTILE = {
-    "loops": ("while True:\n    pass\n", "limits", "line 1: it had not ended after 1 s"),
+    "loops": ("while True: pass\n", "limits", "line 1: it had not ended after 1 s"),
     "prints": ("print('x' * 2_000_000)\n", "limits", "prints more than 256 KB"),
     "exits": ("raise SystemExit\n", "limits", "ends the program"),
     "raises": ("raise ValueError('=1+1')\n", "start", "line 1: the file raises ValueError: =1+1"),
@@ -65,7 +66,7 @@ def test_whatever_a_student_hands_in_the_others_are_graded(exercise, hand_in):
     found = marks(students, exercise)
     assert found["ada"] == Mark("passed")
     assert found["none"] == Mark("missing")
-    assert found["zoe"].what == "gradient" and exercise.mistake("no_two").says in found["zoe"].sentence
+    assert found["zoe"].what == "gradient" and found["zoe"].mistake == exercise.mistake("no_two").says
     for name, (_, what, sentence) in HOSTILE.items():
         assert found[name].what == what, name
         assert sentence in found[name].sentence, name
@@ -99,6 +100,22 @@ def test_a_folder_that_python_is_in_stays_in_sight(exercise, hand_in):
         marks([hand_in("ada", exercise.solution)], exercise, hidden=[marking_module.PACKAGE.parent])["ada"].what
         == "passed"
     )
+
+
+def test_a_table_of_the_results_that_are_handed_out_does_not_pass(exercise, hand_in):
+    known = [each for seed in truth.SEEDS for each in truth.expected(exercise, seed)]
+    y = {each.inputs["x"].tobytes(): each.y.tolist() for each in known}
+    grads = {each.dy.tobytes(): [each.grads[name].tolist() for name in ("x", "t")] for each in known}
+    lines = [
+        "import numpy as np",
+        "def forward(x, t):",
+        f"    return np.array({y!r}[x.tobytes()]), None",
+        "def backward(dy, cache):",
+        f"    return tuple(map(np.array, {grads!r}[dy.tobytes()]))",
+    ]
+    table = hand_in("table", "\n".join(lines) + "\n")
+    assert grade(exercise, table.folder / exercise.file_name).passed
+    assert "KeyError" in marks([table], exercise)["table"].sentence
 
 
 def test_the_students_own_progress_is_not_believed(exercise, hand_in):
