@@ -8,7 +8,7 @@ import io
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchlv.errors import UserError
+from scratchlv.exercises import truth
 from scratchlv.exercises.authoring import Pair
 from scratchlv.exercises.course import Course, open_course
 from scratchlv.exercises.exercise import Exercise, module_of
@@ -102,7 +103,7 @@ def _doctests(exercise: Exercise, course: Course) -> Iterator[str]:
 
 
 def _solution(exercise: Exercise, course: Course) -> Iterator[str]:
-    verdict = _graded(exercise, exercise.solution)
+    verdict = _graded(exercise, exercise.solution, (*truth.SEEDS, *truth.UNSEEN))
     yield "" if verdict.passed else f"its solution fails: {verdict.sentence}{_case(verdict)}"
     yield "" if not verdict.printed.strip() else f"its solution prints: {_short(verdict.printed)}"
 
@@ -177,11 +178,11 @@ def _mistakes(exercise: Exercise, course: Course) -> Iterator[str]:
 # --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _graded(exercise: Exercise, text: str) -> Verdict:
+def _graded(exercise: Exercise, text: str, seeds: Iterable[int] = truth.SEEDS) -> Verdict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / exercise.file_name
         path.write_text(text, "utf-8")
-        return grade(exercise, path)
+        return grade(exercise, path, seeds=seeds)
 
 
 def _case(verdict: Verdict) -> str:

@@ -18,6 +18,7 @@ from scratchlv.exercises.exercise import Exercise, module_of
 from scratchlv.exercises.wire import Source
 
 SEEDS = range(5)
+UNSEEN = range(100, 105)  # of grading: what comes of them is in no course that is handed out
 _DY = 0xD7  # the output gradient is drawn apart from the inputs, which a learner may draw from the same seed
 
 
@@ -90,14 +91,14 @@ def by_name(grads: Any, names: list[str]) -> dict[str, Any] | None:
 
 
 def like(y: Any, rng: np.random.Generator) -> Any:
-    """A random output gradient of y's structure; 1 for one number."""
+    """A random output gradient of y's structure; of one number, too, so that a backward that forgets it is seen."""
     if isinstance(y, dict):
         return {name: like(value, rng) for name, value in y.items()}
     if isinstance(y, tuple | list):
         return tuple(like(value, rng) for value in y)
     if isinstance(y, np.ndarray) and y.ndim:
         return np.asarray(rng.standard_normal(y.shape), y.dtype) if y.dtype.kind == "f" else None
-    return None if y is None else 1.0
+    return None if y is None else float(rng.uniform(0.5, 1.5))
 
 
 @functools.lru_cache(maxsize=512)
@@ -118,7 +119,7 @@ def returned(exercise: Exercise, function: str, *, pair: bool) -> tuple[str, ...
 # --- running trusted code ---------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=1024)
 def _module(text: str, exercise: Exercise) -> types.ModuleType:
     return module_of(text, exercise.folder / f"solution{exercise.suffix}")
 
