@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -19,6 +19,7 @@ class Call:
     inputs: dict[str, Any]
     case: str = ""
     expect: Any = field(default=UNKNOWN, compare=False)
+    known: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -40,14 +41,17 @@ class Pair:
         return (self.forward, self.backward)
 
 
-def call(function: str, /, *, case: str = "", expect: Any = UNKNOWN, **inputs: Any) -> Call:
+def call(
+    function: str, /, *, case: str = "", expect: Any = UNKNOWN, known: Mapping[str, Any] | None = None, **inputs: Any
+) -> Call:
     """Call ``function`` with ``inputs``, in their order and by position.
 
     Args:
         case: what is special in it, said where it fails: ``"scores of a thousand"``.
         expect: what it should return; without it, what the solution returns.
+        known: the diagnosis of a wrong result, and that result: ``{"the sum over k is missing": …}``; NaN equals NaN.
     """
-    return Call(function, inputs, case, expect)
+    return Call(function, inputs, case, expect, known or {})
 
 
 def pair(forward: str, backward: str, /, *, case: str = "", fixed: Sequence[str] = (), **inputs: Any) -> Pair:

@@ -3,21 +3,21 @@
     python -I child.py SETTINGS < requests > replies 2> what the learner prints
 
 SETTINGS is JSON. Each request is a dict with "do"; each reply has either "value" or "error", and what the guard refused. The file
-loads its two neighbours by their paths, so that the learner's file finds no package to import.
+loads its neighbours by their paths, so that the learner's file finds no package to import.
 """
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import faulthandler
 import importlib.util
-import io
 import json
 import linecache
 import os
 import re
 import signal
 import sys
-import tokenize
 import types
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,14 @@ HERE = Path(__file__).resolve().parent
 
 
 def _beside(name: str) -> Any:
+    """A neighbour, with builtins of its own, which no module list names: what a learner's file changes does not reach it."""
     spec = importlib.util.spec_from_file_location(f"_exercise_{name}", HERE / f"{name}.py")
     assert spec is not None and spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["__builtins__"] = dict(vars(builtins))
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
+    del sys.modules[spec.name]
     return module
 
 
@@ -63,8 +67,9 @@ def limit(settings: dict) -> None:
 class Server:
     """Answers requests, one after the other."""
 
-    def __init__(self, settings: dict, wire: Any, guard: Any) -> None:
-        self.settings, self.wire, self.guard = settings, wire, guard
+    def __init__(self, settings: dict, wire: Any, guard: Any, launching: Any, refused: list[str]) -> None:
+        self.settings, self.wire, self.guard, self.refused = settings, wire, guard, refused
+        self.launching = launching
         self.path = settings["path"]
         self.functions: dict[str, Any] = {}
         self.cache: Any = None
@@ -75,7 +80,7 @@ class Server:
             reply = {"value": getattr(self, "do_" + request["do"])(**request.get("with", {}))}
         except BaseException as error:  # SystemExit and KeyboardInterrupt are the learner's, too
             reply = {"error": self.error(error)}
-        return reply | {"refused": list(self.guard.refused)}
+        return reply | {"refused": list(self.refused)}
 
     def error(self, error: BaseException) -> dict:
         """What was raised, and in which of the learner's lines."""
@@ -88,33 +93,37 @@ class Server:
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and error.filename == self.path:
             line = error.lineno or 0
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-        found = {"type": type(error).__name__, "message": message[:2000], "line": line, "function": function}
-        return found | {"shapes": shapes}
+        message = error.msg if isinstance(error, SyntaxError) else _text(error)
+        stage = str(getattr(error, "stage", ""))  # of a KernelError
+        if stage:
+            line = getattr(error, "line", 0) or line
+        elif type(error).__module__.startswith("numba.core.errors"):
+            stage, (message, line) = "compile", self.launching.of_numba(message, self.path)
+        found = {"type": _name(error), "message": message[:2000], "line": line, "function": function}
+        return found | {"shapes": shapes, "stage": stage}
 
     # --- requests ---
 
-    def do_load(self) -> list[str]:
-        """Run the file; the names of its functions."""
+    def do_load(self, text: str = "") -> list[str]:
+        """Run the file, whose text the grader has read; the names of its functions."""
         if self.settings["kind"] == "cuda":
             from scratchlv.exercises import cuda_kernels
 
             self.functions = cuda_kernels.load(Path(self.path), Path(self.settings["launch"]))
             return list(self.functions)
-        with open(self.path, "rb") as file:
-            data = file.read()
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        text = data.decode(encoding)
         linecache.cache[self.path] = (len(text), None, text.splitlines(keepends=True), self.path)
         module = types.ModuleType(Path(self.path).stem)
         module.__file__ = self.path
         if self.settings["guarded_import"]:
-            allowed = self.beside_guard.STANDARD | set(self.settings["imports"])
-            module.__dict__["__builtins__"] = self.beside_guard.own_builtins(self.guard, allowed)
+            allowed = self.guard.STANDARD | set(self.settings["imports"])
+            module.__dict__["__builtins__"] = self.guard.own_builtins(self.refused, allowed)
         sys.modules["exercise_of_a_learner"] = module  # dataclasses look their module up
         module.__dict__["__name__"] = "exercise_of_a_learner"
         exec(compile(text, self.path, "exec", dont_inherit=True), module.__dict__)
         self.functions = {name: value for name, value in vars(module).items() if callable(value)}
+        if self.settings["launch"]:
+            learner = self.launching.Functions(self.functions)
+            self.functions |= self.launching.functions(Path(self.settings["launch"]), learner)
         return list(self.functions)
 
     def do_call(self, function: str, inputs: list, keep: bool = False) -> dict:
@@ -152,7 +161,17 @@ class Server:
             return eval(str(value), {"np": np, "math": math})
         return value
 
-    beside_guard: Any = None
+
+def _text(error: BaseException) -> str:
+    """What an exception says, if it does: a learner's own may raise another one."""
+    with contextlib.suppress(BaseException):
+        return f"{error}"
+    return ""
+
+
+def _name(error: BaseException) -> str:
+    name = type.__dict__["__name__"].__get__(type(error))
+    return f"{name}"[:100]
 
 
 def shapes_in(line: str, names: dict[str, Any]) -> str:
@@ -192,7 +211,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 def main() -> None:
     settings = json.loads(sys.argv[1])
     requests, replies = own_channels()
-    wire, guarding = _beside("wire"), _beside("guard")
+    wire, guard, launching, fence = _beside("wire"), _beside("guard"), _beside("launching"), _fence()
     if settings["root"]:
         sys.path.insert(0, settings["root"])
     for name in settings["preload"]:
@@ -203,18 +222,40 @@ def main() -> None:
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     limit(settings)
-    may = {name: settings[name] for name in ("native", "processes")}
-    own = [each for each in (settings["path"], settings["launch"]) if each]
-    guard = guarding.Guard(settings["scratch"], settings["hidden"], settings["foreign"], own=own, **may)
-    server = Server(settings, wire, guard)
-    server.beside_guard = guarding
-    guard.install()
-    write_all(replies, wire.encode({"value": "ready"}))
+    fences = shut_in(fence, settings)
+    may = {name: settings[name] for name in ("readable", "writable", "native", "processes")}
+    server = Server(settings, wire, guard, launching, guard.install(settings["hidden"], settings["foreign"], **may))
+    write_all(replies, wire.encode({"value": fences}))
     while (head := read_exactly(requests, wire.HEAD.size)) is not None:
         body = read_exactly(requests, sum(wire.HEAD.unpack(head)))
         if body is None:
             return
         write_all(replies, message(server, wire, wire.decode(head + body)))
+
+
+def _fence() -> Any:
+    """The fence of Linux; None on another system, or where Python was built without ctypes."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return _beside("fence")
+    except ImportError:
+        return None
+
+
+def shut_in(fence: Any, settings: dict) -> list[str]:
+    """Which fences the system puts around the process."""
+    if fence is None:
+        return []
+    fence.die_with_parent()
+    processes, programs = settings["processes"], settings["programs"]
+    hidden = [*settings["hidden"], *([] if processes else ["/proc"])]
+    hidden += [os.path.join(each, name) for each in sys.path for name in settings["foreign"]]
+    readable = [*settings["readable"], "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"]
+    writable = [settings["writable"]] if settings["writable"] else []
+    files = fence.fence_files(hidden, readable, writable, programs=programs)
+    calls = fence.fence_calls(processes=processes, programs=programs)
+    return ["files"] * files + ["calls"] * calls
 
 
 def message(server: Server, wire: Any, request: dict) -> bytes:

@@ -138,7 +138,8 @@ def _shape(expected: Any, came: Any, name: str) -> Difference | None:
 
 
 def _broadcast(expected: np.ndarray, came: np.ndarray) -> str:
-    if came.size == expected.size and [n for n in came.shape if n != 1] == [n for n in expected.shape if n != 1]:
+    alike = [n for n in came.shape if n != 1] == [n for n in expected.shape if n != 1]
+    if alike and abs(came.ndim - expected.ndim) == 1:
         return ": the same numbers, with an axis of one too many or too few; NumPy would broadcast it"
     if came.shape == expected.shape[::-1]:
         return ": the transpose"
@@ -206,6 +207,7 @@ def _number(value: Any, other: Any) -> str:
     """With as many digits as tell it from the other."""
     if isinstance(value, bool | np.bool_ | int | np.integer):
         return str(value)
+    value = value + 0.0  # there is no -0
     for digits in range(5, 18):
         text = f"{value:.{digits}g}"
         if text != f"{other:.{digits}g}":
@@ -215,17 +217,23 @@ def _number(value: Any, other: Any) -> str:
 
 def as_text(value: Any, wrong: np.ndarray | None = None) -> str:
     """An array as lines: whole if it is small, else the part around the first wrong element."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        value = value + 0.0  # there is no -0
     if not isinstance(value, np.ndarray) or not value.ndim:
         return _number(value, None) if isinstance(value, int) else f"{value:.8g}" if _is_number(value) else repr(value)
     note = ""
     if value.size <= _ONE_LINE:
-        return re.sub(r"\n\s*", " ", np.array2string(value, precision=5, separator=", ", max_line_width=200))
+        return one_line(value)
     if value.size > _SMALL or value.ndim > 2:
         value, note = _part(value, wrong)
     text = np.array2string(
         value, precision=5, suppress_small=False, separator=", ", max_line_width=200, threshold=_SMALL
     )
     return f"{note}{text}"
+
+
+def one_line(value: np.ndarray) -> str:
+    return re.sub(r"\n\s*", " ", np.array2string(value, precision=5, separator=", ", max_line_width=200))
 
 
 def _part(value: np.ndarray, wrong: np.ndarray | None) -> tuple[np.ndarray, str]:

@@ -86,6 +86,10 @@ def _exercises(folder: Path) -> tuple[Exercise, ...]:
 
 def _unpacked(path: Path) -> Path:
     """The folder that a zip was unpacked to, once for each content."""
+    if not path.is_file():
+        raise UserError(f"{path} is neither a folder nor a file: give a folder of exercises, or a zip")
+    if path.stat().st_size > _LARGEST:
+        raise UserError(f"{path} has more bytes than a course needs")
     kept = folder_for("courses") or Path(tempfile.mkdtemp(prefix="scratchlv-course-"))
     folder = kept / hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     if folder.is_dir():
@@ -114,7 +118,7 @@ def _unpack(path: Path, folder: Path) -> None:
         raise UserError(
             f"{path} is no zip, or a part of one: {_AGAIN}, or give one that scratchlv exercise dev export has made"
         ) from None
-    except (zlib.error, EOFError, ValueError) as error:
+    except (zlib.error, EOFError, ValueError, OSError) as error:  # OSError: a file where a folder should be
         raise UserError(f"{path} is damaged ({error}): {_AGAIN}") from None
     except (NotImplementedError, RuntimeError) as error:  # another compression; a password
         raise UserError(

@@ -6,17 +6,17 @@ import dataclasses
 import itertools
 import json
 import os
-import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+import numpy as np
 from rich.text import Text
 
 from scratchlv.errors import UserError
 from scratchlv.exercises import progress as progress_file
 from scratchlv.exercises.course import Course, open_course
-from scratchlv.exercises.diagnosis import diagnosis
+from scratchlv.exercises.diagnosis import diagnosis, telling
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import Verdict, grade
 from scratchlv.exercises.progress import Progress, Record, changing, now
@@ -130,9 +130,14 @@ class Desk:
 
     def _judged(self, exercise: Exercise, path: Path) -> Verdict:
         verdict = grade(exercise, path, say=self.screen.print)
-        if verdict.stage == "gradient" and not verdict.diagnosis:
-            verdict = dataclasses.replace(verdict, diagnosis=diagnosis(exercise, path, verdict))
-        return verdict
+        if verdict.failed is None or verdict.diagnosis:
+            return verdict
+        found = diagnosis(exercise, path, verdict)
+        case = telling(exercise, verdict.failed)
+        if found and case is not verdict.failed:
+            shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in case.inputs.items() if np.ndim(value))
+            self.notes.append(f"the cause (→) was looked for in a larger case: {shapes}")
+        return dataclasses.replace(verdict, diagnosis=found)
 
     def _keep(self, exercise: Exercise, path: Path, verdict: Verdict) -> None:
         with changing(self.folder, self.notes) as progress:
@@ -186,7 +191,7 @@ class Desk:
             record.hints = seen = min(record.hints + 1, len(exercise.hints))
         for i, text in enumerate(exercise.hints[:seen], 1):
             self.screen.print(f"Hint {i} of {len(exercise.hints)}")
-            self.screen.indented(*textwrap.dedent(text).strip().splitlines())
+            self.screen.prose(text)
             self.screen.print("")
         self._say_notes()
         return 0

@@ -14,12 +14,16 @@ import numpy as np
 
 from scratchlv.exercises import truth
 from scratchlv.exercises.exercise import Exercise
-from scratchlv.exercises.grading import Verdict, process_for
+from scratchlv.exercises.grading import Unfit, Verdict, process_for, read_text
 from scratchlv.exercises.process import Raised, Trouble
 from scratchlv.exercises.truth import Expected
+from scratchlv.exercises.wire import plain
+from scratchlv.gradcheck.naming.diagnose import UNKNOWN
 
 _ENOUGH = 30  # numbers among the inputs
+_LONGEST = 600  # letters of a sentence
 SECONDS = 20.0  # that a search for the line may take
+QUICK = 5.0  # that a check may take for the cause
 
 
 def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = False) -> tuple[str, ...]:
@@ -27,16 +31,18 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
     if verdict.failed is None or exercise.kind != "numpy":
         return ()
     failed = telling(exercise, verdict.failed)
-    limits = replace(exercise.limits, seconds=SECONDS)
+    limits = replace(exercise.limits, seconds=SECONDS if line else QUICK)
     options: dict[str, Any] = {"fixed": list(failed.fixed), "repair": line, "hint": "line"}
     forward, backward = failed.functions
     try:
-        with process_for(replace(exercise, limits=limits), path, diagnosing=True) as process:
-            process.ask("load")
+        text = read_text(path)
+        with process_for(replace(exercise, limits=limits), path, diagnosing=True, repairing=line) as process:
+            process.ask("load", text=text)
             reply = process.ask("diagnose", forward=forward, backward=backward, inputs=failed.inputs, **options)
-    except (Trouble, Raised):
+    except (Trouble, Raised, Unfit):
         return ()
-    sentences = [str(each) for each in reply.get("diagnosis") or ()]
+    found = reply.get("diagnosis") if isinstance(reply, dict) else None
+    sentences = [plain(str(each), _LONGEST) for each in found if each != UNKNOWN] if isinstance(found, list) else []
     if line:
         sentences = [each for each in sentences if re.match(r"(\S+, )?line \d+", each)][:1]
     return tuple(sentences[:3])

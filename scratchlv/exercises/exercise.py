@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,22 @@ from scratchlv.exercises.record import Record, read_record
 
 Case = Call | Pair
 _NEEDED = ("title", "order", "sizes", "teaches", "hints")
-_KNOWN = (*_NEEDED, "version", "needs", "kind", "minutes", "tolerance", "seconds", "memory", "real")
+_TEXT = (lambda it: isinstance(it, str), "a text")
+_COUNT = (lambda it: type(it) is int and it > 0, "a whole number above 0")
+_NUMBER = (lambda it: type(it) in (int, float) and it > 0, "a number above 0")
+_TEXTS = (lambda it: isinstance(it, list) and all(isinstance(each, str) for each in it), "a list of texts")
+_SIZES = (
+    lambda it: isinstance(it, dict) and all(type(each) is int and each > 0 for each in it.values()),
+    "whole numbers above 0, such as { N = 3, D = 5 }",
+)
+#: By key, what a value must be, as a test and in words.
+_KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("title", "teaches", "kind"), _TEXT),
+    **dict.fromkeys(("order", "version", "minutes"), _COUNT),
+    **dict.fromkeys(("tolerance", "seconds", "memory"), _NUMBER),
+    **dict.fromkeys(("hints", "needs", "real"), _TEXTS),
+    "sizes": _SIZES,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +135,9 @@ class Exercise:
 
     @property
     def launch(self) -> Path | None:
-        """Of CUDA C, the Python that launches the kernels."""
-        return self.folder / "launch.py" if self.kind == "cuda" else None
+        """Of a kernel, the author's Python that calls it in the learner's process (:mod:`scratchlv.exercises.launching`)."""
+        path = self.folder / "launch.py"
+        return path if self.kind == "cuda" or path.is_file() else None
 
 
 def read(folder: Path) -> Exercise:
@@ -136,9 +153,12 @@ def read(folder: Path) -> Exercise:
     for name in _NEEDED:
         if name not in said:
             raise UserError(f"{path} lacks {name}; course/README.md says what it is")
-    for name in said:
+    for name, value in said.items():
         if name not in _KNOWN:
             raise UserError(f"{path} has a {name!r}, which no exercise has; its keys are {', '.join(_KNOWN)}")
+        is_right, what = _KNOWN[name]
+        if not is_right(value):
+            raise UserError(f"{path}: {name} is {value!r}, and should be {what}")
     if said.get("kind", "numpy") not in KINDS:
         raise UserError(f"{path}: kind is {said['kind']!r}, and should be one of {', '.join(KINDS)}")
     limits = Limits(float(said.pop("seconds", 10)), float(said.pop("memory", 2)))

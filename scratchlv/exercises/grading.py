@@ -7,9 +7,9 @@ compared here with the solution's: nothing that the file does to numpy, or to it
 from __future__ import annotations
 
 import ast
-import io
+import stat
 import time
-import tokenize
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,16 +18,17 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.exercises import compare, relations, truth
+from scratchlv.exercises import compare, truth
 from scratchlv.exercises.authoring import Mistake
+from scratchlv.exercises.causes import NOT_ASKED, causes
 from scratchlv.exercises.compare import Difference
 from scratchlv.exercises.exercise import Exercise
-from scratchlv.exercises.process import Process, Raised, Trouble
+from scratchlv.exercises.process import STRANGE, Process, Raised, Trouble
 from scratchlv.exercises.truth import Expected
-from scratchlv.gradcheck.files import syntax_error
+from scratchlv.exercises.wire import plain
 
-NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
-MOST_TEXT = 1 << 20  # bytes of a learner's file
+MOST_TEXT = 256 << 10  # bytes of a learner's file
+_LINE = 80  # letters of a line that are shown
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Verdict:
         }
 
 
-class _Failed(Exception):
+class Unfit(Exception):
+    """The file is not right: what the verdict says."""
+
     def __init__(self, **verdict: Any) -> None:
         super().__init__(verdict.get("sentence"))
         self.verdict = verdict
@@ -100,18 +103,19 @@ def grade(
     process = None
     try:
         text = read_text(path)
-        functions = _functions(exercise, text, path)
+        functions = _functions(exercise, text)
         process = process_for(exercise, path, hidden, wrapper=wrapper)
         with process:
-            _load(process, exercise, functions)
+            _load(process, exercise, text, functions)
             learner = _Learner(process, text, path.resolve().parent, say)
             for seed in seeds:
                 for each in truth.expected(exercise, seed):
                     _compare(process, exercise, each, functions)
+            reached = None
             if exercise.grade is not None:
-                exercise.grade(learner, np.random.default_rng(0), **exercise.sizes)
-        verdict = Verdict(exercise.name, True)
-    except _Failed as failed:
+                reached = _own_grade(exercise, learner)
+        verdict = Verdict(exercise.name, True, notes=(reached,) if isinstance(reached, str) else ())
+    except Unfit as failed:
         verdict = Verdict(exercise.name, False, **failed.verdict)
     except Trouble as trouble:
         verdict = Verdict(exercise.name, False, "limits", trouble.sentence, line=trouble.line)
@@ -129,6 +133,22 @@ def process_for(exercise: Exercise, path: Path, hidden: tuple[Path, ...] = (), *
     return Process(path.resolve(), exercise.kind, exercise.limits, exercise.launch, hidden, **more)
 
 
+def _own_grade(exercise: Exercise, learner: _Learner) -> Any:
+    """What the author's own check says of a file that has passed; it may trip over what the learner's functions return.
+
+    Raises:
+        Unfit: it did.
+    """
+    assert exercise.grade is not None
+    try:
+        return exercise.grade(learner, np.random.default_rng(0), **exercise.sizes)
+    except (Mistake, Raised, Trouble, Unfit):
+        raise
+    except Exception as error:
+        sentence = f"the exercise's own check cannot go on with what the file returns: {type(error).__name__}: {error}"
+        raise Unfit(stage="value", sentence=sentence) from error
+
+
 # --- before anything runs ---------------------------------------------------------------------------------------------
 
 
@@ -137,55 +157,70 @@ def read_text(path: Path) -> str:
 
     Raises:
         UserError: it is not there, or is no file to be read.
-        _Failed: it is too long, empty, or not in its encoding.
+        Unfit: it is too long, empty, or not in its encoding.
+    """
+    data = _bytes(path)
+    if len(data) > MOST_TEXT:
+        raise Unfit(stage="start", sentence=f"the file has more than {MOST_TEXT >> 10} KB, which no exercise needs")
+    if not data.strip():
+        raise Unfit(stage="start", sentence="the file is empty; scratchlv exercise reset puts the stub back")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unfit(stage="start", sentence="the file is not UTF-8 text: save it as UTF-8") from None
+
+
+def _bytes(path: Path) -> bytes:
+    """What is in a file, up to one byte more than it may have; of a pipe or a device nothing is read.
+
+    Raises:
+        UserError: it is not there, or is no file that can be read.
     """
     try:
-        data = path.read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no file'}: give a file")
+        with path.open("rb") as file:
+            return file.read(MOST_TEXT + 1)
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such file; check the path, or begin with scratchlv exercise start"
         ) from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give a file in it") from None
-    if len(data) > MOST_TEXT:
-        raise _Failed(stage="start", sentence=f"the file has {len(data) >> 20} MB, which no exercise needs")
-    if not data.strip():
-        raise _Failed(stage="start", sentence="the file is empty; scratchlv exercise reset puts the stub back")
-    try:
-        encoding = "utf-8" if path.suffix == ".cu" else tokenize.detect_encoding(io.BytesIO(data).readline)[0]
-        return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError):
-        raise _Failed(stage="start", sentence="the file is not UTF-8 text: save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}; is it yours?") from None
 
 
-def _functions(exercise: Exercise, text: str, path: Path) -> dict[str, int]:
+def _functions(exercise: Exercise, text: str) -> dict[str, int]:
     """By name, the line at which each function of the file begins. Of CUDA C it is not known."""
     if exercise.kind == "cuda":
         return {}
     try:
-        tree = ast.parse(text.replace("\r\n", "\n"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an unknown escape in a text, say
+            tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:  # ValueError: a null byte
-        if isinstance(error, SyntaxError):
-            raise _Failed(stage="start", sentence=_syntax(error, path), line=error.lineno or 0) from None
-        raise _Failed(stage="start", sentence=f"the file is no valid Python: {error}") from None
+        raise Unfit(stage="start", sentence=_syntax(error), line=getattr(error, "lineno", 0) or 0) from None
     except (RecursionError, MemoryError):
-        raise _Failed(stage="start", sentence="the file nests deeper than Python reads") from None
+        raise Unfit(stage="start", sentence="the file nests deeper than Python reads") from None
     return {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
-def _syntax(error: SyntaxError, path: Path) -> str:
-    error.filename = None  # it is told by its name alone
-    return syntax_error(error, Path(path.name))
+def _syntax(error: SyntaxError | ValueError) -> str:
+    if not isinstance(error, SyntaxError) or not error.lineno:
+        return f"the file is no valid Python: {error}"
+    text = f": `{plain(error.text.strip(), _LINE)}`" if error.text and error.text.strip() else ""
+    return f"the file is no valid Python: {error.msg} (line {error.lineno}{text}); mend that line"
 
 
-def _load(process: Process, exercise: Exercise, functions: dict[str, int]) -> None:
-    there = process.ask("load")
+def _load(process: Process, exercise: Exercise, text: str, functions: dict[str, int]) -> None:
+    there = process.ask("load", text=text)
+    if not isinstance(there, list):
+        raise Trouble(STRANGE)
     needed = dict.fromkeys(name for case in truth.expected(exercise, 0) for name in case.functions)
     for name in needed:
         if name not in there and exercise.kind != "cuda":
             own = ", ".join(functions) or "none"
             sentence = f"the file has no function {name}, which the stub has; its functions are {own}"
-            raise _Failed(stage="start", sentence=sentence)
+            raise Unfit(stage="start", sentence=sentence)
 
 
 # --- one case ---------------------------------------------------------------------------------------------------------
@@ -194,7 +229,7 @@ def _load(process: Process, exercise: Exercise, functions: dict[str, int]) -> No
 def _compare(process: Process, exercise: Exercise, each: Expected, functions: dict[str, int]) -> None:
     """
     Raises:
-        _Failed: the learner's result is another.
+        Unfit: the learner's result is another.
     """
     pair = len(each.functions) == 2
     where: dict[str, Any] = {"case": each.case, "call": _call(each), "function": each.functions[0]}
@@ -203,16 +238,16 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
     if "no_cache" in reply:
         came = compare.describe(reply["no_cache"])
         sentence = f"{each.functions[0]} returns {came}, and should return y and the cache that backward needs"
-        raise _Failed(stage="shape", sentence=sentence, **where)
+        raise Unfit(stage="shape", sentence=sentence, **where)
     name = f"what {each.functions[0]} returns" if not pair else f"{each.functions[0]}'s y"
     found = compare.compare(each.y, reply["result"], exercise.tolerance, name, parts=each.returns)
     if found is not None:
-        _fail(process, exercise, each, found, reply["result"], None, where)
+        _fail(process, exercise, each, found, where, reply["result"])
     if reply["changed"]:
         sentence = (
             f"{each.functions[0]} changes its inputs, which are the caller's: make new arrays (x = x + 1, not x += 1)"
         )
-        raise _Failed(stage="value", sentence=sentence, **where)
+        raise Unfit(stage="value", sentence=sentence, **where)
     if pair:
         _compare_gradients(process, exercise, each, reply["result"], functions)
 
@@ -228,100 +263,66 @@ def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: 
     if grads is None:
         wanted = ", ".join(f"d{name}" for name in names)
         sentence = f"{backward} returns {compare.describe(reply['result'])}, and should return {wanted}"
-        raise _Failed(stage="gradient", sentence=sentence, **where)
+        raise Unfit(stage="gradient", sentence=sentence, **where)
     for name in names:
         found = compare.compare((each.grads or {})[name], grads[name], exercise.tolerance, f"d{name}", "gradient")
         if found is not None:
-            _fail(process, exercise, each, found, y, reply["result"], where)
+            _fail(process, exercise, each, found, where, y, reply["result"])
     if reply["changed"]:
         sentence = f"{backward} changes dy, which is the caller's: make new arrays"
-        raise _Failed(stage="gradient", sentence=sentence, **where)
+        raise Unfit(stage="gradient", sentence=sentence, **where)
     if not compare.same(reply["result"], again["result"], 0.0):
         sentence = f"{backward}, called twice, returns two different things: it changes what is in the cache"
-        raise _Failed(stage="gradient", sentence=sentence, **where)
+        raise Unfit(stage="gradient", sentence=sentence, **where)
 
 
 def _asked(process: Process, where: dict[str, Any], do: str, **arguments: Any) -> dict:
     """
     Raises:
-        _Failed: the learner's code raised, or was stopped.
+        Unfit: the learner's code raised, or was stopped.
     """
     try:
         reply = process.ask(do, **arguments)
     except Raised as raised:
-        raise _Failed(**(where | _raised(raised, where["function"]))) from None
+        raise Unfit(**(where | _raised(raised, where["function"]))) from None
     except Trouble as trouble:
-        raise _Failed(
+        raise Unfit(
             **(where | {"stage": "limits", "sentence": trouble.sentence, "line": trouble.line or where["line"]})
         ) from None
     if not isinstance(reply, dict) or not {"changed"} <= set(reply) or not {"result", "no_cache"} & set(reply):
-        raise _Failed(**(where | {"stage": "limits", "sentence": "the file wrote to where only the grader writes"}))
+        raise Unfit(**(where | {"stage": "limits", "sentence": STRANGE}))
     return reply
 
 
 def _raised(raised: Raised, function: str = "") -> dict[str, Any]:
     """The learner's exception as a verdict."""
+    if raised.stage:
+        return {"stage": raised.stage, "sentence": raised.message} | ({"line": raised.line} if raised.line else {})
     if raised.type == "NotImplementedError":
         return {"stage": "start", "sentence": raised.message or "a function is not written yet", "line": raised.line}
     if raised.type == "TypeError" and not raised.line and function:
         return {"stage": "start", "sentence": f"{function} cannot be called as the stub says: {raised.message}"}
+    if raised.type == "SyntaxError" and raised.line and not function:
+        sentence = f"the file is no valid Python: {raised.message} (line {raised.line}); mend that line"
+        return {"stage": "start", "sentence": sentence, "line": raised.line}
     name = raised.function.replace("<module>", "") or function
     sentence = f"{name} raises {raised}" if name else f"the file raises {raised} while it is imported"
     return {"stage": "start", "sentence": sentence} | ({"line": raised.line} if raised.line else {})
 
 
 def _fail(
-    process: Process, exercise: Exercise, each: Expected, found: Difference, y: Any, grads: Any, where: dict[str, Any]
+    process: Process,
+    exercise: Exercise,
+    each: Expected,
+    found: Difference,
+    where: dict[str, Any],
+    y: Any,
+    grads: Any = NOT_ASKED,
 ) -> NoReturn:
-    known = _known_mistakes(process, exercise, each, y, grads)
-    diagnosis: tuple[str, ...]
-    diagnosis, name = ((exercise.mistake(known[0]).says,), known[0]) if known else ((), "")
-    if not known and grads is not None and _numerical(each, grads):
-        diagnosis = ("the gradient is right to as many digits as a numerical slope: derive it, and compute it exactly",)
-    if not known and found.stage == "value":
-        diagnosis = tuple(relations.between(each.y, y, exercise.sizes))
-    stage, failed = (found.stage, None) if grads is None else ("gradient", each)
-    more = {"expected": found.expected, "came": found.came, "diagnosis": diagnosis, "mistake": name, "failed": failed}
-    raise _Failed(stage=stage, sentence=found.sentence, **more, **where)
-
-
-def _known_mistakes(process: Process, exercise: Exercise, each: Expected, y: Any, grads: Any) -> list[str]:
-    """The mistakes that make the same numbers as the learner's functions: where several do, other cases tell them apart."""
-    names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads)]
-    if len(names) > 1:
-        for other in truth.expected(exercise, 1):
-            result = _tried(process, other)
-            left = [name for name in names if name in other.mistakes and _makes(other.mistakes[name], *result)]
-            names = left or names
-            if len(names) == 1:
-                break
-    return names
-
-
-def _makes(wrong: tuple[Any, Any], y: Any, grads: Any) -> bool:
-    wrong_y, wrong_grads = wrong
-    return compare.same(wrong_y, y, 1e-9) and (grads is None or compare.same(_tuple(wrong_grads), _tuple(grads), 1e-9))
-
-
-def _tried(process: Process, case: Expected) -> tuple[Any, Any]:
-    """What the learner's functions make of another case; nothing that raises."""
-    try:
-        pair = len(case.functions) == 2
-        reply = process.ask("call", function=case.functions[0], inputs=list(case.inputs.values()), keep=pair)
-        grads = process.ask("backward", function=case.functions[1], dy=case.dy)["result"] if pair else None
-        return reply.get("result"), grads
-    except (Raised, Trouble, KeyError, TypeError):
-        return None, None
-
-
-def _tuple(value: Any) -> Any:
-    return value if isinstance(value, tuple | dict) else tuple(value) if isinstance(value, list) else (value,)
-
-
-def _numerical(each: Expected, grads: Any) -> bool:
-    names = truth.differentiable(each.inputs, each.fixed)
-    came = truth.by_name(grads, names) or {}
-    return all(compare.same((each.grads or {})[name], came.get(name), NUMERICAL) for name in names)
+    diagnosis, mistake = causes(process, exercise, each, found.stage, y, grads)
+    stage, failed = (found.stage, None) if grads is NOT_ASKED else ("gradient", each)
+    more = {"expected": found.expected, "came": found.came, "diagnosis": diagnosis, "mistake": mistake}
+    raise Unfit(stage=stage, sentence=found.sentence, failed=failed, **more, **where)
 
 
 def _call(each: Expected) -> str:
@@ -334,7 +335,7 @@ def _call(each: Expected) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=4, separator=", ", max_line_width=10**6).replace("\n", "")
+        return compare.one_line(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -9,6 +9,8 @@ import queue
 import re
 import shutil
 import signal
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -26,7 +28,11 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
 GIGABYTE = 1 << 30
 LIMIT_OF_OUTPUT = 256 << 10  # bytes that a check may print
-LIMIT_OF_REPLY = 256 << 20  # bytes that a call may return
+LIMIT_OF_REPLY = 64 << 20  # bytes that a call may return
+LIMIT_OF_TEXT = 4 << 20  # of them, bytes of JSON: single numbers, texts and structure
+_LARGEST_TRACE = 64 << 10  # bytes that are read of where it was
+_LONGEST = 600  # letters of what the file says of itself
+STRANGE = "the file wrote to where only the grader writes"
 _MATMUL = r"matmul: Input operand .* \(size (\d+) is different from (\d+)\)"
 TOGETHER = 10  # times a call's time, which all calls of a check have
 _KEPT = 8 << 10  # bytes of what is printed that are shown
@@ -83,6 +89,7 @@ class Raised(Exception):
     line: int = 0
     function: str = ""
     shapes: str = ""  # of the arrays that the line names
+    stage: str = ""  # of a kernel that was refused, whose message is a sentence to the learner
 
     def __str__(self) -> str:
         message = re.sub(_MATMUL, r"the inner sizes of a matrix product differ, \1 and \2", self.message)
@@ -110,12 +117,15 @@ class Process:
     launch: Path | None = None  # of CUDA C: the Python that launches the kernels
     hidden: tuple[Path, ...] = ()  # what must not be read: the course
     diagnosing: bool = False  # the gradient checker runs in it
+    repairing: bool = False  # and looks for the line, in processes of its own
     wrapper: tuple[str, ...] = ()  # bubblewrap's command
-    refused: list[str] = field(default_factory=list)
+    fences: tuple[str, ...] = ()  # what the system itself holds it to: "files", "calls"
 
     def __enter__(self) -> Process:
         self.scratch = tempfile.mkdtemp(prefix="scratchlv-exercise-")
-        self._printed, self._count, self._ended = bytearray(), 0, ""
+        self._printed, self._count = bytearray(), 0
+        self._over: Trouble | None = None  # why it answers no more
+        self._due = 1  # replies: its first says that it is ready
         self._replies: queue.Queue[Any] = queue.Queue()
         self._left = TOGETHER * self.limits.seconds
         _running[id(self)] = self
@@ -137,7 +147,8 @@ class Process:
                     assert stream is not None
                     stream.close()
         _running.pop(id(self), None)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def kill(self) -> None:
         """End it, with all processes of its session."""
@@ -149,11 +160,14 @@ class Process:
     # --- starting it ---
 
     def _start(self) -> None:
+        if self.launch is not None:  # beside the solution, which cannot be read from the process
+            shutil.copyfile(self.launch, Path(self.scratch) / "launch.py")
         settings = self._settings()
         command = [
             *self._shut_in(settings),
             sys.executable,
             "-I",
+            "-B",  # what is not compiled yet is not written
             "-u",
             "-X",
             "utf8",
@@ -166,6 +180,7 @@ class Process:
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
+            bufsize=0,
             env=self._environment(),
             start_new_session=True,
             cwd=self.scratch,
@@ -176,20 +191,24 @@ class Process:
         ]
         for listener in self._listeners:
             listener.start()
-        self._reply(_START)
+        fences = self._reply(_START)
+        self.fences = tuple(map(str, fences["value"])) if isinstance(fences, dict) else ()
 
     def _shut_in(self, settings: dict[str, Any]) -> list[str]:
         if not self.wrapper:
             return []
         files = [
             settings["path"],
-            settings["launch"],
-            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard")),
+            *(str(HERE / f"{name}.py") for name in ("child", "wire", "guard", "launching", "fence")),
         ]
         return [*self.wrapper, *mounts(settings["hidden"], filter(None, files), self.scratch)]
 
     def _settings(self) -> dict[str, Any]:
         trusted = self.diagnosing or self.kind == "cuda"  # scratchlv runs beside the learner's code
+        native = self.diagnosing or self.kind != "numpy"
+        own = (
+            ("scratchlv", "cupy") if trusted else ("scipy",) if self.kind.startswith("numba") else ()
+        )  # Numba looks for it
         preload = [
             *_PRELOAD[self.kind],
             *(["scratchlv.gradcheck", "scratchlv.gradcheck.conclusions"] if self.diagnosing else []),
@@ -197,20 +216,23 @@ class Process:
         return {
             "path": str(self.path),
             "kind": self.kind,
-            "launch": str(self.launch or ""),
+            "launch": str(Path(self.scratch) / "launch.py") if self.launch else "",
             "scratch": self.scratch,
             "hidden": [str(each) for each in self.hidden]
             + ([] if trusted else [str(PACKAGE), str(PACKAGE.parent / "kernels")]),
-            "foreign": [each for each in FOREIGN if not (trusted and each in ("scratchlv", "cupy"))],
-            "native": self.kind != "numpy" or self.diagnosing,
-            "processes": self.kind == "cuda" or self.diagnosing,  # g++; trials of a repair
+            "foreign": [each for each in FOREIGN if each not in own],
+            "readable": [str(each) for each in (self.path, self.launch) if each],
+            "writable": self.scratch if native else "",  # compilers have their own files
+            "native": native,
+            "processes": self.kind == "cuda" or self.repairing,  # g++; trials of a repair
+            "programs": self.kind == "cuda",
             "guarded_import": self.kind != "cuda" and not self.diagnosing,  # else it has passed that already
             "imports": IMPORTS[self.kind],
             "preload": preload,
             "memory": int(self.limits.memory * GIGABYTE),
             "cpu": int(self.limits.seconds * TOGETHER) + 60,  # should the grader be gone
             "file": self.limits.file,
-            "most_processes": 4096 if self.kind == "cuda" else 0,
+            "most_processes": 4096 if self.kind == "cuda" or self.repairing else 0,
             "root": str(PACKAGE.parent) if trusted else "",
         }
 
@@ -219,37 +241,48 @@ class Process:
         own = {name: os.environ[name] for name in kept if name in os.environ}
         own |= dict.fromkeys(("HOME", "TMPDIR", "TEMP", "NUMBA_CACHE_DIR", "SCRATCHLV_CACHE"), self.scratch)
         own |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        own |= {"NUMBA_NUM_THREADS": "1"} if self.kind.startswith("numba") else {}
         own |= {"NUMBA_ENABLE_CUDASIM": "1"} if self.kind == "numba.cuda" else {}
-        return own | {"LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+        return own | {"LC_ALL": "C.UTF-8"}
 
     # --- asking it ---
 
     def ask(self, do: str, seconds: float | None = None, **arguments: Any) -> Any:
         """The value that it replies with.
 
+        Args:
+            seconds: for this request alone; without them, it shares the check's.
+
         Raises:
             Raised: the learner's code raised.
             Trouble: it took too long, printed too much, ended, or did what it may not.
         """
+        if self._over is not None:
+            raise self._over
         data = wire.encode({"do": do, "with": arguments})
+        self._due += 1
         threading.Thread(target=self._send, args=(data,), daemon=True).start()
         reply = self._timed_reply() if seconds is None else self._reply(seconds)
-        if not isinstance(reply, dict):
-            raise Trouble("the file wrote to where only the grader writes")
-        self.refused = [str(each) for each in reply.get("refused") or ()]
-        if self.refused:
-            line = reply["error"].get("line", 0) if isinstance(reply.get("error"), dict) else 0
-            raise Trouble(f"the file {self.refused[0]}, which it may not while it is checked", line, "refused")
+        refused = reply.get("refused", []) if isinstance(reply, dict) else None
+        if not isinstance(reply, dict) or not isinstance(refused, list):
+            raise Trouble(STRANGE)
+        if refused:
+            error = reply.get("error")
+            sentence = f"the file {wire.plain(str(refused[0]), _LONGEST)}, which it may not while it is checked"
+            raise Trouble(sentence, _line(error.get("line") if isinstance(error, dict) else 0), "refused")
         if "error" in reply:
             raise self._raised(reply["error"])
         return reply.get("value")
 
     def _raised(self, error: Any) -> Exception:
         try:
-            texts = {name: str(error[name]) for name in ("type", "message", "function", "shapes")}
-            found = Raised(line=int(error["line"]), **texts)
-        except (TypeError, KeyError, ValueError):
-            return Trouble("the file wrote to where only the grader writes")
+            texts = {
+                name: wire.plain(str(error[name]), _LONGEST)
+                for name in ("type", "message", "function", "shapes", "stage")
+            }
+            found = Raised(line=_line(error["line"]), **texts)
+        except (TypeError, KeyError):
+            return Trouble(STRANGE)
         if found.type == "MemoryError":
             return Trouble(
                 f"it asks for more memory than the {self.limits.memory:g} GB that a check has", found.line, "memory"
@@ -259,20 +292,22 @@ class Process:
         return found
 
     def _send(self, data: bytes) -> None:
+        left = memoryview(data)
         with contextlib.suppress(OSError, ValueError):
             assert self._process.stdin is not None
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
+            while left:
+                left = left[self._process.stdin.write(left) :]
 
     def _timed_reply(self) -> Any:
         """A reply within a call's time, and within what is left of the check's."""
         began = time.perf_counter()
         try:
-            return self._reply(min(self.limits.seconds, self._left))
+            return self._reply(max(0.01, min(self.limits.seconds, self._left)))
         except Trouble as trouble:
             if trouble.kind == "time" and self._left < self.limits.seconds:
                 together = f"all calls together had not ended after {TOGETHER * self.limits.seconds:g} s"
-                raise Trouble(f"{together}: it waits, or computes too much", trouble.line, "time") from None
+                self._over = Trouble(f"{together}: it waits, or computes too much", trouble.line, "time")
+                raise self._over from None
             raise
         finally:
             self._left -= time.perf_counter() - began
@@ -280,49 +315,71 @@ class Process:
     def _reply(self, seconds: float) -> Any:
         try:
             reply = self._replies.get(timeout=seconds)
+            while self._count > LIMIT_OF_OUTPUT and not isinstance(reply, Trouble):  # which is on its way
+                reply = self._replies.get(timeout=seconds)
         except queue.Empty:
-            line = self._where()
-            self.kill()
-            raise Trouble(f"it had not ended after {seconds:g} s: a loop without an end?", line, "time") from None
+            reply = Trouble(f"it had not ended after {seconds:g} s: a loop without an end?", self._where(), "time")
         if isinstance(reply, Trouble):
+            self._over = reply
             self.kill()
             raise reply
         return reply
 
+    # --- which line ---
+
     def _where(self) -> int:
         """The learner's line that runs now; 0 if it is not known."""
-        trace = Path(self.scratch) / "trace"
         if not hasattr(signal, "SIGUSR1"):
             return 0
         with contextlib.suppress(OSError):
-            os.kill(inner(self._process.pid) if self.wrapper else self._process.pid, signal.SIGUSR1)
-            for _ in range(20):
-                time.sleep(0.02)
-                found = re.findall(r'File "(.*)", line (\d+) in', trace.read_text("utf-8", "replace"))
-                lines = [int(line) for file, line in found if file == str(self.path)]
-                if found:
-                    return lines[0] if lines else 0
+            if self.wrapper:
+                os.kill(inner(self._process.pid), signal.SIGUSR1)
+            else:
+                self._process.send_signal(signal.SIGUSR1)
+        for _ in range(20):
+            time.sleep(0.02)
+            trace = self._trace()
+            if "File " in trace:
+                return self._own_line(trace)
         return 0
+
+    def _own_line(self, trace: str) -> int:
+        """The innermost of the learner's lines."""
+        found = re.search(rf'File "{re.escape(str(self.path))}", line (\d+) in', trace)
+        return _line(int(found[1])) if found else 0
+
+    def _trace(self) -> str:
+        """What the interpreter has written of where it is; nothing if the file has put something else there."""
+        how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with contextlib.suppress(OSError), open(os.open(Path(self.scratch) / "trace", how), "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(_LARGEST_TRACE).decode("utf-8", "replace")
+        return ""
 
     # --- listening ---
 
     def _read_replies(self, stream: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while head := stream.read(wire.HEAD.size):
-                if len(head) < wire.HEAD.size or sum(wire.HEAD.unpack(head)) > LIMIT_OF_REPLY:
-                    self._replies.put(Trouble(f"it returns more than {LIMIT_OF_REPLY >> 20} MB", kind="memory"))
-                    return
-                try:
-                    self._replies.put(wire.decode(head + stream.read(sum(wire.HEAD.unpack(head)))))
-                except wire.Unreadable:
-                    self._replies.put(Trouble("the file wrote to where only the grader writes"))
-                    return
+        try:
+            while head := _exactly(stream, wire.HEAD.size):
+                text, numbers = wire.HEAD.unpack(head)
+                self._due -= 1
+                if self._due < 0:
+                    raise Trouble(STRANGE)
+                if text + numbers > LIMIT_OF_REPLY:
+                    raise Trouble(f"it returns more than {LIMIT_OF_REPLY >> 20} MB", kind="memory")
+                if text > LIMIT_OF_TEXT:
+                    raise Trouble(f"it returns more than {LIMIT_OF_TEXT >> 20} MB of lists or text", kind="memory")
+                self._replies.put(wire.decode(head + _exactly(stream, text + numbers)))
+        except Trouble as trouble:
+            self._replies.put(trouble)
+        except (wire.Unreadable, struct.error):
+            self._replies.put(Trouble(STRANGE))
+        except (OSError, ValueError):  # the pipe is closed
+            pass
         self._replies.put(self._gone())
 
     def _gone(self) -> Trouble:
         """Why there are no more replies."""
-        if self._ended:
-            return Trouble(self._ended, kind="output")
         try:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
@@ -331,15 +388,7 @@ class Process:
             status = 128 - status
         if status >= 0:
             return Trouble(f"it ends the process (exit status {status}): leave that out", kind="ended")
-        line = self._crashed_at()
-        return Trouble(f"the process died of {_signal(-status)}", line, "ended")
-
-    def _crashed_at(self) -> int:
-        with contextlib.suppress(OSError):
-            text = (Path(self.scratch) / "trace").read_text("utf-8", "replace")
-            lines = re.findall(rf'File "{re.escape(str(self.path))}", line (\d+) in', text)
-            return int(lines[0]) if lines else 0
-        return 0
+        return Trouble(f"the process died of {_signal(-status)}", self._own_line(self._trace()), "ended")
 
     def _read_output(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -347,14 +396,26 @@ class Process:
                 self._count += len(part)
                 self._printed += part[: max(0, _KEPT - len(self._printed))]
                 if self._count > LIMIT_OF_OUTPUT:
-                    self._ended = f"it prints more than {LIMIT_OF_OUTPUT >> 10} KB: print less"
-                    self.kill()
+                    sentence = f"it prints more than {LIMIT_OF_OUTPUT >> 10} KB: print less"
+                    self._replies.put(Trouble(sentence, self._where(), "output"))
                     return
 
     @property
     def printed(self) -> str:
         """The first of what the learner's file printed; all of that once the process has ended."""
         return self._printed.decode("utf-8", "replace")
+
+
+def _line(number: Any) -> int:
+    return number if type(number) is int and 0 < number < 10**7 else 0
+
+
+def _exactly(stream: IO[bytes], count: int) -> bytes:
+    """So many bytes; fewer where the other side has gone."""
+    read = bytearray()
+    while len(read) < count and (part := stream.read(min(count - len(read), 1 << 20))):
+        read += part
+    return bytes(read)
 
 
 def _signal(number: int) -> str:

@@ -170,7 +170,7 @@ def _mistakes(exercise: Exercise, course: Course) -> Iterator[str]:
         elif verdict.stage != mistake.stage:
             yield f"{name} fails at the stage {verdict.stage}, and should at {mistake.stage}: {verdict.sentence}"
         else:
-            said = " ".join((verdict.sentence, *verdict.diagnosis))
+            said = " ".join((verdict.sentence, verdict.case, *verdict.diagnosis))
             other = f" (it makes the numbers of {verdict.mistake})" if verdict.mistake else ""
             yield "" if mistake.says in said else f"{name} does not get its diagnosis{other}, but: {_short(said)}"
 

@@ -1,8 +1,8 @@
-"""How wrong numbers are related to the right ones: what a learner can find the mistake by, where no known mistake makes them."""
+"""How wrong numbers are related to the right ones: what a learner can find the mistake by, where no known one makes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,16 @@ import numpy as np
 _ALIKE = 1e-9
 
 
-def between(expected: Any, came: Any, sizes: dict[str, int]) -> Iterator[str]:
-    """Sentences, the most telling alone; none where nothing fits. Of several results, of the first that differs."""
+@dataclass(frozen=True)
+class Relation:
+    """Which one it is, and the sentence."""
+
+    kind: str
+    sentence: str
+
+
+def between(expected: Any, came: Any, sizes: dict[str, int]) -> Relation | None:
+    """The most telling relation of two results; None where nothing fits. Of several results, of the first that differs."""
     a, b = _first_difference(expected, came)
     if (
         a is None
@@ -21,11 +29,11 @@ def between(expected: Any, came: Any, sizes: dict[str, int]) -> Iterator[str]:
         or a.dtype.kind not in "fiu"
         or not np.isfinite(b).all()
     ):
-        return
+        return None
     for relation in (_factor, _offset, _transposed, _shifted, _reversed):
         if sentence := relation(a.astype(float), b.astype(float), sizes):
-            yield sentence
-            return
+            return Relation(relation.__name__, sentence)
+    return None
 
 
 def _first_difference(expected: Any, came: Any) -> tuple[Any, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -33,9 +35,10 @@ class Screen:
         for part in parts:
             self._console.print(self._text(part) if isinstance(part, str) else part)
 
-    def indented(self, *lines: str) -> None:
-        """Lines of text; each that is too long goes on below itself."""
-        self.print(*(self._block(line) for line in lines))
+    def prose(self, text: str) -> None:
+        """Paragraphs, wrapped anew; lines that are indented stay lines, and go on below themselves."""
+        for indent, line in _paragraphs(text):
+            self.print(Padding(self._text(line), (0, 0, 0, _INDENT + indent)))
 
     def line(self, text: str) -> None:
         """A line as it is, however long: a command to copy, a solution."""
@@ -104,6 +107,7 @@ class Screen:
         name = (f"{exercise.order:02d} {exercise.name}", "bold")
         self.print(Text.assemble(name, "  ", ("passed", "green"), f"  ({verdict.seconds:.1f} s)"))
         self.print("", self._block(" ".join(exercise.teaches.split())))
+        self.print(*(self._block(note) for note in verdict.notes))
         if exercise.real:
             self.print("", self._block("The same in the project: " + ", ".join(exercise.real)))
         if following is not None:
@@ -134,6 +138,23 @@ def _where(verdict: Verdict, file: str) -> list[str]:
     place = f"{file}, line {verdict.line}" if verdict.line else file
     inside = f" (in {verdict.function})" if verdict.function and verdict.stage not in ("start", "limits") else ""
     return [place + inside] + ([f"the case: {verdict.case}"] if verdict.case else [])
+
+
+def _paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """Each paragraph as one line; each indented or numbered line by itself, with its indentation."""
+    open_paragraph = ""
+    for line in textwrap.dedent(text).strip().splitlines():
+        bare = line.lstrip()
+        apart = not bare or line != bare or re.match(r"(\d+\.|[-*(]) ?", bare) is not None
+        if apart and open_paragraph:
+            yield 0, open_paragraph
+            open_paragraph = ""
+        if apart:
+            yield len(line) - len(bare), bare
+        else:
+            open_paragraph = f"{open_paragraph} {bare}".strip()
+    if open_paragraph:
+        yield 0, open_paragraph
 
 
 def _printable(line: str) -> str:

@@ -33,7 +33,9 @@ class Expected:
     fixed: tuple[str, ...] = ()
     dy: Any = None
     grads: dict[str, Any] | None = None  # by input; None where nothing flows back
-    mistakes: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # by name: y and gradients
+    mistakes: dict[str, tuple[Any, Any]] = field(
+        default_factory=dict
+    )  # y and gradients, by name, or by what is said of it
     returns: tuple[str, ...] = ()  # what the solution calls its results, where there are several
 
 
@@ -52,7 +54,8 @@ def _expected(exercise: Exercise, case: Call | Pair, rng: np.random.Generator) -
     if isinstance(case, Call):
         known = case.expect is not UNKNOWN
         y = case.expect if known else _function(_solution(exercise), case.function)(*_made(inputs))
-        wrong = {} if known else dict(_of_mistakes(exercise, case))
+        told = {sentence: (result, None) for sentence, result in case.known.items()}
+        wrong = told if known else dict(_of_mistakes(exercise, case)) | told
         names = returned(exercise, case.function, pair=False)
         return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong, returns=names)
     y, cache = _function(_solution(exercise), case.forward)(*_made(inputs))
@@ -88,14 +91,14 @@ def by_name(grads: Any, names: list[str]) -> dict[str, Any] | None:
 
 
 def like(y: Any, rng: np.random.Generator) -> Any:
-    """A random output gradient of y's structure; 1 for one number."""
+    """A random output gradient of y's structure; of one number, too, so that a backward that forgets it is seen."""
     if isinstance(y, dict):
         return {name: like(value, rng) for name, value in y.items()}
     if isinstance(y, tuple | list):
         return tuple(like(value, rng) for value in y)
     if isinstance(y, np.ndarray) and y.ndim:
         return np.asarray(rng.standard_normal(y.shape), y.dtype) if y.dtype.kind == "f" else None
-    return None if y is None else 1.0
+    return None if y is None else float(rng.uniform(0.5, 1.5))
 
 
 @functools.lru_cache(maxsize=512)

@@ -7,15 +7,18 @@ needs numpy alone: the learner's process loads it without the package.
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 HEAD = struct.Struct("<QQ")  # bytes of JSON, bytes of arrays
 _KINDS = "biufc"  # of arrays: bool, integers, floating point, complex
+_DTYPE = re.compile(r"[<>|=][biufc]\d{1,2}")
+_LONGEST = 100  # letters of what something is called
 
 
 class Unreadable(Exception):
@@ -52,8 +55,12 @@ def decode(message: bytes) -> Any:
         body = memoryview(message)[HEAD.size :]
         if len(body) != size + rest:
             raise Unreadable("its length is not what it says")
-        return _unpacked(json.loads(bytes(body[:size])), body[size:])
-    except (ValueError, TypeError, KeyError, IndexError, struct.error, RecursionError, OverflowError) as error:
+        found = _Message(body[size:])
+        value = found.unpacked(json.loads(bytes(body[:size])))
+        if found.left:
+            raise Unreadable("numbers are left over")
+        return value
+    except (ValueError, TypeError, KeyError, AttributeError, struct.error, RecursionError, OverflowError) as error:
         raise Unreadable(str(error)) from None
 
 
@@ -64,11 +71,11 @@ def _packed(value: Any, arrays: list[bytes], depth: int) -> Any:
         return {"source" if isinstance(value, Source) else "text": str(value)}
     if isinstance(value, complex) and not isinstance(value, np.generic):
         return {"complex": [value.real, value.imag]}
-    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in _KINDS:
-        start = sum(map(len, arrays))
-        arrays.append(np.ascontiguousarray(value).tobytes())
-        kind = "array" if isinstance(value, np.ndarray) else "number"
-        return {kind: [value.dtype.str, list(value.shape), start]}
+    if isinstance(value, np.generic | np.ndarray):
+        array = np.asarray(value)  # of a subclass, what it is in truth
+        if array.dtype.kind in _KINDS:
+            arrays.append(array.tobytes())
+            return {"array" if isinstance(value, np.ndarray) else "number": [array.dtype.str, list(array.shape)]}
     if depth > 20:
         return {"opaque": "a structure more than 20 deep"}
     if isinstance(value, tuple | list):
@@ -84,35 +91,77 @@ def _packed(value: Any, arrays: list[bytes], depth: int) -> Any:
 def _name(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype}"
-    return f"a {type(value).__name__}"
+    return f"a {type(value).__name__}"[:_LONGEST]
 
 
-def _unpacked(value: Any, data: memoryview) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    ((kind, inner),) = value.items()
-    if kind in ("array", "number"):
-        dtype, shape, start = inner
-        return _array(dtype, shape, start, data, kind)
-    if kind in ("tuple", "list"):
-        return (tuple if kind == "tuple" else list)(_unpacked(each, data) for each in inner)
-    if kind == "dict":
-        return {_unpacked(key, data): _unpacked(each, data) for key, each in inner}
-    made: dict[str, Callable[[Any], Any]] = {
-        "text": str,
-        "source": Source,
-        "opaque": Opaque,
-        "complex": lambda pair: complex(*pair),
+class _Message:
+    """What is left of the arrays' bytes: each array takes its own, so that none is there twice."""
+
+    def __init__(self, arrays: memoryview) -> None:
+        self.left = arrays
+
+    def unpacked(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        ((kind, inner),) = value.items()
+        return self.KINDS[kind](self, inner)
+
+    def _array(self, inner: Any) -> np.ndarray:
+        dtype, shape = inner
+        if not _DTYPE.fullmatch(dtype) or any(type(n) is not int or n < 0 for n in shape):
+            raise Unreadable(f"an array of {dtype}")
+        of = np.dtype(dtype)
+        size = math.prod(shape) * of.itemsize
+        if size > len(self.left):
+            raise Unreadable("an array has no numbers")
+        data, self.left = self.left[:size], self.left[size:]
+        return np.frombuffer(data, of).reshape(shape).copy() if size else np.zeros(shape, of)
+
+    def _number(self, inner: Any) -> Any:
+        array = self._array(inner)
+        if array.ndim:
+            raise Unreadable("a number has axes")
+        return array[()]
+
+    def _tuple(self, inner: Any) -> tuple:
+        return tuple(self._list(inner))
+
+    def _list(self, inner: Any) -> list:
+        if not isinstance(inner, list):
+            raise Unreadable("a list is none")
+        return [self.unpacked(each) for each in inner]
+
+    def _dict(self, inner: Any) -> dict:
+        return {self.unpacked(key): self.unpacked(each) for key, each in inner}
+
+    def _text(self, inner: Any) -> str:
+        if not isinstance(inner, str):
+            raise Unreadable("a text is none")
+        return inner
+
+    def _source(self, inner: Any) -> Source:
+        return Source(self._text(inner))
+
+    def _opaque(self, inner: Any) -> Opaque:
+        return Opaque(plain(self._text(inner), _LONGEST))
+
+    def _complex(self, inner: Any) -> complex:
+        return complex(*inner)
+
+    KINDS: ClassVar = {
+        "array": _array,
+        "number": _number,
+        "tuple": _tuple,
+        "list": _list,
+        "dict": _dict,
+        "text": _text,
+        "source": _source,
+        "opaque": _opaque,
+        "complex": _complex,
     }
-    return made[kind](inner)
 
 
-def _array(dtype: str, shape: list[int], start: int, data: memoryview, kind: str) -> Any:
-    of = np.dtype(dtype)
-    if of.kind not in _KINDS or any(n < 0 for n in shape) or start < 0:
-        raise Unreadable(f"an array of {dtype}")
-    count = 1
-    for n in shape:
-        count *= n
-    array = np.frombuffer(data[start : start + count * of.itemsize], of).reshape(shape).copy()
-    return array if kind == "array" else array[()]
+def plain(text: str, most: int) -> str:
+    """Text from a stranger in one line: without what moves a terminal's cursor, and not too long."""
+    cleaned = "".join(letter if letter.isprintable() else " " for letter in text[: most + 1])
+    return cleaned if len(cleaned) <= most else f"{cleaned[:most]} …"

@@ -29,6 +29,8 @@ backward(dy, cache) -> dx, dh, dWx, dWh, db, dv
            alpha as well (a penalty, for instance)
     dx is like x, dh like h, and so on. The mask has no gradient.
 
+From float32 come float32 results and gradients.
+
 softmax and its backward pass are given below.
 
 A tiny example, one picture of three regions, D = H = A = 1. All weights are

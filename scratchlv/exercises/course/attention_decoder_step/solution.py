@@ -26,6 +26,8 @@ backward(dy, cache) -> dword, dz, dh, dc, dWw, dWz, dWh, db, dLh, dLz, dLo, dbo
     dy     (dlogits, dh_new, dc_new): the last two come from the step after
     Each gradient is like its input.
 
+From float32 come float32 results and gradients.
+
 The four quarters of a are the gates i, f, g, o, in this order; `cell` and
 `cell_backward` deal with them.
 

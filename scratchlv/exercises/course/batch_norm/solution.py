@@ -34,6 +34,8 @@ update(running_mean, running_var, x, momentum) -> new mean, new var
 evaluate(x, gamma, beta, running_mean, running_var, eps) -> y
     y by the same equations, with the running statistics for mean and var.
 
+From float32 come float32 results and gradients.
+
 A tiny example, two pictures of one pixel and one channel, eps = 0:
 
     x = 1, 5:   mean 3, var 4, x̂ = −1, 1;   gamma 10, beta 2:   y = −8, 12

@@ -29,6 +29,8 @@ backward(dy, cache) -> dx, dkeys, dquery
     dy     (dz, dalpha), like (z, alpha): both are outputs
     dx is like x, dkeys like keys, dquery like query.
 
+From float32 come float32 results and gradients: mind what √K is made of.
+
 A tiny example, one query, three regions, K = 4 (so √K = 2), D = 1; the third
 region is masked:
 

@@ -19,7 +19,8 @@ backward(dy, cache) -> dx
     dy      (N, H', W', C)  the gradient of the loss by y
     dx      (N, H, W, C)    the gradient of the loss by x
 
-The cache is whatever your backward needs of forward.
+The cache is whatever your backward needs of forward. From float32 come
+float32 results and gradients.
 
 max has a slope of 1 for the largest value of a window and of 0 for all others.
 If two values are equally large, let the first of them be the one, row by row

@@ -29,10 +29,12 @@ question, u_k what hop k makes of u_{k−1}:
 
 stack(v, u, Wv, Wu, b, wp) -> (u_K, ps), caches
     Wv, Wu (K, D, A)   b (K, A)    wp (K, A)     one for each hop
-    u_K    (N, D)      ps (K, N, L)              where each hop looked
+    u_K    (N, D)      ps (K, N, L), one array   where each hop looked
 
 stack_backward(dy, caches) -> dv, du, dWv, dWu, db, dwp
     dy     (du_K, dps), like (u_K, ps); the gradients are like stack's inputs.
+
+From float32 come float32 results and gradients.
 
 A tiny example of one hop: one picture, two regions, D = 2, A = 1:
 

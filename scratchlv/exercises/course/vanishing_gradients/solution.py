@@ -21,9 +21,9 @@ One sequence is enough to see it, so there is no N here:
     gradient_norms(h, Wh, dh)   h (T, H) the states h_1 … h_T, Wh (H, H),
                                 dh (H,) the gradient by the last state
                                 -> norms (T,): ‖∂L/∂h_t‖, t = 1 … T
-    factor_per_step(norms)      norms (T,) -> a number: the factor by which
-                                a step back multiplies the norm, if it is
-                                the same for every step
+    factor_per_step(norms)      norms (T,) -> a number: the factor that
+                                leads from the last norm to the first, if
+                                each of the T − 1 steps has the same one
 
 The loss looks at the last state only. ‖v‖ is the Euclidean norm, the root
 of the sum of squares. norms are in the order of time: the last is ‖dh‖.
