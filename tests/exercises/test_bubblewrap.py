@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_the_process_inside_is_found():
         with open(f"/proc/{inner(process.pid)}/cmdline", "rb") as file:
             assert file.read().startswith(sys.executable.encode())
         process.stdin.close()
+
+
+@here
+def test_the_package_is_there_with_its_rooms(folders):
+    root = str(Path(module.__file__).resolve().parents[2])
+    code = f"import sys; sys.path.insert(0, {root!r}); from scratchlv.cuda.sources import headers; print(headers().is_dir())"
+    done = run(code, (), (), folders / "scratch")
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_a_process_without_children_is_its_own_inside():
