@@ -55,7 +55,7 @@ HOSTILE = {
     "no python": ("x = (1,\n", "start", "the file is no valid Python"),
     "binary": ("\0" * 100, "start", "no valid Python"),
     "empty": ("", "start", "the file is empty"),
-    "too long": ("#" * (2 << 20), "start", "the file has 1 MB, which no exercise needs"),
+    "too long": ("#" * (2 << 20), "start", "the file has more than 256 KB, which no exercise needs"),
 }
 
 
