@@ -287,7 +287,8 @@ def raw(data):
 A_MISTAKE = (
     '{"dict":[[{"text":"error"},{"dict":[[{"text":"type"},{"text":"E\\u001b[2J"}],[{"text":"message"},{"text":"m"}],'
 )
-A_MISTAKE += '[{"text":"function"},{"text":""}],[{"text":"shapes"},{"text":""}],[{"text":"stage"},{"text":""}],[{"text":"line"},LINE]]}]]}'
+A_MISTAKE += '[{"text":"function"},{"text":""}],[{"text":"shapes"},{"text":""}],'
+A_MISTAKE += '[{"text":"stage"},{"text":""}],[{"text":"line"},LINE]]}]]}'
 STRANGE = {
     "no dict": "[]",
     "no JSON": "{",
