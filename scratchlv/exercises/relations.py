@@ -59,7 +59,7 @@ def _factor(a: np.ndarray, b: np.ndarray, sizes: dict[str, int]) -> str:
         return ""
     place = np.unravel_index(np.argmax(np.abs(a)), a.shape)
     factor = float(b[place] / a[place])
-    if factor == 0 or not _alike(a * factor, b):
+    if factor == 0 or abs(factor - 1) < 1e-6 or not _alike(a * factor, b):
         return ""
     if abs(factor + 1) < 1e-9:
         return "every number has the wrong sign"

@@ -146,7 +146,10 @@ class _Message:
         return Opaque(plain(self._text(inner), _LONGEST))
 
     def _complex(self, inner: Any) -> complex:
-        return complex(*inner)
+        real, imaginary = inner
+        if not all(type(each) in (int, float) for each in inner):
+            raise Unreadable("a complex number is none")
+        return complex(real, imaginary)
 
     KINDS: ClassVar = {
         "array": _array,
