@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scratchlv.errors import UserError
-from scratchlv.exercises import child, grading, guard, wire
+from scratchlv.exercises import child, grading, guard, launching, wire
 from scratchlv.exercises.process import Limits, Raised, Trouble
 from tests.exercises import examples
 from tests.exercises.examples import FORWARD, RIGHT
@@ -38,8 +38,8 @@ class Here:
     printed, scratch = "", ""
 
     def __init__(self, path, kind, *them, **more):
-        settings = {"path": str(path), "kind": kind, "guarded_import": True, "imports": ["numpy"]}
-        self.server = child.Server(settings, wire, guard, [])
+        settings = {"path": str(path), "kind": kind, "guarded_import": True, "imports": ["numpy"], "launch": ""}
+        self.server = child.Server(settings, wire, guard, launching, [])
 
     def __enter__(self):
         return self

@@ -52,10 +52,10 @@ HOSTILE = {
     "raises": ("raise ValueError('=1+1')\n", "start", "line 1: the file raises ValueError: =1+1"),
     "writes": ("open('/tmp/it_was_here', 'w')\n", "limits", "which it may not"),
     "imports": ("import os\nos._exit(0)\n", "limits", "line 1: the file imports os"),
-    "no python": ("x = (1,\n", "start", "01_near.py is no valid Python"),
+    "no python": ("x = (1,\n", "start", "the file is no valid Python"),
     "binary": ("\0" * 100, "start", "no valid Python"),
     "empty": ("", "start", "the file is empty"),
-    "too long": ("#" * (2 << 20), "start", "the file has 1 MB, which no exercise needs"),
+    "too long": ("#" * (2 << 20), "start", "the file has more than 256 KB, which no exercise needs"),
 }
 
 
