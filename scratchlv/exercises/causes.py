@@ -46,12 +46,11 @@ def _known_mistakes(process: Process, exercise: Exercise, each: Expected, y: Any
     """The mistakes that make the same numbers as the learner's functions, here and wherever else they show."""
     near = _ALIKE if exercise.kind == "numpy" else exercise.tolerance  # kernels may compute in float32
     names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads, near)]
-    for other, other_y, other_grads in _elsewhere(process, exercise) if names else ():
-        for name in list(names):
-            wrong = other.mistakes.get(name)
-            if wrong is None or (
-                _shows(other, wrong, near) and not _makes(wrong, other_y, other_grads, near)
-            ):  # None: it raises
+    patched = {each.name for each in exercise.mistakes}  # what cases.py knows, it knows of one case
+    for other, other_y, other_grads in _elsewhere(process, exercise) if patched & set(names) else ():
+        for name in patched & set(names):
+            wrong = other.mistakes.get(name)  # None: it raises there
+            if wrong is None or (_shows(other, wrong, near) and not _makes(wrong, other_y, other_grads, near)):
                 names.remove(name)
     return names
 
