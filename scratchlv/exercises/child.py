@@ -79,8 +79,16 @@ class Server:
         try:
             reply = {"value": getattr(self, "do_" + request["do"])(**request.get("with", {}))}
         except BaseException as error:  # SystemExit and KeyboardInterrupt are the learner's, too
-            reply = {"error": self.error(error)}
+            reply = {"error": self.told(error)}
         return reply | {"refused": list(self.refused)}
+
+    def told(self, error: BaseException) -> dict:
+        """What was raised; its name alone, where the learner's exception raises another one when it is looked at."""
+        try:
+            return self.error(error)
+        except BaseException:
+            nothing = dict.fromkeys(("message", "function", "shapes", "stage"), "")
+            return nothing | {"type": _name(error), "line": 0}
 
     def error(self, error: BaseException) -> dict:
         """What was raised, and in which of the learner's lines."""
@@ -264,7 +272,7 @@ def message(server: Server, wire: Any, request: dict) -> bytes:
     try:
         return wire.encode(reply)
     except BaseException as error:
-        return wire.encode({"error": server.error(error), "refused": reply["refused"]})
+        return wire.encode({"error": server.told(error), "refused": reply["refused"]})
 
 
 if __name__ == "__main__":

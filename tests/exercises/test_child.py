@@ -85,6 +85,8 @@ def test_exits_and_exceptions_that_raise_are_told_as_well(server):
     )
     assert call(server, "f")["error"]["type"] == "Mute" and call(server, "f")["error"]["message"] == ""
     assert call(server, "g")["error"]["type"] == "SystemExit"
+    load(server, "class Odd(Exception):\n    stage = property(lambda self: 1 / 0)\ndef f(): raise Odd\n")
+    assert call(server, "f")["error"]["type"] == "Odd"
 
 
 def test_what_cannot_be_packed_is_an_error_not_the_end(server):

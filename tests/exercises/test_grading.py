@@ -38,7 +38,7 @@ class Here:
     printed, scratch = "", ""
 
     def __init__(self, path, kind, *them, **more):
-        settings = {"path": str(path), "launch": "", "kind": kind, "guarded_import": True, "imports": ["numpy"]}
+        settings = {"path": str(path), "kind": kind, "guarded_import": True, "imports": ["numpy"], "launch": ""}
         self.server = child.Server(settings, wire, guard, launching, [])
 
     def __enter__(self):
