@@ -58,9 +58,8 @@ def _known_mistakes(process: Process, exercise: Exercise, each: Expected, stage:
     }
     names = [name for name, wrong in wrong_here.items() if _makes(wrong, y, grads, near)]
     patched = {each.name for each in exercise.mistakes}  # what cases.py knows, it knows of one case
-    for other, other_y, other_grads in _elsewhere(process, exercise) if patched & set(names) else ():
-        if grads is NOT_ASKED:  # forward is wrong: whatever backward makes of that is no sign
-            other_grads = NOT_ASKED
+    asked = grads is not NOT_ASKED
+    for other, other_y, other_grads in _elsewhere(process, exercise, asked) if patched & set(names) else ():
         for name in patched & set(names):
             wrong = other.mistakes.get(name)  # None: it raises there
             shows = wrong is not None and _shows(other, wrong, other_grads, near)
@@ -74,14 +73,19 @@ def _says(exercise: Exercise, mistake: str) -> str:
     return next((each.says for each in exercise.mistakes if each.name == mistake), mistake)
 
 
-def _elsewhere(process: Process, exercise: Exercise) -> Iterator[tuple[Expected, Any, Any]]:
-    """Other cases, with what the learner's functions make of them; not those where they raise."""
+def _elsewhere(process: Process, exercise: Exercise, backward: bool) -> Iterator[tuple[Expected, Any, Any]]:
+    """Other cases, with what the learner's functions make of them; not those where they raise.
+
+    Where forward is wrong, backward is not run: it may not be written yet, and what it makes of a wrong cache is no sign.
+    """
     for other in truth.expected(exercise, 1):
         pair = len(other.functions) == 2
         try:
             reply = process.ask("call", function=other.functions[0], inputs=list(other.inputs.values()), keep=pair)
-            grads = process.ask("backward", function=other.functions[1], dy=other.dy)["result"] if pair else NOT_ASKED
-            yield other, reply["result"], grads
+            y, grads = reply["result"], NOT_ASKED
+            if pair and backward:
+                grads = process.ask("backward", function=other.functions[1], dy=other.dy)["result"]
+            yield other, y, grads
         except (Raised, KeyError, TypeError):
             continue
         except Trouble:  # the process is gone
@@ -115,7 +119,7 @@ def _relation(process: Process, exercise: Exercise, each: Expected, y: Any) -> I
     found = relations.between(each.y, y, exercise.sizes)
     if found is None:
         return
-    for other, other_y, _ in _elsewhere(process, exercise):
+    for other, other_y, _ in _elsewhere(process, exercise, backward=False):
         if other.functions != each.functions or compare.same(other.y, other_y, exercise.tolerance):
             continue
         again = relations.between(other.y, other_y, exercise.sizes)

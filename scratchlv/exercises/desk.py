@@ -220,6 +220,7 @@ class Desk:
     def solution(self, name: str | None, *, reveal: bool = False) -> int:
         """Print the solution of what is passed; with ``reveal`` before, and the report says so."""
         exercise = self._chosen(name)
+        solution = exercise.solution
         if not self._passed(exercise.name):
             if not reveal:
                 raise UserError(
@@ -227,7 +228,7 @@ class Desk:
                 )
             with changing(self.folder, self.notes) as progress:
                 progress.of(exercise.name).revealed = True
-        self.screen.line(exercise.solution.rstrip())
+        self.screen.line(solution.rstrip())
         self._say_notes()
         return 0
 

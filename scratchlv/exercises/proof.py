@@ -23,7 +23,7 @@ from scratchlv.exercises.exercise import Exercise, module_of
 from scratchlv.exercises.grading import Verdict, grade
 from scratchlv.gradcheck import check
 
-SLOW = ("numba.cuda", "cuda")  # kinds whose kernels are simulated
+SLOW = ("numba", "numba.cuda", "cuda")  # kinds whose kernels are compiled, or simulated
 HINTS = 3
 _MISTAKES = 3
 _SMALL = 2000  # numbers in a case whose gradients are checked with slopes
@@ -172,7 +172,8 @@ def _mistakes(exercise: Exercise, course: Course) -> Iterator[str]:
         else:
             said = " ".join((verdict.sentence, verdict.case, *verdict.diagnosis))
             other = f" (it makes the numbers of {verdict.mistake})" if verdict.mistake else ""
-            yield "" if mistake.says in said else f"{name} does not get its diagnosis{other}, but: {_short(said)}"
+            good = mistake.says in said and not (verdict.diagnosis and verdict.diagnosis[0].startswith("either: "))
+            yield "" if good else f"{name} does not get its diagnosis{other} alone, but: {_short(said)}"
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------------
