@@ -71,8 +71,9 @@ def _of_python() -> list[str]:
     """The folders of Python and this package, which may be in a home; those above others first."""
     of_executable = Path(os.path.realpath(sys.executable)).parent.parent
     package = Path(__file__).resolve().parents[1]
-    rooms = package.parent / "kernels"  # in a checkout
-    folders = {Path(sys.prefix), Path(sys.base_prefix), of_executable, package, *([rooms] if rooms.is_dir() else [])}
+    checkout = [package.parent / name for name in ("pyproject.toml", "kernels")]  # where the rooms are, by both of them
+    rooms = checkout if all(each.exists() for each in checkout) else []
+    folders = {Path(sys.prefix), Path(sys.base_prefix), of_executable, package, *rooms}
     return sorted(str(each) for each in folders if each != Path("/"))
 
 

@@ -17,6 +17,9 @@ NOT_ASKED = object()  # of gradients: forward itself was wrong
 NUMERICAL = 1e-6  # the error of a numerical slope, as a share: who is as near as that, and no nearer, has taken one
 _ALIKE = 1e-9
 _EXACT = "the gradient is right to as many digits as a numerical slope: derive it, and compute it exactly"
+_FLOAT64 = (
+    "np.zeros, np.arange and np.sqrt of an integer make float64, unless they are given the dtype of what comes in"
+)
 _NO_RETURN = "backward returns None: is a return missing?"
 
 
@@ -32,25 +35,36 @@ def causes(
     """
     if grads is None:
         return (_NO_RETURN,), ""
-    known = _known_mistakes(process, exercise, each, y, grads)
-    if known:
-        return (_says(exercise, known[0]),), known[0]
     if grads is not NOT_ASKED and _numerical(each, grads):
         return (_EXACT,), ""
+    known = _known_mistakes(process, exercise, each, stage, y, grads)
+    if len(known) == 1:
+        return (_says(exercise, known[0]),), known[0]
+    if len(known) == 2:
+        return tuple(f"{word}: {_says(exercise, name)}" for word, name in zip(("either", "or"), known, strict=True)), ""
+    if stage == "dtype":
+        return (_FLOAT64,), ""
     if stage == "value":
         return tuple(_relation(process, exercise, each, y)), ""
     return (), ""
 
 
-def _known_mistakes(process: Process, exercise: Exercise, each: Expected, y: Any, grads: Any) -> list[str]:
+def _known_mistakes(process: Process, exercise: Exercise, each: Expected, stage: str, y: Any, grads: Any) -> list[str]:
     """The mistakes that make the same numbers as the learner's functions, here and wherever else they show."""
     near = _ALIKE if exercise.kind == "numpy" else exercise.tolerance  # kernels may compute in float32
-    names = [name for name, wrong in each.mistakes.items() if _makes(wrong, y, grads, near)]
+    near = max(near, compare.FLOAT32) if stage == "dtype" else near
+    wrong_here = {
+        name: wrong for name, wrong in each.mistakes.items() if _shows(each, wrong, grads, exercise.tolerance)
+    }
+    names = [name for name, wrong in wrong_here.items() if _makes(wrong, y, grads, near)]
     patched = {each.name for each in exercise.mistakes}  # what cases.py knows, it knows of one case
     for other, other_y, other_grads in _elsewhere(process, exercise) if patched & set(names) else ():
+        if grads is NOT_ASKED:  # forward is wrong: whatever backward makes of that is no sign
+            other_grads = NOT_ASKED
         for name in patched & set(names):
             wrong = other.mistakes.get(name)  # None: it raises there
-            if wrong is None or (_shows(other, wrong, near) and not _makes(wrong, other_y, other_grads, near)):
+            shows = wrong is not None and _shows(other, wrong, other_grads, near)
+            if wrong is None or (shows and not _makes(wrong, other_y, other_grads, near)):
                 names.remove(name)
     return names
 
@@ -82,10 +96,10 @@ def _makes(wrong: tuple[Any, Any], y: Any, grads: Any, near: float) -> bool:
     return grads is NOT_ASKED or compare.same(_tuple(wrong_grads), _tuple(grads), near)
 
 
-def _shows(case: Expected, wrong: tuple[Any, Any], near: float) -> bool:
-    """Whether a mistake makes a difference in a case."""
-    grads = NOT_ASKED if case.grads is None else tuple(case.grads.values())
-    return not _makes(wrong, case.y, grads, near)
+def _shows(case: Expected, wrong: tuple[Any, Any], grads: Any, near: float) -> bool:
+    """Whether a mistake makes a difference in a case, in what is looked at: y, or the gradients too."""
+    right = NOT_ASKED if grads is NOT_ASKED or case.grads is None else tuple(case.grads.values())
+    return not _makes(wrong, case.y, right, near)
 
 
 def _tuple(value: Any) -> Any:

@@ -143,6 +143,8 @@ def _broadcast(expected: np.ndarray, came: np.ndarray) -> str:
         return ": the same numbers, with an axis of one too many or too few; NumPy would broadcast it"
     if came.shape == expected.shape[::-1]:
         return ": the transpose"
+    if sorted(came.shape) == sorted(expected.shape):
+        return ": the axes stand in another order"
     return ""
 
 

@@ -315,6 +315,8 @@ def _there_are(array: np.ndarray) -> str:
 
 
 def _parts(result: Any) -> list[Any]:
+    """The arrays that are returned, alone, in a tuple or in a dict."""
+    result = list(result.values()) if isinstance(result, dict) else result
     return [np.asarray(each) for each in result] if isinstance(result, tuple | list) else [result]
 
 

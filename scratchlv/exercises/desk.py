@@ -280,7 +280,10 @@ class Desk:
         if not done:
             self.screen.print("Nothing is begun in this folder: scratchlv exercise start")
             return 0
-        self.screen.table(["", "exercise", "checks", "hints", "passed"], (_row(each, record) for each, record in done))
+        if self.screen.narrow:
+            self.screen.table(["", "exercise", ""], ([*_named(each), state(record)] for each, record in done))
+        else:
+            self.screen.table(["", "exercise", "checks", "hints", ""], (_row(each, record) for each, record in done))
         self.screen.print(f"{progress.passed} of {len(self.course)} passed")
         return 0
 
@@ -368,10 +371,15 @@ def _first_line(path: Path) -> str:
         return ""
 
 
-def _row(exercise: Exercise, record: Record) -> list[str]:
+def _row(exercise: Exercise, record: Record) -> list[str | Text]:
     lines = f" + {record.line_hints} of lines" if record.line_hints else ""
     hints = f"{record.hints}{lines}{', the solution' if record.revealed else ''}"
-    return [*_named(exercise), str(record.attempts), hints, day(record.passed) or record.failed or "not yet"]
+    return [
+        *_named(exercise),
+        str(record.attempts),
+        hints,
+        f"passed {day(record.passed)}" if record.passed else state(record),
+    ]
 
 
 def _named(exercise: Exercise) -> list[str]:

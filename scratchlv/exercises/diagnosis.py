@@ -21,9 +21,10 @@ from scratchlv.exercises.wire import plain
 from scratchlv.gradcheck.naming.diagnose import UNKNOWN
 
 _ENOUGH = 30  # numbers among the inputs
+_FEWEST = 3  # numbers in a gradient
 _LONGEST = 600  # letters of a sentence
 SECONDS = 20.0  # that a search for the line may take
-QUICK = 5.0  # that a check may take for the cause
+QUICK = 3.0  # that a check may take for the cause
 
 
 def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = False) -> tuple[str, ...]:
@@ -50,10 +51,13 @@ def diagnosis(exercise: Exercise, path: Path, verdict: Verdict, *, line: bool = 
 
 def telling(exercise: Exercise, failed: Expected) -> Expected:
     """The case to diagnose: a tiny example, whose sizes are 1, tells little, and the next case of the same functions more."""
-    cases = [each for each in truth.expected(exercise, 0) if each.functions == failed.functions]
-    several = [each for each in cases if _numbers(each) >= _ENOUGH]
-    return failed if _numbers(failed) >= _ENOUGH or not several else several[0]
+    if _tells(failed):
+        return failed
+    cases = (each for each in truth.expected(exercise, 0) if each.functions == failed.functions)
+    return next(filter(_tells, cases), failed)
 
 
-def _numbers(case: Expected) -> int:
-    return sum(value.size for value in case.inputs.values() if isinstance(value, np.ndarray))
+def _tells(case: Expected) -> bool:
+    """Whether there are so many numbers among the inputs and in each gradient that an accident is not taken for a cause."""
+    inputs = sum(value.size for value in case.inputs.values() if isinstance(value, np.ndarray))
+    return inputs >= _ENOUGH and all(np.size(grad) >= _FEWEST for grad in (case.grads or {}).values())

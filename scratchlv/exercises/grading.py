@@ -28,6 +28,7 @@ from scratchlv.exercises.truth import Expected
 from scratchlv.exercises.wire import plain
 
 MOST_TEXT = 256 << 10  # bytes of a learner's file
+_FEW = 16  # numbers that are shown in a call
 _LINE = 80  # letters of a line that are shown
 
 
@@ -254,7 +255,11 @@ def _compare(process: Process, exercise: Exercise, each: Expected, functions: di
 
 def _compare_gradients(process: Process, exercise: Exercise, each: Expected, y: Any, functions: dict[str, int]) -> None:
     forward, backward = each.functions
-    where: dict[str, Any] = {"case": each.case, "call": f"{_call(each)}; {backward}(dy, cache)", "function": backward}
+    where: dict[str, Any] = {
+        "case": each.case,
+        "call": f"{_call(each)}; {backward}({_output_gradient(each)}, cache)",
+        "function": backward,
+    }
     where["line"] = functions.get(backward, 0)
     reply = _asked(process, where, "backward", function=backward, dy=each.dy)
     again = _asked(process, where, "backward", function=backward, dy=each.dy)
@@ -328,9 +333,16 @@ def _fail(
 def _call(each: Expected) -> str:
     """The call as one would write it, where its inputs are small."""
     size = sum(np.size(value) if isinstance(value, np.ndarray) else 1 for value in each.inputs.values())
-    if size > 16 or any(isinstance(value, dict) for value in each.inputs.values()):
+    if size > _FEW or any(isinstance(value, dict) for value in each.inputs.values()):
         return f"{each.functions[0]}({', '.join(each.inputs)})"
     return f"{each.functions[0]}({', '.join(f'{name}={_literal(value)}' for name, value in each.inputs.items())})"
+
+
+def _output_gradient(each: Expected) -> str:
+    """dy, with its numbers if they are few."""
+    if isinstance(each.dy, float) or (isinstance(each.dy, np.ndarray) and each.dy.size <= _FEW):
+        return f"dy={_literal(each.dy)}"
+    return "dy"
 
 
 def _literal(value: Any) -> str:

@@ -32,8 +32,14 @@ class Screen:
         self._console = Console(file=self.out, width=width, highlight=False, emoji=False, markup=False)
 
     def print(self, *parts: RenderableType | str) -> None:
-        for part in parts:
-            self._console.print(self._text(part) if isinstance(part, str) else part)
+        with self._console.capture() as captured:
+            for part in parts:
+                self._console.print(self._text(part) if isinstance(part, str) else part)
+        text = captured.get()
+        if not self._console.is_terminal:  # Rich fills lines up with blanks
+            text = re.sub(r" +$", "", text, flags=re.MULTILINE)
+        self.out.write(text)
+        self.out.flush()
 
     def prose(self, text: str) -> None:
         """Paragraphs, wrapped anew; lines that are indented stay lines, and go on below themselves."""
@@ -45,8 +51,11 @@ class Screen:
         print(spelt(text, getattr(self.out, "encoding", None)), file=self.out, flush=True)
 
     def _text(self, text: str, style: str = "", cut: bool = False) -> Text:
+        if cut:  # Rich's own mark of what is cut off is not in every encoding
+            most = self._console.width - 2 * _INDENT
+            text = "\n".join(line if len(line) <= most else f"{line[: most - 3]}..." for line in text.split("\n"))
         shown = spelt(text, getattr(self.out, "encoding", None))
-        return Text(shown, style=style, no_wrap=cut, overflow="ellipsis" if cut else "fold")
+        return Text(shown, style=style, no_wrap=cut, overflow="fold")
 
     def _block(self, text: str, style: str = "", cut: bool = False) -> RenderableType:
         return Padding(self._text(text, style, cut), (0, 0, 0, _INDENT))
@@ -64,7 +73,7 @@ class Screen:
         self.print("", self._block(verdict.sentence, "bold"))
         self.print(*(self._block(each, "dim") for each in _where(verdict, file)))
         if verdict.call and verdict.stage not in ("start", "limits"):
-            self.print(self._block(verdict.call, "dim", cut=True))
+            self.print(self._block(verdict.call, "dim"))
         if verdict.expected or verdict.came:
             self.print("", self._side_by_side(verdict.expected, verdict.came))
         for sentence in verdict.diagnosis:
@@ -168,7 +177,7 @@ def state(record: Record | None) -> Text:
         return Text("")
     if record.passed:
         return Text("passed", "green")
-    return Text(f"begun, {record.failed}" if record.failed else "begun", "yellow")
+    return Text(f"fails at {record.failed}" if record.failed else "begun", "yellow")
 
 
 def day(seconds: float) -> str:

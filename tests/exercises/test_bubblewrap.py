@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -41,12 +43,12 @@ def test_what_is_hidden_is_not_there_but_for_ones_own(folders):
 
 
 @here
-def test_a_file_that_is_hidden_is_empty(folders):
-    path = folders / "other" / "file"
-    code = f"print(repr(open({str(path)!r}).read()))"
-    assert run(code, [path], [folders / "other" / "file"], folders / "scratch").stdout == "'other'\n"
-    usr = sys.base_prefix + "/include"
-    assert run(f"import os; print(os.listdir({usr!r}))", [usr], (), folders / "scratch").stdout == "[]\n"
+def test_a_folder_of_the_system_that_is_hidden_is_empty_and_a_file_cannot_be_read(folders):
+    file, folder = sysconfig.get_path("stdlib") + "/antigravity.py", sysconfig.get_path("stdlib") + "/email"
+    done = run(
+        f"import os; print(os.listdir({folder!r})); open({file!r}).read()", [file, folder], (), folders / "scratch"
+    )
+    assert done.stdout == "[]\n" and "Permission denied" in done.stderr
 
 
 @here
@@ -81,6 +83,14 @@ def test_the_process_inside_is_found():
         with open(f"/proc/{inner(process.pid)}/cmdline", "rb") as file:
             assert file.read().startswith(sys.executable.encode())
         process.stdin.close()
+
+
+@here
+def test_the_package_is_there_with_its_rooms(folders):
+    root = str(Path(module.__file__).resolve().parents[2])
+    code = f"import sys; sys.path.insert(0, {root!r}); from scratchlv.cuda.sources import headers; print(headers().is_dir())"
+    done = run(code, (), (), folders / "scratch")
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_a_process_without_children_is_its_own_inside():

@@ -311,7 +311,7 @@ def test_progress_list_and_report_say_what_was_done(learner):
     learner("start", "double")
     write(learner, WRONG)
     learner("check", None)
-    assert "begun, gradient" in learner("show_list")[1]
+    assert "fails at gradient" in learner("show_list")[1]
     assert "0 of 2 passed" in learner("show_progress")[1]
     write(learner, RIGHT)
     learner("check", None)

@@ -118,6 +118,17 @@ def test_where_bubblewrap_is_not_the_teacher_is_told_what_that_means(command, tm
     assert "no determined attacker" in command("grade", tmp_path / "ada")[2]
 
 
+def test_what_others_have_handed_in_is_hidden(command, tmp_path, small_course, monkeypatch):
+    monkeypatch.setattr(dev, "bubblewrap", lambda: ())
+    ada = tmp_path / "class" / "ada" / "01_near.py"
+    thief = tmp_path / "class" / "thief" / "01_near.py"
+    for path, text in ((ada, small_course.find("near").solution), (thief, f"exec(open({str(ada)!r}).read())\n")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    _, out, _ = command("grade", tmp_path / "class", "--only", "near")
+    assert "ada       1/1     +" in out and "thief     0/1     l" in out
+
+
 def test_an_author_can_solve_an_exercise_beside_its_folder(course_folder, small_course, monkeypatch):
     """Where the course's folder is hidden, the learner's own file in it is not."""
     monkeypatch.chdir(course_folder)

@@ -138,6 +138,16 @@ def test_a_solution_that_raises_is_told_and_nothing_is_written(course_folder, tm
     assert not list(tmp_path.glob("*.zip*")) and not list(tmp_path.glob(".*zip*"))
 
 
+def test_a_zip_that_could_not_be_written_leaves_nothing(small_course, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "course.zip")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_zip(list(small_course), tmp_path / "course.zip")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["course"]
+
+
 def test_what_no_exercise_has_is_left_out_and_named(small_course):
     folder = small_course.find("near").folder
     (folder / "notes.md").write_text("the solution")

@@ -42,6 +42,13 @@ def test_a_row_says_all_of_a_student(small_course, tmp_path):
     }
 
 
+def test_excel_knows_the_letters_of_a_name(small_course, tmp_path):
+    with Gradebook(tmp_path / "marks.csv", list(small_course)) as book:
+        book.add(row("Größe \N{GREEK SMALL LETTER SIGMA}", Mark("passed"), Mark("passed")))
+    assert (tmp_path / "marks.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert read(tmp_path / "marks.csv")[1][0] == "Größe σ"
+
+
 def test_no_cell_is_a_formula(small_course, tmp_path):
     with Gradebook(tmp_path / "marks.csv", list(small_course)) as book:
         book.add(BOB)

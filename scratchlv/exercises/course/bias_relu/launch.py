@@ -14,4 +14,4 @@ def backward(kernels, dy, y):
     """dx (N, D) and db (D,)."""
     dx, db = kernels.empty(dy.shape), kernels.empty(dy.shape[1])
     kernels.backward(-(-dy.shape[1] // THREADS), THREADS, dy, y, dx, db, *dy.shape)
-    return dx, db
+    return {"dx": dx, "db": db}

@@ -20,7 +20,8 @@ def step(case, theta, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
     def result(m=new_m, v=new_v, m_hat=None, root=None, g=g):
         m_hat = m / (1 - beta1**t) if m_hat is None else m_hat
         root = np.sqrt(v / (1 - beta2**t)) if root is None else root
-        return *(each.astype(np.float32) for each in (x - lr * m_hat / (root + eps), m, v)), g
+        arrays = {"theta": x - lr * m_hat / (root + eps), "m": m, "v": v, "g": g}
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     with np.errstate(invalid="ignore"):
         unsquared = result(v=beta2 * b + (1 - beta2) * dx)
@@ -32,11 +33,9 @@ def step(case, theta, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
         ),
         "g is not squared in v": unsquared,
         "the step goes by m as it was before": result(m_hat=a / (1 - beta1**t)),
-        "m and v are not kept: the next step will find the old ones": (result()[0], m, v, g),
-        "theta goes up the slope: the step has the wrong sign": (
-            (2 * x - result()[0]).astype(np.float32),
-            *result()[1:],
-        ),
+        "m and v are not kept: the next step will find the old ones": result() | {"m": m, "v": v},
+        "theta goes up the slope: the step has the wrong sign": result()
+        | {"theta": (2 * x - result()["theta"]).astype(np.float32)},
     }
     numbers = {"t": t, "lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps}
     return call("step", case=case, expect=result(), known=known, theta=theta, g=g, m=m, v=v, **numbers)

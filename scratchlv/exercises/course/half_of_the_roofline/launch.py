@@ -12,7 +12,7 @@ def step(learner, theta, g, m, v, t, lr, beta1, beta2, eps):
     """theta, m and v as they are afterwards, and g."""
     theta, g, m, v = (each.copy() for each in (theta, g, m, v))
     learner.step(theta, g, m, v, t, lr, beta1, beta2, eps)
-    return theta, m, v, g
+    return {"theta": theta, "m": m, "v": v, "g": g}
 
 
 def run(learner, n, seconds):

@@ -37,6 +37,9 @@ What holds a loop up, even in Numba:
   np.float32(lr) makes another one of it; 1 − beta1 is best taken before that.
 - What does not depend on the parameter (1 − β₁ᵗ, say) is computed once, before
   the loop.
+- m[i], just written, is read from memory again: for all the compiler knows,
+  the arrays overlap. A variable is not. And a division takes as long as ten
+  multiplications: one for each parameter is enough.
 - A division in Python must look for 0, and with such a look in it a loop is
   compiled number by number, several times slower. @njit(error_model="numpy")
   divides like NumPy, without.

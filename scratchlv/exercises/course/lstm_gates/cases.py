@@ -42,7 +42,9 @@ def step(case, a, c_before):
         "gates holds the pre-activations a, not i, f, g, o": (a, c, h),
         "h is made of c_before, and not of the new c": (gates, c, o * np.tanh(c_before)),
     }
-    return call("step", case=case, expect=(gates, c, h), known=known, a=a, c_before=c_before)
+    names = ("gates", "c", "h")
+    wrong = {sentence: dict(zip(names, arrays, strict=True)) for sentence, arrays in known.items()}
+    return call("step", case=case, expect={"gates": gates, "c": c, "h": h}, known=wrong, a=a, c_before=c_before)
 
 
 def cases(rng, N, H):

@@ -22,15 +22,15 @@ them. What lies between stays in registers.
 
 `step(a, c_before, gates, c, h)` returns nothing, and writes into the three
 arrays that it is given: gates (N, 4H), which holds i, f, g, o in the places of
-a_i, a_f, a_g, a_o (the backward pass needs them); c and h (N, H). They hold NaN
-when it is called. It asks for no memory: no np.empty, no np.exp of a whole
+a_i, a_f, a_g, a_o (the backward pass needs them); c and h (N, H). All hold NaN
+before. It asks for no memory: no np.empty, no np.exp of a whole
 array, no slice + slice; numbers alone. The check counts what Numba's
 allocator is asked for.
 
 math.exp and math.tanh take one number.
 
     >>> a, c_before = np.array([[0.0, 0.0, 1.0, 0.0]]), np.array([[2.0]])
-    >>> gates, c, h = np.full((1, 4), np.nan), np.full((1, 1), np.nan), np.full((1, 1), np.nan)
+    >>> gates, c, h = np.zeros((1, 4)), np.zeros((1, 1)), np.zeros((1, 1))
     >>> step(a, c_before, gates, c, h)
     >>> gates.round(3).tolist(), c.round(3).tolist(), h.round(3).tolist()
     ([[0.5, 0.5, 0.762, 0.5]], [[1.381]], [[0.441]])

@@ -47,47 +47,49 @@ class _Cache:
             self.lines.popitem(last=False)
 
 
-class _Watched:
-    """An array, or a slice of a row of it, whose numbers go through a cache."""
+class _Watched(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array, or a part of it, whose numbers go through a cache. Rows are whole lines."""
 
-    def __init__(self, array, cache, name, row=None, first=0):
-        self.array, self.cache, self.name, self.row, self.first = array, cache, name, row, first
+    def __init__(self, array, cache, name, places=None):
+        self.array, self.cache, self.name = array, cache, name
+        self.places = np.arange(array.size).reshape(array.shape) if places is None else places
         self.shape, self.size, self.ndim = array.shape, array.size, array.ndim
 
     def __len__(self):
         return len(self.array)
 
-    def _number(self, index):
-        """The place of one number, whose line is used; None if the index is another one."""
-        place = index if isinstance(index, tuple) else (index,)
-        if len(place) != self.ndim or not all(isinstance(n, int) for n in place):
-            return None
-        row, column = place if self.ndim == 2 else (self.row, place[0])
-        self.cache.use((self.name, row, (self.first + column) // LINE))
-        return place
+    def _use(self, places):
+        lines = (places // LINE,) if not np.ndim(places) else np.unique(places // LINE)
+        for line in lines:
+            self.cache.use((self.name, int(line)))
 
     def __getitem__(self, index):
-        if self._number(index) is not None:
-            return self.array[index]
-        row, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
-        if (
-            self.ndim != 2
-            or not isinstance(row, int)
-            or not isinstance(columns, slice)
-            or columns.step not in (None, 1)
-        ):
-            self._refuse()
-        return _Watched(self.array[row, columns], self.cache, self.name, row, columns.indices(self.shape[1])[0])
+        places = self.places[index]
+        if np.ndim(places):
+            return _Watched(self.array[index], self.cache, self.name, places)
+        self._use(places)
+        return self.array[index]
 
     def __setitem__(self, index, value):
-        if self._number(index) is None:
-            self._refuse()
+        self._use(self.places[index])
         self.array[index] = value
 
-    def _refuse(self):
-        raise TypeError(
-            f"{self.name} is read and written by single numbers and slices of one row, for the check counts"
-        )
-
     def __array__(self, *_, **__):
+        self._use(self.places)
+        return self.array
+
+    def __array_ufunc__(self, function, method, *inputs, out=None, **options):
+        if function is np.matmul or method != "__call__":
+            self._refuse()
+        given = [np.asarray(each) if isinstance(each, _Watched) else each for each in inputs]
+        result = function(*given, **options)
+        if out is None:
+            return result
+        out[0].array[...] = result
+        return out[0]
+
+    def __array_function__(self, *_):
         self._refuse()
+
+    def _refuse(self):
+        raise TypeError("the product of two squares is yours to write, in loops: np.dot and @ do it for you")

@@ -33,8 +33,9 @@ the check counts. Slices, with an inner loop over range(c.size), are faster:
 Numba then knows that no index is negative, and takes several numbers in one
 instruction. A slice that reaches past the end of a row is cut there.
 
+    >>> A, B = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0], [1, 1]])
     >>> C = np.full((2, 2), 7.0)
-    >>> matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [1.0, 1.0]]), C, 1)
+    >>> matmul(A, B, C, 1)
     >>> C.tolist()
     [[3.0, 2.0], [7.0, 4.0]]
 

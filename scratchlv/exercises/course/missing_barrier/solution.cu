@@ -3,7 +3,9 @@
    The kernel below is a softmax of each row of x (N, D), one block of THREADS
    threads for a row:
 
-       m = max_j x_j      s = sum over j of exp(x_j − m)      p_j = exp(x_j − m) / s
+       m = max_j x_j
+       s = sum over j of exp(x_j − m)
+       p_j = exp(x_j − m) / s
 
    Each thread goes over the numbers t, t + THREADS, t + 2 THREADS … of the
    row. The maximum over the block, and later the sum, go through the same

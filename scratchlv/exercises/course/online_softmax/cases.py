@@ -35,17 +35,18 @@ def max_and_sum(case, x):
         "when a larger score comes the sum is rescaled, but the score's own exp(0) = 1 is missing": without_own,
         "the factor is upside down: exp(m_new − m_old)": upside_down,
         "no maximum is taken off: s is Σ exp(x)": (m, unscaled),
-        "NaN, from −∞ − (−∞): there is no maximum yet, and a score of −∞ comes": (m, math.nan),
     }
+    if x[0] == -math.inf:
+        known["NaN, from −∞ − (−∞): there is no maximum yet, and a score of −∞ comes"] = (m, math.nan)
     return call("max_and_sum", case=case, expect=truth(x), known=known, x=x)
 
 
 def merge(case, one, two):
     (m1, s1), (m2, s2) = truth(one), truth(two)
     m, s = truth(np.concatenate([one, two]))
-    known = {
-        "NaN, from −∞ − (−∞): one of the pieces holds nothing but −∞": (m, math.nan),
-    }
+    known = {}
+    if m == -math.inf:
+        known["NaN, from −∞ − (−∞): both pieces hold nothing but −∞"] = (m, math.nan)
     if math.isfinite(m1) and math.isfinite(m2):
         smaller = min(m1, m2)
         known["the sums are brought to the smaller maximum, not to the larger"] = (
