@@ -316,6 +316,21 @@ def test_a_forged_reply_too_many_is_told_and_a_flood_fills_no_memory(file):
     assert trouble(file(FORGES), ("flood",)).sentence == "the file wrote to where only the grader writes"
 
 
+def test_replies_that_nobody_asked_for_are_not_kept_for_later(file):
+    value = '{"dict":[[{"text":"value"},{"dict":[[{"text":"result"},1],[{"text":"changed"},false]]}]]}'
+    path = file(FORGES + f"def many():\n    for _ in range(200): send('{value}')\n")
+    with Process(path, limits=LIMITS) as running:
+        running.ask("load", text=path.read_text())
+        running.ask("call", function="many", inputs=[])
+        for _ in range(500):  # until the second of them has been read
+            time.sleep(0.02)
+            if running._due < 0:
+                break
+        with pytest.raises(Trouble, match="the file wrote to where only the grader writes"):
+            running.ask("call", function="many", inputs=[])
+        assert running._replies.qsize() <= 2
+
+
 def test_a_reply_that_is_too_long_is_not_read(file):
     huge = (2**40).to_bytes(8, "little").decode("latin-1")
     assert trouble(file(FORGES), ("raw", huge + "\0" * 8)).sentence == "it returns more than 64 MB"
@@ -342,6 +357,9 @@ def test_a_trace_that_is_no_file_is_not_waited_for(tmp_path):
     assert stopped._trace() == ""
     os.mkfifo(tmp_path / "trace")
     assert stopped._trace() == ""
+    held = os.open(tmp_path / "trace", os.O_RDWR)  # somebody may write to it yet
+    assert stopped._trace() == ""
+    os.close(held)
     os.remove(tmp_path / "trace")
     os.symlink("/dev/zero", tmp_path / "trace")
     assert stopped._trace() == ""
