@@ -112,6 +112,10 @@ def has_code(path):
 
 def test_every_file_has_its_test():
     files = [path for folder in ("scratchlv", "kernels") for path in (ROOT / folder).rglob("*.py") if has_code(path)]
+    course = (
+        ROOT / "scratchlv/exercises/course"
+    )  # its exercises are data: tests/exercises/test_built_in.py has them all
+    files = [path for path in files if not path.is_relative_to(course)]
     assert len(files) > 100
     missing = {str(path.relative_to(ROOT)): test_file(path) for path in files if not test_file(path).is_file()}
     without = {name: str(test.relative_to(ROOT)) for name, test in missing.items() if name not in ELSEWHERE}

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from scratchlv.cli import tools, train, use
+from scratchlv.cli import exercise, tools, train, use
 from scratchlv.cli.arguments import set_threads
 from scratchlv.errors import UserError, explain
 
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for part in (train, use, tools):
+    for part in (train, use, exercise, tools):
         part.add_commands(commands)
     return parser
 

@@ -116,10 +116,10 @@ def show(report: Report, out: TextIO) -> None:
 
         Console(file=out).print(report)
     else:
-        print(_spelt(str(report), getattr(out, "encoding", None)), file=out, flush=True)
+        print(spelt(str(report), getattr(out, "encoding", None)), file=out, flush=True)
 
 
-def _spelt(text: str, encoding: str | None) -> str:
+def spelt(text: str, encoding: str | None) -> str:
     """The text in characters that the encoding has."""
     encoding = encoding or "utf-8"
     try:
@@ -139,7 +139,7 @@ class TerminalView:
         from rich.text import Text
 
         def line(*parts: tuple[str, str]) -> Text:
-            return Text.assemble(*((_spelt(text, options.encoding), style) for text, style in parts))
+            return Text.assemble(*((spelt(text, options.encoding), style) for text, style in parts))
 
         report = self.report
         title = report.title()
