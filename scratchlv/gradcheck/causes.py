@@ -23,7 +23,7 @@ CAUSES = {
     "W for Wᵀ": "W used for Wᵀ",
     "missing factor": "a factor that is missing in a product{which}",
     "factor twice": "a factor that is there twice in a product{which}",
-    "wrong array": "a product with the wrong array",
+    "wrong array": "a product with the wrong array{which}",
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",
     "wrong axis": "a sum over the wrong axis",

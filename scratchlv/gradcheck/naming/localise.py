@@ -12,11 +12,12 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.composites import sigmoids
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding
-from scratchlv.gradcheck.naming.loops import Loops, arrays, where
+from scratchlv.gradcheck.naming.loops import Loops, arrays
 from scratchlv.gradcheck.naming.origins import SPARE, Origins
 from scratchlv.gradcheck.naming.signatures import targets
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation, fingerprint
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80

@@ -12,6 +12,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.simulation import FAILURES, Simulation, fingerprint
 from scratchlv.gradcheck.naming.tracing import Call, is_float
+from scratchlv.gradcheck.naming.wording import operand, result, where
 
 MATRIX_PRODUCTS = {"matmul", "dot", "einsum", "tensordot", "inner"}
 INTO_MATRIX = MATRIX_PRODUCTS | {"concatenate", "hstack", "column_stack", "append", "vstack", "stack"}
@@ -140,7 +141,7 @@ def arrays(simulation: Simulation, count: int, shape: tuple[int, ...]) -> Iterat
             key = tuple(fingerprint(value) for value in found)
             if key not in seen:
                 seen.add(key)
-                text = f"the result of {where(first)}" if j is None else _operand(first, j)
+                text = result(first) if j is None else operand(first, j, shortly=True)
                 yield text, [np.asarray(value) for value in found]
 
 
@@ -204,16 +205,3 @@ def divisors(simulation: Simulation) -> set[float]:
                     number = abs(float(np.asarray(x).reshape(-1)[0]))
                     found.add(number if call.name != "multiply" else 1 / number)
     return found
-
-
-def where(call: Call) -> str:
-    """Such as "the multiply in line 12"."""
-    code, instruction = call.place[0] if call.place else (None, 0)
-    for start, end, number in code.co_lines() if code is not None else ():
-        if start <= instruction < end and number:
-            return f"the {call.name} in line {number}"
-    return f"the {call.name}"
-
-
-def _operand(call: Call, j: int) -> str:
-    return f"operand {j + 1} of {where(call)}"

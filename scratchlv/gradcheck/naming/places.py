@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.naming.loops import Loops, arrays, constant_of, where
+from scratchlv.gradcheck.naming.loops import Loops, arrays, constant_of
 from scratchlv.gradcheck.naming.simulation import Simulation, moved
 from scratchlv.gradcheck.naming.suspects import Suspect
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import where
 
 NO_RELU = "local derivative"
 
