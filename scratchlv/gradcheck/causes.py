@@ -27,6 +27,7 @@ CAUSES = {
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",
     "wrong axis": "a sum over the wrong axis",
+    "untransposed": "a matrix used for its transpose: {which} for {wanted}",
     "broadcast": "a broadcasting mistake: (N,) and (N, 1) are not the same",
     # time
     "recurrent": "a bug in the recurrent path",
@@ -66,12 +67,17 @@ CAUSES = {
     "mask in the mean": "a mean over the wrong number: the mask is missing in the normaliser",
     "dropout mask": "a dropout mask that is missing in backward",
     "dropout scale": "a dropout scale, 1/(1 − p), that is missing or doubled in backward",
-    "stride": "a wrong stride in backward",
-    "padding": "a padding that is not cut off in backward",
+    "stride": "a wrong stride in backward: the windows are not where forward has them",
+    "padding": "a padding that backward does not cut off, or cuts off in the wrong place",
     "kernel not flipped": "a kernel that is not flipped in the gradient by the input",
+    "cut": "parts of an array that are cut in the wrong place, or taken in the wrong order",
+    "flipped": "an array that is flipped in backward, and should not be: {which}",
     "argmax": "a gradient that goes to the wrong place of a maximum",
     "ties": "a gradient that goes to all ties of a maximum: each of them gets the whole of it",
+    "wrong place": "a wrong index, so that another row or place is taken{which}",
     # the call
+    "wrong name": "a wrong variable: {one} used for {other}",
+    "exchanged": "two arrays that are exchanged: {pair}",
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
     "float32": "a computation in float32 inside {where}",
@@ -79,14 +85,24 @@ CAUSES = {
 }
 
 #: What an edit shows in general, and what the numbers may say of it in particular: the particular comes first.
+_PARTICULAR = {
+    "factor", "doubled", "scale", "learning rate", "mean missing", "mean twice", "local derivative", "tanh", "sigmoid",
+    "softmax", "relu", "epsilon", "recurrent", "dh_next", "dc_next", "h_t", "c_t", "off by one", "dropped step", "step twice",
+    "gates", "missing path", "target", "mask", "mask in the mean", "dropout mask", "dropout scale", "stride", "padding",
+    "kernel not flipped", "argmax", "ties", "wrong rows", "upstream ignored", "regularisation", "another's gradient", "order",
+    "constant scale", "missing factor", "factor twice", "wrong array", "reversed", "h_{t−1}", "dropped round", "mask inverted",
+    "missing term", "batch sum", "sum", "wrong axis", "transposed", "W for Wᵀ", "W for Wᵀ in time", "= for +=",
+    "= for += in time", "repeated rows",
+}  # fmt: skip
 REFINED_BY = {
-    "": {
-        "factor", "doubled", "scale", "learning rate", "mean missing", "mean twice", "local derivative", "tanh", "sigmoid",
-        "softmax", "relu", "epsilon", "recurrent", "dh_next", "dc_next", "h_t", "c_t", "off by one", "dropped step",
-        "step twice", "gates", "missing path", "target", "mask", "mask in the mean", "dropout mask", "dropout scale", "stride",
-        "padding", "kernel not flipped", "argmax", "ties", "wrong rows", "upstream ignored", "regularisation",
-        "another's gradient", "order", "constant scale", "missing factor", "factor twice", "wrong array", "reversed",
-        "h_{t−1}", "dropped round", "mask inverted", "missing term",
+    "": _PARTICULAR,
+    "wrong name": _PARTICULAR,
+    "wrong place": _PARTICULAR,
+    "wrong rows": {"argmax", "ties", "stride", "padding", "off by one", "kernel not flipped", "reversed", "dropped step"},
+    "exchanged": {"gates", "order", "another's gradient"},
+    "mask": {
+        "mask inverted", "dropout mask", "dropout scale", "mask in the mean", "relu", "no relu", "argmax", "ties",
+        "local derivative",
     },
     "factor": {
         "doubled", "scale", "learning rate", "mean missing", "mean twice", "dropout scale", "mask in the mean",
@@ -112,6 +128,17 @@ REFINED_BY = {
     "off by one": {"dropped step", "step twice", "h_t", "c_t", "wrong rows", "stride", "padding"},
     "another's gradient": {"h_t", "c_t", "off by one", "gates", "relu", "order", "target", "missing path", "recurrent"},
 }  # fmt: skip
+
+
+#: What an edit shows by itself, whatever else the numbers are consistent with.
+_BY_ITSELF = {"", "wrong name", "wrong place", "wrong rows", "exchanged"}
+
+
+def at_odds(shown: str, named: str) -> bool:
+    """Whether a mend speaks for one cause and the numbers for another, so that neither is certain."""
+    if not named or named == shown or shown in _BY_ITSELF:
+        return False
+    return named not in REFINED_BY.get(shown, ()) and shown not in REFINED_BY.get(named, ())
 
 
 def key_of(sentence: str) -> str:

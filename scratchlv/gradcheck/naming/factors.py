@@ -116,7 +116,7 @@ def _setting(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or value in (0, 1):
             continue
         value = abs(float(value))
-        if value < 1 and (near(c, 1 - value) or near(c * (1 - value), 1)):
+        if value < 1 and any(near(c, each) or near(c * each, 1) for each in (1 - value, (1 - value) / value)):
             return cause("dropout scale")
         if name in ("keep", "keep_prob", "p_keep") and (near(c, value) or near(c * value, 1)):
             return cause("dropout scale")

@@ -120,11 +120,21 @@ def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         for j in float_operands(call):
             if len(calls) == 1:
                 c = _solved_factor(simulation, calls[0], j)
-                if c is not None:
+                if c is not None and (
+                    _several_numbers(simulation) or _factor_cause(simulation, calls[0], j, c) != cause("factor")
+                ):
                     yield Suspect({calls[0]: scaled(j, c)}, *named(simulation, calls[0], j, c))
                 continue
             for c in _factors(simulation, call, j):
                 yield Suspect({index: scaled(j, c) for index in calls}, *named(simulation, calls[0], j, c))
+
+
+def _several_numbers(simulation: Simulation) -> bool:
+    """What is wrong is more than a single number, which is always something times what it should be."""
+    return (
+        sum(np.size(simulation.got[name]) and np.size(simulation.evidence.inputs[name]) for name in simulation.wrong)
+        > 1
+    )
 
 
 def _factors(simulation: Simulation, call: Call, j: int) -> list[float]:

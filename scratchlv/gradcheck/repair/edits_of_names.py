@@ -46,13 +46,15 @@ def names(site: Site) -> Iterator[Draft]:
     if shape is None:
         return
     base = base_of(node)
+    counted = {base_of(loop.target) for loop in site.loops if isinstance(loop, ast.For)}
     fit = site.scope.items() if site.statement is site.facts.last and not is_number(value) else fitting(site, shape)
     for text, other in fit:
         if text == site.text or is_number(value) and is_whole(value) != is_whole(other):
             continue
         alike = _likeness(text, site.text)
         same_base = base and base == base_of(parsed(text))
-        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
+        number = 0.0 if shape else 0.3 if site.is_index and text in counted else 1.5
+        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + number
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
         yield from _functions_of(site, value)
@@ -146,7 +148,9 @@ def _is_part(site: Site) -> bool:
 
 def _key_of_name(site: Site, text: str) -> str:
     parent = site.parent
-    if isinstance(parent, ast.Compare):
+    if isinstance(parent, ast.Compare) and any(
+        isinstance(each, ast.Constant) and each.value == 0 for each in (parent.left, *parent.comparators)
+    ):
         return "relu"
     return ""
 

@@ -44,7 +44,14 @@ def indices(site: Site) -> Iterator[Draft]:
     node = site.node
     if isinstance(node, ast.Subscript):
         yield from _subscript(site, node)
-    whole = site.is_index or site.in_call_of in ("range", "reversed", "arange", "zeros", "reshape", "pad", "enumerate")
+    assigned = (
+        bool(site.loops) and isinstance(site.parent, ast.Assign | ast.Tuple) and isinstance(site.statement, ast.Assign)
+    )
+    whole = (
+        assigned
+        or site.is_index
+        or site.in_call_of in ("range", "reversed", "arange", "zeros", "reshape", "pad", "enumerate")
+    )
     bound = isinstance(site.parent, ast.Slice)
     value = site.facts.value(node)
     if isinstance(node, ast.Constant):
@@ -72,9 +79,10 @@ def indices(site: Site) -> Iterator[Draft]:
             key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
             named = -0.7 if key else 0.0
             yield Draft("A * S", f"with {site.text} * {text}", key, 1.7 + near + named, nodes)
+            key = "" if key == "stride" else key
             yield Draft("A + S", f"with {site.text} + {text}", key, 1.7 + near + named, nodes)
             yield Draft("A - S", f"with {site.text} - {text}", key, 2.0 + near + named, nodes)
-            yield Draft("A // S", f"with {site.text} // {text}", key, 2.5 + near + named, nodes)
+            yield Draft("A // S", f"with {site.text} // {text}", "", 2.5 + near + named, nodes)
             yield Draft("S - 1 - A", "", "", 3.5 + near, nodes)
     if not isinstance(node, ast.Constant):
         yield Draft("2 * A", f"with 2 * {site.text}", "", 2.0)
@@ -109,11 +117,7 @@ def _key_of_bound(site: Site, larger: bool) -> str:
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
     if isinstance(node.ctx, ast.Load):
         yield Draft("B", f"without {site.text.removeprefix(ast.unparse(node.value))}", "", 2.0, {"B": node.value})
-        if isinstance(node.slice, ast.Constant) and len(site.facts.shape(node.value) or ()) > 1:
-            yield Draft("B.sum(0)", "", "batch sum", 1.0, {"B": node.value})
-            yield Draft("B.sum(1)", "", "sum", 2.0, {"B": node.value}, {"axis": "axis 1"})
-        if isinstance(node.slice, ast.Slice) and len(site.shape or ()) > 1:
-            yield Draft("B.sum(0, keepdims=True)", "", "batch sum", 1.5, {"B": node.value})
+        yield from _sums(site, node)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     texts = [*map(ast.unparse, parts)]
     for number, part in enumerate(parts):
@@ -129,6 +133,25 @@ def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
         if is_whole(value) and 0 < value < 8:
             crop = [f"{text}:-{text}" if number in sliced[-2:] else each for number, each in enumerate(texts)]
             yield _indexed(node, crop, 2.5, "padding")
+
+
+def _sums(site: Site, node: ast.Subscript) -> Iterator[Draft]:
+    """A sum over an axis of which a part is taken: ``dz.sum(0)`` for ``dz[-1]``, with keepdims for ``dz[:, :1]``."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    taken = [axis for axis, part in enumerate(parts) if not _is_whole_axis(part)]
+    dimensions = len(site.facts.shape(node.value) or ())
+    if len(taken) != 1 or dimensions < 2 or not is_floating(site.facts.value(node.value)):
+        return
+    axis, part = taken[0], parts[taken[0]]
+    keep = ", keepdims=True" if isinstance(part, ast.Slice) else ""
+    for order, each in enumerate(dict.fromkeys([axis, *range(dimensions)])):
+        last = each - dimensions if each and each == dimensions - 1 else each
+        key, details = ("sum", {"axis": f"axis {each}"}) if each else ("batch sum", {})
+        yield Draft(f"B.sum({last}{keep})", "", key, 1.0 + 0.5 * order, {"B": node.value}, details)
+
+
+def _is_whole_axis(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) and not (part.lower or part.upper or part.step)
 
 
 def _indexed(node: ast.Subscript, parts: list[str], cost: float, key: str = "") -> Draft:
@@ -190,6 +213,22 @@ def flips(site: Site) -> Iterator[Draft]:
                     yield Draft(f"A[{crop}]", "", "padding", 2.5, {"P": parsed(text)})
 
 
+def parts_of_loops(site: Site) -> Iterator[Draft]:
+    """A loop over a part of what it walks through: to a length, or without its first or last."""
+    if (
+        not isinstance(site.parent, ast.For)
+        or site.slot[1] != "iter"
+        or not isinstance(site.facts.value(site.node), np.ndarray)
+    ):
+        return
+    yield Draft("A[1:]", "with [1:]", "round too many", 1.8)
+    yield Draft("A[:-1]", "with [:-1]", "round too many", 1.8)
+    for text, value in site.scope.items():
+        if is_whole(value):
+            key = "mask" if "len" in text else "round too many"
+            yield Draft("A[:S]", f"with [:{text}]", key, 1.8, {"S": parsed(text)})
+
+
 def constants(site: Site) -> Iterator[Draft]:
     node = site.node
     if not isinstance(node, ast.Constant) or not is_number(node.value):
@@ -198,6 +237,7 @@ def constants(site: Site) -> Iterator[Draft]:
         return
     value = node.value
     assert isinstance(value, int | float)
+    counted = {base_of(loop.target) for loop in site.loops if isinstance(loop, ast.For)}
     factor = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult | ast.Div)
     key = "factor" if factor else "local derivative" if isinstance(site.parent, ast.BinOp) else ""
     if not is_floating(site.facts.value(site.parent)):  # an index, a length
@@ -216,7 +256,8 @@ def constants(site: Site) -> Iterator[Draft]:
     for text, other in site.scope.items():
         plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"
         if plain or is_number(other) and not (site.is_index and not is_whole(other)):
-            yield Draft("S", f"with {text} for {value!r}", "", 2.2, {"S": parsed(text)})
+            cost = 1.0 if site.is_index and text in counted else 2.2
+            yield Draft("S", f"with {text} for {value!r}", "", cost, {"S": parsed(text)})
 
 
 def comparisons(site: Site) -> Iterator[Draft]:
@@ -228,7 +269,8 @@ def comparisons(site: Site) -> Iterator[Draft]:
         likely = {">": "<", "<": ">", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
         for sign in signs.values() if now else ():
             if sign != now:
-                key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu"
+                zero = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value == 0
+                key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu" if zero else ""
                 key = key if site.shape else ""  # of numbers it tells nothing
                 cost = 0.5 if likely[now] == sign else 1.5
                 yield Draft(f"L {sign} R", f"with {sign} for {now}", key, cost, both)

@@ -23,7 +23,7 @@ def operators(site: Site) -> Iterator[Draft]:
         yield Draft(
             "B",
             "without the sign" if isinstance(node.op, ast.USub) else "",
-            "" if site.is_index else "sign",
+            "" if site.is_index else "mask inverted" if isinstance(node.op, ast.Invert) else "sign",
             0.5,
             {"B": node.operand},
         )
@@ -113,6 +113,29 @@ def _brackets(node: ast.BinOp) -> Iterator[Draft]:
     ):
         nodes = {"L": left, "M": right.left, "R": right.right}
         yield Draft(f"(L {outer} M) {inner} R", "with brackets", "", 1.2, nodes)
+
+
+def brackets_of_sums(site: Site) -> Iterator[Draft]:
+    """``a + b * c * d`` for ``(a + b) * c * d``."""
+    node, factors = site.node, []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, FACTORS):
+        factors.append(("*" if isinstance(node.op, ast.Mult) else "/", node.right))
+        node = node.left
+    if len(factors) < 2 or not isinstance(node, ast.BinOp) or not isinstance(node.op, SUMS):
+        return
+    sign = "+" if isinstance(node.op, ast.Add) else "-"
+    nodes = {"L": node.left, "R": node.right} | {f"F{k}": factor for k, (_, factor) in enumerate(factors)}
+    product = "".join(f" {factors[k][0]} F{k}" for k in reversed(range(len(factors))))
+    yield Draft(f"L {sign} R{product}", "with brackets", "", 1.2, nodes)
+    yield Draft(f"L{product} {sign} R", "with brackets", "", 1.2, nodes)
+
+
+def ones(site: Site) -> Iterator[Draft]:
+    """One is added or subtracted: a target's, or that of ``1 + …``."""
+    if is_floating(site.facts.value(site.node)) and is_term(site):
+        assigned = isinstance(site.parent, ast.Assign | ast.AugAssign)
+        yield Draft("A - 1", "with - 1", "missing term", 1.8 if assigned else 2.5)
+        yield Draft("A + 1", "with + 1", "missing term", 2.2 if assigned else 2.5)
 
 
 def signs(site: Site) -> Iterator[Draft]:
@@ -335,10 +358,19 @@ def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[D
         yield Draft("A / np.sqrt(S)", f"with / √{text}", "scale", cost + 1.0, nodes)
         yield Draft("A * np.sqrt(S)", f"with * √{text}", "scale", cost + 1.5, nodes)
     if 0 < number < 1:
-        yield Draft("A / (1 - S)", f"with / (1 - {text})", "dropout scale", cost, nodes)
-        yield Draft("A * (1 - S)", f"with * (1 - {text})", "dropout scale", cost + 0.5, nodes)
+        key = "dropout scale" if _is_probability(text) else "factor"
+        yield Draft("A / (1 - S)", f"with / (1 - {text})", key, cost, nodes)
+        yield Draft("A * (1 - S)", f"with * (1 - {text})", key, cost + 0.5, nodes)
     if whole and number < 64:
         yield Draft("A / S ** 2", "", "factor", cost + 2.0, nodes)
+
+
+def _is_probability(text: str) -> bool:
+    """A share of what dropout drops or keeps."""
+    name = parsed(text)
+    last = name.slice.value if isinstance(name, ast.Subscript) and isinstance(name.slice, ast.Constant) else text
+    last = str(last).split(".")[-1].lower()
+    return last in ("p", "rate", "prob", "q") or any(word in last for word in ("drop", "keep"))
 
 
 def _lengths(site: Site) -> Iterator[tuple[str, int]]:

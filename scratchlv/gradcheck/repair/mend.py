@@ -69,9 +69,17 @@ def _simple(statement: ast.stmt) -> ast.stmt:
     return statement
 
 
+def _is_inside(edit: Edit) -> bool:
+    """All that is changed are expressions of the statement."""
+    if edit.adds:
+        return False
+    own = {id(node) for node in ast.walk(edit.statement) if not isinstance(node, ast.stmt)}
+    return all(id(slot[0]) in own for slot, _ in edit.changes)
+
+
 def _statement(edit: Edit) -> str:
     """The whole statement on one line."""
-    if edit.site is None and edit.wide:
+    if edit.site is None and edit.wide and not _is_inside(edit):
         return ""
     if edit.site is None:
         new = edit.changes[0][1]()
