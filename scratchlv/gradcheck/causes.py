@@ -131,7 +131,17 @@ REFINED_BY = {
 
 
 #: What an edit shows by itself, whatever else the numbers are consistent with.
-_BY_ITSELF = {"", "wrong name", "wrong place", "wrong rows", "exchanged"}
+_BY_ITSELF = {
+    "",
+    "wrong name",
+    "wrong place",
+    "wrong rows",
+    "exchanged",
+    "missing factor",
+    "missing term",
+    "factor",
+    "mask",
+}
 
 
 def at_odds(shown: str, named: str) -> bool:

@@ -18,7 +18,7 @@ def window_edits(line: Line) -> Iterator[Edit]:
     counted = {base_of(loop.target) for loop in line.loops if isinstance(loop, ast.For)}
     whole = [text for text, value in line.scope.items() if is_whole(value)]
     numbers = sorted(whole, key=lambda text: text not in counted)[:MOST_NUMBERS]
-    places = list(_subscripts(line.statement))
+    places = sorted(_subscripts(line.statement), key=lambda node: (node.lineno, node.col_offset))
     for node in places:
         if isinstance(node.ctx, ast.Store):
             yield from _strided(line, node, numbers, counted)

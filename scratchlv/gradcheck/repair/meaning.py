@@ -32,8 +32,10 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
     new = edit.changes[0][1]()
     if not isinstance(new, ast.expr):
         return key, details
+    if key == "missing factor" and (mean := _of_division(site, new)) is not None:
+        return mean
     if key in ("", "wrong rows"):
-        return _of_place(site, new) or _of_name(site, new) or (key, details)
+        return _of_place(site, new) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
         return _of_transpose(site, new, evidence, key)
     return (key, details) if _holds(key, list(_values(site, new)), evidence, activations) else ("", {})
@@ -105,6 +107,20 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):
         return None
     return "wrong name", {"one": used, "other": wanted}
+
+
+def _of_division(site: Site, new: ast.expr) -> Meaning | None:
+    """A division by counts, where there is none, or one by another number."""
+    if not (isinstance(new, ast.BinOp) and isinstance(new.op, ast.Div)):
+        return None
+    counts = new.right.value if isinstance(new.right, ast.Subscript) else new.right
+    value = site.scope.get(ast.unparse(counts))
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu":
+        return None
+    node = site.node
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and ast.dump(node.left) == ast.dump(new.left):
+        return "mask in the mean", {}
+    return ("mean missing", {"number": ast.unparse(counts)}) if ast.unparse(new.left) == site.text else None
 
 
 def _is_view(node: ast.expr) -> bool:
