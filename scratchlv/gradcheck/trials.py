@@ -20,6 +20,16 @@ FEW = Settings(tolerance=CLOSE, max_elements=12, directions=2)
 MOST_SHAPES = 3
 
 
+class _Memory:
+    """The cache of a trial; it has no ``__dict__``, so that who puts everything back as it was leaves it alone."""
+
+    __slots__ = ("kept", "may_keep")
+
+    def __init__(self) -> None:
+        self.kept: tuple[Any, Snapshot] | None = None
+        self.may_keep: bool | None = None  # None as long as that is not known
+
+
 class Trial:
     """Backward on inputs whose slopes are known. Calling it says of each gradient whether it is right now.
 
@@ -31,8 +41,7 @@ class Trial:
         self._pair, self._inputs, self._dy, self._points = pair, inputs, dy, points
         self._largest = {name: max((abs(p.slope.value) for p in each), default=0.0) for name, each in points.items()}
         self._before = Snapshot([dy, inputs.given, inputs.arrays])
-        self._kept: tuple[Any, Snapshot] | None = None
-        self._keeps: bool | None = None  # None as long as that is not known
+        self._memory = _Memory()
 
     def __call__(self) -> dict[str, bool]:
         try:
@@ -45,18 +54,19 @@ class Trial:
             return dict.fromkeys(self._points, False)
         finally:
             self._before.restore()
-            if self._kept is not None:
-                self._kept[1].restore()
+            if self._memory.kept is not None:
+                self._memory.kept[1].restore()
 
     def _cache(self) -> Any:
-        if self._keeps is None:
-            self._keeps = self._may_keep()
-        if self._kept is None:
+        memory = self._memory
+        if memory.may_keep is None:
+            memory.may_keep = self._may_keep()
+        if memory.kept is None:
             _, cache = self._pair.run_forward(self._inputs)
-            if not self._keeps:
+            if not memory.may_keep:
                 return cache
-            self._kept = cache, Snapshot(cache)
-        return self._kept[0]
+            memory.kept = cache, Snapshot(cache)
+        return memory.kept[0]
 
     def _may_keep(self) -> bool:
         """Backward takes the cache, and nothing that forward leaves elsewhere: it gives the same after another forward."""

@@ -113,6 +113,8 @@ def _setting(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
             held = np.unique(value)
             if len(held) == 2 and held[0] == 0 and held[1] != 1 and (near(c, held[1]) or near(c * held[1], 1)):
                 return cause("dropout scale")
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or value in (0, 1):
             continue
         value = abs(float(value))

@@ -170,3 +170,9 @@ def test_most_edits_can_be_compiled(tmp_path):
 def test_a_line_is_mended_in_its_own_formatting(tmp_path):
     _, edits = edits_of(tmp_path, "da = ( dy ) * (1-h)  # local derivative")
     assert "da = ( dy ) * (1-h ** 2)  # local derivative" in {mended(edit) for edit in edits}
+
+
+def test_a_mend_is_shown_without_what_does_nothing(tmp_path):
+    shown = {mended(edit) for edit in edits_of(tmp_path, "da = 2 * h[::-1]")[1]}
+    assert "da = h[::-1]" in shown and "da = 2 * h" in shown
+    assert not {"da = 1 * h[::-1]", "da = 2 * h[::1]"} & shown
