@@ -44,6 +44,7 @@ CAUSES = {
     "dropped step": "a time step that is dropped",
     "dropped round": "a loop that leaves its {which} round out",
     "step twice": "a time step that is counted twice",
+    "left out": "the first or the last of {which} being left out, an example or a step that is dropped",
     "round left out": "a round of a loop that is left out, a step that is dropped",
     "round too many": "a round of a loop that is one too many, a step that is counted twice",
     "index by one": "an index that is off by one",

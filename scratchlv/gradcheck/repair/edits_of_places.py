@@ -140,6 +140,8 @@ def _sums(site: Site, node: ast.Subscript) -> Iterator[Draft]:
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     taken = [axis for axis, part in enumerate(parts) if not _is_whole_axis(part)]
     dimensions = len(site.facts.shape(node.value) or ())
+    if taken == [0] and dimensions == 1 and not isinstance(parts[0], ast.Slice):
+        yield Draft("B.sum()", "", "batch sum", 1.0, {"B": node.value})
     if len(taken) != 1 or dimensions < 2 or not is_floating(site.facts.value(node.value)):
         return
     axis, part = taken[0], parts[taken[0]]
@@ -195,7 +197,7 @@ def flips(site: Site) -> Iterator[Draft]:
         key = "index by one" if name_of(node.func) == "roll" else "kernel not flipped"
         yield Draft("B", f"without {name_of(node.func)}", key, 0.5, {"B": node.args[0]})
     if isinstance(site.facts.value(node), list) and not site.is_index:
-        yield Draft("A[::-1]", "with [::-1]", "", 1.0)
+        yield Draft("A[::-1]", "with [::-1]", "reversed", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):
         return
     if isinstance(getattr(node, "ctx", None), ast.Store):
@@ -203,8 +205,10 @@ def flips(site: Site) -> Iterator[Draft]:
     simple = isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
     if simple and len(shape) >= 2:
         yield Draft("A[..., ::-1, ::-1]", "with [..., ::-1, ::-1]", "kernel not flipped", 2.0)
+    if len(shape) >= 3 and (simple or isinstance(site.parent, ast.stmt | ast.Tuple | ast.Call)):
+        yield Draft("A[:, ::-1]", "with [:, ::-1]", "reversed", 2.2 if simple else 2.6)
     if simple:
-        yield Draft("A[::-1]", "with [::-1]", "", 2.2)
+        yield Draft("A[::-1]", "with [::-1]", "reversed", 2.2)
         yield Draft("A[..., ::-1]", "with [..., ::-1]", "", 3.0)
     if len(shape) >= 2 and isinstance(site.parent, ast.stmt | ast.Tuple):
         for text, value in site.scope.items():

@@ -208,6 +208,21 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 yield Draft(f"S * (A - (A * S).sum({axis}, keepdims=True))", "", "softmax", 3.5 + extra, nodes)
 
 
+def epsilons(site: Site) -> Iterator[Draft]:
+    """A small number is added under a root, in a denominator, or before a power; or it is left out."""
+    node, parent = site.node, site.parent
+    under = (
+        site.in_call_of in ("sqrt", "log") or isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Div | ast.Pow)
+    )
+    if not under or not is_floating(site.facts.value(node)):
+        return
+    small = [text for text, value in site.scope.items() if isinstance(value, float) and 0 < value < 0.1]
+    for text in small:
+        yield Draft("A + S", f"with + {text}", "epsilon", 1.2, {"S": parsed(text)})
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and ast.unparse(node.right) in small:
+        yield Draft("L", f"without + {ast.unparse(node.right)}", "epsilon", 0.8, {"L": node.left})
+
+
 def _is_factor(site: Site) -> bool:
     parent = site.parent
     simple = isinstance(site.node, ast.Name | ast.Attribute | ast.Subscript)

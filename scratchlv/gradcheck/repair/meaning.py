@@ -102,6 +102,8 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if not isinstance(node, ATOMS) or not isinstance(new, ATOMS) or _is_view(node) or _is_view(new):
         return None
     used, wanted = ast.unparse(node), ast.unparse(new)
+    if used in (f"{wanted}[:-1]", f"{wanted}[1:]"):
+        return "left out", {"which": wanted}
     if used.startswith(wanted) and "::-1" in used:
         return "flipped", {"which": wanted}
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):

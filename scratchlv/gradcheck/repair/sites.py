@@ -24,6 +24,7 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     terms.signs,
     terms.brackets_of_sums,
     terms.ones,
+    terms.epsilons,
     terms.missing_terms,
     terms.missing_factors,
     of_names.names,

@@ -102,6 +102,10 @@ LINES = [  # as it stands, as it should be, what the edit says
     ("db = dy[-1]", "db = dy.sum(0)", None),
     ("db = dy[:, :1]", "db = dy.sum(-1, keepdims=True)", None),
     ("da = dy", "da = dy - 1", "with - 1"),
+    ("da = dy / p", "da = dy / (p + EPS)", "with + EPS"),
+    ("da = dy[:, ::-1]", "da = dy", "without [:, ::-1]"),
+    ("db = h[:, 0][-1]", "db = h[:, 0].sum()", None),
+    ("da = np.stack([dy, h])", "da = np.stack([dy, h])[:, ::-1]", "with [:, ::-1]"),
     ("da = (dy + h) * p * keep", "da = dy + h * p * keep", "with brackets"),
     (
         "rows[t : t + 1] += dy[:1]",
