@@ -49,6 +49,7 @@ CAUSES = {
     "round too many": "a round of a loop that is one too many, a step that is counted twice",
     "index by one": "an index that is off by one",
     "gates": "swapped gates",
+    "blocks": "blocks of an array that are put together in the wrong order",
     # local derivatives
     "local derivative": "a wrong local derivative{of}",
     "tanh": "a wrong local derivative of tanh: it is 1 − tanh²",
@@ -78,6 +79,8 @@ CAUSES = {
     "wrong place": "a wrong index, so that another row or place is taken{which}",
     # the call
     "wrong name": "a wrong variable: {one} used for {other}",
+    "wrong number": "a wrong number: {one} for {other}",
+    "wrong function": "a wrong function in a local derivative: {one} for {other}",
     "exchanged": "two arrays that are exchanged: {pair}",
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
@@ -99,6 +102,8 @@ REFINED_BY = {
     "": _PARTICULAR,
     "wrong name": _PARTICULAR,
     "wrong place": _PARTICULAR,
+    "wrong number": _PARTICULAR,
+    "wrong function": _PARTICULAR,
     "wrong rows": {"argmax", "ties", "stride", "padding", "off by one", "kernel not flipped", "reversed", "dropped step"},
     "exchanged": {"gates", "order", "another's gradient"},
     "mask": {
@@ -115,6 +120,7 @@ REFINED_BY = {
         "scale", "mean missing", "gates", "epsilon",
     },
     "missing term": {
+        "tanh", "sigmoid", "relu", "local derivative", "wrong array", "gates", "missing factor", "factor", "doubled",
         "missing path", "regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "sum", "epsilon",
     },
     "missing path": {"regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "gates"},
@@ -133,6 +139,8 @@ REFINED_BY = {
 
 #: What an edit shows by itself, whatever else the numbers are consistent with.
 _BY_ITSELF = {
+    "wrong number",
+    "wrong function",
     "",
     "wrong name",
     "wrong place",

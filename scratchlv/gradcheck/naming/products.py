@@ -210,9 +210,10 @@ def _exchanged(simulation: Simulation) -> Iterator[Suspect]:
         yours = [simulation.calls[index].operands[their_other] for index in theirs]
         changes = _changes(simulation, calls, j, other, yours) | _changes(simulation, theirs, k, their_other, mine)
         text = f"with the factors of {where(first)} and {where(second)} exchanged"
-        yield Suspect(changes, text, cause("gates") if _gated(simulation) else cause("wrong array"))
+        yield Suspect(changes, text, cause("gates") if gated(simulation) else cause("wrong array"))
 
 
-def _gated(simulation: Simulation) -> bool:
+def gated(simulation: Simulation) -> bool:
+    """Forward has σ and tanh, as gates do."""
     names = {name for name, _ in simulation.rounds}
     return bool(names & {"exp", "expit"}) and "tanh" in names

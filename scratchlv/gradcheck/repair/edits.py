@@ -172,16 +172,15 @@ def base_of(node: ast.AST) -> str:
 
 
 def is_in_time(loops: tuple[ast.stmt, ...]) -> bool:
-    """One of the loops runs backwards, or over a variable that counts time."""
+    """One of the loops is over a variable that counts time, or over T."""
     return any(
         isinstance(loop, ast.For)
-        and (base_of(loop.target) in ("t", "step", "time") or _runs_backwards(ast.unparse(loop.iter)))
+        and (
+            base_of(loop.target) in ("t", "step", "time")
+            or any(isinstance(each, ast.Name) and each.id == "T" for each in ast.walk(loop.iter))
+        )
         for loop in loops
     )
-
-
-def _runs_backwards(text: str) -> bool:
-    return "reversed" in text or "-1" in text
 
 
 def fitting(site: Site, shape: tuple[int, ...], *, exact: bool = True) -> Iterator[tuple[str, Any]]:

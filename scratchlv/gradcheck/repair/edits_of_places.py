@@ -38,6 +38,8 @@ FUNCTIONS = {
     "cumsum": ("sum",),
 }
 
+LOCAL = ("tanh", "exp", "log", "sin", "cos", "sqrt", "square", "abs", "sign")
+
 
 def indices(site: Site) -> Iterator[Draft]:
     """An index by one, another index, another slice; whole arrays for items."""
@@ -322,7 +324,8 @@ def calls(site: Site) -> Iterator[Draft]:
         module = {"M": func.value} if isinstance(func, ast.Attribute) else {}
         if module:
             called = f"M.{other}({', '.join([*listed, *keywords])})"
-            yield Draft(called, f"with {other} for {name}", "", 1.2, nodes | module)
+            key = "wrong function" if name in LOCAL else ""
+            yield Draft(called, f"with {other} for {name}", key, 1.2, nodes | module, {"one": name, "other": other})
     yield from _ranges(node, name)
     if name in ("clip", "maximum", "minimum") and listed:
         yield Draft("A0", f"without {name}", "", 1.5, nodes)
@@ -380,13 +383,14 @@ def orders(site: Site) -> Iterator[Draft]:
     if not isinstance(node, ast.Tuple | ast.List) or not 2 <= len(node.elts) <= 12 or site.is_index:
         return
     returned = isinstance(site.parent, ast.Return)
-    key = "order" if returned else "gates" if len(node.elts) in (3, 4) else ""
+    key = "order" if returned else "gates" if len(node.elts) in (3, 4) else "exchanged"
     for i, j in itertools.combinations(range(len(node.elts)), 2):
         elements = list(node.elts)
         elements[i], elements[j] = elements[j], elements[i]
         nodes = {"D": _with(node, elements)}
         cost = 0.3 if returned else 1.0
-        yield Draft("D", f"with {_pair(node.elts, i, j)} exchanged", key, cost + 0.1 * (j - i), nodes)
+        pair = _pair(node.elts, i, j)
+        yield Draft("D", f"with {pair} exchanged", key, cost + 0.1 * (j - i), nodes, {"pair": pair})
     if 3 <= len(node.elts) <= 5:
         for order in itertools.permutations(node.elts):
             if sum(a is not b for a, b in zip(order, node.elts, strict=True)) > 2:

@@ -196,6 +196,8 @@ def missing_terms(site: Site) -> Iterator[Draft]:
             is_whole(value) or isinstance(value, np.ndarray) and value.dtype.kind in "iu"
         ):
             yield Draft("A - np.eye(A.shape[-1])[S]", "", "target", 1.5 + extra, {"S": parsed(text)})
+    if len(shape) == 2 and shape[0] == shape[1] > 1:
+        yield Draft("A - np.eye(len(A))", "", "missing term", 2.0 + extra)
     if len(shape) > 1 or shape and shape[-1] > 1:
         for axis in [-1, *range(len(shape) - 1)]:
             call = f"mean({axis}, keepdims=True)"
@@ -350,8 +352,9 @@ def _numbers(site: Site, extra: float) -> Iterator[Draft]:
         hint = 1.5 if _tells(site.facts.ratio, number) else 0.0
         for draft in _by_number(text, number, whole, cost):
             yield replace(draft, hint=hint)
-    for constant in ("2", "0.5"):
-        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + 1.0)
+    for constant, names in (("2", 0.5), ("0.5", 2.0)):
+        named = any(isinstance(value, float) and value == names for _, value in variables)
+        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + (2.0 if named else 1.0))
 
 
 def _tells(ratio: float | None, number: float) -> bool:
@@ -365,7 +368,7 @@ def _tells(ratio: float | None, number: float) -> bool:
 def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[Draft]:
     nodes, details = {"S": parsed(text)}, {"number": text}
     divided, multiplied = ("mean missing", "mean twice") if whole else ("factor", "factor")
-    if number == 2:  # more likely a two than a length
+    if number == 2 and whole:  # more likely a two than a length
         divided = multiplied = "doubled"
     yield Draft("A / S", f"with / {text}", divided, cost, nodes, details)
     yield Draft("A * S", f"with * {text}", multiplied, cost + 0.5, nodes, details)

@@ -23,6 +23,7 @@ def window_edits(line: Line) -> Iterator[Edit]:
         if isinstance(node.ctx, ast.Store):
             yield from _strided(line, node, numbers, counted)
             yield from _offset(line, node, numbers)
+            yield from _stepped(line, node, numbers, counted)
         yield from _moved(line, node, numbers, counted)
     yield from _cut_elsewhere(line, places, numbers)
 
@@ -73,6 +74,19 @@ def _offset(line: Line, node: ast.Subscript, numbers: list[str]) -> Iterator[Edi
         texts = f"{ast.unparse(first)} + {left}", f"{ast.unparse(second)} + {right}"
         changes: Changes = [(slot, partial(parsed, text)) for slot, text in zip((one, two), texts, strict=True)]
         yield line.edits(changes, f"with {texts[0]} and {texts[1]} as the place", "wrong rows", 2.5)
+
+
+def _stepped(line: Line, node: ast.Subscript, numbers: list[str], counted: set[str]) -> Iterator[Edit]:
+    """``[n, m * step + place]`` for ``[n, place]``."""
+    parts = [(slot, part) for slot, part in _parts(node) if is_whole(line.facts.value(part))][-1:]
+    for (slot, part), by, step in itertools.product(parts, sorted(counted & set(numbers)), numbers):
+        if step not in counted:
+            text = f"{by} * {step} + {ast.unparse(part)}"
+            edit = line.edits(
+                [(slot, partial(parsed, text))], f"with {text} for {ast.unparse(part)}", "wrong rows", 2.3
+            )
+            edit.of_place = True
+            yield edit
 
 
 def _moved(line: Line, node: ast.Subscript, numbers: list[str], counted: set[str]) -> Iterator[Edit]:

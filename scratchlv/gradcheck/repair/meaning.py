@@ -34,6 +34,8 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return key, details
     if key == "missing factor" and (mean := _of_division(site, new)) is not None:
         return mean
+    if key == "missing term" and _is_there(site, new):
+        return "", {}
     if key in ("", "wrong rows"):
         return _of_place(site, new) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
@@ -97,6 +99,8 @@ def _for(used: str, wanted: str) -> str:
 def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     """Another variable, or a sum of the same one."""
     node = site.node
+    if isinstance(node, ast.Constant) and isinstance(new, ast.Constant | ast.UnaryOp) and site.in_call_of != "range":
+        return "wrong number", {"one": site.text, "other": ast.unparse(new)}
     if isinstance(node, ast.Subscript) and isinstance(new, ast.Call) and name_of(new.func) == "sum":
         return None
     if not isinstance(node, ATOMS) or not isinstance(new, ATOMS) or _is_view(node) or _is_view(new):
@@ -109,6 +113,13 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):
         return None
     return "wrong name", {"one": used, "other": wanted}
+
+
+def _is_there(site: Site, new: ast.expr) -> bool:
+    """What is added is a factor of what it is added to: a + a b is an accident of algebra, and no term that was forgotten."""
+    added = new.right if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Add | ast.Sub) else None
+    around = [*ast.walk(site.node), *(ast.walk(site.parent) if isinstance(site.parent, ast.BinOp) else ())]
+    return added is not None and any(ast.dump(each) == ast.dump(added) for each in around if isinstance(each, ATOMS))
 
 
 def _of_division(site: Site, new: ast.expr) -> Meaning | None:

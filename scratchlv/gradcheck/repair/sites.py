@@ -32,6 +32,7 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     of_names.stored_names,
     of_names.counts,
     of_names.local_derivatives,
+    of_names.local_factors,
     of_names.softmaxes,
     places.indices,
     places.flips,
