@@ -214,6 +214,6 @@ def _exchanged(simulation: Simulation) -> Iterator[Suspect]:
 
 
 def gated(simulation: Simulation) -> bool:
-    """Forward has σ and tanh, as gates do."""
-    names = {name for name, _ in simulation.rounds}
-    return bool(names & {"exp", "expit"}) and "tanh" in names
+    """Forward has σ and tanh, as gates do; a σ may be made of tanh, too."""
+    names = [name for name, _ in simulation.rounds]
+    return "tanh" in names and (bool({"exp", "expit"} & set(names)) or names.count("tanh") > 1)
