@@ -154,7 +154,7 @@ def constants(simulation: Simulation) -> dict[float, str]:
         for j in (0, 1):
             mask = np.asarray(call.operands[1 - j])
             held = np.unique(mask.astype(float)) if mask.dtype.kind in "bfiu" and mask.size > 1 else np.zeros(0)
-            if len(held) == 2 and held[0] == 0 and held[1] != 1:
+            if len(held) == 2 and held[0] == 0 and held[1] != 1 and not are_labels(simulation, mask):
                 found.setdefault(abs(float(held[1])), cause("dropout scale"))
             if len(held) == 2 and held[0] == 0 and index + 1 < len(simulation.calls):
                 scale = constant_of(simulation.calls[index + 1], 0)
@@ -169,6 +169,18 @@ def constants(simulation: Simulation) -> dict[float, str]:
                     found.setdefault(number, cause("scale"))
                 found.setdefault(number, cause("constant scale", number=f"{number:.4g}", where=where(call)))
     return found
+
+
+def are_labels(simulation: Simulation, mask: np.ndarray) -> bool:
+    """Whole numbers among the inputs, times something, that are not called a mask."""
+    return any(
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "iu"
+        and not any(word in name.lower() for word in ("mask", "keep", "drop"))
+        and value.shape == mask.shape
+        and np.array_equal(value != 0, mask != 0)
+        for name, value in simulation.evidence.inputs.items()
+    )
 
 
 def _is_whole(number: float) -> bool:

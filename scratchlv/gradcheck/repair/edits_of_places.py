@@ -199,7 +199,8 @@ def flips(site: Site) -> Iterator[Draft]:
         key = "index by one" if name_of(node.func) == "roll" else "kernel not flipped"
         yield Draft("B", f"without {name_of(node.func)}", key, 0.5, {"B": node.args[0]})
     if isinstance(site.facts.value(node), list) and not site.is_index:
-        yield Draft("A[::-1]", "with [::-1]", "reversed", 1.0)
+        stacked = site.in_call_of in ("concatenate", "hstack", "vstack", "stack", "column_stack")
+        yield Draft("A[::-1]", "with [::-1]", "gates" if stacked else "reversed", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):
         return
     if isinstance(getattr(node, "ctx", None), ast.Store):
