@@ -137,25 +137,13 @@ REFINED_BY = {
 }  # fmt: skip
 
 
-#: What an edit shows by itself, whatever else the numbers are consistent with.
-_BY_ITSELF = {
-    "wrong number",
-    "wrong function",
-    "",
-    "wrong name",
-    "wrong place",
-    "wrong rows",
-    "exchanged",
-    "missing factor",
-    "missing term",
-    "factor",
-    "mask",
-}
+#: What a mend shows that may be an accident of algebra: only if the numbers do not speak for something else.
+_NEEDS_AGREEMENT = {"local derivative", "missing path"}
 
 
 def at_odds(shown: str, named: str) -> bool:
     """Whether a mend speaks for one cause and the numbers for another, so that neither is certain."""
-    if not named or named == shown or shown in _BY_ITSELF:
+    if not named or named == shown or shown not in _NEEDS_AGREEMENT:
         return False
     return named not in REFINED_BY.get(shown, ()) and shown not in REFINED_BY.get(named, ())
 
