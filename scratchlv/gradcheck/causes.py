@@ -148,6 +148,15 @@ def at_odds(shown: str, named: str) -> bool:
     return named not in REFINED_BY.get(shown, ()) and shown not in REFINED_BY.get(named, ())
 
 
+#: What is said of a mend after a colon is the mend itself.
+_SHOW_THE_MEND = {"wrong name", "wrong place", "wrong number", "wrong function", "untransposed", "exchanged"}
+
+
+def without_mend(words: str) -> str:
+    """The words of a cause for those who are to find the mend themselves."""
+    return words.partition(":")[0] if key_of(f"consistent with {words}") in _SHOW_THE_MEND else words
+
+
 def key_of(sentence: str) -> str:
     """The key of the cause that a sentence is consistent with; "" if it has none. The longest wording that fits."""
     _, found, words = sentence.partition("consistent with ")
