@@ -36,6 +36,10 @@ ELSEWHERE = {
         "tests/gradcheck/repair/test_edits.py",
         "each kind of edit mends a bug there",
     ),
+    "scratchlv/gradcheck/repair/edits_of_windows.py": (
+        "tests/gradcheck/repair/test_edits.py",
+        "each kind of edit mends a bug there",
+    ),
     "scratchlv/gradcheck/repair/edits_that_fit.py": (
         "tests/gradcheck/repair/test_edits.py",
         "each kind of edit mends a bug there",

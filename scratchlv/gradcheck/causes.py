@@ -23,10 +23,11 @@ CAUSES = {
     "W for Wᵀ": "W used for Wᵀ",
     "missing factor": "a factor that is missing in a product{which}",
     "factor twice": "a factor that is there twice in a product{which}",
-    "wrong array": "a product with the wrong array",
+    "wrong array": "a product with the wrong array{which}",
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",
     "wrong axis": "a sum over the wrong axis",
+    "untransposed": "a matrix used for its transpose: {which} for {wanted}",
     "broadcast": "a broadcasting mistake: (N,) and (N, 1) are not the same",
     # time
     "recurrent": "a bug in the recurrent path",
@@ -43,10 +44,12 @@ CAUSES = {
     "dropped step": "a time step that is dropped",
     "dropped round": "a loop that leaves its {which} round out",
     "step twice": "a time step that is counted twice",
+    "left out": "the first or the last of {which} being left out, an example or a step that is dropped",
     "round left out": "a round of a loop that is left out, a step that is dropped",
     "round too many": "a round of a loop that is one too many, a step that is counted twice",
     "index by one": "an index that is off by one",
     "gates": "swapped gates",
+    "blocks": "blocks of an array that are put together in the wrong order",
     # local derivatives
     "local derivative": "a wrong local derivative{of}",
     "tanh": "a wrong local derivative of tanh: it is 1 − tanh²",
@@ -66,12 +69,19 @@ CAUSES = {
     "mask in the mean": "a mean over the wrong number: the mask is missing in the normaliser",
     "dropout mask": "a dropout mask that is missing in backward",
     "dropout scale": "a dropout scale, 1/(1 − p), that is missing or doubled in backward",
-    "stride": "a wrong stride in backward",
-    "padding": "a padding that is not cut off in backward",
+    "stride": "a wrong stride in backward: the windows are not where forward has them",
+    "padding": "a padding that backward does not cut off, or cuts off in the wrong place",
     "kernel not flipped": "a kernel that is not flipped in the gradient by the input",
+    "cut": "parts of an array that are cut in the wrong place, or taken in the wrong order",
+    "flipped": "an array that is flipped in backward, and should not be: {which}",
     "argmax": "a gradient that goes to the wrong place of a maximum",
     "ties": "a gradient that goes to all ties of a maximum: each of them gets the whole of it",
+    "wrong place": "a wrong index, so that another row or place is taken{which}",
     # the call
+    "wrong name": "a wrong variable: {one} used for {other}",
+    "wrong number": "a wrong number: {one} for {other}",
+    "wrong function": "a wrong function in a local derivative: {one} for {other}",
+    "exchanged": "two arrays that are exchanged: {pair}",
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
     "float32": "a computation in float32 inside {where}",
@@ -79,14 +89,26 @@ CAUSES = {
 }
 
 #: What an edit shows in general, and what the numbers may say of it in particular: the particular comes first.
+_PARTICULAR = {
+    "factor", "doubled", "scale", "learning rate", "mean missing", "mean twice", "local derivative", "tanh", "sigmoid",
+    "softmax", "relu", "epsilon", "recurrent", "dh_next", "dc_next", "h_t", "c_t", "off by one", "dropped step", "step twice",
+    "gates", "missing path", "target", "mask", "mask in the mean", "dropout mask", "dropout scale", "stride", "padding",
+    "kernel not flipped", "argmax", "ties", "wrong rows", "upstream ignored", "regularisation", "another's gradient", "order",
+    "constant scale", "missing factor", "factor twice", "wrong array", "reversed", "h_{t−1}", "dropped round", "mask inverted",
+    "missing term", "batch sum", "sum", "wrong axis", "transposed", "W for Wᵀ", "W for Wᵀ in time", "= for +=",
+    "= for += in time", "repeated rows",
+}  # fmt: skip
 REFINED_BY = {
-    "": {
-        "factor", "doubled", "scale", "learning rate", "mean missing", "mean twice", "local derivative", "tanh", "sigmoid",
-        "softmax", "relu", "epsilon", "recurrent", "dh_next", "dc_next", "h_t", "c_t", "off by one", "dropped step",
-        "step twice", "gates", "missing path", "target", "mask", "mask in the mean", "dropout mask", "dropout scale", "stride",
-        "padding", "kernel not flipped", "argmax", "ties", "wrong rows", "upstream ignored", "regularisation",
-        "another's gradient", "order", "constant scale", "missing factor", "factor twice", "wrong array", "reversed",
-        "h_{t−1}", "dropped round", "mask inverted", "missing term",
+    "": _PARTICULAR,
+    "wrong name": _PARTICULAR,
+    "wrong place": _PARTICULAR,
+    "wrong number": _PARTICULAR,
+    "wrong function": _PARTICULAR,
+    "wrong rows": {"argmax", "ties", "stride", "padding", "off by one", "kernel not flipped", "reversed", "dropped step"},
+    "exchanged": {"gates", "order", "another's gradient"},
+    "mask": {
+        "mask inverted", "dropout mask", "dropout scale", "mask in the mean", "relu", "no relu", "argmax", "ties",
+        "local derivative",
     },
     "factor": {
         "doubled", "scale", "learning rate", "mean missing", "mean twice", "dropout scale", "mask in the mean",
@@ -98,6 +120,7 @@ REFINED_BY = {
         "scale", "mean missing", "gates", "epsilon",
     },
     "missing term": {
+        "tanh", "sigmoid", "relu", "local derivative", "wrong array", "gates", "missing factor", "factor", "doubled",
         "missing path", "regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "sum", "epsilon",
     },
     "missing path": {"regularisation", "dh_next", "dc_next", "softmax", "target", "recurrent", "gates"},
@@ -112,6 +135,26 @@ REFINED_BY = {
     "off by one": {"dropped step", "step twice", "h_t", "c_t", "wrong rows", "stride", "padding"},
     "another's gradient": {"h_t", "c_t", "off by one", "gates", "relu", "order", "target", "missing path", "recurrent"},
 }  # fmt: skip
+
+
+#: What a mend shows that may be an accident of algebra: only if the numbers do not speak for something else.
+_NEEDS_AGREEMENT = {"local derivative", "missing path"}
+
+
+def at_odds(shown: str, named: str) -> bool:
+    """Whether a mend speaks for one cause and the numbers for another, so that neither is certain."""
+    if not named or named == shown or shown not in _NEEDS_AGREEMENT:
+        return False
+    return named not in REFINED_BY.get(shown, ()) and shown not in REFINED_BY.get(named, ())
+
+
+#: What is said of a mend after a colon is the mend itself.
+_SHOW_THE_MEND = {"wrong name", "wrong place", "wrong number", "wrong function", "untransposed", "exchanged"}
+
+
+def without_mend(words: str) -> str:
+    """The words of a cause for those who are to find the mend themselves."""
+    return words.partition(":")[0] if key_of(f"consistent with {words}") in _SHOW_THE_MEND else words
 
 
 def key_of(sentence: str) -> str:

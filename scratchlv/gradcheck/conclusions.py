@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from scratchlv.gradcheck.calls import Pair, as_vector
-from scratchlv.gradcheck.causes import REFINED_BY, key_of
+from scratchlv.gradcheck.causes import REFINED_BY, at_odds, key_of, without_mend
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.examination import Subject
 from scratchlv.gradcheck.inputs import Inputs
@@ -44,7 +44,7 @@ def conclusions(
     named = _named(subject, evidence)
     if whole:
         particular = [sentence for sentence in named[:1] if key_of(sentence) in REFINED_BY[key]]
-        if particular:
+        if particular or (named and at_odds(key, key_of(named[0]))):
             return [*particular, whole[0].sentence(show_mend=hint == "mend")]
         return [_sentence(whole[0], hint)]
     inside = _first_wrong(subject.pair, inputs, evidence)
@@ -62,7 +62,8 @@ def _repairs(subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[
 
 def _sentence(repair: Repair, hint: str) -> str:
     sentence = repair.sentence(show_mend=hint == "mend")
-    return f"{sentence}: consistent with {repair.cause}" if repair.cause else sentence
+    words = repair.cause if hint == "mend" else without_mend(repair.cause)
+    return f"{sentence}: consistent with {words}" if words else sentence
 
 
 def _named(subject: Subject, evidence: Evidence) -> list[str]:

@@ -20,26 +20,68 @@ FEW = Settings(tolerance=CLOSE, max_elements=12, directions=2)
 MOST_SHAPES = 3
 
 
+class _Memory:
+    """The cache of a trial; it has no ``__dict__``, so that who puts everything back as it was leaves it alone."""
+
+    __slots__ = ("kept", "may_keep")
+
+    def __init__(self) -> None:
+        self.kept: tuple[Any, Snapshot] | None = None
+        self.may_keep: bool | None = None  # None as long as that is not known
+
+
 class Trial:
     """Backward on inputs whose slopes are known. Calling it says of each gradient whether it is right now.
 
-    Forward runs each time: a backward that is being tried may spoil the cache.
+    Forward runs each time, since a backward that is being tried may spoil the cache; but if all that backward knows is in a cache
+    of arrays and numbers, then it is kept, and put back.
     """
 
     def __init__(self, pair: Pair, inputs: Inputs, dy: Any, points: dict[str, list[Point]]) -> None:
         self._pair, self._inputs, self._dy, self._points = pair, inputs, dy, points
         self._largest = {name: max((abs(p.slope.value) for p in each), default=0.0) for name, each in points.items()}
         self._before = Snapshot([dy, inputs.given, inputs.arrays])
+        self._memory = _Memory()
 
     def __call__(self) -> dict[str, bool]:
         try:
-            _, cache = self._pair.run_forward(self._inputs)
+            cache = self._cache()
             found = match(self._pair.backward(self._dy, cache), self._inputs).gradients
             if self._before.changed():
                 return dict.fromkeys(self._points, False)
             return {name: name in found and self._is_right(name, found[name]) for name in self._points}
         except Exception:  # whatever an edit brings about
             return dict.fromkeys(self._points, False)
+        finally:
+            self._before.restore()
+            if self._memory.kept is not None:
+                self._memory.kept[1].restore()
+
+    def _cache(self) -> Any:
+        memory = self._memory
+        if memory.may_keep is None:
+            memory.may_keep = self._may_keep()
+        if memory.kept is None:
+            _, cache = self._pair.run_forward(self._inputs)
+            if not memory.may_keep:
+                return cache
+            memory.kept = cache, Snapshot(cache)
+        return memory.kept[0]
+
+    def _may_keep(self) -> bool:
+        """Backward takes the cache, and nothing that forward leaves elsewhere: it gives the same after another forward."""
+        pair, inputs = self._pair, self._inputs
+        try:
+            _, cache = pair.run_forward(inputs)
+            if not _is_plain(cache):
+                return False
+            before = Snapshot(cache)
+            first = as_vector(pair.backward(self._dy, cache))
+            before.restore()
+            pair.run_forward(inputs, {name: array * 1.1 for name, array in inputs.arrays.items()})
+            return bool(np.array_equal(first, as_vector(pair.backward(self._dy, cache)), equal_nan=True))
+        except Exception:  # whatever backward does before it is mended
+            return False
         finally:
             self._before.restore()
 
@@ -50,6 +92,17 @@ class Trial:
     def _fits(point: Point, value: float, largest: float) -> bool:
         size = max(abs(value), abs(point.slope.value), point.least, FLOOR * largest)
         return bool(abs(value - point.slope.value) <= CLOSE * size + 4 * point.slope.error)
+
+
+def _is_plain(cache: Any) -> bool:
+    """Tuples, lists and dicts of arrays, numbers and words, with an array in it."""
+    if isinstance(cache, np.ndarray):
+        return cache.dtype != object
+    if isinstance(cache, tuple | list | dict):
+        inside = list(cache.values() if isinstance(cache, dict) else cache)
+        plain = [each for each in inside if not isinstance(each, bool | int | float | np.generic | str | None)]
+        return bool(plain) and all(map(_is_plain, plain))
+    return False
 
 
 def fresh_trials(

@@ -76,3 +76,30 @@ def test_fresh_numbers_keep_their_signs():
 
     assert all(trial()["p"] for trial in trials(forward, lambda dy, p: (dy / p,), {"p": np.array([1e-4, 0.5, 0.4999])}))
     assert all((p > 0).all() for p in seen)
+
+
+def test_a_cache_of_arrays_is_kept_and_put_back_and_no_other_is():
+    runs = []
+
+    def forward(x, W):
+        runs.append(1)
+        return x @ W, [x, W]
+
+    def pops(dy, cache):
+        W, x = cache.pop(), cache.pop()
+        return dy @ W.T, x.T @ dy
+
+    trial = trials(forward, pops, GIVEN)[0]
+    trial()
+    runs.clear()
+    assert all(trial() == {"x": True, "W": True} for _ in range(3)) and not runs
+
+    def remembers(x, W):
+        runs.append(1)
+        remembers.W = W
+        return x @ W, [x]
+
+    trial = trials(remembers, lambda dy, cache: (dy @ remembers.W.T, cache[0].T @ dy), GIVEN)[0]
+    trial()
+    runs.clear()
+    assert all(trial() == {"x": True, "W": True} for _ in range(3)) and len(runs) == 3

@@ -24,7 +24,7 @@ from scratchlv.gradcheck.naming.loops import Loops, constants, divisors
 from scratchlv.gradcheck.naming.origins import Origins
 from scratchlv.gradcheck.naming.places import places
 from scratchlv.gradcheck.naming.probes import probes
-from scratchlv.gradcheck.naming.products import products
+from scratchlv.gradcheck.naming.products import gated, products
 from scratchlv.gradcheck.naming.signatures import signatures
 from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.sums import sums
@@ -75,6 +75,11 @@ def _findings(
         seen = signatures(evidence, sizes)
     else:
         seen = signatures(evidence, sizes, loops.time_axes, divisors(simulation), constants(simulation))
+    if simulation is not None and not gated(simulation):
+        seen = [
+            replace(finding, cause=cause("blocks")) if finding.cause == cause("gates") else finding for finding in seen
+        ]
+        seen = [replace(finding, what=_without_gates(finding.what)) for finding in seen]
     wrong = set(evidence.wrong)
     slight = {name for name in wrong if equal(evidence.analytic[name], evidence.numeric[name])}
     seen = [finding for finding in seen if not slight & set(finding.names)]  # no signature can be told in so little
@@ -97,6 +102,11 @@ def _findings(
     if not found and slight == wrong:
         return [Finding(tuple(evidence.wrong), SLIGHT, f"{cause('epsilon')}, or a number with few digits")]
     return found if explained_by(found) == wrong else [finding for finding in found if finding.what != ZERO]
+
+
+def _without_gates(what: str) -> str:
+    """Blocks that are no gates have no letters."""
+    return "has blocks that are exchanged" if what.startswith(("has the blocks of gates", "has the gates in")) else what
 
 
 def _of_initial_state(finding: Finding, loops: Loops) -> Finding:

@@ -113,10 +113,12 @@ def _setting(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
             held = np.unique(value)
             if len(held) == 2 and held[0] == 0 and held[1] != 1 and (near(c, held[1]) or near(c * held[1], 1)):
                 return cause("dropout scale")
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
         if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or value in (0, 1):
             continue
         value = abs(float(value))
-        if value < 1 and (near(c, 1 - value) or near(c * (1 - value), 1)):
+        if value < 1 and any(near(c, each) or near(c * each, 1) for each in (1 - value, (1 - value) / value)):
             return cause("dropout scale")
         if name in ("keep", "keep_prob", "p_keep") and (near(c, value) or near(c * value, 1)):
             return cause("dropout scale")

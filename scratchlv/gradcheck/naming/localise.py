@@ -12,11 +12,12 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.composites import sigmoids
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding
-from scratchlv.gradcheck.naming.loops import Loops, arrays, where
+from scratchlv.gradcheck.naming.loops import Loops, arrays
 from scratchlv.gradcheck.naming.origins import SPARE, Origins
 from scratchlv.gradcheck.naming.signatures import targets
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation, fingerprint
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80
@@ -56,7 +57,8 @@ def target_missing(simulation: Simulation, origins: Origins) -> Finding | None:
     for origin in itertools.islice(_origins(simulation, origins), MOST_ORIGINS):
         call = simulation.calls[origin.calls[-1]]
         error = (origin.wrong - origin.true)[0]
-        rows = error.reshape(-1, np.shape(call.operands[origin.j])[-1] if np.ndim(call.operands[origin.j]) else 1)
+        lengths = [length for length in np.shape(call.operands[origin.j]) if length > 1]  # a column is a row, too
+        rows = error.reshape(-1, lengths[-1] if lengths else 1)
         odd = np.abs(rows) > 1e-5 * np.abs(error).max()
         if rows.shape[1] < 3 or not (odd.sum(1) <= 1).all() or odd.sum() < 2 and len(origin.calls) < 2:
             continue
@@ -79,9 +81,11 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         call = simulation.calls[origin.calls[-1]]
         known = _known_factor(simulation, call, origin)
         if known is not None:
-            slopes = {"u (1 − u)": cause("sigmoid"), "1 − u²": cause("tanh")}
-            words = slopes.get(known, cause("local derivative", of=f": a factor {known} too many or too few"))
-            return Finding(names, f"is wrong by {known} before {where(call)}", words)
+            text, u = known
+            words = cause("local derivative", of=f": a factor {text} too many or too few")
+            if text in ("u (1 − u)", "1 − u²") and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u):
+                words = cause("tanh" if "²" in text else "sigmoid")
+            return Finding(names, f"is wrong by {text} before {where(call)}", words)
     for index in reversed(range(len(simulation.calls))):
         if simulation.late:
             break
@@ -158,7 +162,7 @@ def _function(simulation: Simulation, index: int) -> tuple[str, str] | None:
     call = simulation.calls[index]
     for spans in sigmoids(simulation):
         for first, last, _ in spans:
-            if first == index:
+            if first <= index <= last:
                 text = f"the σ that ends in {where(simulation.calls[last])}"
                 return text, cause("sigmoid") + _rival(simulation, last)
     if call.name == "tanh":
@@ -177,8 +181,17 @@ def _rival(simulation: Simulation, index: int) -> str:
     return ""
 
 
-def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> str | None:
-    """What the wrong gradient is the right one times, or divided by."""
+def _comes_out_of(simulation: Simulation, function: str, u: np.ndarray) -> bool:
+    """Whether an array is what a tanh or a σ of forward makes."""
+    if function == "tanh":
+        results = [call.output for call in simulation.calls if call.name == "tanh"]
+    else:
+        results = [simulation.calls[last].output for spans in sigmoids(simulation) for _, last, _ in spans]
+    return any(np.shape(result) == np.shape(u) and np.allclose(result, u) for result in results)
+
+
+def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> tuple[str, np.ndarray] | None:
+    """What the wrong gradient is the right one times, or divided by; and the array that this is a function of."""
     shape = np.shape(call.operands[origin.j])
     true, wrong = origin.true[0].reshape(shape), origin.wrong[0].reshape(shape)
     for _, values in arrays(simulation, len(origin.calls), shape):
@@ -194,7 +207,7 @@ def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> str | N
         ):
             for p, q in ((true * factor, wrong), (true, wrong * factor)):
                 if np.any(p) and np.abs(p - q).max() <= CLOSE * np.abs(p).max():
-                    return text
+                    return text, u
     return None
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.simulation import FAILURES, Simulation, fingerprint
 from scratchlv.gradcheck.naming.tracing import Call, is_float
+from scratchlv.gradcheck.naming.wording import operand, result, where
 
 MATRIX_PRODUCTS = {"matmul", "dot", "einsum", "tensordot", "inner"}
 INTO_MATRIX = MATRIX_PRODUCTS | {"concatenate", "hstack", "column_stack", "append", "vstack", "stack"}
@@ -140,7 +141,7 @@ def arrays(simulation: Simulation, count: int, shape: tuple[int, ...]) -> Iterat
             key = tuple(fingerprint(value) for value in found)
             if key not in seen:
                 seen.add(key)
-                text = f"the result of {where(first)}" if j is None else _operand(first, j)
+                text = result(first) if j is None else operand(first, j, shortly=True)
                 yield text, [np.asarray(value) for value in found]
 
 
@@ -153,7 +154,7 @@ def constants(simulation: Simulation) -> dict[float, str]:
         for j in (0, 1):
             mask = np.asarray(call.operands[1 - j])
             held = np.unique(mask.astype(float)) if mask.dtype.kind in "bfiu" and mask.size > 1 else np.zeros(0)
-            if len(held) == 2 and held[0] == 0 and held[1] != 1:
+            if len(held) == 2 and held[0] == 0 and held[1] != 1 and not are_labels(simulation, mask):
                 found.setdefault(abs(float(held[1])), cause("dropout scale"))
             if len(held) == 2 and held[0] == 0 and index + 1 < len(simulation.calls):
                 scale = constant_of(simulation.calls[index + 1], 0)
@@ -168,6 +169,18 @@ def constants(simulation: Simulation) -> dict[float, str]:
                     found.setdefault(number, cause("scale"))
                 found.setdefault(number, cause("constant scale", number=f"{number:.4g}", where=where(call)))
     return found
+
+
+def are_labels(simulation: Simulation, mask: np.ndarray) -> bool:
+    """Whole numbers among the inputs, times something, that are not called a mask."""
+    return any(
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "iu"
+        and not any(word in name.lower() for word in ("mask", "keep", "drop"))
+        and value.shape == mask.shape
+        and np.array_equal(value != 0, mask != 0)
+        for name, value in simulation.evidence.inputs.items()
+    )
 
 
 def _is_whole(number: float) -> bool:
@@ -204,16 +217,3 @@ def divisors(simulation: Simulation) -> set[float]:
                     number = abs(float(np.asarray(x).reshape(-1)[0]))
                     found.add(number if call.name != "multiply" else 1 / number)
     return found
-
-
-def where(call: Call) -> str:
-    """Such as "the multiply in line 12"."""
-    code, instruction = call.place[0] if call.place else (None, 0)
-    for start, end, number in code.co_lines() if code is not None else ():
-        if start <= instruction < end and number:
-            return f"the {call.name} in line {number}"
-    return f"the {call.name}"
-
-
-def _operand(call: Call, j: int) -> str:
-    return f"operand {j + 1} of {where(call)}"

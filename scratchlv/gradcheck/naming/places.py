@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.naming.loops import Loops, arrays, constant_of, where
+from scratchlv.gradcheck.naming.loops import Loops, are_labels, arrays, constant_of
 from scratchlv.gradcheck.naming.simulation import Simulation, moved
 from scratchlv.gradcheck.naming.suspects import Suspect
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import where
 
 NO_RELU = "local derivative"
 
@@ -99,14 +100,14 @@ def _mask(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
             continue
         own = np.array_equal(mask.astype(bool), np.asarray(call.operands[j]) > 0)
         kept, scale = float(held[1]), _scale_after(simulation, calls)
-        dropout = kept != 1 or scale is not None or _is_dropout(simulation)
+        dropout = (kept != 1 and not are_labels(simulation, mask)) or scale is not None or _is_dropout(simulation)
         without = _no_mask() if own else cause("dropout mask") if dropout else cause("mask")
         inverse = cause("relu") if own else cause("mask inverted")
         slopes = [
             (1.0, "without the mask", without),
             ((mask == 0) * kept, "with the mask inverted", inverse),
         ]
-        if kept != 1:
+        if kept != 1 and dropout:
             slopes += [
                 (kept, "with the mask's scale, but without the mask,", without),
                 ((mask > 0) * 1.0, "without the mask's scale", cause("dropout scale")),

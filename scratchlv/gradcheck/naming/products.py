@@ -10,10 +10,11 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.composites import sigmoids
-from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, arrays, where
+from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, arrays
 from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.suspects import Changes, Suspect, float_operands
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import operand_text, where
 
 PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide", "true_divide", "outer"}
 MOST_PAIRS = 60
@@ -135,7 +136,7 @@ def _without_factor(simulation: Simulation, loops: Loops, calls: list[int], j: i
     factor = np.asarray(call.operands[other])
     if call.name in MATRIX_PRODUCTS or call.name == "outer" or factor.size < 2:
         return
-    which = simulation.owner(call.sources[other]) or f"operand {other + 1}"
+    which = simulation.owner(call.sources[other]) or operand_text(call, other) or f"operand {other + 1}"
     values = [np.asarray(simulation.calls[index].operands[other]) for index in calls]
     for factors, text, key in (
         ([np.ones_like(value) for value in values], "without the factor", "missing factor"),
@@ -166,7 +167,11 @@ def _with_other(
     simulation: Simulation, calls: list[int], j: int, other: int, text: str, values: list[np.ndarray]
 ) -> Suspect:
     what = f"with {text} as a factor in {where(simulation.calls[calls[0]])}"
-    return Suspect(_changes(simulation, calls, j, other, values), what, _wrong_array(simulation, calls, other, values))
+    words = _wrong_array(simulation, calls, other, values)
+    own = operand_text(simulation.calls[calls[0]], other)
+    if words == cause("wrong array") and own and text.count("`") == 2 and "result" not in text:
+        words = cause("wrong array", which=f": {text} for `{own}`")
+    return Suspect(_changes(simulation, calls, j, other, values), what, words)
 
 
 def _wrong_array(simulation: Simulation, calls: list[int], other: int, values: list[np.ndarray]) -> str:
@@ -205,9 +210,10 @@ def _exchanged(simulation: Simulation) -> Iterator[Suspect]:
         yours = [simulation.calls[index].operands[their_other] for index in theirs]
         changes = _changes(simulation, calls, j, other, yours) | _changes(simulation, theirs, k, their_other, mine)
         text = f"with the factors of {where(first)} and {where(second)} exchanged"
-        yield Suspect(changes, text, cause("gates") if _gated(simulation) else cause("wrong array"))
+        yield Suspect(changes, text, cause("gates") if gated(simulation) else cause("wrong array"))
 
 
-def _gated(simulation: Simulation) -> bool:
-    names = {name for name, _ in simulation.rounds}
-    return bool(names & {"exp", "expit"}) and "tanh" in names
+def gated(simulation: Simulation) -> bool:
+    """Forward has σ and tanh, as gates do; a σ may be made of tanh, too."""
+    names = [name for name, _ in simulation.rounds]
+    return "tanh" in names and (bool({"exp", "expit"} & set(names)) or names.count("tanh") > 1)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.causes import cause
-from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, where
+from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops
 from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.suspects import Suspect, float_operands
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import where
 
 ELEMENTWISE = {"add", "subtract", "multiply", "divide", "true_divide"}
 

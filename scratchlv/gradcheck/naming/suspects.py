@@ -14,9 +14,10 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.factors import factor_cause
-from scratchlv.gradcheck.naming.loops import Loops, constant_of, where
+from scratchlv.gradcheck.naming.loops import Loops, constant_of
 from scratchlv.gradcheck.naming.simulation import FAILURES, Simulation, fingerprint, scaled, scaled_output
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
+from scratchlv.gradcheck.naming.wording import operand, operand_text, variable, where
 
 Changes = dict[int, Change]
 
@@ -103,15 +104,13 @@ def shared(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             values = {fingerprint(simulation.calls[index].operands[j]) for index in calls}
             if len(values) > 1 or np.size(simulation.calls[calls[0]].operands[j]) < 2:
                 continue
-            through = where(simulation.calls[calls[0]])
+            what = operand(simulation.calls[calls[0]], j)
             words = cause("= for += in time") if loops.in_time(calls) else cause("= for +=")
             for which, kept in (("first", calls[0]), ("last", calls[-1])):
                 changes = {index: scaled(j, 0) for index in calls if index != kept}
-                yield Suspect(changes, f"with the {which} round only of operand {j + 1} of {through}", words)
+                yield Suspect(changes, f"with the {which} round only of {what}", words)
                 left_out = cause("dropped step") if loops.in_time(calls) else cause("dropped round", which=which)
-                yield Suspect(
-                    {kept: scaled(j, 0)}, f"without the {which} round of operand {j + 1} of {through}", left_out
-                )
+                yield Suspect({kept: scaled(j, 0)}, f"without the {which} round of {what}", left_out)
 
 
 def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
@@ -121,11 +120,21 @@ def scaled_paths(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         for j in float_operands(call):
             if len(calls) == 1:
                 c = _solved_factor(simulation, calls[0], j)
-                if c is not None:
+                if c is not None and (
+                    _several_numbers(simulation) or _factor_cause(simulation, calls[0], j, c) != cause("factor")
+                ):
                     yield Suspect({calls[0]: scaled(j, c)}, *named(simulation, calls[0], j, c))
                 continue
             for c in _factors(simulation, call, j):
                 yield Suspect({index: scaled(j, c) for index in calls}, *named(simulation, calls[0], j, c))
+
+
+def _several_numbers(simulation: Simulation) -> bool:
+    """What is wrong is more than a single number, which is always something times what it should be."""
+    return (
+        sum(np.size(simulation.got[name]) and np.size(simulation.evidence.inputs[name]) for name in simulation.wrong)
+        > 1
+    )
 
 
 def _factors(simulation: Simulation, call: Call, j: int) -> list[float]:
@@ -163,7 +172,7 @@ def named(simulation: Simulation, index: int, j: int, c: float) -> tuple[str, st
     """What is changed, and the cause."""
     call = simulation.calls[index]
     several = len(float_operands(call)) > 1
-    what = f"operand {j + 1} of {where(call)}" if several else where(call)
+    what = operand(call, j) if several else where(call)
     if c == 0:
         return f"without the path through {what}", _missing(simulation, index, j)
     if c == -1:
@@ -182,7 +191,8 @@ def _missing(simulation: Simulation, index: int, j: int) -> str:
         if words:
             return words
     owner = simulation.owner(call.sources[j])
-    through = owner or (simulation.calls[maker].name if maker is not None else "")
+    made_by = simulation.calls[maker] if maker is not None else None
+    through = owner or operand_text(call, j) or (variable(made_by) or made_by.name if made_by is not None else "")
     return cause("missing path", which=f", through {through}" if through else "")
 
 

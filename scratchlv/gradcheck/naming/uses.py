@@ -9,10 +9,11 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.factors import factor_cause
 from scratchlv.gradcheck.naming.findings import Finding
-from scratchlv.gradcheck.naming.loops import Loops, where
+from scratchlv.gradcheck.naming.loops import Loops
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation
 from scratchlv.gradcheck.naming.suspects import missing_reduction
 from scratchlv.gradcheck.naming.tracing import Call, Change
+from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
 
 MOST_USES = 24

@@ -48,6 +48,15 @@ class Site:
         chain = (*self.parents, self.node)
         return any(isinstance(a, ast.Subscript) and a.slice is b for a, b in zip(chain, chain[1:], strict=False))
 
+    @functools.cached_property
+    def is_stored(self) -> bool:
+        """It is in the index of a place that is set, which no value tells about."""
+        chain = (*self.parents, self.node)
+        return any(
+            isinstance(a, ast.Subscript) and a.slice is b and isinstance(a.ctx, ast.Store)
+            for a, b in zip(chain, chain[1:], strict=False)
+        )
+
     @property
     def in_call_of(self) -> str:
         """The name of the function that it is an argument of."""
@@ -84,12 +93,14 @@ class Edit:
     nodes: int = 0  # that it adds
     hint: float = 0.0
     adds: bool = False  # a statement
+    of_place: bool = False  # it changes where something is put, which no value tells about
+    exchanged: tuple[Any, ...] = ()  # values of the two variables that change places
     _undo: list[tuple[Slot, Any]] = field(default_factory=list)
 
     @property
     def wide(self) -> bool:
         """It changes more than one value, or one that has no expression of its own."""
-        return len(self.changes) > 1 or self.adds
+        return len(self.changes) > 1 or self.adds or self.of_place or (self.site is not None and self.site.is_stored)
 
     def described(self) -> str:
         if self.how or self.site is None:
@@ -158,6 +169,18 @@ def base_of(node: ast.AST) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def is_in_time(loops: tuple[ast.stmt, ...]) -> bool:
+    """One of the loops is over a variable that counts time, or over T."""
+    return any(
+        isinstance(loop, ast.For)
+        and (
+            base_of(loop.target) in ("t", "step", "time")
+            or any(isinstance(each, ast.Name) and each.id == "T" for each in ast.walk(loop.iter))
+        )
+        for loop in loops
+    )
 
 
 def fitting(site: Site, shape: tuple[int, ...], *, exact: bool = True) -> Iterator[tuple[str, Any]]:

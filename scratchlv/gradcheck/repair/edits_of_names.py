@@ -7,6 +7,7 @@ import difflib
 import functools
 import itertools
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import numpy as np
 
@@ -46,13 +47,15 @@ def names(site: Site) -> Iterator[Draft]:
     if shape is None:
         return
     base = base_of(node)
+    counted = {base_of(loop.target) for loop in site.loops if isinstance(loop, ast.For)}
     fit = site.scope.items() if site.statement is site.facts.last and not is_number(value) else fitting(site, shape)
     for text, other in fit:
         if text == site.text or is_number(value) and is_whole(value) != is_whole(other):
             continue
         alike = _likeness(text, site.text)
         same_base = base and base == base_of(parsed(text))
-        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + (1.5 if shape == () else 0.0)
+        number = 0.0 if shape else 0.3 if site.is_index and text in counted else 1.5
+        cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + number
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
         yield from _functions_of(site, value)
@@ -88,6 +91,37 @@ def local_derivatives(site: Site) -> Iterator[Draft]:
     (only,) = plain.values()
     for order, (template, key) in enumerate(LOCAL):
         yield Draft(template, "", key, 1.2 + 0.1 * order, {"S": only})
+
+
+def local_factors(site: Site) -> Iterator[Draft]:
+    """``d * s * (1 - s)`` is read as ``(d * s) * (1 - s)``: both factors of the same array are one derivative."""
+    node = site.node
+    if not (_is_product(node) and _is_product(node.left)):
+        return
+    arrays = [_only_array(site, each) for each in (node.left.right, node.right)]
+    if arrays[0] is None or arrays[1] is None or ast.unparse(arrays[0]) != ast.unparse(arrays[1]):
+        return
+    for order, (template, key) in enumerate(LOCAL):
+        yield Draft(f"D * {template}", "", key, 1.2 + 0.1 * order, {"D": node.left.left, "S": arrays[0]})
+
+
+def _is_product(node: ast.expr) -> TypeGuard[ast.BinOp]:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+
+
+def _only_array(site: Site, node: ast.expr) -> ast.expr | None:
+    """The one array that an expression is a function of."""
+    found: dict[str, ast.expr] = {}
+    todo: list[ast.AST] = [node]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and isinstance(
+            site.facts.value(each), np.ndarray
+        ):
+            found[ast.unparse(each)] = each
+        else:
+            todo += ast.iter_child_nodes(each)
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def softmaxes(site: Site) -> Iterator[Draft]:
@@ -146,7 +180,9 @@ def _is_part(site: Site) -> bool:
 
 def _key_of_name(site: Site, text: str) -> str:
     parent = site.parent
-    if isinstance(parent, ast.Compare):
+    if isinstance(parent, ast.Compare) and any(
+        isinstance(each, ast.Constant) and each.value == 0 for each in (parent.left, *parent.comparators)
+    ):
         return "relu"
     return ""
 

@@ -79,7 +79,7 @@ def _exchanged_here(line: Line, here: Named) -> Iterator[Edit]:
         a, b = line.facts.value(ones[0][1]), line.facts.value(twos[0][1])
         if shape_of(a) == shape_of(b) and is_number(a) == is_number(b):
             changes = _changes(ones, two) + _changes(twos, one)
-            yield line.edits(changes, f"with {one} and {two} exchanged", "", 1.5)
+            yield _exchange(line.edits(changes, f"with {one} and {two} exchanged", "exchanged", 1.5), one, two, a, b)
 
 
 def _exchanged_with_others(line: Line, here: Named) -> Iterator[Edit]:
@@ -94,4 +94,11 @@ def _exchanged_with_others(line: Line, here: Named) -> Iterator[Edit]:
             a, b = line.facts.value(ones[0][1]), line.facts.value(twos[0][1])
             if one != two and shape_of(a) == shape_of(b) and shape_of(a):
                 how = f"with {one} and {two} of line {other.lineno} exchanged"
-                yield line.edits(_changes(ones, two) + _changes(twos, one), how, "", 2.5)
+                edit = line.edits(_changes(ones, two) + _changes(twos, one), how, "exchanged", 2.5)
+                yield _exchange(edit, one, two, a, b)
+
+
+def _exchange(edit: Edit, one: str, two: str, *values: Any) -> Edit:
+    edit.details = {"pair": f"{one} and {two}"}
+    edit.exchanged = values
+    return edit

@@ -38,13 +38,22 @@ FUNCTIONS = {
     "cumsum": ("sum",),
 }
 
+LOCAL = ("tanh", "exp", "log", "sin", "cos", "sqrt", "square", "abs", "sign")
+
 
 def indices(site: Site) -> Iterator[Draft]:
     """An index by one, another index, another slice; whole arrays for items."""
     node = site.node
     if isinstance(node, ast.Subscript):
         yield from _subscript(site, node)
-    whole = site.is_index or site.in_call_of in ("range", "reversed", "arange", "zeros", "reshape", "pad", "enumerate")
+    assigned = (
+        bool(site.loops) and isinstance(site.parent, ast.Assign | ast.Tuple) and isinstance(site.statement, ast.Assign)
+    )
+    whole = (
+        assigned
+        or site.is_index
+        or site.in_call_of in ("range", "reversed", "arange", "zeros", "reshape", "pad", "enumerate")
+    )
     bound = isinstance(site.parent, ast.Slice)
     value = site.facts.value(node)
     if isinstance(node, ast.Constant):
@@ -72,9 +81,10 @@ def indices(site: Site) -> Iterator[Draft]:
             key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
             named = -0.7 if key else 0.0
             yield Draft("A * S", f"with {site.text} * {text}", key, 1.7 + near + named, nodes)
+            key = "" if key == "stride" else key
             yield Draft("A + S", f"with {site.text} + {text}", key, 1.7 + near + named, nodes)
             yield Draft("A - S", f"with {site.text} - {text}", key, 2.0 + near + named, nodes)
-            yield Draft("A // S", f"with {site.text} // {text}", key, 2.5 + near + named, nodes)
+            yield Draft("A // S", f"with {site.text} // {text}", "", 2.5 + near + named, nodes)
             yield Draft("S - 1 - A", "", "", 3.5 + near, nodes)
     if not isinstance(node, ast.Constant):
         yield Draft("2 * A", f"with 2 * {site.text}", "", 2.0)
@@ -109,11 +119,7 @@ def _key_of_bound(site: Site, larger: bool) -> str:
 def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
     if isinstance(node.ctx, ast.Load):
         yield Draft("B", f"without {site.text.removeprefix(ast.unparse(node.value))}", "", 2.0, {"B": node.value})
-        if isinstance(node.slice, ast.Constant) and len(site.facts.shape(node.value) or ()) > 1:
-            yield Draft("B.sum(0)", "", "batch sum", 1.0, {"B": node.value})
-            yield Draft("B.sum(1)", "", "sum", 2.0, {"B": node.value}, {"axis": "axis 1"})
-        if isinstance(node.slice, ast.Slice) and len(site.shape or ()) > 1:
-            yield Draft("B.sum(0, keepdims=True)", "", "batch sum", 1.5, {"B": node.value})
+        yield from _sums(site, node)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     texts = [*map(ast.unparse, parts)]
     for number, part in enumerate(parts):
@@ -129,6 +135,27 @@ def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
         if is_whole(value) and 0 < value < 8:
             crop = [f"{text}:-{text}" if number in sliced[-2:] else each for number, each in enumerate(texts)]
             yield _indexed(node, crop, 2.5, "padding")
+
+
+def _sums(site: Site, node: ast.Subscript) -> Iterator[Draft]:
+    """A sum over an axis of which a part is taken: ``dz.sum(0)`` for ``dz[-1]``, with keepdims for ``dz[:, :1]``."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    taken = [axis for axis, part in enumerate(parts) if not _is_whole_axis(part)]
+    dimensions = len(site.facts.shape(node.value) or ())
+    if taken == [0] and dimensions == 1 and not isinstance(parts[0], ast.Slice):
+        yield Draft("B.sum()", "", "batch sum", 1.0, {"B": node.value})
+    if len(taken) != 1 or dimensions < 2 or not is_floating(site.facts.value(node.value)):
+        return
+    axis, part = taken[0], parts[taken[0]]
+    keep = ", keepdims=True" if isinstance(part, ast.Slice) else ""
+    for order, each in enumerate(dict.fromkeys([axis, *range(dimensions)])):
+        last = each - dimensions if each and each == dimensions - 1 else each
+        key, details = ("sum", {"axis": f"axis {each}"}) if each else ("batch sum", {})
+        yield Draft(f"B.sum({last}{keep})", "", key, 1.0 + 0.5 * order, {"B": node.value}, details)
+
+
+def _is_whole_axis(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) and not (part.lower or part.upper or part.step)
 
 
 def _indexed(node: ast.Subscript, parts: list[str], cost: float, key: str = "") -> Draft:
@@ -172,7 +199,8 @@ def flips(site: Site) -> Iterator[Draft]:
         key = "index by one" if name_of(node.func) == "roll" else "kernel not flipped"
         yield Draft("B", f"without {name_of(node.func)}", key, 0.5, {"B": node.args[0]})
     if isinstance(site.facts.value(node), list) and not site.is_index:
-        yield Draft("A[::-1]", "with [::-1]", "", 1.0)
+        stacked = site.in_call_of in ("concatenate", "hstack", "vstack", "stack", "column_stack")
+        yield Draft("A[::-1]", "with [::-1]", "gates" if stacked else "reversed", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):
         return
     if isinstance(getattr(node, "ctx", None), ast.Store):
@@ -180,14 +208,32 @@ def flips(site: Site) -> Iterator[Draft]:
     simple = isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
     if simple and len(shape) >= 2:
         yield Draft("A[..., ::-1, ::-1]", "with [..., ::-1, ::-1]", "kernel not flipped", 2.0)
+    if len(shape) >= 3 and (simple or isinstance(site.parent, ast.stmt | ast.Tuple | ast.Call)):
+        yield Draft("A[:, ::-1]", "with [:, ::-1]", "reversed", 2.2 if simple else 2.6)
     if simple:
-        yield Draft("A[::-1]", "with [::-1]", "", 2.2)
+        yield Draft("A[::-1]", "with [::-1]", "reversed", 2.2)
         yield Draft("A[..., ::-1]", "with [..., ::-1]", "", 3.0)
     if len(shape) >= 2 and isinstance(site.parent, ast.stmt | ast.Tuple):
         for text, value in site.scope.items():
             if is_whole(value) and 0 < value < min(shape[-2:]) / 2:
                 for crop in ("..., P:-P, P:-P", ":, P:-P, P:-P", "P:-P, P:-P", "P:-P", ":, P:-P"):
                     yield Draft(f"A[{crop}]", "", "padding", 2.5, {"P": parsed(text)})
+
+
+def parts_of_loops(site: Site) -> Iterator[Draft]:
+    """A loop over a part of what it walks through: to a length, or without its first or last."""
+    if (
+        not isinstance(site.parent, ast.For)
+        or site.slot[1] != "iter"
+        or not isinstance(site.facts.value(site.node), np.ndarray)
+    ):
+        return
+    yield Draft("A[1:]", "with [1:]", "round too many", 1.8)
+    yield Draft("A[:-1]", "with [:-1]", "round too many", 1.8)
+    for text, value in site.scope.items():
+        if is_whole(value):
+            key = "mask" if "len" in text else "round too many"
+            yield Draft("A[:S]", f"with [:{text}]", key, 1.8, {"S": parsed(text)})
 
 
 def constants(site: Site) -> Iterator[Draft]:
@@ -198,6 +244,7 @@ def constants(site: Site) -> Iterator[Draft]:
         return
     value = node.value
     assert isinstance(value, int | float)
+    counted = {base_of(loop.target) for loop in site.loops if isinstance(loop, ast.For)}
     factor = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult | ast.Div)
     key = "factor" if factor else "local derivative" if isinstance(site.parent, ast.BinOp) else ""
     if not is_floating(site.facts.value(site.parent)):  # an index, a length
@@ -216,7 +263,8 @@ def constants(site: Site) -> Iterator[Draft]:
     for text, other in site.scope.items():
         plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"
         if plain or is_number(other) and not (site.is_index and not is_whole(other)):
-            yield Draft("S", f"with {text} for {value!r}", "", 2.2, {"S": parsed(text)})
+            cost = 1.0 if site.is_index and text in counted else 2.2
+            yield Draft("S", f"with {text} for {value!r}", "", cost, {"S": parsed(text)})
 
 
 def comparisons(site: Site) -> Iterator[Draft]:
@@ -228,7 +276,8 @@ def comparisons(site: Site) -> Iterator[Draft]:
         likely = {">": "<", "<": ">", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
         for sign in signs.values() if now else ():
             if sign != now:
-                key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu"
+                zero = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value == 0
+                key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu" if zero else ""
                 key = key if site.shape else ""  # of numbers it tells nothing
                 cost = 0.5 if likely[now] == sign else 1.5
                 yield Draft(f"L {sign} R", f"with {sign} for {now}", key, cost, both)
@@ -276,7 +325,8 @@ def calls(site: Site) -> Iterator[Draft]:
         module = {"M": func.value} if isinstance(func, ast.Attribute) else {}
         if module:
             called = f"M.{other}({', '.join([*listed, *keywords])})"
-            yield Draft(called, f"with {other} for {name}", "", 1.2, nodes | module)
+            key = "wrong function" if name in LOCAL else ""
+            yield Draft(called, f"with {other} for {name}", key, 1.2, nodes | module, {"one": name, "other": other})
     yield from _ranges(node, name)
     if name in ("clip", "maximum", "minimum") and listed:
         yield Draft("A0", f"without {name}", "", 1.5, nodes)
@@ -334,13 +384,14 @@ def orders(site: Site) -> Iterator[Draft]:
     if not isinstance(node, ast.Tuple | ast.List) or not 2 <= len(node.elts) <= 12 or site.is_index:
         return
     returned = isinstance(site.parent, ast.Return)
-    key = "order" if returned else "gates" if len(node.elts) in (3, 4) else ""
+    key = "order" if returned else "gates" if len(node.elts) in (3, 4) else "exchanged"
     for i, j in itertools.combinations(range(len(node.elts)), 2):
         elements = list(node.elts)
         elements[i], elements[j] = elements[j], elements[i]
         nodes = {"D": _with(node, elements)}
         cost = 0.3 if returned else 1.0
-        yield Draft("D", f"with {_pair(node.elts, i, j)} exchanged", key, cost + 0.1 * (j - i), nodes)
+        pair = _pair(node.elts, i, j)
+        yield Draft("D", f"with {pair} exchanged", key, cost + 0.1 * (j - i), nodes, {"pair": pair})
     if 3 <= len(node.elts) <= 5:
         for order in itertools.permutations(node.elts):
             if sum(a is not b for a, b in zip(order, node.elts, strict=True)) > 2:

@@ -6,14 +6,14 @@ import ast
 import itertools
 from collections.abc import Iterator
 
-from scratchlv.gradcheck.repair.edits import Draft, Site, name_of
+from scratchlv.gradcheck.repair.edits import Draft, Site, is_in_time, name_of
 
 REDUCTIONS = ("sum", "mean", "max", "min", "prod", "std", "var", "argmax", "argmin", "nansum")
 
 
 def transposes(site: Site) -> Iterator[Draft]:
     node, shape = site.node, site.shape
-    key = "" if not is_operand(site) else "W for Wᵀ in time" if site.loops else "W for Wᵀ"
+    key = "" if not is_operand(site) else "W for Wᵀ in time" if is_in_time(site.loops) else "W for Wᵀ"
     if isinstance(node, ast.Attribute) and node.attr == "T":
         yield Draft("B", "without .T", key, 0.0, {"B": node.value})
         return

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck.repair.edits import Edit, Slot, base_of, build, parsed
-from scratchlv.gradcheck.repair.facts import Facts, shape_of
+from scratchlv.gradcheck.repair.edits import Edit, Slot, base_of, build, is_in_time, parsed
+from scratchlv.gradcheck.repair.facts import Facts, is_whole, shape_of
 from scratchlv.gradcheck.repair.source import Function
 
 Assignment = ast.Assign | ast.AugAssign
@@ -48,11 +48,7 @@ class Line:
     @property
     def in_time(self) -> bool:
         """In a loop that runs backwards, or over a variable that counts time."""
-        return any(
-            isinstance(loop, ast.For)
-            and (base_of(loop.target) in ("t", "step", "time") or "reversed" in ast.unparse(loop.iter))
-            for loop in self.loops
-        )
+        return is_in_time(self.loops)
 
     def edit(self, make: Callable[[], Any], how: str, key: str, cost: float, nodes: int = 0) -> Edit:
         return self.edits([(self.slot, make)], how, key, cost, nodes)
@@ -91,6 +87,7 @@ def statement_edits(line: Line) -> Iterator[Edit]:
         _exchanged_values,
         _carried,
         _followed,
+        _less_one,
     ):
         yield from kind(line)
 
@@ -334,6 +331,30 @@ def _followed(line: Line) -> Iterator[Edit]:
                 edit = line.edit(new, f"followed by {name} {sign} {factor}", _key_of_scale(text, value), 2.0, 3)
                 edit.adds = True
                 yield edit
+
+
+def _less_one(line: Line) -> Iterator[Edit]:
+    """After this line one is subtracted where the labels are, as a softmax minus its one-hot targets."""
+    statement, numpy = line.statement, line.facts.numpy
+    target = _target(statement)
+    if not isinstance(target, ast.Name | ast.Attribute) or not isinstance(statement, ast.Assign):
+        return
+    held, name = line.facts.value(statement.value), ast.unparse(target)
+    if not isinstance(held, np.ndarray) or held.dtype.kind != "f" or not held.ndim:
+        return
+    for text, value in line.scope.items():
+        rows = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.shape == held.shape[:-1]
+        single = is_whole(value) and held.ndim <= 2 and ("[" in text or "." in text or text[:1] in "ty")
+        if rows and value.ndim == 1 and numpy:
+            place = f"{numpy}.arange(len({text})), {text}"
+        elif single:
+            place = text
+        else:
+            continue
+        new = partial(_with_next, statement, f"{name}[{place}] -= 1")
+        edit = line.edit(new, f"followed by {name}[{place}] -= 1", "target", 1.5, 3)
+        edit.adds = True
+        yield edit
 
 
 def _is_mask(value: Any, held: np.ndarray) -> bool:

@@ -23,7 +23,7 @@ def operators(site: Site) -> Iterator[Draft]:
         yield Draft(
             "B",
             "without the sign" if isinstance(node.op, ast.USub) else "",
-            "" if site.is_index else "sign",
+            "" if site.is_index else "mask inverted" if isinstance(node.op, ast.Invert) else "sign",
             0.5,
             {"B": node.operand},
         )
@@ -115,6 +115,29 @@ def _brackets(node: ast.BinOp) -> Iterator[Draft]:
         yield Draft(f"(L {outer} M) {inner} R", "with brackets", "", 1.2, nodes)
 
 
+def brackets_of_sums(site: Site) -> Iterator[Draft]:
+    """``a + b * c * d`` for ``(a + b) * c * d``."""
+    node, factors = site.node, []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, FACTORS):
+        factors.append(("*" if isinstance(node.op, ast.Mult) else "/", node.right))
+        node = node.left
+    if len(factors) < 2 or not isinstance(node, ast.BinOp) or not isinstance(node.op, SUMS):
+        return
+    sign = "+" if isinstance(node.op, ast.Add) else "-"
+    nodes = {"L": node.left, "R": node.right} | {f"F{k}": factor for k, (_, factor) in enumerate(factors)}
+    product = "".join(f" {factors[k][0]} F{k}" for k in reversed(range(len(factors))))
+    yield Draft(f"L {sign} R{product}", "with brackets", "", 1.2, nodes)
+    yield Draft(f"L{product} {sign} R", "with brackets", "", 1.2, nodes)
+
+
+def ones(site: Site) -> Iterator[Draft]:
+    """One is added or subtracted: a target's, or that of ``1 + …``."""
+    if is_floating(site.facts.value(site.node)) and is_term(site):
+        assigned = isinstance(site.parent, ast.Assign | ast.AugAssign)
+        yield Draft("A - 1", "with - 1", "missing term", 1.8 if assigned else 2.5)
+        yield Draft("A + 1", "with + 1", "missing term", 2.2 if assigned else 2.5)
+
+
 def signs(site: Site) -> Iterator[Draft]:
     if is_term(site) and not isinstance(site.node, ast.UnaryOp | ast.Constant):
         whole = isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict)
@@ -173,6 +196,8 @@ def missing_terms(site: Site) -> Iterator[Draft]:
             is_whole(value) or isinstance(value, np.ndarray) and value.dtype.kind in "iu"
         ):
             yield Draft("A - np.eye(A.shape[-1])[S]", "", "target", 1.5 + extra, {"S": parsed(text)})
+    if len(shape) == 2 and shape[0] == shape[1] > 1:
+        yield Draft("A - np.eye(len(A))", "", "missing term", 2.0 + extra)
     if len(shape) > 1 or shape and shape[-1] > 1:
         for axis in [-1, *range(len(shape) - 1)]:
             call = f"mean({axis}, keepdims=True)"
@@ -183,6 +208,21 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 yield Draft(f"A - S * (A * S).{call}", "", "missing term", 4.0 + extra, nodes)
                 yield Draft(f"A - S * A.sum({axis}, keepdims=True)", "", "softmax", 3.0 + extra, nodes)
                 yield Draft(f"S * (A - (A * S).sum({axis}, keepdims=True))", "", "softmax", 3.5 + extra, nodes)
+
+
+def epsilons(site: Site) -> Iterator[Draft]:
+    """A small number is added under a root, in a denominator, or before a power; or it is left out."""
+    node, parent = site.node, site.parent
+    under = (
+        site.in_call_of in ("sqrt", "log") or isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Div | ast.Pow)
+    )
+    if not under or not is_floating(site.facts.value(node)):
+        return
+    small = [text for text, value in site.scope.items() if isinstance(value, float) and 0 < value < 0.1]
+    for text in small:
+        yield Draft("A + S", f"with + {text}", "epsilon", 1.2, {"S": parsed(text)})
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and ast.unparse(node.right) in small:
+        yield Draft("L", f"without + {ast.unparse(node.right)}", "epsilon", 0.8, {"L": node.left})
 
 
 def _is_factor(site: Site) -> bool:
@@ -312,8 +352,9 @@ def _numbers(site: Site, extra: float) -> Iterator[Draft]:
         hint = 1.5 if _tells(site.facts.ratio, number) else 0.0
         for draft in _by_number(text, number, whole, cost):
             yield replace(draft, hint=hint)
-    for constant in ("2", "0.5"):
-        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + 1.0)
+    for constant, names in (("2", 0.5), ("0.5", 2.0)):
+        named = any(isinstance(value, float) and value == names for _, value in variables)
+        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + (2.0 if named else 1.0))
 
 
 def _tells(ratio: float | None, number: float) -> bool:
@@ -327,7 +368,7 @@ def _tells(ratio: float | None, number: float) -> bool:
 def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[Draft]:
     nodes, details = {"S": parsed(text)}, {"number": text}
     divided, multiplied = ("mean missing", "mean twice") if whole else ("factor", "factor")
-    if number == 2:  # more likely a two than a length
+    if number == 2 and whole:  # more likely a two than a length
         divided = multiplied = "doubled"
     yield Draft("A / S", f"with / {text}", divided, cost, nodes, details)
     yield Draft("A * S", f"with * {text}", multiplied, cost + 0.5, nodes, details)
@@ -335,10 +376,19 @@ def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[D
         yield Draft("A / np.sqrt(S)", f"with / √{text}", "scale", cost + 1.0, nodes)
         yield Draft("A * np.sqrt(S)", f"with * √{text}", "scale", cost + 1.5, nodes)
     if 0 < number < 1:
-        yield Draft("A / (1 - S)", f"with / (1 - {text})", "dropout scale", cost, nodes)
-        yield Draft("A * (1 - S)", f"with * (1 - {text})", "dropout scale", cost + 0.5, nodes)
+        key = "dropout scale" if _is_probability(text) else "factor"
+        yield Draft("A / (1 - S)", f"with / (1 - {text})", key, cost, nodes)
+        yield Draft("A * (1 - S)", f"with * (1 - {text})", key, cost + 0.5, nodes)
     if whole and number < 64:
         yield Draft("A / S ** 2", "", "factor", cost + 2.0, nodes)
+
+
+def _is_probability(text: str) -> bool:
+    """A share of what dropout drops or keeps."""
+    name = parsed(text)
+    last = name.slice.value if isinstance(name, ast.Subscript) and isinstance(name.slice, ast.Constant) else text
+    last = str(last).split(".")[-1].lower()
+    return last in ("p", "rate", "prob", "q") or any(word in last for word in ("drop", "keep"))
 
 
 def _lengths(site: Site) -> Iterator[tuple[str, int]]:

@@ -56,13 +56,33 @@ def _factors(scope: dict[str, Any]) -> dict[float, str]:
     return found
 
 
+def _times_itself(fit: Fit, site: Site) -> float | None:
+    """What ``dy + 2 * dy`` is dy times; None if something else is added."""
+    number, _, text = fit.text.rpartition(" * ")
+    if (text or fit.text) != site.text or not (number or "1").replace(".", "").isdigit():
+        return None
+    whole = 1 + float(number or 1) * (1 if fit.sign == "+" else -1)
+    return int(whole) if whole == int(whole) else whole
+
+
+def _key(fit: Fit, site: Site, node: ast.expr) -> str:
+    """What is shown by one array alone; an expression of several may be an accident of algebra."""
+    if fit.sign == "= +" and fit.text.endswith(f" * {site.text}") and fit.text[0].isdigit():
+        return "factor"
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
+        return ""
+    return {"+": "missing term", "-": "missing term", "*": "missing factor", "/": "missing factor"}.get(fit.sign, "")
+
+
 def _edit(site: Site, fit: Fit, cost: float, numpy: str) -> Edit:
+    if fit.sign in "+-" and (number := _times_itself(fit, site)) is not None:
+        fit = Fit("= +", f"{number} * {site.text}")
     nodes = {"A": site.node, "S": parsed(fit.text.replace("np.", f"{numpy}."))}
 
     def make() -> ast.expr:
         return build(TEMPLATES[fit.sign], site.node, nodes)
 
-    key = "missing term" if fit.sign in "+-" else "missing factor" if fit.sign in "*/" else ""
+    key = _key(fit, site, nodes["S"])
     how = WORDS.get(fit.sign, "").format(fit.text)
     edit = Edit(((site.slot, make),), site, site.statement, how, key, cost, f"{id(site.statement)} fit", site.function)
     edit.nodes = len(fit.text)

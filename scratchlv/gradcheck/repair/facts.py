@@ -257,7 +257,7 @@ def _collect(text: str, value: Any, at: dict[str, Any], found: dict[str, Any], d
         return
     if isinstance(value, np.ndarray) or is_number(value) or isinstance(value, bool):
         found[text] = value
-        if isinstance(value, np.ndarray) and value.ndim >= 3:
+        if isinstance(value, np.ndarray) and (value.ndim >= 3 or value.ndim == 1 and value.dtype.kind in "iu"):
             _collect_at(text, value, at, found, depth + 2)
     elif isinstance(value, dict):
         for key, each in list(value.items())[:40]:

@@ -66,7 +66,7 @@ class Guilt:
     def of(self, edit: Edit) -> float:
         if self._failing is not None:
             return 0.0 if edit.statement is self._failing else 2.0
-        if edit.site is None:
+        if edit.site is None or edit.site.is_stored:
             least = self.least(edit.statement)
             return min(least, 1.0 if self._could else 0.5) if edit.wide else least
         inside: ast.AST | None = None

@@ -18,11 +18,13 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence, Test
+from scratchlv.gradcheck.repair.activations import Activations
 from scratchlv.gradcheck.repair.apart import Counter, Emit, Overdue, at_most
 from scratchlv.gradcheck.repair.edits import Edit
 from scratchlv.gradcheck.repair.edits_that_fit import fitting_edits
 from scratchlv.gradcheck.repair.facts import Facts, observe
 from scratchlv.gradcheck.repair.guilt import Guilt
+from scratchlv.gradcheck.repair.meaning import meaning
 from scratchlv.gradcheck.repair.mend import line_of, mended
 from scratchlv.gradcheck.repair.sites import narrow_edits, wide_edits
 from scratchlv.gradcheck.repair.source import Function, called, functions, replaced, unwrapped
@@ -32,6 +34,7 @@ LONGEST = 100  # characters of a line that is shown
 SIMPLE = ast.Name | ast.Attribute | ast.Subscript
 FIRST = 400  # edits of likely lines, before expressions are looked for that fit
 LIKELY = 1.6  # guilt of the lines whose edits are tried first
+SIMPLER = 0.15  # of the time, for simpler edits where one serves
 PAIRS = 300  # of partial repairs that are tried together
 
 
@@ -95,6 +98,7 @@ class _Candidate:
     cost: float  # the order in which it is tried
     natural: float  # the lower the better, among those that serve
     gains: frozenset[str] = frozenset()
+    tried: bool = False
 
 
 @dataclass(eq=False)
@@ -111,7 +115,9 @@ class Search:
     right: frozenset[str] = frozenset()
     limit: float = 1.0
     helpful: list[_Candidate] = field(default_factory=list)
+    mends: list[_Candidate] = field(default_factory=list)
     tried: int = 0
+    activations: Activations | None = None
     remembers: bool = False  # something besides the cache, from one forward to the next backward
 
     def run(self) -> None:
@@ -137,10 +143,12 @@ class Search:
         suspects = self._suspects()
         likely = self._candidates(suspects, self._likely)
         if self._singles(likely[:FIRST], 0.5):
+            self._simpler(likely)
             return
         fitting = self._singles(self._candidates(suspects, self._fitting), 0.6)
         spent = self._time() / self.seconds
         if self._singles(likely[FIRST:], min(0.6, 1.5 * spent) if fitting else 0.6) or fitting:
+            self._simpler(likely)
             return
         others = self._others(suspects)
         if others is not None:
@@ -272,6 +280,7 @@ class Search:
             if self._time() > until:
                 break
             self.tried += 1
+            candidate.tried = True
             self.at.value = self.tried
             if self.tried in self.skipped:
                 continue
@@ -282,6 +291,7 @@ class Search:
             if self.wrong <= good and self.right <= good and all(got.values()):
                 if self._with([candidate.edit], lambda: self._all_right(self.tests[1:])):
                     self._emit([candidate], self.right | self.wrong)
+                    self.mends.append(candidate)
                     if not found:
                         until = min(until, self._time() + max(0.3, 0.3 * self._time()))
                     found = True
@@ -289,6 +299,15 @@ class Search:
                 candidate.gains = frozenset(good & self.wrong)
                 self.helpful.append(candidate)
         return found
+
+    def _simpler(self, candidates: list[_Candidate]) -> None:
+        """Of the statements that a mend was found in, the simpler edits that were not tried yet."""
+        most = {id(each.edit.statement): each.natural for each in sorted(self.mends, key=lambda each: -each.natural)}
+        left = [
+            each for each in candidates if not each.tried and each.natural < most.get(id(each.edit.statement), -9.0)
+        ]
+        share = min(1.0, self._time() / self.seconds + SIMPLER)
+        self._singles(sorted(left, key=lambda each: each.natural), share)
 
     def _pairs(self) -> bool:
         """Two edits that each make some gradients right, and together all."""
@@ -331,9 +350,15 @@ class Search:
         return all(gains <= {name for name, good in self._tested(test).items() if good} for test in self.tests)
 
     def _emit(self, candidates: Sequence[_Candidate], right: Iterable[str], partial: bool = False) -> None:
-        repairs = [_repair(each.edit, right, self.evidence, partial) for each in candidates]
+        repairs = [self._repair(each.edit, right, partial) for each in candidates]
         score = sum(each.natural for each in candidates)
         self.emit(Found(score, replace(repairs[0], also=tuple(repairs[1:]))))
+
+    def _repair(self, edit: Edit, right: Iterable[str], partial: bool) -> Repair:
+        if self.activations is None:
+            self.activations = Activations(self.evidence)
+        key, details = meaning(edit, self.evidence, self.activations)
+        return _repair(edit, right, self.evidence, partial, cause(key, **details) if key else "")
 
 
 def _late(edit: Edit) -> bool:
@@ -341,7 +366,7 @@ def _late(edit: Edit) -> bool:
     return isinstance(edit.statement, ast.Return) and edit.site is not None and isinstance(edit.site.node, SIMPLE)
 
 
-def _repair(edit: Edit, right: Iterable[str], evidence: Evidence, partial: bool) -> Repair:
+def _repair(edit: Edit, right: Iterable[str], evidence: Evidence, partial: bool, words: str) -> Repair:
     line = line_of(edit)
     names = [name for name in evidence.inputs if name in set(right)]
     return Repair(
@@ -350,7 +375,7 @@ def _repair(edit: Edit, right: Iterable[str], evidence: Evidence, partial: bool)
         code=edit.function.lines[line - 1].strip(),
         mend=mended(edit),
         how=edit.described(),
-        cause=cause(edit.key, **edit.details) if edit.key else "",
+        cause=words,
         right=tuple(names or sorted(right)),
         partial=partial,
     )

@@ -12,6 +12,7 @@ from scratchlv.gradcheck.repair import edits_of_terms as terms
 from scratchlv.gradcheck.repair.edits import Draft, Edit, Site, Slot, edit_of
 from scratchlv.gradcheck.repair.edits_of_occurrences import occurrence_edits
 from scratchlv.gradcheck.repair.edits_of_statements import lines, statement_edits
+from scratchlv.gradcheck.repair.edits_of_windows import window_edits
 from scratchlv.gradcheck.repair.facts import Facts
 from scratchlv.gradcheck.repair.source import Function
 
@@ -21,6 +22,9 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     of_products.sums,
     terms.operators,
     terms.signs,
+    terms.brackets_of_sums,
+    terms.ones,
+    terms.epsilons,
     terms.missing_terms,
     terms.missing_factors,
     of_names.names,
@@ -28,9 +32,11 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     of_names.stored_names,
     of_names.counts,
     of_names.local_derivatives,
+    of_names.local_factors,
     of_names.softmaxes,
     places.indices,
     places.flips,
+    places.parts_of_loops,
     places.constants,
     places.comparisons,
     places.calls,
@@ -41,25 +47,35 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
 )
 
 
+LINE_KINDS = (statement_edits, occurrence_edits, window_edits)
+
+
 def wide_edits(function: Function, facts: Facts) -> Iterator[Edit]:
     """Those that change several values at once."""
     for line in lines(function, facts):
-        for kind in (statement_edits, occurrence_edits):
+        for kind in LINE_KINDS:
             yield from (edit for edit in kind(line) if edit.wide)
+    for site in sites(function, facts):
+        if site.is_stored:
+            yield from _drafted(site)
 
 
 def narrow_edits(function: Function, facts: Facts, wanted: Callable[[ast.stmt], bool]) -> Iterator[Edit]:
     """The others, of the statements that are wanted."""
     for line in lines(function, facts):
         if wanted(line.statement):
-            for kind in (statement_edits, occurrence_edits):
+            for kind in LINE_KINDS:
                 yield from (edit for edit in kind(line) if not edit.wide)
     for site in sites(function, facts):
-        if wanted(site.statement):
-            for each in KINDS:
-                for draft in each(site):
-                    if facts.numpy or "np." not in draft.template:
-                        yield edit_of(site, draft, each.__name__)
+        if wanted(site.statement) and not site.is_stored:
+            yield from _drafted(site)
+
+
+def _drafted(site: Site) -> Iterator[Edit]:
+    for each in KINDS:
+        for draft in each(site):
+            if site.facts.numpy or "np." not in draft.template:
+                yield edit_of(site, draft, each.__name__)
 
 
 def sites(function: Function, facts: Facts) -> Iterator[Site]:

@@ -283,3 +283,15 @@ def test_an_operation_that_cannot_be_watched_is_diagnosed_all_the_same():
 
     report = check(forward, lambda dy, x: (-dy * (1 - np.tanh(x) ** 2),), {"x": normal(4)})
     assert "a sign that is flipped" in report.diagnosis[0]
+
+
+def test_blocks_are_gates_only_where_there_are_gates():
+    def backward(dy, cache):
+        x, W = cache
+        one, two, three = np.split(x.T @ dy, 3, axis=1)
+        return dy @ W.T, np.concatenate([two, one, three], axis=1)
+
+    report = check(linear, backward, {"x": normal(5, 3), "W": normal(3, 6)})
+    assert report.diagnosis == [
+        "dW has blocks that are exchanged: consistent with blocks of an array that are put together in the wrong order"
+    ]

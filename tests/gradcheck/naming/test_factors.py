@@ -17,6 +17,7 @@ from scratchlv.gradcheck.naming.factors import factor_cause
         (0.01, {"x": np.zeros((5, 3))}, "learning rate"),
         (2.5, {"mask": np.array([1, 0, 1, 0, 0], bool)}, "the mask is missing in the normaliser"),
         (1 / 0.7, {"p": 0.3}, "1/(1 − p)"),
+        (0.7 / 0.3, {"p": np.array(0.3)}, "1/(1 − p)"),
         (2, {"x": np.zeros((5, 3))}, "missing 1/2"),
         (1.234, {"x": np.zeros((5, 3))}, "a constant factor that is missing or doubled"),
     ],

@@ -42,3 +42,15 @@ def test_a_factor_of_the_derivative_too_many():
 
     inputs = {"x": normal(6, 3), "w": normal(3), "y": np.array([1, 0, 0, 1, 1, 0])}
     assert "a wrong local derivative of σ" in diagnosed(forward, backward, inputs)
+
+
+def test_a_factor_names_no_function_that_forward_has_not():
+    def backward(dy, cache):
+        s, x = cache
+        return dy * 2 * s * (1 - s**2), dy * x
+
+    def forward(s, x):
+        return s**2 + x**2 / 2, (s, x)
+
+    words = diagnosed(forward, backward, {"s": normal(4, 3) / 3, "x": normal(4, 3)})
+    assert "derivative" in words and "tanh" not in words

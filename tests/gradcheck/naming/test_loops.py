@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 
-from scratchlv.gradcheck.naming.loops import Loops
+from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.naming.loops import Loops, are_labels
 from scratchlv.gradcheck.naming.simulation import Simulation
 
 from ..operations import H, N, T, evidence_of, normal, simulation_of
@@ -37,3 +38,10 @@ def test_a_loop_over_the_batch_is_none_over_time():
     loops = Loops(Simulation(evidence, time.perf_counter() + 60))
     assert loops.carried == []
     assert loops.time_axes == {}
+
+
+def test_whole_numbers_are_labels_and_a_mask_is_none():
+    class Simulated:
+        evidence = Evidence({"labels": np.array([0, 1, 1]), "mask": np.array([1, 1, 0])})
+
+    assert are_labels(Simulated, np.array([0.0, 3.0, 3.0])) and not are_labels(Simulated, np.array([3.0, 3.0, 0.0]))

@@ -99,6 +99,26 @@ LINES = [  # as it stands, as it should be, what the edit says
     ("da = dy * h + p", "da = dy * (h + p)", "with brackets"),
     ("da = np.einsum('nd,nk->dk', dy, x)", "da = np.einsum('nd,nk->kd', dy, x)", None),
     ("best = p.argmax(0)", "best = p.argmax(1)", None),
+    ("db = dy[-1]", "db = dy.sum(0)", None),
+    ("db = dy[:, :1]", "db = dy.sum(-1, keepdims=True)", None),
+    ("da = dy", "da = dy - 1", "with - 1"),
+    ("da = dy / p", "da = dy / (p + EPS)", "with + EPS"),
+    ("da = dy * h * (1 - h)", "da = dy * (1 - h ** 2)", None),
+    ("da = dy * np.sin(h)", "da = dy * np.cos(h)", "with cos for sin"),
+    ("rows[N - 3] += dy[0]", "rows[t * stride + N - 3] += dy[0]", "with t * stride + N - 3 for N - 3"),
+    ("da = dy[:, ::-1]", "da = dy", "without [:, ::-1]"),
+    ("db = h[:, 0][-1]", "db = h[:, 0].sum()", None),
+    ("da = np.stack([dy, h])", "da = np.stack([dy, h])[:, ::-1]", "with [:, ::-1]"),
+    ("da = (dy + h) * p * keep", "da = dy + h * p * keep", "with brackets"),
+    (
+        "rows[t : t + 1] += dy[:1]",
+        "rows[t * stride : t * stride + 1] += dy[:1]",
+        "with each index of a window times stride",
+    ),
+    ("rows[:2] += dy[:2]", "rows[t : t + 2] += dy[:2]", "with t:t + 2 for :2"),
+    ("da, db = dy[:, :N], dy[:, N:]", "da, db = dy[:, D:], dy[:, :D]", "cut at D: and :D"),
+    ("rows[0] += dy[0]", "rows[t] += dy[0]", "with t for 0"),
+    ("top, left = t, N", "top, left = t * stride, N", "with t * stride"),
 ]
 
 
@@ -113,6 +133,17 @@ def test_the_right_edit_of_a_line_is_among_them(tmp_path, line, mend, how):
     hits = [edit for edit in edits if edit.statement is edited and (new := mended(edit)) and _parsed(new) == wanted]
     assert hits
     assert how is None or how in {edit.described() for edit in hits}
+
+
+@pytest.mark.parametrize(
+    ("line", "how"),
+    [
+        ("da = p / p.sum()", "followed by da[np.arange(len(idx)), idx] -= 1"),
+        ("rows[t, t] += dy[0, 0]", "with t + N and t + D as the place"),
+    ],
+)
+def test_there_are_edits_that_are_told_without_the_line(tmp_path, line, how):
+    assert how in {edit.described() for edit in edits_of(tmp_path, line)[1]}
 
 
 def _parsed(text):
@@ -146,3 +177,9 @@ def test_most_edits_can_be_compiled(tmp_path):
 def test_a_line_is_mended_in_its_own_formatting(tmp_path):
     _, edits = edits_of(tmp_path, "da = ( dy ) * (1-h)  # local derivative")
     assert "da = ( dy ) * (1-h ** 2)  # local derivative" in {mended(edit) for edit in edits}
+
+
+def test_a_mend_is_shown_without_what_does_nothing(tmp_path):
+    shown = {mended(edit) for edit in edits_of(tmp_path, "da = 2 * h[::-1]")[1]}
+    assert "da = h[::-1]" in shown and "da = 2 * h" in shown
+    assert not {"da = 1 * h[::-1]", "da = 2 * h[::1]"} & shown
