@@ -119,7 +119,8 @@ def test_the_line_the_case_and_the_call_are_told(judged):
     verdict = judged(RIGHT.replace("w * x**3", "np.where(w == 1, 8, 0) * x / 2"))
     assert verdict.case == "random numbers" and verdict.call == "forward(x, w)" and verdict.function == "forward"
     assert RIGHT.splitlines()[verdict.line - 1].startswith("def forward")
-    assert judged(RIGHT.replace(DX, DX + " + 1")).call == "forward(x=[[2.]], w=[1.]); backward(dy, cache)"
+    call = judged(RIGHT.replace(DX, DX + " + 1")).call
+    assert call.startswith("forward(x=[[2.]], w=[1.]); backward(dy=[[") and call.endswith("]], cache)")
     raising = RIGHT.replace("dx = ", "dx = 1 / 0 * ")
     assert "dx = 1 / 0" in raising.splitlines()[judged(raising).line - 1]
 

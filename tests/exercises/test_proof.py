@@ -114,18 +114,25 @@ def test_too_few_mistakes_are_told(wrong):
     assert wrong(proof._mistakes, mistakes={"mean": MISTAKES["mean"]}) == ["it has 1 mistakes, and should have 3"]
 
 
-def test_a_mistake_that_passes_fails_elsewhere_or_is_another_one_is_told(wrong):
+def test_a_mistake_that_passes_or_fails_elsewhere_is_told(wrong):
     changed = {
         "harmless": MISTAKES["no_factor"].replace("+    dx = w *", "+    dx = w * 3 *"),
         "elsewhere": MISTAKES["no_factor"].replace("stage: gradient", "stage: value"),
-        "the_same": MISTAKES["no_factor"].replace("the 3 is missing", "it is something else"),
+        "mean": MISTAKES["mean"],
     }
-    found = wrong(proof._mistakes, mistakes=changed)
-    assert found[1] == "mistakes/harmless.patch passes"
-    assert found[0].startswith("mistakes/elsewhere.patch fails at the stage gradient, and should at value: dx is wrong")
-    assert found[2].startswith(
-        "mistakes/the_same.patch does not get its diagnosis (it makes the numbers of elsewhere), but"
+    elsewhere, harmless = wrong(proof._mistakes, mistakes=changed)
+    assert elsewhere.startswith(
+        "mistakes/elsewhere.patch fails at the stage gradient, and should at value: dx is wrong"
     )
+    assert harmless == "mistakes/harmless.patch passes"
+
+
+def test_mistakes_that_cannot_be_told_apart_are_told(wrong):
+    same = {
+        name: MISTAKES["no_factor"].replace("the 3 is missing", f"it is {name}") for name in ("one", "two", "three")
+    }
+    found = wrong(proof._mistakes, mistakes=same)
+    assert len(found) == 3 and all("does not get its diagnosis, but: dx is wrong everywhere" in each for each in found)
 
 
 def test_a_mistake_whose_lines_are_gone_is_told(tmp_path):
