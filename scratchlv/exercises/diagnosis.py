@@ -20,7 +20,7 @@ from scratchlv.exercises.truth import Expected
 from scratchlv.exercises.wire import plain
 from scratchlv.gradcheck.naming.diagnose import UNKNOWN
 
-_ENOUGH = 30  # numbers among the inputs
+_ENOUGH = 12  # numbers among the inputs
 _FEWEST = 3  # numbers in a gradient
 _LONGEST = 600  # letters of a sentence
 SECONDS = 20.0  # that a search for the line may take

@@ -99,7 +99,8 @@ def _doctests(exercise: Exercise, course: Course) -> Iterator[str]:
     yield "" if examples or exercise.kind != "numpy" else "its docstring has no worked example (>>> …)"
     for test in examples:
         runner.run(test, out=said.write)
-    yield f"the example in its docstring is wrong: {_short(said.getvalue())}" if runner.failures else ""
+    failed = _short(said.getvalue().partition("Failed example:")[2])
+    yield f"the example in its docstring is wrong: {failed}" if runner.failures else ""
 
 
 def _solution(exercise: Exercise, course: Course) -> Iterator[str]:
