@@ -20,6 +20,8 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     }
     for name in ("keys", "query"):
         found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
+    found["nowhere to look"] = case(3, 5, 4, 2, masked=True)
+    found["nowhere to look"]["mask"][1] = False
     return found
 
 
@@ -31,6 +33,7 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces, in fours": case(3, 50, 8, 12, scale=2.0),
         "whole pieces": case(2, 48, 4, 3, masked=True, scale=5.0),
         "a piece left out": case(2, 48, 4, 3, masked=True, left_out=slice(16, 32)),
+        "nowhere to look, in pieces": case(2, 37, 4, 3, masked=True) | {"mask": np.arange(2 * 37).reshape(2, 37) < 37},
     }
 
 

@@ -31,6 +31,9 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     }
     for name in ("keys", "Wq"):
         found["small keys and queries"][name] *= 1e-2  # where tanh is as small as its argument
+    for name, additive in (("nowhere to look", True), ("nowhere to look, dot", False)):
+        found[name] = case(4, 3, 5, 2, 3, 4, 6, masked=True, additive=additive)
+        found[name]["mask"][1] = False
     return found
 
 
