@@ -24,9 +24,9 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
-from scratchlv.tokens import END, PAD, START
+from scratchlv.tokens import END, PAD, START, UNK
 
-_NEVER_SAID = (PAD, START)
+_NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
 
 
@@ -75,7 +75,7 @@ def greedy(
         max_length: a sentence is cut off here.
         min_length: ``<end>`` is not said before so many words.
         prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
-        ban: tokens that are not said, besides ``<pad>`` and ``<start>``.
+        ban: tokens that are not said, besides ``<pad>``, ``<start>`` and ``<unk>``, which never are.
 
     Raises:
         UserError: a length is out of range, or the model gives no numbers.

@@ -11,8 +11,8 @@ from scratchlv.decode import Generated, beam_search, greedy, sample, stream
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
-V = 7  # <pad> <start> <end> <unk> a b c
-A, B, C = 4, 5, 6
+V = 8  # <pad> <start> <end> <unk> o a b c
+O, A, B, C = 4, 5, 6, 7
 
 
 class Inner(NamedTuple):
@@ -67,7 +67,7 @@ def log_p(chain: np.ndarray, tokens, prompt=(START,)) -> np.ndarray:
     return np.array([chain[said[i - 2], said[i - 1], said[i]] for i in range(at, len(said))])
 
 
-def sentences(max_length: int, min_length: int = 0, words=(UNK, A, B, C)):
+def sentences(max_length: int, min_length: int = 0, words=(O, A, B, C)):
     """Every sentence that ends."""
     for n in range(min_length, max_length):
         for said in itertools.product(words, repeat=n):
@@ -82,7 +82,7 @@ def plain_beam(chain: np.ndarray, beam: int, a: float, max_length: int) -> list[
     """Beam search as one would first write it: one input, lists, no early stop."""
     opened, ended = [((), 0.0)], []
     for _ in range(max_length):
-        longer = [((*h, w), s + log_p(chain, (*h, w))[-1]) for h, s in opened for w in (END, UNK, A, B, C)]
+        longer = [((*h, w), s + log_p(chain, (*h, w))[-1]) for h, s in opened for w in (END, O, A, B, C)]
         kept = sorted(longer, key=lambda hs: -hs[1])[:beam]
         ended += [h for h, _ in kept if h[-1] == END]
         opened = [(h, s) for h, s in kept if h[-1] != END]
@@ -142,10 +142,10 @@ def test_a_batch_says_what_each_says_alone(way):
 @every_way
 def test_what_is_never_said(way):
     tables = chains(20, seed=2)
-    tables[..., [PAD, START]] += 5  # the model would love to
+    tables[..., [PAD, START, UNK]] += 5  # the model would love to
     tokens = np.concatenate([g.tokens for g in way(Chain(), tables, max_length=10)])
-    assert not np.isin(tokens, [PAD, START]).any() and UNK in tokens
-    tokens = np.concatenate([g.tokens for g in way(Chain(), tables, max_length=10, ban=(UNK, B))])
+    assert set(tokens.tolist()) == {END, O, A, B, C}
+    tokens = np.concatenate([g.tokens for g in way(Chain(), tables, max_length=10, ban=(O, B))])
     assert set(tokens.tolist()) == {END, A, C}
 
 
@@ -227,7 +227,7 @@ def test_damaged_weights(way):
         ({"max_length": 0}, "--max-length 0"),
         ({"min_length": -1}, "--min-length -1"),
         ({"min_length": 6, "max_length": 5}, "--min-length 6: give 0 to 5"),
-        ({"min_length": 1, "ban": (UNK, A, B, C)}, "--min-length 1: there is no word"),
+        ({"min_length": 1, "ban": (O, A, B, C)}, "--min-length 1: there is no word"),
     ],
 )
 def test_lengths_out_of_range(way, options, message):
@@ -253,7 +253,7 @@ def test_greedy_says_the_most_likely_each_time():
     for n, g in enumerate(greedy(Chain(), tables, max_length=7)):
         here = [0, START]
         for token in g.tokens:
-            allowed = {w: tables[n, here[-2], here[-1], w] for w in (END, UNK, A, B, C)}
+            allowed = {w: tables[n, here[-2], here[-1], w] for w in (END, O, A, B, C)}
             assert token == max(allowed, key=allowed.get)
             here.append(token)
 
@@ -267,10 +267,10 @@ def test_greedy_takes_the_lower_of_equals():
 
 
 @pytest.mark.parametrize("a", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize(("low", "words"), [(0, (UNK, A, B, C)), (2, (A, B, C))])
+@pytest.mark.parametrize(("low", "words"), [(0, (O, A, B, C)), (2, (A, B, C))])
 def test_a_wide_beam_finds_the_best_sentence_there_is(a, low, words):
     tables = chains(12, seed=6)
-    ban = [w for w in (UNK, A, B, C) if w not in words]
+    ban = [w for w in (O, A, B, C) if w not in words]
     found = beam_search(Chain(), tables, beam=350, max_length=4, min_length=low, length_normalisation=a, ban=ban)
     best = [max(sentences(4, low, words), key=lambda tokens: score(chain, tokens, a)) for chain in tables]
     assert said(found) == [list(tokens) for tokens in best]
@@ -365,7 +365,7 @@ def test_beam_options_out_of_range(options, message):
 
 # --- sampling ----------------------------------------------------------------------------------------------------
 
-FIRST = {END: 0.1, UNK: 0.05, A: 0.4, B: 0.25, C: 0.2}
+FIRST = {END: 0.1, O: 0.05, A: 0.4, B: 0.25, C: 0.2}
 
 
 def frequencies(n: int = 20_000, seed: int = 0, **options) -> np.ndarray:
@@ -395,8 +395,8 @@ def weights(power: float = 1.0, words=FIRST) -> np.ndarray:
         ({"top_p": 1.0}, weights()),
         ({"temperature": 0.5, "top_k": 3, "top_p": 0.85}, weights(2, (A, B, C))),  # squared: 0.610, 0.238, 0.152
         ({"temperature": 0.5, "top_k": 3, "top_p": 0.84}, weights(2, (A, B))),
-        ({"ban": (A,)}, weights(words=(END, UNK, B, C))),
-        ({"min_length": 1}, weights(words=(UNK, A, B, C))),
+        ({"ban": (A,)}, weights(words=(END, O, B, C))),
+        ({"min_length": 1}, weights(words=(O, A, B, C))),
     ],
 )
 def test_words_come_as_often_as_they_should(options, expected):
@@ -417,10 +417,10 @@ def test_later_words_are_drawn_from_where_the_first_led():
 
 
 def test_top_k_of_equals_keeps_the_lower_tokens():
-    equal = table(start={C: 0.25, B: 0.25, A: 0.25, UNK: 0.25})
+    equal = table(start={C: 0.25, B: 0.25, A: 0.25, O: 0.25})
     tables = np.broadcast_to(equal, (200, V, V, V))
     tokens = {int(g.tokens[0]) for g in sample(Chain(), tables, seed=0, top_k=2, max_length=1)}
-    assert tokens == {UNK, A}
+    assert tokens == {O, A}
 
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-12}, {"temperature": 1e-4}, {"temperature": 1e-300}])
@@ -457,7 +457,7 @@ def test_an_impossible_word_is_not_drawn_while_another_is_possible():
         ({"temperature": math.nan}, "--temperature nan"),
         ({"temperature": math.inf}, "--temperature inf"),
         ({"top_k": 0}, "--top-k 0"),
-        ({"top_k": V + 1}, f"--top-k 8: the vocabulary has {V} words"),
+        ({"top_k": V + 1}, f"--top-k 9: the vocabulary has {V} words"),
         ({"top_p": 0}, "--top-p 0"),
         ({"top_p": 1.01}, "--top-p 1.01"),
         ({"top_p": math.nan}, "--top-p nan"),
@@ -480,7 +480,7 @@ def test_top_k_may_be_the_whole_vocabulary():
 
 def test_a_stream_is_the_sentence():
     tables = chains(1, seed=12, sharpness=0.5)
-    options = {"max_length": 15, "min_length": 4, "prompt": np.array([[START], [B]]), "ban": (UNK,)}
+    options = {"max_length": 15, "min_length": 4, "prompt": np.array([[START], [B]]), "ban": (O,)}
     assert list(stream(Chain(), tables, **options)) == said(greedy(Chain(), tables, **options))[0]
     settings = {"seed": 4, "temperature": 1.3, "top_k": 4, "top_p": 0.95}
     drawn = list(stream(Chain(), tables, **settings, **options))

@@ -8,7 +8,7 @@ VARIANTS = ("reference", "numba_cpu", "cuda")
 def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
     case = _cases_from(rng)
-    return {
+    found = {
         "odd": case(3, 5, 2, 4),
         "mask": case(3, 5, 4, 2, masked=True),
         "one region": case(3, 1, 2, 4),
@@ -17,6 +17,9 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(5, 49, 67, 131),
         "empty batch": case(0, 5, 2, 4),
     }
+    found["nowhere to look"] = case(3, 5, 4, 2, masked=True)
+    found["nowhere to look"]["mask"][1] = False
+    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -27,6 +30,7 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces, in fours": case(3, 50, 8, 12, scale=2.0),
         "whole pieces": case(2, 48, 4, 3, masked=True, scale=5.0),
         "a piece left out": case(2, 48, 4, 3, masked=True, left_out=slice(16, 32)),
+        "nowhere to look, in pieces": case(2, 37, 4, 3, masked=True) | {"mask": np.arange(2 * 37).reshape(2, 37) < 37},
     }
 
 

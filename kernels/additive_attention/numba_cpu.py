@@ -67,7 +67,7 @@ def as_mask(mask: np.ndarray | None, N: int) -> np.ndarray:
 def attend(scores, mask, regions, weights, context):
     """Softmax and mean for one picture: ``weights`` (L,) and ``context`` (D,) from ``scores`` (L,) and ``regions`` (L, D).
 
-    ``mask`` (L,) or (0,) says where; elsewhere the weight is 0.
+    ``mask`` (L,) or (0,) says where; elsewhere the weight is 0, and everywhere if that is nowhere.
     """
     L = weights.size
     largest = -np.inf
@@ -76,9 +76,12 @@ def attend(scores, mask, regions, weights, context):
             scores[l] = -np.inf
         e = scores[l]
         largest = e if e > largest or e != e else largest
+    if largest == -np.inf:
+        largest = 0.0
     for l in range(L):
         weights[l] = exp_nonpositive(np.float32(scores[l] - largest))
-    scale = np.float32(1 / total(weights))
+    weight = total(weights)  # at least the 1 of the largest; 0 where there is nothing to look at
+    scale = np.float32(1 / weight) if weight != 0 else ZERO
     for l in range(L):
         weights[l] *= scale
     weighted_sum(weights, regions, context)

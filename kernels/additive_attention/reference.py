@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.shapes import require, require_mask
 
 OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
 
@@ -35,18 +35,15 @@ def forward(
 ) -> tuple[tuple[Array, Array], Cache | None]:
     """Look at ``x`` (N, L, D): the context ``z`` (N, D) and the attention ``alpha`` (N, L), which sums to 1.
 
-    ``keys`` are (N, L, A), ``query`` (N, A), ``v`` (A,). Where ``mask`` (N, L) is False nobody looks; every row needs a
-    True.
+    ``keys`` are (N, L, A), ``query`` (N, A), ``v`` (A,). Where ``mask`` (N, L), of bools or of 0 and 1, is False nobody looks.
+    A row without a True may look nowhere: its attention, its context and what it sends back are 0.
 
     Raises:
-        ValueError: the shapes do not fit each other, or there is no region.
+        ValueError: the shapes do not fit each other, there is no region, or the mask has other numbers than 0 and 1.
     """
     check(x, keys, query, v, mask)
     e = np.tanh(keys + query[:, None]) @ v  # (N, L)
-    if mask is not None:
-        e = np.where(mask, e, e.dtype.type(-np.inf))
-    e = np.exp(e - e.max(axis=1, keepdims=True))  # the largest is 1: no overflow
-    alpha = e / e.sum(axis=1, keepdims=True)  # (N, L)
+    alpha = softmax(e, mask)  # (N, L)
     z = (alpha[:, None] @ x)[:, 0]  # (N, D)
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
@@ -72,11 +69,22 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
     return Gradients(dx, dkeys, dquery, dv)
 
 
+def softmax(e: Array, mask: Array | None) -> Array:
+    """``alpha`` (N, L) of the scores ``e`` (N, L) where ``mask`` is True; all 0 in a row where it never is."""
+    if mask is not None:
+        e = np.where(mask, e, e.dtype.type(-np.inf))
+    largest = e.max(axis=1, keepdims=True)  # (N, 1)
+    e = np.exp(e - np.where(largest == -np.inf, e.dtype.type(0), largest))  # the largest is 1: no overflow
+    total = e.sum(axis=1, keepdims=True)  # at least that 1; 0 where there is nothing to look at
+    return e / np.where(total == 0, e.dtype.type(1), total)
+
+
 def check(x: Array, keys: Array, query: Array, v: Array, mask: Array | None) -> None:
     N, L, A = keys.shape
     check_regions(L)
     given = f"keys {keys.shape}"
     require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, A)), v=(v, (A,)), mask=(mask, (N, L)))
+    require_mask(mask)
 
 
 def check_regions(L: int) -> None:

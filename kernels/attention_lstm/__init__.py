@@ -13,7 +13,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     far_keys["keys"][1] *= 40  # far outside of where tanh is steep
     far_query["keys"][1] *= 40
     far_query["Wq"] *= 40
-    return {
+    found = {
         "odd": case(4, 3, 5, 2, 6, 7, 4),
         "mask": case(4, 3, 5, 2, 3, 4, 6, masked=True),
         "dot": case(4, 3, 5, 2, 6, 3, 4, additive=False),
@@ -28,6 +28,10 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "no steps": case(0, 3, 5, 2, 6, 7, 4),
         "empty batch": case(3, 0, 5, 2, 6, 7, 4),
     }
+    for name, additive in (("nowhere to look", True), ("nowhere to look, dot", False)):
+        found[name] = case(4, 3, 5, 2, 3, 4, 6, masked=True, additive=additive)
+        found[name]["mask"][1] = False
+    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:

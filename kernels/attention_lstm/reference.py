@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.kernels.additive_attention import reference as additive_attention
-from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.shapes import require, require_mask
 from scratchlv.kernels.dot_product_attention import reference as dot_product_attention
 from scratchlv.kernels.lstm import reference as lstm
 
@@ -78,11 +78,11 @@ def forward(
 
     ``keys`` are (N, L, A); the state before is ``h0``, ``c0`` (N, H); ``Wq`` is (H, A), ``v`` (A,), or None for the dot
     product of key and query. ``Wx`` is (E + D, 4H): first the rows of the word, then those of z. ``Wh`` is (H, 4H), ``b``
-    (4H,). Where ``mask`` (N, L) is False nobody looks; every row needs a True. ``need_dx=False`` says that nobody wants ``dx``:
-    it is then None.
+    (4H,). Where ``mask`` (N, L), of bools or of 0 and 1, is False nobody looks; a row without a True may look nowhere, and its
+    ``z`` and ``alpha`` are 0. ``need_dx=False`` says that nobody wants ``dx``: it is then None.
 
     Raises:
-        ValueError: the shapes do not fit each other, or there is no region.
+        ValueError: the shapes do not fit each other, there is no region, or the mask has other numbers than 0 and 1.
     """
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
     T, (N, L, D), H = words.shape[0], x.shape, h0.shape[1]
@@ -154,4 +154,5 @@ def check(
     additive_attention.check_regions(L)
     given = f"keys {keys.shape}, words of {E}, regions of {D} and a state of {H} numbers"
     require(given, words=(words, (T, N, E)), x=(x, (N, L, D)), h0=(h0, (N, H)), c0=(c0, (N, H)), mask=(mask, (N, L)))
+    require_mask(mask)
     require(given, Wq=(Wq, (H, A)), v=(v, (A,)), Wx=(Wx, (E + D, 4 * H)), Wh=(Wh, (H, 4 * H)), b=(b, (4 * H,)))

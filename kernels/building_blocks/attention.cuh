@@ -35,6 +35,11 @@ struct Dot {  // e = k · q, and times the scale
     static __device__ __forceinline__ float4 query_backward(float4 k, float4, float de) { return add_scaled(splat(0.0f), de, k); }
 };
 
+// Where there is nothing to look at, the largest score is -INFINITY. It is taken for 0: the exponentials are 0 then, and so is
+// their sum, by which they are divided. That is taken for 1.
+__device__ __forceinline__ float shift_of(float largest) { return largest == -INFINITY ? 0.0f : largest; }
+__device__ __forceinline__ float divisor_of(float sum) { return sum == 0.0f ? 1.0f : sum; }
+
 struct Inputs {
     const float *x, *keys, *query, *v;  // (N, L, D), (N, L, A), (N, A), (A,) or null
     const unsigned char* mask;          // (N, L), or null: all are looked at
@@ -88,9 +93,9 @@ __device__ __forceinline__ void softmax_1(float* e, int L, float* maxima, float*
     e += (size_t)blockIdx.x * L;
     float largest = -INFINITY, sum = 0.0f;
     for (int l = threadIdx.x; l < L; l += blockDim.x) largest = larger(largest, e[l]);
-    largest = block_max(largest, maxima);
+    largest = shift_of(block_max(largest, maxima));
     for (int l = threadIdx.x; l < L; l += blockDim.x) sum += expf(e[l] - largest);
-    sum = block_sum(sum, sums);
+    sum = divisor_of(block_sum(sum, sums));
     for (int l = threadIdx.x; l < L; l += blockDim.x) e[l] = expf(e[l] - largest) / sum;
 }
 
@@ -232,9 +237,9 @@ __device__ __forceinline__ void attend_2(const Inputs& in, float* alpha, float* 
     __syncthreads();
     float largest = -INFINITY, sum = 0.0f;
     for (int l = threadIdx.x; l < L; l += blockDim.x) largest = larger(largest, e[l]);
-    largest = block_max(largest, maxima);
+    largest = shift_of(block_max(largest, maxima));
     for (int l = threadIdx.x; l < L; l += blockDim.x) sum += e[l] = expf(e[l] - largest);
-    sum = block_sum(sum, sums);  // its barrier also lets all see the exponentials
+    sum = divisor_of(block_sum(sum, sums));  // its barrier also lets all see the exponentials
     for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[(size_t)n * L + l] = e[l] / sum;
     vectorised = in.regions_aligned(z);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
@@ -347,9 +352,9 @@ __device__ __forceinline__ void combine_3(float* alpha, const float* maxima, con
     alpha += (size_t)n * L, z += (size_t)n * D;
     float largest = -INFINITY, sum = 0.0f;
     for (int chunk = lane; chunk < chunks; chunk += 32) largest = larger(largest, maxima[chunk]);
-    largest = warp_max(largest);
+    largest = shift_of(warp_max(largest));
     for (int chunk = lane; chunk < chunks; chunk += 32) sum += sums[chunk] * expf(maxima[chunk] - largest);
-    sum = warp_sum(sum);
+    sum = divisor_of(warp_sum(sum));
     for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[l] = expf(alpha[l] - largest) / sum;
     bool vectorised = rows_aligned(partial_z, D) && rows_aligned(z, D);
     for (int d = 4 * threadIdx.x; d < D; d += 4 * blockDim.x) {

@@ -1,4 +1,4 @@
-"""Arrays that do not fit each other are named before a kernel reads past their ends."""
+"""Arrays that do not fit each other are named before a kernel reads past their ends; so are masks and lengths that are none."""
 
 from typing import Any
 
@@ -14,6 +14,34 @@ def require(given: str, **shapes: tuple[Any, tuple[int, ...]]) -> None:
     for name, (array, shape) in shapes.items():
         if array is not None and array.shape != shape:
             raise ValueError(f"{name} has the shape {array.shape}; {given} need {shape}")
+
+
+def require_mask(mask: Any) -> None:
+    """A mask says with True or 1 where to look; a bool one costs nothing here, another is read.
+
+    Raises:
+        ValueError: it holds other numbers than 0 and 1.
+    """
+    if mask is not None and mask.dtype != bool and not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            "mask must be bool, or 0 and 1 (True and 1: look here); one of 0 and -inf that is added to scores is mask == 0 here"
+        )
+
+
+def require_lengths(lengths: Any, T: int) -> None:
+    """Lengths of sequences of T steps. On a GPU their values are not read back: beyond T they count as T, below 0 as 0.
+
+    Raises:
+        ValueError: they are no integers, or one is not in 0 to T.
+    """
+    if lengths is None:
+        return
+    if lengths.dtype.kind not in "iu":
+        raise ValueError(f"lengths must be integers; they are {lengths.dtype}")
+    if isinstance(lengths, np.ndarray):
+        for length in lengths.tolist():  # of so few numbers, quicker than NumPy's minimum and maximum
+            if not 0 <= length <= T:
+                raise ValueError(f"a length is {length}; of {T} steps, lengths must be 0 to {T}")
 
 
 def not_updatable(grads: Any, **updated: Any) -> str | None:

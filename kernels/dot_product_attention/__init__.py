@@ -9,7 +9,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     """Inputs of ``forward`` to check it on, float64, by name; gradcheck takes the first."""
 
     case = _cases_from(rng)
-    return {
+    found = {
         "odd": case(3, 5, 2, 4, Q=6),
         "no W": case(3, 5, 2, 4),
         "mask": case(3, 5, 4, 2, Q=3, masked=True),
@@ -19,7 +19,10 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "sharp": case(2, 7, 3, 4, Q=5, scale=20.0),
         "larger than a block": case(5, 49, 67, 131, Q=71, scale=131**-0.5),
         "empty batch": case(0, 5, 2, 4, Q=6),
+        "nowhere to look": case(3, 5, 4, 2, Q=3, masked=True),
     }
+    found["nowhere to look"]["mask"][1] = False
+    return found
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -34,6 +37,7 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces, in fours": case(3, 50, 8, 12, Q=8, scale=2.0),
         "whole pieces, no W": case(2, 48, 4, 3, masked=True, scale=3.0),
         "a piece left out": case(2, 48, 4, 3, Q=5, masked=True, left_out=slice(16, 32)),
+        "nowhere to look, in pieces": case(2, 37, 4, 3, masked=True) | {"mask": np.arange(2 * 37).reshape(2, 37) < 37},
     }
 
 

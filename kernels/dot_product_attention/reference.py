@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.kernels.additive_attention.reference import check_regions
-from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.additive_attention.reference import check_regions, softmax
+from scratchlv.kernels.building_blocks.shapes import require, require_mask
 
 OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
 
@@ -45,19 +45,17 @@ def forward(
     """Look at ``x`` (N, L, D): the context ``z`` (N, D) and the attention ``alpha`` (N, L), which sums to 1.
 
     ``keys`` are (N, L, K), ``query`` (N, Q), ``W`` (Q, K); without W, Q must be K. The scaled form has ``scale`` = 1/√K.
-    Where ``mask`` (N, L) is False nobody looks; every row needs a True.
+    Where ``mask`` (N, L), of bools or of 0 and 1, is False nobody looks. A row without a True may look nowhere: its attention,
+    its context and what it sends back are 0.
 
     Raises:
-        ValueError: the shapes do not fit each other, or there is no region.
+        ValueError: the shapes do not fit each other, there is no region, or the mask has other numbers than 0 and 1.
     """
     check(x, keys, query, W, mask)
     scale = float(scale)  # a NumPy number would make float64 of float32
     q = query if W is None else query @ W  # (N, K)
     e = scale * (keys @ q[:, :, None])[:, :, 0]  # (N, L)
-    if mask is not None:
-        e = np.where(mask, e, e.dtype.type(-np.inf))
-    e = np.exp(e - e.max(axis=1, keepdims=True))  # the largest is 1: no overflow
-    alpha = e / e.sum(axis=1, keepdims=True)  # (N, L)
+    alpha = softmax(e, mask)  # (N, L)
     z = (alpha[:, None] @ x)[:, 0]  # (N, D)
     return (z, alpha), Cache(x, keys, query, W, alpha, scale) if train else None
 
@@ -92,3 +90,4 @@ def check(x: Array, keys: Array, query: Array, W: Array | None, mask: Array | No
     check_regions(L)
     given = f"keys {keys.shape} and a query of {Q} numbers"
     require(given, x=(x, (N, L, x.shape[-1])), query=(query, (N, Q)), W=(W, (Q, K)), mask=(mask, (N, L)))
+    require_mask(mask)

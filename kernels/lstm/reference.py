@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.shapes import require, require_lengths
 from scratchlv.kernels.rnn.reference import sigmoid
 
 OUTPUTS = ("h", "c")  #: what ``forward`` returns, by name
@@ -48,11 +48,11 @@ def forward(
 ) -> tuple[tuple[Array, Array], Cache | None]:
     """Run over ``x`` (T, N, D) from the state ``h0``, ``c0`` (N, H); returns all ``h`` (T, N, H) and the last ``c`` (N, H).
 
-    ``Wx`` is (D, 4H), ``Wh`` (H, 4H), ``b`` (4H,). Past its length (``lengths``, (N,) integers) the state of a
+    ``Wx`` is (D, 4H), ``Wh`` (H, 4H), ``b`` (4H,). Past its length (``lengths``, (N,) integers from 0 to T) the state of a
     sequence stands still, so the last row of ``h`` is the final state of every sequence.
 
     Raises:
-        ValueError: the shapes do not fit each other.
+        ValueError: the shapes do not fit each other, or lengths are no integers from 0 to T.
     """
     check(x, h0, c0, Wx, Wh, b, lengths)
     T, H = x.shape[0], h0.shape[1]
@@ -106,7 +106,8 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
 
 
 def check(x: Array, h0: Array, c0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None) -> None:
-    (_, N, D), H = x.shape, h0.shape[-1]
+    (T, N, D), H = x.shape, h0.shape[-1]
     given = f"x {x.shape} and a state of {H} numbers"
     require(given, h0=(h0, (N, H)), c0=(c0, (N, H)), lengths=(lengths, (N,)))
     require(given, Wx=(Wx, (D, 4 * H)), Wh=(Wh, (H, 4 * H)), b=(b, (4 * H,)))
+    require_lengths(lengths, T)

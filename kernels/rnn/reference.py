@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.shapes import require, require_lengths
 
 
 def sigmoid(a: Array) -> Array:
@@ -56,10 +56,10 @@ def forward(
     """Run over ``x`` (T, N, D) from the state ``h0`` (N, H); returns all ``h`` (T, N, H).
 
     ``Wx`` is (D, H), ``Wh`` (H, H), ``b`` (H,); ``nonlinearity`` is "tanh" or "sigmoid". Past its length (``lengths``,
-    (N,) integers) the state of a sequence stands still, so the last row of ``h`` is the final state of every sequence.
+    (N,) integers from 0 to T) the state of a sequence stands still, so the last row of ``h`` is the final state of each.
 
     Raises:
-        ValueError: there is no such nonlinearity, or the shapes do not fit each other.
+        ValueError: there is no such nonlinearity, the shapes do not fit each other, or lengths are no integers from 0 to T.
     """
     check(x, h0, Wx, Wh, b, lengths, nonlinearity)
     f, _ = NONLINEARITIES[nonlinearity]
@@ -99,8 +99,9 @@ def backward(dy: Array, cache: Cache) -> Gradients:
 def check(x: Array, h0: Array, Wx: Array, Wh: Array, b: Array, lengths: Array | None, nonlinearity: str) -> None:
     if nonlinearity not in NONLINEARITIES:
         raise ValueError(f"nonlinearity must be one of {', '.join(NONLINEARITIES)}; it is {nonlinearity!r}")
-    (_, N, D), H = x.shape, h0.shape[-1]
+    (T, N, D), H = x.shape, h0.shape[-1]
     require(
         f"x {x.shape} and a state of {H} numbers",
         **{"h0": (h0, (N, H)), "Wx": (Wx, (D, H)), "Wh": (Wh, (H, H)), "b": (b, (H,)), "lengths": (lengths, (N,))},
     )
+    require_lengths(lengths, T)

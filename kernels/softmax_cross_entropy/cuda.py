@@ -11,7 +11,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place, threads_for
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.softmax_cross_entropy.reference import check_shapes
+from scratchlv.kernels.softmax_cross_entropy.reference import check_shapes, check_weights
 
 VERSIONS = {1: "three readings, a tree in shared memory", 2: "two readings, warp shuffles", 3: "one reading"}
 
@@ -32,6 +32,7 @@ def forward(
     With ``overwrite`` the gradient is written where the logits stood.
     """
     check_shapes(logits, targets, mask)
+    check_weights(mask)
     *shape, V = logits.shape
     M = int(np.prod(shape, dtype=int))
     z, targets = as_contiguous(logits), as_contiguous(place(targets, logits), np.int64)

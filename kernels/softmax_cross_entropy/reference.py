@@ -20,11 +20,12 @@ def forward(
     """The loss, a scalar: the mean of ``-log softmax(logits)[target]`` over the places where ``mask`` is not 0.
 
     ``logits`` is (..., V); ``targets`` (...) are integers in [0, V) and are not read where the mask is 0;
-    ``mask`` (...), bool or float, weights the mean. The loss is 0 if nothing counts. With ``overwrite`` a variant may use
-    the memory of the logits for their gradient; this one does not.
+    ``mask`` (...), bool or numbers of 0 or more, weights the mean. The loss is 0 if nothing counts. With ``overwrite`` a
+    variant may use the memory of the logits for their gradient; this one does not.
 
     Raises:
-        ValueError: a target that counts is not in [0, V), there is no class, or the shapes do not fit each other.
+        ValueError: a target that counts is not in [0, V), there is no class, the shapes do not fit each other, or a weight is
+            negative or not finite.
     """
     kept, weights = places_that_count(logits, targets, mask)
     z, targets = logits[kept], targets[kept]  # (K, V), (K,)
@@ -51,6 +52,7 @@ def backward(dloss: Any, cache: Cache) -> tuple[Array]:
 def places_that_count(logits: Array, targets: Array, mask: Array | None) -> tuple[Array, Array]:
     """Which places count, (...) bool, and their weights in the mean, (K,), which add up to 1."""
     check_shapes(logits, targets, mask)
+    check_weights(mask)
     mask = np.ones_like(targets, dtype=bool) if mask is None else mask
     kept = mask != 0
     weights = mask[kept].astype(np.float64)
@@ -64,6 +66,16 @@ def check_shapes(logits: Array, targets: Array, mask: Array | None) -> None:
     for name, array in {"targets": targets, "mask": mask}.items():
         if array is not None and array.shape != logits.shape[:-1]:
             raise ValueError(f"{name} has the shape {array.shape}; logits {logits.shape} need {logits.shape[:-1]}")
+
+
+def check_weights(mask: Array | None) -> None:
+    """On a GPU they are not read back: what is wrong with them makes the loss wrong or NaN."""
+    if not isinstance(mask, np.ndarray) or mask.dtype == bool:
+        return
+    if not (np.isfinite(mask).all() and (mask >= 0).all()):
+        raise ValueError(
+            "the weights of mask must be finite and 0 or more; where it is 0 (or False) a place does not count"
+        )
 
 
 def check_classes(logits: Array) -> None:

@@ -41,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     """The command, on the backend that it names."""
     if getattr(arguments, "backend", "cpu") == "cpu":
+        if getattr(arguments, "precision", "float32") != "float32":
+            raise UserError(f"--precision {arguments.precision} goes with --backend cuda; the CPU computes in float32")
         return arguments.command(arguments) or 0
     from scratchlv.cuda.availability import what_is_wrong
     from scratchlv.cuda.precision import use_precision

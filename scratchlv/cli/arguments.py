@@ -40,8 +40,21 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_seed(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--seed", type=seed, default=0, metavar="N", help=f"{what} (default: 0)")
+def refuse_twice(assignments: list[str]) -> None:
+    """
+    Raises:
+        UserError: two of these ``key=value`` strings are of one key: the first would do nothing.
+    """
+    keys = [text.partition("=")[0] for text in assignments]
+    for key in keys:
+        if keys.count(key) > 1:
+            given = [text for text, of in zip(assignments, keys, strict=True) if of == key]
+            raise UserError(f"{key} is set twice ({' and '.join(given)}); give it once")
+
+
+def add_seed(parser: argparse.ArgumentParser, what: str, default: int | None = 0) -> None:
+    """``default`` None tells whether a seed was given; it is 0 all the same."""
+    parser.add_argument("--seed", type=seed, default=default, metavar="N", help=f"{what} (default: 0)")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
@@ -87,10 +100,11 @@ def numbered(out: Path, i: int, n: int) -> Path:
     return out if n == 1 else out.with_name(f"{out.stem}-{i}{out.suffix}")
 
 
-def say_unknown(words: list[str]) -> None:
-    """Words that a run has never seen are read as <unk>; the user is told, once."""
+def say_unknown(words: list[str], characters: bool = False) -> None:
+    """Words (or ``characters``) that a run has never seen are read as <unk>; the user is told, once."""
     if words:
-        are = "is a word" if len(words) == 1 else "are words"
+        unit = "character" if characters else "word"
+        are = f"is a {unit}" if len(words) == 1 else f"are {unit}s"
         more = f" and {len(words) - _UNKNOWN:,} more" if len(words) > _UNKNOWN else ""
         named = ", ".join(words[:_UNKNOWN]) + more
         print(f"note: {named} {are} that this run does not know; read as <unk>", file=sys.stderr)

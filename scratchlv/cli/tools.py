@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_picture, seed
+from scratchlv.cli.arguments import Arguments, add_seed, add_threads, save_picture
 from scratchlv.errors import UserError
 
 _QUESTIONS = 4  # about each scene of a sheet
@@ -52,7 +52,7 @@ def _add_gradcheck(commands: Any) -> None:
     )
     own.add_argument("--no-repair", action="store_true", help="do not look for the line of the bug")
     own.add_argument("--hint", choices=["mend", "line"], help="show what mends that line (default), or the line alone")
-    own.add_argument("--seed", type=seed, default=None, metavar="N", help="of what is drawn (default: 0)")
+    add_seed(own, "of what is drawn", None)
     gradcheck.set_defaults(command=_gradcheck)
 
 
@@ -136,6 +136,8 @@ def _add_bench(commands: Any) -> None:
 def _bench(arguments: Arguments) -> int:
     from scratchlv.bench import command
 
+    if arguments.variant == "cuda" and arguments.threads is not None:
+        raise UserError("--threads is of the CPU's kernels; leave it out with --variant cuda")
     files = arguments.json, arguments.compare, arguments.plot
     return command.run(arguments.ops, *files, variant=arguments.variant, number=arguments.version)
 
@@ -188,6 +190,8 @@ def _data_scenes(arguments: Arguments) -> None:
     from scratchlv.data.scenes import first_scenes
     from scratchlv.show.scenes_sheet import scenes_sheet
 
+    if arguments.grammar and arguments.task in ("vqa", "summarize"):
+        raise UserError(f"--grammar does nothing with --task {arguments.task}; leave it out")
     if not 1 <= arguments.n <= 1000:
         raise UserError(f"--n {arguments.n}: a sheet holds 1 to 1000 scenes")
     scenes = list(first_scenes(arguments.seed, arguments.split, arguments.n))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads
+from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.data_argument import FORMS
@@ -39,6 +39,7 @@ def _demo(arguments: Arguments) -> int | None:
     from scratchlv.tasks.demo import demo
     from scratchlv.training.trainer import Interrupted
 
+    refuse_twice(arguments.set)
     folder = arguments.out or _free_folder(Path("runs/demo"))
     try:
         facts = demo(folder, seed=arguments.seed, overrides=arguments.set)
@@ -83,13 +84,15 @@ def _add_train(commands: Any) -> None:
         parser.add_argument(
             "--preset", choices=["quick", "full"], default="quick", help="widths and steps (default: quick, in minutes)"
         )
-        parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+        parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
         add_settings(parser)
         add_threads(parser)
         add_backend(parser)
         parser.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
         parser.add_argument(
-            "--overfit-one-batch", action="store_true", help="only see whether it can learn one batch by heart"
+            "--overfit-one-batch",
+            action="store_true",
+            help="only see whether it can learn one batch by heart; no --out",
         )
         for option, keywords in _OPTIONS[name].items():
             parser.add_argument(option, **keywords)
@@ -97,6 +100,10 @@ def _add_train(commands: Any) -> None:
 
 
 _BLIND = {"action": "store_true", "help": "show it another image's picture: the baseline that cannot see"}
+_CHARACTERS = {
+    "action": "store_true",
+    "help": "read and write character by character: for texts without spaces between words",
+}
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
@@ -104,10 +111,10 @@ _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answer
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "lm": {
         "--layers": _LAYERS,
-        "--characters": {"action": "store_true", "help": "model letters, not words (--data text:FILE)"},
+        "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS},
-    "summarize": {"--layers": _LAYERS},
+    "translate": {"--layers": _LAYERS, "--characters": _CHARACTERS},
+    "summarize": {"--layers": _LAYERS, "--characters": _CHARACTERS},
     "caption": {
         "--encoder": {
             "choices": ["conv", "efficientnet-lite0"],
@@ -115,6 +122,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
+        "--characters": _CHARACTERS,
     },
     "vqa": {
         "--hops": _HOPS,
@@ -136,11 +144,16 @@ def _train(arguments: Arguments) -> int | None:
 
     given = vars(arguments)
     overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]
+    refuse_twice(overrides)
+    if arguments.overfit_one_batch:
+        _refuse_with_overfitting(arguments, overrides)
+    elif arguments.out is None:
+        raise UserError("--out is missing: give the folder of the run")
     if arguments.resume:
         _refuse_resume(arguments, overrides)
     try:
         training.train(
-            arguments.out,
+            arguments.out or Path(),
             None if arguments.resume else _config(arguments, overrides),
             overfit_one_batch=arguments.overfit_one_batch,
         )
@@ -149,6 +162,17 @@ def _train(arguments: Arguments) -> int | None:
     if not arguments.overfit_one_batch:
         print(f"trained: {arguments.out}; now: scratchlv evaluate {arguments.out}")
     return None
+
+
+def _refuse_with_overfitting(arguments: Arguments, overrides: list[str]) -> None:
+    """
+    Raises:
+        UserError: what says where a run is kept, or how long it trains: of overfitting one batch nothing is kept.
+    """
+    given = [f"--{name}" for name in ("out", "resume") if getattr(arguments, name)]
+    given += [text for text in overrides if text.partition("=")[0] in ("steps", "warmup", "validate_every")]
+    if given:
+        raise UserError(f"{given[0]} does nothing with --overfit-one-batch, which keeps nothing; leave it out")
 
 
 def _refuse_resume(arguments: Arguments, overrides: list[str]) -> None:
@@ -188,7 +212,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--split", default="val", help="val, test; on scenes also train, compositional (default: val)"
     )
-    evaluate.add_argument("--n", type=int, metavar="N", help="so many scenes, sentences or questions")
+    evaluate.add_argument("--n", type=int, metavar="N", help="so many scenes, photographs, sentences or questions")
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )

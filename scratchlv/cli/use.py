@@ -37,7 +37,7 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--temperature", type=float, metavar="X", help="below 1 the likely words become likelier")
     generate.add_argument("--top-k", type=int, metavar="K", help="sample from the K most likely words")
     generate.add_argument("--top-p", type=float, metavar="P", help="sample from the most likely words that make up P")
-    add_seed(generate, "of the first sample; each further text takes the next")
+    add_seed(generate, "of the first sample; each further text takes the next", None)
     generate.add_argument("-n", type=int, default=1, metavar="N", help="so many texts (default: 1)")
     generate.add_argument("--min-length", type=int, default=0, metavar="N", help="words before which none may end")
     generate.add_argument("--max-length", type=int, metavar="N", help="words at which it is cut off")
@@ -50,11 +50,15 @@ def _generate(arguments: Arguments) -> None:
     a = arguments
     if a.n < 1:
         raise UserError(f"-n {a.n}: give 1 or more")
-    if a.greedy and (a.temperature, a.top_k, a.top_p) != (None, None, None):
-        raise UserError("--greedy takes the most likely word; --temperature, --top-k and --top-p are for sampling")
+    if a.greedy and (a.temperature, a.top_k, a.top_p, a.seed) != (None, None, None, None):
+        raise UserError(
+            "--greedy takes the most likely word; --temperature, --top-k, --top-p and --seed are for sampling"
+        )
+    if a.greedy and a.n > 1:
+        raise UserError(f"-n {a.n}: --greedy gives one text, always the same; leave one of the two out")
     run = training.load(a.run, "lm", step=a.step)
     prompt, unknown = language_modelling.read_prompt(run, a.prompt)
-    say_unknown(unknown)
+    say_unknown(unknown, run.config.characters)
     options = {"min_length": a.min_length}
     if a.max_length is not None:
         options["max_length"] = a.max_length
@@ -62,7 +66,7 @@ def _generate(arguments: Arguments) -> None:
         options |= {"top_k": a.top_k, "top_p": a.top_p}
         options["temperature"] = 1.0 if a.temperature is None else a.temperature
     for i in range(a.n):
-        chosen = options if a.greedy else options | {"seed": a.seed + i}
+        chosen = options if a.greedy else options | {"seed": (a.seed or 0) + i}
         for piece in language_modelling.write(run, prompt, **chosen):
             print(piece, end="", flush=True)
         print()
@@ -98,24 +102,13 @@ def _summarize(arguments: Arguments) -> None:
 
 
 def _read(name: str) -> str:
-    from scratchlv.data.text import read_lines
+    from scratchlv.data.text import decoded_lines, read_lines
 
-    if name == "-":
-        return _read_standard_input()
-    text = " ".join(line for _, line in read_lines(name))
+    lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(name)
+    text = " ".join(line for _, line in lines)
     if not text.strip():
-        raise UserError(f"{name} is empty; give a file with a text")
+        raise UserError(f"{'standard input' if name == '-' else name} is empty; give a file with a text")
     return text
-
-
-def _read_standard_input() -> str:
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"standard input is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {error.start}; "
-            "convert it, e.g. with iconv"
-        ) from None
 
 
 def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None:
@@ -127,12 +120,12 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
             f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
         )
     said = [translation.translate_text(run, text, arguments.beam) for text in texts]
-    say_unknown(sorted({word for t in said for word in t.unknown}))
+    say_unknown(sorted({word for t in said for word in t.unknown}), run.config.characters)
     for i, t in enumerate(said, 1):
         if t.cut:
-            most = len(t.source)
+            most, unit = len(t.source), "characters" if run.config.characters else "words"
             print(
-                f"note: a text of {most + t.cut:,} words is cut off; this run reads the first {most}", file=sys.stderr
+                f"note: a text of {most + t.cut:,} {unit} is cut off; this run reads the first {most}", file=sys.stderr
             )
         print(t)
         if arguments.alignment:
@@ -156,10 +149,12 @@ def _caption(arguments: Arguments) -> None:
     from scratchlv.tasks import captioning, training
 
     run = training.load(arguments.run, "caption", step=arguments.step)
+    if arguments.picture and run.config.model in ("naive", "shortcut"):
+        raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
     results = captioning.caption_images(run, arguments.images, arguments.beam)
     for c in results:
         if arguments.json:
-            fields = {"image": c.path, "caption": " ".join(w for w in c.words if w != "<end>")}
+            fields = {"image": c.path, "caption": c.text}
             attention = None if c.alphas is None else c.alphas.tolist()
             print(json.dumps(fields | {"words": c.words, "probabilities": c.probabilities, "attention": attention}))
         else:
@@ -187,6 +182,10 @@ def _answer(arguments: Arguments) -> None:
 
     run = training.load(arguments.run, "vqa", "babi", step=arguments.step)
     module = TASKS[run.config.task].load()
+    if arguments.picture and run.config.model == "naive":
+        raise UserError(
+            f"--picture: {arguments.run} has no attention to draw; train one with --model attention or memory"
+        )
     answered = module.answer(run, arguments.about, arguments.question)
     say_unknown(answered.unknown)
     if arguments.json:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scratchlv.data.text import read_csv, read_lines, tokenize
+from scratchlv.data.text import has_markers, read_csv, read_lines, spaced_words, tokenize
 from scratchlv.errors import UserError
 
 Pair = tuple[list[str], list[str]]  # the words of the source, the words of the target
+Cut = Callable[[str], list[str]]  # how a text becomes words
 
 
 class Pairs(NamedTuple):
@@ -19,10 +20,11 @@ class Pairs(NamedTuple):
     val: list[Pair]
     dropped: int = 0  # pairs of which one side, or both, is empty
     repeated: int = 0  # training pairs left out because their source is also in val
+    marked: int = 0  # pairs whose markers were left out
 
 
-def parallel(source: str | Path, target: str | Path) -> Pairs:
-    """Two files whose lines belong together, tokenised already: the words are what stands between spaces.
+def parallel(source: str | Path, target: str | Path, cut: Cut = spaced_words) -> Pairs:
+    """Two files whose lines belong together, tokenised already: the words are what stands between spaces, unless cut otherwise.
 
     When both names begin with ``train.``, the files ``val.…`` beside it and beside the target are the
     validation part, as they come (Multi30k: ``train.lc.norm.tok.en`` and ``val.lc.norm.tok.en``). Otherwise, or when
@@ -33,21 +35,21 @@ def parallel(source: str | Path, target: str | Path) -> Pairs:
             ``val.…``; or there are too few pairs.
     """
     source, target = Path(source), Path(target)
-    pairs, dropped = _aligned(source, target)
+    pairs, dropped, marked = _aligned(source, target, cut)
     files = [file.with_name(file.name.replace("train.", "val.", 1)) for file in (source, target)]
     official = all(file.name.startswith("train.") for file in (source, target))
     there = [official and file.is_file() for file in files]
     if all(there):
-        val, more = _aligned(*files)
-        return Pairs(pairs, val, dropped + more)
+        val, more_dropped, more_marked = _aligned(files[0], files[1], cut)
+        return Pairs(pairs, val, dropped + more_dropped, marked=marked + more_marked)
     if any(there):
         found, absent = (files[there.index(flag)] for flag in (True, False))
         raise UserError(f"{found} is there, but {absent} is not; copy it there, or move the other away")
-    return _hold_out(pairs, dropped, f"{source} and {target}")
+    return _hold_out(pairs, dropped, marked, f"{source} and {target}")
 
 
-def csv_pairs(path: str | Path, source: str, target: str) -> Pairs:
-    """Two columns of a CSV file, by their names in its first line: raw text, cut by :func:`scratchlv.data.text.tokenize`.
+def csv_pairs(path: str | Path, source: str, target: str, cut: Cut = tokenize) -> Pairs:
+    """Two columns of a CSV file, by their names in its first line: raw text.
 
     The validation part is the last 1,000 pairs or the last tenth, whichever is less.
 
@@ -66,28 +68,29 @@ def csv_pairs(path: str | Path, source: str, target: str) -> Pairs:
     for line, row in rows:
         if len(row) != len(names):
             raise UserError(f"{path} line {line}: {len(row)} fields, but the first line names {len(names)}; mend it")
-        raw.append((tokenize(row[i]), tokenize(row[j])))
-    return _hold_out(*_without_empty(raw), str(path))
+        raw.append((row[i], row[j]))
+    return _hold_out(*_cut(raw, cut), str(path))
 
 
-def _aligned(source: Path, target: Path) -> tuple[list[Pair], int]:
-    """The pairs of two files, and the number of those left out."""
-    x, y = ([line.split() for _, line in read_lines(file)] for file in (source, target))
+def _aligned(source: Path, target: Path, cut: Cut) -> tuple[list[Pair], int, int]:
+    """As :func:`_cut`, of two files."""
+    x, y = ([line for _, line in read_lines(file)] for file in (source, target))
     if len(x) != len(y):
         raise UserError(f"{source} has {len(x)} lines and {target} has {len(y)}; give files that are aligned by line")
-    pairs, dropped = _without_empty(zip(x, y, strict=True))
+    pairs, dropped, marked = _cut(list(zip(x, y, strict=True)), cut)
     if not pairs:
         raise UserError(f"{source} and {target} have no pair of texts; give files with one text a line")
-    return pairs, dropped
+    return pairs, dropped, marked
 
 
-def _without_empty(pairs: Iterable[Pair]) -> tuple[list[Pair], int]:
-    pairs = list(pairs)
+def _cut(texts: Sequence[tuple[str, str]], cut: Cut) -> tuple[list[Pair], int, int]:
+    """The pairs of which neither side is empty, the number of the others, and of those that had markers."""
+    pairs = [(cut(x), cut(y)) for x, y in texts]
     kept = [pair for pair in pairs if all(pair)]
-    return kept, len(pairs) - len(kept)
+    return kept, len(pairs) - len(kept), sum(any(map(has_markers, pair)) for pair in texts)
 
 
-def _hold_out(pairs: list[Pair], dropped: int, where: str) -> Pairs:
+def _hold_out(pairs: list[Pair], dropped: int, marked: int, where: str) -> Pairs:
     """The last pairs become the validation part. A source that is repeated there is not trained on."""
     cut = len(pairs) - min(1000, max(1, len(pairs) // 10))
     val = pairs[cut:]
@@ -97,4 +100,4 @@ def _hold_out(pairs: list[Pair], dropped: int, where: str) -> Pairs:
         raise UserError(
             f"{where}: {len(pairs)} pairs are too few to train and validate on; give two different ones or more"
         )
-    return Pairs(train, val, dropped, cut - len(train))
+    return Pairs(train, val, dropped, cut - len(train), marked)

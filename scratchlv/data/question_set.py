@@ -139,8 +139,9 @@ class StorySet(_Answered):
         """The questions ``rows`` with their stories, the latest sentence first."""
         rng = np.random.default_rng([dropout_seed, 4])
         told = [self._with_noise(self.stories[k], noise, rng)[-self.memories :][::-1] for k in rows]
-        most = max((len(story) for story in told), default=0)
-        J = max((len(sentence) for story in told for sentence in story), default=0)
+        # a question before any sentence still has a memory, though an empty one: it can be asked of nothing
+        most = max((len(story) for story in told), default=0) or 1
+        J = max((len(sentence) for story in told for sentence in story), default=0) or 1
         sentences = np.zeros((len(told), most, J), np.int64)  # (N, S, J), of PAD
         for n, story in enumerate(told):
             for s, sentence in enumerate(story):

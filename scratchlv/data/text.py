@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.errors import UserError
+from scratchlv.tokens import SPECIALS, UNK
 
 Sentences = list[list[str]]
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-# A word, with apostrophes and hyphens inside; a number, with points, commas and colons inside; any other character.
-_TOKEN = re.compile(r"[^\W_]+(?:(?:['’-]|(?<=\d)[.,:](?=\d))[^\W_]+)*|\S")
+_JOINERS = "\u200c\u200d"  # zero width: between letters they choose a form, and are part of the word
+_INSIDE = "'·׳״"  # apostrophes, and what Catalan and Hebrew write as one writes those
+_UNSEEN = dict.fromkeys((0xAD, 0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
+_UNSEEN[0x200B] = " "  # a space of no width, where Thai and Khmer may break a line
+_FIRST = r"(?:<(?:start|s|sos|bos|go|pad)>|\[start\]|\bstartseq\b)"
+_LAST = r"(?:<(?:end|/s|eos|pad)>|\[end\]|\bendseq\b)"
+_MARKERS = re.compile(rf"^(?:\s*{_FIRST})+\s*|\s*(?:{_LAST}\s*)+$|(?<!\S)<(?:pad|start|end)>(?:\s+|$)", re.IGNORECASE)
 _CLOSING = frozenset(".,;:!?)]}%…")
 _OPENING = frozenset("([{$£€¥#@")
 
@@ -37,25 +44,32 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises:
         UserError: there is no such file, it cannot be read, or a byte of it is not UTF-8 (its position is named).
     """
-    position = 0  # of the line's first byte in the file
     try:
         with open(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                mark = len(codecs.BOM_UTF8) if number == 1 and raw.startswith(codecs.BOM_UTF8) else 0
-                yield number, raw[mark:].decode().removesuffix("\n").removesuffix("\r")
-                position += len(raw)
-    except UnicodeDecodeError as error:
-        at = position + mark + error.start
-        raise UserError(
-            f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {at} (line {number}); "
-            "convert the file, e.g. with iconv"
-        ) from None
+            yield from decoded_lines(file, str(path))
     except FileNotFoundError:
         raise UserError(f"{path} is not there; give the path of a text file") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; give the path of a text file") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); change its permissions") from None
+
+
+def decoded_lines(file: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+    """:func:`read_lines` of what is open already, such as standard input; errors call it by its ``name``."""
+    position = 0  # of the line's first byte in the file
+    for number, raw in enumerate(file, 1):
+        mark = len(codecs.BOM_UTF8) if number == 1 and raw.startswith(codecs.BOM_UTF8) else 0
+        try:
+            line = raw[mark:].decode()
+        except UnicodeDecodeError as error:
+            at = position + mark + error.start
+            raise UserError(
+                f"{name} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {at} (line {number}); "
+                "convert it, e.g. with iconv"
+            ) from None
+        yield number, line.removesuffix("\n").removesuffix("\r")
+        position += len(raw)
 
 
 def read_csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
@@ -76,16 +90,17 @@ def read_csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"{path} line {begins}: {error}, in the row that begins here; mend its quotes") from None
 
 
-def read_sentences(path: str | Path) -> Sentences:
-    """One sentence a line, its words between spaces; empty lines are passed over.
+def read_sentences(path: str | Path) -> tuple[Sentences, int]:
+    """One sentence a line, its words between spaces, and the number of lines with markers; empty lines are passed over.
 
     Raises:
         UserError: as :func:`read_lines`; or there is no word in the file.
     """
-    sentences = [words for _, line in read_lines(path) if (words := line.split())]
+    lines = [line for _, line in read_lines(path)]
+    sentences = [words for line in lines if (words := spaced_words(line))]
     if not sentences:
         raise UserError(f"{path} has no words; give a file with one sentence a line")
-    return sentences
+    return sentences, sum(map(has_markers, lines))
 
 
 def first_few(names: Sequence[str]) -> str:
@@ -96,13 +111,22 @@ def first_few(names: Sequence[str]) -> str:
 # --- words -------------------------------------------------------------------------------------------------------
 
 
+def has_markers(text: str) -> bool:
+    """Whether markers stand in it that other programs put around a text: they are no part of it.
+
+    At its ends these are ``<start>``, ``<s>``, ``<sos>``, ``<bos>``, ``<go>``, ``[start]``, ``startseq``, their counterparts, and
+    ``<pad>``; elsewhere only words that are symbols of every vocabulary here. All functions below leave them out.
+    """
+    return any(sign in text for sign in "<[sS") and _MARKERS.search(text) is not None
+
+
 def bare_words(text: str) -> list[str]:
-    """Lower-case words: letters and digits, apostrophes inside; all other punctuation is dropped.
+    """Lower-case words: letters with their marks, and digits, apostrophes inside; all other punctuation is dropped.
 
     >>> bare_words("A man's dog , brown-and-white , jumps .")
     ['a', "man's", 'dog', 'brown', 'and', 'white', 'jumps']
     """
-    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+    return _patterns()[0].findall(_lower(text))
 
 
 def tokenize(text: str) -> list[str]:
@@ -111,7 +135,71 @@ def tokenize(text: str) -> list[str]:
     >>> tokenize("The BJP's 60-year-old leader (of Agra) paid $1,000.50 at 5:30.")
     ['the', "bjp's", '60-year-old', 'leader', '(', 'of', 'agra', ')', 'paid', '$', '1,000.50', 'at', '5:30', '.']
     """
-    return _TOKEN.findall(unicodedata.normalize("NFC", text).lower().replace("’", "'"))
+    return _patterns()[1].findall(_lower(text))
+
+
+def spaced_words(text: str) -> list[str]:
+    """What stands between spaces, of text that was cut into words before; capitals are kept."""
+    return _clean(text).split()
+
+
+def characters(text: str) -> list[str]:
+    """Character by character, capitals and punctuation too, as the text stands; marks are characters of their own."""
+    return list(_clean(text))
+
+
+def spaced_characters(text: str) -> list[str]:
+    """The same, with one space between words and none at the ends."""
+    return list(" ".join(spaced_words(text)))
+
+
+def _clean(text: str) -> str:
+    """Without markers and without what cannot be seen; an accent and its letter are one character (NFC) where there is one."""
+    if has_markers(text):
+        text = _MARKERS.sub("", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_UNSEEN))
+
+
+def _lower(text: str) -> str:
+    """Lower case of clean text; Turkish İ becomes i, as Turkish has it, and not i with a dot above."""
+    text = _clean(text)
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", text.replace("İ", "i").lower().replace("’", "'"))
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    r"""Of bare words, and of tokens.
+
+    Marks (vowels of Hindi and Thai, points of Arabic, accents) are no ``\w``, but belong to the letter before; so does a
+    joiner behind a mark, and one between letters.
+    """
+    marks = "".join(_ranges(c for c in (*range(0x20000), *range(0xE0100, 0xE01F0)) if _is_mark(chr(c))))
+    joiner = rf"[{_JOINERS}]"
+    word = rf"[^\W_]+(?:[{marks}]+{joiner}?[^\W_]*|{joiner}(?:[^\W_]+|(?=[{marks}])))*"
+    inside = rf"[{_INSIDE}]"
+    other = rf"(?![{marks}{_JOINERS}])\S[{marks}]*"  # a picture of several, joined, is one
+    # A word, with apostrophes and hyphens inside; a number, with points, commas and colons inside; any other character.
+    token = rf"{word}(?:(?:{inside}|-|(?<=\d)[.,:](?=\d)){word})*|{other}(?:\u200d{other})*"
+    unknown = re.escape(SPECIALS[UNK])
+    return re.compile(rf"{unknown}|{word}(?:{inside}{word})*"), re.compile(rf"{unknown}|{token}")
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _ranges(codes: Iterable[int]) -> Iterator[str]:
+    """Increasing numbers of characters, as a character class has them."""
+    first = last = -1
+    for code in codes:
+        if code != last + 1:
+            if first >= 0:
+                yield f"{chr(first)}-{chr(last)}"
+            first = code
+        last = code
+    yield f"{chr(first)}-{chr(last)}"
 
 
 def detokenize(words: Sequence[str]) -> str:
@@ -138,11 +226,17 @@ def detokenize(words: Sequence[str]) -> str:
 # --- language models ---------------------------------------------------------------------------------------------
 
 
-def ptb(folder: str | Path) -> dict[str, Sentences]:
+class Text(NamedTuple):
+    """The sentences of "train", "val" and perhaps "test", and the number of lines whose markers were left out."""
+
+    splits: dict[str, Sentences]
+    marked: int
+
+
+def ptb(folder: str | Path) -> Text:
     """Penn Treebank as Mikolov prepared it: ``ptb.train.txt``, ``ptb.valid.txt`` and, if it is there, ``ptb.test.txt``.
 
-    Returns:
-        The sentences of ``"train"``, ``"val"`` and perhaps ``"test"``; rare words are ``<unk>`` and numbers ``N`` in it.
+    Rare words are ``<unk>`` and numbers ``N`` in it.
 
     Raises:
         UserError: as :func:`read_sentences`.
@@ -150,23 +244,30 @@ def ptb(folder: str | Path) -> dict[str, Sentences]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the one that holds ptb.train.txt and ptb.valid.txt")
-    splits = {"train": read_sentences(folder / "ptb.train.txt"), "val": read_sentences(folder / "ptb.valid.txt")}
-    if (folder / "ptb.test.txt").exists():
-        splits["test"] = read_sentences(folder / "ptb.test.txt")
-    return splits
+    files = {"train": folder / "ptb.train.txt", "val": folder / "ptb.valid.txt", "test": folder / "ptb.test.txt"}
+    if not files["test"].exists():
+        del files["test"]
+    read = {split: read_sentences(file) for split, file in files.items()}
+    return Text(
+        {split: sentences for split, (sentences, _) in read.items()}, sum(marked for _, marked in read.values())
+    )
 
 
-def text(path: str | Path, characters: bool = False) -> dict[str, Sentences]:
+def text(path: str | Path, by_character: bool = False) -> Text:
     r"""Any text, line by line; its last tenth is ``"val"``, what comes before ``"train"``.
 
-    Of words, empty lines are passed over. Of ``characters``, every line is kept as it is, the empty ones too: with the
+    Of words, empty lines are passed over. ``by_character``, every line is kept as it is, the empty ones too: with the
     end symbol of each line for its ``\n``, they are the text. A file of one line is cut within the line.
 
     Raises:
         UserError: as :func:`read_lines`; or there are not two words (characters) to train on one and test on the other.
     """
-    lines = [list(line) for _, line in read_lines(path)] if characters else read_sentences(path)
-    unit = "character" if characters else "word"
+    if by_character:
+        raw = [line for _, line in read_lines(path)]
+        lines, marked = [characters(line) for line in raw], sum(map(has_markers, raw))
+    else:
+        lines, marked = read_sentences(path)
+    unit = "character" if by_character else "word"
     n = sum(map(len, lines))
     if n < 2:
         raise UserError(f"{path} has {n} {unit}{'' if n == 1 else 's'}: too short to train on; give a longer text")
@@ -174,7 +275,7 @@ def text(path: str | Path, characters: bool = False) -> dict[str, Sentences]:
         train, val = _last_tenth(lines)
     else:
         train, val = ([part] for part in _last_tenth(lines[0]))
-    return {"train": train, "val": val}
+    return Text({"train": train, "val": val}, marked)
 
 
 def _last_tenth(items: list) -> tuple[list, list]:

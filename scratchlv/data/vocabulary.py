@@ -31,7 +31,7 @@ class Vocabulary:
     @classmethod
     def from_counts(cls, sentences: Iterable[Iterable[str]], min_count: int = 1) -> Vocabulary:
         """The words that occur at least ``min_count`` times: the most frequent first, ties in alphabetical order."""
-        counts = Counter(word for sentence in sentences for word in sentence)
+        counts = Counter(word for sentence in sentences for word in _words(sentence))
         frequent = [word for word, n in counts.items() if n >= min_count and word not in SPECIALS]
         return cls(sorted(frequent, key=lambda word: (-counts[word], word)))
 
@@ -43,7 +43,7 @@ class Vocabulary:
 
     def encode(self, words: Iterable[str]) -> list[int]:
         """The number of each word; ``UNK`` for one that is not here. No symbol is added at either end."""
-        return [self._ids.get(word, UNK) for word in words]
+        return [self._ids.get(word, UNK) for word in _words(words)]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """The words up to the first ``<end>``, which is left out.
@@ -78,6 +78,23 @@ class Vocabulary:
             return cls(words[len(SPECIALS) :])
         except ValueError as error:
             raise UserError(f"the vocabulary is damaged: {error}") from None
+
+
+def _words(words: Iterable[str]) -> Iterable[str]:
+    """
+    Raises:
+        TypeError: it is a text that was not cut into words, and would be read letter by letter.
+    """
+    if isinstance(words, str):
+        raise TypeError(f"{words[:40]!r} is one text; cut it into a list of words, or of characters, first")
+    return words
+
+
+def unknown_share(sequences: Iterable[Sequence[int]]) -> float:
+    """Which share of all words, end symbols left out, is ``<unk>``: 0 to 1; 0 where there are no words."""
+    ids = np.concatenate([np.zeros(0, np.int64), *(np.asarray(ids, np.int64) for ids in sequences)])
+    words = ids[ids != END]
+    return float((words == UNK).mean()) if words.size else 0.0
 
 
 def pad(sequences: Sequence[Sequence[int]], value: int = PAD) -> tuple[np.ndarray, np.ndarray]:

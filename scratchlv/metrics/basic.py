@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def require_tokens(name: str, texts: Iterable[Any]) -> None:
+    """Each of ``texts`` is a list of tokens. A string would be one, too: of characters.
+
+    Raises:
+        TypeError: one is a string.
+    """
+    text = texts if isinstance(texts, str) else next((text for text in texts if isinstance(text, str)), None)
+    if text is not None:
+        raise TypeError(
+            f"{name} holds the string {text[:40]!r}: give each text as a list of tokens, as text.split() does"
+        )
 
 
 def perplexity(nats: float) -> float:
@@ -19,7 +33,10 @@ def exact_match(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequen
 
     Raises:
         ValueError: there are none, or not as many of one as of the other.
+        TypeError: a text is a string.
     """
+    require_tokens("hypotheses", hypotheses)
+    require_tokens("references", references)
     if not hypotheses:
         raise ValueError("there is no hypothesis to measure")
     pairs = zip(hypotheses, references, strict=True)

@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scratchlv.metrics.basic import require_tokens
+
 Tokens = Sequence[str]
 
 
@@ -40,19 +42,25 @@ def bleu(
     Args:
         hypotheses: a list of tokens for each sentence.
         references: for each sentence the list of its references, one or more lists of tokens.
-        max_n: N, the length of the longest n-grams.
+        max_n: N, the length of the longest n-grams, 1 or more.
         smooth: "exp", or "none": then one p_n of zero makes the score zero.
 
     Raises:
-        ValueError: no hypotheses, not as many sets of references, a hypothesis without a reference, or no such smoothing.
-        TypeError: references are not nested as above.
+        ValueError: no hypotheses, not as many sets of references, a hypothesis without a reference, no such smoothing, or
+            ``max_n`` below 1.
+        TypeError: a text is a string, or references are not nested as above.
     """
+    if max_n < 1:
+        raise ValueError(f"max_n={max_n}: give 1 or more")
+    require_tokens("hypotheses", hypotheses)
+    require_tokens("references (a list of references for each hypothesis)", references)
     if smooth not in ("exp", "none"):
         raise ValueError(f"smooth={smooth!r}: there are 'exp' and 'none'")
     if not hypotheses or not all(references):
         raise ValueError("there is no hypothesis to measure, or one is without a reference")
-    if any(isinstance(reference, str) for several in references for reference in several):
-        raise TypeError("references must be a list of references for each hypothesis, each of them a list of tokens")
+    require_tokens(
+        "references (a list of references for each hypothesis)", (text for several in references for text in several)
+    )
 
     matches, totals = [0] * max_n, [0] * max_n
     c = r = 0

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from scratchlv.data.scenes import SIDE, Scene, SceneObject, Verdict, judge
+from scratchlv.metrics.basic import require_tokens
 
 Grid = tuple[int, int]
 
@@ -34,7 +35,9 @@ def pointing(scene: Scene, words: Sequence[str], alphas: np.ndarray, grid: Grid 
 
     Raises:
         ValueError: ``alphas`` does not fit the words or the grid, or is not finite.
+        TypeError: the words are one string.
     """
+    require_tokens("words", [words])
     alphas = np.asarray(alphas)
     if alphas.ndim == 3:
         grid = (alphas.shape[1], alphas.shape[2])
@@ -60,6 +63,7 @@ def pointing_chance(scene: Scene, words: Sequence[str], grid: Grid = (8, 8)) -> 
 
     NaN for a caption that is false, for it has no words to point at.
     """
+    require_tokens("words", [words])
     cells = [_cell_box(cell, grid) for cell in range(grid[0] * grid[1])]
     named = [objects for _, objects in _named(scene, words)]
     return _mean([any(_overlap(cell, o.box) for o in objects) for objects in named for cell in cells])

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from scratchlv.metrics.basic import require_tokens
+
 Tokens = Sequence[str]
 
 
@@ -28,7 +30,10 @@ def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Tokens]) -> Rouge
 
     Raises:
         ValueError: there are no hypotheses, or not as many references.
+        TypeError: a text is a string.
     """
+    require_tokens("hypotheses", hypotheses)
+    require_tokens("references", references)
     if not hypotheses:
         raise ValueError("there is no hypothesis to measure")
     scores = [_sentence(h, r) for h, r in zip(hypotheses, references, strict=True)]

@@ -98,9 +98,9 @@ def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | 
 
 
 def uniform_attention(x: Array, mask: Array | None) -> Array:
-    """α = 1/L over the regions that exist, (N, L)."""
+    """α = 1/L over the regions that exist, (N, L); 0 where there are none."""
     there = np.ones_like(x, shape=x.shape[:2]) if mask is None else mask.astype(x.dtype)
-    return there / there.sum(axis=1, keepdims=True)
+    return there / np.maximum(there.sum(axis=1, keepdims=True), 1)
 
 
 def join(words: Array, z: Array | None) -> Array:

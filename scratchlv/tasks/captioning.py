@@ -14,8 +14,8 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
-from scratchlv.data.text import bare_words
-from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.data.text import bare_words, has_markers, spaced_characters
+from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
@@ -23,6 +23,8 @@ from scratchlv.tasks import records, training
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
+
+_MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +92,20 @@ def photographs_set(
     folder: Path,
     split: str,
     vocabulary: Vocabulary | None,
-    settings: Settings,
+    config: Config,
     show_progress: bool,
-    skip_missing: bool = False,
+    n: int | None = None,
 ) -> CaptionSet:
-    """The photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
-    items = Flickr8k(folder).split(split, skip_missing=skip_missing)
-    words = [[bare_words(c) for c in captions] for _, captions in items]
+    """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
+    items = Flickr8k(folder).split(split, skip_missing=config.skip_missing)[:n]
+    cut = spaced_characters if config.characters else bare_words
+    words = [cut(caption) for _, captions in items for caption in captions]
     if vocabulary is None:
-        vocabulary = Vocabulary.from_counts((w for captions in words for w in captions), settings.min_count)
+        vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
     features = photograph_features([path for path, _ in items], show_progress)
-    captions = [vocabulary.encode(w) for several in words for w in several]
-    picture_of = np.repeat(np.arange(len(items)), [len(several) for several in words])
-    return CaptionSet(features, captions, picture_of, vocabulary, [str(path) for path, _ in items])
+    picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
+    names = [str(path) for path, _ in items]
+    return CaptionSet(features, [vocabulary.encode(w) for w in words], picture_of, vocabulary, names, words=words)
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -114,6 +117,7 @@ class Config(records.Config):
     encoder: str = "conv"  # what looks at the picture
     blind: bool = False  # it is shown another image's picture
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
+    characters: bool = False  # captions of photographs are read, and said, character by character
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +136,27 @@ def config(
     encoder: str | None = None,
     blind: bool = False,
     skip_missing: bool = False,
+    characters: bool = False,
 ) -> Config:
     """The config of a new run.
 
     Raises:
         UserError: an argument is wrong.
     """
-    asked = records.ask(
-        Config, PRESETS, task, data, model, preset, seed, overrides, blind=blind, skip_missing=skip_missing
-    )
+    more = {"blind": blind, "skip_missing": skip_missing, "characters": characters}
+    asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
     fits = "conv" if kind == "scenes" else "efficientnet-lite0"
     if encoder not in (None, fits):
         raise UserError(f"--encoder {encoder} does not go with --data {kind}; use --encoder {fits}")
     if skip_missing and kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
+    if characters and kind == "scenes":
+        raise UserError("--characters goes with captions of your own; all words of scenes are known")
+    idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
+    if model != "attention":
+        idle["attention"] = f"--model {model}"
+    records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return replace(asked, encoder=fits)
 
@@ -163,42 +173,61 @@ class Run(training.Run[Config, Fitted]):
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
+        most = _MOST_CHARACTERS if self.config.characters else _MOST_WORDS
         for at in range(0, len(pictures), size):
             batch = np.asarray(pictures[at : at + size])
-            found += greedy(self.model, batch) if beam == 1 else beam_search(self.model, batch, beam=beam)
+            found += (
+                greedy(self.model, batch, max_length=most)
+                if beam == 1
+                else beam_search(self.model, batch, beam=beam, max_length=most)
+            )
         return found
 
     def words(self, generated: Generated) -> list[str]:
         return self.vocabulary.decode(generated.tokens)
 
+    def text(self, words: list[str]) -> str:
+        """The words as one writes them."""
+        return ("" if self.config.characters else " ").join(words)
+
 
 def dataset(
     config: Config, vocabulary: Vocabulary | None, split: str, n: int | None = None, show_progress: bool = False
 ) -> CaptionSet:
-    """``n`` scenes of a split (default: as the settings say), or all its photographs."""
+    """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all)."""
     argument, settings = config.argument, config.settings
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
         return scenes_set(config.seed, split, n, settings)
-    folder = Path(argument.arguments[0])
-    return photographs_set(folder, split, vocabulary, settings, show_progress, config.skip_missing)
+    return photographs_set(Path(argument.arguments[0]), split, vocabulary, config, show_progress, n)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     if config.argument.kind == "scenes":
         say(f"drawing {config.settings.n_train} scenes")
-    if config.skip_missing:
-        photographs = Flickr8k(config.argument.arguments[0])
-        n = sum(len(photographs.missing(split)) for split in ("train", "val"))
-        say(f"{n:,} photographs are missing, and left out")
+    else:
+        _say_photographs(config, say)
     vocabulary = None if fitted is None else fitted.vocabulary
     train_set = dataset(config, vocabulary, "train", show_progress=show_progress)
     run: Run = training.new(config, fitted or _fit(train_set))
     if config.blind:
         train_set = train_set.blind()
-    return training.job(run, train_set, run.dataset("val", show_progress=show_progress))
+    val_set = run.dataset("val", show_progress=show_progress)
+    training.say_unknown(
+        say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
+    )
+    return training.job(run, train_set, val_set)
+
+
+def _say_photographs(config: Config, say: Say) -> None:
+    """What is left out of the photographs and of their captions."""
+    photographs = Flickr8k(config.argument.arguments[0])
+    if config.skip_missing:
+        n = sum(len(photographs.missing(split)) for split in ("train", "val"))
+        say(f"{n:,} photographs are missing, and left out")
+    training.say_markers(say, sum(has_markers(c) for several in photographs.captions.values() for c in several))
 
 
 def _fit(train_set: CaptionSet) -> Fitted:
@@ -228,7 +257,11 @@ def build(config: Config, fitted: Fitted) -> Captioner:
 def evaluate(
     run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, beam: int = 1
 ) -> dict[str, float]:
-    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``."""
+    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``.
+
+    The references of BLEU are the captions as they are: a word that the run does not know is missed. ``unknown_share`` says how
+    many of them there are. Of a run by character, BLEU is of characters, and named so.
+    """
     data = run.dataset(split, n, show_progress)
     loss = data.mean_loss(run.model, most=len(data.captions))
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
@@ -236,9 +269,12 @@ def evaluate(
         return figures | truth(run, data, beam)
     said = [run.words(g) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
     references: list[list[list[str]]] = [[] for _ in said]
-    for picture, caption in zip(data.picture_of, data.captions, strict=True):
-        references[picture].append(data.vocabulary.decode(caption))
-    return figures | {"bleu": metrics.bleu(said, references).score, "n": len(said)}
+    assert data.words is not None
+    for picture, words in zip(data.picture_of, data.words, strict=True):
+        references[picture].append(words)
+    name = "bleu_of_characters" if run.config.characters else "bleu"
+    figures[name] = metrics.bleu(said, references).score
+    return figures | {"unknown_share": unknown_share(data.captions), "n": len(said)}
 
 
 def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
@@ -277,6 +313,7 @@ class Captioned:
     path: str
     image: Array  # (H, W, 3) uint8
     words: list[str]  # as said, <end> included
+    text: str  # what they say
     probabilities: list[float]
     alphas: Array | None  # (T, rows, columns); None when the model does not look
 
@@ -299,9 +336,10 @@ def caption_images(run: Run, paths: list[Path], beam: int = 1) -> list[Captioned
 
 
 def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:
-    words = run.words(g) + ([SPECIALS[END]] if g.finished else [])
+    said = run.words(g)
+    words = said + ([SPECIALS[END]] if g.finished else [])
     alphas = None if g.alphas is None else g.alphas.reshape(-1, *grid(g))
-    return Captioned(path, image, words, [float(p) for p in g.probabilities], alphas)
+    return Captioned(path, image, words, run.text(said), [float(p) for p in g.probabilities], alphas)
 
 
 def attention_picture(c: Captioned) -> Any:

@@ -16,12 +16,12 @@ from scratchlv.data import text as plain_text
 from scratchlv.data.scenes.entropy import caption_entropy
 from scratchlv.data.stream import TokenStream, layout
 from scratchlv.data.text import Sentences, unigram_perplexity
-from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
-from scratchlv.tokens import END, SPECIALS, UNK
+from scratchlv.tokens import END, SPECIALS
 
 SPLITS = ("train", "val", "test")
 _OPENING = 5  # sentences of the training text that a run keeps, to read before it writes
@@ -83,6 +83,7 @@ def config(
     asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides, characters=characters)
     if characters and asked.argument.kind != "text":
         raise UserError(f"--characters goes with --data text:FILE, not with {asked.argument.kind}")
+    records.refuse_idle(asked, overrides, {})
     return asked
 
 
@@ -106,27 +107,30 @@ def _separator(config: Config) -> str:
     return NEW_LINE if config.characters else SPECIALS[END]
 
 
-def sentences(config: Config, split: str) -> Sentences:
-    """The text of a split."""
+def sentences(config: Config, split: str) -> tuple[Sentences, int]:
+    """The text of a split, and the number of lines of the whole text whose markers were left out."""
     argument, settings = config.argument, config.settings
     if argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = settings.n_train if split == "train" else settings.n_val
         scenes = scenes_world.first_scenes(config.seed, split, n, settings.world)
-        return [list(scenes_world.caption(scene).words) for scene in scenes]
+        return [list(scenes_world.caption(scene).words) for scene in scenes], 0
     file = argument.arguments[0]
-    splits = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config.characters)
+    splits, marked = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config.characters)
     training.check_split(split, splits)
-    return splits[split]
+    return splits[split], marked
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
-    train = sentences(config, "train")
+    train, marked = sentences(config, "train")
+    training.say_markers(say, marked)
     run: Run = training.new(config, fitted or _fit(config, train))
-    stream, val = run.encode(train), run.encode(sentences(config, "val"))
+    stream, val = run.encode(train), run.encode(sentences(config, "val")[0])
     unit = "characters" if config.characters else "words"
     say(f"{len(stream.ids):,} {unit}, {len(run.vocabulary):,} different ones; {len(val.ids):,} to validate on")
+    by_character = config.argument.kind == "text" and not config.characters
+    training.say_unknown(say, "the part to validate on", [val.ids], training.BY_CHARACTER if by_character else "")
     streams, unroll = run.fitted.streams, run.fitted.unroll
     return training.job(
         run, stream, val, batch_at=lambda step: stream.training_batch(step, streams, unroll, config.seed)
@@ -163,10 +167,12 @@ def build(config: Config, fitted: Fitted) -> LanguageModel:
 def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, float]:
     """``loss`` and ``perplexity`` per word. Beside it, on Scenes, the true entropy of the generator; else the unigram's."""
     training.check_n(n)
-    stream = run.encode(sentences(run.config, split)[:n])
+    stream = run.encode(sentences(run.config, split)[0][:n])
     loss = stream.mean_loss(run.model)
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss), "words": len(stream.ids)}
-    train = run.encode(sentences(run.config, "train"))
+    if run.config.data != "scenes":
+        figures["unknown_share"] = unknown_share([stream.ids])  # <unk> is foreseen like a word, and more easily
+    train = run.encode(sentences(run.config, "train")[0])
     figures["unigram_perplexity"] = unigram_perplexity(train.ids, stream.ids, len(run.vocabulary))
     if run.config.data == "scenes" and split != "compositional":
         entropy = caption_entropy(run.config.settings.world).nats_per_word
@@ -180,7 +186,7 @@ def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: 
 
 def read_prompt(run: Run, text: str) -> tuple[list[int], list[str]]:
     """The tokens of the beginning of a text, and those of its words that the run does not know."""
-    words = list(text) if run.config.characters else text.split()
+    words = plain_text.characters(text) if run.config.characters else plain_text.spaced_words(text)
     unknown = sorted({word for word in words if word not in run.vocabulary})
     return run.vocabulary.encode(words), unknown
 
@@ -195,7 +201,7 @@ def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
     options.setdefault("max_length", 400 if run.config.characters else 40)
     # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
     before = run.vocabulary.encode(run.fitted.opening)
-    tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], ban=(UNK,), **options)
+    tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], **options)
     drawn = itertools.chain([next(tokens)], tokens)  # an option that is out of range shows before anything is said
     yield between.join(run.vocabulary.words[token] for token in prompt)
     first = not prompt

@@ -112,10 +112,25 @@ def config(
     kind = asked.argument.kind
     if encoder is not None and kind != "scenes":
         raise UserError(f"--encoder goes with --data scenes, not with {kind}; leave it out")
-    if skip_missing and kind == "scenes":
-        raise UserError("--skip-missing goes with photographs; scenes are never missing")
+    if skip_missing and kind != "daquar":
+        raise UserError(f"--skip-missing goes with photographs; pictures of {kind} are never missing")
+    records.refuse_idle(asked, overrides, _idle(asked))
     training.check_pictures(model, asked.settings)
     return asked
+
+
+def _idle(config: Config) -> dict[str, str]:
+    """The settings that do nothing, each with what it does not go with."""
+    kind, model = config.argument.kind, config.model
+    found = {}
+    if model != "attention":
+        found["attention"] = f"--model {model}"
+    if model == "naive":
+        found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
+    if config.encoder is not None:
+        found["encoder_steps"] = "--encoder"
+    of_others = ("min_count",) if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
+    return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
 class Run(training.Run[Config, Fitted]):
@@ -209,6 +224,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
         f"{len(val_set.answers):,} to validate on"
     )
+    training.say_unknown(say, "the questions to validate on", val_set.questions)
     return training.job(
         run,
         train_set,

@@ -128,6 +128,25 @@ def ask(
     return config(task=task, data=str(argument), model=model, preset=preset, seed=seed, settings=settings, **more)
 
 
+#: what only scenes have
+_OF_SCENES = ("n_train", "n_val", "least_objects", "most_objects")
+
+
+def refuse_idle(config: Config, assignments: list[str], idle: dict[str, str]) -> None:
+    """Refuse ``key=value`` strings for settings that change nothing: scenes' elsewhere, and ``idle``, each with the reason.
+
+    Raises:
+        UserError: there is one.
+    """
+    kind = config.argument.kind
+    if kind != "scenes":
+        idle = idle | dict.fromkeys(_OF_SCENES, f"--data {kind}")
+    for assignment in assignments:
+        key = assignment.partition("=")[0]
+        if key in idle:
+            raise UserError(f"{assignment}: {key} does nothing with {idle[key]}; leave it out")
+
+
 def override(settings: S, assignments: list[str]) -> S:
     """``settings`` with ``key=value`` strings applied.
 

@@ -50,7 +50,9 @@ def config(task: str, data: str, model: str, preset: str, seed: int, overrides: 
     Raises:
         UserError: an argument is wrong.
     """
-    return records.ask(Config, PRESETS, task, data, model, preset, seed, overrides)
+    asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides)
+    records.refuse_idle(asked, overrides, {"dropout": "a memory network"})
+    return asked
 
 
 class Run(training.Run[Config, Fitted]):
@@ -89,6 +91,8 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         fitted = Fitted(vocabulary=train_set.vocabulary, answers=tuple(train_set.answer_names), prior=train_set.prior())
     val_set = dataset(config, fitted, "val")
     say(f"{len(train_set.answers):,} questions, {len(fitted.answers)} answers; {len(val_set.answers):,} to validate on")
+    told = (sentence for story in val_set.stories for sentence in story)
+    training.say_unknown(say, "the stories and questions to validate on", (*told, *val_set.questions))
     run: Run = training.new(config, fitted)
     return training.job(run, train_set, val_set, validate=lambda: val_set.validate(run.model))
 

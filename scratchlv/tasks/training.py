@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS, run_folder
@@ -17,6 +17,7 @@ from scratchlv.tasks.records import Config, Fitted, Settings
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
+_MUCH = 1 / 3  # of all words: so many unknown ones are worth advice
 C = TypeVar("C", bound=Config)
 F = TypeVar("F", bound=Fitted)
 
@@ -143,6 +144,27 @@ def check_pictures(model: str, settings: Settings) -> None:
     """Refuse batches of one picture for a model whose image feature is normalised over a batch."""
     if model in ("naive", "shortcut") and min(settings.batch, settings.n_train) < 2:
         raise UserError(f"--model {model} needs batches of 2 pictures or more; raise batch and n_train")
+
+
+def say_markers(say: Say, texts: int) -> None:
+    """Say of how many texts markers were left out, if there were any."""
+    if texts:
+        say(
+            f"{texts:,} texts stand between markers such as <start> and <end>, which are left out: the model has its own"
+        )
+
+
+def say_unknown(say: Say, of: str, sequences: Iterable[Sequence[int]], instead: str = "") -> None:
+    """Say which share of the words of ``of``, given as their numbers, is unknown; and what to do ``instead`` if it is large."""
+    share = unknown_share(sequences)
+    if share:
+        say(f"{share:.1%} of the words of {of} are unknown, and read as <unk>")
+    if share >= _MUCH and instead:
+        say(f"that is much; {instead}")
+
+
+#: what helps a text without spaces
+BY_CHARACTER = "a text without spaces between its words (Chinese, Japanese, Thai) is read with --characters"
 
 
 def check_n(n: int | None) -> None:

@@ -5,8 +5,8 @@ Both are one system; they differ in the data, and in that a summary shares one v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,18 @@ import numpy as np
 from scratchlv import metrics
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.pairs import PairSet
-from scratchlv.data.parallel import Pair, Pairs, csv_pairs, parallel
-from scratchlv.data.text import detokenize, tokenize
-from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, parallel
+from scratchlv.data.text import detokenize, spaced_characters, spaced_words, tokenize
+from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
-from scratchlv.tokens import UNK
 from scratchlv.training.progress import Progress
+
+_MOST_SAID = 60  # words, at which a text that was not ended is cut off
+_LETTERS = 5  # of a word, about: by character texts are so many times as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Settings(records.Settings):
     attention: int = 128
     layers: int = 1  # of the encoder
     min_count: int = 1  # words that are rarer become <unk>
-    most_words: int = 200  # of a source or a target: longer ones are cut off
+    most_words: int = 200  # (or characters) of a source or a target: longer ones are cut off
     grammar: str = "definite"  # of the captions of Scenes
 
     def __post_init__(self) -> None:
@@ -86,6 +88,14 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class Config(records.Config):
     settings: Settings
+    characters: bool = False  # both sides are read, and said, character by character
+
+    @property
+    def cut(self) -> Cut:
+        """How texts become words."""
+        if self.characters:
+            return spaced_characters
+        return spaced_words if self.argument.kind == "parallel" else tokenize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +103,26 @@ class Fitted(records.Fitted):
     source_vocabulary: Vocabulary | None  # None: one vocabulary for both sides
 
 
-def config(task: str, data: str, model: str, preset: str, seed: int, overrides: list[str]) -> Config:
-    """The config of a new run.
+def config(
+    task: str, data: str, model: str, preset: str, seed: int, overrides: list[str], *, characters: bool = False
+) -> Config:
+    """The config of a new run. By ``characters``, most_words is larger if it is not among the ``overrides``.
 
     Raises:
         UserError: an argument is wrong.
     """
-    return records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides)
+    asked = records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides, characters=characters)
+    kind = asked.argument.kind
+    idle = {} if model == "additive" else {"attention": f"--model {model}"}
+    if (task, kind) != ("translate", "scenes"):
+        idle["grammar"] = f"train {task} --data {kind}"
+    records.refuse_idle(asked, overrides, idle)
+    if not characters:
+        return asked
+    if kind == "scenes":
+        raise UserError("--characters goes with texts of your own; all words of scenes are known")
+    most = _LETTERS * PRESETS[task][kind, preset].most_words
+    return replace(asked, settings=records.override(replace(asked.settings, most_words=most), overrides))
 
 
 class Run(training.Run[Config, Fitted]):
@@ -121,17 +144,18 @@ class Run(training.Run[Config, Fitted]):
         targets = [self.vocabulary.encode(target[:most]) for target in words]
         return PairSet(sources, targets, self.source_vocabulary, self.vocabulary, words)
 
-    def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100, most: int = 60) -> list[Generated]:
+    def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100) -> list[Generated]:
         """Translations of encoded sources, by beam search; greedily when ``beam`` is 1."""
+        most = self.config.settings.most_words if self.config.characters else _MOST_SAID
         order = np.argsort([len(source) for source in sources], kind="stable")
         found: list[Generated | None] = [None] * len(sources)
         for at in range(0, len(order), size):
             rows = order[at : at + size]
             batch = pad([sources[k] for k in rows])
             said = (
-                greedy(self.model, batch, max_length=most, ban=(UNK,))
+                greedy(self.model, batch, max_length=most)
                 if beam == 1
-                else beam_search(self.model, batch, beam=beam, max_length=most, ban=(UNK,))
+                else beam_search(self.model, batch, beam=beam, max_length=most)
             )
             for k, generated in zip(rows, said, strict=True):
                 found[k] = generated
@@ -146,7 +170,9 @@ def pairs(config: Config, say: Say = lambda line: None) -> Pairs:
     argument = config.argument
     if argument.kind == "scenes":
         return Pairs(list(_scene_pairs(config, "train")), list(_scene_pairs(config, "val")))
-    found = parallel(*argument.arguments) if argument.kind == "parallel" else csv_pairs(*argument.arguments)
+    read: Callable[..., Pairs] = parallel if argument.kind == "parallel" else csv_pairs
+    found = read(*argument.arguments, cut=config.cut)
+    training.say_markers(say, found.marked)
     if found.dropped:
         say(f"{found.dropped:,} pairs left out: one side of them, or both, is empty")
     if found.repeated:
@@ -173,11 +199,16 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     if longer:
         say(f"{longer:,} pairs cut off: texts longer than most_words={most} lose their ends")
     run: Run = training.new(config, fitted or _fit(config, train))
+    unit = "characters" if config.characters else "words"
     say(
-        f"{len(train):,} pairs, {len(run.source_vocabulary):,} words of the source and {len(run.vocabulary):,} of the target; "
+        f"{len(train):,} pairs, {len(run.source_vocabulary):,} {unit} of the source and {len(run.vocabulary):,} of the target; "
         f"{len(val):,} pairs to validate on"
     )
-    return training.job(run, run.encode(train), run.encode(val))
+    val_set = run.encode(val)
+    advice = "" if config.characters or config.argument.kind == "scenes" else training.BY_CHARACTER
+    for side, sequences in (("sources", val_set.sources), ("targets", val_set.targets)):
+        training.say_unknown(say, f"the {side} to validate on", sequences, advice)
+    return training.job(run, run.encode(train), val_set)
 
 
 def _fit(config: Config, train: list[Pair]) -> Fitted:
@@ -211,7 +242,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Figures by name: ``loss``, ``perplexity``, ``exact_match``, and ``bleu`` of translations or ``rouge_l`` of summaries.
 
-    ``rouge_l_lead`` is that of the first words of the source, as many as summaries have on average.
+    ``rouge_l_lead`` is that of the first words of the source, as many as summaries have on average; ``unknown_share`` that of
+    the target's words that the run cannot say. Of a run by character, BLEU and ROUGE-L are of characters, and named so.
     """
     training.check_n(n)
     training.check_split(split, ("train", "val"))
@@ -224,12 +256,16 @@ def evaluate(
         progress.update(len(chosen))
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     figures["exact_match"] = metrics.exact_match(said, data.words)
+    of = "_of_characters" if run.config.characters else ""
     if run.summarizes:
         length = round(float(np.mean([len(words) for words in data.words])))
-        figures["rouge_l"] = metrics.rouge_l(said, data.words).f1
-        figures["rouge_l_lead"] = metrics.rouge_l([source[:length] for source, _ in chosen], data.words).f1
+        lead = [source[:length] for source, _ in chosen]
+        figures[f"rouge_l{of}"] = metrics.rouge_l(said, data.words).f1
+        figures[f"rouge_l{of}_lead"] = metrics.rouge_l(lead, data.words).f1
     else:
-        figures["bleu"] = metrics.bleu(said, [[words] for words in data.words]).score
+        figures[f"bleu{of}"] = metrics.bleu(said, [[words] for words in data.words]).score
+    if run.config.argument.kind != "scenes":
+        figures["unknown_share"] = unknown_share(data.targets)
     return figures | {"n": len(chosen)}
 
 
@@ -254,7 +290,7 @@ def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
     Raises:
         UserError: there is no word in the text.
     """
-    words = text.split() if run.config.argument.kind == "parallel" else tokenize(text)  # as the run's data was cut
+    words = run.config.cut(text)  # as the run's data was
     if not words:
         raise UserError("the text is empty: give at least one word")
     given = len(words)
@@ -284,6 +320,8 @@ def alignment_of(t: Translated) -> Any:
 
 
 def _typeset(run: Run, words: list[str]) -> str:
+    if run.config.characters:
+        return "".join(words)
     if run.config.argument.kind == "scenes":
         return " ".join(words) if run.summarizes else scenes_world.typeset(words)
     return detokenize(words) if run.config.argument.kind == "csv" else " ".join(words)

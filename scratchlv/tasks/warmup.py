@@ -20,7 +20,8 @@ import numpy as np
 from scratchlv.errors import UserError
 from scratchlv.tasks import TASKS
 
-_TINY = ["n_train=64", "n_val=8", "steps=1", "validate_every=1"]
+_TINY = ["steps=1", "validate_every=1"]
+_OF_SCENES = ["n_train=64", "n_val=8"]
 _ALSO = {"vqa": ["encoder_steps=1", "blind_steps=1"]}
 
 
@@ -63,8 +64,8 @@ def _train_and_use(task: str, model: str, *, folder: Path) -> None:
     from scratchlv.tasks import training
 
     module = TASKS[task].load()
-    data = f"babi:{_stories(folder)}:1" if task == "babi" else "scenes"
-    config = module.config(task, data, model, "quick", 0, [*_TINY, *_ALSO.get(task, [])])
+    data, size = (f"babi:{_stories(folder)}:1", []) if task == "babi" else ("scenes", _OF_SCENES)
+    config = module.config(task, data, model, "quick", 0, [*_TINY, *size, *_ALSO.get(task, [])])
     training.train(folder / "run", config, show_progress=False, say=_silence)
     run = training.load(folder / "run")
     if task == "lm":

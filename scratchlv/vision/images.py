@@ -21,12 +21,17 @@ MAX_PIXELS = 80_000_000
 def load_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """A picture as (H, W, 3) uint8 RGB, upright, of ``size`` = (height, width) if given.
 
-    Anything that Pillow opens: grey and 16-bit values are spread to RGB, transparency is laid on white, a camera's
-    orientation (EXIF) is applied, and of an animation the first frame is taken. Resizing does not keep proportions; it
-    is bilinear, averaging where the picture shrinks.
+    Anything that Pillow opens: grey is spread to RGB, transparency is laid on white, a camera's orientation (EXIF) is applied,
+    and of an animation the first frame is taken. Resizing does not keep proportions; it is bilinear, averaging where the
+    picture shrinks. Of grey values that are no bytes,
+
+        16 bits     are scaled by 65535; by 255, 1023 or 4095 if none is larger: so much of the 16 is then used
+        floats      are scaled by 1, or by 255, if none is larger or below 0
+        others      (32 bits, floats of another range) from the least to the largest that occurs
 
     Raises:
-        UserError: the file is missing, no picture, damaged, or larger than :data:`MAX_PIXELS`.
+        UserError: the file is missing, no picture, damaged, or larger than :data:`MAX_PIXELS`; its values are not finite, or
+            its colours have 16 bits of which Pillow leaves too little.
     """
     path = Path(path)
     if not path.is_file():
@@ -41,7 +46,8 @@ def load_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
             opened = Image.open(path)
         with opened as image:
             _check(path, image)
-            rgb = _rgb(_upright(image))
+            deep = ";16" in str(image.tile)
+            rgb = _rgb(_with_bytes(path, _upright(image), image.format, deep))
             if size is not None:
                 rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             return np.array(rgb)
@@ -82,12 +88,35 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def _with_bytes(path: Path, image: Image.Image, format: str | None, deep: bool) -> Image.Image:
+    """The picture with bytes as its values; ``deep``: Pillow kept only the upper 8 of 16 bits of each colour."""
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise UserError(f"{path} has values that are no numbers; convert it to 8 or 16 bits")
+        low, high = _range(values, image.mode == "F", format == "PPM")
+        values = 255 * (values - low) / max(high - low, np.finfo(float).tiny)
+        return Image.fromarray(np.rint(values).astype(np.uint8))
+    if deep and np.asarray(image.convert("RGB")).max() < 16:
+        raise UserError(f"{path} uses 12 of its 16 bits for each colour, or fewer; convert it to 8 bits")
+    return image
+
+
+def _range(values: np.ndarray, floats: bool, scaled: bool) -> tuple[float, float]:
+    """What is black and what is white among grey values: as the format says, or else as the values themselves do.
+
+    ``scaled``: Pillow has scaled them to 16 bits by the largest that the file names, as PGM does.
+    """
+    least, most = float(values.min()), float(values.max())
+    usual = (1, 255) if floats else (65535,) if scaled else (255, 1023, 4095, 65535)
+    return (0.0, next(top for top in usual if most <= top)) if least >= 0 and most <= usual[-1] else (least, most)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits; 32 in mode "I", which Pillow gives 16-bit PGM (and once gave PNG)
-        values = np.asarray(image).astype(np.float64) / 257
-        image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

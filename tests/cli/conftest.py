@@ -7,7 +7,7 @@ import pytest
 from scratchlv.cli import main
 from scratchlv.tasks import TASKS
 
-from .helpers import TINY, stories
+from .helpers import TINY, TINY_FILES, stories
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +19,9 @@ def runs(tmp_path_factory):
         model = model or TASKS[task].models[0]
         if (task, model) not in found:
             folder = root / f"{task}-{model}"
-            data = ["--data", f"babi:{stories(root)}:1"] if task == "babi" else []
+            data = ["--data", f"babi:{stories(root)}:1", *TINY_FILES] if task == "babi" else TINY
             beside = ["--set", "blind_steps=2", "--set", "encoder_steps=2"] if task == "vqa" else []
-            assert main(["train", task, "--model", model, "--out", str(folder), *data, *TINY, *beside]) == 0
+            assert main(["train", task, "--model", model, "--out", str(folder), *data, *beside]) == 0
             found[task, model] = folder
         return found[task, model]
 

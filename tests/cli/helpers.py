@@ -6,7 +6,8 @@ from PIL import Image
 
 from scratchlv.cli import main
 
-TINY = ["--set", "n_train=40", "--set", "n_val=12", "--set", "steps=6", "--set", "batch=8", "--set", "warmup=2"]
+TINY_FILES = ["--set", "steps=6", "--set", "batch=8", "--set", "warmup=2"]
+TINY = [*TINY_FILES, "--set", "n_train=40", "--set", "n_val=12"]  # of scenes
 
 
 def stories(root):

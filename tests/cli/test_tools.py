@@ -12,8 +12,8 @@ from .helpers import fails
 
 @pytest.mark.parametrize("task", ["caption", "vqa", "translate", "summarize"])
 def test_a_sheet_of_scenes(tmp_path, task):
-    arguments = ["data", "scenes", "--task", task, "--n", "5", "--grammar", "relations"]
-    assert main([*arguments, "--out", str(tmp_path / "sheet.png")]) == 0
+    grammar = ["--grammar", "relations"] if task in ("caption", "translate") else []
+    assert main(["data", "scenes", "--task", task, "--n", "5", *grammar, "--out", str(tmp_path / "sheet.png")]) == 0
     assert Image.open(tmp_path / "sheet.png").width > 300
 
 
@@ -102,3 +102,10 @@ def test_gradcheck_of_one_operation(capsys):
 def test_operations_and_variants_that_there_are_not(capsys):
     fails(capsys, "gradcheck", "nonsense", saying=["nonsense", "linear"])
     fails(capsys, "gradcheck", "linear", "--variant", "nonsense", saying=["nonsense", "reference"])
+
+
+def test_options_that_do_nothing(capsys, tmp_path):
+    for task in ("vqa", "summarize"):
+        sheet = "data", "scenes", "--task", task, "--grammar", "places", "--out", tmp_path / "x.png"
+        fails(capsys, *sheet, saying=[f"--grammar does nothing with --task {task}"])
+    fails(capsys, "bench", "relu", "--variant", "cuda", "--threads", 1, saying=["--threads is of the CPU's kernels"])

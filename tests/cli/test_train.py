@@ -88,11 +88,12 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "no").exists()
 
 
-def test_overfit_one_batch_writes_nothing(tmp_path, capsys):
+def test_overfit_one_batch_writes_nothing(tmp_path, capsys, monkeypatch):
     data = ["--data", f"babi:{stories(tmp_path)}:1", "--set", "learning_rate=0.01"]
-    arguments = ["train", "babi", "--out", str(tmp_path / "no"), "--overfit-one-batch", *TINY, *data]
-    assert main(arguments) == 0
-    assert not (tmp_path / "no").exists()
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["train", "babi", "--overfit-one-batch", "--set", "batch=8", *data]) == 0
+    assert sorted(tmp_path.rglob("*")) == before
     assert "it can learn" in capsys.readouterr().out
 
 
@@ -232,3 +233,31 @@ def test_a_checkpoint_of_another_model(capsys, run):
     config["asked"]["settings"]["hidden"] = 64
     (run / "config.json").write_text(json.dumps(config))
     fails(capsys, "evaluate", run, saying=["shape", "another model"])
+
+
+@pytest.mark.parametrize(
+    "option", [["--out", "run"], ["--resume"], ["--set", "steps=3"], ["--set", "validate_every=3"]]
+)
+def test_what_does_nothing_for_one_batch(capsys, option):
+    said = option[-1] if option[0] == "--set" else option[0]
+    fails(
+        capsys, "train", "lm", "--overfit-one-batch", *option, saying=[f"{said} does nothing with --overfit-one-batch"]
+    )
+
+
+def test_a_run_needs_a_folder(capsys):
+    fails(capsys, "train", "lm", saying=["--out is missing"])
+
+
+def test_the_precision_of_the_cpu(capsys, run):
+    fails(capsys, "evaluate", run, "--precision", "bf16", saying=["--precision bf16 goes with --backend cuda"])
+    assert main(["evaluate", str(run), "--n", "2", "--precision", "float32"]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["demo", "--set", "layers=2", "--set", "layers=3"], ["train", "lm", "--layers", "2", "--set", "layers=3"]],
+)
+def test_a_setting_that_is_given_twice(capsys, tmp_path, command):
+    """Only one of the two can be meant."""
+    fails(capsys, *command, "--out", tmp_path / "run", saying=["layers is set twice", "layers=2", "layers=3"])

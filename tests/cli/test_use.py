@@ -71,9 +71,12 @@ def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeyp
     capsys.readouterr()
     assert main(["summarize", str(run), str(tmp_path / "text.txt"), "--beam", "2"]) == 0
     from_file = capsys.readouterr().out
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
-    assert main(["summarize", str(run), "-", "--beam", "2"]) == 0
-    assert capsys.readouterr().out == from_file
+    for mark in ("", "\ufeff"):  # some editors begin a file with one, and a pipe passes it on
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((mark + text).encode()), encoding="utf-8"))
+        assert main(["summarize", str(run), "-", "--beam", "2"]) == 0
+        said = capsys.readouterr()
+        assert said.out == from_file
+        assert said.err == ""
 
 
 @pytest.mark.parametrize("model", TASKS["vqa"].models)
@@ -238,3 +241,17 @@ def test_pictures_that_are_none(capsys, trained, tmp_path):
         fails(capsys, "caption", trained, good, tmp_path / name, saying=[name])
     fails(capsys, "caption", trained, tmp_path, saying=[str(tmp_path)])
     fails(capsys, "caption", trained, good, "--picture", tmp_path / "no" / "attention.png", saying=["attention.png"])
+
+
+def test_options_of_sampling_do_nothing_for_the_likeliest_word(capsys, runs):
+    fails(capsys, "generate", runs("lm"), "--greedy", "--seed", 0, saying=["--greedy", "--seed"])
+    fails(capsys, "generate", runs("lm"), "--greedy", "-n", 2, saying=["-n 2", "--greedy gives one text"])
+
+
+@pytest.mark.parametrize("model", ["naive", "shortcut"])
+def test_no_picture_of_where_nobody_looks(capsys, runs, tmp_path, model):
+    image, out = picture(tmp_path / "x.png"), tmp_path / "attention.png"
+    run = runs("caption", model)
+    capsys.readouterr()
+    fails(capsys, "caption", run, image, "--picture", out, saying=["no attention to draw", "--model attention"])
+    assert capsys.readouterr().out == ""  # it is said before the work begins

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scratchlv.data.parallel import csv_pairs, parallel
-from scratchlv.data.text import detokenize, tokenize
+from scratchlv.data.text import detokenize, spaced_characters, tokenize
 from scratchlv.errors import UserError
 
 
@@ -149,3 +149,22 @@ def test_news(public_set):
     assert (len(pairs.train), len(pairs.val), pairs.dropped, pairs.repeated) == (3_600, 400, 0, 0)
     for words in (words for pair in pairs.train + pairs.val for words in pair):
         assert tokenize(detokenize(words)) == words
+
+
+# --- as others write it ------------------------------------------------------------------------------------------
+
+
+def test_markers_are_left_out_and_counted(tmp_path):
+    source = write(tmp_path / "all.en", ["one", "two", "<s> </s>", "four"])
+    target = write(tmp_path / "all.fr", ["<start> un <end>", "deux", "trois", "quatre"])
+    pairs = parallel(source, target)
+    assert pairs.train + pairs.val == [(["one"], ["un"]), (["two"], ["deux"]), (["four"], ["quatre"])]
+    assert (pairs.marked, pairs.dropped) == (2, 1)
+    table = write(tmp_path / "all.csv", ["x,y", "one,[start] un [end]", "two,deux"])
+    assert csv_pairs(table, "x", "y").marked == 1
+
+
+def test_pairs_may_be_cut_into_characters(tmp_path):
+    source, target = write(tmp_path / "a", ["黑猫", "白 狗"]), write(tmp_path / "b", ["Ab", " c"])
+    pairs = parallel(source, target, spaced_characters)
+    assert pairs.train + pairs.val == [(["黑", "猫"], ["A", "b"]), (["白", " ", "狗"], ["c"])]

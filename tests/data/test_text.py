@@ -9,11 +9,15 @@ import pytest
 
 from scratchlv.data.text import (
     bare_words,
+    characters,
     detokenize,
+    has_markers,
     ptb,
     read_csv,
     read_lines,
     read_sentences,
+    spaced_characters,
+    spaced_words,
     text,
     tokenize,
     unigram_perplexity,
@@ -60,9 +64,7 @@ def test_a_byte_order_mark_belongs_to_the_file_not_to_a_line(file):
 def test_the_byte_of_another_encoding_is_named(file, mark, before, wrong, line):
     content = mark + before + wrong.encode("latin-1")
     at = content.index(b"\xe9")
-    with pytest.raises(
-        UserError, match=rf"byte 0xe9 at position {at} \(line {line}\); convert the file, e.g. with iconv"
-    ):
+    with pytest.raises(UserError, match=rf"byte 0xe9 at position {at} \(line {line}\); convert it, e.g. with iconv"):
         list(read_lines(file(content)))
 
 
@@ -114,7 +116,7 @@ def test_quotes_out_of_place(file, wrong):
 
 
 def test_sentences(file):
-    assert read_sentences(file("  the  cat\tsat \n\n \r\n<unk> N\n")) == [["the", "cat", "sat"], ["<unk>", "N"]]
+    assert read_sentences(file("  the  cat\tsat \n\n \r\n<unk> N\n")) == ([["the", "cat", "sat"], ["<unk>", "N"]], 0)
 
 
 @pytest.mark.parametrize("empty", ["", "\n \n\t\r\n", "\ufeff"])
@@ -126,9 +128,9 @@ def test_no_words(file, empty):
 def test_ptb(file, tmp_path):
     file(" a b \n c \n", "ptb.train.txt")
     file(" a \n", "ptb.valid.txt")
-    assert ptb(tmp_path) == {"train": [["a", "b"], ["c"]], "val": [["a"]]}
+    assert ptb(tmp_path) == ({"train": [["a", "b"], ["c"]], "val": [["a"]]}, 0)
     file("b\n", "ptb.test.txt")
-    assert ptb(str(tmp_path))["test"] == [["b"]]
+    assert ptb(str(tmp_path)).splits["test"] == [["b"]]
     (tmp_path / "ptb.valid.txt").unlink()
     with pytest.raises(UserError, match=r"ptb\.valid\.txt is not there"):
         ptb(tmp_path)
@@ -138,18 +140,18 @@ def test_ptb(file, tmp_path):
 
 def test_the_last_tenth_validates(file):
     path = file("".join(f"line {i}\n\n" for i in range(25)))
-    splits = text(path)
+    splits = text(path).splits
     assert splits["train"] + splits["val"] == [["line", str(i)] for i in range(25)]
     assert len(splits["val"]) == 2
 
 
 def test_of_a_few_lines_one_validates(file):
-    assert text(file("a\nb\n")) == {"train": [["a"]], "val": [["b"]]}
+    assert text(file("a\nb\n")).splits == {"train": [["a"]], "val": [["b"]]}
 
 
 def test_characters_are_the_text(file):
     content = "First Citizen:\n  Speak,\tspeak. \n\nAll:\n\n\nNo.\n"
-    splits = text(file(content), characters=True)
+    splits = text(file(content), by_character=True).splits
     lines = splits["train"] + splits["val"]
     assert "".join("".join(line) + "\n" for line in lines) == content
     assert splits["val"] == [["N", "o", "."]]
@@ -158,13 +160,13 @@ def test_characters_are_the_text(file):
 
 def test_one_line_is_cut_within(file):
     words = [f"w{i}" for i in range(100_000)]
-    splits = text(file(" ".join(words)))
+    splits = text(file(" ".join(words))).splits
     assert splits == {"train": [words[:90_000]], "val": [words[90_000:]]}
-    assert text(file("abc\n"), characters=True) == {"train": [["a", "b"]], "val": [["c"]]}
+    assert text(file("abc\n"), by_character=True).splits == {"train": [["a", "b"]], "val": [["c"]]}
 
 
 def test_one_word_again_and_again(file):
-    assert text(file("no " * 5)) == {"train": [["no"] * 4], "val": [["no"]]}
+    assert text(file("no " * 5)).splits == {"train": [["no"] * 4], "val": [["no"]]}
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,80 @@ def test_bare_words():
     assert bare_words(" ?! ") == []
 
 
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("एक काला कुत्ता घास पर दौड़ रहा है", 8),  # vowels and the virama are marks
+        ("একটি কালো কুকুর ঘাসের উপর দৌড়াচ্ছে", 6),
+        ("كَتَبَ الوَلَدُ الدَّرْسَ", 3),  # points
+        ("می\u200cخواهم بروم", 2),  # a joiner within
+        ("അവന്\u200d വന്നു", 2),  # and behind a mark
+        ("র\u200c্যাম", 1),  # and before one
+        ("הַכֶּלֶב צה״ל", 2),
+        ("แมวดำ นอน", 2),
+        ("tre\u0300s bien", 2),
+        ("col·lecció l'hivern", 2),
+        ("q\u0308\u0323 x", 2),  # a letter that has no form of one character
+    ],
+)
+def test_marks_and_joiners_belong_to_words(raw, words):
+    assert len(bare_words(raw)) == len(tokenize(raw)) == words
+    assert bare_words(raw) == tokenize(raw) == spaced_words(raw)
+    assert bare_words(f"«{raw}» !") == bare_words(raw)
+    assert tokenize(detokenize(tokenize(raw))) == tokenize(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("İSTANBUL'DA İyi", ["istanbul'da", "iyi"]),
+        ("I\u0307yi", ["iyi"]),
+        ("TRE\u0300S", ["très"]),
+        ("ΟΔΟΣ", ["οδος"]),
+        ("Zu\u00adcker \ufeffund\u200b \u200fSalz\u200e", ["zucker", "und", "salz"]),  # what cannot be seen
+        ("a \u0301 b \u200d", ["a", "b"]),  # marks and joiners of nothing
+        ("a <unk> b", ["a", "<unk>", "b"]),
+    ],
+)
+def test_lower_case_and_what_cannot_be_seen(raw, words):
+    assert bare_words(raw) == tokenize(raw) == words
+
+
+def test_a_picture_of_several_is_one_token():
+    assert tokenize("👩\u200d🍳 ❤\ufe0f!") == ["👩\u200d🍳", "❤\ufe0f", "!"]
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "<start> un deux <end>",
+        "<s>un deux</s>",
+        "<sos> un deux <eos> <pad> <pad>",
+        "<BOS> un deux <EOS>",
+        "startseq un deux endseq",
+        "[start] un deux [end]",
+        "un <end> deux",
+    ],
+)
+def test_markers_of_other_programs(marked):
+    assert has_markers(marked)
+    assert bare_words(marked) == tokenize(marked) == spaced_words(marked) == ["un", "deux"]
+    assert "".join(spaced_characters(marked)) == "".join(characters(marked)) == "un deux"
+
+
+@pytest.mark.parametrize(
+    "plain", ["a <s> b", "the start of the end", "a < b > c", "[x] y", "restartseq", "<unk> N <unk>", ""]
+)
+def test_what_is_no_marker(plain):
+    assert not has_markers(plain)
+    assert spaced_words(plain) == plain.split()
+
+
+def test_characters_keep_what_stands_between_words():
+    assert "".join(characters("  Le\tchat  ")) == "  Le\tchat  "
+    assert "".join(spaced_characters("  Le\tchat  ")) == "Le chat"
+
+
 # --- the baseline ------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +331,7 @@ def test_unigram_perplexity_of_wrong_ids(train, val):
 
 
 def test_the_real_treebank(public_set):
-    splits = ptb(public_set("ptb"))
+    splits = ptb(public_set("ptb")).splits
     assert [sum(map(len, splits[s])) for s in ("train", "val")] == [887_521, 70_390]
     vocabulary = Vocabulary.from_counts(splits["train"])
     assert len(vocabulary) == 10_000 + 2  # with <unk> and <end>; besides, <pad> and <start>

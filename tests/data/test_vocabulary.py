@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
@@ -71,3 +71,16 @@ def test_pad():
     assert ids.dtype == lengths.dtype == np.int64
     assert pad([[1], [2, 3]], value=-1)[0].tolist() == [[1, 2], [-1, 3]]
     assert pad([])[0].shape == (0, 0) and pad([[], []])[0].shape == (0, 2)
+
+
+def test_a_text_that_was_not_cut_is_refused():
+    """It would be read letter by letter."""
+    vocabulary = Vocabulary(["cat"])
+    for use in (vocabulary.encode, lambda text: Vocabulary.from_counts([text])):
+        with pytest.raises(TypeError, match="'the cat' is one text; cut it into a list of words"):
+            use("the cat")
+
+
+def test_the_share_of_unknown_words():
+    assert unknown_share([[4, UNK, END], [END], [UNK, UNK, 5, 6]]) == 0.5
+    assert unknown_share([np.array([4])]) == unknown_share([]) == 0

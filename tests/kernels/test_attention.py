@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
+from scratchlv.gradcheck.trees import as_float32
 
 rng = np.random.default_rng(0)
 N, L, D, K = 3, 7, 4, 5
@@ -223,3 +224,50 @@ def test_nan_and_infinity_spread_as_in_float64(name, variant, value, which):
         np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
         np.testing.assert_allclose(got, exact, atol=2e-6)
         assert not np.isnan(got[[0, 2]]).any()
+
+
+MASKED = [
+    (name, variant)
+    for name in ("additive_attention", "dot_product_attention", "attention_lstm")
+    for variant in ("reference", "numba_cpu", "cuda")
+]
+masked = pytest.mark.parametrize(("name", "variant"), MASKED)
+
+
+def look(name, variant, mask):
+    """alpha and z with this mask, of one batch for each room."""
+    case = getattr(ops, name).room.cases(np.random.default_rng(0))["mask"]
+    outputs, _ = getattr(ops, name).variant(variant).forward(**as_float32(case) | {"mask": mask})
+    return (outputs[2], outputs[1]) if name == "attention_lstm" else (outputs[1], outputs[0])
+
+
+MASK = np.array([[1, 0, 1, 1, 0], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]])
+
+
+@masked
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.float32, np.float64])
+def test_a_mask_is_bool_or_0_and_1(name, variant, dtype):
+    for got, expected in zip(look(name, variant, MASK.astype(dtype)), look(name, variant, MASK > 0), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@masked
+@pytest.mark.parametrize(
+    "added", [np.where(MASK > 0, 0, -np.inf), -1e9 * (1 - MASK), 2 * MASK, np.where(MASK > 0, 1, np.nan)]
+)
+def test_a_mask_that_is_added_to_scores_is_refused(name, variant, added):
+    """Taken for truth values, 0 and -inf would turn the attention round."""
+    with pytest.raises(ValueError, match="mask must be bool, or 0 and 1 .*mask == 0"):
+        look(name, variant, added.astype(np.float32))
+
+
+@masked
+def test_a_row_that_may_look_nowhere_has_weights_and_context_of_zero(name, variant):
+    """It gave NaN. (What it sends back is checked among the cases of each room.)"""
+    nowhere = MASK > 0
+    nowhere[1] = False
+    alpha, z = look(name, variant, nowhere)
+    assert not alpha[..., 1, :].any()
+    assert not z[..., 1, :].any()
+    others, _ = look(name, variant, MASK > 0)
+    np.testing.assert_array_equal(alpha[..., [0, 2], :], others[..., [0, 2], :])

@@ -77,6 +77,14 @@ def test_a_float_mask_weights_the_mean(variant):
     assert loss == pytest.approx(np.average(losses, weights=[1, 0.5, 2.5]), rel=1e-6)
 
 
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
+@pytest.mark.parametrize("mask", [[1.0, -1.0, 0.0], [1.0, np.nan, 1.0], [0.0, -np.inf, 0.0], [np.inf, 1.0, 1.0]])
+def test_weights_that_are_none(variant, mask):
+    """Of 1 and -1, which add up to 0, the mean was NaN."""
+    with pytest.raises(ValueError, match="weights of mask must be finite and 0 or more"):
+        run(variant, rng.standard_normal((3, 5)), [1, 2, 0], mask=np.array(mask, np.float32))
+
+
 @variants
 def test_nan_in_a_place_that_counts_is_a_loss_of_nan(variant):
     for nan in (np.nan, -np.nan):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from scratchlv.metrics import exact_match, perplexity
+from scratchlv.metrics import bleu, exact_match, perplexity, rouge_l
 
 
 def test_perplexity():
@@ -25,3 +25,13 @@ def test_exact_match():
 def test_wrong_arguments(hypotheses, references):
     with pytest.raises(ValueError):
         exact_match(hypotheses, references)
+
+
+@pytest.mark.parametrize("measure", [exact_match, rouge_l, lambda h, r: bleu(h, [[x] for x in r])])
+@pytest.mark.parametrize(
+    ("hypotheses", "references"), [(["a b"], [["a", "b"]]), ([["a", "b"]], ["a b"]), ("ab", [["a"], ["b"]])]
+)
+def test_texts_that_were_not_cut_are_refused(measure, hypotheses, references):
+    """Their characters would be counted."""
+    with pytest.raises(TypeError, match=r"(hypotheses|references).* holds the string 'a.*list of tokens"):
+        measure(hypotheses, references)

@@ -82,6 +82,12 @@ def test_wrong_arguments(hypotheses, references, smooth):
         bleu(hypotheses, references, smooth=smooth)
 
 
+@pytest.mark.parametrize("max_n", [0, -1])
+def test_n_grams_of_nothing(max_n):
+    with pytest.raises(ValueError, match=f"max_n={max_n}: give 1 or more"):
+        bleu([["a"]], [[["a"]]], max_n=max_n)
+
+
 def test_references_one_level_too_flat():
     with pytest.raises(TypeError, match="list of references for each hypothesis"):
         bleu([["a", "b"]], [["a", "b"]])

@@ -130,3 +130,9 @@ def test_an_oracle_attention_always_hits():
         hits = pointing(scene, caption.words, looking_at(*cells))
         assert len(hits) == 6 and all(hit for _, hit in hits)
         assert 0 < pointing_chance(scene, caption.words) < 0.5
+
+
+def test_words_that_were_not_cut_are_refused():
+    for use in (lambda text: pointing(SCENE, text, np.ones((99, 64))), lambda text: pointing_chance(SCENE, text)):
+        with pytest.raises(TypeError, match="words holds the string"):
+            use(" ".join(WORDS))

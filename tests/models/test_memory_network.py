@@ -7,6 +7,8 @@ import pytest
 
 import scratchlv
 from scratchlv.batches import QuestionBatch, StoryBatch
+from scratchlv.data.question_set import StorySet
+from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.models import memory_network as memory_network_module
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig, position_encoding
 
@@ -181,3 +183,17 @@ def test_adjacent_hops_share_and_layer_wise_hops_do_too():
 def test_what_there_is_no_network_for(wrong):
     with pytest.raises(ValueError, match="tying|hops"):
         MemoryNetworkConfig(vocabulary=V, answers=ANSWERS, memories=6, **wrong)
+
+
+def test_a_question_before_any_sentence_is_answered_from_itself():
+    """Alone in its batch, or beside a question with a story, where it had a loss of NaN."""
+    config = MemoryNetworkConfig(vocabulary=9, answers=3, memories=5, pictures=False, hops=2, width=4)
+    model = MemoryNetwork(config)
+    stories = [[], [[4, 5], [6]], []]
+    data = StorySet(stories, [[7, 8], [7], [8]], np.array([0, 1, 2]), Vocabulary("abcde"), ("x", "y", "z"), 5)
+    loss, cache = model.forward(data.batch(np.arange(3)))
+    assert np.isfinite(loss)
+    assert all(np.isfinite(gradient).all() for gradient in model.backward(cache).values())
+    together, alphas = model.answer(data.batch(np.arange(3)))
+    assert not alphas[[0, 2]].any()
+    np.testing.assert_allclose(model.answer(data.batch(np.array([0])))[0][0], together[0], rtol=1e-5)

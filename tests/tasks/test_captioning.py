@@ -11,9 +11,9 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.tasks import captioning
-from scratchlv.tokens import END
+from scratchlv.tokens import END, UNK
 
-SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8", "attention=8"]
+SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
 MODELS = ("attention", "naive", "shortcut", "uniform")
 
 
@@ -139,3 +139,96 @@ def test_one_picture_is_too_few_to_normalise_over(setting):
         with pytest.raises(UserError, match=f"--model {model} needs batches of 2"):
             captioning.config("caption", "scenes", model, "quick", 0, [setting])
     captioning.config("caption", "scenes", "attention", "quick", 0, [setting])
+
+
+# --- photographs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photographs(tmp_path, monkeypatch):
+    """Captions of pictures that nobody opens: rare words in each, and features by chance. ``asked`` are the pictures."""
+    names = [f"{i}.jpg" for i in range(12)]
+    (tmp_path / "images").mkdir()
+    for name in names:
+        (tmp_path / "images" / name).touch()
+    captions = [f"{name}#{k}\tA rare{i}{k} near a thing{i}{k} ." for i, name in enumerate(names) for k in range(2)]
+    (tmp_path / "Flickr8k.token.txt").write_text("\n".join(captions) + "\n")
+    (tmp_path / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:8]) + "\n")
+    (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
+    asked = []
+
+    def features(paths, show_progress):
+        asked.append(len(paths))
+        return np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+
+    monkeypatch.setattr(captioning, "photograph_features", features)
+    return tmp_path, asked
+
+
+def of_photographs(folder, *more, say=lambda line: None, **options):
+    small = ["batch=4", "hidden=8", "embedding=8", "attention=8", *more]
+    config = captioning.config("caption", f"flickr8k:{folder}", "attention", "quick", 0, small, **options)
+    return captioning.prepare(config, None, False, say, folder).run
+
+
+def test_bleu_of_captions_is_of_the_words_as_they_were_written(photographs, monkeypatch):
+    """Rare words were <unk> in the references, too, and a captioner that said <unk> had them all right."""
+    run = of_photographs(photographs[0])
+    assert run.vocabulary.words[4:] == ("a", "near")
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: ["a", "<unk>", "near", "a", "<unk>"], nowhere))
+    figures = captioning.evaluate(run)
+    assert figures["bleu"] < 15
+    assert figures["unknown_share"] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+def test_no_caption_says_that_it_does_not_know_a_word(photographs, beam):
+    run = of_photographs(photographs[0])
+    run.model.params["output.b"][UNK] = 50.0
+    for generated in run.caption(run.dataset("val").pictures, beam):
+        assert UNK not in generated.tokens
+
+
+def test_only_as_many_photographs_as_were_asked_for(photographs):
+    folder, asked = photographs
+    run = of_photographs(folder)
+    asked.clear()
+    assert captioning.evaluate(run, n=3)["n"] == 3
+    assert asked == [3]
+
+
+def test_captions_character_by_character(photographs):
+    folder, said = photographs[0], []
+    run = of_photographs(folder, "min_count=1", say=said.append, characters=True)
+    assert {"A", " ", "."} <= set(run.vocabulary.words)
+    assert "bleu_of_characters" in captioning.evaluate(run)
+    (generated,) = run.caption(run.dataset("val", n=1).pictures)
+    assert captioning.captioned(run, "x", np.zeros((9, 9, 3), np.uint8), generated).text == "".join(
+        run.words(generated)
+    )
+    with pytest.raises(UserError, match="--characters goes with captions of your own"):
+        made(characters=True)
+
+
+def test_markers_around_captions_are_said(photographs):
+    folder, said = photographs[0], []
+    file = folder / "Flickr8k.token.txt"
+    file.write_text(file.read_text().replace("\t", "\tstartseq ").replace(" .", " endseq"))
+    run = of_photographs(folder, say=said.append)
+    assert any(line.startswith("24 texts stand between markers") for line in said)
+    assert run.vocabulary.words[4:] == ("a", "near")
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "reason"),
+    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")],
+)
+def test_settings_that_do_nothing(model, setting, reason):
+    with pytest.raises(UserError, match=f"{setting}: .* does nothing with {reason}; leave it out"):
+        made(model, more=[setting])
+
+
+def test_settings_of_scenes_do_nothing_for_photographs(photographs):
+    for setting in ("n_train=5", "n_val=5", "least_objects=3", "most_objects=4", "grammar=places"):
+        with pytest.raises(UserError, match=f"{setting}: .* does nothing with --data flickr8k"):
+            of_photographs(photographs[0], setting)

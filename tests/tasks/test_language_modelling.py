@@ -11,13 +11,14 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import language_modelling
 from scratchlv.tokens import END, UNK
 
-SMALL = ["steps=3", "batch=4", "warmup=1", "n_train=60", "n_val=20", "hidden=16", "embedding=8", "unroll=10"]
+SMALL = ["steps=3", "batch=4", "warmup=1", "hidden=16", "embedding=8", "unroll=10"]
 LINES = ["the cat sees a dog .", "a dog sees the cat .", "the dog sleeps ."] * 8
 
 
 def made(*more, data="scenes", model="lstm", **options):
     """A run that was never trained."""
-    config = language_modelling.config("lm", data, model, "quick", 0, [*SMALL, *more], **options)
+    size = ["n_train=60", "n_val=20"] if data == "scenes" else []
+    config = language_modelling.config("lm", data, model, "quick", 0, [*SMALL, *size, *more], **options)
     return language_modelling.prepare(config, None, False, lambda line: None, Path()).run
 
 
@@ -47,7 +48,7 @@ def test_every_sentence_ends_in_its_end_symbol(words):
 def test_characters_with_their_line_ends_are_the_file(tmp_path):
     text = "Été, naïve.\n\n  two  spaces\n" + "more\n" * 9
     run = of_file(tmp_path, text, "min_count=1", characters=True)
-    parts = [language_modelling.sentences(run.config, split) for split in ("train", "val")]
+    parts = [language_modelling.sentences(run.config, split)[0] for split in ("train", "val")]
     ids = np.concatenate([run.encode(part).ids for part in parts])
     assert "".join(run.vocabulary.words[i] for i in ids) == text
 
@@ -66,7 +67,7 @@ def test_the_smallest_texts_can_be_trained_on(tmp_path, text):
 
 def test_a_line_of_many_words_is_read_as_a_text(tmp_path):
     run = of_file(tmp_path, " ".join(f"w{i % 50}" for i in range(100_000)), "min_count=1")
-    assert len(run.encode(language_modelling.sentences(run.config, "train")).ids) == 90_001
+    assert len(run.encode(language_modelling.sentences(run.config, "train")[0]).ids) == 90_001
     assert (run.fitted.streams, run.fitted.unroll) == (4, 10)
 
 
@@ -99,7 +100,7 @@ def test_a_model_that_knows_nothing_is_as_perplexed_as_there_are_words(words):
 
 def test_a_model_of_frequencies_is_as_perplexed_as_the_unigram(words):
     """Weights that give log((count + 1) / (n + V)) whatever was read are the baseline that is printed beside the score."""
-    train = words.encode(language_modelling.sentences(words.config, "train")).ids
+    train = words.encode(language_modelling.sentences(words.config, "train")[0]).ids
     V = len(words.vocabulary)
     for value in words.model.params.values():
         value[...] = 0
@@ -205,7 +206,7 @@ def test_options_out_of_range_show_before_anything_is_said(scenes, options, sayi
 
 def test_it_reads_a_beginning_of_the_text_before_it_writes(scenes, monkeypatch):
     """A run needs no data to write; and in training, too, a sentence never began from nothing."""
-    train = language_modelling.sentences(scenes.config, "train")
+    train = language_modelling.sentences(scenes.config, "train")[0]
     opening = [word for sentence in train[:5] for word in (*sentence, "<end>")]
     read = []
 
@@ -216,3 +217,45 @@ def test_it_reads_a_beginning_of_the_text_before_it_writes(scenes, monkeypatch):
     monkeypatch.setattr(language_modelling.decode, "stream", stream)
     assert written(scenes, "a star") == "a star"
     assert read == scenes.vocabulary.encode([*opening, "a", "star"])
+
+
+# --- text as others have it ------------------------------------------------------------------------------------------
+
+
+def prepared(tmp_path, text, **options):
+    """The run, and what was said of its data."""
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    config = language_modelling.config("lm", f"text:{tmp_path / 'text.txt'}", "lstm", "quick", 0, SMALL, **options)
+    said = []
+    return language_modelling.prepare(config, None, False, said.append, Path()).run, said
+
+
+def test_text_without_spaces_is_unknown_and_characters_are_not(tmp_path):
+    text = "".join(f"黑猫睡觉{sign}白狗跑了。\n" for sign in "一二三四五六七八九十")
+    run, said = prepared(tmp_path, text)
+    assert "100.0% of the words of the part to validate on are unknown, and read as <unk>" in said
+    assert any("--characters" in line for line in said)
+    assert language_modelling.evaluate(run)["unknown_share"] == 1
+    run, said = prepared(tmp_path, text.replace("十", "一").replace("二", "一"), characters=True)
+    assert not any("unknown" in line for line in said)
+    assert language_modelling.evaluate(run)["unknown_share"] == 0
+
+
+@pytest.mark.parametrize("characters", [False, True])
+def test_markers_around_lines_are_left_out_and_said(tmp_path, characters):
+    plain = "the cat sees a dog\n" * 20
+    run, said = prepared(tmp_path, plain.replace("the", "<s> the").replace("dog", "dog </s>"), characters=characters)
+    assert any(line.startswith("20 texts stand between markers") for line in said)
+    without, said = prepared(tmp_path, plain, characters=characters)
+    assert not any("markers" in line for line in said)
+    assert run.vocabulary.words == without.vocabulary.words
+
+
+def test_a_prompt_is_cut_as_the_text_was(tmp_path):
+    run, _ = prepared(tmp_path, "tr\u00e8s bien\n" * 20)
+    assert language_modelling.read_prompt(run, "\ufefftre\u0300s")[1] == []
+
+
+def test_settings_of_scenes_do_nothing_for_a_text(tmp_path):
+    with pytest.raises(UserError, match="n_val=5: n_val does nothing with --data text; leave it out"):
+        of_file(tmp_path, "a b\n" * 9, "n_val=5")

@@ -13,13 +13,16 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.tasks import question_answering, training
 
-SMALL = ["steps=2", "batch=4", "warmup=1", "n_train=20", "n_val=10", "hidden=16", "embedding=8", "attention=8"]
-SMALL += ["blind_steps=2", "encoder_steps=2"]
+SMALL = ["steps=2", "batch=4", "warmup=1", "hidden=16", "embedding=8", "blind_steps=2"]
 MODELS = ("attention", "naive", "memory")
 
 
 def config(model="attention", data="scenes", more=(), **options):
-    return question_answering.config("vqa", data, model, "quick", 0, [*SMALL, *more], **options)
+    size = (
+        ["n_train=20", "n_val=10", *([] if "encoder" in options else ["encoder_steps=2"])] if data == "scenes" else []
+    )
+    size += ["attention=8"] if model == "attention" else []
+    return question_answering.config("vqa", data, model, "quick", 0, [*SMALL, *size, *more], **options)
 
 
 def made(folder, *arguments, **options):
@@ -90,7 +93,7 @@ def test_the_twin_that_reads_only_the_question_sees_nothing(trained):
 
 def test_the_figures_of_every_model(image, tmp_path):
     for model in MODELS:
-        run = made(tmp_path / model, model, more=["hops=2"])
+        run = made(tmp_path / model, model, more=[] if model == "naive" else ["hops=2"])
         figures = question_answering.evaluate(run, "compositional", n=3)
         assert 0 <= figures["accuracy"] <= 1
         assert figures["n"] == len(run.dataset("compositional", 3).answers)
@@ -209,3 +212,30 @@ def test_the_package_easy_vqa_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "easy_vqa", None)
     with pytest.raises(UserError, match="pip install easy-vqa"):
         made(tmp_path / "run", data="easy-vqa")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "setting", "reason"),
+    [
+        ("naive", "scenes", "hops=2", "--model naive"),
+        ("naive", "scenes", "attention_loss=1", "--model naive"),
+        ("memory", "scenes", "attention=8", "--model memory"),
+        ("attention", "scenes", "min_count=2", "--data scenes"),
+        ("attention", "easy-vqa", "questions=4", "--data easy-vqa"),
+        ("attention", "easy-vqa", "n_train=4", "--data easy-vqa"),
+    ],
+)
+def test_settings_that_do_nothing(model, data, setting, reason):
+    with pytest.raises(UserError, match=f"{setting}: .* does nothing with {reason}; leave it out"):
+        config(model, data, more=[setting])
+
+
+def test_an_encoder_that_is_given_is_not_trained(tmp_path):
+    with pytest.raises(UserError, match="encoder_steps=4: encoder_steps does nothing with --encoder"):
+        config(encoder=tmp_path, more=["encoder_steps=4"])
+
+
+def test_pictures_that_are_never_missing():
+    for data in ("scenes", "easy-vqa"):
+        with pytest.raises(UserError, match=f"--skip-missing goes with photographs; pictures of {data}"):
+            config(data=data, skip_missing=True)

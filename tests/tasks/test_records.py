@@ -42,11 +42,11 @@ def config(task, *overrides, model=None):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_says_what_was_asked_and_what_was_fitted_and_is_read_from_there(tmp_path, task):
-    asked, fitted = config(task, "dropout=0.25"), FITTED[task]
+    asked, fitted = config(task, "clip=0.25"), FITTED[task]
     run_folder.create(tmp_path / "run", asked, fitted)
     found = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
     assert list(found) == ["asked", "fitted"]
-    assert found["asked"]["settings"]["dropout"] == 0.25
+    assert found["asked"]["settings"]["clip"] == 0.25
     assert found["fitted"]["vocabulary"] == ["<pad>", "<start>", "<end>", "<unk>", "a", "star"]
     same, as_fitted = run_folder.read(tmp_path / "run")
     assert same == asked

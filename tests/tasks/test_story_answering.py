@@ -96,3 +96,9 @@ def test_bad_input(run, tmp_path):
         story_answering.prepare(config(babi(tmp_path / "data"), task=9), None, False, print, tmp_path)
     with pytest.raises(UserError, match="hops=0"):
         config(tmp_path, "hops=0")
+
+
+def test_settings_that_do_nothing(tmp_path):
+    for setting in ("dropout=0.5", "n_train=4"):
+        with pytest.raises(UserError, match=f"{setting}: .* does nothing with .*; leave it out"):
+            config(tmp_path, setting)

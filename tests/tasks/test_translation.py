@@ -11,12 +11,14 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import translation
 from scratchlv.tokens import END, UNK
 
-SMALL = ["batch=4", "n_train=30", "n_val=10", "hidden=16", "embedding=8", "attention=8", "min_count=1"]
+SMALL = ["batch=4", "hidden=16", "embedding=8", "min_count=1"]
 
 
-def made(task="translate", data="scenes", model="additive", say=lambda line: None, more=()):
+def made(task="translate", data="scenes", model="additive", say=lambda line: None, more=(), **options):
     """A run that was never trained; its weights are large, so that it is sure of what it says."""
-    config = translation.config(task, data, model, "quick", 0, [*SMALL, *more])
+    size = ["n_train=30", "n_val=10"] if data == "scenes" else []
+    size += ["attention=8"] if model == "additive" else []
+    config = translation.config(task, data, model, "quick", 0, [*SMALL, *size, *more], **options)
     run = translation.prepare(config, None, False, say, Path()).run
     rng = np.random.default_rng(1)
     for value in run.model.params.values():
@@ -88,7 +90,7 @@ def test_a_grammar_that_is_none():
 def saying(words_of):
     """A stand-in for ``Run.translate`` that says ``words_of(run, k)`` of the k-th source."""
 
-    def translate(run, sources, beam=1, size=100, most=60):
+    def translate(run, sources, beam=1, size=100):
         tokens = [[*run.vocabulary.encode(words_of(run, k)), END] for k in range(len(sources))]
         return [Generated(np.array(t), np.ones(len(t)), None, 0.0) for t in tokens]
 
@@ -183,3 +185,92 @@ def test_alignments_that_cannot_be_drawn(translator, monkeypatch):
     monkeypatch.setattr(translation.Run, "translate", silent)
     with pytest.raises(UserError, match="nothing was said"):
         translation.alignment_of(translation.translate_text(translator, "the star"))
+
+
+# --- texts that are cut otherwise ------------------------------------------------------------------------------------
+
+CHINESE = ["黑猫睡觉。", "白狗跑了。", "黑狗睡觉。", "白猫跑了。", "猫和狗跑了。"]
+FRENCH = ["le chat noir dort.", "le chien blanc court.", "le chien noir dort.", "le chat blanc court.", "ils courent."]
+
+
+def of_files(tmp_path, sources, targets, **options):
+    (tmp_path / "source.txt").write_text("\n".join(sources) + "\n", encoding="utf-8")
+    (tmp_path / "target.txt").write_text("\n".join(targets) + "\n", encoding="utf-8")
+    return made(data=f"parallel:{tmp_path / 'source.txt'},{tmp_path / 'target.txt'}", **options)
+
+
+def test_the_share_of_unknown_words_is_said_and_what_to_do_about_it(tmp_path):
+    said = []
+    of_files(tmp_path, [f"文{i}字" for i in range(20)], FRENCH * 4, say=said.append)
+    assert "100.0% of the words of the sources to validate on are unknown, and read as <unk>" in said
+    assert any("--characters" in line for line in said)
+    assert not any("targets to validate on are unknown" in line for line in said)
+    said.clear()
+    of_files(tmp_path, CHINESE[:4] * 5, FRENCH[:4] * 5, say=said.append, characters=True)
+    assert not any("unknown" in line for line in said)
+
+
+def test_both_sides_character_by_character(tmp_path):
+    run = of_files(tmp_path, CHINESE * 4, FRENCH * 4, characters=True)
+    assert {"黑", "猫", "。"} <= set(run.source_vocabulary.words)
+    assert {"l", "é"} & set(run.vocabulary.words) == {"l"}
+    assert run.config.settings.most_words == 300
+    told = translation.translate_text(run, " 黑 猫睡觉。 ")
+    assert told.source == list("黑 猫睡觉。")
+    assert told.text == "".join(told.words)
+    figures = translation.evaluate(run)
+    assert "bleu_of_characters" in figures
+    assert "bleu" not in figures  # it is of words
+    assert of_files(tmp_path, CHINESE, FRENCH, characters=True, more=["most_words=7"]).config.settings.most_words == 7
+
+
+def test_summaries_character_by_character(tmp_path):
+    rows = [["text", "headline"], *([x, y] for x, y in zip(FRENCH * 4, CHINESE * 4, strict=True))]
+    with open(tmp_path / "news.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    run = made("summarize", f"csv:{tmp_path / 'news.csv'}:text:headline", characters=True)
+    assert {"rouge_l_of_characters", "rouge_l_of_characters_lead"} <= translation.evaluate(run).keys()
+
+
+def test_scenes_have_no_use_for_characters():
+    with pytest.raises(UserError, match="--characters goes with texts of your own"):
+        made(characters=True)
+
+
+def test_markers_in_the_data_are_left_out_and_said(tmp_path):
+    """They were taken for the model's own: the perplexity was 1.001, and no text right."""
+    said = []
+    run = of_files(tmp_path, CHINESE * 4, [f"<start> {line} <end>" for line in FRENCH * 4], say=said.append)
+    assert any(line.startswith("20 texts stand between markers such as <start> and <end>") for line in said)
+    plain = of_files(tmp_path, CHINESE * 4, FRENCH * 4)
+    assert run.vocabulary.words == plain.vocabulary.words
+    (tokens,) = {
+        tuple(run.encode(translation.pairs(r.config).val).batch(np.arange(2)).tokens.ravel()) for r in (run, plain)
+    }
+    assert tokens.count(END) == 2
+
+
+def test_decomposed_letters_are_known(tmp_path):
+    run = of_files(tmp_path, ["tr\u00e8s bien", "bien"] * 5, ["very well", "well"] * 5)
+    assert translation.translate_text(run, "tre\u0300s bien").unknown == []
+
+
+def test_references_are_what_was_written(tmp_path):
+    """A rare word is none that a hypothesis can have, not even as <unk>."""
+    run = of_files(tmp_path, CHINESE * 4, [f"rare{i}" for i in range(20)], more=["min_count=2"])
+    figures = translation.evaluate(run)
+    assert figures["unknown_share"] == 1
+    assert figures["exact_match"] == figures["bleu"] == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "setting"),
+    [
+        ("translate", "dot", "attention=8"),
+        ("summarize", "additive", "grammar=places"),
+        ("translate", "naive", "attention=8"),
+    ],
+)
+def test_settings_that_do_nothing(task, model, setting):
+    with pytest.raises(UserError, match=f"{setting}: .* does nothing with .*; leave it out"):
+        made(task, model=model, more=[setting])

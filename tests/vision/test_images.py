@@ -64,6 +64,65 @@ def test_sixteen_bits_are_scaled_not_cut(saved, name, mode):
     assert np.array_equal(load_image(saved(image, name))[..., 0], [[0, 1, 191], [255, 0, 1]])
 
 
+GREY = np.array([[0, 1, 2], [3, 4, 5]]) / 5
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (GREY.astype(np.float32), "floats.tif"),
+        ((255 * GREY).astype(np.float32), "floats.tif"),
+        ((GREY - 0.5).astype(np.float32), "floats.tif"),  # from the least to the largest
+        ((4e5 * GREY).astype(np.float32), "floats.tif"),
+        ((2**31 - 1) * GREY, "long.tif"),
+        (3000 * GREY - 1000, "scan.tif"),
+        (4095 * GREY, "twelve bits.png"),
+        (4095 * GREY, "twelve bits.tif"),
+        (1023 * GREY, "ten bits.png"),
+        (255 * GREY, "eight bits.png"),
+    ],
+)
+def test_grey_values_of_every_range_are_seen(saved, values, name):
+    """A float in 0 to 1, or 12 bits in 16, were black."""
+    if values.dtype != np.float32:
+        values = values.astype(np.uint16 if "bits" in name else np.int32)
+    pixels = load_image(saved(Image.fromarray(values), name))
+    assert np.abs(pixels[..., 0] - 255 * GREY).max() <= 1
+
+
+def test_a_dark_picture_stays_dark_where_the_format_says_what_white_is(saved, tmp_path):
+    (tmp_path / "dark.pgm").write_bytes(b"P5 2 1 4095\n" + np.array([100, 200]).astype(">u2").tobytes())
+    assert load_image(tmp_path / "dark.pgm")[..., 0].tolist() == [[6, 12]]
+    dark = np.array([[0, 13000]], np.uint16)  # of 16 bits
+    assert load_image(saved(Image.fromarray(dark), "dark.png"))[..., 0].tolist() == [[0, 51]]
+    dark = np.array([[0.0, 0.1]], np.float32)
+    assert load_image(saved(Image.fromarray(dark), "dark.tif"))[..., 0].tolist() == [[0, 26]]
+    same = np.full((1, 2), -7.0, np.float32)  # nothing to be seen
+    assert load_image(saved(Image.fromarray(same), "same.tif")).max() == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers(saved, value):
+    path = saved(Image.fromarray(np.array([[0, value]], np.float32)), "floats.tif")
+    with pytest.raises(UserError, match=r"floats\.tif has values that are no numbers"):
+        load_image(path)
+
+
+@pytest.mark.parametrize(("colour", "bands"), [(2, 3), (4, 2), (6, 4)])
+def test_colours_of_which_too_few_bits_are_used(tmp_path, colour, bands):
+    """Pillow keeps the upper half of 16 bits: of 12 that are used, the upper 4."""
+    for most in (4095, 65535):
+        rows = b"".join(b"\0" + np.full(3 * bands, most, ">u2").tobytes() for _ in range(2))
+        chunks = [(b"IHDR", struct.pack(">IIBBBBB", 3, 2, 16, colour, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+        written = b"\x89PNG\r\n\x1a\n"
+        for name, body in (*chunks, (b"IEND", b"")):
+            written += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        (tmp_path / f"{most}.png").write_bytes(written)
+    assert (load_image(tmp_path / "65535.png") == 255).all()
+    with pytest.raises(UserError, match=r"4095\.png uses 12 of its 16 bits .*convert it to 8 bits"):
+        load_image(tmp_path / "4095.png")
+
+
 def test_palette(saved, photo):
     image = photo.quantize(200)
     assert np.array_equal(load_image(saved(image, "palette.png")), np.array(image.convert("RGB")))
