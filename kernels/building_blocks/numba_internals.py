@@ -88,6 +88,17 @@ INTERNALS: dict[str, dict[str, str | None]] = {
         "numba.core.base.BaseContext.get_dummy_value": "self",
         "numba.core.base.BaseContext.make_array": "self, typ",
     },
+    "count what a learner's kernel allocates": {
+        "numba.core.runtime._nrt_python": None,
+        "numba.core.runtime.rtsys.get_allocation_stats": None,
+    },
+    "run a learner's threads one at a time in the simulator": {
+        "numba.core.types.Type": None,
+        "numba.cuda.simulator.kernel.BlockManager": None,
+        "numba.cuda.simulator.kernel.BlockThread": None,
+        "numba.cuda.simulator.kernelapi.FakeCUDAShared.array": "self, shape, dtype",
+        "numba.np.numpy_support.as_dtype": "nbtype",
+    },
 }
 
 

@@ -55,6 +55,7 @@ def test_a_translator(launched, tmp_path, capsys, precision):
     assert "bleu" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_captioner_and_a_question_answerer_with_its_encoder(launched, tmp_path, capsys):
     run, asked = tmp_path / "run", tmp_path / "asked"
     trained = launched("train", "caption", "--out", run, *settings("steps=1"))

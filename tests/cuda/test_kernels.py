@@ -15,6 +15,7 @@ from ..slow import slow_unless
 from .checks import MANY_BLOCKS, WHY_NOT, WITH_GRADIENT, bits, cases, problem, versions
 
 ROWS = [(name, number, case) for name in WITH_GRADIENT for number in versions(name) for case in cases(name)]
+LONG = ("additive_attention", "attention_lstm", "conv2d", "lstm", "rnn")  # with many kernels, or many threads
 LARGE = [(name, case) for name, left in MANY_BLOCKS.items() for case in left]
 
 
@@ -38,7 +39,7 @@ def test_the_last_version_agrees_with_the_reference_where_there_are_many_blocks(
     assert problem(name, max(versions(name)), inputs, backend) is None
 
 
-@pytest.mark.parametrize("name", WITH_GRADIENT)
+@pytest.mark.parametrize("name", slow_unless(lambda name: name not in LONG, [(name,) for name in WITH_GRADIENT]))
 def test_a_warp_that_runs_ahead_changes_no_bit(name, backend):
     """Of the orders the one that finds most, tried by default: what is missing may be a barrier, or a second buffer."""
     if backend == "cuda":

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_twins_in_python_agree_with_the_references():
     twins = Path(__file__).with_name("twins.py")
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}

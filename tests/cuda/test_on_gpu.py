@@ -13,6 +13,7 @@ from . import stand_in
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_checks_on_a_gpu_run_and_see_a_wrong_kernel(monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path])

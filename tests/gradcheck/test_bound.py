@@ -173,7 +173,7 @@ BUGS = {  # as docs/numerics.md lists them
     ),
     "a sequence runs one step past its length": (
         "lstm, lengths",
-        lambda: inputs_changed("lstm", lengths=lambda lengths: lengths + 1),
+        lambda: inputs_changed("lstm", lengths=lambda lengths: np.minimum(lengths + 1, 4)),
     ),
     "Adam counts its steps from 0": (
         "adam, later",

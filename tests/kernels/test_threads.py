@@ -189,6 +189,7 @@ for task, model in warmup.models():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell of its threads")
 def test_no_other_pool_of_threads_works_beside_the_kernels_in_any_model():
     """NumPy's BLAS has threads, too; where both pools work in one pass they fight for the cores."""
