@@ -33,6 +33,17 @@ def test_rows_are_found_by_their_checksums(store):
     np.testing.assert_array_equal(store.open(range(8)), rows((0, 1, 2, 3, 4, 7, 9, 11)))
 
 
+def test_a_row_is_on_the_disk_before_its_line_is_written(store, monkeypatch):
+    """A power cut may keep the length of a file and lose what was written; a line says that nothing of its row was lost."""
+    sizes = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: sizes.append((store.file.stat().st_size, store.list_file.stat().st_size))
+    )
+    with store.adding(lambda: None) as add:
+        add([f"{7:032x}"], rows([7]))
+    assert sizes == [(6 * 12, 5 * 33), (6 * 12, 6 * 33)]
+
+
 def test_a_damaged_line_is_that_of_no_picture(store):
     listed = bytearray(store.list_file.read_bytes())
     listed[40] = ord("x")
