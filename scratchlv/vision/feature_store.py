@@ -7,8 +7,9 @@ A row is a picture's features, known by the checksum of the picture's content. R
 flushed to the disk, then its line. So whatever has a line is whole, whenever the process is killed, and a set of pictures
 is nothing but a list of rows: a set that shares pictures with another takes no more space.
 
-Rows are read from the file when they are asked for, not mapped into memory: a row takes 6 µs from the page cache either way,
-but the pages of a mapping count as the process's own, and a disk that fails would end it without a word.
+Rows are read from the file when they are asked for, not mapped into memory: the pages of a mapping count as the process's
+own, and a disk that fails would end it without a word. Nor is a mapping faster: 31 kB from the page cache take 6 µs read,
+8 µs mapped.
 """
 
 from __future__ import annotations
