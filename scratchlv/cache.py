@@ -1,7 +1,10 @@
 """Where what was computed once is kept: compiled kernels, features of photographs."""
 
+import contextlib
 import os
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -25,3 +28,38 @@ def can_write(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, while_waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Of all processes that come in here for this folder, one at a time; a killed one is out.
+
+    ``while_waiting()`` is called now and then. Where the system has no such lock, everybody is let in.
+    """
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        yield
+        return
+    try:
+        wait = 0.01
+        while _is_taken(lock):
+            while_waiting()
+            time.sleep(wait)
+            wait = min(2 * wait, 0.5)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_taken(lock: int) -> bool:
+    """Whether another process has the lock; if not, this one has it now."""
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False

@@ -29,6 +29,11 @@ _REMEDIES = {
 }
 
 
+def disk_is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def explain(error: OSError) -> str:
     """What the system refused, why, and what to do, in one sentence."""
     if error.errno == errno.ENOENT and not _current_folder_exists():

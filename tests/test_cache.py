@@ -1,8 +1,11 @@
 """Where what was computed once is kept."""
 
+import threading
 from pathlib import Path
 
-from scratchlv.cache import cache_folder, folder_for
+import pytest
+
+from scratchlv.cache import alone_in, cache_folder, folder_for
 
 
 def test_the_folder_is_the_one_that_is_named_or_one_at_home(monkeypatch, tmp_path):
@@ -27,3 +30,32 @@ def test_where_nothing_can_be_written_there_is_none(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "file" / "below"))
     assert folder_for("kernels") is None
+
+
+def test_one_at_a_time(tmp_path):
+    pytest.importorskip("fcntl", reason="this system has no such lock")
+    order, waited = [], threading.Event()
+
+    def second():
+        with alone_in(tmp_path, waited.set):
+            order.append("second")
+
+    with alone_in(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waited.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_an_error_inside_lets_the_next_one_in(tmp_path):
+    with pytest.raises(KeyError), alone_in(tmp_path):
+        raise KeyError
+    with alone_in(tmp_path, lambda: pytest.fail("it is taken")):
+        pass
+
+
+def test_where_there_is_no_lock_everybody_is_let_in(tmp_path):
+    with alone_in(tmp_path / "not there"):
+        pass

@@ -13,11 +13,12 @@ from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Scene
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.tokens import END, START
+from scratchlv.vision.feature_store import read_ahead
 
 
 @dataclass(frozen=True)
 class CaptionSet:
-    """``pictures`` (n, …): images or features; each caption belongs to ``pictures[picture_of[k]]``."""
+    """``pictures`` (n, …): images or features, in memory or on disk; each caption belongs to ``pictures[picture_of[k]]``."""
 
     pictures: Array
     captions: list[list[int]]  # tokens, without <start> and <end>
@@ -35,8 +36,10 @@ class CaptionSet:
 
     def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
         """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
-        rows = rows_of_batch(len(self.captions), step, size, seed)
-        return self.batch(rows, dropout_seed(seed, step))
+        n = len(self.captions)
+        batch = self.batch(rows_of_batch(n, step, size, seed), dropout_seed(seed, step))
+        read_ahead(self.pictures, self.picture_of[rows_of_batch(n, step + 1, size, seed)])
+        return batch
 
     def blind(self) -> CaptionSet:
         """The same captions, each with the picture of another image: what is learned here was not seen."""

@@ -16,6 +16,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.vision.feature_store import read_ahead
 
 NO_ANSWER = -1  #: the number of an answer that is none of those that can be given
 
@@ -54,7 +55,10 @@ class _Answered:
 
 @dataclass(frozen=True)
 class QuestionSet(_Answered):
-    """``pictures`` (P, …): images or features. Question k is about ``pictures[picture_of[k]]``, and these never fall."""
+    """``pictures`` (P, …): images or features, in memory or on disk.
+
+    Question k is about ``pictures[picture_of[k]]``, and these never fall.
+    """
 
     pictures: Array
     questions: list[list[int]]  # tokens
@@ -79,8 +83,10 @@ class QuestionSet(_Answered):
 
     def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
-        rows = self.rows_of(np.sort(rows_of_batch(len(self.pictures), step, size, seed)))
+        n = len(self.pictures)
+        rows = self.rows_of(np.sort(rows_of_batch(n, step, size, seed)))
         batch = self.batch(rows, dropout_seed(seed, step))
+        read_ahead(self.pictures, rows_of_batch(n, step + 1, size, seed))
         return batch if self.attention_target is None else batch._replace(attention_target=self.attention_target[rows])
 
     def rows_of(self, pictures: Array) -> Array:

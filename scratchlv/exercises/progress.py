@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from scratchlv.cache import alone_in
 from scratchlv.errors import UserError, explain
 
 FILE = ".scratchlv-exercises.json"
@@ -84,7 +85,7 @@ def changing(folder: Path, notes: list[str]) -> Iterator[Progress]:
 
     Two that change it at once, in two windows with ``--watch`` say, take turns.
     """
-    with _alone(folder):
+    with alone_in(folder):
         progress = read(folder)
         yield progress
         said = {"version": _VERSION, "course": progress.course, "current": progress.current}
@@ -97,24 +98,6 @@ def changing(folder: Path, notes: list[str]) -> Iterator[Progress]:
             with contextlib.suppress(OSError):
                 new.unlink()
             notes.append(f"the progress is not kept: {explain(error)}")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else is in here for this folder; where the system has no such lock, the last one wins."""
-    try:
-        import fcntl
-
-        lock = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield
-        return
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def now() -> float:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.vision.feature_store import Features
 
 
-def photograph_features(paths: list[Path], show_progress: bool) -> Array:
-    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it."""
+def photograph_features(paths: list[Path], show_progress: bool) -> Features:
+    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it; on disk until they are read."""
     from scratchlv.training.progress import Progress
     from scratchlv.vision.efficientnet_lite import EfficientNetLite0
     from scratchlv.vision.features import extract

@@ -9,7 +9,6 @@ makes the checkpoint exist. Loading checks every byte, and never falls back to a
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -24,10 +23,9 @@ from safetensors import numpy as safetensors
 
 from scratchlv.arrays import Array
 from scratchlv.device import place
-from scratchlv.errors import UserError
+from scratchlv.errors import UserError, disk_is_full
 
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CheckpointError(UserError):
@@ -237,7 +235,7 @@ def _writing(path: Path, n_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if disk_is_full(error):
             why = f"the disk is full; free at least {max(1, n_bytes // 2**20)} MiB"
         else:
             why = f"{error.strerror or error}; check the folder"

@@ -41,7 +41,7 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
     if feature_channels is not None:
-        features = pictures.astype(dtype, copy=False)
+        features = as_contiguous(pictures, dtype)  # from float16: only this batch is ever float32
         return _with_coordinates(features, unit_size=True), None
     x = conv_extractor.preprocess(pictures, dtype)
     features, blocks = conv_extractor.forward(params, buffers, x, train=train)

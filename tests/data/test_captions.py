@@ -1,11 +1,15 @@
 """Pictures with captions: batches, the blind twin's pictures, drawing in parallel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from scratchlv.data import captions
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.tokens import END, START
+from scratchlv.vision.feature_store import FeatureStore
 
 
 @pytest.fixture
@@ -60,3 +64,20 @@ def test_the_mean_loss_counts_every_word_alike(data):
     lengths = np.array([len(c) + 1 for c in data.captions])
     assert data.mean_loss(Model(), size=1) == pytest.approx((lengths**2).sum() / lengths.sum())
     assert data.mean_loss(Model(), size=1, most=2) == pytest.approx((4 + 9) / 5)
+
+
+def test_pictures_on_disk_make_the_batches_that_they_make_in_memory(data, tmp_path, monkeypatch):
+    """The order does not know where they are; and those of the next batch are asked for while this one is worked on."""
+    ahead = []
+    monkeypatch.setattr(captions, "read_ahead", lambda pictures, rows: ahead.append(pictures[rows]))
+    store = FeatureStore(tmp_path, (2, 2, 3))
+    in_memory = replace(data, pictures=data.pictures.astype(np.float16))
+    with store.adding(lambda: None) as add:
+        add([f"{k:032x}" for k in range(4)], in_memory.pictures)
+    on_disk = replace(data, pictures=store.open(range(4)))
+    for step in range(5):
+        a, b = (each.training_batch(step, size=3, seed=5) for each in (in_memory, on_disk))
+        assert a.tokens.tobytes() == b.tokens.tobytes()
+        assert a.pictures.tobytes() == b.pictures.tobytes()
+        assert isinstance(b.pictures, np.ndarray)
+        np.testing.assert_array_equal(ahead[-3] if step else b.pictures, b.pictures)  # -1 and -2 are of this step

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scratchlv.data import question_set
 from scratchlv.data.question_set import NO_ANSWER, QuestionSet, StorySet, answers_of, numbers_of, scenes_questions
 from scratchlv.data.scenes import ANSWERS, World, answer, draw
 from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.vision.feature_store import FeatureStore
 
 
 @pytest.fixture
@@ -35,6 +37,22 @@ def test_rows_in_any_order_keep_their_pictures(data):
     batch = data.batch(np.array([5, 0, 4]))
     for n, k in enumerate((5, 0, 4)):
         np.testing.assert_array_equal(batch.pictures[batch.picture_of[n]], data.pictures[data.picture_of[k]])
+
+
+def test_pictures_on_disk_make_the_batches_that_they_make_in_memory(data, tmp_path, monkeypatch):
+    """Those of the next batch are asked for while this one is worked on."""
+    ahead = []
+    monkeypatch.setattr(question_set, "read_ahead", lambda pictures, rows: ahead.append(pictures[np.sort(rows)]))
+    store = FeatureStore(tmp_path, (2, 2, 3))
+    in_memory = replace(data, pictures=data.pictures.astype(np.float16), picture_of=np.array([0, 0, 1, 2, 2, 3]))
+    with store.adding(lambda: None) as add:
+        add([f"{k:032x}" for k in range(4)], in_memory.pictures)
+    on_disk = replace(in_memory, pictures=store.open(range(4)))
+    for step in range(5):
+        a, b = (each.training_batch(step, size=2, seed=5) for each in (in_memory, on_disk))
+        assert a.tokens.tobytes() == b.tokens.tobytes()
+        assert a.pictures.tobytes() == b.pictures.tobytes()
+        np.testing.assert_array_equal(ahead[-3] if step else b.pictures, b.pictures)  # -1 and -2 are of this step
 
 
 def test_every_question_comes_once_an_epoch_and_the_order_changes(data):

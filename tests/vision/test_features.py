@@ -1,12 +1,19 @@
 """The cache of features, with an extractor that counts what it is asked for."""
 
+import errno
 import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import namedtuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scratchlv.errors import UserError
+from scratchlv.vision import feature_store
 from scratchlv.vision import features as module
 from scratchlv.vision.features import cache_folder, extract
 
@@ -33,8 +40,8 @@ class Mean:
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    monkeypatch.setattr(module, "_SHARD", 4)
     monkeypatch.setattr(module, "_BATCH", 3)
+    monkeypatch.setattr(module, "_GROUP", 4)
 
 
 @pytest.fixture
@@ -59,8 +66,7 @@ def colours(values) -> np.ndarray:
 def test_features_in_the_order_of_the_paths(photos, cache):
     features = extract(photos[::-1], Mean(), cache)
     assert features.dtype == np.float16
-    assert isinstance(features, np.memmap)
-    assert not features.flags.writeable
+    assert features.shape == (11, 1, 1, 3)
     assert np.array_equal(features, colours(range(10, -1, -1)))
 
 
@@ -112,25 +118,93 @@ def test_other_weights_compute_anew(photos, cache):
 
 def test_what_was_done_before_an_interruption_is_kept(photos, cache):
     with pytest.raises(KeyboardInterrupt):
-        extract(photos, Mean(fail_at=9), cache)  # two shards of four, and a part of the third
+        extract(photos, Mean(fail_at=9), cache)  # three batches of three, and a part of the fourth
     second = Mean()
     features = extract(photos, second, cache)
-    assert second.computed == 3
+    assert second.computed == 2
     assert np.array_equal(features, colours(range(11)))
-    assert len(list(cache.glob("mean-*/*.npy"))) == 1, "the shards are gone"
 
 
-@pytest.mark.parametrize("damage", ["cut array", "no array", "cut list", "other list", "no list", "text"])
-def test_a_damaged_block_is_computed_anew(photos, cache, damage):
+def stored(cache) -> dict[str, bytes]:
+    """What an undisturbed extraction leaves behind, or should have: all files but their place."""
+    return {path.name: path.read_bytes() for path in cache.glob("mean-*/*")}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 6, 7, 40])
+@pytest.mark.parametrize("name", ["features.f16", "rows.txt"])
+def test_whenever_it_was_killed_it_goes_on_to_the_same_bits(photos, cache, name, cut):
+    """Features are written before their lines: at a kill both files are whole up to some row, and anything is behind it."""
     extract(photos, Mean(), cache)
-    (array,), (listed,) = cache.glob("mean-*/*.npy"), cache.glob("mean-*/*.json")
+    whole = stored(cache)
+    (file,) = cache.glob(f"mean-*/{name}")
+    file.write_bytes(whole[name][: -cut or None])
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == -(-cut // {"features.f16": 6, "rows.txt": 33}[name])
+    assert stored(cache) == whole
+
+
+SLOW = """
+import sys, time
+from tests.vision.test_features import Mean
+from scratchlv.vision import features
+
+class Slow(Mean):
+    def features(self, images):
+        if self.computed:
+            time.sleep(float(sys.argv[1]))
+        return super().features(images)
+
+features._BATCH = 3
+features.extract(sys.argv[3:], Slow(), sys.argv[2])
+"""
+
+
+def another_process(photos, cache, seconds: float) -> subprocess.Popen:
+    """It takes so long for each batch but the first, which is there already."""
+    command = [sys.executable, "-c", SLOW, str(seconds), str(cache), *map(str, photos)]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    while process.poll() is None and not stored(cache).get("rows.txt"):
+        time.sleep(0.01)
+    return process
+
+
+def test_kill_9(photos, cache, tmp_path):
+    extract(photos, Mean(), tmp_path / "undisturbed")
+    process = another_process(photos, cache, 60)
+    process.kill()
+    process.wait()
+    assert len(stored(cache)["rows.txt"]) == 3 * 33
+    extract(photos, Mean(), cache)
+    assert stored(cache) == stored(tmp_path / "undisturbed")
+
+
+def test_a_process_that_finds_another_at_work_waits_for_it(photos, cache):
+    """Its progress is the other's."""
+    process = another_process(photos, cache, 0.1)
+    idle, seen = Mean(), []
+    assert np.array_equal(extract(photos, idle, cache, lambda done, total: seen.append(done)), colours(range(11)))
+    assert idle.computed == 0
+    assert seen == sorted(seen)
+    assert process.wait() == 0
+
+
+def test_two_sets_share_what_they_have_in_common(photos, cache):
+    extract(photos[:7], Mean(), cache)
+    extract(photos[3:], Mean(), cache)
+    assert len(stored(cache)["features.f16"]) == 11 * 6
+    assert set(stored(cache)) == {"features.f16", "rows.txt"}
+
+
+@pytest.mark.parametrize("damage", ["no array", "cut list", "other list", "no list", "text"])
+def test_damaged_files_are_made_anew(photos, cache, damage):
+    extract(photos, Mean(), cache)
+    (array,), (listed,) = cache.glob("mean-*/features.f16"), cache.glob("mean-*/rows.txt")
     match damage:
-        case "cut array":
-            array.write_bytes(array.read_bytes()[:-1])
         case "no array":
             array.unlink()
         case "cut list":
-            listed.write_bytes(listed.read_bytes()[:-9])
+            listed.write_bytes(listed.read_bytes()[9:])
         case "other list":
             listed.write_text('["x", 3]')
         case "no list":
@@ -142,13 +216,69 @@ def test_a_damaged_block_is_computed_anew(photos, cache, damage):
     assert second.computed == 10
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"a": 1}', "\0"])
+def test_no_space_for_the_features_is_said_before_they_are_made(photos, cache, monkeypatch):
+    extract(photos[:4], Mean(), cache)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(41))
+    extract(photos[:4], Mean(), cache)
+    second = Mean()
+    with pytest.raises(
+        UserError, match=r"features of 7 pictures take 0.0 MB, and the disk of .* 0.0 MB free; .*SCRATCHLV_CACHE"
+    ):
+        extract(photos, second, cache)
+    assert second.computed == 0
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: namedtuple("Usage", "free")(42))
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+
+
+def test_a_disk_that_fills_up_on_the_way_is_one_sentence_and_nothing_is_lost(photos, cache, monkeypatch):
+    class Filling(Mean):
+        def features(self, images):
+            if self.computed:
+                monkeypatch.setattr(os, "fsync", full)
+            return super().features(images)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"disk of .*cache is full.*11 pictures.*; free some space and start again"):
+        extract(photos, Filling(), cache)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_BATCH", 3)
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 8
+
+
+@pytest.mark.parametrize("content", ["", "[1]\n", '{"a": 1}', "\0", '["/x", 1, 2, 3]\n', "[[], 1, 2, 3]\n"])
 def test_a_damaged_list_of_pictures_is_made_anew(photos, cache, content):
     extract(photos, Mean(), cache)
-    (cache / "pictures.json").write_text(content)
+    (cache / "pictures.jsonl").write_text(content)
     second = Mean()
     assert np.array_equal(extract(photos, second, cache), colours(range(11)))
     assert second.computed == 0, "the contents are the same"
+
+
+def test_half_a_line_of_the_list_of_pictures_spoils_no_other(photos, cache):
+    extract(photos[:4], Mean(), cache)
+    with open(cache / "pictures.jsonl", "a") as noted:
+        noted.write('["/a", 12, ')
+    extract(photos, Mean(), cache)
+    assert len(module._read_known(cache / "pictures.jsonl")) == 11
+
+
+def test_a_cache_that_cannot_be_written_serves_what_it_has(photos, cache, monkeypatch):
+    extract(photos, Mean(), cache)
+    for photo in photos:
+        os.utime(photo, ns=(1, 1))  # read again, and cannot be noted
+
+    def read_only(path, mode="r", *arguments, **more):
+        if set(mode) & set("wax+"):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return open(path, mode, *arguments, **more)
+
+    monkeypatch.setattr(module, "open", read_only, raising=False)
+    monkeypatch.setattr(feature_store, "open", read_only, raising=False)
+    assert np.array_equal(extract(photos, Mean(), cache), colours(range(11)))
 
 
 def test_progress_counts_up_to_the_total(photos, cache):
@@ -194,6 +324,6 @@ def test_the_default_folder(monkeypatch, tmp_path, photos):
     monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
     extract(photos[:1], Mean())
-    assert (tmp_path / "mine" / "pictures.json").is_file()
+    assert (tmp_path / "mine" / "pictures.jsonl").is_file()
     monkeypatch.delenv("SCRATCHLV_CACHE")
     assert cache_folder().parts[-2:] == (".cache", "scratchlv")
