@@ -216,20 +216,30 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    evaluate.add_argument(
+        "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
+    )
     add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
     evaluate.set_defaults(command=_evaluate)
 
 
 def _evaluate(arguments: Arguments) -> None:
-    from scratchlv.tasks import training
+    from scratchlv.tasks import results, training
 
     run = training.load(arguments.run, step=arguments.step)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:
         raise UserError(f"--beam does not go with {task.title}; leave it out")
-    options = {} if arguments.beam is None else {"beam": arguments.beam}
+    options: dict[str, Any] = {} if arguments.beam is None else {"beam": arguments.beam}
+    if arguments.results is not None:
+        if not task.results:
+            raise UserError(f"--results does not go with {task.title}; leave it out")
+        results.check(arguments.results)
+        options["results"] = arguments.results
     figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
+    if arguments.results is not None:
+        print(f"wrote {arguments.results}", file=sys.stderr)
     for name, value in figures.items():
         _print_figure(name, value)
     if arguments.json:

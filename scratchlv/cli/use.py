@@ -138,30 +138,43 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
 def _add_caption(commands: Any) -> None:
     caption = commands.add_parser("caption", help="say what is in a picture, word by word")
     add_run(caption)
-    caption.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    caption.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of pictures, in order of name"
+    )
     _add_beam(caption)
     caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention at each word")
     caption.add_argument("--json", action="store_true", help="a line of JSON for each image")
+    caption.add_argument("--results", type=Path, metavar="FILE.json", help="write the captions in COCO's format")
     caption.set_defaults(command=_caption)
 
 
 def _caption(arguments: Arguments) -> None:
-    from scratchlv.tasks import captioning, training
+    from scratchlv.data.coco import image_ids_of
+    from scratchlv.tasks import captioning, results, training
+    from scratchlv.tasks.pictures import all_pictures
 
     run = training.load(arguments.run, "caption", step=arguments.step)
     if arguments.picture and run.config.model in ("naive", "shortcut"):
         raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
-    results = captioning.caption_images(run, arguments.images, arguments.beam)
-    for c in results:
+    images = all_pictures(arguments.images)
+    ids = []
+    if arguments.results:
+        results.check(arguments.results)
+        ids = image_ids_of(images)
+    captions = []
+    for i, c in enumerate(captioning.caption_images(run, images, arguments.beam), 1):
+        captions.append(c.text)
         if arguments.json:
             fields = {"image": c.path, "caption": c.text}
             attention = None if c.alphas is None else c.alphas.tolist()
             print(json.dumps(fields | {"words": c.words, "probabilities": c.probabilities, "attention": attention}))
         else:
             print(f"{c.path}: {c}")
-    if arguments.picture:
-        for i, c in enumerate(results, 1):
-            save_picture(captioning.attention_picture(c), numbered(arguments.picture, i, len(results)))
+        if arguments.picture:
+            save_picture(captioning.attention_picture(c), numbered(arguments.picture, i, len(images)))
+    if arguments.results:
+        captioning.write_results(arguments.results, ids, captions)
+        print(f"wrote {arguments.results}", file=sys.stderr)
 
 
 # --- answer --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,9 @@
     3 Where is Mary? <TAB>bathroom<TAB>1
 
 The number 1 begins a new story. Behind a question stand its answer and the numbers of the lines that support it.
+
+The distribution has such files in ``en/`` and ``en-10k/``. Those in ``en-valid/``, ``qa1_train.txt``, ``qa1_valid.txt`` and
+``qa1_test.txt``, have a validation part of their own. All may be packed.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from scratchlv.data.files import find, unpacked_name
+from scratchlv.data.formats import BABI, malformed
 from scratchlv.data.text import Sentences, bare_words, read_lines
 from scratchlv.errors import UserError
 
-_FILE = re.compile(r"qa(\d+)_.+_train\.txt")
+_FILE = re.compile(r"qa(\d+)_(?:.+_)?train\.txt")
 _LINE = re.compile(r"(\d{1,9}) (.*)")
 _QUESTION = re.compile(r"([^\t]+)\t([^\t]+)\t\s*(\d{1,9}(?: +\d{1,9})*)")
 
@@ -31,8 +36,9 @@ class Story(NamedTuple):
 
 
 def babi(folder: str | Path, task: int | str) -> dict[str, list[Story]]:
-    """The questions of a task: "train", "val" (those of the last tenth of the training file's stories) and, where its
-    file is there, "test". Words are lower case, without punctuation.
+    """The questions of a task: "train", "val" and, where its file is there, "test". Words are lower case, without punctuation.
+
+    Where the task has no validation file, "val" is the questions of the last tenth of the training file's stories.
 
     Raises:
         UserError: the folder or the task is not there, or a line is malformed.
@@ -40,20 +46,40 @@ def babi(folder: str | Path, task: int | str) -> dict[str, list[Story]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the one that holds bAbI's qa1_…_train.txt")
-    files = {int(match[1]): file for file in folder.iterdir() if (match := _FILE.fullmatch(file.name))}
-    chosen = {str(number): file for number, file in files.items()}.get(str(task))
-    if chosen is None:
-        there = ", ".join(map(str, sorted(files))) or "none"
-        raise UserError(f"{folder} has no training file of bAbI task {task!s}; the tasks there are: {there}")
+    chosen = _training_file(folder, str(task))
+    name = unpacked_name(chosen).removesuffix("train.txt")
     stories = _read(chosen)
-    if len(stories) < 2:
+    valid, test = (find(folder, f"{name}{part}.txt") for part in ("valid", "test"))
+    if valid is None and len(stories) < 2:
         raise UserError(f"{chosen} has {len(stories)} stories with questions; training and validating need two or more")
-    cut = len(stories) - max(1, len(stories) // 10)
-    splits = {"train": _flat(stories[:cut]), "val": _flat(stories[cut:])}
-    test = chosen.with_name(chosen.name.removesuffix("_train.txt") + "_test.txt")
-    if test.exists():
-        splits["test"] = _flat(_read(test))
-    return splits
+    cut = len(stories) - (max(1, len(stories) // 10) if valid is None else 0)
+    splits = {"train": stories[:cut], "val": stories[cut:] if valid is None else _read(valid)}
+    if test is not None:
+        splits["test"] = _read(test)
+    for part, file in (("train", chosen), ("val", valid or chosen)):
+        if not splits[part]:
+            raise malformed(BABI, file, "has no question", "copy it again")
+    return {part: _flat(several) for part, several in splits.items()}
+
+
+def _training_file(folder: Path, task: str) -> Path:
+    files = _training_files(folder)
+    if task in files:
+        return files[task]
+    if not files:
+        below = sorted(inner.name for inner in folder.iterdir() if inner.is_dir() and _training_files(inner))
+        if below:
+            raise UserError(
+                f"{folder} has its tasks in folders; give one of them, as babi:{folder / below[0]}:1: {', '.join(below)}"
+            )
+    there = ", ".join(sorted(files, key=int)) or "none"
+    raise UserError(f"{folder} has no training file of bAbI task {task}; the tasks there are: {there}")
+
+
+def _training_files(folder: Path) -> dict[str, Path]:
+    """By the number of the task."""
+    found = ((_FILE.fullmatch(unpacked_name(file)), file) for file in sorted(folder.iterdir(), reverse=True))
+    return {str(int(match[1])): file for match, file in found if match}
 
 
 def _flat(stories: list[list[Story]]) -> list[Story]:
@@ -74,7 +100,8 @@ def _read(file: Path) -> list[list[Story]]:
         number, rest = (int(match[1]), match[2]) if match else (0, "")
         if number not in (1, last + 1):
             wanted = "1" if last == 0 else f"1 or {last + 1}"
-            raise UserError(f"{where}: expected a line that begins {wanted}, found {line.strip()[:60]!r}; mend it")
+            problem = f"line {line_number}: expected a line that begins {wanted}, found {line.strip()[:60]!r}"
+            raise malformed(BABI, file, problem, "mend it")
         if number == 1:
             stories, told, index = [*stories, []], [], {}
         last = number

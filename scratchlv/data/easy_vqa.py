@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scratchlv.data.daquar import Question, Questions
+from scratchlv.data.picture_questions import Question, Questions
 from scratchlv.data.text import bare_words, first_few
 from scratchlv.errors import UserError
 

@@ -4,17 +4,21 @@
     DIR/Flickr_8k.trainImages.txt     one NAME.jpg a line; devImages and testImages alike
     DIR/images/                       or Images/, Flicker8k_Dataset/ (so spelt), Flickr8k_Dataset/
 
-The text files may also lie in ``DIR/Flickr8k_text/``. Flickr30k, in the same form, can be read as well.
+The text files may also lie in ``DIR/Flickr8k_text/``, and be packed. Flickr30k, in the same form, can be read as well. Where
+none of the three lists is there, as in Kaggle's copy, the set is cut by chance, by picture: a tenth is "val", a tenth "test",
+always the same (:func:`scratchlv.data.photographs.parts`). These are not the official splits, and figures are not comparable.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from scratchlv.data.files import find, unpacked_name
+from scratchlv.data.formats import FLICKR8K, malformed
+from scratchlv.data.photographs import Photographs, parts, refuse_missing
 from scratchlv.data.text import bare_words as tokenize
-from scratchlv.data.text import first_few, read_csv, read_lines
+from scratchlv.data.text import read_csv, read_lines
 from scratchlv.errors import UserError
 
 __all__ = ["Flickr8k", "tokenize"]
@@ -24,12 +28,8 @@ _CAPTIONS = ("Flickr8k.token.txt", "captions.txt")
 _IMAGES = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
 
 
-class Flickr8k:
-    """The set in a folder. Captions are read at once, pictures only when someone opens them.
-
-    Attributes:
-        captions: name of a picture -> its captions, in the file's order.
-    """
+class Flickr8k(Photographs):
+    """The set in a folder. Captions are read at once, pictures only when someone opens them."""
 
     def __init__(self, folder: str | Path) -> None:
         """
@@ -44,58 +44,42 @@ class Flickr8k:
         if not image_folders:
             raise UserError(f"{self.folder} has no folder of pictures; put them into {self.folder / _IMAGES[0]}")
         self.image_folder = image_folders[0]
-        read = _read_csv if self.caption_file.name == "captions.txt" else _read_tokens
-        self.captions: dict[str, list[str]] = {}
+        read = _read_csv if unpacked_name(self.caption_file) == "captions.txt" else _read_tokens
+        self.captions = {}
         for name, caption in read(self.caption_file):
             self.captions.setdefault(name, []).append(caption)
+        self._parts: dict[str, list[str]] = {}
+        if self.captions and not any(self._found(name) for name in _SPLITS.values()):
+            self._parts = parts(self.captions)
+            self.notes = (
+                f"{self.folder} has no lists of splits: it is cut by chance, by picture; a tenth each is val and test",
+            )
 
-    def split(self, name: str, *, skip_missing: bool = False) -> list[tuple[Path, list[str]]]:
-        """(path of the picture, its captions) for each picture of "train", "val" or "test", in the list's order.
-
-        With ``skip_missing``, a picture whose file is not there is left out.
-
-        Raises:
-            UserError: there is no such split, its list is missing, or pictures or captions of it are.
-        """
-        list_file, names, present = self._listed(name)
-        if skip_missing:
-            names = [image for image in names if image in present]
-            if not names:
-                raise UserError(f"{self.image_folder} has none of the pictures in {list_file}; copy them there")
-        remedy = "copy them there, go on without them by --skip-missing"
-        _refuse_missing(list_file, f"pictures that are not in {self.image_folder}", names, present, remedy)
-        remedy = "copy both files again"
-        _refuse_missing(list_file, f"pictures without a caption in {self.caption_file}", names, self.captions, remedy)
-        return [(self.image_folder / image, self.captions[image]) for image in names]
-
-    def missing(self, name: str) -> list[str]:
-        """The pictures of a split whose files are not there."""
-        _, names, present = self._listed(name)
-        return [image for image in names if image not in present]
-
-    def _listed(self, name: str) -> tuple[Path, list[str], set[str]]:
-        """The list of a split, the names in it, and those of all files that there are."""
+    def _listed(self, name: str) -> tuple[Path, list[str]]:
         if name not in _SPLITS:
             raise UserError(f"Flickr8k has no split {name!r}; choose one of {', '.join(_SPLITS)}")
+        if self._parts:
+            if name not in self._parts:
+                raise UserError(f"{self.caption_file} has too few pictures for a split {name!r}; add some")
+            return self.caption_file, self._parts[name]
         list_file = self._text_file(_SPLITS[name])
         names = [line.strip() for _, line in read_lines(list_file) if line.strip()]
         if not names:
             raise UserError(f"{list_file} names no picture; copy it again")
-        return list_file, names, {entry.name for entry in os.scandir(self.image_folder)}
+        return list_file, names
+
+    def _refuse_uncaptioned(self, source: str | Path, names: list[str]) -> None:
+        remedy = "copy both files again, or shorten the list"
+        refuse_missing(source, f"pictures without a caption in {self.caption_file}", names, self.captions, remedy)
 
     def _text_file(self, *names: str) -> Path:
-        for folder in (self.folder, self.folder / "Flickr8k_text"):
-            for name in names:
-                if (folder / name).is_file():
-                    return folder / name
-        raise UserError(f"{self.folder} has no {' or '.join(names)}; copy the file there")
+        found = self._found(*names)
+        if found is None:
+            raise UserError(f"{self.folder} has no {' or '.join(names)}; copy the file there")
+        return found
 
-
-def _refuse_missing(file: Path, what: str, names: list[str], present, remedy: str) -> None:
-    missing = [name for name in names if name not in present]
-    if missing:
-        count = f"{len(missing)} of {len(names)}"
-        raise UserError(f"{file} lists {count} {what} ({first_few(missing)}); {remedy}, or shorten the list")
+    def _found(self, *names: str) -> Path | None:
+        return find(self.folder, *names) or find(self.folder / "Flickr8k_text", *names)
 
 
 def _read_tokens(file: Path) -> Iterator[tuple[str, str]]:
@@ -105,9 +89,8 @@ def _read_tokens(file: Path) -> Iterator[tuple[str, str]]:
         name, tab, caption = line.strip().partition("\t")
         name, mark, index = name.rpartition("#")
         if not (tab and mark and name and index.isdecimal() and caption.strip()):
-            raise UserError(
-                f"{file} line {number}: expected NAME.jpg#0<TAB>caption, found {line.strip()[:60]!r}; mend it"
-            )
+            problem = f"line {number}: expected NAME.jpg#0<TAB>caption, found {line.strip()[:60]!r}"
+            raise malformed(FLICKR8K, file, problem, "mend it")
         yield name, caption.strip()
 
 
@@ -115,7 +98,7 @@ def _read_csv(file: Path) -> Iterator[tuple[str, str]]:
     rows = read_csv(file)
     _, titles = next(rows, (1, []))
     if [title.strip() for title in titles] != ["image", "caption"]:
-        raise UserError(f"{file} line 1: expected the header image,caption; add it")
+        raise malformed(FLICKR8K, file, "line 1: expected the header image,caption", "add it")
     for number, row in rows:
         if len(row) != 2 or not row[0].strip() or not row[1].strip():
             raise UserError(f"{file} line {number}: expected image,caption, found {','.join(row)[:60]!r}; mend it")

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.data.files import find, opened
+from scratchlv.data.formats import looks_like
 from scratchlv.errors import UserError
 from scratchlv.tokens import SPECIALS, UNK
 
@@ -39,37 +41,51 @@ _OPENING = frozenset("([{$£€¥#@")
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     r"""The lines of a UTF-8 file as (number, text), numbered from 1, without ``\n`` or ``\r\n`` at their ends.
 
-    A byte-order mark is no part of the text. Only ``\n`` ends a line: control characters, NUL too, are left in it.
+    A byte-order mark is no part of the text. Only ``\n`` ends a line: control characters, NUL too, are left in it; but in a
+    file without any, ``\r`` does, as on old Macs. What is packed (gzip, bzip2, xz) is unpacked.
 
     Raises:
-        UserError: there is no such file, it cannot be read, or a byte of it is not UTF-8 (its position is named).
+        UserError: as :func:`~scratchlv.data.files.opened`; or a byte of it is not UTF-8 (its position is named).
     """
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             yield from decoded_lines(file, str(path))
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there; give the path of a text file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder; give the path of a text file") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}); change its permissions") from None
+    except _NotUTF8 as error:
+        seen = looks_like(path)
+        if seen is None:
+            raise
+        raise UserError(f"{error.problem}: it looks like {seen.name}; {seen.use}") from None
+
+
+class _NotUTF8(UserError):
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; convert it, e.g. with iconv")
+        self.problem = problem
 
 
 def decoded_lines(file: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
     """:func:`read_lines` of what is open already, such as standard input; errors call it by its ``name``."""
     position = 0  # of the line's first byte in the file
-    for number, raw in enumerate(file, 1):
+    for number, raw in enumerate(_raw_lines(file), 1):
         mark = len(codecs.BOM_UTF8) if number == 1 and raw.startswith(codecs.BOM_UTF8) else 0
         try:
             line = raw[mark:].decode()
         except UnicodeDecodeError as error:
             at = position + mark + error.start
-            raise UserError(
-                f"{name} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position {at} (line {number}); "
-                "convert it, e.g. with iconv"
-            ) from None
+            byte = error.object[error.start]
+            raise _NotUTF8(f"{name} is not UTF-8 text: byte 0x{byte:02x} at position {at} (line {number})") from None
         yield number, line.removesuffix("\n").removesuffix("\r")
         position += len(raw)
+
+
+def _raw_lines(file: Iterable[bytes]) -> Iterator[bytes]:
+    r"""The lines of a file; a file of one line in which ``\r`` stands has its lines between those."""
+    lines = iter(file)
+    first, second = next(lines, b""), next(lines, None)
+    if second is not None:
+        yield from (first, second, *lines)
+    elif first:
+        yield from re.split(rb"(?<=\r)(?!\n)(?!\Z)", first)
 
 
 def read_csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
@@ -79,7 +95,8 @@ def read_csv(path: str | Path) -> Iterator[tuple[int, list[str]]]:
         UserError: as :func:`read_lines`; or a quotation mark is out of place or never closed.
     """
     csv.field_size_limit(max(csv.field_size_limit(), 2**30))  # the default refuses a text of 131,073 characters
-    rows = csv.reader((line + "\n" for _, line in read_lines(path)), strict=True)
+    # a row may end in \r where others end in \n; csv knows which of them stand between quotation marks
+    rows = csv.reader((part + "\n" for _, line in read_lines(path) for part in line.split("\r")), strict=True)
     begins = 1
     try:
         for row in rows:
@@ -244,7 +261,8 @@ def ptb(folder: str | Path) -> Text:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the one that holds ptb.train.txt and ptb.valid.txt")
-    files = {"train": folder / "ptb.train.txt", "val": folder / "ptb.valid.txt", "test": folder / "ptb.test.txt"}
+    names = {"train": "ptb.train.txt", "val": "ptb.valid.txt", "test": "ptb.test.txt"}
+    files = {split: find(folder, name) or folder / name for split, name in names.items()}
     if not files["test"].exists():
         del files["test"]
     read = {split: read_sentences(file) for split, file in files.items()}

@@ -25,6 +25,7 @@ class Task(NamedTuple):
     data: tuple[str, ...]
     command: str  # that uses a run
     beam: bool = False  # whether it can be evaluated by beam search
+    results: bool = False  # whether what it says of a split can be written for other programs to judge
 
     def load(self) -> ModuleType:
         """The module, imported."""
@@ -40,9 +41,10 @@ TASKS = {
         "image captioning",
         "captioning",
         ("attention", "naive", "shortcut", "uniform"),
-        ("scenes", "flickr8k"),
+        ("scenes", "flickr8k", "karpathy", "coco"),
         "caption",
-        True,
+        beam=True,
+        results=True,
     ),
     "vqa": Task(
         "visual question answering",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ import numpy as np
 
 from scratchlv import metrics
 from scratchlv.arrays import Array
+from scratchlv.data import coco
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
+from scratchlv.data.karpathy import Karpathy
+from scratchlv.data.photographs import Photographs
 from scratchlv.data.text import bare_words, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
 from scratchlv.tasks import records, training
+from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
@@ -41,6 +46,30 @@ class Settings(records.Settings):
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
 
 
+_PHOTOGRAPHS = {
+    "quick": Settings(
+        steps=1500,
+        batch=64,
+        learning_rate=2e-3,
+        embedding=128,
+        hidden=256,
+        attention=256,
+        dropout=0.4,
+        validate_every=250,
+    ),
+    "full": Settings(
+        steps=6000,
+        batch=64,
+        learning_rate=1e-3,
+        embedding=256,
+        hidden=512,
+        attention=512,
+        dropout=0.5,
+        validate_every=500,
+    ),
+}
+#: the readers of photographs, by kind of data
+_READERS: dict[str, Callable[..., Photographs]] = {"flickr8k": Flickr8k, "karpathy": Karpathy, "coco": coco.Coco}
 PRESETS = {
     ("scenes", "quick"): Settings(steps=1700, batch=32, learning_rate=4e-3),
     ("scenes", "full"): Settings(
@@ -53,26 +82,7 @@ PRESETS = {
         hidden=256,
         validate_every=1000,
     ),
-    ("flickr8k", "quick"): Settings(
-        steps=1500,
-        batch=64,
-        learning_rate=2e-3,
-        embedding=128,
-        hidden=256,
-        attention=256,
-        dropout=0.4,
-        validate_every=250,
-    ),
-    ("flickr8k", "full"): Settings(
-        steps=6000,
-        batch=64,
-        learning_rate=1e-3,
-        embedding=256,
-        hidden=512,
-        attention=512,
-        dropout=0.5,
-        validate_every=500,
-    ),
+    **{(kind, preset): settings for kind in _READERS for preset, settings in _PHOTOGRAPHS.items()},
 }
 
 
@@ -88,8 +98,13 @@ def scenes_set(seed: int, split: str, n: int, settings: Settings) -> CaptionSet:
     return CaptionSet(pictures, captions, np.arange(n), vocabulary, names, scenes)
 
 
+def photographs(config: Config) -> Photographs:
+    """The photographs and captions that a config names; no picture is opened."""
+    return _READERS[config.argument.kind](*config.argument.arguments)
+
+
 def photographs_set(
-    folder: Path,
+    found: Photographs,
     split: str,
     vocabulary: Vocabulary | None,
     config: Config,
@@ -97,7 +112,7 @@ def photographs_set(
     n: int | None = None,
 ) -> CaptionSet:
     """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
-    items = Flickr8k(folder).split(split, skip_missing=config.skip_missing)[:n]
+    items = found.split(split, skip_missing=config.skip_missing)[:n]
     cut = spaced_characters if config.characters else bare_words
     words = [cut(caption) for _, captions in items for caption in captions]
     if vocabulary is None:
@@ -167,8 +182,11 @@ class Run(training.Run[Config, Fitted]):
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
         """Pictures of a split of the data that the run was trained on; another image's for a blind run."""
         training.check_n(n)
-        found = dataset(self.config, self.vocabulary, split, n, show_progress)
-        return found.blind() if self.config.blind else found
+        return self.seen(dataset(self.config, self.vocabulary, split, n, show_progress))
+
+    def seen(self, data: CaptionSet) -> CaptionSet:
+        """The set as the run sees it."""
+        return data.blind() if self.config.blind else data
 
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
@@ -192,42 +210,51 @@ class Run(training.Run[Config, Fitted]):
 
 
 def dataset(
-    config: Config, vocabulary: Vocabulary | None, split: str, n: int | None = None, show_progress: bool = False
+    config: Config,
+    vocabulary: Vocabulary | None,
+    split: str,
+    n: int | None = None,
+    show_progress: bool = False,
+    found: Photographs | None = None,
 ) -> CaptionSet:
-    """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all)."""
-    argument, settings = config.argument, config.settings
-    if argument.kind == "scenes":
+    """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all).
+
+    Photographs that were read before are those of ``found``: a file of COCO takes seconds.
+    """
+    settings = config.settings
+    if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
         return scenes_set(config.seed, split, n, settings)
-    return photographs_set(Path(argument.arguments[0]), split, vocabulary, config, show_progress, n)
+    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
-    if config.argument.kind == "scenes":
+    found = None if config.argument.kind == "scenes" else photographs(config)
+    if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
-        _say_photographs(config, say)
+        _say_photographs(found, config.skip_missing, say)
     vocabulary = None if fitted is None else fitted.vocabulary
-    train_set = dataset(config, vocabulary, "train", show_progress=show_progress)
+    train_set = dataset(config, vocabulary, "train", None, show_progress, found)
     run: Run = training.new(config, fitted or _fit(train_set))
-    if config.blind:
-        train_set = train_set.blind()
-    val_set = run.dataset("val", show_progress=show_progress)
+    train_set = run.seen(train_set)
+    val_set = run.seen(dataset(config, run.vocabulary, "val", None, show_progress, found))
     training.say_unknown(
         say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
     )
     return training.job(run, train_set, val_set)
 
 
-def _say_photographs(config: Config, say: Say) -> None:
+def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
     """What is left out of the photographs and of their captions."""
-    photographs = Flickr8k(config.argument.arguments[0])
-    if config.skip_missing:
-        n = sum(len(photographs.missing(split)) for split in ("train", "val"))
+    for note in found.notes:
+        say(note)
+    if skip_missing:
+        n = sum(len(found.missing(split)) for split in ("train", "val"))
         say(f"{n:,} photographs are missing, and left out")
-    training.say_markers(say, sum(has_markers(c) for several in photographs.captions.values() for c in several))
+    training.say_markers(say, sum(has_markers(c) for several in found.captions.values() for c in several))
 
 
 def _fit(train_set: CaptionSet) -> Fitted:
@@ -255,13 +282,21 @@ def build(config: Config, fitted: Fitted) -> Captioner:
 
 
 def evaluate(
-    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, beam: int = 1
+    run: Run,
+    split: str = "val",
+    n: int | None = None,
+    show_progress: bool = False,
+    beam: int = 1,
+    results: Path | None = None,
 ) -> dict[str, float]:
     """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``.
 
     The references of BLEU are the captions as they are: a word that the run does not know is missed. ``unknown_share`` says how
-    many of them there are. Of a run by character, BLEU is of characters, and named so.
+    many of them there are. Of a run by character, BLEU is of characters, and named so. Into the file ``results`` go the captions
+    of photographs, in COCO's format.
     """
+    if results is not None:
+        _refuse_scenes_and_blind(run.config)
     data = run.dataset(split, n, show_progress)
     loss = data.mean_loss(run.model, most=len(data.captions))
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
@@ -272,9 +307,33 @@ def evaluate(
     assert data.words is not None
     for picture, words in zip(data.picture_of, data.words, strict=True):
         references[picture].append(words)
+    if results is not None:
+        write_results(results, image_ids(run, split, data.names), map(run.text, said))
     name = "bleu_of_characters" if run.config.characters else "bleu"
     figures[name] = metrics.bleu(said, references).score
     return figures | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+
+
+def _refuse_scenes_and_blind(config: Config) -> None:
+    """
+    Raises:
+        UserError: there are no results that anyone could judge.
+    """
+    if config.argument.kind == "scenes" or config.blind:
+        of = "scenes" if config.argument.kind == "scenes" else "a blind run, which is shown other pictures"
+        raise UserError(f"--results is of photographs, not of {of}; leave it out")
+
+
+def image_ids(run: Run, split: str, names: list[str]) -> list[int | str]:
+    """What results call the pictures of a split: by the numbers of its files, or else by their names."""
+    ids = {str(path): number for path, number in photographs(run.config).image_ids(split).items()}
+    found = [ids[name] for name in names if name in ids]
+    return [*found] if len(found) == len(names) else coco.image_ids_of([Path(name) for name in names])
+
+
+def write_results(file: Path, ids: Sequence[int | str], captions: Iterable[str]) -> None:
+    """Captions as COCO's evaluation takes them."""
+    results_.write(file, "image_id", ids, "caption", captions)
 
 
 def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
@@ -322,17 +381,21 @@ class Captioned:
         return " ".join(said)[:1].upper() + " ".join(said)[1:]
 
 
-def caption_images(run: Run, paths: list[Path], beam: int = 1) -> list[Captioned]:
-    """Caption pictures in any format that Pillow opens.
+def caption_images(run: Run, paths: Sequence[Path], beam: int = 1, size: int = 100) -> Iterator[Captioned]:
+    """Caption pictures in any format that Pillow opens, ``size`` at a time.
 
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
     from scratchlv.vision.images import load_image
 
-    images = [load_image(path) for path in paths]  # every file is looked at before the work begins
-    generated = run.caption(pictures_of(paths, run.model.config.feature_channels), beam)
-    return [captioned(run, str(p), image, g) for p, image, g in zip(paths, images, generated, strict=True)]
+    for path in paths:  # every file is looked at before the work begins
+        load_image(path)
+    for at in range(0, len(paths), size):
+        some = list(paths[at : at + size])
+        generated = run.caption(pictures_of(some, run.model.config.feature_channels), beam)
+        for path, g in zip(some, generated, strict=True):
+            yield captioned(run, str(path), load_image(path), g)
 
 
 def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:

@@ -16,10 +16,16 @@ FORMS = {
     "parallel": "parallel:SOURCE,TARGET",
     "csv": "csv:FILE:SOURCE_COLUMN:TARGET_COLUMN",
     "flickr8k": "flickr8k:DIR",
+    "karpathy": "karpathy:JSON:IMAGES",
+    "coco": "coco:ANNOTATIONS:IMAGES",
     "daquar": "daquar:DIR",
     "easy-vqa": "easy-vqa",
     "babi": "babi:DIR:TASK",
 }
+
+
+#: the parts of a form that are paths
+_PATHS = ("DIR", "FILE", "JSON", "IMAGES", "ANNOTATIONS", "QUESTIONS", "SOURCE", "TARGET")
 
 
 class DataArgument(NamedTuple):
@@ -46,7 +52,7 @@ def parse(data: str, task: str) -> DataArgument:
     arguments = rest.rsplit(separator, len(names) - 1) if names else []
     if kind not in kinds or len(arguments) != len(names) or not all(arguments) or (rest and not names):
         raise UserError(f"--data {data}: give {' or '.join(FORMS[k] for k in kinds)}")
-    is_path = [name in ("DIR", "FILE") or kind == "parallel" for name in names]
     return DataArgument(
-        kind, tuple(str(Path(a).resolve()) if path else a for a, path in zip(arguments, is_path, strict=True))
+        kind,
+        tuple(str(Path(a).resolve()) if name in _PATHS else a for a, name in zip(arguments, names, strict=True)),
     )

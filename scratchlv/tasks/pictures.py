@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.errors import UserError
 from scratchlv.vision.feature_store import Features
+
+#: what names of pictures end in, in a folder that may hold other files as well
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def all_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures among paths, those in a folder in the order of their names.
+
+    Raises:
+        UserError: a folder has none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = (
+            sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES) if path.is_dir() else [path]
+        )
+        if not inside:
+            raise UserError(f"{path} is a folder without pictures; give pictures, or a folder of them")
+        found += inside
+    return found
 
 
 def photograph_features(paths: list[Path], show_progress: bool) -> Features:

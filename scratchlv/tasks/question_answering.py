@@ -26,8 +26,9 @@ from scratchlv.arrays import Array
 from scratchlv.batches import QuestionBatch
 from scratchlv.data import question_set
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.daquar import Questions, daquar
+from scratchlv.data.daquar import daquar
 from scratchlv.data.easy_vqa import easy_vqa
+from scratchlv.data.picture_questions import Questions
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary

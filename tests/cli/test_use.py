@@ -135,6 +135,28 @@ def test_one_pixel_is_a_picture(trained, tmp_path):
     assert main(["caption", str(trained), str(picture(tmp_path / "one.png", size=(1, 1)))]) == 0
 
 
+def test_captions_of_a_folder_go_into_a_file_of_results(trained, tmp_path, capsys):
+    folder, out = tmp_path / "val2014", tmp_path / "results.json"
+    folder.mkdir()
+    for i in (7, 12):
+        picture(folder / f"COCO_val2014_{i:012}.jpg")
+    assert main(["caption", str(trained), str(folder), "--json", "--results", str(out)]) == 0
+    said = [json.loads(line)["caption"] for line in capsys.readouterr().out.splitlines()]
+    assert json.loads(out.read_text("utf-8")) == [
+        {"image_id": 7, "caption": said[0]},
+        {"image_id": 12, "caption": said[1]},
+    ]
+    fails(capsys, "caption", trained, folder, "--results", tmp_path, saying=["is a folder"])
+    fails(capsys, "caption", trained, folder, folder, "--results", out, saying=["the same image_id, 7"])
+
+
+def test_results_of_a_split(trained, runs, tmp_path, capsys):
+    out = tmp_path / "results.json"
+    fails(capsys, "evaluate", runs("lm"), "--results", out, saying=["--results does not go with language modelling"])
+    fails(capsys, "evaluate", trained, "--results", out, saying=["--results is of photographs, not of scenes"])
+    fails(capsys, "evaluate", trained, "--results", tmp_path / "no" / "r.json", saying=["there is no folder"])
+
+
 @pytest.mark.parametrize("command", [["evaluate"], ["caption"]])
 def test_a_folder_that_is_no_run(capsys, tmp_path, command):
     image = [picture(tmp_path / "x.png")] if command == ["caption"] else []

@@ -1,5 +1,6 @@
 """bAbI's files, whole and damaged."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,33 @@ def test_an_unknown_task(tmp_path, task):
         write(tmp_path, f"{number}_x", STORY)
     with pytest.raises(UserError, match=rf"no training file of bAbI task {task}; the tasks there are: 1, 10, 20$"):
         babi(tmp_path, task)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_validation_part_of_its_own(tmp_path, packed):
+    """The files of en-valid have other names, and one of them is valid."""
+    pack, suffix = (gzip.compress, ".gz") if packed else (bytes, "")
+    for part, room in (("train", "hall"), ("valid", "garden"), ("test", "kitchen")):
+        text = f"1 Mary went to the {room}.\n2 Where is Mary?\t{room}\t1\n".encode()
+        (tmp_path / f"qa11_{part}.txt{suffix}").write_bytes(pack(text))
+    splits = babi(tmp_path, 11)
+    assert {part: [story.answer for story in several] for part, several in splits.items()} == {
+        "train": ["hall"],
+        "val": ["garden"],
+        "test": ["kitchen"],
+    }
+    (tmp_path / f"qa11_valid.txt{suffix}").write_bytes(b"")
+    with pytest.raises(UserError, match=r"qa11_valid\.txt.* has no question; copy it again"):
+        babi(tmp_path, 11)
+
+
+def test_the_folder_above_names_those_that_have_tasks(tmp_path):
+    for name in ("en-valid", "en", "docs"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "en", "1_x", STORY)
+    write(tmp_path / "en-valid", "1", STORY)
+    with pytest.raises(UserError, match=r"has its tasks in folders; give one of them, as babi:.*en:1: en, en-valid$"):
+        babi(tmp_path, 1)
 
 
 def test_missing_parts(tmp_path):

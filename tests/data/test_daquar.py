@@ -1,10 +1,12 @@
 """DAQUAR's files, whole and damaged."""
 
+import gzip
 from pathlib import Path
 
 import pytest
 
-from scratchlv.data.daquar import Question, daquar
+from scratchlv.data.daquar import daquar
+from scratchlv.data.picture_questions import Question
 from scratchlv.errors import UserError
 
 N = 40  # pictures, with two questions each
@@ -91,6 +93,25 @@ def test_another_layout(folder):
     assert images_of(daquar(folder).splits["val"]) <= {f"image{i}.PNG" for i in range(N + 1)}
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_names_under_which_it_is_distributed(folder, packed):
+    text = (folder / "qa.train.txt").read_bytes()
+    (folder / "qa.train.txt").unlink()
+    pack, suffix = (gzip.compress, ".gz") if packed else (bytes, "")
+    (folder / f"qa.894.raw.train.txt{suffix}").write_bytes(pack(text))
+    (folder / f"qa.894.raw.test.txt{suffix}").write_bytes(pack(text))
+    splits = daquar(folder).splits
+    assert len(splits["train"] + splits["val"]) == len(splits["test"]) == 2 * N
+    (folder / "qa.37.raw.train.txt").write_bytes(text[: len(text) // 2 // 10 * 10].rpartition(b"what")[0])
+    with pytest.raises(
+        UserError, match=r"has qa\.37\.raw\.train\.txt and qa\.894.*; give one, as daquar:.*qa\.37\.raw\.train\.txt"
+    ):
+        daquar(folder)
+    few = daquar(folder / "qa.37.raw.train.txt").splits
+    assert "test" not in few and 0 < len(few["train"]) < 2 * N
+    assert daquar(folder / f"qa.894.raw.train.txt{suffix}").splits == splits
+
+
 def test_missing_pictures_are_named_or_skipped(folder):
     for i in (31, 4, 17, 8):
         (folder / "images" / f"image{i}.jpg").unlink()
@@ -133,8 +154,9 @@ def test_missing_parts(folder):
     with pytest.raises(UserError, match="nowhere is not a folder"):
         daquar(folder / "nowhere")
     (folder / "qa.train.txt").rename(folder / "qa.txt")
-    with pytest.raises(UserError, match=r"qa\.train\.txt is not there"):
+    with pytest.raises(UserError, match=r"has no qa\.train\.txt or qa\.37\.raw\.train\.txt or qa\.894"):
         daquar(folder)
+    (folder / "qa.txt").rename(folder / "qa.train.txt")
     (folder / "images").rename(folder / "photos")
     with pytest.raises(UserError, match="no folder of pictures"):
         daquar(folder)

@@ -1,5 +1,6 @@
 """Flickr8k's files, in their layouts, whole and damaged."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,53 @@ def test_windows_line_ends_and_byte_order_mark(folder):
     (folder / "Flickr8k.token.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     (folder / "Flickr_8k.trainImages.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n")
     assert Flickr8k(folder).split("train") == [(folder / "images" / "a.jpg", CAPTIONS["a.jpg"])]
+
+
+@pytest.fixture
+def kaggle(tmp_path):
+    """As Kaggle has it: no lists of splits."""
+    (tmp_path / "Images").mkdir()
+    names = [f"{i}.jpg" for i in range(20)]
+    for name in names:
+        (tmp_path / "Images" / name).touch()
+    (tmp_path / "captions.txt").write_text("image,caption\n" + "".join(f"{n},A {k}\n" for n in names for k in "abcde"))
+    return tmp_path
+
+
+def test_without_lists_it_is_cut_by_picture_always_the_same(kaggle):
+    data = Flickr8k(kaggle)
+    splits = {split: [path.name for path, _ in data.split(split)] for split in ("train", "val", "test")}
+    assert [len(names) for names in splits.values()] == [16, 2, 2]
+    assert len(set(sum(splits.values(), []))) == 20
+    assert splits["val"] == [path.name for path, _ in Flickr8k(kaggle).split("val")]
+    assert {len(captions) for _, captions in data.split("train")} == {5}
+    assert "by chance, by picture" in data.notes[0]
+
+
+def test_what_was_cut_stays_where_it_is_when_pictures_are_missing(kaggle):
+    val = [path for path, _ in Flickr8k(kaggle).split("val")]
+    val[0].unlink()
+    assert [path for path, _ in Flickr8k(kaggle).split("val", skip_missing=True)] == val[1:]
+
+
+def test_a_single_list_is_no_reason_to_cut(kaggle):
+    (kaggle / "Flickr_8k.testImages.txt").write_text("0.jpg\n")
+    with pytest.raises(UserError, match=r"has no Flickr_8k\.trainImages\.txt"):
+        Flickr8k(kaggle).split("train")
+    assert Flickr8k(kaggle).notes == ()
+
+
+def test_too_few_pictures_to_cut(kaggle):
+    (kaggle / "captions.txt").write_text("image,caption\n0.jpg,A\n")
+    with pytest.raises(UserError, match=r"captions\.txt has too few pictures for a split 'train'"):
+        Flickr8k(kaggle).split("train")
+
+
+def test_packed_files(folder):
+    for name in ("Flickr8k.token.txt", "Flickr_8k.trainImages.txt"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    assert [path.name for path, _ in Flickr8k(folder).split("train")] == ["b.jpg", "a.jpg"]
 
 
 def test_a_split_that_is_not_there(folder):

@@ -1,5 +1,8 @@
 """Lines, words and plain text, whole and damaged."""
 
+import bz2
+import gzip
+import lzma
 import os
 import random
 from pathlib import Path
@@ -39,13 +42,20 @@ def file(tmp_path):
 # --- lines -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("last", [True, False])
 def test_lines_are_numbered_and_bare(file, end, mark, last):
     path = file(mark + end.join([b"one", b"", " größe ".encode()]) + (end if last else b""))
     assert list(read_lines(path)) == [(1, "one"), (2, ""), (3, " größe ")]
     assert list(read_lines(str(path))) == list(read_lines(path))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_packed_text(file, pack):
+    path = file(pack("\ufeffone\r\ngröße\n".encode()))
+    assert list(read_lines(path)) == [(1, "one"), (2, "größe")]
+    assert read_sentences(path) == ([["one"], ["größe"]], 0)
 
 
 def test_only_newlines_end_a_line(file):
@@ -101,6 +111,18 @@ def test_csv_rows_know_where_they_begin(file):
     assert list(read_csv(path)) == [(1, ["a", "b"]), (2, ["two\nlines", 'say "x"']), (5, ["last", "\x00"])]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_csv_rows_may_end_as_on_old_macs(file, end):
+    path = file(end.join(["text,headline", '"a, b",c', f'"two{end}lines",d']))
+    assert list(read_csv(path)) == [(1, ["text", "headline"]), (2, ["a, b", "c"]), (3, ["two\nlines", "d"])]
+    assert list(read_csv(file("a,b\rc,d\re,f\ng,h\n"))) == [
+        (1, ["a", "b"]),
+        (2, ["c", "d"]),
+        (3, ["e", "f"]),
+        (4, ["g", "h"]),
+    ]
+
+
 def test_a_field_of_100_000_words(file):
     words = "word " * 100_000
     assert list(read_csv(file(f"{words},x\n"))) == [(1, [words, "x"])]
@@ -136,6 +158,12 @@ def test_ptb(file, tmp_path):
         ptb(tmp_path)
     with pytest.raises(UserError, match="nowhere is not a folder"):
         ptb(tmp_path / "nowhere")
+
+
+def test_ptb_packed(tmp_path):
+    for part in ("train", "valid"):
+        (tmp_path / f"ptb.{part}.txt.gz").write_bytes(gzip.compress(f"a {part} <unk>\n".encode()))
+    assert ptb(tmp_path).splits == {"train": [["a", "train", "<unk>"]], "val": [["a", "valid", "<unk>"]]}
 
 
 def test_the_last_tenth_validates(file):

@@ -1,5 +1,6 @@
 """Captioning as a task: its data, its figures, and captions of any picture."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scratchlv.data import scenes as scenes_world
+from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.tasks import captioning
@@ -165,9 +167,9 @@ def photographs(tmp_path, monkeypatch):
     return tmp_path, asked
 
 
-def of_photographs(folder, *more, say=lambda line: None, **options):
+def of_photographs(folder, *more, say=lambda line: None, data=None, **options):
     small = ["batch=4", "hidden=8", "embedding=8", "attention=8", *more]
-    config = captioning.config("caption", f"flickr8k:{folder}", "attention", "quick", 0, small, **options)
+    config = captioning.config("caption", data or f"flickr8k:{folder}", "attention", "quick", 0, small, **options)
     return captioning.prepare(config, None, False, say, folder).run
 
 
@@ -232,3 +234,100 @@ def test_settings_of_scenes_do_nothing_for_photographs(photographs):
     for setting in ("n_train=5", "n_val=5", "least_objects=3", "most_objects=4", "grammar=places"):
         with pytest.raises(UserError, match=f"{setting}: .* does nothing with --data flickr8k"):
             of_photographs(photographs[0], setting)
+
+
+# --- photographs of other sets, and results ---------------------------------------------------------------------------
+
+
+def karpathy(folder, ids=True):
+    """The same photographs as a split of Karpathy's, with the numbers that COCO gives."""
+    images = [
+        {
+            "filename": f"{i}.jpg",
+            "split": "restval" if i < 4 else "train" if i < 8 else "val",
+            "sentences": [{"raw": f"A rare{i}{k} near a thing{i}{k} ."} for k in range(2)],
+        }
+        | ({"cocoid": 100 + i} if ids else {})
+        for i in range(12)
+    ]
+    (folder / "dataset.json").write_text(json.dumps({"dataset": "coco", "images": images}))
+    return f"karpathy:{folder / 'dataset.json'}:{folder / 'images'}"
+
+
+def coco_captions(folder):
+    """The same as annotations of COCO."""
+    for part, numbers in (("train", range(8)), ("val", range(8, 12))):
+        images = [{"id": i + 100, "file_name": f"{i}.jpg"} for i in numbers]
+        annotations = [
+            {"image_id": i + 100, "caption": f"A rare{i}{k} near a thing{i}{k} ."} for i in numbers for k in (0, 1)
+        ]
+        (folder / f"captions_{part}2014.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    return f"coco:{folder / 'captions_train2014.json'}:{folder / 'images'}"
+
+
+@pytest.mark.parametrize("form", [karpathy, coco_captions])
+def test_the_same_photographs_in_other_formats(photographs, form):
+    folder, _ = photographs
+    ours, theirs = of_photographs(folder), of_photographs(folder, data=form(folder))
+    assert theirs.vocabulary.words == ours.vocabulary.words
+    for split in ("train", "val"):
+        assert theirs.dataset(split).words == ours.dataset(split).words
+
+
+def test_a_file_of_captions_is_read_once_to_train(photographs, monkeypatch):
+    folder, reads = photographs[0], []
+    monkeypatch.setattr(
+        captioning, "photographs", lambda config: reads.append(1) or Karpathy(*config.argument.arguments)
+    )
+    of_photographs(folder, data=karpathy(folder))
+    assert len(reads) == 1
+
+
+def test_that_a_set_was_cut_by_chance_is_said(photographs):
+    folder, said = photographs[0], []
+    for name in ("train", "dev"):
+        (folder / f"Flickr_8k.{name}Images.txt").unlink()
+    of_photographs(folder, say=said.append)
+    assert any("by chance, by picture" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("form", "ids"),
+    [
+        (karpathy, [108, 109, 110, 111]),
+        (coco_captions, [108, 109, 110, 111]),
+        (lambda folder: karpathy(folder, ids=False), [8, 9, 10, 11]),
+    ],
+)
+def test_results_in_cocos_format(photographs, form, ids, tmp_path, monkeypatch):
+    run = of_photographs(photographs[0], data=form(photographs[0]))
+    monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: ["a", "near"][: k + 1], nowhere))
+    captioning.evaluate(run, results=tmp_path / "results.json")
+    captions = ["a", "a near", "a near", "a near"]
+    expected = [{"image_id": i, "caption": c} for i, c in zip(ids, captions, strict=True)]
+    assert json.loads((tmp_path / "results.json").read_text()) == expected
+
+
+def test_results_that_nobody_could_judge(photographs, tmp_path):
+    for run in (made(), of_photographs(photographs[0], blind=True)):
+        with pytest.raises(UserError, match="--results is of photographs, not of"):
+            captioning.evaluate(run, results=tmp_path / "results.json")
+
+
+def test_many_pictures_are_captioned_in_pieces(tmp_path, monkeypatch):
+    """A folder of 40,000 does not fit into memory at once."""
+    run, sizes = made(), []
+    for i in range(5):
+        Image.fromarray(np.full((8, 8, 3), 50 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    paths = sorted(tmp_path.iterdir())
+    whole = run.caption(np.stack([np.asarray(Image.open(p).resize((64, 64))) for p in paths]))
+    original = captioning.pictures_of
+    monkeypatch.setattr(captioning, "pictures_of", lambda paths, c: sizes.append(len(paths)) or original(paths, c))
+    found = list(captioning.caption_images(run, paths, size=2))
+    assert sizes == [2, 2, 1]
+    assert [c.text for c in found] == [run.text(run.words(g)) for g in whole]
+    (tmp_path / "3.png").write_bytes(b"nothing")
+    sizes.clear()
+    with pytest.raises(UserError, match=r"3\.png is no picture"):
+        next(captioning.caption_images(run, paths, size=2))
+    assert not sizes

@@ -18,6 +18,8 @@ from scratchlv.tasks.data_argument import FORMS, parse
         ("parallel:/a/x:y.en,/b/y.de", "translate", ("/a/x:y.en", "/b/y.de")),
         ("csv:/a/b:c.csv:text:headline", "summarize", ("/a/b:c.csv", "text", "headline")),
         ("babi:/a/b:1", "babi", ("/a/b", "1")),
+        ("karpathy:/a/b:c.json:/d", "caption", ("/a/b:c.json", "/d")),
+        ("coco:/a/b.json:/d", "caption", ("/a/b.json", "/d")),
     ],
 )
 def test_it_is_taken_apart_from_behind_and_put_together_again(data, task, arguments):
@@ -32,6 +34,7 @@ def test_paths_become_absolute_and_names_of_columns_stay(tmp_path, monkeypatch):
     here = os.path.realpath(tmp_path)
     assert parse("csv:n.csv:text:head", "translate").arguments == (f"{here}/n.csv", "text", "head")
     assert parse("parallel:a,../b", "translate").arguments == (f"{here}/a", f"{os.path.dirname(here)}/b")
+    assert parse("karpathy:a.json:b", "caption").arguments == (f"{here}/a.json", f"{here}/b")
     assert parse("babi:.:2", "babi").arguments == (here, "2")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scratchlv.errors import UserError
 from scratchlv.tasks import pictures
 from scratchlv.training.progress import Progress
 from scratchlv.vision import efficientnet_lite, features
@@ -15,6 +16,15 @@ def paths(tmp_path):
     for path, shape in zip(made, ((40, 90, 3), (90, 30, 3)), strict=True):
         Image.fromarray(np.full(shape, 77, np.uint8)).save(path)
     return made
+
+
+def test_folders_hold_pictures_in_order_of_name_and_other_files(paths, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    assert pictures.all_pictures([paths[0], tmp_path]) == [paths[0], *sorted(paths)]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty is a folder without pictures"):
+        pictures.all_pictures([tmp_path / "empty"])
+    assert pictures.all_pictures([tmp_path / "nowhere.png"]) == [tmp_path / "nowhere.png"]  # who opens it will say so
 
 
 def test_for_a_conv_net_they_are_bytes_of_one_size(paths):

@@ -1,0 +1,32 @@
+"""What a run says of a whole split, in files that other programs judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from scratchlv.errors import UserError
+from scratchlv.training import checkpoint
+
+
+def check(file: Path) -> None:
+    """Refuse a file that cannot be written, before the work begins.
+
+    Raises:
+        UserError: its folder is not there, or it is a folder itself.
+    """
+    if file.is_dir():
+        raise UserError(f"--results {file} is a folder; give the name of a file that ends in .json")
+    if not file.parent.is_dir():
+        raise UserError(f"--results {file}: there is no folder {file.parent}; make it first")
+
+
+def write(file: Path, key: str, ids: Sequence[int | str], name: str, texts: Iterable[str]) -> None:
+    """A list of ``{key: id, name: text}``; the file appears as a whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    found: list[dict[str, Any]] = [{key: number, name: text} for number, text in zip(ids, texts, strict=True)]
+    checkpoint.write_json_atomically(file, found)
