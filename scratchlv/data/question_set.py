@@ -14,6 +14,7 @@ from scratchlv.batches import QuestionBatch, StoryBatch, dropout_seed, mean_loss
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
+from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.vision.feature_store import read_ahead
@@ -27,18 +28,18 @@ class _Answered:
     answers: Array
     answer_names: tuple[str, ...]
 
-    def predict(self, model: Any, size: int = 200) -> Array:
-        """The answer that ``model`` finds most likely to each question, by number (n,)."""
-        batches = self._batches(len(self.answers), size)
+    def predict(self, model: Any, size: int = 200, most: int | None = None) -> Array:
+        """The answer that ``model`` finds most likely to each question (or to the first ``most``), by number (n,)."""
+        batches = self._batches(len(self.answers[:most]), size)
         return np.concatenate([model.answer(batch)[0].argmax(axis=1) for batch in batches])
 
     def mean_loss(self, model: Any, size: int = 200, most: int = 4000) -> float:
         """Loss per question, in nats, over the first ``most`` questions whose answer can be given."""
         return mean_loss(model.forward, self._batches(min(most, len(self.answers)), size))
 
-    def validate(self, model: Any) -> dict[str, float]:
-        """``loss`` and ``accuracy`` of a model in training."""
-        return {"loss": self.mean_loss(model), "accuracy": self.accuracy(self.predict(model))}
+    def validate(self, model: Any, most: int = 20_000) -> dict[str, float]:
+        """``loss`` and ``accuracy`` of a model in training; accuracy over the first ``most`` questions."""
+        return {"loss": self.mean_loss(model), "accuracy": self.accuracy(self.predict(model, most=most))}
 
     def _batches(self, n: int, size: int) -> Iterator[Any]:
         """The first ``n`` questions, ``size`` at a time."""
@@ -48,9 +49,14 @@ class _Answered:
         """The most frequent answer, of several the first: what to say without picture or question."""
         return int(np.bincount(self.answers[self.answers != NO_ANSWER], minlength=len(self.answer_names)).argmax())
 
+    def rights(self, predicted: Array) -> Array:
+        """Whether each of the first answers, by number, is right; one that could not be given counts as wrong."""
+        rights: Array = np.asarray(predicted) == self.answers[: len(predicted)]
+        return rights
+
     def accuracy(self, predicted: Array) -> float:
-        """Share of right answers; an answer that could not be given counts as wrong. NaN when there are none."""
-        return float((np.asarray(predicted) == self.answers).mean()) if len(self.answers) else float("nan")
+        """Share of right answers; NaN when there are none."""
+        return float(self.rights(predicted).mean()) if len(predicted) else float("nan")
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class QuestionSet(_Answered):
     names: list[str]  # of the pictures
     truth: list[Question] | None = None  # of each question, where it is known: template, hops, steps
     scenes: list[Scene] | None = None  # of each picture
+    asked: list[Asked] | None = None  # each question as its file has it
     attention_target: Array | None = (
         None  # (n, hops, L): where each hop ought to look, for training; see with_attention_target
     )
@@ -110,14 +117,27 @@ class QuestionSet(_Answered):
                 attention_target[k, hop] = objects[scene][list(step)].any(axis=0)
         return replace(self, attention_target=attention_target)
 
-    def accuracy_by(self, predicted: Array) -> dict[str, dict[str, float]]:
-        """Accuracy ``by_type`` and ``by_hops``; empty where the truth is not known."""
-        groups: dict[str, dict[str, list[bool]]] = {"by_type": defaultdict(list), "by_hops": defaultdict(list)}
-        rights = (np.asarray(predicted) == self.answers).tolist()
-        for question, right in zip(self.truth or [], rights, strict=False):  # no truth, no groups
-            groups["by_type"][question.template].append(right)
-            groups["by_hops"][str(question.hops)].append(right)
-        return {by: {key: float(np.mean(rights)) for key, rights in group.items()} for by, group in groups.items()}
+    def texts(self, predicted: Array) -> list[str]:
+        """Answers by number as they are written; nothing for one that is none."""
+        return [self.answer_names[number] if number != NO_ANSWER else "" for number in predicted]
+
+    def accuracy_by(self, rights: Array) -> dict[str, dict[str, float]]:
+        """The mean of ``rights`` (n,), 0 to 1, ``by_type`` and ``by_hops`` of questions; nothing where these are not known."""
+        groups: dict[str, list[str]] = {}
+        if self.truth is not None:
+            groups["by_type"] = [question.template for question in self.truth]
+            groups["by_hops"] = [str(question.hops) for question in self.truth]
+        elif self.asked is not None and any(question.group for question in self.asked):
+            groups["by_type"] = [question.group for question in self.asked]
+        return {by: _means(rights, names) for by, names in groups.items()}
+
+
+def _means(values: Array, names: list[str]) -> dict[str, float]:
+    """The mean of the values of each name."""
+    of: dict[str, list[float]] = defaultdict(list)
+    for name, value in zip(names, values, strict=True):
+        of[name].append(value)
+    return {name: float(np.mean(several)) for name, several in of.items()}
 
 
 def _cells(box: tuple[float, float, float, float], grid: tuple[int, int]) -> Array:

@@ -1,13 +1,14 @@
 """What a model is measured by.
 
 :mod:`~scratchlv.metrics.pointing` is for Scenes, whose truth is known; the others compare texts with references.
-Texts are lists of tokens: how to cut them is decided where they are read.
+Texts are lists of tokens: how to cut them is decided where they are read. Answers to questions are strings, as people gave them.
 """
 
 from scratchlv.metrics.basic import exact_match, perplexity
 from scratchlv.metrics.bleu import Bleu, bleu
 from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
 from scratchlv.metrics.rouge import RougeL, rouge_l
+from scratchlv.metrics.vqa import vqa_accuracy
 
 __all__ = [
     "Bleu",
@@ -20,4 +21,5 @@ __all__ = [
     "pointing_chance",
     "rouge_l",
     "true_share",
+    "vqa_accuracy",
 ]

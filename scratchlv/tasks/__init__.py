@@ -50,8 +50,9 @@ TASKS = {
         "visual question answering",
         "question_answering",
         ("attention", "naive", "memory"),
-        ("scenes", "easy-vqa", "daquar"),
+        ("scenes", "easy-vqa", "daquar", "vqa", "clevr"),
         "answer",
+        results=True,
     ),
     "babi": Task("questions about stories", "story_answering", ("memory",), ("babi",), "answer"),
 }

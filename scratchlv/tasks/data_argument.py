@@ -19,6 +19,8 @@ FORMS = {
     "karpathy": "karpathy:JSON:IMAGES",
     "coco": "coco:ANNOTATIONS:IMAGES",
     "daquar": "daquar:DIR",
+    "vqa": "vqa:QUESTIONS:ANNOTATIONS:IMAGES",
+    "clevr": "clevr:DIR",
     "easy-vqa": "easy-vqa",
     "babi": "babi:DIR:TASK",
 }

@@ -1,4 +1,4 @@
-"""Visual question answering: train, evaluate and use a model on Scenes, easy-VQA or DAQUAR.
+"""Visual question answering: train, evaluate and use a model on Scenes, easy-VQA, DAQUAR, VQA or CLEVR.
 
 As the lecture's CNN comes trained on ImageNet, the encoder is trained before: on Scenes it is the conv extractor of a captioner
 (trained first, into ``encoder/``, or given by ``--encoder``); photographs are encoded by EfficientNet-Lite0. Only
@@ -14,7 +14,7 @@ and the prior, which gives the commonest answer of the training part (to questio
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,20 +26,24 @@ from scratchlv.arrays import Array
 from scratchlv.batches import QuestionBatch
 from scratchlv.data import question_set
 from scratchlv.data import scenes as scenes_world
+from scratchlv.data.clevr import clevr
 from scratchlv.data.daquar import daquar
 from scratchlv.data.easy_vqa import easy_vqa
+from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.picture_questions import Questions
-from scratchlv.data.question_set import QuestionSet
+from scratchlv.data.question_set import NO_ANSWER, QuestionSet
 from scratchlv.data.text import bare_words
 from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.data.vqa import vqa
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
+from scratchlv.metrics import vqa_accuracy
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
-from scratchlv.tasks.data_argument import DataArgument
+from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
@@ -72,7 +76,23 @@ PRESETS = {
     ("daquar", "quick"): Settings(
         steps=600, batch=16, learning_rate=1e-3, dropout=0.5, hidden=256, attention=256, validate_every=60
     ),
+    ("vqa", "quick"): Settings(
+        steps=8000,
+        batch=32,
+        learning_rate=1e-3,
+        dropout=0.3,
+        embedding=128,
+        hidden=256,
+        attention=256,
+        min_count=9,
+        validate_every=1000,
+    ),
+    ("clevr", "quick"): Settings(
+        steps=8000, batch=32, learning_rate=1e-3, hops=2, embedding=128, hidden=256, attention=256, validate_every=1000
+    ),
 }
+#: the readers of photographs (and of pictures like them), by kind of data
+_READERS: dict[str, Callable[..., Questions]] = {"daquar": daquar, "vqa": vqa, "clevr": clevr}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +133,7 @@ def config(
     kind = asked.argument.kind
     if encoder is not None and kind != "scenes":
         raise UserError(f"--encoder goes with --data scenes, not with {kind}; leave it out")
-    if skip_missing and kind != "daquar":
+    if skip_missing and kind not in _READERS:
         raise UserError(f"--skip-missing goes with photographs; pictures of {kind} are never missing")
     records.refuse_idle(asked, overrides, _idle(asked))
     training.check_pictures(model, asked.settings)
@@ -164,30 +184,40 @@ def dataset(
     split: str,
     n: int | None = None,
     show_progress: bool = False,
+    found: Questions | None = None,
 ) -> QuestionSet:
-    """The questions of a split, in the words and answers of ``fitted``; in their own where it is None."""
-    argument, settings = config.argument, config.settings
-    if argument.kind == "scenes":
+    """The questions of a split, in the words and answers of ``fitted``; in their own where it is None.
+
+    Those of pictures that were read before are ``found``: a file of VQA takes seconds.
+    """
+    settings = config.settings
+    if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         assert captioner is not None
         n = n or (settings.n_train if split == "train" else settings.n_val)
         data = question_set.scenes_questions(config.seed, split, n, settings.questions, settings.world)
         # half precision halves the memory, and is far finer than what one learns from
         return replace(data, pictures=encoder_.encode(captioner, data.pictures, np.float16))
-    splits = _read(argument, config.skip_missing).splits
+    splits = (found or read(config)).splits
     training.check_split(split, splits)
     return _picture_questions(splits[split][:n], config, fitted, show_progress)
 
 
-def _read(argument: DataArgument, skip_missing: bool) -> Questions:
-    return easy_vqa() if argument.kind == "easy-vqa" else daquar(argument.arguments[0], skip_missing=skip_missing)
+def read(config: Config) -> Questions:
+    """The questions about pictures that a config names; no picture is opened."""
+    argument = config.argument
+    if argument.kind == "easy-vqa":
+        return easy_vqa()
+    return _READERS[argument.kind](*argument.arguments, skip_missing=config.skip_missing)
 
 
-def _picture_questions(items: Sequence[Any], config: Config, fitted: Fitted | None, show_progress: bool) -> QuestionSet:
+def _picture_questions(
+    items: Sequence[Asked], config: Config, fitted: Fitted | None, show_progress: bool
+) -> QuestionSet:
     """Questions about picture files: small ones, easy-VQA's, as bytes, photographs as features."""
-    items = sorted(items, key=lambda q: q.image)  # the questions about one picture together
     paths = sorted({q.image for q in items})
     place = {path: k for k, path in enumerate(paths)}
+    items = sorted(items, key=lambda q: place[q.image])  # the questions about one picture together
     small = config.argument.kind == "easy-vqa"
     pictures = pictures_of(paths, None) if small else photograph_features(paths, show_progress)
     if fitted is not None:
@@ -203,6 +233,7 @@ def _picture_questions(items: Sequence[Any], config: Config, fitted: Fitted | No
         vocabulary,
         answers,
         [str(path) for path in paths],
+        asked=items,
     )
 
 
@@ -212,15 +243,17 @@ def _picture_questions(items: Sequence[Any], config: Config, fitted: Fitted | No
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config; of Scenes, the encoder is trained first where none is given."""
     settings = config.settings
-    if config.skip_missing:
-        skipped = _read(config.argument, skip_missing=True).skipped
-        say(f"{skipped:,} questions are left out, for their pictures are missing")
+    found = None if config.argument.kind == "scenes" else read(config)
+    for note in () if found is None else found.notes:
+        say(note)
+    if config.skip_missing and found is not None:
+        say(f"{found.skipped:,} questions are left out, for their pictures are missing")
     captioner = _encoder(config, folder, show_progress, say)
-    train_set = dataset(config, fitted, captioner, "train", show_progress=show_progress)
+    train_set = dataset(config, fitted, captioner, "train", None, show_progress, found)
     run: Run = training.new(config, fitted or _fit(config, train_set))
     if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
         train_set = train_set.with_attention_target(settings.hops, train_set.pictures.shape[1:3])
-    val_set = dataset(config, run.fitted, captioner, "val", show_progress=show_progress)
+    val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
         f"{len(val_set.answers):,} to validate on"
@@ -332,38 +365,73 @@ def _blind_twin(run: Run, folder: Path) -> Any | None:
 
 def _types(data: QuestionSet) -> list[str]:
     """The type of each question; where none is known they are all of one."""
-    return ["" for _ in data.answers] if data.truth is None else [question.template for question in data.truth]
+    if data.truth is not None:
+        return [question.template for question in data.truth]
+    return [question.type for question in data.asked or []] or ["" for _ in data.answers]
 
 
 def _prior(data: QuestionSet) -> dict[str, int]:
     """The commonest answer by the type of question."""
     counts: dict[str, Counter] = defaultdict(Counter)
     for kind, answer in zip(_types(data), data.answers, strict=True):
-        counts[kind][int(answer)] += 1
+        if answer != NO_ANSWER:
+            counts[kind][int(answer)] += 1
     return {kind: min(counter, key=lambda a: (-counter[a], a)) for kind, counter in counts.items()}
 
 
 # --- how good is it? ---------------------------------------------------------------------------------------------
 
 
-def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, Any]:
-    """``loss`` and ``accuracy`` (on Scenes also by type and by hops), beside what can be had without the picture."""
+def evaluate(
+    run: Run,
+    split: str = "val",
+    n: int | None = None,
+    show_progress: bool = False,
+    results: Path | None = None,
+) -> dict[str, Any]:
+    """``loss`` and ``accuracy`` (where types are known also by type), beside what can be had without the picture.
+
+    Where several people answered (VQA), ``vqa_accuracy`` is by the official evaluation. Into the file ``results`` go the answers,
+    in VQA's format; of a split whose answers are kept secret there is nothing else.
+    """
     training.check_n(n)
+    if results is not None and run.config.argument.kind not in ("vqa", "clevr"):
+        raise UserError(
+            f"--results is of VQA and CLEVR, whose questions have numbers, not of {run.config.argument.kind}"
+        )
     data = run.dataset(split, n, show_progress)
+    secret = data.asked is not None and not any(question.answers for question in data.asked)
+    if secret and results is None:
+        raise UserError(f"--split {split}: its answers are not public; give --results FILE.json for those of the run")
     predicted = data.predict(run.model)
+    if results is not None and data.asked is not None:
+        results_.write(results, "question_id", [q.id for q in data.asked], "answer", data.texts(predicted))
+    return {"n": len(predicted)} if secret else _figures(run, data, predicted)
+
+
+def _figures(run: Run, data: QuestionSet, predicted: Array) -> dict[str, Any]:
     loss = data.mean_loss(run.model, most=len(data.answers))
     prior = np.array([run.fitted.prior.get(kind, -1) for kind in _types(data)])
     twin = None if run.folder is None else _blind_twin(run, run.folder)
-    figures: dict[str, Any] = {"loss": loss, "accuracy": data.accuracy(predicted)}
     blind = None if twin is None else data.predict(twin)
+    figures: dict[str, Any] = {"loss": loss}
+    for name, said in (("", predicted), ("question_only_", blind), ("prior_", prior)):
+        if said is not None:
+            figures[f"{name}accuracy"] = data.accuracy(said)
+            if run.config.argument.kind == "vqa":
+                figures[f"{name}vqa_accuracy"] = float(_rights(run, data, said).mean())
+    figures["n"] = len(data.answers)
+    figures |= data.accuracy_by(_rights(run, data, predicted))
     if blind is not None:
-        figures["question_only_accuracy"] = data.accuracy(blind)
-    figures |= {"prior_accuracy": data.accuracy(prior), "n": len(data.answers)}
-    if data.truth is not None:
-        figures |= data.accuracy_by(predicted)
-        if blind is not None:
-            figures |= {f"question_only_{by}": table for by, table in data.accuracy_by(blind).items()}
+        figures |= {f"question_only_{by}": table for by, table in data.accuracy_by(_rights(run, data, blind)).items()}
     return figures
+
+
+def _rights(run: Run, data: QuestionSet, predicted: Array) -> Array:
+    """How right each answer is, 0 to 1; of VQA, whose questions several people answered, by the official evaluation."""
+    if run.config.argument.kind != "vqa" or data.asked is None:
+        return data.rights(predicted)
+    return vqa_accuracy(data.texts(predicted), [question.answers for question in data.asked])
 
 
 # --- any question about any picture ----------------------------------------------------------------------------------

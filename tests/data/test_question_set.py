@@ -92,7 +92,7 @@ def test_accuracy_counts_what_cannot_be_answered_as_wrong(data):
     predicted = data.predict(Says(), size=4)
     assert predicted.tolist() == [0, 1, 0, 2, 1, 2]
     assert data.accuracy(predicted) == pytest.approx(3 / 6)
-    assert data.accuracy_by(predicted) == {"by_type": {}, "by_hops": {}}
+    assert data.accuracy_by(data.rights(predicted)) == {}
     assert data.prior() == 1
     assert data.accuracy(np.full(6, data.prior())) == pytest.approx(3 / 6)
 
@@ -129,7 +129,7 @@ def test_questions_of_scenes_stand_with_their_pictures(scenes):
 def test_accuracy_by_type_and_by_hops(scenes):
     """A guess that is right for one template, and for it alone."""
     guess = np.where([q.template == "relation" for q in scenes.truth], scenes.answers, -2)
-    by = scenes.accuracy_by(guess)
+    by = scenes.accuracy_by(scenes.rights(guess))
     assert by["by_type"] == {t: float(t == "relation") for t in {q.template for q in scenes.truth}}
     two = [q.template == "relation" for q in scenes.truth if q.hops == 2]
     assert by["by_hops"] == {"1": 0, "2": pytest.approx(sum(two) / len(two)), "3": 0}

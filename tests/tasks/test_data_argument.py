@@ -19,6 +19,8 @@ from scratchlv.tasks.data_argument import FORMS, parse
         ("csv:/a/b:c.csv:text:headline", "summarize", ("/a/b:c.csv", "text", "headline")),
         ("babi:/a/b:1", "babi", ("/a/b", "1")),
         ("karpathy:/a/b:c.json:/d", "caption", ("/a/b:c.json", "/d")),
+        ("vqa:/a/b:q.json:/a/a.json:/d", "vqa", ("/a/b:q.json", "/a/a.json", "/d")),
+        ("clevr:/a", "vqa", ("/a",)),
         ("coco:/a/b.json:/d", "caption", ("/a/b.json", "/d")),
     ],
 )

@@ -1,5 +1,6 @@
 """Visual question answering as a task: its data, its figures beside the baselines, and any question about any picture."""
 
+import json
 import sys
 from collections import Counter
 
@@ -49,7 +50,7 @@ def image(tmp_path):
 
 
 def test_who_answers_right_is_right_in_every_type(trained, monkeypatch):
-    monkeypatch.setattr(QuestionSet, "predict", lambda data, model, size=200: data.answers)
+    monkeypatch.setattr(QuestionSet, "predict", lambda data, model, size=200, most=None: data.answers)
     figures = question_answering.evaluate(trained)
     assert figures["accuracy"] == figures["question_only_accuracy"] == 1
     for name in ("by_type", "by_hops", "question_only_by_type", "question_only_by_hops"):
@@ -206,6 +207,104 @@ def test_questions_and_answers_that_do_not_match(tmp_path):
         file.write("what is on the table in the image3 ?\n")
     with pytest.raises(UserError, match=r"qa\.train\.txt has 61 lines, an odd number"):
         made(tmp_path / "run", data=f"daquar:{folder}")
+
+
+# --- VQA and CLEVR ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def features(monkeypatch):
+    def made_up(paths, show_progress):
+        return np.random.default_rng(1).random((len(paths), 7, 7, 12), np.float32)
+
+    monkeypatch.setattr(question_answering, "photograph_features", made_up)
+
+
+def vqa(folder):
+    """Twenty questions to train on, and four to validate on: two people in ten say something else, or "a red" for "red"."""
+    folder.mkdir()
+    for part, numbers in (("train2014", range(20)), ("val2014", range(20, 24)), ("test2015", range(30, 33))):
+        (folder / "images" / part).mkdir(parents=True)
+        questions, annotations = [], []
+        for i in numbers:
+            (folder / "images" / part / f"COCO_{part}_{i:012}.jpg").touch()
+            of = {"question_id": 10 * i, "image_id": i}
+            questions.append(of | {"question": "What colour is it?"})
+            colour = "red" if i % 4 else "blue"
+            answers = [{"answer": a} for a in [colour] * 8 + (["A red"] * 2 if i == 21 else ["pink"] * 2)]
+            types = {"question_type": "what colour", "answer_type": "other" if i % 2 else "yes/no"}
+            annotations.append(of | types | {"multiple_choice_answer": colour, "answers": answers})
+        (folder / f"{part}_questions.json").write_text(json.dumps({"questions": questions}))
+        if part != "test2015":
+            (folder / f"{part}_annotations.json").write_text(json.dumps({"annotations": annotations}))
+    return f"vqa:{folder / 'train2014_questions.json'}:{folder / 'train2014_annotations.json'}:{folder / 'images'}"
+
+
+def test_vqa_is_judged_by_its_own_evaluation(tmp_path, features, monkeypatch):
+    run = made(tmp_path / "run", data=vqa(tmp_path / "vqa"), more=["min_count=1"])
+    assert run.fitted.answers == ("red", "blue")
+    monkeypatch.setattr(QuestionSet, "predict", lambda data, model, size=200, most=None: np.zeros(4, np.int64))
+    out = tmp_path / "results.json"
+    figures = question_answering.evaluate(run, results=out)
+    # of 20, 21, 22 and 23, the first is blue; "A red" is red where people do not agree
+    assert figures["accuracy"] == figures["vqa_accuracy"] == figures["prior_vqa_accuracy"] == 3 / 4
+    assert figures["by_type"] == {"yes/no": 0.5, "other": 1.0}
+    assert json.loads(out.read_text()) == [{"question_id": 10 * i, "answer": "red"} for i in (20, 21, 22, 23)]
+
+
+def test_what_only_some_say_is_half_right_in_vqa(tmp_path, features, monkeypatch):
+    run = made(tmp_path / "run", data=vqa(tmp_path / "vqa"), more=["min_count=1"])
+    monkeypatch.setattr(QuestionSet, "texts", lambda data, predicted: ["pink"] * 4)
+    figures = question_answering.evaluate(run)
+    assert figures["vqa_accuracy"] == pytest.approx((0.6 + 0 + 0.6 + 0.6) / 4)
+
+
+def test_answers_that_are_secret(tmp_path, features):
+    run = made(tmp_path / "run", data=vqa(tmp_path / "vqa"), more=["min_count=1"])
+    with pytest.raises(UserError, match="--split test: its answers are not public; give --results"):
+        question_answering.evaluate(run, "test")
+    assert question_answering.evaluate(run, "test", results=tmp_path / "r.json") == {"n": 3}
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert [item["question_id"] for item in found] == [300, 310, 320]
+    assert {item["answer"] for item in found} <= {"red", "blue"}
+
+
+def test_results_need_numbers(trained, tmp_path):
+    with pytest.raises(UserError, match="--results is of VQA and CLEVR, .* not of scenes"):
+        question_answering.evaluate(trained, results=tmp_path / "r.json")
+
+
+def clevr(folder):
+    for part, n in (("train", 12), ("val", 4), ("test", 2)):
+        (folder / "images" / part).mkdir(parents=True)
+        questions = []
+        for i in range(n):
+            name = f"CLEVR_{part}_{i:06}.png"
+            (folder / "images" / part / name).touch()
+            question = {"question_index": i, "image_index": i, "image_filename": name, "question": "Is it red?"}
+            function = "exist" if i % 2 else "count"
+            answer = {"answer": "yes" if i % 2 else "3", "program": [{"function": function, "inputs": []}]}
+            questions.append(question | (answer if part != "test" else {}))
+        (folder / "questions").mkdir(exist_ok=True)
+        (folder / "questions" / f"CLEVR_{part}_questions.json").write_text(json.dumps({"questions": questions}))
+    return f"clevr:{folder}"
+
+
+def test_of_clevr_the_prior_is_that_of_the_function(tmp_path, features):
+    run = made(tmp_path / "run", data=clevr(tmp_path / "clevr"), more=["hops=1"])
+    figures = question_answering.evaluate(run)
+    assert figures["prior_accuracy"] == 1
+    assert set(figures["by_type"]) == {"count", "exist"}
+    assert "vqa_accuracy" not in figures
+    question_answering.evaluate(run, "test", results=tmp_path / "r.json")
+    assert [item["question_id"] for item in json.loads((tmp_path / "r.json").read_text())] == [0, 1]
+
+
+def test_a_file_of_questions_is_read_once_to_train(tmp_path, features, monkeypatch):
+    reads, original = [], question_answering.read
+    monkeypatch.setattr(question_answering, "read", lambda config: reads.append(1) or original(config))
+    made(tmp_path / "run", data=vqa(tmp_path / "vqa"), more=["min_count=1"])
+    assert len(reads) == 1
 
 
 def test_the_package_easy_vqa_is_asked_for(monkeypatch, tmp_path):
