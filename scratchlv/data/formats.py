@@ -107,7 +107,7 @@ def _of_json(path: str | Path, start: str) -> Format | None:
 def _is_object(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -87,12 +87,16 @@ def refuse_missing(file: str | Path, what: str, names: list[str], present: Colle
 def parts(names: Iterable[str]) -> dict[str, list[str]]:
     """ "train", "val" and "test" of a set that has no lists: by chance, a tenth each for the last two, and always the same.
 
-    By the CRC-32 of their names, from a fixed seed: all captions of a picture, or all questions about it, are in one part. Of two
-    names, one is "train" and one "val".
+    They are drawn :func:`by_chance`: all captions of a picture, or all questions about it, are in one part. Of two names, one is
+    "train" and one "val".
     """
     names = sorted(set(names))
-    by_chance = sorted(names, key=lambda name: (zlib.crc32(name.encode(errors="surrogateescape"), _SEED), name))
-    n = max(1, len(names) // 10)
-    val, test = set(by_chance[:n]), set(by_chance[n : 2 * n] if len(names) > 2 else ())
+    drawn, n = by_chance(names), max(1, len(names) // 10)
+    val, test = set(drawn[:n]), set(drawn[n : 2 * n] if len(names) > 2 else ())
     of = {name: "val" if name in val else "test" if name in test else "train" for name in names}
     return {part: found for part in SPLITS if (found := [name for name in names if of[name] == part])}
+
+
+def by_chance(names: Iterable[str]) -> list[str]:
+    """Names in order of their CRC-32, from a fixed seed: that of two of them never depends on the others."""
+    return sorted(names, key=lambda name: (zlib.crc32(name.encode(errors="surrogateescape"), _SEED), name))

@@ -33,10 +33,13 @@ class Task(NamedTuple):
 
 
 _TRANSLATORS = ("additive", "dot", "naive")
+_ROWS = ("csv", "tsv", "jsonl")
 TASKS = {
     "lm": Task("language modelling", "language_modelling", ("lstm", "rnn"), ("scenes", "ptb", "text"), "generate"),
-    "translate": Task("translation", "translation", _TRANSLATORS, ("scenes", "parallel", "csv"), "translate", True),
-    "summarize": Task("summarization", "translation", _TRANSLATORS, ("scenes", "csv", "parallel"), "summarize", True),
+    "translate": Task(
+        "translation", "translation", _TRANSLATORS, ("scenes", "parallel", "multi30k", *_ROWS), "translate", True
+    ),
+    "summarize": Task("summarization", "translation", _TRANSLATORS, ("scenes", *_ROWS, "parallel"), "summarize", True),
     "caption": Task(
         "image captioning",
         "captioning",

@@ -1,4 +1,4 @@
-"""Sequence to sequence: translation and summarization, on Scenes, on parallel files, or on two columns of a CSV file.
+"""Sequence to sequence: translation and summarization, on Scenes, on parallel files, or on the rows of one file.
 
 Both are one system; they differ in the data, and in that a summary shares one vocabulary, and one embedding, with its source.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from scratchlv import metrics
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.pairs import PairSet
-from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, parallel
+from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, jsonl_pairs, multi30k, parallel, tsv_pairs
 from scratchlv.data.text import detokenize, spaced_characters, spaced_words, tokenize
 from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
@@ -69,18 +69,24 @@ _SUMMARIZE = Settings(
     most_words=80,
     validate_every=120,
 )
+#: the readers of pairs of texts, by kind of data
+_READERS: dict[str, Callable[..., Pairs]] = {
+    "parallel": parallel,
+    "multi30k": multi30k,
+    "csv": csv_pairs,
+    "tsv": tsv_pairs,
+    "jsonl": jsonl_pairs,
+}
 #: by task, then by kind of data
 PRESETS = {
     "translate": {
         # without dropout the encoder remembers so well that the decoder may look anywhere
         ("scenes", "quick"): Settings(steps=1500, batch=64, learning_rate=4e-3, dropout=0.3),
-        ("parallel", "quick"): _TRANSLATE,
-        ("csv", "quick"): _TRANSLATE,
+        **{(kind, "quick"): _TRANSLATE for kind in _READERS},
     },
     "summarize": {
         ("scenes", "quick"): Settings(steps=2500, batch=64, learning_rate=3e-3),
-        ("parallel", "quick"): _SUMMARIZE,
-        ("csv", "quick"): _SUMMARIZE,
+        **{(kind, "quick"): _SUMMARIZE for kind in _READERS if kind != "multi30k"},
     },
 }
 
@@ -170,8 +176,7 @@ def pairs(config: Config, say: Say = lambda line: None) -> Pairs:
     argument = config.argument
     if argument.kind == "scenes":
         return Pairs(list(_scene_pairs(config, "train")), list(_scene_pairs(config, "val")))
-    read: Callable[..., Pairs] = parallel if argument.kind == "parallel" else csv_pairs
-    found = read(*argument.arguments, cut=config.cut)
+    found = _READERS[argument.kind](*argument.arguments, cut=config.cut)
     training.say_markers(say, found.marked)
     if found.dropped:
         say(f"{found.dropped:,} pairs left out: one side of them, or both, is empty")
@@ -246,9 +251,10 @@ def evaluate(
     the target's words that the run cannot say. Of a run by character, BLEU and ROUGE-L are of characters, and named so.
     """
     training.check_n(n)
-    training.check_split(split, ("train", "val"))
     found = pairs(run.config)
-    chosen = (found.train if split == "train" else found.val)[:n]
+    splits = {"train": found.train, "val": found.val} | ({"test": found.test} if found.test else {})
+    training.check_split(split, splits)
+    chosen = splits[split][:n]
     data = run.encode(chosen)
     loss = data.mean_loss(run.model, most=len(chosen))
     with Progress(len(chosen), "sentence", show_progress) as progress:
@@ -324,4 +330,4 @@ def _typeset(run: Run, words: list[str]) -> str:
         return "".join(words)
     if run.config.argument.kind == "scenes":
         return " ".join(words) if run.summarizes else scenes_world.typeset(words)
-    return detokenize(words) if run.config.argument.kind == "csv" else " ".join(words)
+    return " ".join(words) if run.config.argument.kind == "parallel" else detokenize(words)

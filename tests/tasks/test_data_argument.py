@@ -21,6 +21,9 @@ from scratchlv.tasks.data_argument import FORMS, parse
         ("karpathy:/a/b:c.json:/d", "caption", ("/a/b:c.json", "/d")),
         ("vqa:/a/b:q.json:/a/a.json:/d", "vqa", ("/a/b:q.json", "/a/a.json", "/d")),
         ("clevr:/a", "vqa", ("/a",)),
+        ("tsv:/a/b:c.tsv", "translate", ("/a/b:c.tsv",)),
+        ("jsonl:/a/b:c.jsonl:x.en:x.de", "translate", ("/a/b:c.jsonl", "x.en", "x.de")),
+        ("multi30k:/a:en:de", "translate", ("/a", "en", "de")),
         ("coco:/a/b.json:/d", "caption", ("/a/b.json", "/d")),
     ],
 )
@@ -65,13 +68,7 @@ def test_anything_else_is_refused_with_all_that_fits(data, task):
 
 
 def test_every_task_takes_data_that_can_be_written():
-    for task in TASKS.values():
+    for name, task in TASKS.items():
         assert set(task.data) <= FORMS.keys()
-        assert {kind for kind, _ in _presets(task)} == set(task.data), task.title
-
-
-def _presets(task):
-    presets = task.load().PRESETS
-    if task.module != "translation":
-        return presets
-    return {key for of_task in presets.values() for key in of_task}
+        presets = task.load().PRESETS
+        assert {kind for kind, _ in presets.get(name, presets)} == set(task.data), task.title

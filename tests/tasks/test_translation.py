@@ -274,3 +274,34 @@ def test_references_are_what_was_written(tmp_path):
 def test_settings_that_do_nothing(task, model, setting):
     with pytest.raises(UserError, match=f"{setting}: .* does nothing with .*; leave it out"):
         made(task, model=model, more=[setting])
+
+
+# --- in other formats ------------------------------------------------------------------------------------------------
+
+
+def in_format(folder, kind):
+    rows = [(f"Cat {i}.", f"Chat {i} !") for i in range(20)]
+    file = folder / f"all.{kind}"
+    if kind == "tsv":
+        file.write_text("".join(f"{x}\t{y}\n" for x, y in rows))
+        return f"tsv:{file}"
+    if kind == "jsonl":
+        file.write_text("".join(f'{{"en": "{x}", "fr": "{y}"}}\n' for x, y in rows))
+        return f"jsonl:{file}:en:fr"
+    for part in ("train", "val", "test"):
+        for side, language in enumerate(("en", "fr")):
+            (folder / f"{part}.{language}").write_text("".join(row[side] + "\n" for row in rows))
+    return f"multi30k:{folder}:en:fr"
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "multi30k"])
+def test_raw_text_of_every_format_is_cut_and_set_alike(tmp_path, kind):
+    run = made(data=in_format(tmp_path, kind))
+    assert {"cat", "."} <= set(run.source_vocabulary.words) and {"chat", "!"} <= set(run.vocabulary.words)
+    assert translation._typeset(run, ["chat", "1", "!"]) == "chat 1!"
+    assert translation.translate_text(run, "Cat 3.").source == ["cat", "3", "."]
+    if kind == "multi30k":
+        assert translation.evaluate(run, "test")["n"] == 20
+    else:
+        with pytest.raises(UserError, match="--split test: this data has train, val"):
+            translation.evaluate(run, "test")
