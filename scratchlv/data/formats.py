@@ -79,6 +79,16 @@ def load_json(own: Format, path: str | Path, **options: Any) -> Any:
         raise UserError(f"{problem}: it looks like {seen.name}; {seen.use}") from None
 
 
+def notes_of_text(*paths: str | Path) -> list[str]:
+    """What to say of files that are read as plain text, whatever is in them, but look like something else."""
+    seen = ((path, looks_like(path)) for path in paths)
+    return [
+        f"{path} looks like {found.name}, but is read as plain text; {found.use} if it is none"
+        for path, found in seen
+        if found is not None and found != CSV  # commas prove nothing
+    ]
+
+
 def looks_like(path: str | Path) -> Format | None:
     """The format that a file seems to have; None if it looks like none, or cannot be read."""
     try:

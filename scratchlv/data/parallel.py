@@ -49,15 +49,18 @@ def parallel(source: str | Path, target: str | Path, cut: Cut = spaced_words) ->
     """
     source, target = Path(source), Path(target)
     pairs, dropped, marked = _aligned(source, target, cut)
-    files = [file.with_name(file.name.replace("train.", "val.", 1)) for file in (source, target)]
-    official = all(file.name.startswith("train.") for file in (source, target))
-    there = [official and file.is_file() for file in files]
-    if all(there):
-        val, more_dropped, more_marked = _aligned(files[0], files[1], cut)
+    if not all(file.name.startswith("train.") for file in (source, target)):
+        return _hold_out(pairs, dropped, marked, f"{source} and {target}")
+    beside = [sibling(file, "val") for file in (source, target)]
+    there = [file for file in beside if file is not None]
+    if len(there) == 2:
+        val, more_dropped, more_marked = _aligned(there[0], there[1], cut)
         return Pairs(pairs, val, dropped + more_dropped, marked=marked + more_marked)
-    if any(there):
-        found, absent = (files[there.index(flag)] for flag in (True, False))
-        raise UserError(f"{found} is there, but {absent} is not; copy it there, or move the other away")
+    if there:
+        absent = (source, target)[beside.index(None)].name.replace("train.", "val.", 1)
+        raise UserError(
+            f"{there[0]} is there, but {there[0].with_name(absent)} is not; copy it there, or move the other away"
+        )
     return _hold_out(pairs, dropped, marked, f"{source} and {target}")
 
 

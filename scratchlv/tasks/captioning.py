@@ -249,8 +249,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
 
 def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
     """What is left out of the photographs and of their captions."""
-    for note in found.notes:
-        say(note)
+    training.say_all(say, found.notes)
     if skip_missing:
         n = sum(len(found.missing(split)) for split in ("train", "val"))
         say(f"{n:,} photographs are missing, and left out")

@@ -13,6 +13,7 @@ import numpy as np
 from scratchlv import decode, metrics
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data import text as plain_text
+from scratchlv.data.formats import notes_of_text
 from scratchlv.data.scenes.entropy import caption_entropy
 from scratchlv.data.stream import TokenStream, layout
 from scratchlv.data.text import Sentences, unigram_perplexity
@@ -124,6 +125,8 @@ def sentences(config: Config, split: str) -> tuple[Sentences, int]:
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     train, marked = sentences(config, "train")
+    if config.argument.kind == "text":
+        training.say_all(say, notes_of_text(*config.argument.arguments))
     training.say_markers(say, marked)
     run: Run = training.new(config, fitted or _fit(config, train))
     stream, val = run.encode(train), run.encode(sentences(config, "val")[0])

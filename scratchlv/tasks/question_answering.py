@@ -244,8 +244,8 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     """The job of a config; of Scenes, the encoder is trained first where none is given."""
     settings = config.settings
     found = None if config.argument.kind == "scenes" else read(config)
-    for note in () if found is None else found.notes:
-        say(note)
+    if found is not None:
+        training.say_all(say, found.notes)
     if config.skip_missing and found is not None:
         say(f"{found.skipped:,} questions are left out, for their pictures are missing")
     captioner = _encoder(config, folder, show_progress, say)

@@ -146,6 +146,12 @@ def check_pictures(model: str, settings: Settings) -> None:
         raise UserError(f"--model {model} needs batches of 2 pictures or more; raise batch and n_train")
 
 
+def say_all(say: Say, notes: Iterable[str]) -> None:
+    """Say each of several sentences."""
+    for note in notes:
+        say(note)
+
+
 def say_markers(say: Say, texts: int) -> None:
     """Say of how many texts markers were left out, if there were any."""
     if texts:

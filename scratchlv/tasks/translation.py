@@ -14,6 +14,7 @@ import numpy as np
 
 from scratchlv import metrics
 from scratchlv.data import scenes as scenes_world
+from scratchlv.data.formats import notes_of_text
 from scratchlv.data.pairs import PairSet
 from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, jsonl_pairs, multi30k, parallel, tsv_pairs
 from scratchlv.data.text import detokenize, spaced_characters, spaced_words, tokenize
@@ -177,6 +178,8 @@ def pairs(config: Config, say: Say = lambda line: None) -> Pairs:
     if argument.kind == "scenes":
         return Pairs(list(_scene_pairs(config, "train")), list(_scene_pairs(config, "val")))
     found = _READERS[argument.kind](*argument.arguments, cut=config.cut)
+    if argument.kind == "parallel":
+        training.say_all(say, notes_of_text(*argument.arguments))
     training.say_markers(say, found.marked)
     if found.dropped:
         say(f"{found.dropped:,} pairs left out: one side of them, or both, is empty")

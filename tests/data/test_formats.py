@@ -72,6 +72,15 @@ def test_what_is_no_text_is_named(tmp_path):
             list(read_lines(tmp_path / name))
 
 
+def test_what_is_read_as_plain_text_but_looks_like_something_else(tmp_path):
+    for name, text in (TEXT | {"PLAIN": "A sentence.\nAnother.\n"}).items():
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / name for name in (*TEXT, "PLAIN")]
+    notes = formats.notes_of_text(*paths)
+    assert len(notes) == len(TEXT) - 1  # commas prove nothing
+    assert notes[0].startswith(f"{paths[0]} looks like JSON lines, but is read as plain text; give it by --data jsonl:")
+
+
 def test_a_download_that_failed(tmp_path):
     (tmp_path / "a.json").write_text("<!DOCTYPE html>\n<html>Sign in</html>\n")
     with pytest.raises(UserError, match=r"a\.json is no JSON.*: it looks like a web page; the download failed"):

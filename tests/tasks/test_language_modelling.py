@@ -251,6 +251,14 @@ def test_markers_around_lines_are_left_out_and_said(tmp_path, characters):
     assert run.vocabulary.words == without.vocabulary.words
 
 
+def test_what_looks_like_no_text_is_said(tmp_path):
+    said = []
+    (tmp_path / "a.jsonl").write_text('{"a": "b"}\n' * 20)
+    config = language_modelling.config("lm", f"text:{tmp_path / 'a.jsonl'}", "lstm", "quick", 0, SMALL)
+    language_modelling.prepare(config, None, False, said.append, Path())
+    assert any("looks like JSON lines, but is read as plain text" in line for line in said)
+
+
 def test_a_prompt_is_cut_as_the_text_was(tmp_path):
     run, _ = prepared(tmp_path, "tr\u00e8s bien\n" * 20)
     assert language_modelling.read_prompt(run, "\ufefftre\u0300s")[1] == []

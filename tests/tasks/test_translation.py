@@ -305,3 +305,9 @@ def test_raw_text_of_every_format_is_cut_and_set_alike(tmp_path, kind):
     else:
         with pytest.raises(UserError, match="--split test: this data has train, val"):
             translation.evaluate(run, "test")
+
+
+def test_what_looks_like_no_plain_text_is_said(tmp_path):
+    said = []
+    made(data=parallel(tmp_path, ["a\tb", "c\td"], ["e", "f"]), say=said.append)
+    assert sum("x.en looks like texts between tabs, but is read as plain text" in line for line in said) == 1
