@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -159,43 +160,88 @@ def _warmup(arguments: Arguments) -> None:
         print(f"{model.name:{width}}  {model.seconds:5.1f} s  {new}", flush=True)
 
 
+_SCENES_SPLITS = ("train", "val", "test", "compositional")
+
+
 def _add_data(commands: Any) -> None:
-    data = commands.add_parser("data", help="look at data")
-    kinds = data.add_subparsers(metavar="DATA", required=True)
-    scenes = kinds.add_parser("scenes", help="draw scenes with what each task says of them")
-    scenes.add_argument(
-        "--task",
-        choices=["caption", "vqa", "translate", "summarize"],
-        default="caption",
-        help="what is said of each (default: caption)",
+    data = commands.add_parser(
+        "data",
+        help="look at data: draw scenes, or check a set of your own",
+        description="Draw scenes with what each task says of them; or read a set as --data has it, count what is in it and name "
+        "what is wrong: unknown words, the longest text, missing and damaged pictures, duplicates, texts and pictures in two "
+        "splits. The exit status is 1 if pictures are missing or damaged.",
     )
-    scenes.add_argument("--n", type=int, default=12, metavar="N", help="so many scenes (default: 12)")
-    add_seed(scenes, "of the scenes")
+    data.add_argument("data", metavar="scenes|KIND:…", help="scenes, or a set such as karpathy:JSON:IMAGES")
+    data.add_argument(
+        "--check", action="store_true", help="read the set, open its pictures, and say what is wrong with it"
+    )
+    data.add_argument("--out", type=Path, metavar="SHEET.png", help="draw some of it")
+    data.add_argument("--n", type=int, default=12, metavar="N", help="so many on the sheet (default: 12)")
+    data.add_argument(
+        "--split", default="train", help=f"of which part; scenes have {', '.join(_SCENES_SPLITS)} (default: train)"
+    )
+    add_seed(data, "of the scenes, or of the choice")
+    data.add_argument("--json", action="store_true", help="with --check, end with one line of JSON")
+    scenes = data.add_argument_group("of scenes")
     scenes.add_argument(
-        "--split",
-        choices=["train", "val", "test", "compositional"],
-        default="train",
-        help="of which scenes (default: train)",
+        "--task", choices=["caption", "vqa", "translate", "summarize"], help="what is said of each (default: caption)"
     )
     scenes.add_argument(
         "--grammar",
         choices=["places", "relations", "definite"],
         help="of captions (default: places) and translations (default: definite)",
     )
-    scenes.add_argument("--out", type=Path, required=True, metavar="SHEET.png", help="the picture to write")
-    scenes.set_defaults(command=_data_scenes)
+    data.set_defaults(command=_data)
+
+
+def _data(arguments: Arguments) -> int:
+    if not 1 <= arguments.n <= 1000:
+        raise UserError(f"--n {arguments.n}: a sheet holds 1 to 1000")
+    if arguments.data == "scenes":
+        _data_scenes(arguments)
+        return 0
+    for name in ("task", "grammar"):
+        if getattr(arguments, name):
+            raise UserError(f"--{name} is of scenes, and {arguments.data} is none; leave it out")
+    return _data_check(arguments)
+
+
+def _data_check(arguments: Arguments) -> int:
+    from scratchlv.tasks import data_check
+
+    if not (arguments.check or arguments.out):
+        raise UserError(f"give --check, to know what is in {arguments.data}, or --out SHEET.png, to see some of it")
+    if arguments.json and not arguments.check:
+        raise UserError("--json is of what --check finds; add it, or leave --json out")
+    argument, contents = data_check.read(arguments.data)
+    wrong = 0
+    if arguments.check:
+        found = data_check.figures(contents, data_check.look_at(contents, show_progress=True))
+        for line in (str(argument), *contents.notes, *data_check.lines(found, contents)):
+            print(line)
+        wrong = int(bool(found["missing"] or found["damaged"]))
+        if arguments.json:
+            print(json.dumps({"data": str(argument)} | found))
+    if arguments.out:
+        save_picture(data_check.sheet(contents, arguments.split, arguments.n, arguments.seed), arguments.out)
+    return wrong
 
 
 def _data_scenes(arguments: Arguments) -> None:
     from scratchlv.data.scenes import first_scenes
     from scratchlv.show.scenes_sheet import scenes_sheet
 
-    if arguments.grammar and arguments.task in ("vqa", "summarize"):
-        raise UserError(f"--grammar does nothing with --task {arguments.task}; leave it out")
-    if not 1 <= arguments.n <= 1000:
-        raise UserError(f"--n {arguments.n}: a sheet holds 1 to 1000 scenes")
+    if arguments.check or arguments.json:
+        raise UserError("--check and --json are of sets of your own; scenes are drawn, and right")
+    if arguments.out is None:
+        raise UserError("--out is missing: give the picture to write, as --out SHEET.png")
+    if arguments.split not in _SCENES_SPLITS:
+        raise UserError(f"--split {arguments.split}: scenes have {', '.join(_SCENES_SPLITS)}")
+    task = arguments.task or "caption"
+    if arguments.grammar and task in ("vqa", "summarize"):
+        raise UserError(f"--grammar does nothing with --task {task}; leave it out")
     scenes = list(first_scenes(arguments.seed, arguments.split, arguments.n))
-    texts = _texts(arguments.task, scenes, arguments.grammar, arguments.seed)
+    texts = _texts(task, scenes, arguments.grammar, arguments.seed)
     save_picture(scenes_sheet(scenes, texts), arguments.out)
 
 

@@ -97,10 +97,10 @@ class Coco(Photographs):
         return f"{part}/" if part and (self.image_folder / part).is_dir() else ""
 
     def image_ids(self, name: str) -> dict[Path, int]:
-        _, names = self._listed(name)
+        _, names = self.listed(name)
         return {self.image_folder / image: self._ids[image] for image in names}
 
-    def _listed(self, name: str) -> tuple[Path, list[str]]:
+    def listed(self, name: str) -> tuple[Path, list[str]]:
         if name not in self._lists:
             raise UserError(f"COCO captions have no split {name!r} here; choose one of {', '.join(self._lists)}")
         return self._lists[name]

@@ -62,7 +62,8 @@ def daquar(folder: str | Path, *, skip_missing: bool = False) -> Questions:
     for split in ("train", "val"):
         if not splits[split]:
             raise UserError(f"{file} leaves no question with a picture for {split}; copy the set again")
-    return Questions(splits, sum(name not in pictures for questions in read.values() for name, *_ in questions))
+    skipped = sum(name not in pictures for questions in read.values() for name, *_ in questions)
+    return Questions(splits, skipped, missing=tuple(missing))
 
 
 def _training_file(given: Path) -> tuple[Path, Path]:

@@ -55,7 +55,7 @@ class Flickr8k(Photographs):
                 f"{self.folder} has no lists of splits: it is cut by chance, by picture; a tenth each is val and test",
             )
 
-    def _listed(self, name: str) -> tuple[Path, list[str]]:
+    def listed(self, name: str) -> tuple[Path, list[str]]:
         if name not in _SPLITS:
             raise UserError(f"Flickr8k has no split {name!r}; choose one of {', '.join(_SPLITS)}")
         if self._parts:

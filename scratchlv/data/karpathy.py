@@ -70,10 +70,10 @@ class Karpathy(Photographs):
         return f"{below}/{name}" if below and self._folders[below] else name
 
     def image_ids(self, name: str) -> dict[Path, int]:
-        _, names = self._listed(name)
+        _, names = self.listed(name)
         return {self.image_folder / image: self._ids[image] for image in names if image in self._ids}
 
-    def _listed(self, name: str) -> tuple[Path, list[str]]:
+    def listed(self, name: str) -> tuple[Path, list[str]]:
         if name not in self._names:
             there = ", ".join(split for split in SPLITS if split in self._names)
             raise UserError(f"{self.file} has no pictures of the split {name!r}; it has {there or 'none at all'}")

@@ -35,7 +35,7 @@ class Photographs:
         Raises:
             UserError: there is no such split, its list is missing, or pictures or captions of it are.
         """
-        source, names = self._listed(name)
+        source, names = self.listed(name)
         present = present_in(self.image_folder, names)
         if skip_missing:
             names = [image for image in names if image in present]
@@ -48,16 +48,28 @@ class Photographs:
 
     def missing(self, name: str) -> list[str]:
         """The pictures of a split whose files are not there."""
-        _, names = self._listed(name)
+        _, names = self.listed(name)
         present = present_in(self.image_folder, names)
         return [image for image in names if image not in present]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a split."""
+        try:
+            self.listed(name)
+        except UserError:
+            return False
+        return True
 
     def image_ids(self, name: str) -> dict[Path, int]:
         """The numbers of a split's pictures by which results are judged; empty where they have none."""
         return {}
 
-    def _listed(self, name: str) -> tuple[str | Path, list[str]]:
-        """Where a split is listed, and the pictures in it."""
+    def listed(self, name: str) -> tuple[str | Path, list[str]]:
+        """Where a split is listed, and the pictures in it, whether or not their files are there.
+
+        Raises:
+            UserError: there is no such split, or its list is missing.
+        """
         raise NotImplementedError
 
     def _refuse_uncaptioned(self, source: str | Path, names: list[str]) -> None:

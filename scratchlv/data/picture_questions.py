@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Questions(NamedTuple):
     splits: dict[str, list[Question]]
     skipped: int = 0
     notes: tuple[str, ...] = ()  # what was made of the set, in sentences for the user
+    missing: tuple[str, ...] = ()  # the pictures that are not there
 
 
 def with_pictures(
@@ -44,16 +46,17 @@ def with_pictures(
             if question.image not in of:
                 of[question.image] = question.image.relative_to(folder).as_posix()
     present = present_in(folder, of.values())
-    missing = {path for path, name in of.items() if name not in present}
-    refuse_missing_pictures(folder, sorted(of[path] for path in missing), len(of), skip_missing)
+    missing = {path: name for path, name in of.items() if name not in present}
+    names = tuple(sorted(missing.values()))
+    refuse_missing_pictures(folder, names, len(of), skip_missing)
     kept = {split: [q for q in questions if q.image not in missing] for split, questions in splits.items()}
     for split, questions in kept.items():
         if not questions:
             raise UserError(f"{folder} has no picture that a question of {split} is about; copy the pictures there")
-    return Questions(kept, sum(map(len, splits.values())) - sum(map(len, kept.values())), notes)
+    return Questions(kept, sum(map(len, splits.values())) - sum(map(len, kept.values())), notes, names)
 
 
-def refuse_missing_pictures(folder: Path, missing: list[str], n: int, skip_missing: bool) -> None:
+def refuse_missing_pictures(folder: Path, missing: Sequence[str], n: int, skip_missing: bool) -> None:
     """
     Raises:
         UserError: pictures are missing, of ``n``, and were not to be skipped.

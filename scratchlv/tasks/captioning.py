@@ -69,7 +69,7 @@ _PHOTOGRAPHS = {
     ),
 }
 #: the readers of photographs, by kind of data
-_READERS: dict[str, Callable[..., Photographs]] = {"flickr8k": Flickr8k, "karpathy": Karpathy, "coco": coco.Coco}
+READERS: dict[str, Callable[..., Photographs]] = {"flickr8k": Flickr8k, "karpathy": Karpathy, "coco": coco.Coco}
 PRESETS = {
     ("scenes", "quick"): Settings(steps=1700, batch=32, learning_rate=4e-3),
     ("scenes", "full"): Settings(
@@ -82,7 +82,7 @@ PRESETS = {
         hidden=256,
         validate_every=1000,
     ),
-    **{(kind, preset): settings for kind in _READERS for preset, settings in _PHOTOGRAPHS.items()},
+    **{(kind, preset): settings for kind in READERS for preset, settings in _PHOTOGRAPHS.items()},
 }
 
 
@@ -100,7 +100,7 @@ def scenes_set(seed: int, split: str, n: int, settings: Settings) -> CaptionSet:
 
 def photographs(config: Config) -> Photographs:
     """The photographs and captions that a config names; no picture is opened."""
-    return _READERS[config.argument.kind](*config.argument.arguments)
+    return READERS[config.argument.kind](*config.argument.arguments)
 
 
 def photographs_set(

@@ -116,10 +116,15 @@ def sentences(config: Config, split: str) -> tuple[Sentences, int]:
         n = settings.n_train if split == "train" else settings.n_val
         scenes = scenes_world.first_scenes(config.seed, split, n, settings.world)
         return [list(scenes_world.caption(scene).words) for scene in scenes], 0
-    file = argument.arguments[0]
-    splits, marked = plain_text.ptb(file) if argument.kind == "ptb" else plain_text.text(file, config.characters)
+    splits, marked = read(config)
     training.check_split(split, splits)
     return splits[split], marked
+
+
+def read(config: Config) -> plain_text.Text:
+    """The text that a config names."""
+    file = config.argument.arguments[0]
+    return plain_text.ptb(file) if config.argument.kind == "ptb" else plain_text.text(file, config.characters)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from scratchlv.cli import main
 
-from .helpers import fails
+from .helpers import fails, picture
 
 
 @pytest.mark.parametrize("task", ["caption", "vqa", "translate", "summarize"])
@@ -109,3 +109,40 @@ def test_options_that_do_nothing(capsys, tmp_path):
         sheet = "data", "scenes", "--task", task, "--grammar", "places", "--out", tmp_path / "x.png"
         fails(capsys, *sheet, saying=[f"--grammar does nothing with --task {task}"])
     fails(capsys, "bench", "relu", "--variant", "cuda", "--threads", 1, saying=["--threads is of the CPU's kernels"])
+
+
+# --- data --check ----------------------------------------------------------------------------------------------------
+
+
+def test_a_set_is_checked_and_drawn(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    names = [f"{i}.png" for i in range(4)]
+    for name in names:
+        picture(tmp_path / "images" / name)
+    (tmp_path / "captions.txt").write_text("image,caption\n" + "".join(f"{name},A dog\n" for name in names))
+    data, out = f"flickr8k:{tmp_path}", tmp_path / "sheet.png"
+    assert main(["data", data, "--check", "--out", str(out), "--json"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == data and "by chance" in said[1] and out.exists()
+    assert json.loads(said[-1])["splits"]["val"]["captions"] == 1
+    (tmp_path / "images" / "0.png").write_bytes(b"")
+    assert main(["data", data, "--check"]) == 1
+    (tmp_path / "images" / "0.png").unlink()
+    assert main(["data", data, "--check"]) == 1
+    assert "missing      1 pictures are not there: 0.png" in capsys.readouterr().out
+
+
+def test_options_of_data_that_do_not_go_together(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a b\nc d\n")
+    data, out = f"text:{tmp_path / 'a.txt'}", tmp_path / "x.png"
+    fails(capsys, "data", data, saying=["give --check", "--out SHEET.png"])
+    fails(capsys, "data", data, "--out", out, "--json", saying=["--json is of what --check finds"])
+    fails(capsys, "data", data, "--check", "--task", "vqa", saying=["--task is of scenes"])
+    fails(capsys, "data", data, "--check", "--grammar", "places", saying=["--grammar is of scenes"])
+    fails(
+        capsys, "data", data, "--out", out, "--split", "compositional", saying=["--split compositional", "train, val"]
+    )
+    fails(capsys, "data", "scenes", "--check", "--out", out, saying=["scenes are drawn"])
+    fails(capsys, "data", "scenes", saying=["--out is missing"])
+    fails(capsys, "data", "scenes", "--split", "dev", "--out", out, saying=["--split dev", "compositional"])
+    fails(capsys, "data", "knitting:x", "--check", saying=["knitting:x", "karpathy"])

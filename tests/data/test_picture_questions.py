@@ -17,7 +17,7 @@ def splits(tmp_path):
 
 
 def test_all_pictures_are_there(splits, tmp_path):
-    assert with_pictures(splits, tmp_path, skip_missing=False) == (splits, 0, ())
+    assert with_pictures(splits, tmp_path, skip_missing=False) == (splits, 0, (), ())
 
 
 def test_missing_pictures_are_named_or_skipped(splits, tmp_path):
@@ -28,6 +28,7 @@ def test_missing_pictures_are_named_or_skipped(splits, tmp_path):
         {"train": splits["train"][:1], "val": splits["val"]},
         2,
         ("so",),
+        ("b.png",),
     )
     (tmp_path / "val" / "c.png").unlink()
     with pytest.raises(UserError, match="no picture that a question of val is about"):

@@ -28,7 +28,7 @@ def test_scenes_sheet(n):
 def test_a_sheet_needs_a_caption_for_each():
     with pytest.raises(ValueError, match="caption for each"):
         scenes_sheet([scenes.scene(0, 0)], [])
-    with pytest.raises(ValueError, match="needs scenes"):
+    with pytest.raises(ValueError, match="needs pictures"):
         scenes_sheet([], [])
 
 
