@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
 from scratchlv.errors import UserError
+from scratchlv.output import insist
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.data_argument import FORMS
 
@@ -60,9 +60,9 @@ def _free_folder(folder: Path) -> Path:
 
 def _interrupted(task: str, folder: Path) -> int:
     if not (folder / "config.json").exists():
-        print("interrupted before its own training began; the same command goes on", file=sys.stderr)
+        insist("interrupted before its own training began; the same command goes on")
         return 130
-    print(f"interrupted; go on with: scratchlv train {task} --out {folder} --resume", file=sys.stderr)
+    insist(f"interrupted; go on with: scratchlv train {task} --out {folder} --resume")
     return 130
 
 

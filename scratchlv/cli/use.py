@@ -9,6 +9,7 @@ from typing import Any
 
 from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
 from scratchlv.errors import UserError
+from scratchlv.output import unread
 
 
 def add_commands(commands: Any) -> None:
@@ -69,6 +70,8 @@ def _generate(arguments: Arguments) -> None:
         chosen = options if a.greedy else options | {"seed": (a.seed or 0) + i}
         for piece in language_modelling.write(run, prompt, **chosen):
             print(piece, end="", flush=True)
+            if unread(sys.stdout):  # nothing else is left of it
+                return
         print()
 
 

@@ -16,7 +16,7 @@ from typing import TextIO
 from scratchlv.errors import UserError
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.marking import MISSING, PASSED, Row
-from scratchlv.gradcheck.views import spelt
+from scratchlv.output import spelt
 
 _MOST_TEXT = 600  # characters of a cell
 _FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for the beginning of a formula
