@@ -7,7 +7,7 @@ from typing import Any
 
 from scratchlv.cli import exercise, tools, train, use
 from scratchlv.cli.arguments import set_threads
-from scratchlv.errors import UserError, explain
+from scratchlv.errors import KernelsUnavailable, UserError, explain
 from scratchlv.output import insist, standard_streams
 
 
@@ -29,7 +29,7 @@ def _status_of(argv: list[str] | None) -> int:
         if getattr(arguments, "threads", None) is not None:
             set_threads(arguments.threads)
         return _run(arguments)
-    except UserError as error:
+    except (UserError, KernelsUnavailable) as error:
         insist(f"scratchlv: {error}")
     except MemoryError as error:
         insist(f"scratchlv: {_out_of_memory(error)}")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchlv.cache import folder_for
+from scratchlv.cache import folders_for
 from scratchlv.cuda.sources import headers
 
 ORDERS = ("forward", "reverse", "shuffled", "warp by warp")
@@ -136,16 +136,18 @@ def _compiled(path: Path, names: tuple[str, ...]) -> Path:
     code += "".join(f"ON_CPU_EXPORT({name})\n" for name in names) + "ON_CPU_EXPORT_OPTIONS\n"
     included = [file.read_text(encoding="utf-8") for file in sorted([*headers().glob("*.cuh"), *headers().glob("*.h")])]
     content = "\0".join([compiler, *flags, code, path.read_text(encoding="utf-8"), *included])
-    library = _folder() / f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
-    if not library.exists():
-        _compile(compiler, flags, code, path, library)
+    name = f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
+    for library in (folder / name for folder in _folders()):
+        if library.exists():
+            return library
+    _compile(compiler, flags, code, path, library)
     return library
 
 
 @functools.cache
-def _folder() -> Path:
-    """Where compiled files are kept; a temporary folder if nothing can be written there."""
-    return folder_for("cuda_on_cpu") or Path(tempfile.mkdtemp(prefix="scratchlv-"))
+def _folders() -> list[Path]:
+    """Where compiled files are looked for; new ones are kept in the last."""
+    return folders_for("cuda_on_cpu")
 
 
 def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, library: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from scratchlv import ops
-from scratchlv.errors import UserError
+from scratchlv.errors import KernelsUnavailable, UserError
 from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
 from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Report
 
@@ -64,7 +64,7 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
     rooms = {name: operation_named(name).room for name in names}
     if version is not None and variant is None:
         raise UserError(f"--version {version} is one of a variant's: say which, --variant cuda for one")
-    wanted = DEFAULT if variant is None else (variant,)
+    wanted = _runnable() if variant is None else (variant,)
     plan: Plan = [(name, each, version) for name, room in rooms.items() for each in wanted if each in room.VARIANTS]
     if not plan:
         have = sorted({name for room in rooms.values() for name in room.VARIANTS})
@@ -79,6 +79,15 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
         if lack:
             print(f"note: left out, without a version {version} of {variant}: {', '.join(lack)}", file=sys.stderr)
     return plan
+
+
+def _runnable() -> tuple[str, ...]:
+    """The variants of :data:`DEFAULT` that can run here."""
+    try:
+        ops.linear.variant("numba_cpu")
+    except KernelsUnavailable:
+        return ("reference",)
+    return DEFAULT
 
 
 class _Table:
