@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from scratchlv.cli import exercise, tools, train, use
 from scratchlv.cli.arguments import set_threads
 from scratchlv.errors import KernelsUnavailable, UserError, explain
 from scratchlv.output import insist, standard_streams
+from scratchlv.shell import path_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 def _status_of(argv: list[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
+        for name, value in vars(arguments).items():
+            setattr(arguments, name, _with_home(value))
         if getattr(arguments, "threads", None) is not None:
             set_threads(arguments.threads)
         return _run(arguments)
@@ -41,6 +45,13 @@ def _status_of(argv: list[str] | None) -> int:
         insist("scratchlv: interrupted")
         return 130
     return 2
+
+
+def _with_home(value: Any) -> Any:
+    """What an option says, ``~`` written out where it is a path, or a list of some."""
+    if isinstance(value, list):
+        return [_with_home(each) for each in value]
+    return path_of(str(value)) if isinstance(value, Path) else value
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
 from scratchlv.errors import UserError
 from scratchlv.output import unread
+from scratchlv.shell import path_of
 
 
 def add_commands(commands: Any) -> None:
@@ -107,7 +108,7 @@ def _summarize(arguments: Arguments) -> None:
 def _read(name: str) -> str:
     from scratchlv.data.text import decoded_lines, read_lines
 
-    lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(name)
+    lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(path_of(name))
     text = " ".join(line for _, line in lines)
     if not text.strip():
         raise UserError(f"{'standard input' if name == '-' else name} is empty; give a file with a text")

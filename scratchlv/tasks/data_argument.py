@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from scratchlv.errors import UserError
+from scratchlv.shell import path_of
 from scratchlv.tasks import TASKS
 
 #: kind -> how it is written
@@ -48,5 +48,5 @@ def parse(data: str, task: str) -> DataArgument:
         raise UserError(f"--data {data}: give {' or '.join(FORMS[k] for k in kinds)}")
     is_path = [name in ("DIR", "FILE") or kind == "parallel" for name in names]
     return DataArgument(
-        kind, tuple(str(Path(a).resolve()) if path else a for a, path in zip(arguments, is_path, strict=True))
+        kind, tuple(str(path_of(a).resolve()) if path else a for a, path in zip(arguments, is_path, strict=True))
     )
