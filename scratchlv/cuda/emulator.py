@@ -93,7 +93,7 @@ class CpuModule:
 
     def launch(self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool) -> None:
         file, line = _options.left_out or ("", 0)
-        self.library.set_options(ORDERS.index(_options.order), ctypes.c_uint64(_options.seed), file.encode(), line)
+        self.library.set_options(ORDERS.index(_options.order), ctypes.c_uint64(_options.seed), os.fsencode(file), line)
         held = [_c_value(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(value) for value in held))
         message = ctypes.create_string_buffer(512)
@@ -153,7 +153,7 @@ def _folders() -> list[Path]:
 def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         source, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / "library.so"
-        source.write_text(code, encoding="utf-8")
+        source.write_text(code, encoding="utf-8", errors="surrogateescape")  # it names files
         command = [compiler, *flags, f"-I{headers()}", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
