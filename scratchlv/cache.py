@@ -1,23 +1,45 @@
 """Where what was computed once is kept: compiled kernels, features of photographs."""
 
 import contextlib
+import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from scratchlv.shell import path_of
+
 
 def cache_folder() -> Path:
-    """``$SCRATCHLV_CACHE``, or else ``~/.cache/scratchlv``."""
+    """``$SCRATCHLV_CACHE``, or else ``~/.cache/scratchlv``; for a user without a home a temporary folder.
+
+    Raises:
+        UserError: ``$SCRATCHLV_CACHE`` is below a home that is not known.
+    """
     named = os.environ.get("SCRATCHLV_CACHE")
-    return Path(named).expanduser() if named else Path("~/.cache/scratchlv").expanduser()
+    if named:
+        return path_of(named)
+    try:
+        return Path("~/.cache/scratchlv").expanduser()
+    except RuntimeError:  # no HOME, and no such user in the system's list: a container, a service
+        return temporary_folder()
 
 
-def folder_for(*names: str) -> Path | None:
-    """The folder of these names below :func:`cache_folder`, made if need be; None if nothing can be written there."""
-    folder = cache_folder().joinpath(*names)
-    return folder if can_write(folder) else None
+def folders_for(name: str) -> list[Path]:
+    """Where that is looked for which is kept as ``name`` below :func:`cache_folder`; what is new goes to the last."""
+    return with_temporary(cache_folder() / name, name)
+
+
+def with_temporary(folder: Path, name: str) -> list[Path]:
+    """The folder, made if need be; and where nothing can be written there, a temporary one after it."""
+    if can_write(folder):
+        return [folder]
+    with contextlib.suppress(OSError):
+        temporary = temporary_folder() / name
+        temporary.mkdir(parents=True, exist_ok=True)
+        return [folder, temporary]
+    return [folder]
 
 
 def can_write(folder: Path) -> bool:
@@ -63,3 +85,19 @@ def _is_taken(lock: int) -> bool:
     except (ImportError, OSError):
         return False
     return False
+
+
+def temporary_folder() -> Path:
+    """A folder among the system's temporary ones that is this user's alone."""
+    if not hasattr(os, "getuid"):
+        return Path(tempfile.gettempdir(), "scratchlv")
+    return _temporary(tempfile.gettempdir(), os.getuid())
+
+
+@functools.cache
+def _temporary(parent: str, user: int) -> Path:
+    folder = Path(parent, f"scratchlv-{user}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != user:  # anybody can make a folder there, and what it holds would be run
+        return Path(tempfile.mkdtemp(prefix="scratchlv-"))
+    return folder

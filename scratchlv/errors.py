@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes, and what the system's errors say to a user."""
+"""The exceptions that are meant for the user's eyes, and what the system's errors say to a user."""
 
 import errno
 import os
@@ -9,6 +9,10 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class KernelsUnavailable(ImportError):
+    """The kernels of the CPU cannot be had, for a reason that the user can mend; the references run all the same."""
 
 
 _SPACE = "free some space or choose another folder"

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from scratchlv.device import on_gpu
+from scratchlv.errors import KernelsUnavailable
 
 OPERATIONS = (
     "matmul",
@@ -72,6 +73,7 @@ class Operation:
     def __init__(self, name: str) -> None:
         self.name = name
         self._variants: dict[str, ModuleType] = {}  # those that were used
+        self._do_not_load: dict[str, str] = {}  # those that cannot be, and why
 
     @functools.cached_property
     def room(self) -> ModuleType:
@@ -117,7 +119,15 @@ class Operation:
         """The variants, one after the other, and why each cannot serve this call, or None."""
         for name in _in_order(args, kwargs):
             if name in self.room.VARIANTS:
-                yield name, _limit(self.variant(name), args, kwargs)
+                yield name, self._why_not_loaded(name) or _limit(self._variants[name], args, kwargs)
+
+    def _why_not_loaded(self, name: str) -> str | None:
+        if name not in self._variants and name not in self._do_not_load:
+            try:
+                self.variant(name)
+            except KernelsUnavailable as error:
+                self._do_not_load[name] = str(error)
+        return self._do_not_load.get(name)
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """One line: which variant this call would run in, and why."""

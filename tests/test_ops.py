@@ -1,5 +1,10 @@
 """Which variant runs, and why."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,6 +63,17 @@ def test_a_packed_weight_stands_for_its_array(operation, shape):
     assert ops.pack(W.astype(np.float64)).dtype == np.float64
     with scratchlv.use("reference"):
         assert ops.pack(W) is W
+
+
+def test_without_compiling_the_references_run():
+    """``NUMBA_DISABLE_JIT=1`` is how Numba itself is debugged."""
+    code = "import numpy as np; from scratchlv.ops import relu; x = np.float32([-1, 2]); print(relu.explain(x)); "
+    code += "y, cache = relu.forward(x); print(y, *relu.backward(y, cache))"
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    why, values = done.stdout.splitlines()
+    assert why.startswith("relu runs in reference (not numba_cpu: NUMBA_DISABLE_JIT is set: ")
+    assert values == "[0. 2.] [0. 2.]"
 
 
 def test_names_that_are_none():

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numba.core import event, sigutils
+from numba.core import config, event, sigutils
 from numba.core.ccallback import CFunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.cpu import CPUContext
 from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
+from scratchlv.errors import KernelsUnavailable
 from scratchlv.kernels.building_blocks.fingerprint import fingerprint
 from scratchlv.kernels.building_blocks.kernel_cache import KernelCache, kernel_folders
 from scratchlv.kernels.building_blocks.threads import guard_against_fork
+
+if config.DISABLE_JIT:
+    raise KernelsUnavailable("NUMBA_DISABLE_JIT is set: Numba compiles nothing, and only the references run; unset it")
 
 
 def kernel(**options: Any) -> Callable:

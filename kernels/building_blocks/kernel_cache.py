@@ -12,7 +12,6 @@ import pickle
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -23,7 +22,7 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from scratchlv.cache import cache_folder, can_write
+from scratchlv.cache import cache_folder, with_temporary
 from scratchlv.kernels.building_blocks.fingerprint import Unknown, fingerprint, surroundings
 
 SUFFIX = ".kernel"
@@ -110,21 +109,7 @@ def kept() -> dict[Path, int]:
 
 @functools.cache
 def _folders(named: Path) -> list[Path]:
-    if can_write(named):
-        return [named]
-    with contextlib.suppress(OSError):
-        return [named, _temporary() / "kernels"]
-    return [named]
-
-
-def _temporary() -> Path:
-    if not hasattr(os, "getuid"):
-        return Path(tempfile.gettempdir(), "scratchlv")
-    folder = Path(tempfile.gettempdir(), f"scratchlv-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():  # anybody can make a folder there, and what it holds would be run
-        return Path(tempfile.mkdtemp(prefix="scratchlv-"))
-    return folder
+    return with_temporary(named, "kernels")
 
 
 def _write(path: Path, contents: bytes) -> None:

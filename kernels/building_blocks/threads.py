@@ -82,8 +82,7 @@ def _refuse_calls(kernel: Any) -> None:
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise RuntimeError(
         "this process was forked after its parent had started the threads of parallel kernels, and they do not live on in a "
-        "fork (GNU OpenMP): start processes by multiprocessing's 'spawn' or 'forkserver', fork before the first kernel runs, "
-        "or set NUMBA_THREADING_LAYER=workqueue before Python starts"
+        "fork (GNU OpenMP): start processes by multiprocessing's 'spawn' or 'forkserver', or fork before the first kernel runs"
     )
 
 

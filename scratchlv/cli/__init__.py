@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
+from pathlib import Path
 from typing import Any
 
 from scratchlv.cli import exercise, tools, train, use
 from scratchlv.cli.arguments import set_threads
-from scratchlv.errors import UserError, explain
+from scratchlv.errors import KernelsUnavailable, UserError, explain
+from scratchlv.output import insist, standard_streams
+from scratchlv.shell import path_of
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 a kernel is wrong, 2 the user can mend it, 130 interrupted."""
+    status = 2
+    try:
+        with standard_streams():
+            status = _status_of(argv)
+    except UserError as error:  # of standard output: who reads that status must know that something is missing
+        insist(f"scratchlv: {error}")
+        status = status or 2
+    return status
+
+
+def _status_of(argv: list[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
+        for name, value in vars(arguments).items():
+            setattr(arguments, name, _with_home(value))
         if getattr(arguments, "threads", None) is not None:
             set_threads(arguments.threads)
         return _run(arguments)
-    except UserError as error:
-        print(f"scratchlv: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, head say, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (UserError, KernelsUnavailable) as error:
+        insist(f"scratchlv: {error}")
     except MemoryError as error:
-        print(f"scratchlv: {_out_of_memory(error)}", file=sys.stderr)
-        return 2
+        insist(f"scratchlv: {_out_of_memory(error)}")
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        print(f"scratchlv: {explain(error)}", file=sys.stderr)
-        return 2
+        insist(f"scratchlv: {explain(error)}")
     except KeyboardInterrupt:
-        print("scratchlv: interrupted", file=sys.stderr)
+        insist("scratchlv: interrupted")
         return 130
+    return 2
+
+
+def _with_home(value: Any) -> Any:
+    """What an option says, ``~`` written out where it is a path, or a list of some."""
+    if isinstance(value, list):
+        return [_with_home(each) for each in value]
+    return path_of(str(value)) if isinstance(value, Path) else value
 
 
 def _run(arguments: argparse.Namespace) -> int:

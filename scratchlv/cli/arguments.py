@@ -29,8 +29,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_backend(parser)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    add_seed(parser, "of all that is random")
+def add_settings(parser: argparse.ArgumentParser, seed: int | None = 0) -> None:
+    """``seed``: its default, see :func:`add_seed`."""
+    add_seed(parser, "of all that is random", seed)
     parser.add_argument(
         "--set",
         action="append",

@@ -9,6 +9,8 @@ from typing import Any
 
 from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
 from scratchlv.errors import UserError
+from scratchlv.output import insist
+from scratchlv.shell import command
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.data_argument import FORMS
 
@@ -60,9 +62,9 @@ def _free_folder(folder: Path) -> Path:
 
 def _interrupted(task: str, folder: Path) -> int:
     if not (folder / "config.json").exists():
-        print("interrupted before its own training began; the same command goes on", file=sys.stderr)
+        insist("interrupted before its own training began; the same command goes on")
         return 130
-    print(f"interrupted; go on with: scratchlv train {task} --out {folder} --resume", file=sys.stderr)
+    insist(f"interrupted; go on with: {command('train', task, '--out', folder, '--resume')}")
     return 130
 
 
@@ -77,18 +79,16 @@ def _add_train(commands: Any) -> None:
         default = task.data[0] if FORMS[task.data[0]] == task.data[0] else None
         metavar = "|".join(FORMS[kind] for kind in task.data)
         chosen = f" (default: {default})" if default else ""
-        parser.add_argument("--data", default=default, metavar=metavar, help=f"what it learns from{chosen}")
-        parser.add_argument(
-            "--model", choices=task.models, default=task.models[0], help=f"which model (default: {task.models[0]})"
-        )
-        parser.add_argument(
-            "--preset", choices=["quick", "full"], default="quick", help="widths and steps (default: quick, in minutes)"
-        )
+        parser.add_argument("--data", metavar=metavar, help=f"what it learns from{chosen}")
+        parser.add_argument("--model", choices=task.models, help=f"which model (default: {task.models[0]})")
+        parser.add_argument("--preset", choices=["quick", "full"], help="widths and steps (default: quick, in minutes)")
         parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
-        add_settings(parser)
+        add_settings(parser, None)
         add_threads(parser)
         add_backend(parser)
-        parser.add_argument("--resume", action="store_true", help="go on with an interrupted run, by its own settings")
+        parser.add_argument(
+            "--resume", action="store_true", help="go on with a run, by its own settings; --set steps=N for more steps"
+        )
         parser.add_argument(
             "--overfit-one-batch",
             action="store_true",
@@ -150,7 +150,7 @@ def _train(arguments: Arguments) -> int | None:
     elif arguments.out is None:
         raise UserError("--out is missing: give the folder of the run")
     if arguments.resume:
-        _refuse_resume(arguments, overrides)
+        _change_run(arguments, overrides)
     try:
         training.train(
             arguments.out or Path(),
@@ -160,7 +160,7 @@ def _train(arguments: Arguments) -> int | None:
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:
-        print(f"trained: {arguments.out}; now: scratchlv evaluate {arguments.out}")
+        print(f"trained: {arguments.out}; now: {command('evaluate', arguments.out)}")
     return None
 
 
@@ -175,32 +175,45 @@ def _refuse_with_overfitting(arguments: Arguments, overrides: list[str]) -> None
         raise UserError(f"{given[0]} does nothing with --overfit-one-batch, which keeps nothing; leave it out")
 
 
-def _refuse_resume(arguments: Arguments, overrides: list[str]) -> None:
-    """
-    Raises:
-        UserError: it would change the settings of the run, or the run is one of another task.
-    """
-    from scratchlv.tasks import run_folder
+def _change_run(arguments: Arguments, overrides: list[str]) -> None:
+    """Give a run what is new about it before it goes on: more steps, say.
 
-    if overrides:
-        raise UserError("--resume takes the settings of the run; --set cannot change them half-way")
-    task = run_folder.read(arguments.out)[0].task
-    if task != arguments.task:
+    Raises:
+        UserError: it is a run of another task, or was made otherwise than the command says.
+    """
+    from scratchlv.tasks import asked_again, run_folder
+
+    folder = arguments.out
+    config, fitted = run_folder.read(folder)
+    if config.task != arguments.task:
         raise UserError(
-            f"{arguments.out} is a run of the task {task!r}, not {arguments.task!r}; "
-            f"go on with it by: scratchlv train {task} --out {arguments.out} --resume"
+            f"{folder} is a run of the task {config.task!r}, not {arguments.task!r}; "
+            f"go on with it by: {command('train', config.task, '--out', folder, '--resume')}"
         )
+    asked = {name: getattr(arguments, name) for name in ("data", "model", "preset", "seed")}
+    asked |= {name: value or None for name, value in _options(arguments).items()}  # a switch that is off says nothing
+    if isinstance(asked.get("encoder"), Path):
+        asked["encoder"] = str(asked["encoder"].resolve())
+    changed, news = asked_again.resumed(folder, config, asked, overrides)
+    for line in news:
+        print(line)
+    if news:
+        run_folder.write(folder, changed, fitted)
+
+
+def _options(arguments: Arguments) -> dict[str, Any]:
+    """The options that only some tasks have and that are no settings, by name."""
+    names = [option.lstrip("-").replace("-", "_") for option in _OPTIONS[arguments.task]]
+    return {name: getattr(arguments, name) for name in names if name not in _SETTINGS}
 
 
 def _config(arguments: Arguments, overrides: list[str]) -> Any:
-    if arguments.data is None:
-        raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in TASKS[arguments.task].data)}")
-    names = [option.lstrip("-").replace("-", "_") for option in _OPTIONS[arguments.task]]
-    options = {name: vars(arguments)[name] for name in names if name not in _SETTINGS}
-    module = TASKS[arguments.task].load()
-    return module.config(
-        arguments.task, arguments.data, arguments.model, arguments.preset, arguments.seed, overrides, **options
-    )
+    a, task = arguments, TASKS[arguments.task]
+    data = a.data or task.data[0]
+    if a.data is None and FORMS[data] != data:
+        raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in task.data)}")
+    model, preset = a.model or task.models[0], a.preset or "quick"
+    return task.load().config(a.task, data, model, preset, a.seed or 0, overrides, **_options(a))
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------
@@ -209,6 +222,9 @@ def _config(arguments: Arguments, overrides: list[str]) -> Any:
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="how good a trained run is")
     add_run(evaluate)
+    evaluate.add_argument(
+        "--data", metavar="DATA", help="where its data is now, or other data of that kind (default: as it was trained)"
+    )
     evaluate.add_argument(
         "--split", default="val", help="val, test; on scenes also train, compositional (default: val)"
     )
@@ -225,9 +241,10 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: Arguments) -> None:
-    from scratchlv.tasks import results, training
+    from scratchlv.tasks import asked_again, results, training
 
     run = training.load(arguments.run, step=arguments.step)
+    run.config = asked_again.with_data(arguments.run, run.config, arguments.data)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:
         raise UserError(f"--beam does not go with {task.title}; leave it out")

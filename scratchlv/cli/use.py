@@ -9,6 +9,8 @@ from typing import Any
 
 from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
 from scratchlv.errors import UserError
+from scratchlv.output import unread
+from scratchlv.shell import path_of
 
 
 def add_commands(commands: Any) -> None:
@@ -69,6 +71,8 @@ def _generate(arguments: Arguments) -> None:
         chosen = options if a.greedy else options | {"seed": (a.seed or 0) + i}
         for piece in language_modelling.write(run, prompt, **chosen):
             print(piece, end="", flush=True)
+            if unread(sys.stdout):  # nothing else is left of it
+                return
         print()
 
 
@@ -104,7 +108,7 @@ def _summarize(arguments: Arguments) -> None:
 def _read(name: str) -> str:
     from scratchlv.data.text import decoded_lines, read_lines
 
-    lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(name)
+    lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(path_of(name))
     text = " ".join(line for _, line in lines)
     if not text.strip():
         raise UserError(f"{'standard input' if name == '-' else name} is empty; give a file with a text")

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchlv.cache import folder_for
+from scratchlv.cache import folders_for
 from scratchlv.cuda.sources import headers
 
 ORDERS = ("forward", "reverse", "shuffled", "warp by warp")
@@ -93,7 +93,7 @@ class CpuModule:
 
     def launch(self, name: str, grid: tuple, block: tuple, arguments: tuple, shared: int, cooperative: bool) -> None:
         file, line = _options.left_out or ("", 0)
-        self.library.set_options(ORDERS.index(_options.order), ctypes.c_uint64(_options.seed), file.encode(), line)
+        self.library.set_options(ORDERS.index(_options.order), ctypes.c_uint64(_options.seed), os.fsencode(file), line)
         held = [_c_value(argument) for argument in arguments]
         pointers = (ctypes.c_void_p * len(held))(*(ctypes.addressof(value) for value in held))
         message = ctypes.create_string_buffer(512)
@@ -136,22 +136,24 @@ def _compiled(path: Path, names: tuple[str, ...]) -> Path:
     code += "".join(f"ON_CPU_EXPORT({name})\n" for name in names) + "ON_CPU_EXPORT_OPTIONS\n"
     included = [file.read_text(encoding="utf-8") for file in sorted([*headers().glob("*.cuh"), *headers().glob("*.h")])]
     content = "\0".join([compiler, *flags, code, path.read_text(encoding="utf-8"), *included])
-    library = _folder() / f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
-    if not library.exists():
-        _compile(compiler, flags, code, path, library)
+    name = f"{path.stem}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
+    for library in (folder / name for folder in _folders()):
+        if library.exists():
+            return library
+    _compile(compiler, flags, code, path, library)
     return library
 
 
 @functools.cache
-def _folder() -> Path:
-    """Where compiled files are kept; a temporary folder if nothing can be written there."""
-    return folder_for("cuda_on_cpu") or Path(tempfile.mkdtemp(prefix="scratchlv-"))
+def _folders() -> list[Path]:
+    """Where compiled files are looked for; new ones are kept in the last."""
+    return folders_for("cuda_on_cpu")
 
 
 def _compile(compiler: str, flags: tuple[str, ...], code: str, path: Path, library: Path) -> None:
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         source, made = Path(folder) / f"{path.stem}.cpp", Path(folder) / "library.so"
-        source.write_text(code, encoding="utf-8")
+        source.write_text(code, encoding="utf-8", errors="surrogateescape")  # it names files
         command = [compiler, *flags, f"-I{headers()}", str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

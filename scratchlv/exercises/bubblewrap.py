@@ -52,7 +52,7 @@ def mounts(hidden: Iterable[str], own: Iterable[str], scratch: str) -> list[str]
         scratch: the folder that can be written.
     """
     made: list[str] = []
-    for folder in dict.fromkeys([*_OTHERS, str(Path.home())]):
+    for folder in dict.fromkeys([*_OTHERS, os.path.expanduser("~")]):
         if os.path.isdir(folder) and not os.path.islink(folder):
             made += ["--tmpfs", folder]
     for folder in _of_python():

@@ -7,14 +7,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchlv.cache import folder_for
+from scratchlv.cache import folders_for
 from scratchlv.errors import UserError
 from scratchlv.exercises.exercise import Exercise, read
 
@@ -90,10 +89,10 @@ def _unpacked(path: Path) -> Path:
         raise UserError(f"{path} is neither a folder nor a file: give a folder of exercises, or a zip")
     if path.stat().st_size > _LARGEST:
         raise UserError(f"{path} has more bytes than a course needs")
-    kept = folder_for("courses") or Path(tempfile.mkdtemp(prefix="scratchlv-course-"))
-    folder = kept / hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    if folder.is_dir():
-        return folder
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    for folder in (kept / digest for kept in folders_for("courses")):
+        if folder.is_dir():
+            return folder
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
     try:
         _unpack(path, partial)

@@ -217,7 +217,7 @@ def _compiled(path: Path) -> Module:
     _refuse_strange(text)
     with tempfile.TemporaryDirectory(prefix="scratchlv-kernels-") as folder:
         made = Path(folder) / path.name
-        made.write_text(f'#include "cuda_on_cpu.h"\n#line 1 "{path.name}"\n{text}\n', "utf-8")
+        made.write_text(f'#include "cuda_on_cpu.h"\n#line 1 "{path.name}"\n{text}\n', "utf-8", "surrogateescape")
         try:
             module = Module(made)
             module.engine(on_gpu=False)

@@ -8,7 +8,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import numpy as np
 from rich.text import Text
@@ -155,8 +155,8 @@ class Desk:
         if verdict.failed is not None:
             self.screen.line("  scratchlv exercise hint --line  the line where the mistake is, if it can be found")
 
-    def watch(self, name: str | None, out: TextIO | None = None) -> NoReturn:
-        """Check now, and whenever the file is saved, until Ctrl-C."""
+    def watch(self, name: str | None, out: TextIO | None = None) -> int:
+        """Check now, and whenever the file is saved, until Ctrl-C, or until nobody reads what it says."""
         exercise = self._chosen(name)
         path = self._file(exercise)
 
@@ -167,7 +167,7 @@ class Desk:
                 self.screen.print(f"scratchlv: {error}")
             return {path.resolve()}
 
-        watch(once, lambda: {path.resolve()}, path.name, out or self.screen.out)
+        return watch(once, lambda: {path.resolve()}, path.name, out or self.screen.out)
 
     def _look_at_version(self, exercise: Exercise, path: Path) -> None:
         with path.open("rb") as file:

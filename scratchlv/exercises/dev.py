@@ -19,6 +19,7 @@ from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.marking import Marking, Row
 from scratchlv.exercises.proof import SLOW, prove
 from scratchlv.exercises.students import students
+from scratchlv.shell import command
 
 _WITHOUT = (
     "bubblewrap is not here, or may not be used: files are checked in processes of their own, "
@@ -30,7 +31,7 @@ def new(name: str, out: Path, to: TextIO | None = None) -> int:
     """Make the folder of a new exercise."""
     folder = template.make(name, out)
     print(f"{folder} is made: a small exercise that is complete, to be replaced file by file. Prove it:", file=to)
-    print(f"  scratchlv exercise dev check {name} --course {out}", file=to)
+    print(f"  {command('exercise', 'dev', 'check', name, '--course', out)}", file=to)
     return 0
 
 
@@ -75,7 +76,7 @@ def export(course: Course, names: Sequence[str], path: Path, to: TextIO | None =
             print(f"note: {sentence}", file=to)
     count = f"{len(chosen)} exercise{'s' if len(chosen) > 1 else ''}"
     print(f"{path}: {count} without solutions, {path.stat().st_size / 1e6:.1f} MB. Learners begin with", file=to)
-    print(f"  scratchlv exercise start {chosen[0].name} --course {path.name}", file=to)
+    print(f"  {command('exercise', 'start', chosen[0].name, '--course', path.name)}", file=to)
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import TextIO
 from scratchlv.errors import UserError
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.marking import MISSING, PASSED, Row
-from scratchlv.gradcheck.views import spelt
+from scratchlv.output import SPELT, spelt
 
 _MOST_TEXT = 600  # characters of a cell
 _FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for the beginning of a formula
@@ -34,7 +34,9 @@ class Gradebook:
         self._new = path.with_name(f".{path.name}.{os.getpid()}")
 
     def __enter__(self) -> Gradebook:
-        self._file = self._new.open("w", encoding="utf-8-sig", newline="")  # by its mark, Excel knows UTF-8
+        self._file = self._new.open(
+            "w", encoding="utf-8-sig", errors=SPELT, newline=""
+        )  # by its mark, Excel knows UTF-8
         self._writer = csv.writer(self._file, quoting=csv.QUOTE_ALL)
         headings = [f"{each.order:02d} {each.name}" for each in self._exercises]
         self._write(

@@ -17,7 +17,7 @@ from rich.text import Text
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import Verdict
 from scratchlv.exercises.progress import Record
-from scratchlv.gradcheck.views import spelt
+from scratchlv.output import spelt
 
 STAGES = ("shape", "dtype", "value", "gradient")
 _PRINTED = 12  # lines of what the learner's file prints

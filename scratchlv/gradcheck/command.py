@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
+from rich.console import Console
 
 from scratchlv import ops
-from scratchlv.errors import UserError
+from scratchlv.errors import KernelsUnavailable, UserError
 from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
 from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Report
 
-# On a narrow terminal the last ones are cut off.
 HEADINGS = ("verdict", "operation", "variant", "case", "error", "allowed", "compared")
+_GAP = "  "
 VERDICTS = (RIGHT, WRONG, NOT_CHECKED)
 DEFAULT = ("reference", "numba_cpu")  # "cuda" takes minutes where a CPU has to play the GPU
 
@@ -62,7 +64,7 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
     rooms = {name: operation_named(name).room for name in names}
     if version is not None and variant is None:
         raise UserError(f"--version {version} is one of a variant's: say which, --variant cuda for one")
-    wanted = DEFAULT if variant is None else (variant,)
+    wanted = _runnable() if variant is None else (variant,)
     plan: Plan = [(name, each, version) for name, room in rooms.items() for each in wanted if each in room.VARIANTS]
     if not plan:
         have = sorted({name for room in rooms.values() for name in room.VARIANTS})
@@ -79,11 +81,23 @@ def _plan(names: list[str], variant: str | None, version: int | None) -> Plan:
     return plan
 
 
+def _runnable() -> tuple[str, ...]:
+    """The variants of :data:`DEFAULT` that can run here."""
+    try:
+        ops.linear.variant("numba_cpu")
+    except KernelsUnavailable:
+        return ("reference",)
+    return DEFAULT
+
+
 class _Table:
-    """Rows as they come; their widths are known beforehand, but for the last column's."""
+    """Rows as they come; their widths are known beforehand, but for the last column's.
+
+    A row that is longer than the terminal is wide goes on below itself; where none would fit, they are not set in columns.
+    """
 
     def __init__(self, out: TextIO, plan: Plan) -> None:
-        self._out, self._console = out, _console(out) if out.isatty() else None
+        self._out, self._console = out, Console(file=out, highlight=False) if out.isatty() else None
         cases = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
         columns = (
             VERDICTS,
@@ -93,6 +107,8 @@ class _Table:
         )
         widths = [max(map(len, (heading, *cells))) for heading, cells in zip(HEADINGS, columns, strict=False)]
         self._widths = (*widths, 7, 7, 0)
+        if self._console is not None and sum(self._widths) + len(_GAP) * len(HEADINGS) > self._console.width:
+            self._widths = (widths[0], *[0] * len(HEADINGS[1:]))
         self._print(HEADINGS)
 
     def add(self, report: Report) -> None:
@@ -106,19 +122,13 @@ class _Table:
         print(f"{counted}, in {seconds:.0f} s", file=self._out)
 
     def _print(self, row: tuple[str, ...], wrong: bool = False) -> None:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip()
+        line = _GAP.join(cell.ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip()
         if self._console is None:
             print(line, file=self._out, flush=True)
-        else:
-            self._console.print(
-                line, style="red" if wrong else None, markup=False, highlight=False, no_wrap=True, overflow="ellipsis"
-            )
-
-
-def _console(out: TextIO) -> Any:
-    from rich.console import Console
-
-    return Console(file=out)
+            return
+        below = " " * (self._widths[0] + len(_GAP))
+        lines = textwrap.wrap(line, self._console.width, subsequent_indent=below)
+        self._console.print("\n".join(lines), style="red" if wrong else None, markup=False, soft_wrap=True)
 
 
 def _row(report: Report) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Options:
 
 
 def run(files: Sequence[str], options: Options, watching: bool = False, out: TextIO | None = None) -> int:
-    """0 if every gradient is right, 1 if one is wrong, 3 if something could not be compared; when watching, never returns.
+    """0 if every gradient is right, 1 if one is wrong, 3 if something could not be compared; when watching, see :func:`watch`.
 
     Raises:
         UserError: a file, or what it says, cannot be used.

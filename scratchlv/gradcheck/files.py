@@ -18,6 +18,7 @@ from typing import Any
 from scratchlv.errors import UserError
 from scratchlv.gradcheck.calls import where_and_what
 from scratchlv.gradcheck.layers import pair_of
+from scratchlv.shell import path_of
 
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -49,7 +50,7 @@ def parse_target(text: str) -> Target:
     names = tuple(name.strip() for name in (found["names"] or "").split(",") if name.strip())
     if len(names) > 2:
         raise UserError(f"{text} names {len(names)} functions: give two, as in {found['path']}:forward,backward")
-    return Target(Path(found["path"]), names)
+    return Target(path_of(found["path"]), names)
 
 
 # --- running the file ------------------------------------------------------------------------------------------------

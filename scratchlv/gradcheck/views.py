@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Gradient, Report
+from scratchlv.output import spelt
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -18,9 +19,6 @@ SKIPPED, FINE, WORST = -1, 0, 4  # levels of its cells: not compared, right, and
 _LEVELS = (1e-3, 1e-2, 1e-1)  # errors, as shares of the element, at which the next level begins
 _BLOCKS = {SKIPPED: " ", FINE: "·", 1: "░", 2: "▒", 3: "▓", WORST: "█"}
 _ASCII = {SKIPPED: " ", FINE: ".", 1: ":", 2: ":", 3: "#", WORST: "#"}
-_SPELT = str.maketrans(
-    {"ᵀ": ".T", "−": "-", "→": "->", "√": "sqrt ", "σ": "sigma", "²": "^2", "·": "*", "∂": "d", "…": "..."}
-)
 _STYLES = {RIGHT: "green", WRONG: "red", NOT_CHECKED: "yellow"}
 _COLOURS = {RIGHT: "#1a7f45", WRONG: "#c6362b", NOT_CHECKED: "#946200"}
 _HEADINGS = ("gradient", "verdict", "error", "worst at", "backward", "numeric", "compared")
@@ -117,16 +115,6 @@ def show(report: Report, out: TextIO) -> None:
         Console(file=out).print(report)
     else:
         print(spelt(str(report), getattr(out, "encoding", None)), file=out, flush=True)
-
-
-def spelt(text: str, encoding: str | None) -> str:
-    """The text in characters that the encoding has."""
-    encoding = encoding or "utf-8"
-    try:
-        text.encode(encoding)
-        return text
-    except UnicodeEncodeError:
-        return text.translate(_SPELT).encode(encoding, "replace").decode(encoding)
 
 
 class TerminalView:

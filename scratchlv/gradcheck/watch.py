@@ -5,25 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
+
+from scratchlv.output import unread
 
 PAUSE = 0.2  # seconds between looks at the files
 
 Stamp = tuple[int, int, int] | None
 
 
-def watch(once: Callable[[], set[Path]], first: Callable[[], set[Path]], name: str, out: TextIO) -> NoReturn:
+def watch(once: Callable[[], set[Path]], first: Callable[[], set[Path]], name: str, out: TextIO) -> int:
     """Call ``once`` now, and after every change of the files that it returns; ``first`` has those known beforehand.
 
-    It ends by KeyboardInterrupt alone. A heading with the time parts one run from the next.
+    It ends by KeyboardInterrupt, or with 0 once nobody reads ``out`` any more. A heading with the time parts one run from
+    the next.
     """
     before = stamps(first())
-    while True:
+    while not unread(out):
         print(heading(name), file=out, flush=True)
         files = once()
         before = stamps(files) | {path: stamp for path, stamp in before.items() if path in files}
         print("waiting for a change; Ctrl-C ends", file=out, flush=True)
         before = wait_for_change(before)
+    return 0
 
 
 def heading(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from scratchlv.errors import UserError
+from scratchlv.output import SPELT
 
 _CSS = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #202124; --faint: #6b6f76; --line: #dfe1e5; --card: #f7f8fa;
@@ -51,7 +52,7 @@ def write_report(
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_page(title, facts, curves, examples), encoding="utf-8")
+        path.write_text(_page(title, facts, curves, examples), encoding="utf-8", errors=SPELT)
     except OSError as error:
         raise UserError(f"the report {path} could not be written: {error.strerror}; give another path") from error
     return path

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scratchlv.errors import KernelsUnavailable
+
 
 @contextlib.contextmanager
 def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]:
@@ -17,7 +19,12 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
     That one rehearses ``what`` (:func:`scratchlv.tasks.warmup.rehearse`) to learn which they are, and begins with the largest.
     What it has done is found on disk by this process, which compiles what it comes to first; it ends with the block.
     """
-    from scratchlv.kernels.building_blocks.compiling import when_compiling
+    try:
+        from scratchlv.kernels.building_blocks.compiling import when_compiling
+    except KernelsUnavailable as reason:
+        say(str(reason))
+        yield
+        return
 
     helpers: list[subprocess.Popen] = []
 
@@ -26,7 +33,8 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
         if (os.cpu_count() or 1) > 1 and sys.executable:
             command = [sys.executable, "-m", "scratchlv.tasks.warmup", *what]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            helpers.append(subprocess.Popen(command, **quiet))
+            with contextlib.suppress(OSError):  # one process does it all where no second one may run
+                helpers.append(subprocess.Popen(command, **quiet))
 
     try:
         with when_compiling(begins):

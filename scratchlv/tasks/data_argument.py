@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from scratchlv.errors import UserError
+from scratchlv.shell import path_of
 from scratchlv.tasks import TASKS
 
 #: kind -> how it is written
@@ -59,5 +59,5 @@ def parse(data: str, task: str) -> DataArgument:
         raise UserError(f"--data {data}: give {' or '.join(FORMS[k] for k in kinds)}")
     return DataArgument(
         kind,
-        tuple(str(Path(a).resolve()) if name in _PATHS else a for a, name in zip(arguments, names, strict=True)),
+        tuple(str(path_of(a).resolve()) if name in _PATHS else a for a, name in zip(arguments, names, strict=True)),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.errors import UserError, explain
+from scratchlv.shell import command
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.records import from_json, to_json
 from scratchlv.training import checkpoint, old_runs
@@ -40,6 +41,15 @@ def create(folder: Path, config: Any, fitted: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(explain(error)) from None
+    write(folder, config, fitted)
+
+
+def write(folder: Path, config: Any, fitted: Any) -> None:
+    """Write the records of a run.
+
+    Raises:
+        UserError: they cannot be written.
+    """
     checkpoint.write_json_atomically(folder / "config.json", {"asked": to_json(config), "fitted": to_json(fitted)})
 
 
@@ -56,7 +66,7 @@ def read(folder: Path, *tasks: str) -> tuple[Any, Any]:
     task = found["asked"].get("task") if isinstance(found["asked"], dict) else None
     if task not in TASKS or tasks and task not in tasks:
         wanted = " or ".join(map(repr, tasks or TASKS))
-        advice = f"; use it with: scratchlv {TASKS[task].command} {folder}" if task in TASKS else "; give another"
+        advice = f"; use it with: {command(TASKS[task].command, folder)}" if task in TASKS else "; give another"
         raise UserError(f"{folder} is a run of the task {task!r}, not {wanted}{advice}")
     module = TASKS[task].load()
     try:

@@ -123,7 +123,8 @@ def write_json_atomically(path: str | Path, obj: Any) -> None:
         UserError: the file cannot be written.
     """
     path = Path(path)
-    text = (json.dumps(obj, indent=1, ensure_ascii=False) + "\n").encode()
+    whole = json.dumps(obj, indent=1, ensure_ascii=False) + "\n"
+    text = whole.encode(errors="backslashreplace")  # JSON's own escapes, of bytes of a path that are not UTF-8
     with _writing(path, len(text)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _written_beside(path, text) as new:

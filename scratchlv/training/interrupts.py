@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+_SIGNALS = [s for s in (signal.SIGINT, signal.SIGTERM, _HANGUP) if s is not None]
+
 
 @contextmanager
 def finish_the_step() -> Iterator[threading.Event]:
-    """Ctrl-C and a polite kill set the event instead of breaking into a half-made step; a second one does break in."""
+    """Ctrl-C, a polite kill and a terminal that is closed set the event instead of breaking into a half-made step.
+
+    A second one does break in. Where a closed terminal is ignored (``nohup``), it still is.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -22,7 +28,7 @@ def finish_the_step() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         event.set()
 
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, note) for s in _SIGNALS if s != _HANGUP or signal.getsignal(s) is not signal.SIG_IGN}
     try:
         yield event
     finally:

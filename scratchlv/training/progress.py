@@ -85,9 +85,8 @@ def _start_bar(total: int, done: int) -> tuple[Any, Any]:
     from rich.progress import Progress as Bar
     from rich.table import Column
 
-    text = TextColumn(
-        "{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=3)
-    )
+    # what does not fit is cut without Rich's mark, which is not in every encoding
+    text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="crop", ratio=3))
     bar = Bar(BarColumn(bar_width=None, table_column=Column(ratio=1)), text, console=Console(stderr=True), expand=True)
     bar.start()
     return bar, bar.add_task("", total=total, completed=done, text="")

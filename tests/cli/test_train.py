@@ -1,6 +1,7 @@
 """``train``, ``evaluate`` and ``demo``: what they do, and what they say when something is wrong."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from scratchlv.cli import main
 from scratchlv.tasks import TASKS
 
-from .helpers import TINY, fails, misused, picture, stories
+from .helpers import TINY, TINY_FILES, fails, misused, picture, stories
 
 MODELS = [(name, model) for name, task in TASKS.items() for model in task.models]
 FIGURES = {
@@ -143,8 +144,75 @@ def test_options_that_cannot_be(capsys, tmp_path):
 def test_a_run_is_never_overwritten(capsys, run):
     before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
     fails(capsys, "train", "caption", "--out", run, *TINY, saying=[str(run), "--resume"])
-    fails(capsys, "train", "caption", "--out", run, "--resume", "--set", "steps=9", saying=["--resume", "--set"])
+    fails(capsys, "train", "caption", "--out", run, "--resume", "--set", "batch=9", saying=["--resume", "batch=9"])
     assert before == {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("differing", "saying"),
+    [
+        (["--data", "flickr8k:photographs"], ["--data flickr8k:", "it was made with scenes"]),
+        (["--model", "uniform"], ["--model uniform (it was made with attention)"]),
+        (["--preset", "full"], ["--preset full (it was made with quick)"]),
+        (["--seed", "7"], ["--seed 7 (it was made with 0)"]),
+        (["--characters", "--blind"], ["--characters (it was made without)", "--blind (it was made without)"]),
+        (
+            ["--set", "steps=20", "--set", "hidden=7", "--set", "dropout=0.1"],
+            ["hidden=7 (it was made with 128)", "dropout=0.1"],
+        ),
+        (["--set", "steps=5"], ["steps=5", "6 steps already"]),
+        (["--set", "no=5"], ["no=5"]),
+    ],
+)
+def test_a_run_is_resumed_as_it_was_made(capsys, run, differing, saying):
+    """It said "trained", having ignored them all."""
+    before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+    fails(capsys, "train", "caption", "--out", run, "--resume", *differing, saying=[*saying])
+    assert before == {p.name: p.read_bytes() for p in run.iterdir() if p.is_file()}
+
+
+def test_a_run_is_resumed_by_its_own_command_or_for_more_steps(capsys, run):
+    command = [
+        "train",
+        "caption",
+        "--out",
+        str(run),
+        "--resume",
+        "--data",
+        "scenes",
+        "--seed",
+        "0",
+        "--preset",
+        "quick",
+    ]
+    assert main([*command, "--model", "attention", *TINY]) == 0
+    capsys.readouterr()
+    assert main([*command, "--set", "steps=9", "--set", "validate_every=3"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("steps: 9, before 6\nvalidate_every: 3, before 0\n")
+    assert "at step 6 of 9" in said
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [line["step"] for line in log] == [6, 9, 9]
+    assert json.loads((run / "config.json").read_text("utf-8"))["asked"]["settings"]["steps"] == 9
+    assert main(command) == 0  # and knows it from now on
+    assert "at step 9 of 9" in capsys.readouterr().out
+
+
+def test_data_that_has_moved(capsys, tmp_path, monkeypatch):
+    """The advice works as it stands, with spaces in the names of folders, and ``~``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run, there = tmp_path / "my run", tmp_path / "moved to here"
+    told = stories(tmp_path)
+    assert main(["train", "babi", "--data", f"babi:{told}:1", "--out=~/my run", *TINY_FILES]) == 0
+    assert shlex.split(capsys.readouterr().out.partition("now: scratchlv ")[2]) == ["evaluate", str(run)]
+    assert main(["evaluate", str(run), "--json"]) == 0
+    figures = capsys.readouterr().out
+    told.rename(there)
+    fails(capsys, "evaluate", run, saying=[str(told), "no longer there", f"evaluate '{run}' --data babi:DIR:TASK"])
+    fails(capsys, "train", "babi", "--out", run, "--resume", saying=[str(told), "no longer there", str(run)])
+    fails(capsys, "evaluate", run, "--data", "scenes", saying=["--data scenes", "babi:DIR:TASK"])
+    assert main(["evaluate", str(run), "--json", "--data", "babi:~/moved to here:1"]) == 0
+    assert capsys.readouterr().out == figures
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(capsys, tmp_path):
@@ -163,7 +231,7 @@ def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(training, "train", _raise(Interrupted))
             assert main(["train", task, "--out", folder, "--resume"]) == 130
-        command = capsys.readouterr().err.partition("go on with: scratchlv ")[2].split()
+        command = shlex.split(capsys.readouterr().err.partition("go on with: scratchlv ")[2])
         assert main(command) == 0
 
 

@@ -199,7 +199,7 @@ def test_a_file_is_compiled_anew_when_a_header_has_changed(tmp_path, monkeypatch
     source, header = tmp_path / "twice.cu", tmp_path / "part.cuh"
     made = []
     monkeypatch.setattr(emulator, "_compiler", lambda: "g++")
-    monkeypatch.setattr(emulator, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(emulator, "_folders", lambda: [tmp_path])
     monkeypatch.setattr(emulator, "headers", lambda: tmp_path)
     monkeypatch.setattr(emulator, "_compile", lambda *arguments: made.append(arguments[-1]))
     for code, included in (("a", "1"), ("a", "1"), ("a", "2"), ("b", "2")):

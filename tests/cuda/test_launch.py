@@ -127,8 +127,22 @@ def test_a_cache_folder_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypa
 
     (tmp_path / "a file").touch()
     monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "a file" / "below"))
-    emulator._folder.cache_clear()
+    emulator._folders.cache_clear()
     try:
         emulator.CpuModule(SOURCE, ("twice",))
     finally:
-        emulator._folder.cache_clear()
+        emulator._folders.cache_clear()
+
+
+@needs_compiler
+def test_a_read_only_cache_serves_what_it_holds(tmp_path, monkeypatch):
+    from scratchlv.cuda import emulator
+
+    read_only, other = tmp_path / "read-only", tmp_path / "other"
+    other.mkdir()
+    read_only.mkdir()
+    monkeypatch.setattr(emulator, "_folders", lambda: [read_only])
+    emulator.CpuModule(SOURCE, ("twice",))
+    monkeypatch.setattr(emulator, "_folders", lambda: [read_only, other])
+    emulator.CpuModule(SOURCE, ("twice",))
+    assert not list(other.iterdir())

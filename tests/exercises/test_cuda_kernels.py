@@ -28,7 +28,7 @@ INDEX = "    int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr("scratchlv.cuda.emulator._folder", lambda: tmp_path)
+    monkeypatch.setattr("scratchlv.cuda.emulator._folders", lambda: [tmp_path])
 
 
 @pytest.fixture

@@ -137,3 +137,22 @@ def test_a_version_that_is_not_there_lists_those_that_are(names, variant, versio
 def test_operations_without_that_version_are_left_out_which_is_told(capsys):
     assert {row[1] for row in rows(["relu", "tanh"], "cuda", version=2)} == {"relu"}
     assert capsys.readouterr().err == "note: left out, without a version 2 of cuda: tanh\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_nothing_is_cut_off_on_a_narrow_terminal(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    wide, narrow = io.StringIO(), Terminal()
+    for out in (wide, narrow):
+        command.run(["relu", "tanh"], "reference", False, out)
+    table, folded = (out.getvalue().splitlines()[:-1] for out in (wide, narrow))
+    assert " ".join(folded).split() == " ".join(table).split()
+    assert max(map(len, folded)) <= columns
+    begins = [line[:13].rstrip() for line in folded if line[:1] != " "]
+    assert begins == [line[:13].rstrip() for line in table]  # each verdict stands whole, at the beginning of a line

@@ -66,3 +66,8 @@ def test_report_without_curves_or_examples(tmp_path):
 def test_report_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match="could not be written"):
         write_report(tmp_path, "T", {}, [], [])
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped(tmp_path):
+    path = write_report(tmp_path / "report.html", "t", {"run": "caf\udce9"}, [], [])
+    assert r"caf\xe9" in path.read_text(encoding="utf-8")

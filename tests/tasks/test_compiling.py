@@ -73,3 +73,14 @@ def test_where_all_is_there_nothing_is_said(helpers, first_kernel):
     with compiling_together(pytest.fail, "lm", "rnn"):
         pass
     assert not helpers
+
+
+def test_where_no_second_process_can_start_one_compiles_all(helpers, first_kernel, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", sys.executable)
+
+    monkeypatch.setattr(compiling.subprocess, "Popen", refused)
+    said = []
+    with compiling_together(said.append, "lm", "rnn"):
+        first_kernel()
+    assert said == ["compiling kernels (once)"]

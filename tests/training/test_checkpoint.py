@@ -329,3 +329,9 @@ def test_json_survives_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="config.json could not be written: the disk is full"):
         write_json_atomically(path, {"new": 2})
     assert read_json(path) == {"old": 1} and len(files(tmp_path)) == 1
+
+
+def test_json_holds_a_path_that_is_not_utf_8(tmp_path):
+    write_json_atomically(tmp_path / "x.json", {"data": "text:caf\udce9 é"})
+    assert "é" in (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "x.json") == {"data": "text:caf\udce9 é"}

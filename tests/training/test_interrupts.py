@@ -9,7 +9,7 @@ import pytest
 from scratchlv.training.interrupts import finish_the_step
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_is_noted_and_the_second_breaks_in(kind):
     before = signal.getsignal(kind)
     with finish_the_step() as interrupted:
@@ -19,6 +19,18 @@ def test_the_first_is_noted_and_the_second_breaks_in(kind):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), kind)
     assert signal.getsignal(kind) is before
+
+
+def test_a_closed_terminal_is_ignored_where_it_was_before():
+    """``nohup scratchlv train …`` goes on when its terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with finish_the_step() as interrupted:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert not interrupted.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_what_was_there_before_is_there_again_after_an_error():
