@@ -84,12 +84,14 @@ def test_a_wheel_brings_its_plugin_to_pytest(wheel, tmp_path):
     assert "1 passed" in said
 
 
+@pytest.mark.slow
 def test_a_wheel_works(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     assert Path(python("-c", IMPORT, cwd=tmp_path, path=site)).is_relative_to(site)
 
 
+@pytest.mark.slow
 def test_an_editable_install(tmp_path):
     """In a venv of its own that borrows this one's packages."""
     python("-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path)

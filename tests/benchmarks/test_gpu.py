@@ -183,6 +183,7 @@ def supervised(gpu, tmp_path, parts, seconds=20.0, part_seconds=3.0):
     return gpu.read(file)
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_or_dies_costs_that_part_alone(gpu, tmp_path, capsys):
     document = supervised(gpu, tmp_path, ["a", "hangs", "b", "ends", "c", "dies", "d"])
     assert list(document["parts"]) == ["a", "b", "ends", "c", "d"]

@@ -55,6 +55,7 @@ def test_sheets_that_cannot_be(capsys, tmp_path):
     fails(capsys, "data", "scenes", "--n", "1", "--out", tmp_path / "sheet.nonsense", saying=["sheet.nonsense"])
 
 
+@pytest.mark.slow
 def test_the_bench_of_one_operation(tmp_path, capsys, threads, monkeypatch):
     monkeypatch.setattr("scratchlv.bench.ceilings._SECONDS", 0.001)
     out, drawn = tmp_path / "run.json", tmp_path / "roofline.svg"

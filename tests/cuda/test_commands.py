@@ -33,6 +33,7 @@ def settings(*others):
     return [word for setting in (*SMALL, *others) for word in ("--set", setting)]
 
 
+@pytest.mark.slow
 def test_a_language_model(launched, tmp_path, capsys):
     run = tmp_path / "run"
     trained = launched("train", "lm", "--out", run, *settings("steps=3"))

@@ -19,6 +19,11 @@ LONG = ("additive_attention", "attention_lstm", "conv2d", "lstm", "rnn")  # with
 LARGE = [(name, case) for name, left in MANY_BLOCKS.items() for case in left]
 
 
+def is_usual(name, number, case):
+    """What runs when nobody asks for another version; of the long ones on one case."""
+    return number == max(versions(name)) and (name not in LONG or case == next(iter(cases(name))))
+
+
 @pytest.fixture(autouse=True)
 def compiler(backend):
     if backend == "cpu" and WHY_NOT is not None:
@@ -26,7 +31,7 @@ def compiler(backend):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "case"), slow_unless(lambda name, number, _: number == max(versions(name)), ROWS)
+    ("name", "number", "case"), slow_unless(lambda name, number, case: is_usual(name, number, case), ROWS)
 )
 def test_a_version_agrees_with_the_reference(name, number, case, backend):
     assert problem(name, number, cases(name)[case], backend) is None
@@ -39,7 +44,7 @@ def test_the_last_version_agrees_with_the_reference_where_there_are_many_blocks(
     assert problem(name, max(versions(name)), inputs, backend) is None
 
 
-@pytest.mark.parametrize("name", slow_unless(lambda name: name not in LONG, [(name,) for name in WITH_GRADIENT]))
+@pytest.mark.parametrize(("name",), slow_unless(lambda name: name not in LONG, [(name,) for name in WITH_GRADIENT]))
 def test_a_warp_that_runs_ahead_changes_no_bit(name, backend):
     """Of the orders the one that finds most, tried by default: what is missing may be a barrier, or a second buffer."""
     if backend == "cuda":

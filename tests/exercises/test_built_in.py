@@ -59,5 +59,8 @@ def test_each_mistake_makes_a_difference_and_no_two_make_the_same(exercise):
 
 @pytest.mark.slow
 @each_exercise
-def test_it_is_proved(exercise):
+def test_it_is_proved(exercise, monkeypatch):
+    """Of kernels, which are compiled each time, with three of the mistakes; ``dev check --all`` has all of them."""
+    if exercise.kind in proof.SLOW:
+        monkeypatch.setitem(vars(exercise), "mistakes", exercise.mistakes[:3])
     assert proof.prove_one(exercise, COURSE).wrong == []

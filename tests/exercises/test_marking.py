@@ -102,6 +102,7 @@ def test_a_folder_that_python_is_in_stays_in_sight(exercise, hand_in):
     )
 
 
+@pytest.mark.slow
 def test_a_table_of_the_results_that_are_handed_out_does_not_pass(exercise, hand_in):
     known = [each for seed in truth.SEEDS for each in truth.expected(exercise, seed)]
     y = {each.inputs["x"].tobytes(): each.y.tolist() for each in known}
@@ -124,6 +125,7 @@ def test_the_students_own_progress_is_not_believed(exercise, hand_in):
     assert marks([ada], exercise)["ada"] == Mark("start", "line 20: forward is yours to write")
 
 
+@pytest.mark.slow
 def test_one_that_waits_in_every_call_is_ended(exercise, hand_in, monkeypatch):
     monkeypatch.setattr(process, "TOGETHER", 2)
     waits = exercise.solution.replace(
@@ -205,6 +207,7 @@ def test_the_time_left_is_told(monkeypatch):
     assert lines[-1] == "392 of 400 checks, 8 s left"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not bubblewrap(), reason="bubblewrap is not installed, or may not be used here")
 def test_in_bubblewrap_the_verdicts_are_the_same(exercise, hand_in):
     students = [

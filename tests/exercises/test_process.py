@@ -144,6 +144,7 @@ def test_a_loop_at_import_or_in_what_is_returned_is_stopped(file):
     assert trouble(path, ("f",), limits=Limits(0.3, 1.0)).line == 3
 
 
+@pytest.mark.slow
 def test_signals_that_are_swallowed_and_threads_that_go_on_are_killed(file):
     path = file(
         OTHERS
@@ -156,6 +157,7 @@ def test_signals_that_are_swallowed_and_threads_that_go_on_are_killed(file):
     assert time.perf_counter() - began < 30  # it ends
 
 
+@pytest.mark.slow
 def test_all_calls_together_have_their_time(file):
     path = file("import time\ndef f(): time.sleep(99)\n")
     with Process(path, limits=LIMITS) as running:
@@ -181,6 +183,7 @@ def test_a_process_that_is_over_says_why_at_once(file):
 # --- memory, output, the end ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("much", ["np.ones(10**10)", "'x' * 10**10", "[0] * 10**10"])
 def test_ten_gigabytes_are_refused(file, much):
     found = trouble(file(f"import numpy as np\ndef f():\n    return len({much})\n"), ("f",))
@@ -262,6 +265,7 @@ def test_on_linux_the_system_itself_refuses_native_code(file, tmp_path):
         assert running.ask("call", function="fork", inputs=[fork])["result"] == -1
 
 
+@pytest.mark.slow
 def test_children_of_a_process_that_may_have_some_end_with_it(file):
     """The search for a line forks; nothing that it starts outlives it."""
     path = file(OTHERS + "import time\ndef f():\n    for _ in range(3):\n        os.fork()\n    time.sleep(99)\n")
@@ -307,11 +311,13 @@ STRANGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRANGE)
 def test_a_forged_reply_that_is_none_is_told(file, name):
     assert trouble(file(FORGES), ("f", STRANGE[name])).sentence == "the file wrote to where only the grader writes"
 
 
+@pytest.mark.slow
 def test_a_forged_reply_too_many_is_told_and_a_flood_fills_no_memory(file):
     assert trouble(file(FORGES), ("flood",)).sentence == "the file wrote to where only the grader writes"
 

@@ -54,6 +54,7 @@ def test_compiling_is_told_once_and_only_when_it_happens(tmp_path):
     assert use(SCRATCHLV_CACHE=str(tmp_path))[:2] == ([], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["below a file", "in /proc"])
 def test_where_nothing_can_be_kept_a_temporary_folder_serves(tmp_path, where):
     """As root a folder is never read-only; below a file, or in /proc, not even root can make one."""
@@ -177,6 +178,7 @@ def test_the_loops_of_a_parallel_kernel_are_not_fused():
     )  # what the first was compiled with is still there for the next
 
 
+@pytest.mark.slow
 def test_a_kernel_that_was_kept_serves_as_a_part_in_another_process(tmp_path):
     (tmp_path / "kernels_of_ours.py").write_text(
         "from scratchlv.kernels.building_blocks.compiling import compiled, kernel\n"

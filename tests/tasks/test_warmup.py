@@ -21,6 +21,7 @@ print(*(name(call) for call in called if call not in rehearsed), sep="\\n", end=
 """
 
 
+@pytest.mark.slow
 def test_a_rehearsal_of_gradcheck_finds_all_kernels_that_it_calls():
     names = ["linear", "embedding", "lstm", "softmax_cross_entropy", "conv2d", "batch_norm2d", "relu", "adam"]
     said = subprocess.run([sys.executable, "-c", RUNS.format(names=names)], capture_output=True, text=True, check=True)
