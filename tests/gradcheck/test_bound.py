@@ -294,6 +294,7 @@ def bounds(**machine):
     return np.array(done.stdout.split(), float)
 
 
+@pytest.mark.slow
 def test_no_blas_and_no_width_of_vectors_moves_a_bound():
     """As far as one machine can play others: NumPy's OpenBLAS by its kernels, its functions without the instructions it found."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__

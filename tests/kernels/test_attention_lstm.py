@@ -192,6 +192,7 @@ def test_which_pictures_are_far():
         assert (np.delete(p.ravel(), 3 * A + 5) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["keys", "queries", "both"])
 @pytest.mark.parametrize("size", [15.0, 50.0, 1e4])
 def test_far_keys_and_queries_err_no_more_than_float32_must(where, size):

@@ -109,6 +109,7 @@ def plus_ten(x):
 RUN = "from kernels_of_ours import *; print(plus_step(0), plus_ten(0), compiled())"
 
 
+@pytest.mark.slow
 def test_only_what_changes_code_has_a_kernel_compiled_again(tmp_path):
     def says(constants=CONSTANTS, emitter=EMITTER, kernels=KERNELS):
         for name, code in (("constants", constants), ("emitter", emitter), ("kernels_of_ours", kernels)):

@@ -131,6 +131,7 @@ def test_a_fork_before_the_first_kernel_computes():
     assert fork("first")["child"] == "50.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_the_ways_to_start_processes_that_are_named_do_work(method, tmp_path):
     import multiprocessing

@@ -19,7 +19,13 @@ SMALL = 1 << 20  # bytes: what all small arrays, and what Python itself needs, m
 STEP_BY_STEP = {"translator of rnn cells"}  # what it does at each step is joined in arrays that are made anew
 
 
-@pytest.fixture(params=[name for name in MODELS if name not in STEP_BY_STEP])
+FEW = ("captioner, attention", "captioner with a conv net of its own", "language model, lstm", "translator, additive")
+
+
+KEPT = [name for name in MODELS if name not in STEP_BY_STEP]
+
+
+@pytest.fixture(params=[name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in KEPT])
 def trainer(request):
     model, batch = make(request.param, LARGE)
     return Trainer(model, lambda step: batch, TrainSettings(steps=100), show_progress=False)

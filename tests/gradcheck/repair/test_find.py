@@ -279,6 +279,7 @@ def test_what_fits_one_shape_alone_is_no_repair(tmp_path):
     assert all("4" not in repair.how for repair in both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["[0 for _ in iter(int, 1)]", "print('x' * 10_000)", "np.ones(10**11)", "os._exit(3)"])
 def test_harm_stays_in_the_child(tmp_path, capfd, harm):
     """An edit of the condition lets it loose."""
@@ -318,6 +319,7 @@ def test_without_fork(tmp_path, monkeypatch):
     assert bad.backward.__code__ is code and sys.stdout is out and evidence.inputs["x"].flags.writeable
 
 
+@pytest.mark.slow
 def test_an_edit_that_ends_the_process_costs_itself_alone(tmp_path):
     """The edits of the condition come before what is found by its value."""
     (found, *_) = repairs(tmp_path, TWO_PATHS, " + 2 * x * dy[:, None]", "")
