@@ -95,7 +95,7 @@ def _elsewhere(process: Process, exercise: Exercise, backward: bool) -> Iterator
 def _makes(wrong: tuple[Any, Any], y: Any, grads: Any, near: float) -> bool:
     """Whether a mistake's results are these."""
     wrong_y, wrong_grads = wrong
-    if not compare.same(wrong_y, y, near):
+    if not (compare.same(wrong_y, y, near) and compare.same(y, wrong_y, near)):  # a list for an array is one way alike
         return False
     return grads is NOT_ASKED or compare.same(_tuple(wrong_grads), _tuple(grads), near)
 
