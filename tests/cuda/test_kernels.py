@@ -44,9 +44,10 @@ def test_the_last_version_agrees_with_the_reference_where_there_are_many_blocks(
     assert problem(name, max(versions(name)), inputs, backend) is None
 
 
-@pytest.mark.parametrize(("name",), slow_unless(lambda name: name not in LONG, [(name,) for name in WITH_GRADIENT]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_GRADIENT)
 def test_a_warp_that_runs_ahead_changes_no_bit(name, backend):
-    """Of the orders the one that finds most, tried by default: what is missing may be a barrier, or a second buffer."""
+    """Of the orders the one that finds most: what is missing may be a barrier, or a second buffer."""
     if backend == "cuda":
         pytest.skip("on a GPU nobody can say which warp runs ahead")
     number = max(versions(name))

@@ -313,6 +313,7 @@ def all_of_them(root, seed):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_every_kernel_of_the_house_has_one_that_only_its_code_changes(tmp_path):
     """In a copy of the house, elsewhere, without comments and docstrings, and with an edit that a few kernels have to do with."""
     for part in ("scratchlv", "kernels"):

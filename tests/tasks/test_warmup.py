@@ -28,6 +28,7 @@ def test_a_rehearsal_of_gradcheck_finds_all_kernels_that_it_calls():
     assert said.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["caption", "vqa"])
 def test_a_rehearsal_of_a_model_gets_to_the_end(task):
     """Zeros, which is all that is computed, stop neither training nor use.
