@@ -17,7 +17,7 @@ from scratchlv.errors import UserError
 from scratchlv.exercises import progress as progress_file
 from scratchlv.exercises.course import Course, open_course
 from scratchlv.exercises.diagnosis import diagnosis, telling
-from scratchlv.exercises.exercise import Exercise
+from scratchlv.exercises.exercise import HEAD, Exercise, Mark, mark_in
 from scratchlv.exercises.grading import Verdict, grade
 from scratchlv.exercises.progress import Progress, Record, changing, now
 from scratchlv.exercises.screen import Screen, day, state
@@ -59,11 +59,7 @@ class Desk:
     def start(self, name: str | None, *, force: bool = False) -> int:
         """Write the file of an exercise; without a name, of the first that is not passed."""
         exercise = self.course.find(name) if name else self._first_open()
-        path = (
-            self.folder / self._record(exercise).file
-            if self._record(exercise).file
-            else self.folder / exercise.file_name
-        )
+        path = self._known_path(exercise)
         holds_work = path.exists() and not force and not self._is_stub(exercise, path)
         if not holds_work:
             self._write(exercise, path)
@@ -75,7 +71,7 @@ class Desk:
         if holds_work:
             raise UserError(f"{path} holds work: go on with it, or begin anew with --force, which keeps a copy")
         self.screen.print(f"{path.name} is written: {exercise.title} (about {exercise.minutes} minutes).")
-        missing = [each for each in exercise.needs if not self._passed(each)]
+        missing = [each for each in exercise.needs if not progress.has_passed(each)]
         if missing:
             self.screen.print(f"It builds on {', '.join(missing)}, which you have not passed here.")
         self.screen.print("Write what is missing, then:")
@@ -170,12 +166,10 @@ class Desk:
         return watch(once, lambda: {path.resolve()}, path.name, out or self.screen.out)
 
     def _look_at_version(self, exercise: Exercise, path: Path) -> None:
-        with path.open("rb") as file:
-            first = file.readline(200).decode("utf-8", "replace").strip()
-        if first.startswith(_mark(exercise)) and first != exercise.mark:
-            version = first.rpartition(" ")[2]
+        mark = _mark(path)
+        if mark is not None and mark.name == exercise.name and mark.version != exercise.version:
             self.notes.append(
-                f"{path.name} was begun from another version of the exercise ({version}, now {exercise.version}): if its "
+                f"{path.name} was begun from another version of the exercise ({mark.version}, now {exercise.version}): if its "
                 "functions differ from the stub's, scratchlv exercise reset writes the new one and keeps yours"
             )
 
@@ -221,7 +215,7 @@ class Desk:
         """Print the solution of what is passed; with ``reveal`` before, and the report says so."""
         exercise = self._chosen(name)
         solution = exercise.solution
-        if not self._passed(exercise.name):
+        if not self._progress.has_passed(exercise.name):
             if not reveal:
                 raise UserError(
                     f"the solution of {exercise.name} opens when it is passed; --reveal shows it before, and the report says so"
@@ -254,7 +248,7 @@ class Desk:
     def show_progress(self) -> int:
         """How many are passed, what is begun, what comes next."""
         progress = self._progress
-        passed = sum(self._passed(each.name) for each in self.course)
+        passed = sum(progress.has_passed(each.name) for each in self.course)
         width = 20
         filled = round(width * passed / max(1, len(self.course)))
         self.screen.print(f"{passed} of {len(self.course)} passed  [{'#' * filled}{'.' * (width - filled)}]")
@@ -297,13 +291,10 @@ class Desk:
     def _record(self, exercise: Exercise) -> Record:
         return self._progress.records.get(exercise.name, Record())
 
-    def _passed(self, name: str) -> bool:
-        record = self._progress.records.get(name)
-        return record is not None and bool(record.passed)
-
     def _following(self) -> Exercise | None:
         """The first that is not passed."""
-        return next((each for each in self.course if not self._passed(each.name)), None)
+        progress = self._progress
+        return next((each for each in self.course if not progress.has_passed(each.name)), None)
 
     def _first_open(self) -> Exercise:
         found = self._following()
@@ -329,23 +320,23 @@ class Desk:
         Raises:
             UserError: there is none.
         """
-        known = self._record(exercise).file or exercise.file_name
-        path = self.folder / Path(known).name
+        path = self._known_path(exercise)
         if path.exists() or path.is_symlink():
             return path
-        renamed = [
-            each
-            for each in self._files()
-            if _first_line(each).startswith(_mark(exercise)) and ".kept-" not in each.name
-        ]
+        marks = {each: _mark(each) for each in self._files() if ".kept-" not in each.name}
+        renamed = [each for each, mark in marks.items() if mark is not None and mark.name == exercise.name]
         if renamed:
             latest = max(renamed, key=lambda each: each.stat().st_mtime)
-            self.notes.append(f"{known} is not there; {latest.name} has its first line, and is taken for it")
+            self.notes.append(f"{path.name} is not there; {latest.name} has its first line, and is taken for it")
             return latest
         if must_exist:
             start = f"scratchlv exercise start {exercise.name}"
             raise UserError(f"{path}: there is no such file; {start} writes it, or cd to the folder that has it")
         return path
+
+    def _known_path(self, exercise: Exercise) -> Path:
+        """Where its file was last, whether or not it is there."""
+        return self.folder / Path(self._record(exercise).file or exercise.file_name).name
 
     def _files(self) -> list[Path]:
         with os.scandir(self.folder) as entries:
@@ -360,16 +351,15 @@ class Desk:
             self.screen.print(f"note: {note}")
 
 
-def _mark(exercise: Exercise) -> str:
-    return exercise.mark.rpartition(" ")[0] + " "
-
-
-def _first_line(path: Path) -> str:
+def _mark(path: Path) -> Mark | None:
+    """Which exercise a file says that it is; nothing of what is no file, or cannot be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb") as file:
-            return file.readline(200).decode("utf-8", "replace").strip()
+            return mark_in(file.read(HEAD))
     except OSError:
-        return ""
+        return None
 
 
 def _row(exercise: Exercise, record: Record) -> list[str | Text]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from scratchlv.exercises.process import KINDS, Limits
 from scratchlv.exercises.record import FILE as RECORD
 from scratchlv.exercises.record import Record, read_record
 
+HEAD = 200  # bytes of a file, in which its first line is
+_MARK = re.compile(r"(?:#|//) scratchlv exercise (\w+), version (\d+)")
 Case = Call | Pair
 _NEEDED = ("title", "order", "sizes", "teaches", "hints")
 _TEXT = (lambda it: isinstance(it, str), "a text")
@@ -39,6 +42,19 @@ _KNOWN: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("hints", "needs", "real"), _TEXTS),
     "sizes": _SIZES,
 }
+
+
+class Mark(NamedTuple):
+    """Which exercise a learner's file was begun from, and which version of it."""
+
+    name: str
+    version: int
+
+
+def mark_in(head: bytes) -> Mark | None:
+    """What the first line of a file says; ``head`` are its first :data:`HEAD` bytes."""
+    found = _MARK.match(head.decode("utf-8-sig", "replace"))
+    return Mark(found[1], int(found[2])) if found else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,9 +68,12 @@ class Gradebook:
 
 def safe(text: str) -> str:
     """A cell that no spreadsheet executes: not as it is, and not if it is split at other separators than commas."""
-    printable = "".join(each if each.isprintable() else " " for each in text)
-    line = " ".join(printable.replace(";", ",").split())[:_MOST_TEXT]
+    line = _one_line(text.replace(";", ","))[:_MOST_TEXT]
     return f"'{line}" if line.startswith(_FORMULA) else line
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 # --- the screen -------------------------------------------------------------------------------------------------------
@@ -134,5 +137,5 @@ def _failures(rows: Sequence[Row], exercise: Exercise) -> list[str]:
 
 
 def _cut(text: str, width: int) -> str:
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    line = _one_line(text)
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.cache import alone_in
-from scratchlv.errors import UserError, explain
+from scratchlv.errors import UserError
+from scratchlv.training.checkpoint import write_json_atomically
 
 FILE = ".scratchlv-exercises.json"
 _VERSION = 1
@@ -43,6 +43,9 @@ class Progress:
 
     def of(self, name: str) -> Record:
         return self.records.setdefault(name, Record())
+
+    def has_passed(self, name: str) -> bool:
+        return name in self.records and bool(self.records[name].passed)
 
     @property
     def passed(self) -> int:
@@ -90,14 +93,10 @@ def changing(folder: Path, notes: list[str]) -> Iterator[Progress]:
         yield progress
         said = {"version": _VERSION, "course": progress.course, "current": progress.current}
         said["exercises"] = {name: asdict(record) for name, record in progress.records.items()}
-        new = folder / f"{FILE}.{os.getpid()}"
         try:
-            new.write_text(json.dumps(said, indent=1) + "\n", "utf-8")
-            os.replace(new, folder / FILE)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                new.unlink()
-            notes.append(f"the progress is not kept: {explain(error)}")
+            write_json_atomically(folder / FILE, said)
+        except UserError as error:
+            notes.append(f"the progress is not kept: {error}")
 
 
 def now() -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scratchlv.errors import UserError
-from scratchlv.exercises.exercise import Exercise
+from scratchlv.exercises.exercise import HEAD, Exercise, Mark, mark_in
 
 MOST_ENTRIES = 5000  # of a student's folder that are looked at
 MOST_STUDENTS = 5000
 _DEEPEST = 3  # folders below a student's
 _MOST_HEADS = 500  # files whose first line is read
 _SUFFIXES = (".py", ".cu", ".txt")  # a browser may add .txt
-_MARK = re.compile(r"(?:#|//) scratchlv exercise (\w+), version (\d+)")
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,8 @@ def _find_renamed(folder: Path, exercises: Sequence[Exercise], others: list[Path
     named: dict[str, list[Path]] = {}
     for path in others[:_MOST_HEADS]:
         mark = _mark(path)
-        if mark is not None and mark[1] in missing:
-            named.setdefault(mark[1], []).append(path)
+        if mark is not None and mark.name in missing:
+            named.setdefault(mark.name, []).append(path)
     for name, paths in named.items():
         found.files[name] = max(paths, key=lambda path: path.lstat().st_mtime)
         note = f"{_below(found.files[name], folder)} is taken for {name}, by its first line"
@@ -164,20 +162,20 @@ def _look_at_marks(folder: Path, exercises: Sequence[Exercise], found: Found) ->
     for exercise in exercises:
         path = found.files.get(exercise.name)
         mark = _mark(path) if path is not None else None
-        if path is None or mark is None or mark[0] == exercise.mark:
+        if path is None or mark is None or mark == (exercise.name, exercise.version):
             continue
-        if mark[1] != exercise.name:
-            found.notes.append(f"{_below(path, folder)} is graded as {exercise.name}; its first line says {mark[1]}")
+        if mark.name != exercise.name:
+            found.notes.append(f"{_below(path, folder)} is graded as {exercise.name}; its first line says {mark.name}")
         else:
             found.notes.append(
-                f"{_below(path, folder)} was begun from version {mark[2]}, and {exercise.version} is the one now"
+                f"{_below(path, folder)} was begun from version {mark.version}, and {exercise.version} is the one now"
             )
 
 
-def _mark(path: Path) -> re.Match[str] | None:
-    """The first line of a file, if it is an exercise's."""
+def _mark(path: Path) -> Mark | None:
+    """Which exercise a file says that it is."""
     try:
-        return _MARK.match(read_bounded(path, 200).decode("utf-8-sig", "replace"))
+        return mark_in(read_bounded(path, HEAD))
     except (OSError, UserError):
         return None
 

@@ -41,26 +41,30 @@ class Expected:
 
 def expected(exercise: Exercise, seed: int) -> Iterator[Expected]:
     """The exercise's cases with their results, the simplest first: computed, or as an exported course has recorded them."""
+    yield from _whole(exercise, seed)
+
+
+@functools.lru_cache(maxsize=256)
+def _whole(exercise: Exercise, seed: int) -> tuple[Expected, ...]:
+    """Found once: a check asks for a seed's several times, and a class is graded on the same ones. Nobody changes them."""
     if exercise.record is not None:
-        yield from (Expected(**each) for each in exercise.record.cases[seed])
-        return
+        return tuple(Expected(**each) for each in exercise.record.cases[seed])
     rng = np.random.default_rng((_DY, seed))
-    for case in exercise.cases(seed):
-        yield _expected(exercise, case, rng)
+    return tuple(_expected(exercise, case, rng) for case in exercise.cases(seed))
 
 
 def _expected(exercise: Exercise, case: Call | Pair, rng: np.random.Generator) -> Expected:
     inputs = list(case.inputs.values())
     if isinstance(case, Call):
         known = case.expect is not UNKNOWN
-        y = case.expect if known else _function(_solution(exercise), case.function)(*_made(inputs))
+        y = case.expect if known else getattr(_solution(exercise), case.function)(*_made(inputs))
         told = {sentence: (result, None) for sentence, result in case.known.items()}
         wrong = told if known else dict(_of_mistakes(exercise, case)) | told
         names = returned(exercise, case.function, pair=False)
         return Expected(case.functions, case.inputs, case.case, y, mistakes=wrong, returns=names)
-    y, cache = _function(_solution(exercise), case.forward)(*_made(inputs))
+    y, cache = getattr(_solution(exercise), case.forward)(*_made(inputs))
     dy = like(y, rng)
-    grads = _function(_solution(exercise), case.backward)(*_made([dy]), cache)
+    grads = getattr(_solution(exercise), case.backward)(*_made([dy]), cache)
     wrong = dict(_of_mistakes(exercise, case, dy))
     by_input = by_name(grads, differentiable(case.inputs, case.fixed))
     names = returned(exercise, case.forward, pair=True)
@@ -128,23 +132,19 @@ def _solution(exercise: Exercise) -> types.ModuleType:
     return _module(exercise.solution, exercise)
 
 
-def _function(module: types.ModuleType, name: str) -> Any:
-    return getattr(module, name)
-
-
 def _of_mistakes(exercise: Exercise, case: Call | Pair, dy: Any = None) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """What each mistake makes of a case: y, and the gradients; where it raises, nothing."""
     for mistake in exercise.mistakes:
         with np.errstate(all="ignore"):
             try:
                 module = _module(mistake.planted(exercise.solution), exercise)
-                result = _function(module, case.functions[0])(*_made(list(case.inputs.values())))
+                result = getattr(module, case.functions[0])(*_made(list(case.inputs.values())))
             except Exception:
                 continue
             if isinstance(case, Call):
                 yield mistake.name, (result, None)
             elif isinstance(result, tuple | list) and len(result) == 2:
-                yield mistake.name, (result[0], _or_none(_function(module, case.backward), *_made([dy]), result[1]))
+                yield mistake.name, (result[0], _or_none(getattr(module, case.backward), *_made([dy]), result[1]))
 
 
 def _or_none(function: Callable[..., Any], *arguments: Any) -> Any:

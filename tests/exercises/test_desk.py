@@ -243,6 +243,23 @@ def test_a_file_that_was_renamed_is_found_by_its_first_line(learner):
     assert read(learner.folder).of("double").file == "my_double.py"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(learner):
+    learner("start", "double")
+    (learner.folder / "01_double.py").unlink()
+    os.mkfifo(learner.folder / "01_double.py")
+    with pytest.raises(UserError, match="01_double.py is no file: give a file"):
+        learner("check", None)
+
+
+def test_a_renamed_file_with_a_byte_order_mark_is_found(learner):
+    learner("start", "double")
+    path = learner.folder / "01_double.py"
+    (learner.folder / "mine.py").write_text("\ufeff" + path.read_text(), "utf-8")
+    path.unlink()
+    assert "mine.py, line 9" in learner("check", None)[1]
+
+
 def test_a_file_that_was_deleted_is_missed_in_a_sentence(learner):
     learner("start", "double")
     (learner.folder / "01_double.py").unlink()
@@ -298,7 +315,7 @@ def test_a_progress_that_cannot_be_kept_is_a_note(learner, monkeypatch):
     def refuse(*_):
         raise OSError(30, "Read-only file system", "x")
 
-    monkeypatch.setattr("scratchlv.exercises.progress.os.replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     status, said = learner("check", None)
     assert status == 0 and "note: the progress is not kept" in said
     assert [each.name for each in learner.folder.iterdir() if each.name.startswith(FILE)] == [FILE]
