@@ -152,6 +152,15 @@ def test_narrower_machines(width, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("module", ["scratchlv.kernels.tanh.numba_cpu", "scratchlv.kernels.building_blocks.threads"])
+def test_vectors_are_held_whatever_is_imported_first(module):
+    """Numba settles what it compiles for when the first function is decorated."""
+    said = f"import {module}; from scratchlv.kernels.building_blocks.processor import WIDTH; print(WIDTH)"
+    environment = os.environ | {"SCRATCHLV_VECTORS": "4", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", said], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("4\n", "")
+
+
 ISA = {8: ("haswell", "+avx2,+fma,+avx,+sse4.2,+bmi,+bmi2,+lzcnt,+popcnt,+f16c"), 4: ("nehalem", "+sse4.2,+popcnt")}
 
 
