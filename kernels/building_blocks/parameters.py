@@ -52,6 +52,11 @@ class Choice(NamedTuple):
     source: str  #: "derived", "tuned", or the variable that says so
 
 
+def _own(caches: Caches) -> int:
+    """Bytes of the second-level cache that a core's blocks are made for: where there are 2 MiB, larger blocks gained nothing."""
+    return min(caches.second, 1 << 20)
+
+
 PARAMETERS: dict[str, Parameter] = {
     parameter.name: parameter
     for parameter in (
@@ -64,35 +69,35 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "adam.block",
             "parameters that a thread updates at a time",
-            lambda caches: caches.second // 256,
+            lambda caches: _own(caches) // 256,
             step=16,
         ),
         Parameter(
             "sgd.block",
             "parameters that a thread updates at a time",
-            lambda caches: caches.second // 128,
+            lambda caches: _own(caches) // 128,
             step=16,
         ),
         Parameter(
             "dropout.block",
             "numbers that a thread takes at a time",
-            lambda caches: caches.second // 128,
+            lambda caches: _own(caches) // 128,
             step=16,
         ),
         Parameter(
             "conv2d.band",
             "bytes of the rows of y that a thread sums before it writes them: a part of the second-level cache",
-            lambda caches: caches.second // 4,
+            lambda caches: _own(caches) // 4,
         ),
         Parameter(
             "conv2d.shared_weights",
             "bytes of weights beyond which threads divide them, and not the rows of y: the second-level cache",
-            lambda caches: caches.second,
+            _own,
         ),
         Parameter(
             "conv2d.winograd_block",
             "bytes of transformed tiles that a thread takes through all steps: half of the second-level cache",
-            lambda caches: caches.second // 2,
+            lambda caches: _own(caches) // 2,
         ),
         Parameter(
             "conv2d.winograd_chunk",
