@@ -267,6 +267,7 @@ def pack_tiles(x, row, term, count, k, height, out, tile_step):
         for t in range(tiles):
             i = t * height
             _pack_across(x + 4 * i * row, row, min(height, count - i), k, height, out + 4 * t * tile_step)
+        _clear_rest(out + 4 * (tiles - 1) * tile_step, count - (tiles - 1) * height, k, height)
         return
     readable = (count - padded) // height + 1 if count >= padded else 0  # tiles that may be read in whole vectors
     for tile0 in range(0, tiles, _TILES_AT_ONCE):
@@ -281,6 +282,16 @@ def pack_tiles(x, row, term, count, k, height, out, tile_step):
             for t in range(whole, tile1):
                 for i in range(min(height, count - t * height)):
                     store_float(float_at(from_here + 4 * (t * height + i)), to + 4 * (t * tile_step + i))
+    _clear_rest(out + 4 * (tiles - 1) * tile_step, count - (tiles - 1) * height, k, height)
+
+
+@kernel()
+def _clear_rest(tile, count, k, height):
+    """Zeros in the rows that a tile lacks: what lay there may be denormal, of which Intel's processors make heavy weather."""
+    if 0 < count < height:
+        for p in range(k):
+            for i in range(count, height):
+                store_float(np.float32(0), tile + 4 * (p * height + i))
 
 
 @kernel()

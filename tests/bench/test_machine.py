@@ -29,11 +29,12 @@ def test_the_header_tells_what_figures_depend_on():
     assert "OPENBLAS_CORETYPE=Haswell)" in "\n".join(without)
 
 
-def test_a_machine_that_does_not_tell_its_processor_has_a_name(monkeypatch):
-    monkeypatch.setattr(machine, "Path", lambda name: ROOT / "no such file")
-    monkeypatch.setattr(machine.platform, "processor", lambda: "")
-    monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
-    assert machine.processor() == "aarch64"
+def test_the_header_tells_what_is_not_as_this_processor_would_have_it():
+    here = machine.describe() | {"SCRATCHLV_VECTORS": None, "vector_width": 8, "parameters": {}}
+    assert "vectors of 8 floats; " in machine.header(here)[1]
+    held = machine.header(here | {"SCRATCHLV_VECTORS": "8", "parameters": {"adam.block": 16}})
+    assert "vectors of 8 floats (SCRATCHLV_VECTORS=8); " in held[1]
+    assert "not as derived: adam.block=16" in held
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tests are not in a checkout")

@@ -18,6 +18,7 @@ from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, STRIPS
 from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
 from scratchlv.kernels.matmul.versions import VERSIONS
+from scratchlv.memory import LARGE, empty
 from scratchlv.ops import matmul
 
 from ..slow import slow_unless
@@ -583,3 +584,17 @@ def test_cuda_a_packed_weight_stands_for_the_array(name, precision, number):
 def test_cuda_an_older_chip_multiplies_in_float32(gpu, capability, has):
     array = types.SimpleNamespace(device=types.SimpleNamespace(compute_capability=capability))
     assert cuda._has_tensor_cores(array) == has
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("n", [3, COLUMNS + 5])
+def test_what_a_packed_panel_lacks_is_zeros(n, transpose):
+    """Memory is used again, and what lies in it may be denormal."""
+    k, panels = LARGE // (4 * COLUMNS) + 37, -(-n // COLUMNS)
+    b = normal(n, k).T if transpose else normal(k, n)
+    used = empty(panels * k * COLUMNS)
+    used.fill(1e-40)
+    del used
+    filled = np.zeros((k, panels * COLUMNS), np.float32)
+    filled[:, :n] = b
+    np.testing.assert_array_equal(numba_cpu.pack(b).transpose(1, 0, 2).reshape(k, -1), filled)
