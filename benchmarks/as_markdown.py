@@ -1,0 +1,141 @@
+"""The figures of a run as a table for ``docs/results.md``: ``python benchmarks/as_markdown.py FILE…``.
+
+FILE is what ``cpu.py``, ``products.py`` or ``runs.py`` wrote with ``--json``. Two files of ``cpu.py`` make a table of before
+and after: ``python benchmarks/as_markdown.py BEFORE AFTER``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    files = [Path(name) for name in sys.argv[1:]]
+    if len(files) not in (1, 2):
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    try:
+        print(page([json.loads(file.read_text("utf-8")) for file in files]))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        print(f"{' '.join(sys.argv[1:])}: no figures of a benchmark ({error})", file=sys.stderr)
+        sys.exit(2)
+
+
+def page(runs: list[list[Row]]) -> str:
+    """The table, after a line on where it was measured."""
+    if len(runs) == 2:
+        return comparison(*runs)
+    (rows,) = runs
+    kinds = {"case": cases, "product": products, "run": whole_runs}
+    (kind,) = kinds.keys() & rows[0].keys()
+    return f"{where(rows)}\n\n{kinds[kind](rows)}"
+
+
+def where(rows: list[Row]) -> str:
+    """The processor, the vectors, the threads, the date and the commits of a run."""
+
+    def all_of(of: Iterable[Any]) -> str:
+        return ", ".join(dict.fromkeys(str(each) for each in of if each is not None))
+
+    told = [
+        all_of(row.get("processor") for row in rows),
+        all_of(f"held to {row['isa'].upper()}" for row in rows if row.get("isa")),
+        all_of(row["date"] for row in rows),
+        f"commit {all_of(row.get('commit') for row in rows)}",
+        ", ".join(f"{name} {number}" for name, number in rows[0].get("versions", {}).items() if number),
+    ]
+    return "; ".join(part for part in told if part) + "."
+
+
+def cases(rows: list[Row]) -> str:
+    """Of ``cpu.py``."""
+    head = ("case", "ours", "PyTorch as installed", "PyTorch at its best", "textbook NumPy", "limit", "ratio")
+    head += ("ratio to the best", "share of the limit", "2 threads over 1", "goal", "met")
+    lines = []
+    for row in rows:
+        names = ("ours_ms", "torch_ms", "torch_best_ms", "numpy_ms", "limit_ms")
+        times = [figure(row.get(name)) for name in names]
+        ratios = [figure(row.get(name), 2) for name in ("ratio", "ratio_best")]
+        loud = " (exceeds the ceiling)" if row.get("exceeds") else ""
+        share = f"{row['share_of_limit']:.0%}{loud}"
+        efficiency = f"{row['efficiency']:.0%}" if row.get("efficiency") else ""
+        lines.append(
+            (f"`{row['case']}`", *times, *ratios, share, efficiency, goals(row["goal"]), "yes" if row["met"] else "no")
+        )
+    notes = [f"Left out of `{row['case']}`: {reason}." for row in rows for reason in row.get("left_out", {}).values()]
+    return "\n".join([grid(head, lines), *([""] + notes if notes else [])])
+
+
+def goals(goal: dict[str, float]) -> str:
+    said = {"ratio": "≥ {:g}", "ratio_best": "best ≥ {:g}", "share": "≥ {:.0%} of the limit"}
+    return ", ".join(said[name].format(value) for name, value in goal.items())
+
+
+def comparison(before: list[Row], after: list[Row]) -> str:
+    """Of two runs of ``cpu.py``: milliseconds, and the ratio to PyTorch at its best."""
+    old = {row["case"]: row for row in before}
+    lines = []
+    for row in after:
+        was = old.get(row["case"])
+        if was is not None:
+            times = (figure(was["ours_ms"]), figure(row["ours_ms"]), figure(was["ours_ms"] / row["ours_ms"], 2))
+            ratios = (figure(was["ratio_best"], 2), figure(row["ratio_best"], 2))
+            lines.append((f"`{row['case']}`", *times, *ratios))
+    head = ("case", "ours before, ms", "ours after", "times as fast", "ratio to PyTorch's best before", "after")
+    return f"Before: {where(before)}\nAfter: {where(after)}\n\n{grid(head, lines)}"
+
+
+def products(rows: list[Row]) -> str:
+    """Of ``products.py``: GFLOP/s."""
+    libraries = list(rows[0]["libraries"])
+    head = ("product", "threads", *libraries, "of the better of both", "of the peak")
+    lines = []
+    for row in rows:
+        speeds = [row["libraries"].get(name) for name in libraries]
+        told = [f"{s['median_gflops']:.0f} ({s['p20_gflops']:.0f})" if s else "" for s in speeds]
+        loud = " (exceeded)" if row["exceeds"] else ""
+        shares = (figure(row.get("of_best_median"), 2), f"{row['of_peak']:.0%} of {row['peak_gflops']:.0f}{loud}")
+        lines.append((f"{row['what']}", str(row["threads"]), *told, *shares))
+    return grid(head, lines)
+
+
+def whole_runs(rows: list[Row]) -> str:
+    """Of ``runs.py``."""
+    head = (
+        "run",
+        "side",
+        "items a second",
+        "an epoch, s",
+        "forward and backward",
+        "clipping and optimiser",
+        "outside",
+        "loss",
+    )
+    lines = []
+    for row in rows:
+        for side, f in row["sides"].items():
+            shares = [f"{share:.1%}" for share in (f["shares"]["model"], f["shares"]["update"], f["outside"])]
+            speed = (f"{f['items_per_second']:,.0f} {row['items']}", f"{f['epoch_seconds']:.0f}")
+            lines.append((row["what"], side, *speed, *shares, f"{f['loss']:.3f}"))
+    return grid(head, lines)
+
+
+def figure(value: float | None, places: int | None = None) -> str:
+    """Three digits, or so many places; nothing where there is no such side."""
+    if value is None:
+        return ""
+    return f"{value:.{places}f}" if places is not None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines))
+
+
+if __name__ == "__main__":
+    main()
