@@ -46,6 +46,7 @@ def where(rows: list[Row]) -> str:
     told = [
         all_of(row.get("processor") for row in rows),
         all_of(f"held to {row['isa'].upper()}" for row in rows if row.get("isa")),
+        all_of(f"vectors of {row['vectors']} floats" for row in rows if "vectors" in row),
         all_of(row["date"] for row in rows),
         f"commit {all_of(row.get('commit') for row in rows)}",
         ", ".join(f"{name} {number}" for name, number in rows[0].get("versions", {}).items() if number),
@@ -56,7 +57,7 @@ def where(rows: list[Row]) -> str:
 def cases(rows: list[Row]) -> str:
     """Of ``cpu.py``."""
     head = ("case", "ours", "PyTorch as installed", "PyTorch at its best", "textbook NumPy", "limit", "ratio")
-    head += ("ratio to the best", "share of the limit", "2 threads over 1", "goal", "met")
+    head += ("ratio to the best", "share of the limit", "peak then", "efficiency of threads", "goal", "met")
     lines = []
     for row in rows:
         names = ("ours_ms", "torch_ms", "torch_best_ms", "numpy_ms", "limit_ms")
@@ -70,6 +71,11 @@ def cases(rows: list[Row]) -> str:
         )
     notes = [f"Left out of `{row['case']}`: {reason}." for row in rows for reason in row.get("left_out", {}).values()]
     return "\n".join([grid(head, lines), *([""] + notes if notes else [])])
+
+
+def then(row: Row) -> str:
+    """The peaks around a row, GFLOP/s."""
+    return "–".join(f"{peak:.0f}" for peak in row.get("peaks_gflops", []))
 
 
 def goals(goal: dict[str, float]) -> str:
@@ -94,13 +100,17 @@ def comparison(before: list[Row], after: list[Row]) -> str:
 def products(rows: list[Row]) -> str:
     """Of ``products.py``: GFLOP/s."""
     libraries = list(rows[0]["libraries"])
-    head = ("product", "threads", *libraries, "of the better of both", "of the peak")
+    head = ("product", "threads", *libraries, "of the better of both", "of the peak", "peak then")
     lines = []
     for row in rows:
         speeds = [row["libraries"].get(name) for name in libraries]
         told = [f"{s['median_gflops']:.0f} ({s['p20_gflops']:.0f})" if s else "" for s in speeds]
         loud = " (exceeded)" if row["exceeds"] else ""
-        shares = (figure(row.get("of_best_median"), 2), f"{row['of_peak']:.0%} of {row['peak_gflops']:.0f}{loud}")
+        shares = (
+            figure(row.get("of_best_median"), 2),
+            f"{row['of_peak']:.0%} of {row['peak_gflops']:.0f}{loud}",
+            then(row),
+        )
         lines.append((f"{row['what']}", str(row["threads"]), *told, *shares))
     return grid(head, lines)
 

@@ -14,7 +14,8 @@ and with OpenBLAS free to choose its kernels where the environment forbids it. T
 as installed, `torch_best_ms` whatever was fastest.
 `limit_ms` is what the arithmetic and the traffic of memory that no implementation can do without would take at this machine's
 ceilings: the best peak of the run, measured before and after each case, and the bandwidths before the case, and after it where
-they are all that bounds it. Where a side takes less than the limit, a ceiling is wrong, and the row says so; but for Winograd's
+they are all that bounds it. The peaks around a case ("peak then") say in which state the machine was: two virtual cores may be
+one of the host's for a while. Where a side takes less than the limit, a ceiling is wrong, and the row says so; but for Winograd's
 convolutions, which do with fewer multiplications than were counted.
 
 `--threads 1,2`: all are timed with the most of these threads, ours with the others as well, and its bits must be the same;
@@ -78,6 +79,9 @@ def main() -> None:
         say("interrupted; what was measured before is kept")
         print(table(rows.new))
         sys.exit(130)
+    except Refused as error:
+        print(f"nothing is timed: {error}", file=sys.stderr)
+        sys.exit(1)
     print(table(rows.new))
     for line in remarks(rows.new):
         print(line)
@@ -107,14 +111,15 @@ def measure_all(cases: list[Case], rows: Rows, refused: list[str], options: argp
                 say(f"{number + 1} of {len(cases)}: {case.name} (about {clock(left)} left)")
                 if number and case.goal.share:  # a virtual machine's memory is as fast as its neighbours let it be
                     limits = ceiling.measure()
-                ceiling.measure_peak()
+                before = ceiling.measure_peak()
                 try:
                     row = measure(case, run)
                 except Refused as error:
                     refused.append(f"{case.name}: {error}")
                     say(f"  not timed: {error}")
                     continue
-                ceiling.measure_peak()
+                row["peaks_gflops"] = [rounded(peak / 1e9) for peak in (before, ceiling.measure_peak())]
+                row["vectors"] = ceiling.width
                 if case.goal.share:
                     limits = limits.better(ceiling.measure())
                 rows.add(row, case, limits, ceiling.peak)
@@ -388,7 +393,8 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line a case: ms, ratios, and whether the goal is met."""
-    head = ("case", "ours", "torch", "at best", "numpy", "limit", "ratio", "at best", "of limit", "efficiency", "goal")
+    head = ("case", "ours", "torch", "at best", "numpy", "limit", "ratio", "at best", "of limit")
+    head += ("peak then", "efficiency", "goal")
     lines = [head]
     for r in rows:
         goal = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r["goal"].items())

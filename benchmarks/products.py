@@ -7,7 +7,8 @@ weight serves many products. Results are compared first. Then all are timed in a
 turn it is not are stopped. With one thread, each process is pinned to the same core. MKL is called through ``torch.mm``, and
 may use its AVX-512 kernels on processors of any maker; OpenBLAS is NumPy's. Told are the speeds at the median and at the 20th
 percentile of all times. "Of best" is ours (W as it lies) over the better of MKL and OpenBLAS; "of peak" ours over the ceiling
-of this run, the best of several measurements.
+of this run, the best of several measurements; "peak then" are those around the product: two virtual cores may be one of the
+host's for a while.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="products whose name holds one of these")
     arguments.add(parser, threads="1,2")
-    parser.add_argument("--blocks", type=int, default=5, metavar="N", help="of each library and product (default: 5)")
-    parser.add_argument("--seconds", type=float, default=0.2, metavar="S", help="of a block (default: 0.2)")
+    parser.add_argument("--blocks", type=int, default=7, metavar="N", help="of each library and product (default: 7)")
+    parser.add_argument("--seconds", type=float, default=0.15, metavar="S", help="of a block (default: 0.15)")
     parser.add_argument("--without", nargs="+", default=[], choices=PEERS, help="libraries that are left out")
     return arguments.parsed(parser)
 
@@ -128,13 +129,14 @@ def measure(
             core.pin(worker.process.pid)
         for number, product in enumerate(products):
             say(f"{said}, {number + 1} of {len(products)}: {product.name}")
-            ceiling.measure_peak()
+            then = [ceiling.measure_peak()]
             times: dict[str, list[float]] = {name: [] for name in libraries}
             for _ in range(options.blocks):
                 for name in libraries:
                     times[name] += workers[name].run(f"{product.name} {options.seconds}")
-            rows.append(row(product, threads, times, variables) | {"isa": options.isa})
-            ceiling.measure_peak()
+            rows.append(row(product, threads, times, variables) | {"isa": options.isa, "vectors": ceiling.width})
+            then.append(ceiling.measure_peak())
+            rows[-1]["peaks_gflops"] = [rounded(peak / 1e9) for peak in then]
             finish(rows[before:], ceiling.peak / 1e9)
             if options.json is not None:
                 options.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -193,14 +195,15 @@ def finish(rows: list[dict[str, Any]], peak: float) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """One line for a product and a number of threads; figures are median | 20th percentile."""
-    lines = [("product", "threads", *LIBRARIES, "of best", "peak", "of peak", "")]
+    lines = [("product", "threads", *LIBRARIES, "of best", "peak", "of peak", "peak then", "")]
     for each in rows:
         figures = [each["libraries"].get(name) for name in LIBRARIES]
         said = [f"{f['median_gflops']:.0f} | {f['p20_gflops']:.0f}" if f else "" for f in figures]
         best = f"{each['of_best_median']:.2f} | {each['of_best_p20']:.2f}" if "of_best_median" in each else ""
         loud = f"EXCEEDS THE CEILING: {', '.join(each['exceeds'])}" if each["exceeds"] else ""
         peak = (f"{each['peak_gflops']:.0f}", f"{each['of_peak']:.0%}")
-        lines.append((each["product"], str(each["threads"]), *said, best, *peak, loud))
+        then = "–".join(f"{peak:.0f}" for peak in each.get("peaks_gflops", []))
+        lines.append((each["product"], str(each["threads"]), *said, best, *peak, then, loud))
     return aligned(lines, left=(0, len(lines[0]) - 1))
 
 

@@ -99,7 +99,7 @@ def _in_giga(speeds: dict[str, float]) -> dict[str, float]:
 
 
 def measure(most: int = _MOST) -> Ceilings:
-    """Measure them, with the threads that kernels use now, through arrays of at most ``most`` bytes; ten seconds."""
+    """Measure them, with the threads that kernels use now, through arrays of at most ``most`` bytes; about six seconds."""
     size = min(most, max(64 * _MEBI, 4 * last_level_cache()))
     a, b, c = (_ones(size // 4) for _ in range(3))
     caches = {

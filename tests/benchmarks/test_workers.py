@@ -56,7 +56,10 @@ def test_the_ceilings_of_a_run_are_the_best_that_were_seen(benchmarks, tmp_path)
         process = SimpleNamespace(pid=1)
 
         def __init__(self, *_):
-            self.start = self.kill = lambda: None
+            self.kill = lambda: None
+
+        def start(self):
+            return {"width": np.array(16)}
 
         def run(self, request):
             asked.append(request)
@@ -67,6 +70,8 @@ def test_the_ceilings_of_a_run_are_the_best_that_were_seen(benchmarks, tmp_path)
         found.measure_peak()
         found.measure_peak()
         whole = found.measure()
+    with pytest.raises(ceiling.Refused, match="vectors of 8 floats were asked for, and kernels use 16"):
+        ceiling.Ceiling({"SCRATCHLV_VECTORS": "8"}, tmp_path).__enter__()
     assert asked == ["peak", "peak", "all"]
     assert (found.peak, whole.peak) == (100e9, 100e9)
     assert whole.bandwidth(1 << 19) == 50e9
