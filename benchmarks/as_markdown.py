@@ -64,11 +64,9 @@ def cases(rows: list[Row]) -> str:
         times = [figure(row.get(name)) for name in names]
         ratios = [figure(row.get(name), 2) for name in ("ratio", "ratio_best")]
         loud = " (exceeds the ceiling)" if row.get("exceeds") else ""
-        share = f"{row['share_of_limit']:.0%}{loud}"
         efficiency = f"{row['efficiency']:.0%}" if row.get("efficiency") else ""
-        lines.append(
-            (f"`{row['case']}`", *times, *ratios, share, efficiency, goals(row["goal"]), "yes" if row["met"] else "no")
-        )
+        shares = (f"{row['share_of_limit']:.0%}{loud}", then(row), efficiency)
+        lines.append((f"`{row['case']}`", *times, *ratios, *shares, goals(row["goal"]), "yes" if row["met"] else "no"))
     notes = [f"Left out of `{row['case']}`: {reason}." for row in rows for reason in row.get("left_out", {}).values()]
     return "\n".join([grid(head, lines), *([""] + notes if notes else [])])
 

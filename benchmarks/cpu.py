@@ -399,16 +399,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for r in rows:
         goal = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r["goal"].items())
         figures = [f"{r[name]:.2f}" if r[name] is not None else "" for name in FIGURES]
-        efficiency = f"{r['efficiency']:.0%}" if r["efficiency"] else ""
-        lines.append(
-            (
-                r["case"],
-                *figures,
-                f"{r['share_of_limit']:.0%}",
-                efficiency,
-                f"{goal}: {'met' if r['met'] else 'MISSED'}",
-            )
-        )
+        then = "–".join(f"{peak:.0f}" for peak in r.get("peaks_gflops", []))
+        shares = (f"{r['share_of_limit']:.0%}", then, f"{r['efficiency']:.0%}" if r["efficiency"] else "")
+        lines.append((r["case"], *figures, *shares, f"{goal}: {'met' if r['met'] else 'MISSED'}"))
     return aligned(lines, left=(0, len(head) - 1))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from numba.extending import intrinsic
 
 from scratchlv.bench.timing import time_calls
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.processor import caches
 from scratchlv.kernels.building_blocks.simd import (
     I1,
     I32,
@@ -34,7 +34,7 @@ _ROWS = 14 if REGISTERS == 32 else 6  # of a tile of a product, two vectors wide
 _DEPTH = 64  # terms of that product, whose operands stay in the first-level cache
 _ROUNDS = 200_000  # multiply-adds on each sum, a multiple of _DEPTH
 _MEBI = 1 << 20
-_IN_CACHE = (_MEBI // 4, _MEBI, 4 * _MEBI, 16 * _MEBI, 64 * _MEBI)  # bytes that a copy moves
+_IN_CACHE = tuple(size * _MEBI // 4 for size in (1, 4, 16, 64, 128, 256, 512))  # bytes that a copy moves
 _SECONDS = 0.3  # for the peak and for memory; the best counts, for a ceiling is what can be reached
 _SECONDS_IN_CACHE = 0.1  # for each pattern at each size
 _MOST = 512 * _MEBI  # bytes of an array, however large the cache
@@ -152,16 +152,9 @@ def _ones(n: int) -> np.ndarray:
     return array[first : first + n]
 
 
-@functools.cache
 def last_level_cache() -> int:
-    """Bytes of the largest cache; 32 MiB where the system does not say."""
-    units = {"K": 1 << 10, "M": _MEBI, "G": 1 << 30}
-    sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        text = path.read_text().strip()
-        if text[:-1].isdecimal() and text[-1] in units:
-            sizes.append(int(text[:-1]) * units[text[-1]])
-    return max(sizes, default=32 * _MEBI)
+    """Bytes of the largest cache: all of it, for who measures memory must be sure to miss it."""
+    return caches().whole
 
 
 def flusher() -> Any:

@@ -53,7 +53,8 @@ def test_pytorch_trains_the_same(problems, running, benchmarks, name):
     pytest.importorskip("torch", reason="the baselines need PyTorch")
     theirs, runs = benchmarks("baselines.runs"), benchmarks("runs")
     problem = problems[name]
-    runs.agree("theirs", running.first_batch(problem), theirs.first_batch(problem))
+    most = runs.TOLERANCES.get(name, runs.TOLERANCE)
+    runs.agree("theirs", running.first_batch(problem), theirs.first_batch(problem), most)
     ours, found = running.train_ours(problem, 2), theirs.train(problem, 2, workers=0)
     assert found["items"] == ours["items"]
     assert found["loss"] == pytest.approx(ours["loss"], rel=0.2)  # other masks of dropout
