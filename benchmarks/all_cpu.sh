@@ -21,3 +21,4 @@ measure "products-$name" products --threads "$threads"
 measure "runs-$name" runs --seconds 30 "${sets[@]}"
 measure "cpu-$name-avx2" cpu --isa avx2
 measure "products-$name-avx2" products --threads "$threads" --isa avx2
+"$python" benchmarks/as_markdown.py --into docs/results.md # the tables that are marked there

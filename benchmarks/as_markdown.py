@@ -1,30 +1,52 @@
-"""The figures of a run as a table for ``docs/results.md``: ``python benchmarks/as_markdown.py FILE…``.
+"""The figures of a run as a table for ``docs/results.md``.
 
-FILE is what ``cpu.py``, ``products.py`` or ``runs.py`` wrote with ``--json``. Two files of ``cpu.py`` make a table of before
-and after: ``python benchmarks/as_markdown.py BEFORE AFTER``.
+python benchmarks/as_markdown.py FILE             what cpu.py, products.py or runs.py wrote with --json
+python benchmarks/as_markdown.py BEFORE AFTER     two files of cpu.py
+python benchmarks/as_markdown.py --into DOCUMENT  each table of a document between the line <!-- FILE --> and <!-- end -->, anew
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[1]
+MARKED = re.compile(r"(?<=^<!-- )(\S+\.json)( -->\n).*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL)
 
 
 def main() -> None:
-    files = [Path(name) for name in sys.argv[1:]]
-    if len(files) not in (1, 2):
+    names = sys.argv[1:]
+    if len(names) not in (1, 2):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     try:
-        print(page([json.loads(file.read_text("utf-8")) for file in files]))
+        if names[0] == "--into":
+            document = Path(names[1])
+            document.write_text(filled(document.read_text("utf-8")), encoding="utf-8")
+        else:
+            print(page([read(Path(name)) for name in names]))
     except (OSError, ValueError, KeyError, IndexError) as error:
-        print(f"{' '.join(sys.argv[1:])}: no figures of a benchmark ({error})", file=sys.stderr)
+        print(f"{' '.join(names)}: no figures of a benchmark ({error})", file=sys.stderr)
         sys.exit(2)
+
+
+def read(file: Path) -> list[Row]:
+    return json.loads(file.read_text("utf-8"))
+
+
+def filled(document: str) -> str:
+    """A document with each marked table as its file, relative to the repository, says, or that there is none."""
+
+    def table(found: re.Match) -> str:
+        file = ROOT / found[1]
+        return f"{found[1]}{found[2]}{page([read(file)]) if file.exists() else 'Not measured yet.'}\n"
+
+    return MARKED.sub(table, document)
 
 
 def page(runs: list[list[Row]]) -> str:

@@ -262,7 +262,7 @@ class Worker(workers.Worker):
 
 def environment(way: Way, run: Run) -> dict[str, str]:
     """The environment of a worker."""
-    variables = dict(os.environ)
+    variables = environments.variables()
     if way.environment == TUNED:
         variables = environments.freed(variables)
         if way.side.kind != NUMPY:

@@ -34,6 +34,8 @@ _RECORDED = (
     *("OPENBLAS_", "MKL_", "OMP_", "NUMBA_", "GOMP_", "MALLOC_", "LD_PRELOAD", "SCRATCHLV_"),
     *("ATEN_", "ONEDNN_", "NPY_"),
 )
+#: scratchlv sets it where it is imported, here too: it has OpenMP's threads wait for less, and that is for ours to have alone
+_OURS = "GOMP_SPINCOUNT"
 _PLACES = ("SCRATCHLV_CACHE", "NUMBA_CACHE_DIR")  # where files are says nothing of speed
 
 
@@ -53,7 +55,8 @@ def on_threads(threads: int) -> dict[str, str]:
 
 def variables(isa: str | None = None, threads: int | None = None) -> dict[str, str]:
     """The environment of a side, held to an instruction set and a number of threads where they are given."""
-    return dict(os.environ) | held_to(isa) | (on_threads(threads) if threads else {})
+    found = {name: value for name, value in os.environ.items() if name != _OURS}
+    return found | held_to(isa) | (on_threads(threads) if threads else {})
 
 
 def freed(variables: dict[str, str]) -> dict[str, str]:

@@ -111,7 +111,7 @@ def measure(
     core = Core(environments.cores()[0] if threads == 1 else None)
     held = environments.held_to(options.isa) | environments.on_threads(threads)
     library = environments.avx512_library(folder)
-    variables = {name: environments.freed(dict(os.environ)) | held for name in LIBRARIES}
+    variables = {name: environments.freed(environments.variables()) | held for name in LIBRARIES}
     variables["MKL"] |= environments.tuned_mkl(library)
     libraries = [name for name in LIBRARIES if name not in options.without and (name != "MKL" or version("torch"))]
     before = len(rows)

@@ -113,16 +113,16 @@ def main() -> None:
     sys.path.insert(0, str(HERE.parent))
     file, side, results = sys.argv[1:]
     with workers.as_worker() as answers:
-        problem = pickle.loads(Path(file).read_bytes())
         if side == OURS:
             first, train = first_batch, train_ours
         else:
             import numba
-            import torch
+            import torch  # before scratchlv is imported, which says how OpenMP's threads are to wait
             from baselines import runs
 
             torch.set_num_threads(numba.config.NUMBA_NUM_THREADS)
             first, train = runs.first_batch, runs.with_workers(1 if side.endswith("1 worker") else 0)
+        problem = pickle.loads(Path(file).read_bytes())
         workers.serve(first(problem), Path(results), answers, lambda line: train(problem, int(line)))
 
 

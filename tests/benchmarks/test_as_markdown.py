@@ -50,3 +50,19 @@ def test_other_files_are_refused(as_markdown, tmp_path, monkeypatch, capsys, tex
         as_markdown.main()
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_tables_of_the_document_are_those_of_their_files(as_markdown):
+    text = (BENCHMARKS.parent / "docs" / "results.md").read_text("utf-8")
+    assert len(as_markdown.MARKED.findall(text)) == text.count(".json -->\n")
+    assert as_markdown.filled(text) == text, "python benchmarks/as_markdown.py --into docs/results.md"
+
+
+def test_a_table_is_made_anew_and_the_text_around_it_stays(as_markdown):
+    text = "before\n<!-- benchmarks/results/cpu.json -->\n| old |\n<!-- end -->\nafter\n"
+    new = as_markdown.filled(text)
+    assert new.startswith("before\n<!-- benchmarks/results/cpu.json -->\nAMD EPYC")
+    assert new.endswith(" |\n<!-- end -->\nafter\n")
+    assert "old" not in new
+    assert as_markdown.filled(new) == new
+    assert "\nNot measured yet.\n" in as_markdown.filled(text.replace("cpu.json", "none.json"))

@@ -1,5 +1,7 @@
 """``benchmarks/environments.py``: what the sides are told. Which kernels a library then takes, only it knows."""
 
+import importlib
+
 import pytest
 
 
@@ -38,3 +40,10 @@ def test_numbers_of_threads_that_cannot_be(benchmarks, text):
     with pytest.raises(arguments.argparse.ArgumentTypeError, match="1 to 1024"):
         arguments.numbers(text)
     assert arguments.numbers("1,2") == [1, 2]
+
+
+def test_how_our_threads_wait_is_not_told_to_others(environments, monkeypatch):
+    """scratchlv sets it where it is imported, and children would inherit it."""
+    importlib.import_module("scratchlv.kernels.building_blocks")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "2000")
+    assert "GOMP_SPINCOUNT" not in environments.variables("avx2", 2)
