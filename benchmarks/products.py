@@ -123,10 +123,9 @@ def measure(
             )
             for name in libraries
         }  # fmt: skip
-        results = {name: workers[name].start() for name in libraries}
-        compare(results)
         for worker in workers.values():
-            core.pin(worker.process.pid)
+            core.pin(worker.process.pid)  # before it starts threads, which inherit it
+        compare({name: workers[name].start() for name in libraries})
         for number, product in enumerate(products):
             say(f"{said}, {number + 1} of {len(products)}: {product.name}")
             then = [ceiling.measure_peak()]
