@@ -53,6 +53,9 @@ def test_pytorch_trains_the_same(problems, running, benchmarks, name):
     pytest.importorskip("torch", reason="the baselines need PyTorch")
     theirs, runs = benchmarks("baselines.runs"), benchmarks("runs")
     problem = problems[name]
+    if name == "caption":  # of equal maxima each side would take its own
+        noise = np.random.default_rng(0).integers(0, 256, problem.data.pictures.shape).astype(np.uint8)
+        problem = problem._replace(data=dataclasses.replace(problem.data, pictures=noise))
     most = runs.TOLERANCES.get(name, runs.TOLERANCE)
     runs.agree("theirs", running.first_batch(problem), theirs.first_batch(problem), most)
     ours, found = running.train_ours(problem, 2), theirs.train(problem, 2, workers=0)
