@@ -19,7 +19,7 @@ from numba.core.cpu_options import ParallelOptions
 from numba.core.registry import cpu_target
 
 from scratchlv.errors import KernelsUnavailable
-from scratchlv.kernels.building_blocks import processor  # noqa: F401 - it says for which vectors, before Numba starts
+from scratchlv.kernels.building_blocks import processor as processor  # says what Numba compiles for, before it starts
 from scratchlv.kernels.building_blocks.fingerprint import fingerprint
 from scratchlv.kernels.building_blocks.kernel_cache import KernelCache, kernel_folders
 from scratchlv.kernels.building_blocks.threads import guard_against_fork

@@ -32,6 +32,8 @@ _KIBI, _MEBI = 1 << 10, 1 << 20
 _WIDTHS = (16, 8, 4)
 #: What a processor lacks whose vectors hold at most so many floats: with it goes all that builds on it.
 _HIDDEN = {8: "avx512f", 4: "avx"}
+#: With it, which it thinks right for Intel's processors, LLVM vectorises loops for 8 floats where there is room for 16.
+_CAUTION = "prefer-256-bit"
 
 
 def width_of(features: str) -> int:
@@ -57,6 +59,8 @@ def use_vectors(said: str | None) -> tuple[int, int]:
     if width > widest:
         lower = " or ".join(str(each) for each in _WIDTHS if each <= widest)
         raise UserError(f"{VARIABLE}={said}: the vectors of this processor hold {widest} floats; give {lower}")
+    if width == 16 and config.CPU_FEATURES is None:
+        config.CPU_FEATURES = f"{features},-{_CAUTION}"
     if width < widest:
         config.CPU_FEATURES = f"{features},-{_HIDDEN[width]}"
         if cpu_target.target_context.codegen().magic_tuple()[2] != config.CPU_FEATURES:

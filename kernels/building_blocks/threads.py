@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import numba
 from numba import njit
 
+from scratchlv.kernels.building_blocks import processor as processor  # says what Numba compiles for, before it starts
+
 
 def n_threads() -> int:
     """Threads that a kernel may use now: Numba's setting (``NUMBA_NUM_THREADS``, :func:`set_threads`)."""

@@ -29,6 +29,14 @@ def test_the_header_tells_what_figures_depend_on():
     assert "OPENBLAS_CORETYPE=Haswell)" in "\n".join(without)
 
 
+def test_the_header_tells_what_is_not_as_this_processor_would_have_it():
+    here = machine.describe() | {"SCRATCHLV_VECTORS": None, "vector_width": 8, "parameters": {}}
+    assert "vectors of 8 floats; " in machine.header(here)[1]
+    held = machine.header(here | {"SCRATCHLV_VECTORS": "8", "parameters": {"adam.block": 16}})
+    assert "vectors of 8 floats (SCRATCHLV_VECTORS=8); " in held[1]
+    assert "not as derived: adam.block=16" in held
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tests are not in a checkout")
 def test_the_commit_is_that_of_the_checkout():
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)

@@ -188,8 +188,8 @@ def test_windows_tells_in_records():
 
     of_a_core = [record(0b11, 0), record(0b1100, 0), record(0b1111, 1), record(0b1111, 3)]
     of_caches = [
-        record(0b11, 2, 1, 48 * KIBI, 2),
         record(0b11, 2, 1, 32 * KIBI, 1),
+        record(0b11, 2, 1, 48 * KIBI, 2),
         record(0b1100, 2, 1, 32 * KIBI, 2),  # a slower core's
         record(0b11, 2, 2, 1280 * KIBI, 0),
         record(0b1111, 2, 3, 12 * MEBI, 0),
