@@ -2,7 +2,6 @@
 
 import gc
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -351,18 +350,3 @@ def test_a_number_divided_by_zero_is_infinity_or_nan_as_in_numpy():
     x = np.array([1, -1, 0], np.float32)
     divide(x, np.zeros(3, np.float32))
     np.testing.assert_array_equal(x, [np.inf, -np.inf, np.nan])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors have one width")
-def test_the_vectors_are_chosen_before_numba_starts():
-    """Whichever module is imported first."""
-    for module in ("scratchlv.kernels.building_blocks.compiling", "scratchlv.bench.ceilings"):
-        command = [
-            sys.executable,
-            "-c",
-            f"import {module}, scratchlv.kernels.building_blocks.simd as s; print(s.WIDTH)",
-        ]
-        environment = {**os.environ, "SCRATCHLV_VECTORS": "4", "PYTHONPATH": str(ROOT)}
-        said = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert said.stdout == "4\n", said.stderr
