@@ -66,6 +66,7 @@ class Case:
     build: Callable[[], Task]  # ours; the same calls in the reference variants are textbook NumPy
     phases: tuple[Phase, ...]
     goal: Goal = field(default_factory=Goal)
+    winograd: bool = False  # convolutions may take fewer operations than were counted
     tolerance: float = 1e-4  # of a result, relative to its largest number; of a loss, a tenth of it
     baselines: tuple[Side, ...] = ()  # handed in by the table
 

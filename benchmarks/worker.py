@@ -7,26 +7,18 @@ it reads, steps for about so many seconds. It answers with their times in ms, as
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import json
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-SIGKILL, PR_SET_PDEATHSIG = 9, 1
+import workers
 
 
 def main() -> None:
-    _die_with_the_parent()
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     case, side, results = sys.argv[1:]
-    answers, sys.stdout = sys.stdout, sys.stderr  # whoever else prints must not disturb the protocol
-    try:
+    with workers.as_worker() as answers:
         serve(case, side, Path(results), answers)
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(1)
 
 
 def serve(case: str, name: str, file: Path, answers) -> None:
@@ -43,10 +35,7 @@ def serve(case: str, name: str, file: Path, answers) -> None:
         torch.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # as many as ours
     with scratchlv.use("reference") if side.kind == NUMPY else contextlib.nullcontext():
         task = side.build()
-        np.savez(file, **task.results())
-        print("ready", file=answers, flush=True)
-        for line in sys.stdin:
-            print(json.dumps(timed(task.step, float(line))), file=answers, flush=True)
+        workers.serve(task.results(), file, answers, lambda line: timed(task.step, float(line)))
 
 
 def timed(step, seconds: float) -> list[float]:
@@ -59,12 +48,6 @@ def timed(step, seconds: float) -> list[float]:
         times.append(1e3 * (after - before))
         before = after
     return times[1:] or times
-
-
-def _die_with_the_parent() -> None:
-    """On Linux a worker ends with whoever started it, even if it is stopped and cannot notice."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ CASES = (
         train_demo,
         _demo_phases(),
         Goal(ratio=1.5),
+        winograd=True,
         tolerance=1e-2,  # of nearly equal maxima each side takes its own, and batch norms divide
     ),
 )

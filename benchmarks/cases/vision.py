@@ -128,6 +128,7 @@ def _vgg_case(N: int, ratio: float) -> Case:
         partial(vgg, N),
         _vgg_phases(N),
         Goal(ratio=ratio),
+        winograd=True,
         tolerance=1e-3,  # Winograd rounds more
     )
 
@@ -141,6 +142,7 @@ CASES = (
         small_conv,
         _small_phases(),
         Goal(ratio=1.2),
+        winograd=True,
         tolerance=1e-3,  # Winograd rounds more, and of two equal maxima each library may take its own
     ),
 )

@@ -112,6 +112,9 @@ def run(
     wrong = [m.row for m in measured if m.row.wrong]
     for row in wrong:
         print(f"WRONG: {row.name}: {row.wrong}")
+    for m in measured:
+        if m.row.exceeds:
+            print(f"EXCEEDS THE CEILING, which is too low then: {m.row.name}: {m.row.share:.0%}")
     return 130 if interrupted else 1 if wrong else 0
 
 
@@ -154,7 +157,7 @@ def _print_header(here: dict[str, Any], limits: ceilings.Ceilings) -> None:
     for line in machine.header(here):
         print(line)
     patterns = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in limits.memory.items())
-    by_size = ", ".join(f"{_size(moved)} {speed / 1e9:.0f}" for moved, speed in limits.caches.items())
+    by_size = ", ".join(f"{_size(moved)} {max(speeds.values()) / 1e9:.0f}" for moved, speeds in limits.caches.items())
     print(
         f"ceilings, measured now: {limits.peak / 1e9:.0f} GFLOP/s multiply-add; memory, GB/s: {patterns}; caches: {by_size}"
     )

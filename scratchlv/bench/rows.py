@@ -57,6 +57,11 @@ class Row:
         """Of what is attainable: 1 is at the ceiling."""
         return self.least_seconds / self.warm.median if self.warm else 0.0
 
+    @property
+    def exceeds(self) -> bool:
+        """It takes less than the ceiling allows, which is too low then; Winograd's convolution does with fewer operations."""
+        return self.share > 1 and "Winograd" not in self.version
+
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)
         for kind in ("warm", "cold"):
@@ -64,7 +69,7 @@ class Row:
             fields[kind] = None if timing is None else Timing(*timing)._asdict()
         if self.warm:
             speed = {"gflops": self.operations / self.warm.median / 1e9, "gbs": self.bytes / self.warm.median / 1e9}
-            fields |= speed | {"intensity": self.intensity, "share": self.share}
+            fields |= speed | {"intensity": self.intensity, "share": self.share, "exceeds": self.exceeds}
         return fields
 
 

@@ -6,7 +6,11 @@ from scratchlv.bench import command, machine, rows
 from scratchlv.bench.ceilings import Ceilings
 from scratchlv.bench.timing import Timing
 
-CEILINGS = Ceilings(100e9, {"copy": 8e9, "triad": 9e9, "update": 10e9}, {1 << 18: 50e9, 1 << 20: 40e9})
+CEILINGS = Ceilings(
+    100e9,
+    {"copy": 8e9, "triad": 9e9, "update": 10e9},
+    {1 << 18: {"copy": 50e9, "update": 45e9}, 1 << 20: {"copy": 30e9, "update": 40e9}},
+)
 
 
 def measured(name):

@@ -31,7 +31,9 @@ def test_the_lower_ceiling_bounds(caches_of_32_mib):
 def test_the_ceiling_of_a_pattern_is_that_of_memory(caches_of_32_mib):
     assert CEILINGS.bandwidth(256 << 20, "copy") == 8e9
     assert CEILINGS.bandwidth(math.inf) == 10e9
-    assert CEILINGS.bandwidth(1 << 21, "copy") == 40e9  # in a cache no pattern bounds more than another
+    assert CEILINGS.bandwidth(1 << 21, "copy") == 30e9  # that of the cache which holds so much
+    assert CEILINGS.bandwidth(1 << 21) == 40e9
+    assert CEILINGS.bandwidth(1 << 10, "copy") == 50e9  # the fastest that is known
 
 
 def test_without_a_cache_that_is_known_memory_bounds(monkeypatch):
@@ -46,18 +48,24 @@ def test_of_the_largest_cache_all_is_missed(monkeypatch):
 
 
 def test_the_better_of_two_measurements_counts():
-    slower = Ceilings(50e9, {"copy": 9e9, "triad": 1e9, "update": 1e9}, {1 << 18: 1e9, 1 << 20: 60e9})
+    slower = Ceilings(
+        50e9,
+        {"copy": 9e9, "triad": 1e9, "update": 1e9},
+        {1 << 18: {"copy": 1e9, "update": 1e9}, 1 << 20: {"copy": 1e9, "update": 60e9}},
+    )
     best = CEILINGS.better(slower)
     assert best.peak == 100e9
     assert best.memory == {"copy": 9e9, "triad": 9e9, "update": 10e9}
-    assert best.caches == {1 << 18: 50e9, 1 << 20: 60e9}
+    assert best.caches == {1 << 18: {"copy": 50e9, "update": 45e9}, 1 << 20: {"copy": 30e9, "update": 60e9}}
 
 
 def test_ceilings_are_measured(monkeypatch):
     monkeypatch.setattr(ceilings, "_SECONDS", 0.001)
+    monkeypatch.setattr(ceilings, "_SECONDS_IN_CACHE", 0.001)
     found = ceilings.measure(most=1 << 20)
     assert found.peak > 0
-    assert all(speed > 0 for speed in (*found.memory.values(), *found.caches.values()))
+    assert list(found.caches) == [1 << 18, 1 << 20]
+    assert all(speed > 0 for speeds in (found.memory, *found.caches.values()) for speed in speeds.values())
     assert json.loads(json.dumps(found.to_json()))["memory_gbs"] == pytest.approx(found.best_memory / 1e9)
 
 
@@ -72,8 +80,10 @@ def test_what_is_moved_is_moved(size, threads):
     before, sums = a.copy(), np.full(threads, np.nan)
     ceilings._read(a, sums, threads)
     assert sums.sum() == a.sum(dtype=np.float64)
-    ceilings._triad(b, c, a, threads)
-    np.testing.assert_array_equal(a, b + np.float32(0.5) * c)
+    for triad in (ceilings._triad, ceilings._triad_past_caches):
+        a[...] = before
+        triad(b, c, a, threads)
+        np.testing.assert_array_equal(a, b + np.float32(0.5) * c)
     for copy in (ceilings._copy, ceilings._copy_past_caches):
         a[...] = before
         copy(b, a, threads)
@@ -90,3 +100,7 @@ def test_the_multiply_adds_are_done():
     ceilings._multiply_add(numbers, 1)
     # 0.5 * 0.5 is added so many times, in float32 without rounding
     np.testing.assert_array_equal(numbers[0, 2 * WIDTH :], np.float32(0.5 + 0.25 * ceilings._ROUNDS))
+    terms = ceilings._ROUNDS // ceilings._DEPTH * ceilings._DEPTH
+    numbers = np.full((1, ceilings._DEPTH * (ceilings._ROWS + 2 * WIDTH) + 2 * ceilings._ROWS * WIDTH), 0.5, np.float32)
+    ceilings._multiply_tile(numbers, 1)
+    np.testing.assert_array_equal(numbers[0, -2 * ceilings._ROWS * WIDTH :], np.float32(0.5 + 0.25 * terms))

@@ -64,6 +64,15 @@ def test_a_wrong_kernel_ends_in_status_1(small, monkeypatch, capsys):
     assert "WRONG: relu numba_cpu: dx: error" in capsys.readouterr().out
 
 
+def test_what_exceeds_the_ceiling_is_said(small, monkeypatch, capsys):
+    monkeypatch.setattr(rows.Row, "share", 0.99)
+    assert command.run(["relu"], variant="numba_cpu") == 0
+    assert "EXCEEDS" not in capsys.readouterr().out
+    monkeypatch.setattr(rows.Row, "share", 1.2)
+    assert command.run(["relu"], variant="numba_cpu") == 0
+    assert "EXCEEDS THE CEILING, which is too low then: relu numba_cpu forward: 120%" in capsys.readouterr().out
+
+
 def test_an_interrupted_run_writes_what_it_has(small, monkeypatch, tmp_path, capsys):
     measure = rows.measure
 

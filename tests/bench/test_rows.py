@@ -8,7 +8,7 @@ from scratchlv.bench import machine, rows, workloads
 from scratchlv.errors import UserError
 from scratchlv.kernels.matmul.versions import VERSIONS
 
-from .examples import measured
+from .examples import measured, timed
 
 
 def test_rows_of_a_right_room(small):
@@ -131,3 +131,14 @@ def test_what_is_not_there_lists_what_there_is():
         named(7, "matmul", "lstm")
     with pytest.raises(UserError, match="no version 1 of the variant reference: matmul has none$"):
         named(1, "matmul", variant="reference")
+
+
+def test_what_takes_less_than_the_ceiling_allows_exceeds_it():
+    row = timed(1e-3)
+    row.least_seconds = 0.99e-3
+    assert not row.exceeds
+    row.least_seconds = 1.01e-3
+    assert row.exceeds
+    assert row.to_json()["exceeds"]
+    row.version = "numba_cpu, Winograd"  # does with fewer operations than are counted
+    assert not row.exceeds
