@@ -20,11 +20,11 @@ class Cores(NamedTuple):
 @functools.cache
 def usable_cores() -> Cores:
     """The smallest of the machine's cores, those this process may run on, and the limit of its cgroups on time, rounded up."""
-    found = [Cores(os.cpu_count() or 1, "the machine's")]
+    found = [Cores(os.cpu_count() or 1, "the cores of the machine")]
     if hasattr(os, "sched_getaffinity"):
-        found.append(Cores(len(os.sched_getaffinity(0)), "those that this process may run on (affinity)"))
+        found.append(Cores(len(os.sched_getaffinity(0)), "the cores that this process may run on (affinity)"))
     for limit in cgroup_limits():
-        found.append(Cores(max(1, math.ceil(limit)), f"the limit of its cgroup, {limit:g} cores' time"))
+        found.append(Cores(max(1, math.ceil(limit)), f"the limit of its cgroup, {limit:g} times a core"))
     return min(found, key=lambda cores: cores.n)
 
 

@@ -67,8 +67,8 @@ def test_a_system_without_cgroups_has_no_limits(tmp_path):
         ({0, 1, 2, 3, 4, 5, 6, 7}, [], 8, "machine"),
         ({3, 5}, [], 2, "affinity"),
         ({3, 5}, [1.2, 16.0], 2, "affinity"),
-        ({3, 5, 6}, [4.0, 1.2], 2, "cgroup, 1.2 cores"),
-        ({3, 5, 6}, [0.1], 1, "cgroup, 0.1 cores"),
+        ({3, 5, 6}, [4.0, 1.2], 2, "cgroup, 1.2 times a core"),
+        ({3, 5, 6}, [0.1], 1, "cgroup, 0.1 times a core"),
         (None, [], 8, "machine"),  # macOS, Windows
     ],
 )

@@ -10,12 +10,18 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from scratchlv.cores import usable_cores
 from scratchlv.kernels.building_blocks import MOST_THREADS
+
+_cores = usable_cores().n
 
 
 def n_threads() -> int:
-    """Threads that a kernel may use now: Numba's setting (``NUMBA_NUM_THREADS``, :func:`set_threads`)."""
-    return numba.get_num_threads()
+    """Among how many threads a kernel divides its work now: Numba's setting (:func:`set_threads`), at most one for each core.
+
+    Numba may have more, by ``NUMBA_NUM_THREADS``. Shares for each of those would be small, and small products are slow.
+    """
+    return min(numba.get_num_threads(), _cores)
 
 
 def set_threads(n: int) -> int:

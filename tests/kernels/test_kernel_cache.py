@@ -1,6 +1,7 @@
 """Compiled kernels on disk: found again in whatever process and state, and deleted when nobody uses them."""
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -164,12 +165,31 @@ def test_a_processor_with_other_features_has_its_own(folder, monkeypatch):
 # --- what is in the way ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("contents", [b"", b"\x80\x04\x95"])
-def test_a_spoilt_file_is_replaced(folder, contents):
+def flipped(contents):
+    """One bit of the machine code has changed: it would load, and run."""
+    at = contents.index(b"ELF") + 600
+    return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda contents: b"",
+        lambda contents: contents[: len(contents) // 2],
+        lambda contents: b"garbage" * 100,
+        lambda contents: contents[16:],  # a pickle without a checksum
+        lambda contents: contents[:16] + pickle.dumps("another"),
+        flipped,
+    ],
+    ids=["empty", "cut off", "garbage", "no checksum", "another pickle", "a bit"],
+)
+def test_a_damaged_file_is_named_and_replaced(folder, spoil):
     make()(1)
     (file,) = files(folder)
-    (folder / file).write_bytes(contents)
-    assert compiles(lambda: make()(1)) == 1
+    (folder / file).write_bytes(spoil((folder / file).read_bytes()))
+    with pytest.warns(UserWarning, match="damaged, and is compiled again") as said:
+        assert compiles(lambda: make()(1)) == 1
+    assert {warning.filename for warning in said} == {str(folder / file)}
     assert compiles(lambda: make()(1)) == 0
     assert files(folder) == [file]
 
@@ -219,6 +239,44 @@ def test_a_temporary_folder_of_another_user_is_not_trusted(folder, temporary, mo
     kernel_cache._folders.cache_clear()
     ours = kernel_folders()[1].parent
     assert ours.parent == temporary and ours != theirs
+
+
+SHARED = """
+import os, numpy as np
+from scratchlv.kernels.building_blocks.compiling import compiled
+from scratchlv.kernels.building_blocks.kernel_cache import kernel_folders
+from scratchlv import ops
+ops.relu.forward(np.ones(9, np.float32))
+print(os.getuid(), compiled(), len(kernel_folders()))
+"""
+NOBODY = 65_534
+
+
+@pytest.mark.slow
+def test_one_folder_serves_many_other_users_at_once(tmp_path):
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root may start processes of another user")
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are shut to others
+        os.chmod(place, 0o755)
+        environment = dict(os.environ, PYTHONPATH=str(ROOT), SCRATCHLV_CACHE=place, TMPDIR="/tmp", HOME="/nowhere")
+        environment.pop("NUMBA_CACHE_DIR", None)
+        command = [sys.executable, "-c", SHARED]
+
+        def start(**user):
+            return subprocess.Popen(
+                command, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **user
+            )
+
+        def said(process):
+            output, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors
+            return output.split()
+
+        assert said(start()) == ["0", "1", "1"]
+        before = [(path, path.stat().st_mtime_ns) for path in sorted(Path(place).rglob("*"))]
+        learners = [start(user=NOBODY, group=NOBODY, extra_groups=[]) for _ in range(4)]
+        assert [said(learner) for learner in learners] == [[str(NOBODY), "0", "2"]] * 4
+        assert before == [(path, path.stat().st_mtime_ns) for path in sorted(Path(place).rglob("*"))]
 
 
 LOCK = threading.Lock()

@@ -14,7 +14,7 @@ from numba import prange
 import scratchlv
 from scratchlv import ops
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.threads import new_counter, next_item
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
 
 ROOT = Path(__file__).resolve().parents[2]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -37,6 +37,15 @@ def test_more_threads_than_there_are_need_a_variable(threads):
     more = numba.config.NUMBA_NUM_THREADS + 1
     with pytest.raises(ValueError, match=f"there are {more - 1}; set NUMBA_NUM_THREADS={more}"):
         scratchlv.set_threads(more)
+
+
+def test_work_is_divided_among_as_many_threads_as_there_are_cores_and_no_more(threads, monkeypatch):
+    for cores, most in ((1, 1), (2, 2), (100, numba.config.NUMBA_NUM_THREADS)):
+        monkeypatch.setattr("scratchlv.kernels.building_blocks.threads._cores", cores)
+        threads(numba.config.NUMBA_NUM_THREADS)
+        assert n_threads() == most
+        threads(1)
+        assert n_threads() == 1
 
 
 def test_the_import_of_scratchlv_finds_no_other_names():
