@@ -12,16 +12,21 @@ from numba.extending import intrinsic
 
 from scratchlv.cores import usable_cores
 from scratchlv.kernels.building_blocks import MOST_THREADS
+from scratchlv.kernels.building_blocks.simd import I64
 
 _cores = usable_cores().n
 
 
 def n_threads() -> int:
-    """Among how many threads a kernel divides its work now: Numba's setting (:func:`set_threads`), at most one for each core.
+    """Threads that a kernel may use now: Numba's setting (:func:`set_threads`), at most one for each core.
 
-    Numba may have more, by ``NUMBA_NUM_THREADS``. Shares for each of those would be small, and small products are slow.
+    Numba may have more, by ``NUMBA_NUM_THREADS``. Shares for each of those would be small, and small products are slow; and
+    at the end of each kernel all wait for the one that gets a core last. So this Python thread's kernels then use fewer.
     """
-    return min(numba.get_num_threads(), _cores)
+    n = numba.get_num_threads()
+    if n > _cores:
+        numba.set_num_threads(_cores)
+    return min(n, _cores)
 
 
 def set_threads(n: int) -> int:
@@ -81,8 +86,7 @@ def next_item(typing_context, counter):
 
     def emit(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        one = context.get_constant(types.int64, 1)
-        return builder.atomic_rmw("add", data, one, "monotonic")
+        return builder.atomic_rmw("add", data, I64(1), "monotonic")
 
     return types.int64(counter), emit
 

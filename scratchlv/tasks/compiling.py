@@ -36,7 +36,8 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
     def begins() -> None:
         say("compiling kernels (once)")
         for _ in range(min(usable_cores().n, _PROCESSES) - 1 if sys.executable else 0):
-            command = [sys.executable, "-m", "scratchlv.tasks.warmup", *what]
+            # -P: of this package's modules, not of what happens to lie in the current folder
+            command = [sys.executable, "-P", "-m", "scratchlv.tasks.warmup", *what]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             with contextlib.suppress(OSError):  # one process does it all where no second one may run
                 helpers.append(subprocess.Popen(command, **quiet))

@@ -60,7 +60,7 @@ def test_it_begins_with_the_first_kernel_and_ends_with_the_block(helpers, first_
         first_kernel()
         assert said == ["compiling kernels (once)"]
         (helper,) = helpers
-        assert helper.command == [sys.executable, "-m", "scratchlv.tasks.warmup", "lm", "rnn"]
+        assert helper.command == [sys.executable, "-P", "-m", "scratchlv.tasks.warmup", "lm", "rnn"]
         assert not helper.ended
         raise RuntimeError
     assert helper.ended == ["told to end", "ended"]
