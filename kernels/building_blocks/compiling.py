@@ -95,8 +95,8 @@ def compiled() -> int:
 
 
 @contextlib.contextmanager
-def when_compiling(begins: Callable[[], None], *, at_once: bool = False) -> Iterator[None]:
-    """Call ``begins`` before the first kernel that is compiled inside the ``with`` block, or ``at_once``.
+def when_compiling(begins: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
+    """Call ``begins`` before the first kernel that is compiled inside the ``with`` block, and ``at_once``, if given, right now.
 
     A block within a block calls nothing: the outer one does, or has.
     """
@@ -109,8 +109,8 @@ def when_compiling(begins: Callable[[], None], *, at_once: bool = False) -> Iter
     if before is None:
         _compiler.begins = first
     try:
-        if before is None and at_once:
-            first()
+        if before is None and at_once is not None:
+            at_once()
         yield
     finally:
         _compiler.begins = before

@@ -33,8 +33,7 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
 
     helpers: list[subprocess.Popen] = []
 
-    def begins() -> None:
-        say("compiling kernels (once)")
+    def start() -> None:
         for _ in range(min(usable_cores().n, _PROCESSES) - 1 if sys.executable else 0):
             # -P: of this package's modules, not of what happens to lie in the current folder
             command = [sys.executable, "-P", "-m", "scratchlv.tasks.warmup", *what]
@@ -42,8 +41,14 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
             with contextlib.suppress(OSError):  # one process does it all where no second one may run
                 helpers.append(subprocess.Popen(command, **quiet))
 
+    def begins() -> None:
+        say("compiling kernels (once)")
+        if not helpers:
+            start()
+
+    nothing_is_kept = backend() == "cpu" and not any(kept().values())
     try:
-        with when_compiling(begins, at_once=backend() == "cpu" and not any(kept().values())):
+        with when_compiling(begins, start if nothing_is_kept else None):
             yield
     finally:
         for helper in helpers:

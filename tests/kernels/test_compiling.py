@@ -66,11 +66,11 @@ def test_every_block_is_told_of_its_first_kernel_but_for_those_within_it():
     with compiling.when_compiling(lambda: said.append("next")):
         compile_another(3)
     compile_another(4)
-    with compiling.when_compiling(lambda: said.append("at once"), at_once=True):
+    with compiling.when_compiling(lambda: said.append("begins"), lambda: said.append("at once")):
         assert said == ["outer", "next", "at once"]
-        with compiling.when_compiling(lambda: said.append("within"), at_once=True):
+        with compiling.when_compiling(lambda: said.append("within"), lambda: said.append("within, at once")):
             compile_another(5)
-    assert said == ["outer", "next", "at once"]
+    assert said == ["outer", "next", "at once", "begins"]
 
 
 def test_compiling_is_told_once_and_only_when_it_happens(tmp_path):

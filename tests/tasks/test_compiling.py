@@ -44,8 +44,8 @@ def first_kernel(monkeypatch):
     @contextlib.contextmanager
     def when_compiling(begins, at_once):
         calls.append(begins)
-        if at_once:
-            begins()
+        if at_once is not None:
+            at_once()
         yield
 
     monkeypatch.setattr(kernels, "when_compiling", when_compiling)
@@ -68,8 +68,11 @@ def test_it_begins_with_the_first_kernel_and_ends_with_the_block(helpers, first_
 
 def test_where_no_kernel_is_kept_it_begins_at_once(helpers, first_kernel, monkeypatch):
     monkeypatch.setattr(kernel_cache, "kept", lambda: {Path("shared"): 0, Path("here"): 0})
-    with compiling_together(lambda line: None, "lm", "rnn"):
-        assert len(helpers) == 1
+    said = []
+    with compiling_together(said.append, "lm", "rnn"):
+        assert (len(helpers), said) == (1, [])
+        first_kernel()
+        assert (len(helpers), said) == (1, ["compiling kernels (once)"])
     monkeypatch.setattr(compiling, "backend", lambda: "cuda")  # whose training may call no kernel of the CPU
     with compiling_together(lambda line: None, "lm", "rnn"):
         assert len(helpers) == 1
