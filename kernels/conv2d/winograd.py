@@ -338,19 +338,17 @@ def _convolve(x, x_argmax, U, bias, y, argmax, size, floor, V, products, block, 
         item = next_item(counter)
         while item < items:
             if step == _ALL:
-                t0 = first + item * block
-                t1 = min(t0 + block, last)
-                _transform_input(x, x_argmax, size, points, t0, t0, t1)
-                _multiply(points, U, sums, t1 - t0, 0, jobs)
-                _transform_output(sums, bias, y, argmax, size, floor, width, t0, t0, t1)
-            elif step == 1:
-                _multiply(points, U, sums, tiles, item, item + 1)
+                t0, t1 = item * block, min((item + 1) * block, tiles)
+                base, job0, job1 = t0, 0, jobs
             else:
-                t0, t1 = share(tiles, item, parts)
-                if step == 0:
-                    _transform_input(x, x_argmax, size, points, first, first + t0, first + t1)
-                else:
-                    _transform_output(sums, bias, y, argmax, size, floor, width, first, first + t0, first + t1)
+                t0, t1 = (0, tiles) if step == 1 else share(tiles, item, parts)
+                base, job0, job1 = 0, item, item + 1
+            if step == _ALL or step == 0:
+                _transform_input(x, x_argmax, size, points, first + base, first + t0, first + t1)
+            if step == _ALL or step == 1:
+                _multiply(points, U, sums, t1 - t0, job0, job1)
+            if step == _ALL or step == 2:
+                _transform_output(sums, bias, y, argmax, size, floor, width, first + base, first + t0, first + t1)
             item = next_item(counter)
 
 
