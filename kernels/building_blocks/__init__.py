@@ -26,6 +26,8 @@ def _threads() -> Cores:
         cores = usable_cores()
         if not getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False):  # else it is too late
             os.environ[_VARIABLE] = str(min(cores.n, MOST_THREADS))
+            if "numba" in sys.modules:
+                sys.modules["numba"].core.config.reload_config()
         return cores
     if not (told.isdecimal() and 1 <= int(told) <= MOST_THREADS):
         raise UserError(f"{_VARIABLE}={told}: give a whole number of threads, 1 to {MOST_THREADS}, or unset it")

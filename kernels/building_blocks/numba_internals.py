@@ -85,6 +85,7 @@ INTERNALS: dict[str, dict[str, str | None]] = {
         "numba.np.ufunc.omppool.openmp_vendor": None,
     },
     "have as many threads as there are cores, where Numba was imported before us": {
+        "numba.core.config.reload_config": "",
         "numba.np.ufunc.parallel._is_initialized": None,
     },
     "emit LLVM for intrinsics": {
