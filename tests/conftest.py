@@ -1,6 +1,7 @@
 """Settings that all tests share: which of them run, in how many processes, and where public sets of data are."""
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ PROCESSES = 8  # at the most: each takes half a gigabyte
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the slow tests too (-m slow: them alone)")
     parser.addoption(
+        "--share", type=share, metavar="K/N", help="of the tests that would run, the K-th of N shares: 1/3, 2/3 and 3/3 are all"
+    )
+    parser.addoption(
         "--backend",
         choices=("cpu", "cuda"),
         default="cpu",
@@ -26,8 +30,29 @@ def pytest_addoption(parser):
 LEFT_OUT = pytest.StashKey[int]()
 
 
+def share(text):
+    """The two numbers of "K/N".
+
+    Raises:
+        ValueError: they are none, or there is no K-th of N.
+    """
+    part, parts = map(int, text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError(text)
+    return part, parts
+
+
+def in_share(name, part, parts):
+    """Whether a test belongs to a share: by its name alone, so that every process and every run divides alike."""
+    return zlib.crc32(name.encode()) % parts == part - 1
+
+
 def pytest_collection_modifyitems(config, items):
-    """Without ``--all`` or ``-m`` the slow tests are left out."""
+    """Without ``--all`` or ``-m`` the slow tests are left out; with ``--share`` all that belong to other shares."""
+    if config.getoption("--share"):
+        others = [item for item in items if not in_share(item.nodeid, *config.getoption("--share"))]
+        items[:] = [item for item in items if in_share(item.nodeid, *config.getoption("--share"))]
+        config.hook.pytest_deselected(items=others)
     if config.getoption("--all") or config.option.markexpr:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -9,7 +9,7 @@ from scratchlv.exercises.authoring import Call, Pair
 from scratchlv.exercises.course import open_course
 
 COURSE = open_course()
-each_exercise = pytest.mark.parametrize("exercise", COURSE, ids=lambda each: each.name)
+each_exercise = pytest.mark.parametrize("exercise", list(COURSE), ids=lambda each: each.name)
 
 
 def test_there_are_as_many_as_the_course_promises():
