@@ -16,7 +16,7 @@ _VARIABLE = "NUMBA_NUM_THREADS"
 
 
 def _threads() -> Cores:
-    """How many threads Numba has, and why; said to Numba by its variable, which it reads at every kernel that it compiles.
+    """How many threads kernels use, and why; said to Numba by its variable, before it is imported.
 
     Raises:
         UserError: the variable, where the user has set it, is no number of threads.
@@ -24,10 +24,8 @@ def _threads() -> Cores:
     told = os.environ.get(_VARIABLE)
     if told is None:
         cores = usable_cores()
-        if not getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False):  # else it is too late
+        if "numba" not in sys.modules:  # else it is too late, and n_threads() sees to it
             os.environ[_VARIABLE] = str(min(cores.n, MOST_THREADS))
-            if "numba" in sys.modules:
-                sys.modules["numba"].core.config.reload_config()
         return cores
     if not (told.isdecimal() and 1 <= int(told) <= MOST_THREADS):
         raise UserError(f"{_VARIABLE}={told}: give a whole number of threads, 1 to {MOST_THREADS}, or unset it")

@@ -84,10 +84,6 @@ INTERNALS: dict[str, dict[str, str | None]] = {
         "numba.core.dispatcher.Dispatcher._reset_overloads": "self",
         "numba.np.ufunc.omppool.openmp_vendor": None,
     },
-    "have as many threads as there are cores, where Numba was imported before us": {
-        "numba.core.config.reload_config": "",
-        "numba.np.ufunc.parallel._is_initialized": None,
-    },
     "emit LLVM for intrinsics": {
         "numba.core.base.BaseContext.get_dummy_value": "self",
         "numba.core.base.BaseContext.make_array": "self, typ",
