@@ -117,10 +117,11 @@ def backend(request):
 
 
 @pytest.fixture
-def threads():
-    """Sets the number of threads that kernels use, for one test."""
+def threads(monkeypatch):
+    """Sets the number of threads that kernels use, for one test, also on a machine with fewer cores."""
     import numba
 
+    monkeypatch.setattr("scratchlv.kernels.building_blocks.threads._cores", numba.config.NUMBA_NUM_THREADS)
     before = numba.get_num_threads()
     yield numba.set_num_threads
     numba.set_num_threads(before)

@@ -96,16 +96,29 @@ def compiled() -> int:
 
 
 @contextlib.contextmanager
-def when_compiling(begins: Callable[[], None]) -> Iterator[None]:
-    """Call ``begins`` before the first kernel of this process is compiled, if that is inside the ``with`` block.
+def when_compiling(begins: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
+    """Call ``begins`` before the first kernel that is compiled inside the ``with`` block, and ``at_once``, if given, right now.
 
-    A block within a block calls nothing: the outer one has.
+    A block within a block calls nothing: the outer one does, or has.
     """
-    before, _compiler.begins = _compiler.begins, _compiler.begins or begins
+
+    def first() -> None:
+        _compiler.begins = _has_begun
+        begins()
+
+    before = _compiler.begins
+    if before is None:
+        _compiler.begins = first
     try:
+        if before is None and at_once is not None:
+            at_once()
         yield
     finally:
         _compiler.begins = before
+
+
+def _has_begun() -> None:
+    pass
 
 
 Call = tuple[Any, tuple]  # a kernel, and the types of its arguments
@@ -192,7 +205,7 @@ class _Compiler(event.Listener):
         if not self._at_work:
             if function not in self.kernels:
                 return  # not ours
-            if self.begins is not None and self.compiled == 0 and self.noted is None:
+            if self.begins is not None and self.noted is None:
                 self.begins()
             self.compiled += 1
             self._resume_collector = gc.isenabled()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import pickle
 import re
@@ -26,6 +27,7 @@ from scratchlv.cache import cache_folder, with_temporary
 from scratchlv.kernels.building_blocks.fingerprint import Unknown, fingerprint, surroundings
 
 SUFFIX = ".kernel"
+_CHECKSUM = 16  # bytes
 _MOST_DAYS = 30  #: that a kernel is kept without being used
 _MOST_STATES = 10  #: of a kernel, for the same types
 
@@ -53,11 +55,11 @@ class KernelCache(NullCache):
         if file is None:
             return None
         for folder in kernel_folders():
-            # it is not there, or spoilt, or of a module that is not in sys.modules
-            with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, ImportError):
-                contents = (folder / file).read_bytes()
+            contents = _read(folder / file)
+            if contents is not None:
                 _note_use(folder / file)
-                return CompileResult._rebuild(context, *pickle.loads(contents))
+                with contextlib.suppress(ImportError):  # of a module that is not in sys.modules
+                    return CompileResult._rebuild(context, *pickle.loads(contents))
         return None
 
     def save_overload(self, signature: Any, result: CompileResult) -> None:
@@ -77,7 +79,7 @@ class KernelCache(NullCache):
         """Such as ``lstm.numba_cpu._forward-TYPES-STATE.kernel``; None where we cannot tell the state."""
         try:
             types = fingerprint(self.name, signature)[:8]
-            state = fingerprint(self._kernel, self._made_by, surroundings(), codegen.magic_tuple())[:16]
+            state = fingerprint(self._kernel, self._made_by, surroundings(), codegen.magic_tuple(), _CHECKSUM)[:16]
         except Unknown as unknown:
             self._warn(f"we cannot tell whether this stays the same: {unknown}")
             return None
@@ -112,11 +114,32 @@ def _folders(named: Path) -> list[Path]:
     return with_temporary(named, "kernels")
 
 
-def _write(path: Path, contents: bytes) -> None:
+# A file begins with the checksum of the rest: machine code of which a bit has changed would not fail, but compute otherwise.
+
+
+def _read(path: Path) -> bytes | None:
+    """What was written; None if it is not there, or, with a warning, if it is no longer what was written."""
+    try:
+        contents = path.read_bytes()
+    except OSError:
+        return None
+    checksum, code = contents[:_CHECKSUM], contents[_CHECKSUM:]
+    if checksum == _checksum(code):
+        return code
+    message = "this compiled kernel is damaged, and is compiled again; if others are, too, see to the disk"
+    warnings.warn_explicit(message, UserWarning, str(path), 0)
+    return None
+
+
+def _checksum(code: bytes) -> bytes:
+    return hashlib.blake2b(code, digest_size=_CHECKSUM).digest()
+
+
+def _write(path: Path, code: bytes) -> None:
     """Write a file that others see as a whole, or not at all."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        part.write_bytes(contents)
+        part.write_bytes(_checksum(code) + code)
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, address
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, rows_kernel
 from scratchlv.kernels.matmul.numba_cpu import pack
@@ -194,17 +194,18 @@ def _convolve(x, panels, bias, y, argmax, pooled, floor, geometry, buffer, colum
     N, rows_of_y, columns_of_y, M = y.shape
     height = 2 if pooled else 1  # rows of pixels, and pixels, to a row of y and one of its pixels
     row_pixels = height * height * columns_of_y
+    rows, counter = N * rows_of_y, new_counter()
     for thread in prange(threads):
-        first, last = (0, N * rows_of_y) if by_columns else share(N * rows_of_y, thread, threads)
         q0, q1 = share(panels.shape[0], thread, threads) if by_columns else (0, panels.shape[0])
         zeros = np.zeros(max(C, gathered), np.float32)
         table = np.empty((buffer.shape[1] // ROWS, 1 if gathered else taps, ROWS), np.int64)
         z = buffer[thread]
-        for row in range(first, last, band):
-            n_pixels = min(band, last - row) * row_pixels
+        row = 0 if by_columns else band * next_item(counter)
+        while row < rows:
+            n_pixels = min(band, rows - row) * row_pixels
             tiles = -(-n_pixels // ROWS)
             p = 0
-            for r in range(row, min(row + band, last)):
+            for r in range(row, min(row + band, rows)):
                 n, h = divmod(r, rows_of_y)
                 for i in range(height):
                     for w in range(height * columns_of_y):
@@ -222,12 +223,12 @@ def _convolve(x, panels, bias, y, argmax, pooled, floor, geometry, buffer, colum
             for q in range(q0, q1):
                 panel = address(panels) + 4 * q * panels.shape[1] * COLUMNS
                 for tile in range(tiles):
-                    rows = address(table) + 8 * tile * table.shape[1] * ROWS
+                    pixels = address(table) + 8 * tile * table.shape[1] * ROWS
                     to = address(z) + 4 * (tile * ROWS * width + q * COLUMNS)
-                    rows_kernel(rows, table.shape[1], gathered if gathered else C, panel, to, width)
-            _finish_band(
-                z, bias, y, argmax, pooled, floor, row, min(band, last - row), q0 * COLUMNS, min(q1 * COLUMNS, M)
-            )
+                    rows_kernel(pixels, table.shape[1], gathered if gathered else C, panel, to, width)
+            m0, m1 = q0 * COLUMNS, min(q1 * COLUMNS, M)
+            _finish_band(z, bias, y, argmax, pooled, floor, row, min(band, rows - row), m0, m1)
+            row = row + band if by_columns else band * next_item(counter)
 
 
 @kernel()
@@ -284,11 +285,12 @@ def _sum_bands(x, dy, argmax, pooled, geometry, sums, chunk, buffer, columns, ba
     height = 2 if pooled else 1
     row_pixels = height * height * columns_of_y
     chunks = K_up // chunk
+    counter = new_counter()
     for thread in prange(threads):
-        job0, job1 = share(parts * chunks, thread, threads)
         zeros = np.zeros(max(chunk, 1), np.float32)
         dz, windows = buffer[thread], columns[thread]
-        for job in range(job0, job1):
+        job = next_item(counter)
+        while job < parts * chunks:
             part, k0 = job // chunks, (job % chunks) * chunk
             first, last = share(N * rows_of_y, part, parts)
             for row in range(first, last, band):
@@ -309,6 +311,7 @@ def _sum_bands(x, dy, argmax, pooled, geometry, sums, chunk, buffer, columns, ba
                             a = address(windows) + 4 * (chunk * p + k)
                             b = address(dz) + 4 * (width * p + q)
                             outer_products(a, chunk, b, width, terms, to, width)
+            job = next_item(counter)
 
 
 @kernel()

@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH, address
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
 from scratchlv.kernels.max_pool2d.vectors import BYTES, CLOSED, PixelEmitter, place
@@ -328,26 +328,30 @@ def _points(threads: int, tiles: int, channels: int) -> np.ndarray:
 def _convolve(x, x_argmax, U, bias, y, argmax, size, floor, V, products, block, first, last, step, threads):
     """The tiles ``first`` to ``last``, in one of two ways.
 
-    With ``step`` = ``_ALL`` each thread takes tiles of its own, a block at a time, through the three steps: the block stays
-    in its cache. Else all threads together do one step of one block: weights that no cache holds are read but once.
+    With ``step`` = ``_ALL`` each thread takes a block of tiles at a time through the three steps: the block stays in its
+    cache. Else all threads together do one step of one block: weights that no cache holds are read but once.
     """
-    alone = step == _ALL
-    jobs = POINTS * U.shape[1]
+    jobs, width, counter = POINTS * U.shape[1], U.shape[1] * COLUMNS, new_counter()
+    tiles = last - first
+    parts = pieces(tiles, threads)
+    items = -(-tiles // block) if step == _ALL else jobs if step == 1 else parts
     for thread in prange(threads):
-        b0, b1 = share(-(-(last - first) // block), thread, threads) if alone else (0, 1)
-        job0, job1 = (0, jobs) if alone else share(jobs, thread, threads)
         points, sums = V[thread % V.shape[0]], products[thread % V.shape[0]]
-        for b in range(b0, b1):
-            base = first + b * block
-            tiles = min(block, last - base)
-            t0, t1 = (0, tiles) if alone else share(tiles, thread, threads)
-            if alone or step == 0:
-                _transform_input(x, x_argmax, size, points, base, base + t0, base + t1)
-            if alone or step == 1:
-                _multiply(points, U, sums, tiles, job0, job1)
-            if alone or step == 2:
-                width = U.shape[1] * COLUMNS
-                _transform_output(sums, bias, y, argmax, size, floor, width, base, base + t0, base + t1)
+        item = next_item(counter)
+        while item < items:
+            if step == _ALL:
+                t0, t1 = item * block, min((item + 1) * block, tiles)
+                base, job0, job1 = t0, 0, jobs
+            else:
+                t0, t1 = (0, tiles) if step == 1 else share(tiles, item, parts)
+                base, job0, job1 = 0, item, item + 1
+            if step == _ALL or step == 0:
+                _transform_input(x, x_argmax, size, points, first + base, first + t0, first + t1)
+            if step == _ALL or step == 1:
+                _multiply(points, U, sums, t1 - t0, job0, job1)
+            if step == _ALL or step == 2:
+                _transform_output(sums, bias, y, argmax, size, floor, width, first + base, first + t0, first + t1)
+            item = next_item(counter)
 
 
 @kernel()
@@ -455,8 +459,9 @@ def _transform_pairs(x, dy, argmax, size, V, D, C_up, width, first, last, thread
     """Bᵀ d B and A dy Aᵀ of the tiles ``first`` to ``last``."""
     H, W, C, M = size[0], size[1], x.shape[3], dy.shape[3]
     tiles_h, tiles_w = -(-H // TILE), -(-W // TILE)
-    for thread in prange(threads):
-        t0, t1 = share(last - first, thread, threads)
+    counter = new_counter()
+    parts = pieces(last - first, threads)
+    for _ in prange(threads):
         zeros = np.zeros(max(C, M), np.float32)
         side = TILE // 2 if argmax.size else TILE
         seen, table, argmaxes = (
@@ -464,25 +469,29 @@ def _transform_pairs(x, dy, argmax, size, V, D, C_up, width, first, last, thread
             np.empty((side, side), np.int64),
             np.empty((side, side), np.int64),
         )
-        for t in range(t0, t1):
-            n, h, w = _tile_place(first + t, tiles_h, tiles_w)
-            _addresses(address(x), address(zeros), (H, W), 4 * C, n, TILE * h - 1, TILE * w - 1, seen)
-            for c in range(0, C, WIDTH):
-                c = min(c, C - WIDTH)
-                _input(address(seen), c, address(V) + 4 * (C_up * t + c), V.shape[1])
-            to = address(D) + 4 * width * t
-            if argmax.size:
-                shape = dy.shape[1:3]
-                _addresses(address(dy), address(zeros), shape, 4 * M, n, 2 * h, 2 * w, table)
-                _addresses(address(argmax), address(zeros), shape, M, n, 2 * h, 2 * w, argmaxes)
-                for m in range(0, M, WIDTH):
-                    m = min(m, M - WIDTH)
-                    _gradient_unpooled(address(table), address(argmaxes), m, to + 4 * m, D.shape[1])
-            else:
-                _addresses(address(dy), address(zeros), (H, W), 4 * M, n, TILE * h, TILE * w, table)
-                for m in range(0, M, WIDTH):
-                    m = min(m, M - WIDTH)
-                    _gradient(address(table), m, to + 4 * m, D.shape[1])
+        part = next_item(counter)
+        while part < parts:
+            t0, t1 = share(last - first, part, parts)
+            for t in range(t0, t1):
+                n, h, w = _tile_place(first + t, tiles_h, tiles_w)
+                _addresses(address(x), address(zeros), (H, W), 4 * C, n, TILE * h - 1, TILE * w - 1, seen)
+                for c in range(0, C, WIDTH):
+                    c = min(c, C - WIDTH)
+                    _input(address(seen), c, address(V) + 4 * (C_up * t + c), V.shape[1])
+                to = address(D) + 4 * width * t
+                if argmax.size:
+                    shape = dy.shape[1:3]
+                    _addresses(address(dy), address(zeros), shape, 4 * M, n, 2 * h, 2 * w, table)
+                    _addresses(address(argmax), address(zeros), shape, M, n, 2 * h, 2 * w, argmaxes)
+                    for m in range(0, M, WIDTH):
+                        m = min(m, M - WIDTH)
+                        _gradient_unpooled(address(table), address(argmaxes), m, to + 4 * m, D.shape[1])
+                else:
+                    _addresses(address(dy), address(zeros), (H, W), 4 * M, n, TILE * h, TILE * w, table)
+                    for m in range(0, M, WIDTH):
+                        m = min(m, M - WIDTH)
+                        _gradient(address(table), m, to + 4 * m, D.shape[1])
+            part = next_item(counter)
 
 
 @kernel(parallel=True)
@@ -490,9 +499,10 @@ def _sum_tiles(V, D, dU, tiles, threads):
     """``dU[k] += Σ over tiles of V[k]ᵀ D[k]``; every number is summed by one thread, in the order of the tiles."""
     _, C_up, width = dU.shape
     n_panels = width // COLUMNS
-    for thread in prange(threads):
-        first, last = share(POINTS * n_panels, thread, threads)
-        for job in range(first, last):
+    counter = new_counter()
+    for _ in prange(threads):
+        job = next_item(counter)
+        while job < POINTS * n_panels:
             point, q = divmod(job, n_panels)
             for t in range(0, tiles, _SUMMED):
                 n = min(_SUMMED, tiles - t)
@@ -501,6 +511,7 @@ def _sum_tiles(V, D, dU, tiles, threads):
                     v = address(V) + 4 * (point * V.shape[1] + t * C_up + c)
                     to = address(dU) + 4 * ((point * C_up + c) * width + q * COLUMNS)
                     outer_products(v, C_up, d, width, n, to, width)
+            job = next_item(counter)
 
 
 @kernel(parallel=True)

@@ -13,7 +13,7 @@ from numba import prange
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.simd import address
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
 from scratchlv.kernels.lstm.reference import Gradients, check
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
@@ -28,7 +28,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     unpacked,
     work_space,
 )
-from scratchlv.kernels.rnn.numba_cpu import parallel_within_step
+from scratchlv.kernels.rnn.numba_cpu import parallel_within_step, sequences_at_once
 from scratchlv.memory import as_contiguous, empty, zeros
 
 ONE = np.float32(1)
@@ -75,9 +75,8 @@ def forward(
             gemm(h[t], Wh, gates[t], accumulate=True)
             cells(gates, h, c, t, lengths, 0, N)
     else:
-        _forward(
-            multiply.address, gates, as_packed(Wh).panels, h, c, lengths, empty((threads, work_space(N, H))), threads
-        )
+        work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
+        _forward(multiply.address, gates, as_packed(Wh).panels, h, c, lengths, work, at_once, threads)
     return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
 
 
@@ -95,8 +94,8 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> G
             cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
-        work = empty((threads, work_space(N, 4 * H)))
-        _backward(multiply.address, da, gates, Wh_T.panels, c, dh_out, dh, dc, lengths, work, threads)
+        work, at_once = empty((threads, work_space(N, 4 * H))), sequences_at_once(N, threads)
+        _backward(multiply.address, da, gates, Wh_T.panels, c, dh_out, dh, dc, lengths, work, at_once, threads)
     da2 = da.reshape(T * N, 4 * H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     db = empty(Wh.shape[1])
@@ -134,12 +133,16 @@ def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _forward(multiply, gates, panels, h, c, lengths, work, threads):
+def _forward(multiply, gates, panels, h, c, lengths, work, at_once, threads):
+    N, counter = gates.shape[1], new_counter()
     for thread in prange(threads):
-        first, last = share(gates.shape[1], thread, threads)
-        for t in range(gates.shape[0]):
-            add_rows_product(multiply, h[t], panels, gates[t], first, last, work[thread])
-            cells(gates, h, c, t, lengths, first, last)
+        first = at_once * next_item(counter)
+        while first < N:
+            last = min(first + at_once, N)
+            for t in range(gates.shape[0]):
+                add_rows_product(multiply, h[t], panels, gates[t], first, last, work[thread])
+                cells(gates, h, c, t, lengths, first, last)
+            first = at_once * next_item(counter)
 
 
 @kernel(fastmath=FLAGS)
@@ -166,13 +169,17 @@ def cells(gates, h, c, t, lengths, first, last):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, gates, panels, c, dh_out, dh, dc, lengths, work, threads):
+def _backward(multiply, da, gates, panels, c, dh_out, dh, dc, lengths, work, at_once, threads):
     """``da`` becomes the gradient of the pre-activations; ``dh`` and ``dc`` enter as those of the last state."""
+    N, counter = gates.shape[1], new_counter()
     for thread in prange(threads):
-        first, last = share(gates.shape[1], thread, threads)
-        for t in range(gates.shape[0] - 1, -1, -1):
-            cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
-            add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
+        first = at_once * next_item(counter)
+        while first < N:
+            last = min(first + at_once, N)
+            for t in range(gates.shape[0] - 1, -1, -1):
+                cells_backward(da, gates, c, dh_out, dh, dc, t, lengths, first, last)
+                add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
+            first = at_once * next_item(counter)
 
 
 @kernel(fastmath=FLAGS)

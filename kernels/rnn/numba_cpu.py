@@ -11,7 +11,8 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
+from scratchlv.kernels.matmul.micro_kernels import ROWS
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -66,9 +67,8 @@ def forward(
             gemm(h[t], Wh, h[t + 1], accumulate=True)
             _step(h, t, lengths, f_is_tanh, 0, N)
     else:
-        space = work_space(N, H)
-        panels = as_packed(Wh).panels
-        _forward(multiply.address, h, panels, lengths, f_is_tanh, empty((threads, space)), threads)
+        work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
+        _forward(multiply.address, h, as_packed(Wh).panels, lengths, f_is_tanh, work, at_once, threads)
     return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
 
 
@@ -82,18 +82,8 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
             _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, 0, N)
             gemm(da[t], Wh_T, dh, accumulate=True)
     else:
-        _backward(
-            multiply.address,
-            da,
-            dy,
-            dh,
-            Wh_T.panels,
-            h,
-            lengths,
-            f_is_tanh,
-            empty((threads, work_space(N, H))),
-            threads,
-        )
+        work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
+        _backward(multiply.address, da, dy, dh, Wh_T.panels, h, lengths, f_is_tanh, work, at_once, threads)
     da2 = da.reshape(T * N, H)
     dx = gemm(da2, Wx, transpose_b=True).reshape(x.shape)
     db = empty(Wh.shape[1])
@@ -107,13 +97,22 @@ def parallel_within_step(T: int, N: int, threads: int) -> bool:
     return T == 1 or threads > N
 
 
+def sequences_at_once(N: int, threads: int) -> int:
+    """How many sequences a thread takes at a time: the rows of a product's tile, or where those are too few, its share."""
+    return ROWS if 2 * ROWS * threads <= N else -(-N // threads)
+
+
 @kernel(parallel=True, fastmath=FLAGS)
-def _forward(multiply, h, panels, lengths, f_is_tanh, work, threads):
+def _forward(multiply, h, panels, lengths, f_is_tanh, work, at_once, threads):
+    N, counter = h.shape[1], new_counter()
     for thread in prange(threads):
-        first, last = share(h.shape[1], thread, threads)
-        for t in range(h.shape[0] - 1):
-            add_rows_product(multiply, h[t], panels, h[t + 1], first, last, work[thread])
-            _step(h, t, lengths, f_is_tanh, first, last)
+        first = at_once * next_item(counter)
+        while first < N:
+            last = min(first + at_once, N)
+            for t in range(h.shape[0] - 1):
+                add_rows_product(multiply, h[t], panels, h[t + 1], first, last, work[thread])
+                _step(h, t, lengths, f_is_tanh, first, last)
+            first = at_once * next_item(counter)
 
 
 @kernel(fastmath=FLAGS)
@@ -133,13 +132,17 @@ def _step(h, t, lengths, f_is_tanh, first, last):
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, threads):
+def _backward(multiply, da, dy, dh, panels, h, lengths, f_is_tanh, work, at_once, threads):
     """``da`` becomes the gradient of what f was applied to; ``dh`` enters as zero and leaves as that of the first state."""
+    N, counter = dy.shape[1], new_counter()
     for thread in prange(threads):
-        first, last = share(dy.shape[1], thread, threads)
-        for t in range(dy.shape[0] - 1, -1, -1):
-            _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
-            add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
+        first = at_once * next_item(counter)
+        while first < N:
+            last = min(first + at_once, N)
+            for t in range(dy.shape[0] - 1, -1, -1):
+                _step_backward(da, dy, dh, h, t, lengths, f_is_tanh, first, last)
+                add_rows_product(multiply, da[t], panels, dh, first, last, work[thread])
+            first = at_once * next_item(counter)
 
 
 @kernel(fastmath=FLAGS)

@@ -15,6 +15,7 @@ def examine() -> Iterator[str]:
     """Lines of text for the user; never raises for what is missing."""
     yield f"scratchlv {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield from _processor()
+    yield _threads()
     for package in ("numpy", "numba", "pillow", "rich", "safetensors"):
         yield _package(package)
     yield ""
@@ -37,7 +38,6 @@ def _package(name: str) -> str:
 def _processor() -> Iterator[str]:
     try:
         from scratchlv.kernels.building_blocks import processor
-        from scratchlv.kernels.building_blocks.threads import n_threads
     except ImportError as error:
         yield f"processor: {os.cpu_count()} cores; Numba does not load ({error}): only the reference variants can run"
         return
@@ -45,7 +45,6 @@ def _processor() -> Iterator[str]:
     yield f"processor: {processor.name()}, {os.cpu_count()} cores"
     yield f"kernels use vectors of {processor.WIDTH} floats, {processor.REGISTERS} registers{held}"
     yield f"caches: {processor.caches().told}"
-    yield f"threads: {n_threads()}"
 
 
 def _parameters() -> Iterator[str]:
@@ -61,6 +60,16 @@ def _parameters() -> Iterator[str]:
     problem = tuned()[1]
     if problem:
         yield problem
+
+
+def _threads() -> str:
+    try:
+        from scratchlv.kernels.building_blocks import default_threads
+    except ImportError:
+        return ""
+    return (
+        f"threads: {default_threads.n} ({default_threads.why}); --threads N or NUMBA_NUM_THREADS=N sets another number"
+    )
 
 
 def _operations() -> Iterator[str]:

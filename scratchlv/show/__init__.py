@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 
 from PIL import Image, ImageFont
@@ -9,6 +10,7 @@ from PIL import Image, ImageFont
 PAPER, INK, FAINT = (255, 255, 255), (32, 33, 36), (110, 114, 120)
 
 
+@functools.cache  # Pillow unpacks it each time
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font: there on every machine."""
     return ImageFont.load_default(size)

@@ -52,10 +52,11 @@ def models(names: Sequence[str] = ()) -> list[tuple[str, str]]:
 def warm_up(names: Sequence[str] = ()) -> Iterator[Warmed]:
     """Get the models that ``names`` mean ready, one after the other."""
     from scratchlv.kernels.building_blocks.compiling import compiled
+    from scratchlv.tasks.compiling import compiling_together
 
     for task, model in models(names):
         began, before = time.perf_counter(), compiled()
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, compiling_together(_silence, task, model):
             _train_and_use(task, model, folder=Path(folder))
         yield Warmed(f"{task}:{model}", time.perf_counter() - began, compiled() - before)
 

@@ -47,6 +47,32 @@ def use(**environment):
     return said, int(compiled), Path(folder)
 
 
+def test_every_block_is_told_of_its_first_kernel_but_for_those_within_it():
+    said = []
+
+    def compile_another(number):
+        @compiling.kernel()
+        def plus(x):
+            return x + number
+
+        plus(1)
+
+    with compiling.when_compiling(lambda: said.append("outer")):
+        with compiling.when_compiling(lambda: said.append("inner, at first")):
+            pass
+        compile_another(1)
+        with compiling.when_compiling(lambda: said.append("inner")):
+            compile_another(2)
+    with compiling.when_compiling(lambda: said.append("next")):
+        compile_another(3)
+    compile_another(4)
+    with compiling.when_compiling(lambda: said.append("begins"), lambda: said.append("at once")):
+        assert said == ["outer", "next", "at once"]
+        with compiling.when_compiling(lambda: said.append("within"), lambda: said.append("within, at once")):
+            compile_another(5)
+    assert said == ["outer", "next", "at once", "begins"]
+
+
 def test_compiling_is_told_once_and_only_when_it_happens(tmp_path):
     said, compiled, _ = use(SCRATCHLV_CACHE=str(tmp_path))
     assert said == ["begins"]

@@ -1,6 +1,8 @@
 """Compiled kernels on disk: found again in whatever process and state, and deleted when nobody uses them."""
 
+import ctypes
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -164,12 +166,31 @@ def test_a_processor_with_other_features_has_its_own(folder, monkeypatch):
 # --- what is in the way ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("contents", [b"", b"\x80\x04\x95"])
-def test_a_spoilt_file_is_replaced(folder, contents):
+def flipped(contents):
+    """One bit of the machine code has changed: it would load, and run."""
+    at = contents.index(b"ELF") + 600
+    return contents[:at] + bytes([contents[at] ^ 1]) + contents[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda contents: b"",
+        lambda contents: contents[: len(contents) // 2],
+        lambda contents: b"garbage" * 100,
+        lambda contents: contents[16:],  # a pickle without a checksum
+        lambda contents: contents[:16] + pickle.dumps("another"),
+        flipped,
+    ],
+    ids=["empty", "cut off", "garbage", "no checksum", "another pickle", "a bit"],
+)
+def test_a_damaged_file_is_named_and_replaced(folder, spoil):
     make()(1)
     (file,) = files(folder)
-    (folder / file).write_bytes(contents)
-    assert compiles(lambda: make()(1)) == 1
+    (folder / file).write_bytes(spoil((folder / file).read_bytes()))
+    with pytest.warns(UserWarning, match="damaged, and is compiled again") as said:
+        assert compiles(lambda: make()(1)) == 1
+    assert {warning.filename for warning in said} == {str(folder / file)}
     assert compiles(lambda: make()(1)) == 0
     assert files(folder) == [file]
 
@@ -219,6 +240,48 @@ def test_a_temporary_folder_of_another_user_is_not_trusted(folder, temporary, mo
     kernel_cache._folders.cache_clear()
     ours = kernel_folders()[1].parent
     assert ours.parent == temporary and ours != theirs
+
+
+SHARED = """
+import numpy as np
+from scratchlv.kernels.building_blocks.compiling import compiled
+from scratchlv.kernels.building_blocks.kernel_cache import kernel_folders
+from scratchlv import ops
+ops.relu.forward(np.ones(9, np.float32))
+print(compiled(), len(kernel_folders()))
+"""
+NOBODY, PR_CAPBSET_DROP = 65_534, 24
+
+
+def drop_capabilities():
+    """The program that is started next may do no more than an ordinary user, also as root."""
+    for capability in range(64):
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+@pytest.mark.slow
+def test_one_folder_of_another_user_serves_many_at_once(tmp_path):
+    if sys.platform != "linux" or os.getuid() != 0:
+        pytest.skip("only root, on Linux, can give a folder to another user and drop its own powers")
+    folder, temporary = tmp_path / "shared", tmp_path / "tmp"
+    temporary.mkdir()
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), SCRATCHLV_CACHE=str(folder), TMPDIR=str(temporary))
+    environment.pop("NUMBA_CACHE_DIR", None)
+
+    def start(**more):
+        command = [sys.executable, "-c", SHARED]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **more)
+
+    def state():
+        return [(path, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*"))]
+
+    assert start().communicate()[0] == "1 1\n"
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    before = state()
+    learners = [start(preexec_fn=drop_capabilities) for _ in range(4)]
+    assert [learner.communicate()[0] for learner in learners] == ["0 2\n"] * 4
+    assert state() == before
 
 
 LOCK = threading.Lock()

@@ -9,9 +9,12 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from numba import prange
 
 import scratchlv
 from scratchlv import ops
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
 
 ROOT = Path(__file__).resolve().parents[2]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -34,6 +37,15 @@ def test_more_threads_than_there_are_need_a_variable(threads):
     more = numba.config.NUMBA_NUM_THREADS + 1
     with pytest.raises(ValueError, match=f"there are {more - 1}; set NUMBA_NUM_THREADS={more}"):
         scratchlv.set_threads(more)
+
+
+def test_work_is_divided_among_as_many_threads_as_there_are_cores_and_no_more(threads, monkeypatch):
+    for cores, most in ((1, 1), (2, 2), (100, numba.config.NUMBA_NUM_THREADS)):
+        monkeypatch.setattr("scratchlv.kernels.building_blocks.threads._cores", cores)
+        threads(numba.config.NUMBA_NUM_THREADS)
+        assert n_threads() == most
+        threads(1)
+        assert n_threads() == 1
 
 
 def test_the_import_of_scratchlv_finds_no_other_names():
@@ -64,6 +76,34 @@ def test_two_python_threads_at_once():
     for thread in at_once:
         thread.join()
     assert not wrong
+
+
+# --- taking work ---------------------------------------------------------------------------------------------------
+
+
+@kernel(parallel=True)
+def take(by, items, threads):
+    """Note which thread takes an item, and how often it is taken; the first thread is slow."""
+    counter = new_counter()
+    for thread in prange(threads):
+        item = next_item(counter)
+        while item < items:
+            by[item, thread] += 1
+            if thread == 0:
+                x = 1.0
+                for _ in range(20_000_000):
+                    x = x * 1.0000001 + 1e-9
+                by[item, thread] += x < 0
+            item = next_item(counter)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 50])
+def test_each_item_is_taken_once_and_by_whoever_is_free(n):
+    by = np.zeros((n, 2), np.int64)
+    take(by, n, 2)
+    assert (by.sum(1) == 1).all()
+    if n == 50:
+        assert by[:, 1].sum() > 40
 
 
 # --- forks -------------------------------------------------------------------------------------------------------
