@@ -17,7 +17,6 @@ import numpy as np
 
 LARGE = 1 << 16  #: bytes; smaller arrays come from NumPy
 CACHE_LINE = 64
-LARGER_THAN_CACHES = 1 << 24  #: bytes
 _MOST_UNUSED = 1 << 31  # bytes that are kept at most for arrays to come
 
 
@@ -110,15 +109,6 @@ def as_contiguous(array: Any, dtype: Any = None) -> Any:
         interface["data"] = (interface["data"][0], False)
         return np.asarray(_View(interface, array))
     return array
-
-
-def wants_nontemporal(array: np.ndarray) -> bool:
-    """Whether a kernel that writes all of ``array`` had better use non-temporal stores: no cache would hold it until it is read.
-
-    Its rows then begin where vectors of any width may.
-    """
-    row = array.shape[-1] * array.itemsize
-    return array.nbytes >= LARGER_THAN_CACHES and row % CACHE_LINE == 0 and array.ctypes.data % CACHE_LINE == 0
 
 
 class _View:

@@ -5,14 +5,13 @@ import threading
 import numpy as np
 import pytest
 
-from scratchlv import memory, ops
+from scratchlv import memory
 from scratchlv.memory import (
     LARGE,
     as_contiguous,
     blocks_made,
     empty,
     empty_like,
-    wants_nontemporal,
     zeros,
 )
 
@@ -128,40 +127,3 @@ def test_contiguous_copies_only_where_it_must():
     assert np.shares_memory(as_contiguous(read_only), read_only)
     assert not read_only.flags.writeable
     assert as_contiguous(array, np.int64).dtype == np.int64
-
-
-def test_past_the_caches_goes_what_is_too_large_for_them_and_lies_on_lines(monkeypatch):
-    assert not memory.wants_nontemporal(empty((1000, 64)))
-    monkeypatch.setattr(memory, "LARGER_THAN_CACHES", LARGE)
-    large = empty((1000, 64))
-    assert memory.wants_nontemporal(large)
-    assert not memory.wants_nontemporal(empty((4, 64)))
-    assert not memory.wants_nontemporal(empty((1000, 65)))  # the second row begins amid a line
-    assert not memory.wants_nontemporal(large.reshape(-1)[1:].reshape(-1, 3)[:, :1])
-
-
-@pytest.mark.parametrize("room", ["embedding", "softmax_cross_entropy", "max_pool2d", "conv2d"])
-def test_what_goes_past_the_caches_has_the_same_bits(room, monkeypatch):
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
-    inputs: dict[str, tuple] = {
-        "embedding": (rng.integers(0, 600, (50, 9)), normal(700, 48)),  # rows that are never named, once, and often
-        "softmax_cross_entropy": (normal(64, 512), rng.integers(0, 512, 64)),
-        "max_pool2d": (normal(2, 13, 11, 144),),
-        "conv2d": (normal(2, 22, 22, 16), normal(5, 5, 16, 48), normal(48)),
-    }
-    options = {"conv2d": {"pool": True, "padding": 2}}.get(room, {})
-    module, asked = getattr(ops, room).variant("numba_cpu"), []
-    monkeypatch.setattr(module, "wants_nontemporal", lambda array: asked.append(wants_nontemporal(array)) or asked[-1])
-
-    def results():
-        y, cache = module.forward(*inputs[room], **options)
-        dy = y if room == "softmax_cross_entropy" else np.arange(y.size, dtype=np.float32).reshape(y.shape)
-        return [np.array(each) for each in (y, *module.backward(dy, cache)) if each is not None]
-
-    before = results()
-    assert not any(asked)
-    monkeypatch.setattr(memory, "LARGER_THAN_CACHES", 1)
-    for as_it_was, past in zip(before, results(), strict=True):
-        np.testing.assert_array_equal(past, as_it_was)
-    assert any(asked)

@@ -8,10 +8,11 @@ from numba import prange
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 from scratchlv.memory import as_contiguous
 
-BLOCK = 4096  # values of each of four arrays: 64 KiB of float32
+BLOCK = value("adam.block")
 
 
 def limits(params: Any, grads: Any, m: Any, v: Any, *args: Any, **settings: Any) -> str | None:

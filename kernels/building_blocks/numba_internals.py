@@ -47,6 +47,11 @@ INTERNALS: dict[str, dict[str, str | None]] = {
         "numba.core.extending._Intrinsic._prefer_literal": None,
         "numba.core.typing.Signature": None,
     },
+    "hold all kernels to narrower vectors": {
+        "numba.core.codegen.get_host_cpu_features": "",
+        "numba.core.codegen.JITCPUCodegen.magic_tuple": "self",
+        "numba.core.config.CPU_FEATURES": None,
+    },
     "compile no more of a kernel than is run": {
         "numba.core.codegen.CodeLibrary._codegen": None,
         "numba.core.codegen.CodeLibrary._finalized": None,

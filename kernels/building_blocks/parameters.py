@@ -9,20 +9,22 @@ for experiments: ``SCRATCHLV_PARAMETERS="matmul.block_rows=112 adam.block=2048"`
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scratchlv.cache import cache_folder
 from scratchlv.errors import UserError
 from scratchlv.kernels.building_blocks import processor
-from scratchlv.kernels.building_blocks.processor import Caches, caches
-from scratchlv.kernels.building_blocks.simd import WIDTH
+from scratchlv.kernels.building_blocks.processor import WIDTH, Caches, caches
 
 VARIABLE = "SCRATCHLV_PARAMETERS"
+_MOST = 1 << 40
 
 
 class Parameter(NamedTuple):
@@ -32,10 +34,16 @@ class Parameter(NamedTuple):
     tried: tuple[int, ...] = ()  #: what ``scratchlv tune`` measures; none: the derivation is good enough
     step: int = 1  #: it must be a multiple of this
 
+    def derived(self, caches: Caches) -> int:
+        """As the processor's caches have it."""
+        return max(self.derive(caches) // self.step, 1) * self.step
+
     def problem(self, number: int) -> str | None:
         """Why it cannot be this number, or None."""
         if number < self.step:
             return f"it must be {self.step} or more"
+        if number > _MOST:
+            return f"it must be {_MOST} or less"
         return None if number % self.step == 0 else f"it must be a multiple of {self.step}"
 
 
@@ -50,7 +58,51 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "memory.larger_than_caches",
             "bytes from which an array is written past the caches",
-            lambda caches: 1 << 24,
+            lambda caches: caches.last // 2,  # the other half is for what is read meanwhile
+            tried=(1 << 22, 1 << 23, 1 << 24, 1 << 25, 1 << 26),
+        ),
+        Parameter(
+            "adam.block",
+            "parameters that a thread updates at a time",
+            lambda caches: caches.second // 256,
+            step=16,
+        ),
+        Parameter(
+            "sgd.block",
+            "parameters that a thread updates at a time",
+            lambda caches: caches.second // 128,
+            step=16,
+        ),
+        Parameter(
+            "dropout.block",
+            "numbers that a thread takes at a time",
+            lambda caches: caches.second // 128,
+            step=16,
+        ),
+        Parameter(
+            "conv2d.band",
+            "bytes of the rows of y that a thread sums before it writes them: a part of the second-level cache",
+            lambda caches: caches.second // 4,
+        ),
+        Parameter(
+            "conv2d.shared_weights",
+            "bytes of weights beyond which threads divide them, and not the rows of y: the second-level cache",
+            lambda caches: caches.second,
+        ),
+        Parameter(
+            "conv2d.winograd_block",
+            "bytes of transformed tiles that a thread takes through all steps: half of the second-level cache",
+            lambda caches: caches.second // 2,
+        ),
+        Parameter(
+            "conv2d.winograd_chunk",
+            "bytes of tiles that all threads transform together: a part of the last cache",
+            lambda caches: caches.last // 8,
+        ),
+        Parameter(
+            "conv2d.winograd_weights",
+            "bytes of transformed weights up to which each thread reads them for every block of its own",
+            lambda caches: caches.last * 5 // 16,
         ),
     )
 }
@@ -63,13 +115,16 @@ def value(name: str) -> int:
 
 @functools.cache
 def choices() -> dict[str, Choice]:
-    """Every parameter's value, and where it comes from.
+    """Every parameter's value, and where it comes from. A file of tuned ones that cannot be used is warned of.
 
     Raises:
         UserError: ``SCRATCHLV_PARAMETERS`` names what is none, or gives it a value that it cannot have.
     """
-    found = {name: Choice(parameter.derive(caches()), "derived") for name, parameter in PARAMETERS.items()}
-    found |= {name: Choice(number, "tuned") for name, number in tuned().items()}
+    found = {name: Choice(parameter.derived(caches()), "derived") for name, parameter in PARAMETERS.items()}
+    numbers, problem = tuned()
+    if problem:
+        warnings.warn(problem, stacklevel=2)
+    found |= {name: Choice(number, "tuned") for name, number in numbers.items()}
     return found | {name: Choice(number, VARIABLE) for name, number in overridden().items()}
 
 
@@ -77,20 +132,24 @@ def overridden() -> dict[str, int]:
     """What ``SCRATCHLV_PARAMETERS`` says.
 
     Raises:
-        UserError: it names what is no parameter, or gives one a value that it cannot have.
+        UserError: it names what is no parameter, gives one a value that it cannot have, or names one twice.
     """
-    found = {}
+    found: dict[str, int] = {}
     for each in re.split(r"[\s,]+", os.environ.get(VARIABLE, "").strip()):
         if not each:
             continue
         name, _, text = each.partition("=")
         if name not in PARAMETERS:
-            raise UserError(f"{VARIABLE}: there is no parameter {name!r}; `scratchlv doctor` lists them")
-        if not text.isdecimal():
-            raise UserError(f"{VARIABLE}: {name}={text} is no whole number")
-        problem = PARAMETERS[name].problem(int(text))
+            raise UserError(f"{VARIABLE}: there is no parameter {name[:60]!r}; `scratchlv doctor` lists them")
+        if name in found:
+            raise UserError(f"{VARIABLE}: {name} is given twice; give it once")
+        if not (text.isascii() and text.isdecimal()):
+            raise UserError(
+                f"{VARIABLE}: {each:.80}: give a whole number, as {name}={PARAMETERS[name].derived(caches())}"
+            )
+        problem = PARAMETERS[name].problem(int(text[:20]))
         if problem:
-            raise UserError(f"{VARIABLE}: {name}={text}: {problem}")
+            raise UserError(f"{VARIABLE}: {each:.80}: {problem}")
         found[name] = int(text)
     return found
 
@@ -100,20 +159,34 @@ def overridden() -> dict[str, int]:
 
 def tuned_file() -> Path:
     """Where it is kept for this processor, with the vectors that are used."""
-    which = re.sub(r"[^A-Za-z0-9]+", "-", f"{processor.name()}-{caches().told}").strip("-")
-    return cache_folder() / "tuned" / f"{which}-{WIDTH}.json"
+    return cache_folder() / "tuned" / f"{re.sub(r'[^A-Za-z0-9]+', '-', processor.name()).strip('-')}-{WIDTH}.json"
 
 
-def tuned() -> dict[str, int]:
-    """What was measured on this processor; nothing where nothing was, or where the file is damaged."""
+def measured_here() -> dict[str, Any]:
+    """What a file of tuned parameters must agree with, to be of use."""
     try:
-        kept = json.loads(tuned_file().read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(kept, dict):
-        return {}
-    return {
-        name: number
-        for name, number in kept.items()
-        if name in PARAMETERS and type(number) is int and PARAMETERS[name].problem(number) is None
-    }
+        version = importlib.metadata.version("scratchlv")
+    except importlib.metadata.PackageNotFoundError:  # sources that were not installed
+        version = "of a checkout"
+    return {"scratchlv": version, "processor": processor.name(), "caches": list(caches()), "vectors": WIDTH}
+
+
+def tuned() -> tuple[dict[str, int], str | None]:
+    """What was measured on this processor; and in a sentence why nothing of it can be used, or None."""
+    file, remedy = tuned_file(), "it is not used; `scratchlv tune` measures anew, `scratchlv tune --forget` deletes it"
+    try:
+        kept = json.loads(file.read_text("utf-8"))
+        numbers, here = kept["values"], {name: kept[name] for name in measured_here()}
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, f"{file}, of tuned parameters, cannot be read or is damaged: {remedy}"
+    if here != measured_here():
+        return {}, f"{file}, of tuned parameters, is of another processor or version of scratchlv: {remedy}"
+    if not (isinstance(numbers, dict) and all(_can_be(name, number) for name, number in numbers.items())):
+        return {}, f"{file}, of tuned parameters, names what is none, or gives a value that it cannot have: {remedy}"
+    return numbers, None
+
+
+def _can_be(name: str, number: object) -> bool:
+    return name in PARAMETERS and type(number) is int and PARAMETERS[name].problem(number) is None

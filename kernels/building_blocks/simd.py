@@ -9,29 +9,33 @@ a vector. One vector holds :data:`WIDTH` floats. What is too large for the cache
 import functools
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from scratchlv.kernels.building_blocks import parameters
+from scratchlv.kernels.building_blocks.processor import REGISTERS as REGISTERS  # handed on
+from scratchlv.kernels.building_blocks.processor import WIDTH
+from scratchlv.memory import CACHE_LINE
+
 I1, I32, I64, F32 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType()
-
-
-def _width_and_registers() -> tuple[int, int]:
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16, 32
-    if features.get("avx2") and features.get("fma"):
-        return 8, 16
-    return 4, 32 if "neon" in features or "aarch64" in llvm.get_process_triple() else 16
-
-
-WIDTH, REGISTERS = _width_and_registers()
 VECTOR = ir.VectorType(F32, WIDTH)
 ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 INDICES = ir.VectorType(I32, WIDTH)
 UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
 MASK = ir.VectorType(I1, WIDTH)
 ONES = ir.Constant(VECTOR, [1.0] * WIDTH)
+LARGER_THAN_CACHES = parameters.value("memory.larger_than_caches")  # bytes
+
+
+def wants_nontemporal(array: np.ndarray) -> bool:
+    """Whether a kernel that writes all of ``array`` had better use non-temporal stores: no cache would hold it until it is read.
+
+    Its rows then begin where vectors of any width may.
+    """
+    row = array.shape[-1] * array.itemsize
+    return array.nbytes >= LARGER_THAN_CACHES and row % CACHE_LINE == 0 and array.ctypes.data % CACHE_LINE == 0
 
 
 class Emitter:

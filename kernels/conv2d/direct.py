@@ -15,6 +15,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
@@ -24,8 +25,8 @@ from scratchlv.kernels.max_pool2d.vectors import CLOSED, PixelEmitter, place, un
 from scratchlv.memory import empty, zeros
 
 _FEW_CHANNELS = 8  # with fewer, the windows are gathered
-_BAND = 1 << 18  # bytes of a band: it stays in the second-level cache
-_WEIGHTS = 1 << 20  # more bytes of weights are divided among the threads, fewer are read by each
+_BAND = value("conv2d.band")  # bytes
+_WEIGHTS = value("conv2d.shared_weights")  # more bytes of weights are divided among the threads, fewer are read by each
 _ROWS_OF_W = 256  # at most so many rows of dW are summed at once
 _PIXELS = 256  # … over so many pixels, from zero, before they are added to the rest
 _JOBS = 16  # into so many parts, at least, is the gradient of W divided, whatever the number of threads

@@ -11,13 +11,14 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.simd import wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.conv2d import direct, winograd
 from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.numba_cpu import unpool
 from scratchlv.kernels.max_pool2d.vectors import CLOSED
-from scratchlv.memory import as_contiguous, empty, wants_nontemporal, zeros
+from scratchlv.memory import as_contiguous, empty, zeros
 
 _PARTS = 32  # db is summed in so many parts, whatever the number of threads
 _NO_ARGMAX = winograd.NO_ARGMAX

@@ -23,6 +23,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH, address
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
@@ -49,9 +50,10 @@ A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0
 NO_ARGMAX = np.empty((0, 0, 0, 0), np.uint8)
 assert FEWEST_CHANNELS >= WIDTH  # the last vector of channels overlaps the one before: so there must be one
 
-_BLOCK = 1 << 19  # bytes of a thread's transformed tiles, so that they stay in the second-level cache
-_CHUNK = 1 << 22  # bytes of tiles that all threads transform together: they stay in the cache that they share
-_WEIGHTS = 10 << 20  # bytes of transformed weights that are read again for every block of tiles
+_BLOCK = value("conv2d.winograd_block")  # bytes of a thread's transformed tiles
+_CHUNK = value("conv2d.winograd_chunk")  # bytes of tiles that all threads transform together
+_WEIGHTS = value("conv2d.winograd_weights")  # bytes of transformed weights that are read again for every block of tiles
+_SUMMED_CHUNK = 1 << 22  # bytes of tiles whose part of the gradient of W is summed: it sets the order of the sum
 _ALL = 3  # steps
 _SUMMED = 256  # tiles that are summed at most before they are added to the gradient of W
 
@@ -436,7 +438,7 @@ def weight_gradient(x: np.ndarray, dy: np.ndarray, size: tuple[int, int], argmax
     C, M = x.shape[3], dy.shape[3]
     C_up, width = -(-C // CHANNELS) * CHANNELS, -(-M // COLUMNS) * COLUMNS
     tiles = len(x) * -(-size[0] // TILE) * -(-size[1] // TILE)
-    block = max(min(_CHUNK // (4 * POINTS * (C_up + width)), tiles), 1)
+    block = max(min(_SUMMED_CHUNK // (4 * POINTS * (C_up + width)), tiles), 1)
     V, D = _points(1, block, C_up)[0], _points(1, block, width)[0]
     dU = zeros((POINTS, C_up, width))
     for first in range(0, tiles, block):

@@ -6,10 +6,11 @@ import numpy as np
 from numba import prange, uint64
 
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.dropout.reference import GOLDEN, check_probability, fold, threshold
 from scratchlv.memory import as_contiguous, empty_like
 
-BLOCK = 8192  # values: 32 KiB of float32, a first-level cache
+BLOCK = value("dropout.block")
 
 
 class Cache(NamedTuple):

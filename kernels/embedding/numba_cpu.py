@@ -7,10 +7,10 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.simd import I64, ZERO, Emitter, address, fence
+from scratchlv.kernels.building_blocks.simd import I64, ZERO, Emitter, address, fence, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.embedding.reference import check_tokens
-from scratchlv.memory import as_contiguous, empty, wants_nontemporal
+from scratchlv.memory import as_contiguous, empty
 
 _WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than copying them
 _PREFETCH_DISTANCE = 2  # rows: one that will be read so many later is asked for

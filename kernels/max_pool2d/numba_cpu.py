@@ -7,10 +7,10 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.building_blocks.simd import address, fence
+from scratchlv.kernels.building_blocks.simd import address, fence, wants_nontemporal
 from scratchlv.kernels.max_pool2d.reference import output_shape
 from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
-from scratchlv.memory import as_contiguous, empty, wants_nontemporal
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):

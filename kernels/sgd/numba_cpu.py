@@ -7,10 +7,11 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.shapes import not_updatable
 from scratchlv.memory import as_contiguous
 
-BLOCK = 8192  # values of each of two arrays: 64 KiB of float32
+BLOCK = value("sgd.block")
 
 
 def limits(params: Any, grads: Any, **settings: Any) -> str | None:

@@ -8,10 +8,10 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.simd import F32, I32, address, fence, prefetch, scale
+from scratchlv.kernels.building_blocks.simd import F32, I32, address, fence, prefetch, scale, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
-from scratchlv.memory import as_contiguous, empty, wants_nontemporal
+from scratchlv.memory import as_contiguous, empty
 
 _CHUNK = 512  # numbers
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +10,7 @@ from numba.extending import intrinsic
 
 from scratchlv.bench.timing import time_calls
 from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.processor import caches
 from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH, Emitter, address, fence, scale, total_of_pairs
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.memory import CACHE_LINE
@@ -106,16 +105,9 @@ def _ones(n: int) -> np.ndarray:
     return array[first : first + n]
 
 
-@functools.cache
 def last_level_cache() -> int:
-    """Bytes of the largest cache; 32 MiB where the system does not say."""
-    units = {"K": 1 << 10, "M": _MEBI, "G": 1 << 30}
-    sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
-        text = path.read_text().strip()
-        if text[:-1].isdecimal() and text[-1] in units:
-            sizes.append(int(text[:-1]) * units[text[-1]])
-    return max(sizes, default=32 * _MEBI)
+    """Bytes of the largest cache: all of it, for who measures memory must be sure to miss it."""
+    return caches().whole
 
 
 def flusher() -> Any:

@@ -17,10 +17,13 @@ import numpy as np
 from scratchlv import __version__
 from scratchlv.bench.ceilings import last_level_cache
 from scratchlv.blas import openblas
+from scratchlv.kernels.building_blocks import parameters
+from scratchlv.kernels.building_blocks.processor import VARIABLE as VECTORS
+from scratchlv.kernels.building_blocks.processor import name as processor
 from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.building_blocks.threads import n_threads
 
-SAME = ("processor", "cores", "threads")  # what must agree for two runs to be compared
+SAME = ("processor", "cores", "threads", "vector_width")  # what must agree for two runs to be compared
 
 
 def describe() -> dict[str, Any]:
@@ -31,7 +34,11 @@ def describe() -> dict[str, Any]:
         "threads": n_threads(),
         "threading_layer": numba.threading_layer(),
         "vector_width": WIDTH,
+        VECTORS: os.environ.get(VECTORS),
         "last_level_cache": last_level_cache(),
+        "parameters": {
+            name: choice.value for name, choice in parameters.choices().items() if choice.source != "derived"
+        },
         "blas": blas(),
         "blas_threads": openblas("get_num_threads", ctypes.c_int),
         "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE"),
@@ -50,12 +57,14 @@ def header(machine: dict[str, Any]) -> list[str]:
     """Lines for people."""
     told = f"OPENBLAS_CORETYPE={machine['OPENBLAS_CORETYPE']}" if machine["OPENBLAS_CORETYPE"] else "of its own choice"
     told += f", {machine['blas_threads']} threads" if machine["blas_threads"] else ""
+    held = f" ({VECTORS}={machine[VECTORS]})" if machine.get(VECTORS) else ""
     commit = f", commit {machine['commit']}" if machine["commit"] else ""
     return [
         f"{machine['processor']}, {machine['cores']} cores, {machine['last_level_cache'] >> 20} MiB last-level cache; "
         f"{machine['system']}",
-        f"{machine['threads']} threads by {machine['threading_layer']}, vectors of {machine['vector_width']} floats; "
+        f"{machine['threads']} threads by {machine['threading_layer']}, vectors of {machine['vector_width']} floats{held}; "
         f"NumPy's BLAS is {machine['blas']} ({told})",
+        *[f"not as derived: {name}={number}" for name, number in machine.get("parameters", {}).items()],
         f"Python {machine['python']}, NumPy {machine['numpy']}, Numba {machine['numba']}, llvmlite {machine['llvmlite']}, "
         f"scratchlv {machine['scratchlv']}{commit}, {machine['date']}",
     ]
@@ -68,14 +77,6 @@ def blas() -> str:
         return f"OpenBLAS, {kernels.decode()} kernels"
     config: Any = np.show_config(mode="dicts")
     return config.get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
-
-
-def processor() -> str:
-    """Its name, as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text("utf-8", "replace").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def commit() -> str | None:

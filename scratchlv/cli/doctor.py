@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 
 from scratchlv import __version__
@@ -13,13 +14,15 @@ from scratchlv import __version__
 def examine() -> Iterator[str]:
     """Lines of text for the user; never raises for what is missing."""
     yield f"scratchlv {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    yield f"processor: {os.cpu_count()} cores; " + _vectors()
+    yield from _processor()
     yield _threads()
     for package in ("numpy", "numba", "pillow", "rich", "safetensors"):
         yield _package(package)
     yield ""
     yield from _operations()
     yield _kernel_cache()
+    yield ""
+    yield from _parameters()
     yield ""
     yield _gpu()
     yield _pretrained()
@@ -32,12 +35,31 @@ def _package(name: str) -> str:
         return f"{name} is missing: pip install {name}"
 
 
-def _vectors() -> str:
+def _processor() -> Iterator[str]:
     try:
-        from scratchlv.kernels.building_blocks.simd import REGISTERS, WIDTH
+        from scratchlv.kernels.building_blocks import processor
     except ImportError as error:
-        return f"Numba does not load ({error}): only the reference variants can run"
-    return f"kernels use vectors of {WIDTH} floats, {REGISTERS} registers"
+        yield f"processor: {os.cpu_count()} cores; Numba does not load ({error}): only the reference variants can run"
+        return
+    held = f" ({processor.VARIABLE}={os.environ[processor.VARIABLE]})" if os.environ.get(processor.VARIABLE) else ""
+    yield f"processor: {processor.name()}, {os.cpu_count()} cores"
+    yield f"kernels use vectors of {processor.WIDTH} floats, {processor.REGISTERS} registers{held}"
+    yield f"caches: {processor.caches().told}"
+
+
+def _parameters() -> Iterator[str]:
+    try:
+        from scratchlv.kernels.building_blocks.parameters import PARAMETERS, VARIABLE, choices, tuned
+    except ImportError:
+        return
+    yield f"sizes that kernels are cut by ({VARIABLE} overrides them, scratchlv tune measures some):"
+    with warnings.catch_warnings(action="ignore"):  # the same sentence follows
+        found = choices()
+    for name, (number, source) in found.items():
+        yield f"  {name:26} {number:>10}  {source:8}  {PARAMETERS[name].meaning}"
+    problem = tuned()[1]
+    if problem:
+        yield problem
 
 
 def _threads() -> str:

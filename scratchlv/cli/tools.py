@@ -1,4 +1,4 @@
-"""The commands that look at things, and get them ready: gradcheck, bench, warmup, data, doctor."""
+"""The commands that look at things, and get them ready: gradcheck, bench, warmup, tune, data, doctor."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def add_commands(commands: Any) -> None:
     _add_bench(commands)
     _add_warmup(commands)
     _add_data(commands)
+    _add_tune(commands)
     doctor = commands.add_parser("doctor", help="what can run here, what cannot, and why")
     doctor.set_defaults(command=_doctor)
 
@@ -158,6 +159,33 @@ def _warmup(arguments: Arguments) -> None:
     for model in warmup.warm_up(arguments.models):
         new = f"{model.compiled} kernels compiled" if model.compiled else "all there"
         print(f"{model.name:{width}}  {model.seconds:5.1f} s  {new}", flush=True)
+
+
+def _add_tune(commands: Any) -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="measure the sizes of kernels that no rule settles, and keep them for this processor",
+        description="scratchlv doctor lists the sizes that kernels are cut by. Most follow from the caches; a few are measured "
+        "here, once, and kept where one is faster beyond the noise. None changes a result. Let nothing else run meanwhile.",
+    )
+    tune.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="these parameters (default: all that can be tuned)"
+    )
+    tune.add_argument("--seconds", type=float, metavar="S", help="of measuring, for each parameter (default: 30)")
+    tune.add_argument("--dry-run", action="store_true", help="measure and say what was found, and keep nothing")
+    tune.add_argument("--forget", action="store_true", help="measure nothing: back to what is derived")
+    tune.set_defaults(command=_tune)
+
+
+def _tune(arguments: Arguments) -> int:
+    from scratchlv.bench import tune
+
+    if arguments.forget and (arguments.dry_run or arguments.seconds is not None):
+        raise UserError("--forget measures nothing; leave --dry-run and --seconds out")
+    seconds = tune.SECONDS if arguments.seconds is None else arguments.seconds
+    if not 0 < seconds <= 3600:
+        raise UserError(f"--seconds {seconds:g}: give more than 0, and 3600 at the most")
+    return tune.run(arguments.only, seconds, dry_run=arguments.dry_run, forget=arguments.forget)
 
 
 _SCENES_SPLITS = ("train", "val", "test", "compositional")

@@ -29,13 +29,6 @@ def test_the_header_tells_what_figures_depend_on():
     assert "OPENBLAS_CORETYPE=Haswell)" in "\n".join(without)
 
 
-def test_a_machine_that_does_not_tell_its_processor_has_a_name(monkeypatch):
-    monkeypatch.setattr(machine, "Path", lambda name: ROOT / "no such file")
-    monkeypatch.setattr(machine.platform, "processor", lambda: "")
-    monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
-    assert machine.processor() == "aarch64"
-
-
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the tests are not in a checkout")
 def test_the_commit_is_that_of_the_checkout():
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
