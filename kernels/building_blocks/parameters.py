@@ -89,7 +89,7 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "embedding.prefetch_rows",
             "rows from one that is read to the one that is asked for",
-            lambda caches: 2,
+            lambda caches: 4,
             tried=(1, 2, 4, 8),
         ),
         Parameter(
