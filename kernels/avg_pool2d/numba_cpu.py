@@ -8,6 +8,7 @@ from numba import njit, prange
 from scratchlv.kernels.avg_pool2d.reference import geometry
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.memory import as_contiguous, empty
 
@@ -35,7 +36,10 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     kernel, step, grid = geometry(*cache)
     require("x", dy=(dy, (cache.shape[0], *grid, cache.shape[3])))
     dx = empty(cache.shape)
-    _backward(as_contiguous(dy), dx, kernel, step)
+    if step[0] >= kernel[0] and step[1] >= kernel[1]:
+        _spread(as_contiguous(dy), dx, kernel, step, wants_nontemporal(dx))
+    else:
+        _backward(as_contiguous(dy), dx, kernel, step)
     return (dx,)
 
 
@@ -56,6 +60,27 @@ def _forward(x, y, kernel, step):
                         out[c] += pixel[c]
             for c in range(C):
                 out[c] /= scale
+
+
+@kernel(parallel=True, nogil=True)
+def _spread(dy, dx, kernel, step, nontemporal):
+    """The gradient where no two windows share a pixel: each pixel is written once."""
+    N, H, width, C = dx.shape
+    H_out, W_out = dy.shape[1:3]
+    share = np.float32(1 / (kernel[0] * kernel[1]))
+    for task in prange(N * H):
+        n, h = task // H, task % H
+        row = min(h // step[0], H_out - 1)
+        for w in range(width):
+            column = min(w // step[1], W_out - 1)
+            inside = h - row * step[0] < kernel[0] and w - column * step[1] < kernel[1]
+            if inside:
+                scale(address(dy[n, row, column]), share, address(dx[n, h, w]), C, nontemporal)
+            else:
+                for c in range(C):
+                    dx[n, h, w, c] = 0
+        if nontemporal:
+            fence()
 
 
 @njit(inline="always")

@@ -8,7 +8,17 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.building_blocks.simd import WIDTH, address, dot_of_pairs, total_of_pairs
+from scratchlv.kernels.building_blocks.simd import (
+    INDICES,
+    VECTOR,
+    WIDTH,
+    ZERO,
+    Emitter,
+    address,
+    constant,
+    dot_of_pairs,
+    total_of_pairs,
+)
 
 #: Flags for ``@kernel(fastmath=FLAGS)``: multiply-adds may be fused; NaN and infinity keep their meaning. Sums may not be
 #: reordered ("reassoc"): LLVM would do it one way in the process that compiles and another way in the one that finds the code
@@ -24,6 +34,9 @@ _E0, _E1, _E2, _E3, _E4, _E5 = (
     f32(c)
     for c in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 )
+_ROUNDS = f32(3 << 22)  # 3 * 2^22: added, it leaves no bits after the point
+# minimax polynomial of e^r on |r| <= ln(2)/2, 1 + r + ...: relative error 3.1e-9
+_EXP = tuple(f32(c) for c in (1, 1, 0.49999994, 0.166665211, 0.041668389, 0.00836874545, 0.00138145406))
 _TANH_MOST = f32(7.90531110763549805)  # beyond it tanh is 1 to the last bit but one
 # tanh x = x P(x^2) / Q(x^2)
 _P0, _P1, _P2, _P3, _P4, _P5, _P6 = (
@@ -82,6 +95,21 @@ def exp_nonpositive(x):
     y = (y * r * r + r + _ONE) * _power_of_two(n)
     y = _ZERO if x < _EXP_LEAST else y
     return y if x == x else x
+
+
+def exp_nonpositive_of_vector(e: Emitter, x):
+    """e^x of a vector of x <= 0, for kernels that are emitted; relative error at most 3e-7.
+
+    x log2 e + 3 * 2^22 rounds to the whole number n nearest to x log2 e, and has n in its last bits: 2^n needs a shift.
+    """
+    builder = e.builder
+    shifted = e.fma(x, constant(_LOG2_E), constant(_ROUNDS))
+    n = builder.fsub(shifted, constant(_ROUNDS))
+    r = e.fma(n, constant(-_LN2_LOW), e.fma(n, constant(-_LN2_HIGH), x))
+    bits = builder.shl(builder.bitcast(shifted, INDICES), ir.Constant(INDICES, [23] * WIDTH))
+    power = builder.bitcast(builder.add(bits, ir.Constant(INDICES, [127 << 23] * WIDTH)), VECTOR)
+    y = builder.fmul(e.polynomial(r, _EXP), power)
+    return builder.select(builder.fcmp_unordered(">=", x, constant(_EXP_LEAST)), y, ZERO)  # NaN is not less
 
 
 @njit(inline="always")

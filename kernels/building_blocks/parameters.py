@@ -85,6 +85,26 @@ PARAMETERS: dict[str, Parameter] = {
             step=16,
         ),
         Parameter(
+            "softmax.prefetch_distance",
+            "floats of a row that is asked for before it is read",
+            lambda caches: 256,
+            tried=(128, 256, 512, 1024),
+            step=16,
+        ),
+        Parameter(
+            "embedding.prefetch_rows",
+            "rows from one that is read to the one that is asked for",
+            lambda caches: 4,
+            tried=(1, 2, 4, 8),
+        ),
+        Parameter(
+            "max_pool2d.prefetch_distance",
+            "floats from those that are pooled to those that are asked for",
+            lambda caches: 512,
+            tried=(256, 512, 1024, 2048),
+            step=16,
+        ),
+        Parameter(
             "conv2d.band",
             "bytes of the rows of y that a thread sums before it writes them: a part of the second-level cache",
             lambda caches: _own(caches) // 4,

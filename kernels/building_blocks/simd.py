@@ -21,11 +21,17 @@ from scratchlv.memory import CACHE_LINE
 
 I1, I32, I64, F32 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(F32, WIDTH)
-ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 INDICES = ir.VectorType(I32, WIDTH)
 UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
 MASK = ir.VectorType(I1, WIDTH)
-ONES = ir.Constant(VECTOR, [1.0] * WIDTH)
+
+
+def constant(number):
+    """The vector of one number, known when the code is made."""
+    return ir.Constant(VECTOR, [float(number)] * WIDTH)
+
+
+ZERO, ONES = constant(0), constant(1)
 LARGER_THAN_CACHES = parameters.value("memory.larger_than_caches")  # bytes
 
 
@@ -117,6 +123,13 @@ class Emitter:
         """a b + c, rounded once."""
         return self.builder.call(self._function("llvm.fma", VECTOR, [VECTOR] * 3), [a, b, c])
 
+    def polynomial(self, x, coefficients):
+        """``c[0] + c[1] x + c[2] x² + …`` by Horner's rule."""
+        *others, value = (constant(c) for c in coefficients)
+        for c in reversed(others):
+            value = self.fma(value, x, c)
+        return value
+
     def reciprocal(self, x):
         """1 / x where x and 1 / x are finite and normal: relative error at most 3e-7.
 
@@ -177,6 +190,41 @@ class Emitter:
         self.loop(whole, [], of_whole)
         done = self.builder.mul(whole, I64(WIDTH))
         body(done, self.lanes(self.builder.sub(size, done)))
+
+    def fold(self, size, start, body):
+        """Emit ``body(i, lanes, values) -> values`` like :meth:`vectors`, threading values through.
+
+        Even and odd vectors have values of their own, which all begin with ``start`` (a list): sums half as long, and two at
+        a time. Returns both lists.
+        """
+        builder, n = self.builder, len(start)
+
+        def both(first, lanes, values):
+            second = builder.add(first, I64(WIDTH))
+            return body(first, lanes(first), values[:n]) + body(second, lanes(second), values[n:])
+
+        pairs = builder.sdiv(size, I64(2 * WIDTH))
+        of_pair = lambda p, values: both(builder.mul(p, I64(2 * WIDTH)), lambda i: None, values)  # noqa: E731
+        values = self.loop(pairs, [*start, *start], of_pair)
+        done = builder.mul(pairs, I64(2 * WIDTH))
+        values = both(done, lambda i: self.lanes(builder.sub(size, i)), values)
+        return values[:n], values[n:]
+
+    def largest_lane(self, vector):
+        lanes = [self.builder.extract_element(vector, I32(lane)) for lane in range(WIDTH)]
+        return functools.reduce(self.larger, lanes)
+
+    def sum_of_lanes(self, vector):
+        """In float64."""
+        lanes = [
+            self.builder.fpext(self.builder.extract_element(vector, I32(lane)), ir.DoubleType())
+            for lane in range(WIDTH)
+        ]
+        return functools.reduce(self.builder.fadd, lanes)
+
+    def larger(self, a, b):
+        """The larger of two; ``b`` where either is NaN."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
     def loop(self, count, start, body):
         """Emit ``for i in range(count)``, ``count`` >= 0, threading values through: ``body(i, values) -> values``."""
@@ -304,9 +352,7 @@ def _sum_of_pairs(e: Emitter, addresses, pairs, add):
         starts = [e.address(address, builder.mul(p, I64(2 * WIDTH))) for address in addresses]
         return [add(*(e.load(e.address(start, j * WIDTH)) for start in starts), sums[j]) for j in range(2)]
 
-    vector = builder.fadd(*e.loop(pairs, [ZERO, ZERO], body))
-    lanes = [builder.fpext(builder.extract_element(vector, I32(lane)), ir.DoubleType()) for lane in range(WIDTH)]
-    return functools.reduce(builder.fadd, lanes)
+    return e.sum_of_lanes(builder.fadd(*e.loop(pairs, [ZERO, ZERO], body)))
 
 
 @intrinsic

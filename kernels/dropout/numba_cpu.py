@@ -54,9 +54,11 @@ def _drop(x: np.ndarray, cache: Cache) -> np.ndarray:
 @kernel(parallel=True)
 def _sweep(x, y, key, limit, scale):
     for block in prange((len(x) + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(len(x), (block + 1) * BLOCK)):
-            z = key + uint64(i + 1) * uint64(GOLDEN)
+        part, out = x[block * BLOCK : (block + 1) * BLOCK], y[block * BLOCK : (block + 1) * BLOCK]
+        key_of_block = key + uint64(block * BLOCK + 1) * uint64(GOLDEN)
+        for i in range(part.size):
+            z = key_of_block + uint64(i) * uint64(GOLDEN)
             z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
             z = z ^ (z >> uint64(31))
-            y[i] = x[i] * (scale if (z >> uint64(32)) >= limit else scale * 0)
+            out[i] = part[i] * (scale if (z >> uint64(32)) >= limit else scale * 0)

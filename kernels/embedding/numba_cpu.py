@@ -3,17 +3,19 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange, types
+from numba import njit, prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.simd import I64, ZERO, Emitter, address, fence, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.parameters import value
+from scratchlv.kernels.building_blocks.simd import I64, WIDTH, ZERO, Emitter, address, fence, wants_nontemporal
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
 from scratchlv.kernels.embedding.reference import check_tokens
 from scratchlv.memory import as_contiguous, empty
 
 _WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than copying them
-_PREFETCH_DISTANCE = 2  # rows: one that will be read so many later is asked for
+_PREFETCH_DISTANCE = value("embedding.prefetch_rows")  # one that will be read so many rows later is asked for
+_BLOCK = 4  # vectors of a row that are added, and so many sums wait in registers
 
 
 class Cache(NamedTuple):
@@ -50,7 +52,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     if not dy.size:
         dW.fill(0)
         return (dW,)
-    ends, positions = empty(V, np.int64), empty((threads, tokens.size + 1), np.int64)
+    ends, positions = empty(V, np.int64), empty(tokens.size + _PREFETCH_DISTANCE, np.int64)
     dy = as_contiguous(dy, np.float32).reshape(-1, E)
     _scatter_add(tokens.reshape(-1), dy, dW, ends, positions, wants_nontemporal(dW), threads)
     return (dW,)
@@ -58,92 +60,139 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
 
 @kernel(parallel=True)
 def _gather(tokens, W, y, nontemporal, threads):
-    E = W.shape[1]
-    for thread in prange(threads):
-        first, last = share(len(tokens), thread, threads)
-        for i in range(first, last):
-            prefetched = address(W) + 4 * E * tokens[min(i + _PREFETCH_DISTANCE, last - 1)]
-            sum_rows(address(W), address(tokens) + 8 * i, 1, prefetched, address(y) + 4 * E * i, E, nontemporal)
+    T, E = y.shape
+    counter, n = new_counter(), pieces(T, threads)
+    for _ in prange(threads):
+        piece = next_item(counter)
+        while piece < n:
+            first, last = share(T, piece, n)
+            for i in range(first, last):
+                asked_for = tokens[min(i + _PREFETCH_DISTANCE, T - 1)]
+                copy_row(address(W[tokens[i]]), address(W[asked_for]), address(y[i]), E, nontemporal)
+            piece = next_item(counter)
         if nontemporal:
             fence()
 
 
 @kernel(parallel=True)
 def _scatter_add(tokens, dy, dW, ends, positions, nontemporal, threads):
-    # Two threads never share a row, and each adds in the order of the tokens: no atomics, one result.
+    # A row has one thread, which adds in the order of the tokens: no atomics, one result.
     V, E = dW.shape
-    for thread in prange(threads):
-        first, last = share(V, thread, threads)
-        found = positions[thread]
-        n = _sort_positions(tokens, first, ends[first:last], found)
-        begin = 0
-        for v in range(first, last):
-            end = ends[v]
-            prefetched = address(dy) + 4 * E * found[min(end + _PREFETCH_DISTANCE - 1, n)]
-            sum_rows(
-                address(dy),
-                address(found) + 8 * begin,
-                end - begin,
-                prefetched,
-                address(dW) + 4 * E * v,
-                E,
-                nontemporal,
-            )
-            begin = end
+    _sort_positions(tokens, ends, positions)
+    counter, n = new_counter(), pieces(V, threads)
+    for _ in prange(threads):
+        piece = next_item(counter)
+        while piece < n:
+            first, last = _with_work(ends, piece, n), _with_work(ends, piece + 1, n)
+            begin = ends[first - 1] if first else 0
+            for v in range(first, last):
+                sum_rows(address(dy), address(positions) + 8 * begin, ends[v] - begin, address(dW[v]), E, nontemporal)
+                begin = ends[v]
+            piece = next_item(counter)
         if nontemporal:
             fence()
 
 
-@kernel()
-def _sort_positions(tokens, first, ends, found):
-    """Write the positions of the tokens ``first``, ``first + 1``, … to ``found``, those of ``first + v`` up to ``ends[v]``.
+@njit(inline="always")
+def _with_work(ends, piece, pieces):
+    """The first row of a piece, of as many that are as much work: a row is written, and those that are added to it are read."""
+    V = ends.size
+    work = (V + ends[V - 1]) * piece // pieces
+    low, high = 0, V
+    while low < high:
+        v = (low + high) // 2
+        if v + 1 + ends[v] <= work:
+            low = v + 1
+        else:
+            high = v
+    return low
 
-    Returns how many there are; the number after them is a position, too. Equal tokens keep their order.
+
+@kernel()
+def _sort_positions(tokens, ends, positions):
+    """Write the positions of the tokens 0, 1, … to ``positions``, those of v up to ``ends[v]``; equal tokens keep their order.
+
+    What is left of ``positions`` are positions, too: they may be asked for.
     """
     for v in range(ends.size):
         ends[v] = 0
     for i in range(tokens.size):
-        v = tokens[i] - first
-        if 0 <= v < ends.size:
-            ends[v] += 1
+        ends[tokens[i]] += 1
     n = 0
     for v in range(ends.size):
         count = ends[v]
         ends[v] = n
         n += count
     for i in range(tokens.size):
-        v = tokens[i] - first
-        if 0 <= v < ends.size:
-            found[ends[v]] = i
-            ends[v] += 1
-    found[n] = 0
-    return n
+        v = tokens[i]
+        positions[ends[v]] = i
+        ends[v] += 1
+    for i in range(n, positions.size):
+        positions[i] = 0
 
 
 @intrinsic
-def sum_rows(typing_context, rows, positions, count, prefetched, to, size, nontemporal):
-    """Write the sum of ``count`` rows, zeros if there are none, ``to`` an address: rows of ``size`` floats, by ``positions``.
+def copy_row(typing_context, row, asked_for, to, size, nontemporal):
+    """Copy ``size`` floats from one address to another; those at a third one are asked for."""
 
-    The first position must name a row even if none is to be added. The row at the address ``prefetched`` is asked for.
+    def emit(context, builder, signature, arguments):
+        row, asked_for, to, size, nontemporal = arguments
+        e = Emitter(builder)
+
+        def body(vectors) -> None:
+            for i, lanes in vectors:
+                e.prefetch(e.address(asked_for, i), to_write=False)
+                e.store_nontemporal(e.load(e.address(row, i), lanes), e.address(to, i), nontemporal, lanes)
+
+        _blocks(e, size, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, types.boolean), emit
+
+
+@intrinsic
+def sum_rows(typing_context, rows, positions, count, to, size, nontemporal):
+    """Write the sum of ``count`` rows of ``size`` floats, zeros if there are none, ``to`` an address.
+
+    ``rows`` is the address of row 0, ``positions`` of the numbers of those that are added. While one is, another is asked for.
     """
 
     def emit(context, builder, signature, arguments):
-        rows, positions, count, prefetched, to, size, nontemporal = arguments
+        rows, positions, count, to, size, nontemporal = arguments
         e = Emitter(builder)
-        none = builder.icmp_signed("==", count, I64(0))
 
-        def body(i, lanes) -> None:
+        def body(vectors) -> None:
             def row(n):
                 position = e.load_word(builder.add(positions, builder.shl(n, I64(3))))
-                return e.load(e.address(rows, builder.add(builder.mul(position, size), i)), lanes)
+                return e.address(rows, builder.mul(position, size))
 
-            e.prefetch(e.address(prefetched, i), to_write=False)
-            start = builder.select(none, ZERO, row(I64(0)))
-            rest = builder.sub(count, I64(1))
-            (total,) = e.loop(rest, [start], lambda n, sums: [builder.fadd(sums[0], row(builder.add(n, I64(1))))])
-            e.store_nontemporal(total, e.address(to, i), nontemporal, lanes)
+            def add(n, sums):
+                added, asked_for = row(n), row(builder.add(n, I64(_PREFETCH_DISTANCE)))
+                for i, _ in vectors:
+                    e.prefetch(e.address(asked_for, i), to_write=False)
+                numbers = [e.load(e.address(added, i), lanes) for i, lanes in vectors]
+                return [builder.fadd(total, x) for total, x in zip(sums, numbers, strict=True)]
 
-        e.vectors(size, body)
+            sums = e.loop(count, [ZERO] * len(vectors), add)
+            for (i, lanes), total in zip(vectors, sums, strict=True):
+                e.store_nontemporal(total, e.address(to, i), nontemporal, lanes)
+
+        _blocks(e, size, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6, types.boolean), emit
+    return types.void(*[types.int64] * 5, types.boolean), emit
+
+
+def _blocks(e: Emitter, size, body) -> None:
+    """Emit ``body([(i, lanes), …])`` for the vectors that ``size`` numbers make: for four at a time, then one by one."""
+    builder = e.builder
+    blocks = builder.sdiv(size, I64(_BLOCK * WIDTH))
+
+    def block(b, values):
+        first = builder.mul(b, I64(_BLOCK * WIDTH))
+        body([(builder.add(first, I64(j * WIDTH)), None) for j in range(_BLOCK)])
+        return values
+
+    e.loop(blocks, [], block)
+    done = builder.mul(blocks, I64(_BLOCK * WIDTH))
+    e.vectors(builder.sub(size, done), lambda i, lanes: body([(builder.add(done, i), lanes)]))

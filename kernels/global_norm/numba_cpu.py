@@ -8,9 +8,10 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot
+from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
 from scratchlv.kernels.global_norm.reference import parts
 from scratchlv.kernels.matmul.numba_cpu import float32_only
-from scratchlv.memory import as_contiguous
+from scratchlv.memory import CACHE_LINE, as_contiguous
 
 BLOCK = 8192  # values that are summed on their own: the result does not depend on the number of threads
 
@@ -21,20 +22,22 @@ def limits(grads: tuple[Any, ...], out: Any, **settings: Any) -> str | None:
 
 
 def step(grads: tuple[np.ndarray, ...], out: np.ndarray, *, max_norm: float) -> tuple[float, float]:
-    squares = 0.0
+    squares, past_caches = 0.0, wants_nontemporal(out[: out.size // 16 * 16])
     for g, part in parts(grads, out):
         of_blocks = np.empty(-(-g.size // BLOCK))
-        _copy_and_sum_squares(as_contiguous(g).reshape(-1), part.reshape(-1), of_blocks)
+        around = past_caches and part.ctypes.data % CACHE_LINE == 0
+        _copy_and_sum_squares(as_contiguous(g).reshape(-1), part.reshape(-1), of_blocks, around)
         squares += float(of_blocks.sum())
     norm = math.sqrt(squares)
     return norm, max_norm / max(norm, max_norm) if math.isfinite(norm) else math.nan
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _copy_and_sum_squares(source, target, of_blocks):
+def _copy_and_sum_squares(source, target, of_blocks, nontemporal):
     for block in prange(of_blocks.size):
         part = source[block * BLOCK : (block + 1) * BLOCK]
         out = target[block * BLOCK : (block + 1) * BLOCK]
-        for i in range(part.size):
-            out[i] = part[i]
+        scale(address(part), np.float32(1), address(out), part.size, nontemporal)
+        if nontemporal:
+            fence()
         of_blocks[block] = dot(part, part)

@@ -38,7 +38,7 @@ def forward(
     y = empty(shape, x.dtype)
     argmax = empty(shape if train else (0, 0, 0, 0), np.uint8)
     if size == stride == 2 and x.dtype == np.float32:
-        _pool(as_contiguous(x), y, argmax)
+        _pool(as_contiguous(x), y, argmax, wants_nontemporal(y))
     else:
         _forward(as_contiguous(x), y, argmax, size, stride, train)
     return y, Cache(argmax, x.shape, size, stride) if train else None
@@ -57,7 +57,7 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
 
 
 @kernel(parallel=True)
-def _pool(x, y, argmax):
+def _pool(x, y, argmax, nontemporal):
     _, H, W, C = x.shape
     N, rows, columns, _ = y.shape
     for row in prange(N * rows):
@@ -65,7 +65,9 @@ def _pool(x, y, argmax):
         for w in range(columns):
             top = address(x) + 4 * C * ((n * H + 2 * h) * W + 2 * w)
             at = C * ((n * rows + h) * columns + w)
-            pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(argmax) + at, C, argmax.size)
+            pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(argmax) + at, C, argmax.size, nontemporal)
+        if nontemporal:
+            fence()
 
 
 @kernel(parallel=True)

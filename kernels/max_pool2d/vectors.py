@@ -10,10 +10,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from scratchlv.kernels.building_blocks.parameters import value as parameter
 from scratchlv.kernels.building_blocks.simd import I32, I64, MASK, VECTOR, WIDTH, ZERO, Emitter
 
 CLOSED = 4  #: the argmax where ReLU is closed
-_PREFETCH_DISTANCE = 512  # floats; two rows of pixels are more streams than the processor foresees
+#: floats; two rows of pixels are more streams than the processor foresees
+_PREFETCH_DISTANCE = parameter("max_pool2d.prefetch_distance")
 BYTES = ir.VectorType(ir.IntType(8), WIDTH)
 
 
@@ -96,14 +98,15 @@ def place(k: int) -> ir.Constant:
 
 
 @intrinsic
-def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep):
+def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep, nontemporal):
     """Pool a 2x2 window: ``top`` and ``bottom`` are the addresses of its rows, each of two pixels of ``channels`` floats.
 
-    Writes the largest values to ``y`` and, if ``keep``, the bytes that tell their places to ``argmax``.
+    Writes the largest values to ``y``, with ``nontemporal`` around the caches, and, if ``keep``, the bytes that tell their
+    places to ``argmax``.
     """
 
     def emit(context, builder, signature, arguments):
-        top, bottom, y, argmax, channels, keep = arguments
+        top, bottom, y, argmax, channels, keep, nontemporal = arguments
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, channels), bottom, e.address(bottom, channels)]
 
@@ -111,14 +114,14 @@ def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep):
             for pixel in pixels:
                 e.prefetch(e.address(pixel, builder.add(c, I64(_PREFETCH_DISTANCE))), to_write=False)
             best, place_of_best = e.largest([e.load_lanes(e.address(pixel, c)) for pixel in pixels])
-            e.store_lanes(best, e.address(y, c))
+            e.store_nontemporal(best, e.address(y, c), nontemporal, e.mask)
             with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
                 e.store_lanes(place_of_best, builder.add(argmax, c))
 
         e.channels(channels, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), emit
+    return types.void(*[types.int64] * 6, types.boolean), emit
 
 
 @intrinsic

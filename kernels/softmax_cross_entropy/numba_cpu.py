@@ -3,17 +3,14 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
-from scratchlv.kernels.building_blocks.simd import F32, I32, address, fence, prefetch, scale, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.simd import WIDTH, address, fence, scale, wants_nontemporal
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_targets, places_that_count
+from scratchlv.kernels.softmax_cross_entropy.vectors import cross_entropy_rows, largest
 from scratchlv.memory import as_contiguous, empty
-
-_CHUNK = 512  # numbers
 
 
 class Cache(NamedTuple):
@@ -44,18 +41,19 @@ def forward(
     kept, kept_weights = places_that_count(logits, targets, mask)
     V = logits.shape[-1]
     check_targets(targets[kept], V)
-    kept = kept.reshape(-1)
+    counted, others = (np.flatnonzero(places) for places in (kept, ~kept))
     weights, classes = np.zeros(kept.size), np.zeros(kept.size, np.int64)
-    weights[kept], classes[kept] = kept_weights, targets.reshape(-1)[kept]
+    weights[counted], classes[counted] = kept_weights, targets.reshape(-1)[counted]
     z = as_contiguous(logits)
     dlogits = empty(logits.shape if train else (0,) * logits.ndim)
     if train and overwrite and z is logits:
         dlogits = logits
     losses = np.zeros(kept.size)
-    rows = (z.reshape(-1, V), dlogits.reshape(-1, V))
+    exponentials = empty((n_threads(), 2, -(-V // WIDTH) * WIDTH))
     nontemporal = train and dlogits is not logits and wants_nontemporal(dlogits)
-    _sweep(*rows, kept, classes, weights.astype(np.float32), losses, train, nontemporal, n_threads())
-    return np.float32(weights[kept] @ losses[kept]), Cache(dlogits) if train else None
+    arrays = z.reshape(-1, V), dlogits.reshape(-1, V), counted, others, classes, weights.astype(np.float32), losses
+    _sweep(*arrays, exponentials, train, nontemporal)
+    return np.float32(weights[counted] @ losses[counted]), Cache(dlogits) if train else None
 
 
 def backward(dloss: Any, cache: Cache) -> tuple[np.ndarray]:
@@ -65,63 +63,53 @@ def backward(dloss: Any, cache: Cache) -> tuple[np.ndarray]:
     return (np.multiply(cache.dlogits, np.float32(dloss), out=empty(cache.dlogits.shape)),)
 
 
-@kernel(parallel=True, fastmath=FLAGS)
-def _sweep(z, dlogits, kept, targets, weights, losses, train, nontemporal, threads):
-    V = z.shape[1]
+@kernel(parallel=True)
+def _sweep(z, dlogits, counted, others, classes, weights, losses, exponentials, train, nontemporal):
+    M, V = len(counted), z.shape[1]
+    threads = len(exponentials)
+    counter, n = new_counter(), pieces(M, threads)
     for thread in prange(threads):
-        first, last = share(len(kept), thread, threads)
-        exponentials = np.empty(V, np.float32)
-        for m in range(first, last):
-            if not kept[m]:
-                if train:
-                    for v in range(V):
-                        dlogits[m, v] = 0
-                continue
-            row = z[m]
-            score, maximum = row[targets[m]], largest(row)
-            for begin in range(0, V, _CHUNK):
-                prefetch(address(z) + 4 * ((m + 1) * V + begin), _CHUNK)  # the next row, while there is much to compute
-                part, into = row[begin : begin + _CHUNK], exponentials[begin : begin + _CHUNK]
-                for v in range(part.size):
-                    into[v] = exp_nonpositive(part[v] - maximum)
-            s = np.float32(total(exponentials))
-            losses[m] = np.log(s) + (np.float64(maximum) - np.float64(score))
-            if train:
-                exponentials[targets[m]] -= s  # p - 1, where p may be almost 1
-                scale(address(exponentials), weights[m] / s, address(dlogits) + 4 * m * V, V, nontemporal)
+        piece = next_item(counter)
+        while piece < n:
+            first, last = share(M, piece, n)
+            places = counted[first:last]
+            _sweep_places(z, dlogits, places, classes, weights, losses, exponentials[thread], train, nontemporal)
+            piece = next_item(counter)
+        if train:
+            first, last = share(len(others), thread, threads)
+            for i in range(first, last):
+                row = dlogits[others[i]]
+                for v in range(V):
+                    row[v] = 0
         if nontemporal:
             fence()
 
 
 @njit(inline="always")
-def largest(row):
-    """The largest number of a row; NaN is larger than all.
-
-    Read as integers that grow with them, floats have a maximum that vectorises.
-    """
-    most = np.int32(-(2**31))
-    for v in range(row.size):
-        b = _bits(row[v])
-        b ^= (b >> np.int32(31)) & np.int32(0x7FFFFFFF)
-        most = b if b > most else most
-    return _float(most ^ ((most >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-
-
-@intrinsic
-def _bits(typing_context, x):
-    """The bits of a float32, as an int32."""
-
-    def emit(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], I32)
-
-    return types.int32(types.float32), emit
-
-
-@intrinsic
-def _float(typing_context, bits):
-    """The float32 that has these bits."""
-
-    def emit(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], F32)
-
-    return types.float32(types.int32), emit
+def _sweep_places(z, dlogits, places, classes, weights, losses, exponentials, train, nontemporal):
+    V = z.shape[1]
+    top = largest(address(z[places[0]]), V)
+    past, factor, out = exponentials[1], np.float32(0), exponentials[1]  # before the first row there is none
+    for i in range(len(places)):
+        m = places[i]
+        row, coming, now = z[m], z[places[min(i + 1, len(places) - 1)]], exponentials[i % 2]
+        score = row[classes[m]]
+        around = nontemporal and i > 0  # the caches
+        top_of_coming, total = cross_entropy_rows(
+            address(coming),
+            address(row),
+            top,
+            address(now),
+            address(past),
+            factor,
+            address(out),
+            V,
+            train,
+            around,
+        )
+        s = np.float32(total)
+        losses[m] = np.log(s) + (np.float64(top) - np.float64(score))
+        now[classes[m]] -= s  # p - 1, where p may be almost 1
+        past, factor, out, top = now, weights[m] / s, dlogits[m], top_of_coming
+    if train:
+        scale(address(past), factor, address(out), V, nontemporal)

@@ -37,6 +37,23 @@ def test_a_repeated_token_receives_every_gradient(variant):
     np.testing.assert_array_equal(dW[:, 0], [10, 0, 1101, 0])
 
 
+@pytest.mark.parametrize("places", ["few rows have most", "one has all", "the last has all"])
+def test_every_row_of_the_gradient_is_written_whoever_has_the_places(places):
+    """Threads cut the rows where the work is."""
+    V, E, T = 300, 72, 5000
+    drawn = {"few rows have most": (V * rng.random(T) ** 8).astype(int), "one has all": [7] * T}
+    tokens = np.asarray(drawn.get(places, [V - 1] * T))
+    _, cache = embedding.variant("numba_cpu").forward(tokens, np.zeros((V, E), np.float32))
+    dy = rng.integers(-9, 10, (T, E)).astype(np.float32)  # sums are exact
+    for _ in range(2):  # the second time the memory of the first is used again
+        (dW,) = embedding.variant("numba_cpu").backward(dy, cache)
+        expected = np.zeros((V, E), np.float32)
+        np.add.at(expected, tokens, dy)
+        np.testing.assert_array_equal(dW, expected)
+        dW.fill(np.nan)
+        del dW
+
+
 @variants
 @pytest.mark.parametrize("token", [-1, 5, 99])
 def test_a_token_outside_the_vocabulary_is_named(variant, token):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks import fast_math
+from scratchlv.kernels.building_blocks.simd import Emitter, address
 
 from .floats import around, everything
 
@@ -49,6 +51,38 @@ def test_exp_nonpositive():
     x = np.concatenate([everything(), around(-87.33654, -np.log(2) / 2)])
     x = np.concatenate([x[x <= 0], np.float32([0, -0.0, -np.inf, np.nan, -1e4, -3e38])])
     np.testing.assert_array_equal(EXP_NONPOSITIVE(x), EXP(x))
+
+
+@intrinsic
+def exponentials(typing_context, x, y, size):
+    def emit(context, builder, signature, arguments):
+        x, y, size = arguments
+        e = Emitter(builder)
+
+        def body(i, lanes):
+            e.store(fast_math.exp_nonpositive_of_vector(e, e.load(e.address(x, i), lanes)), e.address(y, i), lanes)
+
+        e.vectors(size, body)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+def test_exp_nonpositive_of_vector():
+    @njit
+    def run(x, y):
+        exponentials(address(x), address(y), x.size)
+
+    payload = np.int32([0x7FC00001, 0x7FFFFFFF, -1]).view(np.float32)  # bits of NaN that are no use as an exponent
+    x = np.concatenate([everything(), around(-87.33654, -np.log(2) / 2)])
+    x = np.concatenate([x[x <= 0], np.float32([0, -0.0, -np.inf, -1e4, -3e38]), payload])
+    y, exact = np.empty_like(x), np.exp(x.astype(np.float64))
+    run(x, y)
+    normal = exact >= LEAST_NORMAL * (1 + 1e-6)
+    assert np.abs(y[normal] / exact[normal] - 1).max() < 1e-7
+    assert (y[exact < LEAST_NORMAL * (1 - 1e-6)] == 0).all()
+    assert (y[x == 0] == 1).all()
+    assert np.isnan(y[np.isnan(x)]).all()
 
 
 def test_tanh():

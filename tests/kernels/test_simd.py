@@ -89,17 +89,21 @@ def test_past_the_caches_goes_what_is_too_large_for_them_and_lies_on_lines(monke
     assert not wants_nontemporal(large.reshape(-1)[1:].reshape(-1, 3)[:, :1])
 
 
-@pytest.mark.parametrize("room", ["embedding", "softmax_cross_entropy", "max_pool2d", "conv2d"])
+@pytest.mark.parametrize(
+    "room", ["embedding", "softmax_cross_entropy", "log_softmax", "max_pool2d", "avg_pool2d", "conv2d"]
+)
 def test_what_goes_past_the_caches_has_the_same_bits(room, monkeypatch):
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
     inputs: dict[str, tuple] = {
         "embedding": (rng.integers(0, 600, (50, 9)), normal(700, 48)),  # rows that are never named, once, and often
         "softmax_cross_entropy": (normal(64, 512), rng.integers(0, 512, 64)),
+        "log_softmax": (normal(64, 512),),
         "max_pool2d": (normal(2, 13, 11, 144),),
+        "avg_pool2d": (normal(2, 13, 11, 144),),
         "conv2d": (normal(2, 22, 22, 16), normal(5, 5, 16, 48), normal(48)),
     }
-    options = {"conv2d": {"pool": True, "padding": 2}}.get(room, {})
+    options = {"conv2d": {"pool": True, "padding": 2}, "avg_pool2d": {"size": 2}}.get(room, {})
     module, asked = getattr(ops, room).variant("numba_cpu"), []
     monkeypatch.setattr(module, "wants_nontemporal", lambda array: asked.append(wants_nontemporal(array)) or asked[-1])
 

@@ -88,10 +88,36 @@ def test_weights_that_are_none(variant, mask):
 @variants
 def test_nan_in_a_place_that_counts_is_a_loss_of_nan(variant):
     for nan in (np.nan, -np.nan):
-        for k in range(5):
-            logits = rng.standard_normal((3, 5))
-            logits[1, k] = nan
-            assert np.isnan(run(variant, logits, [0, 1, 2])[0])
+        for V, places in ((5, range(5)), (100, (0, 20, 70, 99))):
+            for k in places:
+                logits = rng.standard_normal((3, V))
+                logits[1, k] = nan
+                loss, dlogits = run(variant, logits, [0, 1, 2])
+                assert np.isnan(loss)
+                np.testing.assert_array_equal(np.isnan(dlogits), [[False] * V, [True] * V, [False] * V])
+
+
+@variants
+@pytest.mark.parametrize("row", [[np.inf, 0, 1], [-np.inf] * 3])
+def test_a_row_whose_largest_score_is_infinite_has_no_loss(variant, row):
+    with np.errstate(invalid="ignore"):
+        loss, dlogits = run(variant, [[0, 1, 2], row, [2, 1, 0]], [0, 1, 2])
+    assert np.isnan(loss)
+    assert np.isnan(dlogits[1]).all()
+    assert np.isfinite(dlogits[[0, 2]]).all()
+
+
+@pytest.mark.parametrize("V", [1, 3, 16, 31, 64, 97, 1000])
+def test_a_row_has_the_same_bits_whatever_stands_beside_it(V):
+    """Three rows are at work at a time, and the first and last of a thread have a neighbour less."""
+    logits, targets = 4 * rng.standard_normal((64, V)), rng.integers(0, V, 64)
+    _, together = run("numba_cpu", logits, targets)
+    for k in (0, 1, 30, 31, 63):
+        loss, alone = run("numba_cpu", logits[k : k + 1], targets[k : k + 1])
+        np.testing.assert_array_equal(64 * together[k], alone[0])
+        expected_loss, expected = run("reference", logits[k : k + 1], targets[k : k + 1])
+        assert loss == pytest.approx(expected_loss, rel=1e-6, abs=1e-6)
+        np.testing.assert_allclose(alone, expected, rtol=2e-6, atol=2e-7)
 
 
 @variants
