@@ -52,6 +52,18 @@ PARAMETERS: dict[str, Parameter] = {
             "bytes from which an array is written past the caches",
             lambda caches: 1 << 24,
         ),
+        Parameter(
+            "additive_attention.groups_ahead",
+            "groups of four regions that are prefetched while one is read",
+            lambda caches: 1,
+            tried=(1, 2, 4),
+        ),
+        Parameter(
+            "attention_lstm.at_once",
+            "bytes of pictures that a thread takes through all steps together: a part of the last cache",
+            lambda caches: min(caches.last // 4, 1 << 23),
+            tried=(1 << 22, 1 << 23, 1 << 24, 1 << 25),
+        ),
     )
 }
 

@@ -27,11 +27,17 @@ def _width_and_registers() -> tuple[int, int]:
 
 WIDTH, REGISTERS = _width_and_registers()
 VECTOR = ir.VectorType(F32, WIDTH)
-ZERO = ir.Constant(VECTOR, [0.0] * WIDTH)
 INDICES = ir.VectorType(I32, WIDTH)
 UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
 MASK = ir.VectorType(I1, WIDTH)
-ONES = ir.Constant(VECTOR, [1.0] * WIDTH)
+
+
+def constant(number):
+    """The vector of one number, known when the code is made."""
+    return ir.Constant(VECTOR, [float(number)] * WIDTH)
+
+
+ZERO, ONES = constant(0), constant(1)
 
 
 class Emitter:
@@ -113,6 +119,20 @@ class Emitter:
         """a b + c, rounded once."""
         return self.builder.call(self._function("llvm.fma", VECTOR, [VECTOR] * 3), [a, b, c])
 
+    def within(self, x, most):
+        """``x``, at least -most and at most ``most`` (a number); NaN stays NaN."""
+        for side, limit in ((">", most), ("<", -most)):
+            limits = constant(limit)
+            x = self.builder.select(self.builder.fcmp_ordered(side, x, limits), limits, x)
+        return x
+
+    def polynomial(self, x, coefficients):
+        """``c[0] + c[1] x + c[2] x² + …`` by Horner's rule."""
+        *others, value = (constant(c) for c in coefficients)
+        for c in reversed(others):
+            value = self.fma(value, x, c)
+        return value
+
     def reciprocal(self, x):
         """1 / x where x and 1 / x are finite and normal: relative error at most 3e-7.
 
@@ -173,6 +193,15 @@ class Emitter:
         self.loop(whole, [], of_whole)
         done = self.builder.mul(whole, I64(WIDTH))
         body(done, self.lanes(self.builder.sub(size, done)))
+
+    def fold(self, size, start, body):
+        """Emit ``body(i, lanes, values) -> values`` like :meth:`vectors`, threading values through; there is no empty vector."""
+        whole = self.builder.sdiv(size, I64(WIDTH))
+        values = self.loop(whole, start, lambda v, values: body(self.builder.mul(v, I64(WIDTH)), None, values))
+        done = self.builder.mul(whole, I64(WIDTH))
+        rest = self.builder.sub(size, done)
+        any_left = self.builder.zext(self.builder.icmp_signed(">", rest, I64(0)), I64)
+        return self.loop(any_left, values, lambda _, values: body(done, self.lanes(rest), values))
 
     def loop(self, count, start, body):
         """Emit ``for i in range(count)``, ``count`` >= 0, threading values through: ``body(i, values) -> values``."""

@@ -25,7 +25,7 @@ def over(function):
 
 
 EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
-EXP_NONPOSITIVE = over(fast_math.exp_nonpositive)
+EXP_NONPOSITIVE, EXPM1 = over(fast_math.exp_nonpositive), over(fast_math.expm1)
 LEAST_NORMAL = np.finfo(np.float32).tiny
 
 
@@ -49,6 +49,13 @@ def test_exp_nonpositive():
     x = np.concatenate([everything(), around(-87.33654, -np.log(2) / 2)])
     x = np.concatenate([x[x <= 0], np.float32([0, -0.0, -np.inf, np.nan, -1e4, -3e38])])
     np.testing.assert_array_equal(EXP_NONPOSITIVE(x), EXP(x))
+
+
+def test_expm1():
+    x = np.concatenate([everything(), around(np.log(2) / 2, -np.log(2) / 2)])
+    x = x[(np.abs(x) <= 87) & (np.abs(x) > LEAST_NORMAL)]
+    np.testing.assert_allclose(EXPM1(x), np.expm1(x.astype(np.float64)), rtol=4e-7)
+    np.testing.assert_array_equal(EXPM1([0, np.nan]), [0, np.nan])
 
 
 def test_tanh():
