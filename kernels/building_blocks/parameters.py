@@ -61,7 +61,7 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "attention_lstm.at_once",
             "bytes of pictures that a thread takes through all steps together: a part of the last cache",
-            lambda caches: min(caches.last // 4, 1 << 23),
+            lambda caches: caches.last // 4,
             tried=(1 << 22, 1 << 23, 1 << 24, 1 << 25),
         ),
     )
