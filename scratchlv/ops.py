@@ -141,9 +141,13 @@ class Operation:
         """For an optimiser (adam), or a part of one (global_norm): one step, in place."""
         return self._serving(args, kwargs).step(*args, **kwargs)
 
-    def backward(self, dy: Any, cache: Any) -> Any:
-        """Gradients in the order of ``forward``'s inputs, from the variant that made the cache."""
-        return sys.modules[type(cache).__module__].backward(dy, cache)
+    def backward(self, dy: Any, cache: Any, **kwargs: Any) -> Any:
+        """Gradients in the order of ``forward``'s inputs, from the variant that made the cache.
+
+        ``dx``, where a room takes it, is what is known of that gradient so far: the new one is added to it, in place where
+        that can be, and what is returned is the sum.
+        """
+        return sys.modules[type(cache).__module__].backward(dy, cache, **kwargs)
 
 
 def pack(W: Any) -> Any:

@@ -16,7 +16,10 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "sharp": case(2, 7, 3, 4, scale=20.0),
         "larger than a block": case(5, 49, 67, 131),
         "empty batch": case(0, 5, 2, 4),
+        "small keys and query": case(3, 5, 2, 4),
     }
+    for name in ("keys", "query"):
+        found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
     found["nowhere to look"] = case(3, 5, 4, 2, masked=True)
     found["nowhere to look"]["mask"][1] = False
     return found

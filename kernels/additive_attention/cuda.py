@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, add
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import Gradients, check
+from scratchlv.kernels.building_blocks.shapes import require
 
 VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in chunks of 16 regions"}
 CHUNK = 16  # as in attention.cuh
@@ -38,9 +39,11 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
+def backward(dy: tuple[Array | None, Array | None], cache: Cache, *, dx: Array | None = None) -> Gradients:
     x, keys, query, v, alpha = cache
-    return Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, 1.0, alpha, dy))
+    require("x", dx=(dx, x.shape))
+    grads = Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, 1.0, alpha, dy))
+    return grads._replace(dx=add(dx, grads.dx))
 
 
 def as_mask(mask: Array | None, like: Array) -> Array | None:

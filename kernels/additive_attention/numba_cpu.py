@@ -9,14 +9,20 @@ import numpy as np
 from numba import prange
 
 from scratchlv.kernels.additive_attention.reference import Gradients, check
-from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
+from scratchlv.kernels.additive_attention.row_sums import (
+    add_rows,
+    dots_of_rows,
+    tanh_gradients_of_rows,
+    tanh_scores_of_rows,
+)
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, tanh, total
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
+from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.simd import address, fence, scale
 from scratchlv.kernels.matmul.numba_cpu import float32_only
-from scratchlv.memory import as_contiguous, empty, empty_like, zeros
+from scratchlv.memory import as_contiguous, empty, empty_like, wants_nontemporal, zeros
 
-ZERO, ONE = np.float32(0), np.float32(1)
-_BLOCK = 16  # so many rows of tanh are kept in the first-level cache
+ZERO = np.float32(0)
 
 
 class Cache(NamedTuple):
@@ -48,13 +54,18 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
+def backward(
+    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache, *, dx: np.ndarray | None = None
+) -> Gradients:
     x, keys, query, v, alpha = cache
+    require("x", dx=(dx, x.shape))
     dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
     dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
-    dx, dkeys, dquery = empty_like(x), empty_like(keys), empty_like(query)
+    more = dx is not None
+    dx, dkeys, dquery = as_contiguous(dx) if more else empty_like(x), empty_like(keys), empty_like(query)
     dv_partial = empty_like(query)  # (N, A): a picture's part of dv, so that no two threads add to one number
-    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial)
+    how = more, wants_nontemporal(dx), wants_nontemporal(dkeys)
+    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
     return Gradients(dx, dkeys, dquery, dv_partial.sum(0, dtype=np.float64).astype(np.float32))
 
 
@@ -89,19 +100,10 @@ def attend(scores, mask, regions, weights, context):
 
 @kernel(fastmath=FLAGS)
 def weighted_sum(weights, rows, out):
-    """``out = Σ_l weights_l rows_l``, four rows in one sweep."""
+    """``out = Σ_l weights_l rows_l``."""
     for d in range(out.size):
         out[d] = 0
-    grouped = weights.size - weights.size % 4
-    for l in range(0, grouped, 4):
-        w0, w1, w2, w3 = weights[l], weights[l + 1], weights[l + 2], weights[l + 3]
-        row0, row1, row2, row3 = rows[l], rows[l + 1], rows[l + 2], rows[l + 3]
-        for d in range(out.size):
-            out[d] += (w0 * row0[d] + w1 * row1[d]) + (w2 * row2[d] + w3 * row3[d])
-    for l in range(grouped, weights.size):
-        w, row = weights[l], rows[l]
-        for d in range(out.size):
-            out[d] += w * row[d]
+    add_rows(weights, rows, out)
 
 
 @kernel(fastmath=FLAGS)
@@ -117,41 +119,42 @@ def attend_backward(dcontext, dweights, regions, weights, sums, dscores):
         dscores[l] = weights[l] * (dscores[l] - mean)
 
 
+@kernel()
+def outer(weights, row, out, nontemporal):
+    """``out[l] = weights[l] row``, written around the caches if ``nontemporal``."""
+    L, D = out.shape
+    for l in range(L):
+        scale(address(row), weights[l], address(out) + 4 * D * l, D, nontemporal)
+
+
+@kernel(fastmath=FLAGS)
+def add_outer(weights, row, out):
+    """``out[l] += weights[l] row``."""
+    for l in range(weights.size):
+        weight, total = weights[l], out[l]
+        for d in range(total.size):
+            total[d] += weight * row[d]
+
+
 @kernel(parallel=True, fastmath=FLAGS)
 def _forward(x, keys, query, v, mask, z, alpha):
-    N, L, A = keys.shape
+    N, L = alpha.shape
     for n in prange(N):
-        q = query[n]
-        s, scores = np.empty((_BLOCK, A), np.float32), np.empty(L + 3)
-        for first in range(0, L, _BLOCK):
-            rows = min(_BLOCK, L - first)
-            for i in range(rows):
-                key, row = keys[n, first + i], s[i]
-                for a in range(A):
-                    row[a] = tanh(key[a] + q[a])
-            dots_of_rows(s[:rows], v, scores[first:])
+        scores = np.empty(L + 3)
+        tanh_scores_of_rows(keys[n], query[n], v, scores)
         attend(scores, mask[n], x[n], alpha[n], z[n])
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv):
-    N, L, A = keys.shape
+def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv, how):
+    N, L = alpha.shape
+    more, dx_around, dkeys_around = how  # whether dx is added to, and which gradients are written around the caches
     for n in prange(N):
         de, sums = np.empty(L, np.float32), np.empty(L + 3)
-        dcontext = dz[n]
-        attend_backward(dcontext, dalpha[n], x[n], alpha[n], sums, de)
-        q, dq, dv_n = query[n], dquery[n], dv[n]
-        for a in range(A):
-            dq[a] = 0
-            dv_n[a] = 0
-        for l in range(L):
-            w, dregion = alpha[n, l], dx[n, l]
-            for d in range(dregion.size):
-                dregion[d] = w * dcontext[d]
-            g, key, dkey = de[l], keys[n, l], dkeys[n, l]
-            for a in range(A):
-                s = tanh(key[a] + q[a])
-                dv_n[a] += g * s
-                gradient = g * v[a] * (ONE - s * s)
-                dkey[a] = gradient
-                dq[a] += gradient
+        attend_backward(dz[n], dalpha[n], x[n], alpha[n], sums, de)
+        if more:
+            add_outer(alpha[n], dz[n], dx[n])
+        else:
+            outer(alpha[n], dz[n], dx[n], dx_around)
+        tanh_gradients_of_rows(de, keys[n], query[n], v, dkeys[n], dquery[n], dv[n], dkeys_around)
+        fence()

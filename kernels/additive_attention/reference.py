@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, add
 from scratchlv.kernels.building_blocks.shapes import require, require_mask
 
 OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
@@ -48,15 +48,21 @@ def forward(
     return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
-    """``dx, dkeys, dquery, dv`` from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either of which may be None for zero."""
+def backward(dy: tuple[Array | None, Array | None], cache: Cache, *, dx: Array | None = None) -> Gradients:
+    """``dx, dkeys, dquery, dv`` from ``dy``: ``dz`` (N, D) and ``dalpha`` (N, L), either of which may be None for zero.
+
+    Where ``dx`` (N, L, D) is given, from other uses of x, the new one is added to it.
+    """
     x, keys, query, v, alpha = cache
+    require("x", dx=(dx, x.shape))
     dz, dalpha_out = dy
-    dalpha, dx = np.zeros_like(alpha), np.zeros_like(x)
-    if dz is not None:
+    dalpha = np.zeros_like(alpha)
+    if dz is None:
+        dx = add(dx, np.zeros_like(x))
+    else:
         # in the forward pass this was z = Σ_l α_l x_l
         dalpha = (x @ dz[:, :, None])[:, :, 0]  # (N, L)
-        dx = alpha[:, :, None] * dz[:, None]  # (N, L, D)
+        dx = add(dx, alpha[:, :, None] * dz[:, None])  # (N, L, D)
     if dalpha_out is not None:
         dalpha = dalpha + dalpha_out  # α is an output, too
     # in the forward pass this was α = softmax(e): each α depends on every e of its row

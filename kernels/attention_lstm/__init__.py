@@ -27,7 +27,10 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block, dot": case(3, 15, 13, 17, 35, 67, 31, additive=False),
         "no steps": case(0, 3, 5, 2, 6, 7, 4),
         "empty batch": case(3, 0, 5, 2, 6, 7, 4),
+        "small keys and queries": case(4, 3, 5, 2, 6, 7, 4),
     }
+    for name in ("keys", "Wq"):
+        found["small keys and queries"][name] *= 1e-2  # where tanh is as small as its argument
     for name, additive in (("nowhere to look", True), ("nowhere to look, dot", False)):
         found[name] = case(4, 3, 5, 2, 3, 4, 6, masked=True, additive=additive)
         found[name]["mask"][1] = False

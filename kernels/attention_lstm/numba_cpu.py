@@ -10,6 +10,9 @@ forward and backward, and nothing of size (N, L, A) is kept of a step. p must ne
 ±28. Where the keys of a picture are all within ±14, k + q is then still beyond ±14, where tanh is ±1 to the last bit of float32
 and more. A picture with a key further out, or with NaN, has p computed whole at every step, from k + q within ±42: slower,
 and as exact.
+
+1 - 2 r is exact to the last bits of 1, which is enough for the scores. The gradient of v is a sum of tanh itself: where keys and
+queries are small, so is tanh, and it is (p - 1) r, with p - 1 = e^{2k} (e^{2q} - 1) + (e^{2k} - 1).
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +29,8 @@ from scratchlv.kernels.additive_attention.row_sums import (
 )
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, expm1
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.numba_cpu import cells, cells_backward
 from scratchlv.kernels.matmul.numba_cpu import (
@@ -43,7 +47,7 @@ ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
 MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)
 _NO_V = np.empty(0, np.float32)  # the score is a dot product
 #: Bytes of pictures that a thread takes through all steps together: they stay in the last-level cache from step to step.
-AT_ONCE = 8 << 20
+AT_ONCE = value("attention_lstm.at_once")
 FEWEST = 8  #: pictures; with fewer rows at a time the matrix products would take longer
 
 
@@ -268,6 +272,13 @@ def query_factors(query, e_query):
 
 
 @kernel(fastmath=FLAGS)
+def query_factors_less_1(query, e_query_less_1):
+    """``e_query_less_1 = e^{2 query} - 1``."""
+    for a in range(query.size):
+        e_query_less_1[a] = expm1(TWO * within(query[a], MOST_QUERY))
+
+
+@kernel(fastmath=FLAGS)
 def sum_factors(key, query, exp_sums):
     """``exp_sums = e^{2(key + query)}`` of one region."""
     for a in range(query.size):
@@ -300,19 +311,22 @@ def _key_gradients(de, query, keys, factors, overflows, v, dkeys, dv_partial):
     T, N, L = de.shape
     A = keys.shape[2]
     for n in prange(N):
-        e_query, ones, weights = np.empty((T, A), np.float32), np.ones(A, np.float32), np.empty(T, np.float32)
-        tanhs = np.empty(A, np.float32)
+        e_query, e_query_less_1 = np.empty((T, A), np.float32), np.empty((T, A), np.float32)
+        ones, weights, tanhs = np.ones(A, np.float32), np.empty(T, np.float32), np.empty(A, np.float32)
         sums = np.zeros(A)  # of many terms: in float64 over the regions
         for t in range(T):
             query_factors(query[t, n], e_query[t])
+            query_factors_less_1(query[t, n], e_query_less_1[t])
         for l in range(L):
-            dkey = dkeys[n, l]
+            key, factor, dkey = keys[n, l], factors[n, l], dkeys[n, l]
             for t in range(T):
                 weights[t] = de[t, n, l]
             if overflows[n]:
                 for t in range(T):
-                    sum_factors(keys[n, l], query[t, n], e_query[t])
-            derivatives_over_steps(weights, ones if overflows[n] else factors[n, l], e_query, dkey, tanhs)
+                    sum_factors(key, query[t, n], e_query[t])
+                derivatives_over_steps(weights, ones, ones, e_query, e_query_less_1, dkey, tanhs)
+            else:
+                derivatives_over_steps(weights, key, factor, e_query, e_query_less_1, dkey, tanhs)
             for a in range(A):
                 dkey[a] *= FOUR * v[a]
                 sums[a] += tanhs[a]

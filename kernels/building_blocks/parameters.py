@@ -129,6 +129,18 @@ PARAMETERS: dict[str, Parameter] = {
             "bytes of transformed weights up to which each thread reads them for every block of its own",
             lambda caches: caches.last * 5 // 16,
         ),
+        Parameter(
+            "additive_attention.groups_ahead",
+            "groups of four regions that are prefetched while one is read",
+            lambda caches: 1,
+            tried=(1, 2, 4),
+        ),
+        Parameter(
+            "attention_lstm.at_once",
+            "bytes of pictures that a thread takes through all steps together: a part of the last cache",
+            lambda caches: caches.last // 4,
+            tried=(1 << 22, 1 << 23, 1 << 24, 1 << 25),
+        ),
     )
 }
 

@@ -123,6 +123,13 @@ class Emitter:
         """a b + c, rounded once."""
         return self.builder.call(self._function("llvm.fma", VECTOR, [VECTOR] * 3), [a, b, c])
 
+    def within(self, x, most):
+        """``x``, at least -most and at most ``most`` (a number); NaN stays NaN."""
+        for side, limit in ((">", most), ("<", -most)):
+            limits = constant(limit)
+            x = self.builder.select(self.builder.fcmp_ordered(side, x, limits), limits, x)
+        return x
+
     def polynomial(self, x, coefficients):
         """``c[0] + c[1] x + c[2] x² + …`` by Horner's rule."""
         *others, value = (constant(c) for c in coefficients)
@@ -225,6 +232,15 @@ class Emitter:
     def larger(self, a, b):
         """The larger of two; ``b`` where either is NaN."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def accumulate(self, size, start, body):
+        """Emit ``body(i, lanes, values) -> values`` like :meth:`vectors`, threading values through; there is no empty vector."""
+        whole = self.builder.sdiv(size, I64(WIDTH))
+        values = self.loop(whole, start, lambda v, values: body(self.builder.mul(v, I64(WIDTH)), None, values))
+        done = self.builder.mul(whole, I64(WIDTH))
+        rest = self.builder.sub(size, done)
+        any_left = self.builder.zext(self.builder.icmp_signed(">", rest, I64(0)), I64)
+        return self.loop(any_left, values, lambda _, values: body(done, self.lanes(rest), values))
 
     def loop(self, count, start, body):
         """Emit ``for i in range(count)``, ``count`` >= 0, threading values through: ``body(i, values) -> values``."""

@@ -9,6 +9,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty
 from scratchlv.cuda.versions import version
+from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.linear.reference import Gradients
 from scratchlv.kernels.matmul.cuda import Bf16Matrix, gemm, unpacked
 
@@ -35,11 +36,14 @@ def forward(
     return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> Gradients:
+def backward(dy: Array, cache: Cache, *, dx: Array | None = None) -> Gradients:
     x, W, bias, need_dx = cache
+    require("x", dx=(dx, x.shape))
     dy2 = _rows(dy)
-    dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
-    return Gradients(dx, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None)
+    if need_dx:
+        before = None if dx is None else _rows(dx)
+        dx = gemm(dy2, W, before, transpose_b=True, accumulate=before is not None).reshape(x.shape)
+    return Gradients(dx if need_dx else None, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None)
 
 
 def _rows(x: Array) -> Array:

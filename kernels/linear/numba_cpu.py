@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.linear.reference import Gradients
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
-from scratchlv.memory import empty
+from scratchlv.memory import as_contiguous, empty
 
 
 class Cache(NamedTuple):
@@ -35,12 +36,15 @@ def forward(
     return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
 
 
-def backward(dy: np.ndarray, cache: Cache) -> Gradients:
+def backward(dy: np.ndarray, cache: Cache, *, dx: np.ndarray | None = None) -> Gradients:
     x, W, bias, need_dx = cache
+    require("x", dx=(dx, x.shape))
     dy2 = _rows(dy)
     db = empty(W.shape[1]) if bias else None
-    dx = gemm(dy2, W, transpose_b=True).reshape(x.shape) if need_dx else None
-    return Gradients(dx, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db)
+    if need_dx:
+        before = None if dx is None else _rows(as_contiguous(dx))
+        dx = gemm(dy2, W, before, transpose_b=True, accumulate=before is not None).reshape(x.shape)
+    return Gradients(dx if need_dx else None, gemm(_rows(x), dy2, transpose_a=True, column_sums=db), db)
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 import math
 from typing import NamedTuple
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, add
+from scratchlv.kernels.building_blocks.shapes import require
 
 
 class Cache(NamedTuple):
@@ -32,10 +33,11 @@ def forward(
     return y, Cache(x, W, b is not None, need_dx) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> Gradients:
-    """``dx, dW, db`` from ``dy`` (..., M)."""
+def backward(dy: Array, cache: Cache, *, dx: Array | None = None) -> Gradients:
+    """``dx, dW, db`` from ``dy`` (..., M); where ``dx`` (..., D) is given, from other uses of x, the new one is added to it."""
     x, W, bias, need_dx = cache
-    dx = dy @ W.T if need_dx else None  # (..., D)
+    require("x", dx=(dx, x.shape))
+    dx = add(dx, dy @ W.T) if need_dx else None  # (..., D)
     rows = math.prod(x.shape[:-1])  # all are treated alike
     x2, dy2 = x.reshape(rows, x.shape[-1]), dy.reshape(rows, dy.shape[-1])
     dW = x2.T @ dy2  # (D, M)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add
+from scratchlv.arrays import Array
 from scratchlv.initialisers import normal, uniform
 from scratchlv.models.context import (
     ATTENDING,
@@ -173,8 +173,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     if config.context in ATTENDING:
         dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
         if dkeys is not None:
-            dx_from_keys, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys)
-            dx = add(dx, dx_from_keys)
+            dx, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys, dx=dx)
     else:
         djoined, dstate, grads = layer_backward(dhs, None, cache.run)
         dwords = djoined[:, :, : config.embedding]

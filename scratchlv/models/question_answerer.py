@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add, as_contiguous
+from scratchlv.arrays import Array, as_contiguous
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
@@ -239,16 +239,17 @@ class QuestionAnswerer:
         self, du: Array, dalphas: Array | None, cache: HopsCache
     ) -> tuple[Array | None, Array, dict[str, Array]]:
         g: dict[str, Array] = {}
-        dx = None  # x is looked at, and makes keys, in every hop
+        dx, dkeys_of = None, {}  # x is looked at in every hop, and makes its keys
         for k, hop in reversed(list(enumerate(cache.hops))):
             dalpha = None if dalphas is None else dalphas[:, k]
-            grads = additive_attention.backward((du, dalpha), hop.attention)
-            g[f"{hop.name}.v"] = grads.dv
+            grads = additive_attention.backward((du, dalpha), hop.attention, dx=dx)
+            dx, dkeys_of[hop.name], g[f"{hop.name}.v"] = grads.dx, grads.dkeys, grads.dv
             du_from_query, g[f"{hop.name}.Wu"], _ = linear.backward(grads.dquery, hop.query)
             du = du + du_from_query  # u went on as it was, and asked
-            dkeys = of_questions_backward(grads.dkeys, hop.gathered_keys)
-            dx_from_keys, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys)
-            dx = add(add(dx, dx_from_keys), of_questions_backward(grads.dx, cache.gathered))
+        dx = of_questions_backward(dx, cache.gathered)
+        for hop in cache.hops:
+            dkeys = of_questions_backward(dkeys_of.pop(hop.name), hop.gathered_keys)
+            dx, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys, dx=dx)
         (dx,) = tanh.backward(dx, cache.tanh)
         dx, g["regions.W"], g["regions.b"] = linear.backward(dx, cache.regions)
         return dx, du, g

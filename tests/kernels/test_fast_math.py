@@ -27,7 +27,7 @@ def over(function):
 
 
 EXP, TANH, SIGMOID = over(fast_math.exp), over(fast_math.tanh), over(fast_math.sigmoid)
-EXP_NONPOSITIVE = over(fast_math.exp_nonpositive)
+EXP_NONPOSITIVE, EXPM1 = over(fast_math.exp_nonpositive), over(fast_math.expm1)
 LEAST_NORMAL = np.finfo(np.float32).tiny
 
 
@@ -83,6 +83,13 @@ def test_exp_nonpositive_of_vector():
     assert (y[exact < LEAST_NORMAL * (1 - 1e-6)] == 0).all()
     assert (y[x == 0] == 1).all()
     assert np.isnan(y[np.isnan(x)]).all()
+
+
+def test_expm1():
+    x = np.concatenate([everything(), around(np.log(2) / 2, -np.log(2) / 2)])
+    x = x[(np.abs(x) <= 87) & (np.abs(x) > LEAST_NORMAL)]
+    np.testing.assert_allclose(EXPM1(x), np.expm1(x.astype(np.float64)), rtol=4e-7)
+    np.testing.assert_array_equal(EXPM1([0, np.nan]), [0, np.nan])
 
 
 def test_tanh():

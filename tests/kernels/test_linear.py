@@ -44,6 +44,22 @@ def test_without_a_bias_there_is_no_gradient_of_one(variant):
     assert module.backward(y, cache)[2] is None
 
 
+@variants
+@pytest.mark.parametrize("leading", [(6,), (2, 3)])
+def test_dx_is_added_to_what_is_known_of_it(variant, leading):
+    module = linear.variant(variant)
+    x, W, dy, before = whole(*leading, 5), whole(5, 4), whole(*leading, 4), whole(*leading, 5)
+    _, cache = module.forward(x, W)
+    total = before.copy()
+    dx, *others = module.backward(dy, cache, dx=total)
+    expected, *same = module.backward(dy, cache)
+    np.testing.assert_array_equal(dx, before + expected)
+    assert np.shares_memory(dx, total)
+    np.testing.assert_array_equal(others[0], same[0])
+    with pytest.raises(ValueError, match="^dx has the shape"):
+        module.backward(dy, cache, dx=before[:-1])
+
+
 def test_the_bias_gradient_of_many_rows_is_summed_in_float64():
     """A million equal terms, added in float32 one after the other, would be off in the fourth digit."""
     x, dy = np.ones((1_000_000, 1), np.float32), np.full((1_000_000, 1), 0.1, np.float32)
