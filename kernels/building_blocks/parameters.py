@@ -52,6 +52,13 @@ PARAMETERS: dict[str, Parameter] = {
             "bytes from which an array is written past the caches",
             lambda caches: 1 << 24,
         ),
+        Parameter(
+            "matmul.read_ahead",
+            "bytes that a product of few rows asks for a weight ahead of where it reads",
+            lambda caches: 2048,
+            tried=(512, 1024, 2048, 4096),
+            step=64,
+        ),
     )
 }
 
