@@ -108,7 +108,8 @@ def all_parts() -> list[str]:
     from scratchlv import ops
 
     rooms = [name for name in ops.OPERATIONS if "cuda" in getattr(ops, name).room.VARIANTS]
-    cases = all_cases()
+    on_the_cpu_alone = ("-bfloat16", "-int8")  # weights in fewer bits
+    cases = {name: case for name, case in all_cases().items() if not name.endswith(on_the_cpu_alone)}
     compiled = [name for name, case in cases.items() if any(side.kind == COMPILED for side in case.sides)]
     compiled.sort(key=lambda name: not name.startswith("attention"))  # there is a goal: while there is time
     kinds = (("kernel", rooms), ("step", list(cases)), ("compiled", compiled))

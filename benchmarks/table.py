@@ -71,6 +71,18 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("nn.LSTM", "decoding.greedy", 16, "layer", False),
         baseline("nn.LSTMCell, compiled", "decoding.greedy", 16, "cell", True, kind=COMPILED),
     ),
+    "decode-beam5": (
+        baseline("nn.LSTMCell", "decoding.beam_search", "cell", False),
+        baseline("nn.LSTM", "decoding.beam_search", "layer", False),
+        baseline("nn.LSTMCell, compiled", "decoding.beam_search", "cell", True, kind=COMPILED),
+    ),
+    **{
+        f"decode-n1-{weights}": (
+            baseline("nn.LSTMCell", "decoding.greedy", 1, "cell", False, weights),
+            baseline("nn.LSTM", "decoding.greedy", 1, "layer", False, weights),
+        )
+        for weights in ("bfloat16", "int8")
+    },
     "demo-step": (
         baseline("contiguous, fused Adam", "captioner.demo", False, {"fused": True}),
         baseline("channels-last, fused Adam", "captioner.demo", True, {"fused": True}),

@@ -46,6 +46,7 @@ OPERATIONS = (
     "adam",
     "sgd",
 )
+KINDS = ("float32", "bfloat16", "int8")  #: what :func:`pack` keeps the numbers of a matrix in
 VARIANTS = ("cuda", "numba_cpu", "reference")
 
 _forced: contextvars.ContextVar[str | None] = contextvars.ContextVar("variant", default=None)
@@ -150,15 +151,26 @@ class Operation:
         return sys.modules[type(cache).__module__].backward(dy, cache, **kwargs)
 
 
-def pack(W: Any) -> Any:
+def pack(W: Any, kind: str = "float32") -> Any:
     """A weight that many calls will be made with, as when a sentence is decoded word by word.
 
     What comes back may stand for ``W`` in ``forward`` with ``train=False``, as long as ``W`` is not changed: of ``linear``,
     ``lstm`` and ``rnn`` if it is a matrix (K, M), of ``conv2d`` if it is filters (kh, kw, C, M). It is ``W`` itself where
     nothing is to be gained.
+
+    A matrix may be kept in a narrower ``kind``, "bfloat16" or "int8" (``kernels/matmul/narrow.py``): its numbers are then
+    rounded. What does not run in numba_cpu gets an array of the rounded ones.
+
+    Raises:
+        ValueError: there is no such kind; ``W`` is no matrix on the CPU, or has numbers that the kind cannot hold.
     """
     name, arrays = ("conv2d", (W, W)) if W.ndim == 4 else ("matmul", (W, W.T))
     variant = Operation(name)._serving(arrays, {})
+    if kind != "float32":
+        if W.ndim != 2 or on_gpu(W):
+            raise ValueError(f"only matrices on the CPU are kept in {kind}")
+        narrow = importlib.import_module("scratchlv.kernels.matmul.narrow").NarrowMatrix(W, kind)
+        return narrow if hasattr(variant, "packed") else narrow.array.astype(W.dtype)
     return variant.packed(W) if hasattr(variant, "packed") else W
 
 

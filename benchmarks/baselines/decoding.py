@@ -1,4 +1,4 @@
-"""Greedy decoding in PyTorch, one word after the other."""
+"""Decoding in PyTorch, one word after the other: greedily and by beam search."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from case import Task
-from cases.decoding import WORDS, H, V, first_words, problem
+from cases.decoding import BEAM, WORDS, H, V, first_words, problem
 from torch import nn
 
 from baselines import Twin, device, given
@@ -39,8 +39,9 @@ class Net(nn.Module):
         return self.output(h), h, c
 
 
-def greedy(N: int, kind: str, compiled: bool) -> Task:
-    net = Net(problem().params, kind).to(device())
+def greedy(N: int, kind: str, compiled: bool, weights: str = "float32") -> Task:
+    """``weights`` are what the parameters were rounded to; PyTorch has them in float32 all the same."""
+    net = Net(problem(weights).params, kind).to(device())
     next_word: Any = torch.compile(net) if compiled else net
     first, forbidden = given(first_words(N)), given(np.array(FORBIDDEN))
 
@@ -65,3 +66,34 @@ def greedy(N: int, kind: str, compiled: bool) -> Task:
         return {"tokens": tokens.cpu().numpy(), "probabilities": p.gather(2, tokens[..., None])[..., 0].cpu().numpy()}
 
     return Task(words if compiled else step, results)
+
+
+def beam_search(kind: str, compiled: bool) -> Task:
+    """Of one sentence that does not end: the likeliest of those that ``BEAM`` hypotheses come to."""
+    net = Net(problem().params, kind).to(device())
+    next_word: Any = torch.compile(net) if compiled else net
+    first, forbidden = given(np.repeat(first_words(1), BEAM)), given(np.array(FORBIDDEN))
+
+    @torch.no_grad()
+    def words() -> tuple[Tensor, Tensor]:
+        tokens, h, c = first, *(torch.zeros(BEAM, H, device=first.device) for _ in range(2))
+        scores = torch.full((BEAM, 1), -torch.inf, device=first.device)
+        scores[0] = 0
+        said = torch.empty(BEAM, 0, dtype=torch.int64, device=first.device)
+        log_probs = torch.empty(BEAM, 0, device=first.device)
+        for _ in range(WORDS):
+            logits, h, c = next_word(tokens, h, c)
+            own = torch.log_softmax(logits, dim=1)
+            allowed = scores + own.index_fill(1, forbidden, -torch.inf)
+            best, found = allowed.flatten().topk(BEAM)
+            parents, tokens = found // V, found % V
+            said = torch.cat([said[parents], tokens[:, None]], dim=1)
+            log_probs = torch.cat([log_probs[parents], own[parents, tokens, None]], dim=1)
+            h, c, scores = h[parents], c[parents], best[:, None]
+        return said[:1], log_probs[:1]
+
+    def results() -> dict[str, Any]:
+        said, log_probs = words()
+        return {"tokens": said.cpu().numpy(), "probabilities": log_probs.exp().cpu().numpy()}
+
+    return Task(words, results)

@@ -141,6 +141,13 @@ PARAMETERS: dict[str, Parameter] = {
             lambda caches: caches.last // 4,
             tried=(1 << 22, 1 << 23, 1 << 24, 1 << 25),
         ),
+        Parameter(
+            "matmul.read_ahead",
+            "bytes that a product of few rows asks for a weight ahead of where it reads",
+            lambda caches: 2048,
+            tried=(512, 1024, 2048, 4096),
+            step=64,
+        ),
     )
 }
 

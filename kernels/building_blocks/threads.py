@@ -12,11 +12,10 @@ from numba.extending import intrinsic
 
 from scratchlv.cores import usable_cores
 from scratchlv.kernels.building_blocks import MOST_THREADS
+from scratchlv.kernels.building_blocks import processor as processor  # says what Numba compiles for, before it starts
 from scratchlv.kernels.building_blocks.simd import I64
 
 _cores = usable_cores().n
-
-from scratchlv.kernels.building_blocks import processor as processor  # says what Numba compiles for, before it starts
 
 
 def n_threads() -> int:

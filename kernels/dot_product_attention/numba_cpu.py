@@ -13,7 +13,7 @@ from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.dot_product_attention.reference import Gradients, check
-from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, for_backward, gemm
 from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
 
@@ -50,7 +50,7 @@ def forward(
     z, alpha = empty((N, D)), empty((N, L))
     _forward(x, keys, q, as_mask(mask, N), float(scale), z, alpha)
     return (z, alpha), Cache(
-        x, keys, query, None if W is None else unpacked(W), q, alpha, float(scale)
+        x, keys, query, None if W is None else for_backward(W), q, alpha, float(scale)
     ) if train else None
 
 

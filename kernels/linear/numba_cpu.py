@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.linear.reference import Gradients
-from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, gemm, unpacked
+from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, for_backward, gemm
 from scratchlv.memory import as_contiguous, empty
 
 
@@ -33,7 +33,7 @@ def forward(
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
     y = gemm(_rows(x), W, bias=b)  # (rows, M)
-    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, unpacked(W), b is not None, need_dx) if train else None
+    return y.reshape(*x.shape[:-1], W.shape[1]), Cache(x, for_backward(W), b is not None, need_dx) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache, *, dx: np.ndarray | None = None) -> Gradients:

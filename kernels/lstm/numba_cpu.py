@@ -15,17 +15,17 @@ from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
 from scratchlv.kernels.lstm.reference import Gradients, check
+from scratchlv.kernels.matmul.few_rows import BYTES, MOST_ROWS, PRODUCTS, columns_product
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
+    address_of,
     as_packed,
-    columns_of,
     float32_only,
+    for_backward,
     gemm,
     multiply,
-    row_product,
-    rows_of,
-    unpacked,
+    segments_of,
     work_space,
 )
 from scratchlv.kernels.rnn.numba_cpu import parallel_within_step, sequences_at_once
@@ -66,9 +66,10 @@ def forward(
     h, c = empty((2, T + 1, N, H))
     h[0], c[0] = h0, c0
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
-    if T == N == 1:
-        gates = _step_of_one(x, h, c, lengths, Wx, Wh, b, threads)
-        return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
+    few = T == 1 and 0 < N <= MOST_ROWS
+    if few and isinstance(Wx, PackedMatrix) and isinstance(Wh, PackedMatrix):
+        gates = _step_of_few(x, h, c, lengths, Wx, Wh, b, threads)
+        return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
     if parallel_within_step(T, N, threads):
         for t in range(T):
@@ -77,7 +78,19 @@ def forward(
     else:
         work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
         _forward(multiply.address, gates, as_packed(Wh).panels, h, c, lengths, work, at_once, threads)
-    return (h[1:], c[T]), Cache(x, h, c, gates, unpacked(Wx), unpacked(Wh), lengths) if train else None
+    return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+
+
+def _cache(
+    x: np.ndarray,
+    h: np.ndarray,
+    c: np.ndarray,
+    gates: np.ndarray,
+    Wx: np.ndarray | PackedMatrix,
+    Wh: np.ndarray | PackedMatrix,
+    lengths: np.ndarray,
+) -> Cache:
+    return Cache(x, h, c, gates, for_backward(Wx), for_backward(Wh), lengths)
 
 
 def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
@@ -104,32 +117,42 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> G
     return Gradients(dx, dh, dc, dWx, dWh, db)
 
 
-def _step_of_one(
+def _step_of_few(
     x: np.ndarray,
     h: np.ndarray,
     c: np.ndarray,
     lengths: np.ndarray,
-    Wx: np.ndarray | PackedMatrix,
-    Wh: np.ndarray | PackedMatrix,
+    Wx: PackedMatrix,
+    Wh: PackedMatrix,
     b: np.ndarray,
     threads: int,
 ) -> np.ndarray:
-    """The gates (1, 1, 4H) of a single step of a single sequence; it writes ``h[1]`` and ``c[1]``."""
-    gates = empty((1, 1, 4 * h.shape[2]))
-    _step(as_contiguous(x), rows_of(Wx), rows_of(Wh), as_contiguous(b), gates, h, c, lengths, threads)
+    """The gates (1, N, 4H) of a single step of few sequences; it writes ``h[1]`` and ``c[1]``."""
+    gates = empty((1, h.shape[1], 4 * h.shape[2]))
+    kinds = (PRODUCTS[W.kind].address for W in (Wx, Wh))
+    sizes = BYTES[Wx.kind], BYTES[Wh.kind]
+    addresses = (address_of(each) for each in (Wx.of_few_rows, Wh.of_few_rows, Wx.scales, Wh.scales))
+    segments = segments_of(Wx.shape[0]), segments_of(Wh.shape[0])
+    work = as_contiguous(x), as_contiguous(b), gates, h, c, lengths
+    _step(*kinds, *sizes, *addresses, *segments, *work, threads)
     return gates
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _step(x, Wx, Wh, b, gates, h, c, lengths, threads):
-    """Both products, by columns, and the cell, while the threads are awake; rows of the weights may be longer than the gates."""
-    n = gates.shape[2]
+def _step(
+    x_product, h_product, x_size, h_size, Wx, Wh, x_scales, h_scales, x_segments, h_segments, x, b, gates, h, c, lengths, threads
+):  # fmt: skip
+    """Both products, by columns, and the cell, while the threads are awake."""
+    N, n, D, H = gates.shape[1], gates.shape[2], x.shape[2], h.shape[2]
     for thread in prange(threads):
-        first, last = columns_of(address(Wx), n, thread, threads)
         a = address(gates)
-        row_product(address(x), x.shape[2], address(Wx), Wx.shape[1], address(b), 1, a, first, last)
-        row_product(address(h), h.shape[2], address(Wh), Wh.shape[1], a, 1, a, first, last)
-    cells(gates, h, c, 0, lengths, 0, 1)
+        columns_product(
+            x_product, x_size, address(x), D, Wx, x_scales, address(b), 0, 1, a, n, N, n, D, x_segments, thread, threads
+        )  # fmt: skip
+        columns_product(
+            h_product, h_size, address(h), H, Wh, h_scales, a, n, 1, a, n, N, n, H, h_segments, thread, threads
+        )  # fmt: skip
+    cells(gates, h, c, 0, lengths, 0, N)
 
 
 @kernel(parallel=True, fastmath=FLAGS)

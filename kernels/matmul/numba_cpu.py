@@ -18,6 +18,7 @@ from numba import prange, types
 from scratchlv.kernels.building_blocks.compiling import Callback, kernel
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.matmul import few_rows
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
     ROWS,
@@ -27,7 +28,7 @@ from scratchlv.kernels.matmul.micro_kernels import (
     tile_kernel,
     transpose_block,
 )
-from scratchlv.memory import CACHE_LINE, as_contiguous, empty
+from scratchlv.memory import as_contiguous, empty
 
 #: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small.
 INNER_BLOCK = 264
@@ -39,7 +40,6 @@ BLOCK_COLUMNS = 1024
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
 _PREFETCH_ROWS = 6  # so many rows before they are packed, they are asked for
 _PREFETCH_FLOATS = 64  # the same where rows are packed across: so many numbers of each
-_PAGE = 4096  # bytes
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
 
 
@@ -73,6 +73,8 @@ class PackedMatrix:
     """A matrix that many products will be taken by: its panels are made once, when a product first needs them."""
 
     dtype, ndim = np.dtype(np.float32), 2
+    kind = "float32"
+    scales = few_rows.ZEROS  # of its columns, where they have any
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array  # (K, N)
@@ -82,19 +84,10 @@ class PackedMatrix:
     def panels(self) -> np.ndarray:
         return pack(self.array)
 
-    @functools.cached_property
-    def rows(self) -> np.ndarray:
-        """The matrix as products of one row read it: C-contiguous, and (K, N) or more columns.
-
-        Rows of whole pages have a cache line between them, as all would compete for the same few places in the caches:
-        those of a recurrence's gates, (512, 2048), are read 1.5 to 2.5 times as fast.
-        """
-        K, N = self.shape
-        if 4 * N % _PAGE or N == 0:
-            return as_contiguous(self.array)
-        apart = empty((K, N + CACHE_LINE // 4))
-        apart[:, :N] = self.array
-        return apart
+    @property
+    def of_few_rows(self) -> np.ndarray:
+        """The panels as products of few rows read them; their numbers are of the matrix's kind."""
+        return self.panels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.array, dtype, copy=copy)
@@ -110,14 +103,20 @@ def as_packed(matrix: np.ndarray | PackedMatrix) -> PackedMatrix:
     return matrix if isinstance(matrix, PackedMatrix) else PackedMatrix(matrix)
 
 
-def rows_of(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
-    """The matrix as a product of one row reads it; see :attr:`PackedMatrix.rows`."""
-    return matrix.rows if isinstance(matrix, PackedMatrix) else as_contiguous(matrix)
-
-
 def unpacked(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
     """The matrix as an array."""
     return matrix.array if isinstance(matrix, PackedMatrix) else matrix
+
+
+def for_backward(matrix: np.ndarray | PackedMatrix) -> np.ndarray:
+    """The matrix as a cache keeps it.
+
+    Raises:
+        ValueError: it is narrow.
+    """
+    if isinstance(matrix, PackedMatrix) and matrix.kind != "float32":
+        raise ValueError(f"weights in {matrix.kind} are there to be used; what is trained is in float32")
+    return unpacked(matrix)
 
 
 def gemm(
@@ -142,8 +141,8 @@ def gemm(
     """
     as_it_is = isinstance(b, PackedMatrix) and not transpose_b and column_sums is None
     packed: Any = b if as_it_is else None
-    b = unpacked(b)
-    (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], b.shape[:: -1 if transpose_b else 1]
+    right: Any = b if as_it_is else unpacked(b)
+    (m, k), (kb, n) = a.shape[:: -1 if transpose_a else 1], right.shape[:: -1 if transpose_b else 1]
     if k != kb:
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
     if bias is not None and bias.shape != (n,):
@@ -151,48 +150,72 @@ def gemm(
     if out is None:
         out, accumulate = empty((m, n)), False
     else:
-        _check_out(out, (m, n), a, b, bias)
+        _check_out(out, (m, n), a, None if as_it_is else right, bias)
     if m == 0 or n == 0:
         if column_sums is not None:
-            column_sums[:] = b.sum(1 if transpose_b else 0)
+            column_sums[:] = right.sum(1 if transpose_b else 0)
         return out
     if accumulate and bias is not None:
         out += bias
     threads = n_threads() if m * n * k > _WORTH_THREADS else 1
     a = a.T if transpose_a else a
     before = out if accumulate else _ZEROS if bias is None else as_contiguous(bias)[None]
-    if m == 1 and packed is not None:
-        _one_row(as_contiguous(a), _address(packed.rows), packed.rows.shape[1], before, out, threads)
+    if packed is not None and m <= few_rows.MOST_ROWS:
+        _few_rows(a, packed, before, accumulate, out, threads)
         return out
-    b, b_term, b_column = _operand(b.T if transpose_b else b)
-    if m == 1 and b_column == 1 and column_sums is None:
-        _one_row(as_contiguous(a), _address(b), b_term, before, out, threads)
-        return out
+    b_term = b_column = 0
+    if packed is None:
+        right, b_term, b_column = _operand(right.T if transpose_b else right)
+        if m == 1 and b_column == 1 and column_sums is None:
+            _one_row(as_contiguous(a), address_of(right), b_term, before, out, threads)
+            return out
     a, a_row, a_term = _operand(a)
-    c, c_row = _address(out), out.strides[0] // 4
-    start = (_address(before), c_row if accumulate else 0, int(before is not _ZEROS))
+    c, c_row = address_of(out), out.strides[0] // 4
+    start = (address_of(before), c_row if accumulate else 0, int(before is not _ZEROS))
     by_rows, by_columns = _grid(m, n, threads)
     a_space, b_space = work_space(m, k), 0
     if packed is None:
-        b_at, b_space = _address(b), work_space(n, k, of_b=True)
+        b_at, b_space = address_of(right), work_space(n, k, of_b=True)
     else:
-        b_at = _address(packed.panels)
+        b_at = address_of(packed.panels)
     work = empty((by_rows * by_columns, a_space + b_space))
     sums = None if column_sums is None else np.zeros(-(-n // COLUMNS) * COLUMNS)  # in float64, of whole panels
     _product(
         multiply.address,
-        *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
-        *(m, n, k, 0 if sums is None else _address(sums), by_rows, by_columns, _address(work), a_space, b_space),
+        *(address_of(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
+        *(m, n, k, 0 if sums is None else address_of(sums), by_rows, by_columns, address_of(work), a_space, b_space),
     )
     if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
     return out
 
 
-_ZEROS = np.zeros((1, COLUMNS), np.float32)
+_ZEROS = np.zeros((1, few_rows.ZEROS.size), np.float32)
 
 
-def _address(array: np.ndarray) -> int:
+def _few_rows(
+    a: np.ndarray, b: PackedMatrix, before: np.ndarray, accumulate: bool, out: np.ndarray, threads: int
+) -> None:
+    """``out = before + a b``: bound by reading b, which is done once."""
+    a, a_row, a_term = _operand(a)
+    if a_term != 1:
+        a = as_contiguous(a)
+        a_row = a.shape[1]
+    c_row = out.strides[0] // 4
+    few_rows.multiply(
+        *(few_rows.PRODUCTS[b.kind].address, few_rows.BYTES[b.kind], address_of(a), a_row),
+        *(address_of(b.of_few_rows), address_of(b.scales)),
+        *(address_of(before), c_row if accumulate else 0, int(before is not _ZEROS), address_of(out), c_row),
+        *(a.shape[0], b.shape[1], a.shape[1], segments_of(a.shape[1]), threads),
+    )
+
+
+def segments_of(k: int) -> int:
+    """How many segments a sum of ``k`` terms is made of."""
+    return max(1, -(-k // INNER_BLOCK))
+
+
+def address_of(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
@@ -243,7 +266,7 @@ def pack(b: np.ndarray, transpose: bool = False) -> np.ndarray:
     b, term, column = _operand(b.T if transpose else b)
     k, n = b.shape
     panels = empty((-(-n // COLUMNS), k, COLUMNS))
-    _pack(_address(b), column, term, n, k, _address(panels), n_threads() if n * k > _WORTH_THREADS else 1)
+    _pack(address_of(b), column, term, n, k, address_of(panels), n_threads() if n * k > _WORTH_THREADS else 1)
     return panels
 
 

@@ -18,9 +18,9 @@ from scratchlv.kernels.matmul.numba_cpu import (
     add_rows_product,
     as_packed,
     float32_only,
+    for_backward,
     gemm,
     multiply,
-    unpacked,
     work_space,
 )
 from scratchlv.kernels.rnn.reference import Gradients, check
@@ -69,7 +69,7 @@ def forward(
     else:
         work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
         _forward(multiply.address, h, as_packed(Wh).panels, lengths, f_is_tanh, work, at_once, threads)
-    return h[1:], Cache(x, h, unpacked(Wx), unpacked(Wh), lengths, nonlinearity) if train else None
+    return h[1:], Cache(x, h, for_backward(Wx), for_backward(Wh), lengths, nonlinearity) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:

@@ -60,6 +60,9 @@ def _run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, "precision", "float32") != "float32":
             raise UserError(f"--precision {arguments.precision} goes with --backend cuda; the CPU computes in float32")
         return arguments.command(arguments) or 0
+    kind = getattr(arguments, "weights", "float32")
+    if kind != "float32":
+        raise UserError(f"--weights {kind} goes with --backend cpu; on a GPU, --precision bf16 reads half as much")
     from scratchlv.cuda.availability import what_is_wrong
     from scratchlv.cuda.precision import use_precision
     from scratchlv.device import use_backend

@@ -10,6 +10,7 @@ from typing import Any
 from scratchlv.cuda.precision import PRECISIONS
 from scratchlv.device import BACKENDS
 from scratchlv.errors import UserError
+from scratchlv.ops import KINDS
 
 Arguments = argparse.Namespace
 _UNKNOWN = 10  # unknown words that are named, at most
@@ -26,6 +27,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """The run that a command uses, which checkpoint of it, and what computes."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that scratchlv train made")
     parser.add_argument("--step", type=int, metavar="N", help="the checkpoint of this step, rather than the best")
+    parser.add_argument(
+        "--weights",
+        choices=KINDS,
+        default="float32",
+        help="what the weights are kept in that each word is multiplied by: half or a quarter of the bits are read sooner",
+    )
     add_backend(parser)
 
 

@@ -243,7 +243,7 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    run = training.load(arguments.run, step=arguments.step)
+    run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
     run.config = asked_again.with_data(arguments.run, run.config, arguments.data)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:

@@ -58,7 +58,7 @@ def _generate(arguments: Arguments) -> None:
         )
     if a.greedy and a.n > 1:
         raise UserError(f"-n {a.n}: --greedy gives one text, always the same; leave one of the two out")
-    run = training.load(a.run, "lm", step=a.step)
+    run = training.load(a.run, "lm", step=a.step, weights=a.weights)
     prompt, unknown = language_modelling.read_prompt(run, a.prompt)
     say_unknown(unknown, run.config.characters)
     options = {"min_length": a.min_length}
@@ -118,7 +118,7 @@ def _read(name: str) -> str:
 def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None:
     from scratchlv.tasks import training, translation
 
-    run = training.load(arguments.run, task, step=arguments.step)
+    run = training.load(arguments.run, task, step=arguments.step, weights=arguments.weights)
     if arguments.alignment and run.config.model == "naive":
         raise UserError(
             f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
@@ -157,7 +157,7 @@ def _caption(arguments: Arguments) -> None:
     from scratchlv.tasks import captioning, results, training
     from scratchlv.tasks.pictures import all_pictures
 
-    run = training.load(arguments.run, "caption", step=arguments.step)
+    run = training.load(arguments.run, "caption", step=arguments.step, weights=arguments.weights)
     if arguments.picture and run.config.model in ("naive", "shortcut"):
         raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
     images = all_pictures(arguments.images)
@@ -197,7 +197,7 @@ def _add_answer(commands: Any) -> None:
 def _answer(arguments: Arguments) -> None:
     from scratchlv.tasks import TASKS, training
 
-    run = training.load(arguments.run, "vqa", "babi", step=arguments.step)
+    run = training.load(arguments.run, "vqa", "babi", step=arguments.step, weights=arguments.weights)
     module = TASKS[run.config.task].load()
     if arguments.picture and run.config.model == "naive":
         raise UserError(

@@ -63,6 +63,7 @@ class Captioner:
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
         encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
         self.params.update(encoder_params)
+        self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:
             L = None if config.feature_channels is not None else conv_extractor.GRID**2
             D = regions.width(config.channels, config.feature_channels)
@@ -100,7 +101,7 @@ class Captioner:
     def start(self, pictures: Array) -> DecoderState:
         """The state before the first word."""
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
-        return decoder.start(self.params, self.config.decoder, x)
+        return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""

@@ -37,13 +37,13 @@ from scratchlv.models.context import (
     join,
     uniform_attention,
 )
+from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
 from scratchlv.ops import (
     dropout,
     embedding,
     linear,
     log_softmax,
-    pack,
     softmax_cross_entropy,
 )
 
@@ -192,13 +192,14 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
 # --- saying it ---------------------------------------------------------------------------------------------------
 
 
-def start(p: dict, config: DecoderConfig, x: Array, mask: Array | None = None) -> DecoderState:
-    """The state before the first word."""
+def start(
+    p: dict, config: DecoderConfig, x: Array, mask: Array | None = None, *, packed: dict[str, Array]
+) -> DecoderState:
+    """The state before the first word; ``packed`` are weights that were packed before."""
     layer, _ = init_state(p, config, x, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    weights = {name: pack(W) for name, W in p.items() if W.ndim == 2 and name != "embedding.W"}
-    return DecoderState(x, keys, mask, layer, alpha, p | weights)
+    return DecoderState(x, keys, mask, layer, alpha, decoding_params(p, packed))
 
 
 def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:

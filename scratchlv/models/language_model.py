@@ -22,8 +22,9 @@ from scratchlv.arrays import Array
 from scratchlv.batches import StreamBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
+from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
-from scratchlv.ops import dropout, embedding, linear, log_softmax, pack, softmax_cross_entropy
+from scratchlv.ops import dropout, embedding, linear, log_softmax, softmax_cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class LanguageModel:
             "output.b": np.zeros(V, np.float32),
         }
         self.buffers: dict[str, Array] = {}
+        self.packed: dict[str, Array] = {}  # see models.inference
         self._carry(self.zero_state(config.streams))
 
     def zero_state(self, N: int) -> State:
@@ -119,8 +121,7 @@ class LanguageModel:
 
     def start(self, n: int) -> LanguageModelState:
         """The state of ``n`` texts before their first word."""
-        weights = {name: pack(W) for name, W in self.params.items() if W.ndim == 2 and name != "embedding.W"}
-        return LanguageModelState(self.zero_state(n), self.params | weights)
+        return LanguageModelState(self.zero_state(n), decoding_params(self.params, self.packed))
 
     def step(self, state: LanguageModelState, tokens: Array) -> tuple[Array, LanguageModelState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""

@@ -78,6 +78,7 @@ class Translator:
         init = init_stack if config.model == "naive" else init_bidirectional
         self.params.update(init(rng, "encoder", config.cell, config.embedding, config.hidden, config.layers))
         self.buffers: dict[str, Array] = {}
+        self.packed: dict[str, Array] = {}  # see models.inference
 
     # --- training ------------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class Translator:
         """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
         words, lengths = place(source, self.params["embedding.W"])
         x, mask, _ = self._encode(words, lengths, dropout_seed=0, train=False)
-        return decoder.start(self.params, self.config.decoder, x, mask)
+        return decoder.start(self.params, self.config.decoder, x, mask, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""

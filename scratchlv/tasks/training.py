@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
+from scratchlv.models.inference import make_ready
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import Config, Fitted, Settings
@@ -123,11 +124,13 @@ def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) 
     return run
 
 
-def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
-    """A trained run of one of these tasks (of any, when none is given), from the best checkpoint it has.
+def load(folder: Path, *tasks: str, step: int | None = None, weights: str = "float32") -> Any:
+    """A trained run of one of these tasks (of any, when none is given), from the best checkpoint it has, to be used.
+
+    ``weights`` is what those are kept in that every word is multiplied by: see :mod:`scratchlv.models.inference`.
 
     Raises:
-        UserError: no run, one of another task, no checkpoint, or a damaged one.
+        UserError: no run, one of another task, no checkpoint, a damaged one, or one with weights that the kind cannot hold.
     """
     config, fitted = run_folder.read(folder, *tasks)
     try:
@@ -136,6 +139,10 @@ def load(folder: Path, *tasks: str, step: int | None = None) -> Any:
         raise UserError(f"{folder / 'config.json'} is wrong ({error}); this run cannot be used") from None
     tensors, _ = run_folder.load_weights(folder, step)
     load_model_tensors(to_backend(run.model), tensors, folder)
+    try:
+        make_ready(run.model, weights)
+    except ValueError as error:
+        raise UserError(f"--weights {weights}: {folder}: {error}") from None
     run.folder = folder
     return run
 

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from scratchlv.cli import main
-from scratchlv.tasks import TASKS
+from scratchlv.tasks import TASKS, run_folder
+from scratchlv.training import checkpoint
 
 from .helpers import fails, misused, picture
 
@@ -277,3 +279,30 @@ def test_no_picture_of_where_nobody_looks(capsys, runs, tmp_path, model):
     capsys.readouterr()
     fails(capsys, "caption", run, image, "--picture", out, saying=["no attention to draw", "--model attention"])
     assert capsys.readouterr().out == ""  # it is said before the work begins
+
+
+# --- weights in fewer bits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_weights_in_fewer_bits_say_and_are_evaluated(runs, capsys, kind):
+    assert main(["generate", str(runs("lm")), "--weights", kind, "--greedy", "--max-length", "3"]) == 0
+    assert main(["evaluate", str(runs("lm")), "--weights", kind, "--n", "3", "--json"]) == 0
+    rounded = json.loads(capsys.readouterr().out.splitlines()[-1])["loss"]
+    assert main(["evaluate", str(runs("lm")), "--n", "3", "--json"]) == 0
+    exact = json.loads(capsys.readouterr().out.splitlines()[-1])["loss"]
+    assert rounded != exact
+    assert abs(rounded - exact) < 0.02
+
+
+def test_weights_that_cannot_be(runs, tmp_path, capsys):
+    run = runs("lm")
+    assert "int4" in misused(capsys, "generate", run, "--weights", "int4")
+    fails(capsys, "generate", run, "--weights", "int8", "--backend", "cuda", saying=["--precision bf16"])
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run, damaged)
+    tensors, state = run_folder.load_weights(damaged)
+    tensors["params/output.W"][3, 4] = np.nan
+    shutil.rmtree(damaged / "best", ignore_errors=True)
+    checkpoint.save(damaged, tensors, state)
+    fails(capsys, "evaluate", damaged, "--weights", "int8", saying=["output.W", "NaN"])

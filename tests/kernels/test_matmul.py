@@ -102,16 +102,6 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
         assert gemm(a[rows], packed).tobytes() == together[rows].tobytes()
 
 
-@pytest.mark.parametrize("n", [1024, 3072])
-def test_packed_rows_that_are_pages_lie_apart(n):
-    a, b = whole(1, 300), whole(300, n)
-    packed = PackedMatrix(b)
-    np.testing.assert_array_equal(gemm(a, packed), a @ b)
-    assert packed.rows.shape[1] * 4 % 4096
-    assert PackedMatrix(b[:, 1:].copy()).rows.shape[1] == n - 1
-    assert PackedMatrix(b[:, :0]).rows.size == 0
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("n", [1, WIDTH - 1, COLUMNS, STRIPS[0] * WIDTH + 5, 3 * sum(STRIPS) * WIDTH - 1])
 def test_a_row_times_a_matrix_that_begins_anywhere_in_a_cache_line(n, threads, monkeypatch):
