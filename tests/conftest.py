@@ -15,7 +15,10 @@ PROCESSES = 8  # at the most: each takes half a gigabyte
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the slow tests too (-m slow: them alone)")
     parser.addoption(
-        "--share", type=share, metavar="K/N", help="of the tests that would run, the K-th of N shares: 1/3, 2/3 and 3/3 are all"
+        "--share",
+        type=share,
+        metavar="K/N",
+        help="of the tests that would run, the K-th of N shares: 1/3, 2/3 and 3/3 are all",
     )
     parser.addoption(
         "--backend",
