@@ -197,13 +197,13 @@ def _print_comparison(before: dict[str, Any], document: dict[str, Any], measured
 def _cells(row: Row) -> tuple[str, ...]:
     if row.wrong or row.not_served:
         return row.version, row.part, f"wrong: {row.wrong}" if row.wrong else f"cannot serve this: {row.not_served}"
-    assert row.warm is not None and row.cold is not None
+    assert row.warm is not None
     warm, seconds = row.warm, row.warm.median
     return (
         row.version,
         row.part,
         f"{_ms(warm.median)} [{_ms(warm.p20)}–{_ms(warm.p80)}]",
-        _ms(row.cold.median),
+        _ms(row.cold.median) if row.cold else "",
         f"{row.operations / seconds / 1e9:.1f}",
         f"{row.bytes / seconds / 1e9:.1f}",
         f"{row.intensity:.2f}",

@@ -18,6 +18,7 @@ def add_commands(commands: Any) -> None:
     """Add them to the parser."""
     _add_gradcheck(commands)
     _add_bench(commands)
+    _add_explain(commands)
     _add_warmup(commands)
     _add_data(commands)
     doctor = commands.add_parser("doctor", help="what can run here, what cannot, and why")
@@ -192,6 +193,40 @@ def _alone(option: str, arguments: Arguments, *others: str) -> None:
     for name in others:
         if getattr(arguments, name) not in (None, [], False):
             raise UserError(f"{option} and --{name.replace('own', 'with')} do not go together: leave one out")
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="a page that runs an operation on small numbers, line by line, forwards and backwards",
+        description="One HTML file that needs no network: the lines of the reference, every array that they read and write, each "
+        "number's gradient beside its slope; inputs can be changed there.",
+    )
+    explain.add_argument("subject", metavar="OP", help="lstm, rnn, attention, softmax, conv2d, embedding or memory")
+    for size in _SIZES:
+        explain.add_argument(f"--{size}", type=int, metavar="N", help=_SIZES[size])
+    add_seed(explain, "of the numbers")
+    explain.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="where the page is written")
+    explain.set_defaults(command=_explain)
+
+
+_SIZES = {
+    "T": "time steps", "N": "sequences, pictures or places", "D": "numbers of an input", "H": "numbers of a state",
+    "L": "regions or memories", "A": "numbers of a key (attention)", "K": "numbers of a key (memory); side of a window (conv2d)",
+    "V": "words", "E": "numbers of a word", "S": "side of a picture", "C": "channels of a picture", "M": "filters",
+}  # fmt: skip
+
+
+def _explain(arguments: Arguments) -> None:
+    from scratchlv.show.explain.page import explain
+
+    sizes = {size: getattr(arguments, size) for size in _SIZES if getattr(arguments, size) is not None}
+    page = explain(arguments.subject, sizes, arguments.seed)
+    try:
+        arguments.out.write_text(page, "utf-8")
+    except OSError as error:
+        raise UserError(f"--out {arguments.out} cannot be written ({error.strerror}); give another file") from None
+    print(f"wrote {arguments.out} ({len(page.encode()) >> 10} KiB): open it in a browser")
 
 
 def _add_warmup(commands: Any) -> None:
