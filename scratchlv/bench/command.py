@@ -29,7 +29,7 @@ _HEADINGS = (
 _WIDTHS = (34, 8, 26, 9, 8, 7, 9, 8, 0)
 
 
-class _Status:
+class Status:
     """What is being done: one line that is written over on a terminal; nothing elsewhere, where the rows tell enough."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def run(
     Raises:
         UserError: there is no such operation, variant or version, or a file cannot be read or written.
     """
-    names = _names(operations)
+    names = operations_named(operations)
     if number is not None and variant is None:
         raise UserError(f"--version {number} is one of a variant's: say which, --variant cuda for one")
     chosen = {name: rows.versions(name, variant) for name in names} if variant != "cuda" else {}
@@ -78,12 +78,12 @@ def run(
             raise UserError("--compare and --plot are of the CPU's kernels; leave them out with --variant cuda")
         return gpu.run(names, number, json_file)
     before = None if compare_file is None else compare.read(compare_file)
-    status = _Status()
+    status = Status()
     status.say("measuring the ceilings")
     limits = ceilings.measure()
     here = machine.describe()
     status.clear()
-    _print_header(here, limits)
+    print_header(here, limits)
     measured: list[Measured] = []
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     interrupted = False
@@ -118,7 +118,12 @@ def run(
     return 130 if interrupted else 1 if wrong else 0
 
 
-def _names(operations: Sequence[str]) -> list[str]:
+def operations_named(operations: Sequence[str]) -> list[str]:
+    """The operations of these names that have a workload; all of them if none is named.
+
+    Raises:
+        UserError: there is no such operation.
+    """
     unknown = [name for name in operations if name not in OPERATIONS]
     if unknown:
         raise UserError(f"there is no operation {unknown[0]!r}; there are {', '.join(OPERATIONS)}")
@@ -135,7 +140,7 @@ def _check_writable(option: str, path: Path) -> None:
 
 
 def _measure_all(
-    chosen: dict[str, list[Version]], limits: ceilings.Ceilings, measured: list[Measured], status: _Status
+    chosen: dict[str, list[Version]], limits: ceilings.Ceilings, measured: list[Measured], status: Status
 ) -> None:
     """Fills ``measured``, and prints each row when it is there."""
     flush = ceilings.flusher()
@@ -143,17 +148,22 @@ def _measure_all(
         shapes, place = "", f"[{number}/{len(chosen)}] "
         for each in rows.measure(name, found, limits, flush, status.say_at(place)):
             status.clear()
-            if each.row.shapes != shapes:
-                shapes = each.row.shapes
-                print(f"\n{name}: {shapes}, float32\n" + _line(_HEADINGS))
-            print(_line(_cells(each.row)), flush=True)
+            shapes = print_row(each.row, shapes)
             measured.append(each)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def _print_header(here: dict[str, Any], limits: ceilings.Ceilings) -> None:
+def print_row(row: Row, shapes: str = "") -> str:
+    """A row, below a heading if its shapes are not those of the row before; returns its shapes."""
+    if row.shapes != shapes:
+        print(f"\n{row.operation}: {row.shapes}, float32\n" + _line(_HEADINGS))
+    print(_line(_cells(row)), flush=True)
+    return row.shapes
+
+
+def print_header(here: dict[str, Any], limits: ceilings.Ceilings) -> None:
     for line in machine.header(here):
         print(line)
     patterns = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in limits.memory.items())
@@ -190,13 +200,13 @@ def _print_comparison(before: dict[str, Any], document: dict[str, Any], measured
 def _cells(row: Row) -> tuple[str, ...]:
     if row.wrong or row.not_served:
         return row.version, row.part, f"wrong: {row.wrong}" if row.wrong else f"cannot serve this: {row.not_served}"
-    assert row.warm is not None and row.cold is not None
+    assert row.warm is not None
     warm, seconds = row.warm, row.warm.median
     return (
         row.version,
         row.part,
         f"{_ms(warm.median)} [{_ms(warm.p20)}–{_ms(warm.p80)}]",
-        _ms(row.cold.median),
+        _ms(row.cold.median) if row.cold else "",
         f"{row.operations / seconds / 1e9:.1f}",
         f"{row.bytes / seconds / 1e9:.1f}",
         f"{row.intensity:.2f}",

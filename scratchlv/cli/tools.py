@@ -18,6 +18,7 @@ def add_commands(commands: Any) -> None:
     """Add them to the parser."""
     _add_gradcheck(commands)
     _add_bench(commands)
+    _add_explain(commands)
     _add_warmup(commands)
     _add_data(commands)
     _add_tune(commands)
@@ -42,6 +43,9 @@ def _add_gradcheck(commands: Any) -> None:
     )
     gradcheck.add_argument("--variant", help="reference, numba_cpu or cuda (default: the first two)")
     gradcheck.add_argument("--version", type=int, metavar="N", help=_VERSION)
+    gradcheck.add_argument(
+        "--with", dest="own", type=Path, metavar="FILE", help="check a kernel of your own on all cases of one operation"
+    )
     gradcheck.add_argument("--json", action="store_true", help="end with one line of JSON")
     own = gradcheck.add_argument_group("of files of your own")
     own.add_argument("--inputs", type=Path, metavar="FILE.npz", help="arrays by forward's parameters")
@@ -59,6 +63,11 @@ def _add_gradcheck(commands: Any) -> None:
 
 
 def _gradcheck(arguments: Arguments) -> int:
+    if arguments.own is not None:
+        from scratchlv.bench.own import command as own
+
+        _alone("--with", arguments, "variant", "json", "inputs", "fixed", "state", "watch", "hint")
+        return own.run(arguments.ops, arguments.own, number=arguments.version, timed=False)
     from scratchlv import ops
     from scratchlv.gradcheck import command
     from scratchlv.gradcheck.files import is_target
@@ -131,6 +140,12 @@ def _add_bench(commands: Any) -> None:
         "--compare", type=Path, metavar="FILE", help="say what became faster or slower since this --json"
     )
     bench.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the roofline, and time against size")
+    bench.add_argument(
+        "--with", dest="own", type=Path, metavar="FILE", help="a kernel of your own, forward and backward (.py, or .cu)"
+    )
+    bench.add_argument("--name", help="what --with is called in the table (default: the file's)")
+    bench.add_argument("--leaderboard", type=Path, metavar="FILE.json", help="enter --with there, and print the ranks")
+    bench.add_argument("--show", metavar="WHICH", help="print the source of a version (its number), or of a variant")
     add_threads(bench)
     bench.set_defaults(command=_bench)
 
@@ -138,10 +153,81 @@ def _add_bench(commands: Any) -> None:
 def _bench(arguments: Arguments) -> int:
     from scratchlv.bench import command
 
+    if arguments.show is not None:
+        return _bench_show(arguments)
+    if arguments.own is not None:
+        return _bench_own(arguments)
+    for name in ("name", "leaderboard"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"--{name} is of a kernel of your own: give it, --with FILE")
     if arguments.variant == "cuda" and arguments.threads is not None:
         raise UserError("--threads is of the CPU's kernels; leave it out with --variant cuda")
     files = arguments.json, arguments.compare, arguments.plot
     return command.run(arguments.ops, *files, variant=arguments.variant, number=arguments.version)
+
+
+def _bench_show(arguments: Arguments) -> int:
+    from scratchlv.bench import command, show
+
+    _alone("--show", arguments, "own", "name", "leaderboard", "json", "compare", "plot", "version")
+    if len(arguments.ops) != 1:
+        raise UserError(f"--show {arguments.show} is of one operation: name it, as in scratchlv bench matmul --show 4")
+    (operation,) = command.operations_named(arguments.ops)
+    print(show.source(operation, arguments.show, arguments.variant), end="")
+    return 0
+
+
+def _bench_own(arguments: Arguments) -> int:
+    from scratchlv.bench.own import command
+
+    _alone("--with", arguments, "variant", "json", "compare", "plot")
+    return command.run(
+        arguments.ops, arguments.own, name=arguments.name, board=arguments.leaderboard, number=arguments.version
+    )
+
+
+def _alone(option: str, arguments: Arguments, *others: str) -> None:
+    """
+    Raises:
+        UserError: one of these options was given, too, which has no meaning beside ``option``.
+    """
+    for name in others:
+        if getattr(arguments, name) not in (None, [], False):
+            raise UserError(f"{option} and --{name.replace('own', 'with')} do not go together: leave one out")
+
+
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="a page that runs an operation on small numbers, line by line, forwards and backwards",
+        description="One HTML file that needs no network: the lines of the reference, every array that they read and write, each "
+        "number's gradient beside its slope; inputs can be changed there.",
+    )
+    explain.add_argument("subject", metavar="OP", help="lstm, rnn, attention, softmax, conv2d, embedding or memory")
+    for size in _SIZES:
+        explain.add_argument(f"--{size}", type=int, metavar="N", help=_SIZES[size])
+    add_seed(explain, "of the numbers")
+    explain.add_argument("--out", type=Path, required=True, metavar="PAGE.html", help="where the page is written")
+    explain.set_defaults(command=_explain)
+
+
+_SIZES = {
+    "T": "time steps", "N": "sequences, pictures or places", "D": "numbers of an input", "H": "numbers of a state",
+    "L": "regions or memories", "A": "numbers of a key (attention)", "K": "numbers of a key (memory); side of a window (conv2d)",
+    "V": "words", "E": "numbers of a word", "S": "side of a picture", "C": "channels of a picture", "M": "filters",
+}  # fmt: skip
+
+
+def _explain(arguments: Arguments) -> None:
+    from scratchlv.show.explain.page import explain
+
+    sizes = {size: getattr(arguments, size) for size in _SIZES if getattr(arguments, size) is not None}
+    page = explain(arguments.subject, sizes, arguments.seed)
+    try:
+        arguments.out.write_text(page, "utf-8")
+    except OSError as error:
+        raise UserError(f"--out {arguments.out} cannot be written ({error.strerror}); give another file") from None
+    print(f"wrote {arguments.out} ({len(page.encode()) >> 10} KiB): open it in a browser")
 
 
 def _add_warmup(commands: Any) -> None:

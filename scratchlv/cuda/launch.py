@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -99,13 +100,31 @@ class Kernel:
             raise ValueError(f"{name}: {shared} bytes of shared memory for a block; there are at most {MOST_SHARED}")
 
 
-@functools.cache
+_in_place_of: dict[str, Path] = {}
+
+
+@contextlib.contextmanager
+def in_place_of(name: str, path: Path) -> Iterator[None]:
+    """Inside, ``load(name)`` finds the kernels of the file ``path``."""
+    _in_place_of[name] = path.resolve()
+    try:
+        yield
+    finally:
+        del _in_place_of[name]
+        _load.cache_clear()  # the file may change
+
+
 def load(name: str | Path) -> Module:
     """The kernels of a CUDA C file: ``"lstm.cu"`` stands in the room ``kernels/lstm/``; a path is taken as it is.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
+    return _load(_in_place_of.get(str(name), name))
+
+
+@functools.cache
+def _load(name: str | Path) -> Module:
     path = Path(name)
     if not path.is_absolute():
         path = _find(path)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageFont
+
+if TYPE_CHECKING:
+    from scratchlv.show.views import alignment, attention, hops
 
 PAPER, INK, FAINT = (255, 255, 255), (32, 33, 36), (110, 114, 120)
 
@@ -59,3 +63,28 @@ def lay_out(tiles: list[Image.Image], columns: int, gap: int) -> Image.Image:
         row, column = divmod(i, columns)
         sheet.paste(tile, (gap + column * (width + gap), gap + row * (height + gap)))
     return sheet
+
+
+def __getattr__(name: str) -> Any:
+    """The views of notebooks, which are made of what stands above."""
+    if name in ("attention", "alignment", "hops"):
+        from scratchlv.show import views
+
+        return getattr(views, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "FAINT",
+    "INK",
+    "PAPER",
+    "alignment",
+    "attention",
+    "clip",
+    "fit",
+    "font",
+    "hops",
+    "lay_out",
+    "text_width",
+    "wrap",
+]

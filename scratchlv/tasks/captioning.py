@@ -410,7 +410,7 @@ def attention_picture(c: Captioned) -> Any:
     Raises:
         UserError: it does not look.
     """
-    from scratchlv.show.attention import attention_sheet
+    from scratchlv.show.attention_sheet import attention_sheet
 
     if c.alphas is None:
         raise UserError("this captioner has no attention to draw; train one with --model attention")

@@ -499,7 +499,7 @@ def picture(answered: Answered) -> Any:
     Raises:
         UserError: it does not look.
     """
-    from scratchlv.show.hops import hops_picture
+    from scratchlv.show.hops_picture import hops_picture
 
     if answered.alphas is None:
         raise UserError("this run has no attention to draw; train one with --model attention or --model memory")

@@ -164,6 +164,6 @@ def answer(run: Run, story: Path, question: str) -> Answered:
 
 def picture(answered: Answered) -> Any:
     """Which sentences the model looked at, hop by hop."""
-    from scratchlv.show.hops import hops_table
+    from scratchlv.show.hops_picture import hops_table
 
     return hops_table(answered.sentences, answered.alphas, answered.question, answered.answers)

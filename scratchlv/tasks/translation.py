@@ -317,7 +317,7 @@ def alignment_of(t: Translated) -> Any:
     Raises:
         UserError: it does not look, or it said nothing.
     """
-    from scratchlv.show.alignment import alignment_picture
+    from scratchlv.show.alignment_picture import alignment_picture
 
     if t.alphas is None:
         raise UserError("this run has no attention to draw; train one with --model additive or --model dot")

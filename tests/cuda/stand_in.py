@@ -360,7 +360,7 @@ def install(monkeypatch) -> None:
 
     for name, fake in module().items():
         monkeypatch.setitem(sys.modules, name, fake)
-    launch.load.cache_clear()
+    launch._load.cache_clear()
     Gpu.round_trips = Gpu.allocated = 0
     Gpu.launches.clear()
     _free.clear()

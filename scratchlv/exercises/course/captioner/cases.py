@@ -155,7 +155,7 @@ def _true(words, scene):
 
 def _draw(learner, pictures, captions, probabilities, alphas, unseen):
     """The attention of the first caption that is true, as a picture in the learner's folder."""
-    from scratchlv.show.attention import attention_sheet
+    from scratchlv.show.attention_sheet import attention_sheet
 
     n = next(n for n, words in enumerate(captions) if _true(words, unseen[n]))
     T = len(captions[n])

@@ -5,9 +5,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from scratchlv.data import scenes
-from scratchlv.show import attention, hops, lettering, text_width
-from scratchlv.show.attention import _TITLE
-from scratchlv.show.hops import hops_picture, hops_table
+from scratchlv.show import attention_sheet as attention
+from scratchlv.show import hops_picture as hops
+from scratchlv.show import lettering, text_width
+from scratchlv.show.attention_sheet import _TITLE
+from scratchlv.show.hops_picture import hops_picture, hops_table
 
 GREY_PICTURE = np.full((64, 64, 3), 200, np.uint8)
 ANSWERS = [("green", 0.5), ("red", 0.25), ("blue", 0.125), ("yellow", 0.06), ("purple", 0.0)]

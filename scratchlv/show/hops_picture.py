@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out, text_width, wrap
-from scratchlv.show.alignment import shade
-from scratchlv.show.attention import lit, tile
+from scratchlv.show.alignment_picture import shade
+from scratchlv.show.attention_sheet import lit, tile
 from scratchlv.show.lettering import write
 
 _SIDE = 208  # the longer side of each picture, in pixels

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchlv.show import attention, fit, text_width
-from scratchlv.show.attention import attention_map, attention_sheet
+from scratchlv.show import attention_sheet as attention
+from scratchlv.show import fit, text_width
+from scratchlv.show.attention_sheet import attention_map, attention_sheet
 
 
 def one_hot(*cells: tuple[int, int], rows: int = 8, cols: int = 8) -> np.ndarray:

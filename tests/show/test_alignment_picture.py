@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from scratchlv.show import INK, PAPER
-from scratchlv.show.alignment import _GAP, alignment_picture, shade
+from scratchlv.show.alignment_picture import _GAP, alignment_picture, shade
 
 SOURCE = ["there", "is", "a", "small", "red", "circle", "left", "of", "the", "square", "."]
 TARGET = ["il", "y", "a", "un", "petit", "cercle", "rouge", "à", "gauche", "du", "carré", ".", "<end>"]
