@@ -86,14 +86,25 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
             if text in ("u (1 − u)", "1 − u²") and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u):
                 words = cause("tanh" if "²" in text else "sigmoid")
             return Finding(names, f"is wrong by {text} before {where(call)}", words)
+    return _of_functions(simulation, origins)
+
+
+def _of_functions(simulation: Simulation, origins: Origins) -> Finding | None:
+    """The function of single numbers whose slope is wrong; of several, one after another, it may be any."""
+    found: dict[str, str] = {}
     for index in reversed(range(len(simulation.calls))):
         if simulation.late:
             break
         function = _function(simulation, index)
-        if function is not None and _is_elementwise(simulation, origins, index):
-            text, words = function
-            return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
-    return None
+        if function is not None and function[0] not in found and _is_elementwise(simulation, origins, index):
+            found[function[0]] = function[1]
+    if not found:
+        return None
+    names, what = tuple(simulation.wrong), "and from there on wrong by a factor for each number"
+    (text, words), *others = found.items()
+    if others:
+        words = cause("local derivative", of=f": of one of {', '.join(found)}")
+    return Finding(names, f"is right up to {text}, {what}", words)
 
 
 def _origins(simulation: Simulation, origins: Origins) -> Iterator[Origin]:
