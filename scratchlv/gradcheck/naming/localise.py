@@ -12,7 +12,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.composites import sigmoids
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding
-from scratchlv.gradcheck.naming.loops import Loops, arrays
+from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, arrays
 from scratchlv.gradcheck.naming.origins import SPARE, Origins
 from scratchlv.gradcheck.naming.signatures import targets
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation, fingerprint
@@ -21,6 +21,7 @@ from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80
+PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide"}
 MOST_ORIGINS = 12
 ELEMENTWISE = (
     "tanh",
@@ -187,7 +188,7 @@ def _rival(simulation: Simulation, index: int) -> str:
     """What fits as well if a product takes the result: that this has the wrong factor."""
     result = fingerprint(simulation.calls[index].output)
     for call in simulation.calls[index + 1 :]:
-        if call.name in ("multiply", "divide") and any(fingerprint(x) == result for x in call.operands):
+        if call.name in PRODUCTS and any(fingerprint(x) == result for x in call.operands):
             return f", or with {cause('wrong array')}, in {where(call)}"
     return ""
 
