@@ -128,15 +128,21 @@ def fresh_trials(
     def serves(inputs: dict[str, Any]) -> bool:
         return served(pair, make, inputs)
 
-    shapes = list(itertools.islice(other_shapes(given, remade, serves), MOST_SHAPES))
-    for inputs in [given, given, *shapes]:
+    for inputs in (given, given):
         found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
         if found is not None:
             yield found
-    for inputs in itertools.islice(apart(given, serves), 1):
+    shapes = itertools.islice(other_shapes(given, remade, serves), MOST_SHAPES)
+    for inputs in itertools.chain(shapes, itertools.islice(apart(given, serves), 1 if right else 0)):
         found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
-        if found is not None and right and all(found().get(name) for name in right):
+        if found is not None and _is_served(found, right):
             yield found
+
+
+def _is_served(trial: Trial, right: Collection[str]) -> bool:
+    """Whether what is right already is so in this shape: else backward is not made for it, as if a length is a constant in it."""
+    now = trial() if right else {}
+    return all(now.get(name, False) for name in right)
 
 
 def served(pair: Pair, make: Callable[[dict[str, Any]], Inputs], inputs: dict[str, Any]) -> bool:

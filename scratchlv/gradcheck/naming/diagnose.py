@@ -203,7 +203,8 @@ def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) ->
         ordered, strict = simulation.explained(suspect.changes)
         if ordered:
             alone = "" if strict else f", {ONE_WAY} {', '.join(ordered)} only"
-            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", suspect.cause)))
+            words = suspect.cause if strict else f"{suspect.cause}, or with something else on that way alone"
+            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words)))
             if strict and len(ordered) >= max(len(simulation.wrong) - 1, 1):
                 break
     parts = list(uses)
