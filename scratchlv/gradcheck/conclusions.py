@@ -6,23 +6,29 @@ is found by running the user's own code with one line changed, in a process of i
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from scratchlv.gradcheck.calls import Pair, as_vector
+from scratchlv.gradcheck.calls import Pair, as_vector, generator
 from scratchlv.gradcheck.causes import REFINED_BY, at_odds, key_of, without_mend
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.examination import Subject
 from scratchlv.gradcheck.inputs import Inputs
 from scratchlv.gradcheck.inside import Inside, code_of
 from scratchlv.gradcheck.measured import Point
-from scratchlv.gradcheck.naming.diagnose import UNKNOWN, diagnose
+from scratchlv.gradcheck.naming.diagnose import ONE_WAY, UNKNOWN, diagnose
 from scratchlv.gradcheck.repair import Repair, find_repairs
 from scratchlv.gradcheck.repair.residual import missing_terms
-from scratchlv.gradcheck.trials import Trial, fresh_trials
+from scratchlv.gradcheck.slices import apart
+from scratchlv.gradcheck.trials import Trial, fresh_trials, other_numbers, other_shapes, served
 
 SECONDS = 10.0  # that the search for the line may take
+SECONDS_FOR_OTHERS = 5.0  # after which a name is not looked for on further inputs
 MOST_SENTENCES = 3
 
 
@@ -43,7 +49,7 @@ def conclusions(
         return [_sentence(whole[0], hint)]
     named = _named(subject, evidence)
     if whole:
-        particular = [sentence for sentence in named[:1] if key_of(sentence) in REFINED_BY[key]]
+        particular = [each for each in named[:1] if key_of(each) in REFINED_BY[key] and ONE_WAY not in each]
         if particular or (named and at_odds(key, key_of(named[0]))):
             return [*particular, whole[0].sentence(show_mend=hint == "mend")]
         return [_sentence(whole[0], hint)]
@@ -56,7 +62,10 @@ def conclusions(
 def _repairs(subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[str, list[Point]]) -> list[Repair]:
     trials = [Trial(subject.pair, inputs, evidence.dy, points)]
     with np.errstate(all="ignore"):
-        trials += fresh_trials(subject.pair, subject.given, subject.make, subject.seed, subject.remade(), list(points))
+        right = [name for name in points if name not in evidence.wrong]
+        trials += fresh_trials(
+            subject.pair, subject.given, subject.make, subject.seed, subject.remade(), list(points), right
+        )
         return find_repairs(subject.pair.backward, evidence, trials, seconds=SECONDS, forward=subject.pair.forward)
 
 
@@ -70,7 +79,31 @@ def _named(subject: Subject, evidence: Evidence) -> list[str]:
     compared = [name for name in evidence.wrong if name in evidence.analytic]  # the shapes of the others are wrong
     if not compared:
         return []
-    return diagnose(replace(evidence, wrong=compared), rerun=subject.rerun, remake=subject.remake, sizes=subject.sizes)
+    return diagnose(
+        replace(evidence, wrong=compared),
+        rerun=subject.rerun,
+        remake=subject.remake,
+        sizes=subject.sizes,
+        others=_others(subject, evidence.wrong),
+    )
+
+
+def _others(subject: Subject, wrong: list[str]) -> Iterator[Evidence]:
+    """The evidence of fresh numbers, and of other shapes: one where dimensions of one length differ, too."""
+    rng, deadline = generator(subject.seed + 5), time.process_time() + SECONDS_FOR_OTHERS
+
+    def serves(inputs: dict[str, Any]) -> bool:
+        return served(subject.pair, subject.make, inputs)
+
+    shapes = (
+        itertools.islice(other_shapes(subject.given, [], serves), 1),
+        itertools.islice(apart(subject.given, serves), 1),
+    )
+    for inputs in itertools.chain([subject.given], *shapes):
+        late = time.process_time() > deadline
+        found = None if late else subject.rerun(other_numbers(inputs, serves, rng))
+        if found is not None and set(found.wrong) <= set(wrong):  # else it is a shape that backward is not made for
+            yield replace(found, wrong=[name for name in found.wrong if name in found.analytic])
 
 
 def _lacking(pair: Pair, evidence: Evidence, named: list[str]) -> list[str]:

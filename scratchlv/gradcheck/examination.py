@@ -124,21 +124,26 @@ class Examination:
             return {}
 
     def _linearity(self) -> None:
-        """A backward pass is linear in the output gradient: three times dy gives three times as much."""
-        thrice = self._gradients_for(_scaled(self.run.dy, lambda leaf: 3 * leaf))
-        ignored = []
+        """A backward pass is linear in the output gradient: three times dy gives three times as much, −dy the opposite."""
+        upstream = f"three times dy does not give three times as much, consistent with {cause('upstream ignored')}"
+        own_sign = f"−dy does not give the opposite, consistent with {cause('own sign')}"
+        for factor, says in ((3, upstream), (-1, own_sign)):
+            if names := self._not_scaled_by(factor):
+                follow = "does" if len(names) == 1 else "do"
+                self.problems.append(f"{', '.join(names)} {follow} not follow the output gradient: {says}")
+                return
+
+    def _not_scaled_by(self, factor: float) -> list[str]:
+        """The gradients, right so far, that are not ``factor`` times as much for ``factor`` times dy."""
+        others = self._gradients_for(_scaled(self.run.dy, lambda leaf: factor * leaf))
+        found = []
         for name, grad in self.run.returned.gradients.items():
             each = self.measured[name]
-            if name not in thrice or not grad.size or not np.isfinite(grad).all() or each.gradient.verdict == WRONG:
+            if name not in others or not grad.size or not np.isfinite(grad).all() or each.gradient.verdict == WRONG:
                 continue
-            if np.abs(thrice[name] - 3 * grad).max() > max(FINE * np.abs(grad).max(), 4 * each.blur):
-                ignored.append(f"d{name}")
-        if ignored:
-            names, follow = ", ".join(ignored), "does" if len(ignored) == 1 else "do"
-            self.problems.append(
-                f"{names} {follow} not follow the output gradient: three times dy does not give three times as much, consistent "
-                f"with {cause('upstream ignored')}"
-            )
+            if np.abs(others[name] - factor * grad).max() > max(FINE * np.abs(grad).max(), 4 * each.blur):
+                found.append(f"d{name}")
+        return found
 
     def _digits(self) -> None:
         """In float32 a tiny change of the output gradient is lost, or makes a jump."""

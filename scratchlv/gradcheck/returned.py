@@ -71,10 +71,10 @@ def _symbol(name: str) -> str:
 
 def _no_gradient(missing: list[str], inputs: Inputs) -> str:
     names = ", ".join(missing)
-    return (
-        f"backward returns no gradient of {names}, and should return {_wanted(inputs)}; if {names} has none (a mask or a "
-        f"target, say), name it: fixed={missing!r}"
-    )
+    text = f"backward returns no gradient of {names}, and should return {_wanted(inputs)}; "
+    if not all(name.isidentifier() for name in missing):  # beside others, which have one
+        return f"{text}a part is missing in what it returns, as a key of a dict that is forgotten"
+    return f"{text}if {names} has none (a mask or a target, say), name it: fixed={missing!r}"
 
 
 def _as_array(name: str, gradient: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -12,12 +13,14 @@ from scratchlv.gradcheck.examination import slopes_by_name
 from scratchlv.gradcheck.inputs import Inputs, Refused
 from scratchlv.gradcheck.measured import FLOOR, Point, Settings
 from scratchlv.gradcheck.returned import match
-from scratchlv.gradcheck.slices import smaller
+from scratchlv.gradcheck.slices import apart, grown, smaller
 from scratchlv.gradcheck.trees import Snapshot, map_leaves, map_named
 
 CLOSE = 1e-5  # of an element: far above the error of a slope
 FEW = Settings(tolerance=CLOSE, max_elements=12, directions=2)
 MOST_SHAPES = 3
+
+Serves = Callable[[dict[str, Any]], bool]
 
 
 class _Memory:
@@ -91,7 +94,7 @@ class Trial:
     @staticmethod
     def _fits(point: Point, value: float, largest: float) -> bool:
         size = max(abs(value), abs(point.slope.value), point.least, FLOOR * largest)
-        return bool(abs(value - point.slope.value) <= CLOSE * size + 4 * point.slope.error)
+        return bool(np.isfinite(value) and abs(value - point.slope.value) <= CLOSE * size + 4 * point.slope.error)
 
 
 def _is_plain(cache: Any) -> bool:
@@ -112,29 +115,57 @@ def fresh_trials(
     seed: int,
     remade: list[dict[str, Any]],
     names: Collection[str] | None = None,
+    right: Collection[str] = (),
 ) -> Iterator[Trial]:
     """Trials on other numbers, and on other shapes: those that ``remade`` has, or that are cut out of the inputs given.
 
-    ``names``: of the inputs whose gradients are tried; all but single numbers if not given.
+    Dimensions of the same length are told apart, where backward serves that.
+
+    ``names``: of the inputs whose gradients are tried; all but single numbers if not given. ``right``: that are right already.
     """
     rng = generator(seed + 4)
 
     def serves(inputs: dict[str, Any]) -> bool:
-        try:
-            return bool(np.isfinite(pair.outputs(make(inputs))).all())
-        except Exception:  # a shape that forward does not serve
-            return False
+        return served(pair, make, inputs)
 
-    shapes = [inputs for inputs in remade if serves(inputs)]
-    for inputs in smaller(given, serves):
-        if len(shapes) >= MOST_SHAPES:
-            break
-        shapes.append(inputs)
-    for inputs in [given, given, *shapes]:
-        others = _varied(inputs, rng, whole=True)
-        found = _trial(pair, make(others if serves(others) else _varied(inputs, rng)), rng, names)
+    for inputs in (given, given):
+        found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
         if found is not None:
             yield found
+    shapes = itertools.islice(other_shapes(given, remade, serves), MOST_SHAPES)
+    for inputs in itertools.chain(shapes, itertools.islice(apart(given, serves), 1 if right else 0)):
+        found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
+        if found is not None and _is_served(found, right):
+            yield found
+
+
+def _is_served(trial: Trial, right: Collection[str]) -> bool:
+    """Whether what is right already is so in this shape: else backward is not made for it, as if a length is a constant in it."""
+    now = trial() if right else {}
+    return all(now.get(name, False) for name in right)
+
+
+def served(pair: Pair, make: Callable[[dict[str, Any]], Inputs], inputs: dict[str, Any]) -> bool:
+    """Whether forward makes finite outputs of these inputs."""
+    try:
+        return bool(np.isfinite(pair.outputs(make(inputs))).all())
+    except Exception:  # a shape that forward does not serve
+        return False
+
+
+def other_shapes(given: dict[str, Any], remade: list[dict[str, Any]], serves: Serves) -> Iterator[dict[str, Any]]:
+    """Those that ``remade`` has; all lengths greater; and those that are cut out of the inputs given."""
+    yield from (inputs for inputs in remade if serves(inputs))
+    larger = grown(given, serves)
+    if larger is not None:
+        yield larger
+    yield from smaller(given, serves)
+
+
+def other_numbers(inputs: dict[str, Any], serves: Serves, rng: np.random.Generator) -> dict[str, Any]:
+    """Fresh numbers, and labels drawn anew if forward serves that."""
+    others = _varied(inputs, rng, whole=True)
+    return others if serves(others) else _varied(inputs, rng)
 
 
 def _varied(inputs: dict[str, Any], rng: np.random.Generator, whole: bool = False) -> dict[str, Any]:

@@ -241,3 +241,11 @@ def test_a_model_in_float32_is_refused():
     params, loss_and_grads = model()
     with pytest.raises(UserError, match=r"float32.*convert"):
         check_model({name: value.astype(np.float32) for name, value in params.items()}, loss_and_grads)
+
+
+def test_a_backward_that_is_right_for_one_sign_of_the_output_gradient_only():
+    """Of a loss dy is 1: what takes its absolute value passes, and −1 shows it."""
+    report = check(lambda x: ((x**2).sum(), x), lambda dloss, x: (2 * x * abs(dloss),), {"x": normal(4)})
+    assert not report.ok
+    assert "−dy does not give the opposite" in report.problems[0]
+    assert "masked by its own sign" in report.problems[0]

@@ -60,3 +60,22 @@ def test_no_inputs_are_tried_twice():
 
     slices.smallest(INPUTS, fails)
     assert len(asked) == len(set(asked))
+
+
+def test_dimensions_of_one_length_are_told_apart():
+    inputs = {"x": np.zeros((4, 4)), "W": np.zeros((4, 3))}
+
+    def serves(inputs):
+        return inputs["x"].shape[1] == len(inputs["W"])
+
+    (found,) = slices.apart(inputs, serves)  # the rows of x, and not its columns with those of W
+    assert (found["x"].shape, found["W"].shape) == ((3, 4), (4, 3))
+    assert list(slices.apart({"x": np.zeros((4, 2)), "W": np.zeros((2, 3))}, serves)) == []
+
+
+def test_all_lengths_grow_and_none_becomes_another_or_a_square():
+    inputs = {"x": normal(7, 3), "W": normal(3, 4), "b": normal(4)}
+    larger = slices.grown(inputs, lambda each: each["x"].shape[1] == len(each["W"]))
+    assert larger is not None
+    assert [array.shape for array in larger.values()] == [(8, 6), (6, 5), (5,)]
+    assert slices.grown(inputs, lambda each: False) is None

@@ -54,7 +54,13 @@ def test_a_backward_that_spoils_its_inputs_fails_and_they_are_put_back():
     assert not any(any(trial().values()) for trial in found)
 
 
-@pytest.mark.parametrize("broken", [lambda dy, cache: None, lambda dy, cache: 1 / 0, lambda dy, cache: (dy, dy)])
+def infinite(dy, cache):
+    return tuple(np.full_like(array, np.inf) for array in cache)
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda dy, cache: None, lambda dy, cache: 1 / 0, lambda dy, cache: (dy, dy), infinite]
+)
 def test_whatever_an_edit_brings_about_is_not_right(broken):
     assert not any(any(trial().values()) for trial in trials(linear, broken, GIVEN))
 

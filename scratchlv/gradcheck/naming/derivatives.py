@@ -67,6 +67,14 @@ OTHERS: dict[str, dict[str, Slope]] = {
 }
 
 
+SOFTPLUS: dict[str, Slope] = {  # log1p of z = exp x, whose own slope is z
+    "1": lambda z, y: 1 / z,
+    "1 − σ": lambda z, y: 1 / (z * (1 + z)),
+    "σ (1 − σ)": lambda z, y: 1 / (1 + z) ** 2,
+    "exp": lambda z, y: np.ones_like(y),
+}
+
+
 def between(first: int, last: int, j: int, slope: Callable[[np.ndarray], np.ndarray]) -> Changes:
     """What several operations make of operand j of the first has these slopes: ``slope(δ)`` is what the last is moved by."""
     box: dict[str, np.ndarray] = {}
@@ -92,6 +100,9 @@ def elementwise(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         if call.name == "tanh":
             yield from _with_slopes(simulation, calls, TANH, "tanh", cause("tanh"))
             yield from _of_other_arrays(simulation, calls)
+        elif _is_softplus(simulation, calls[0]):
+            words = cause("local derivative", of=" of softplus: it is σ")
+            yield from _with_slopes(simulation, calls, SOFTPLUS, "softplus", words)
         elif call.name in OTHERS:
             words = cause("local derivative", of=f" of {call.name}")
             yield from _with_slopes(simulation, calls, OTHERS[call.name], call.name, words)
@@ -105,6 +116,11 @@ def elementwise(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             yield Suspect(changes, f"with {text} for the derivative of σ", cause("sigmoid"))
     for spans in found:
         yield from _of_other_sigmoids(simulation, spans, found)
+
+
+def _is_softplus(simulation: Simulation, index: int) -> bool:
+    maker = simulation.maker(index, 0) if simulation.calls[index].name == "log1p" else None
+    return maker is not None and simulation.calls[maker].name == "exp"
 
 
 def _with_slopes(
@@ -153,7 +169,8 @@ def softmaxes(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
                 p = np.asarray(simulation.calls[last].output)
                 p = np.exp(p) if log else p
                 changes |= between(first, last, j, partial(_of_scores, slope, p, axis, scale))
-            words = cause("softmax") if not log else cause("local derivative", of=" of log-softmax")
+            words = cause("softmax" if text in DIAGONAL else "softmax slope")
+            words = words if not log else cause("local derivative", of=" of log-softmax")
             yield Suspect(changes, f"with {text} for the derivative of softmax", words)
 
 
@@ -168,6 +185,7 @@ def _other_axis(p: np.ndarray, axis: int) -> int:
     return -2 if axis % p.ndim == p.ndim - 1 else -1
 
 
+DIAGONAL = ("p (1 − p), the diagonal,", "p")
 SOFTMAX: dict[str, SoftmaxSlope] = {
     "p (1 − p), the diagonal,": lambda p, d, axis: p * (1 - p) * d,
     "p": lambda p, d, axis: p * d,

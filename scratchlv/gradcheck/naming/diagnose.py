@@ -9,7 +9,7 @@ inferred.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence, Rerun
+from scratchlv.gradcheck.naming.confirm import confirmed
 from scratchlv.gradcheck.naming.derivatives import elementwise, softmaxes
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding, equal, explained_by, merged
 from scratchlv.gradcheck.naming.localise import localised, target_missing
@@ -33,6 +34,7 @@ from scratchlv.gradcheck.naming.uses import upstream, uses_of
 
 SECONDS = 8.0
 MOST_SENTENCES = 3
+ONE_WAY = "on the way to"  # some of the inputs: as if forward had two copies of an operation, one of them changed
 ZERO = "is zero everywhere"
 SLIGHT = f"is off by less than {CLOSE:.0e} of its largest element"
 UNKNOWN = "no known signature: look at the local derivatives one by one"
@@ -44,6 +46,7 @@ def diagnose(
     rerun: Rerun | None = None,
     remake: Callable[..., dict[str, Any]] | None = None,
     sizes: dict[str, int] | None = None,
+    others: Iterable[Evidence] = (),
 ) -> list[str]:
     """Sentences on what the wrong gradients are consistent with; the most telling first, none if nothing is wrong.
 
@@ -52,24 +55,41 @@ def diagnose(
         rerun: checks other inputs; None if they cannot be served.
         remake: ``remake(N=1, T=1)`` makes inputs of these sizes.
         sizes: what the dimensions are called, to name a factor; the axes of the inputs if not given.
+        others: the same of other numbers and shapes: a cause that is not found there is not claimed.
     """
     if not evidence.wrong:
         return []
     with np.errstate(all="ignore"):
-        found = _findings(evidence, rerun, remake, sizes if isinstance(sizes, dict) else None)
+        deadline = time.process_time() + SECONDS
+        sizes = sizes if isinstance(sizes, dict) else None
+        found = _findings(evidence, rerun, remake, sizes, deadline)[:MOST_SENTENCES]
+        deadline = min(deadline, time.process_time() + SECONDS / 2)
+        found = confirmed(found, evidence, others, lambda other: _in_time(other, deadline))
         if evidence.forward is not None:
             evidence.forward(evidence.inputs)  # an object that remembers its last run remembers this one again
     sentences = [finding.sentence(evidence) for finding in found]
-    return sentences[:MOST_SENTENCES] or [UNKNOWN]
+    return sentences or [UNKNOWN]
 
 
 KINDS = (states, missing, shared, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
 
 
+def _in_time(evidence: Evidence, deadline: float) -> list[Finding]:
+    """The findings of other inputs, if there is time to look for all."""
+    if time.process_time() > deadline:
+        return []
+    found = _findings(evidence, None, None, None, deadline)
+    return found if time.process_time() < deadline else []
+
+
 def _findings(
-    evidence: Evidence, rerun: Rerun | None, remake: Callable[..., dict[str, Any]] | None, sizes: dict[str, int] | None
+    evidence: Evidence,
+    rerun: Rerun | None,
+    remake: Callable[..., dict[str, Any]] | None,
+    sizes: dict[str, int] | None,
+    deadline: float,
 ) -> list[Finding]:
-    simulation = _simulation(evidence, time.process_time() + SECONDS)
+    simulation = _simulation(evidence, deadline)
     loops = None if simulation is None else Loops(simulation)
     if simulation is None or loops is None:
         seen = signatures(evidence, sizes)
@@ -182,8 +202,9 @@ def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) ->
             break
         ordered, strict = simulation.explained(suspect.changes)
         if ordered:
-            alone = "" if strict else f", on the way to {', '.join(ordered)} only"
-            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", suspect.cause)))
+            alone = "" if strict else f", {ONE_WAY} {', '.join(ordered)} only"
+            words = suspect.cause if strict else f"{suspect.cause}, or with something else on that way alone"
+            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words)))
             if strict and len(ordered) >= max(len(simulation.wrong) - 1, 1):
                 break
     parts = list(uses)

@@ -54,7 +54,14 @@ def factor_cause(
         found = named(abs(c), evidence, sizes)
         if found:
             return found + flipped, True
-    return cause("factor") + flipped, False
+    found = _another_length(abs(c), lengths(evidence, sizes), divisors)
+    return (found or cause("factor")) + flipped, bool(found)
+
+
+def of_itself(name: str, c: float) -> str:
+    """What adds ``c`` times an input to its own gradient."""
+    begun = f"{cause('not from zero', which=name)}, or with " if abs(c - 1) < CLOSE else ""
+    return begun + cause("regularisation")
 
 
 def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: set[float] | None, alone: bool) -> str:
@@ -74,8 +81,18 @@ def _mean(c: float, evidence: Evidence, sizes: dict[str, int] | None, divisors: 
         if above:
             return cause("mean missing", number=" or ".join(above[:MOST_NAMES]))
         if below:
-            rival = f", or {cause('doubled')}" if near(c, 0.5) else ""
+            rival = f", or {cause('halved')}" if near(c, 0.5) else ""
             return cause("mean twice", number=" or ".join(below[:MOST_NAMES])) + rival
+    return ""
+
+
+def _another_length(c: float, known: dict[str, int], divisors: set[float] | None) -> str:
+    """One length for another: in a mean that forward has, or under a root."""
+    for (one, wrong), (other, true) in itertools.permutations(known.items(), 2):
+        if near(c, true / wrong) and divisors and any(near(each, true) for each in divisors):
+            return cause("another mean", one=one, other=other)
+        if near(c * c, true / wrong) and not math.sqrt(true / wrong).is_integer():
+            return cause("another scale", one=one, other=other)
     return ""
 
 
@@ -128,17 +145,17 @@ def _setting(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
 
 
 def _root(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
-    for name, length in lengths(evidence, sizes).items():
+    for length in lengths(evidence, sizes).values():
         root = math.sqrt(length)
         if not root.is_integer() and (near(c, root) or near(c * root, 1)):
-            return f"{cause('scale')}, d = {name}"
+            return cause("scale")
     return ""
 
 
 def _plain_number(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:
     two = [name for name, length in lengths(evidence, sizes).items() if length == 2]
     rival = f", or {cause('mean twice', number=' or '.join(two[:MOST_NAMES]))}" if two and near(c, 0.5) else ""
-    return cause("doubled") + rival if near(c, 2) or near(c, 0.5) else ""
+    return cause("doubled") if near(c, 2) else cause("halved") + rival if near(c, 0.5) else ""
 
 
 def _learning_rate(c: float, evidence: Evidence, sizes: dict[str, int] | None) -> str:

@@ -19,16 +19,17 @@ class Finding:
 
     names: tuple[str, ...]  # the inputs whose gradients it explains
     what: str  # is measured: "is {what}", "has …"; follows the names of the gradients
-    cause: str
+    cause: str  # "" if none is claimed
     certain: bool = True  # it says all there is to say, and no other cause fits
 
     def sentence(self, evidence: Evidence) -> str:
         """Such as "dW is transposed: consistent with …"."""
+        because = f": consistent with {self.cause}" if self.cause else ""
         if len(self.names) == len(evidence.analytic) > 1:
-            return f"every gradient {self.what}: consistent with {self.cause}"
+            return f"every gradient {self.what}{because}"
         subject = ", ".join(f"d{name}" for name in self.names)
         what = self.what if len(self.names) == 1 else _plural(self.what)
-        return f"{subject} {what}: consistent with {self.cause}"
+        return f"{subject} {what}{because}"
 
 
 def _plural(what: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.naming.composites import sigmoids
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding
-from scratchlv.gradcheck.naming.loops import Loops, arrays
+from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, arrays
 from scratchlv.gradcheck.naming.origins import SPARE, Origins
 from scratchlv.gradcheck.naming.signatures import targets
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation, fingerprint
@@ -21,6 +21,7 @@ from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80
+PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide"}
 MOST_ORIGINS = 12
 ELEMENTWISE = (
     "tanh",
@@ -86,14 +87,25 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
             if text in ("u (1 − u)", "1 − u²") and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u):
                 words = cause("tanh" if "²" in text else "sigmoid")
             return Finding(names, f"is wrong by {text} before {where(call)}", words)
+    return _of_functions(simulation, origins)
+
+
+def _of_functions(simulation: Simulation, origins: Origins) -> Finding | None:
+    """The function of single numbers whose slope is wrong; of several, one after another, it may be any."""
+    found: dict[str, str] = {}
     for index in reversed(range(len(simulation.calls))):
         if simulation.late:
             break
         function = _function(simulation, index)
-        if function is not None and _is_elementwise(simulation, origins, index):
-            text, words = function
-            return Finding(names, f"is right up to {text}, and from there on wrong by a factor for each number", words)
-    return None
+        if function is not None and function[0] not in found and _is_elementwise(simulation, origins, index):
+            found[function[0]] = function[1]
+    if not found:
+        return None
+    names, what = tuple(simulation.wrong), "and from there on wrong by a factor for each number"
+    (text, words), *others = found.items()
+    if others:
+        words = cause("local derivative", of=f": of one of {', '.join(found)}")
+    return Finding(names, f"is right up to {text}, {what}", words)
 
 
 def _origins(simulation: Simulation, origins: Origins) -> Iterator[Origin]:
@@ -176,7 +188,7 @@ def _rival(simulation: Simulation, index: int) -> str:
     """What fits as well if a product takes the result: that this has the wrong factor."""
     result = fingerprint(simulation.calls[index].output)
     for call in simulation.calls[index + 1 :]:
-        if call.name in ("multiply", "divide") and any(fingerprint(x) == result for x in call.operands):
+        if call.name in PRODUCTS and any(fingerprint(x) == result for x in call.operands):
             return f", or with {cause('wrong array')}, in {where(call)}"
     return ""
 

@@ -14,7 +14,7 @@ from scratchlv.gradcheck.naming.loops import MATRIX_PRODUCTS, Loops, arrays
 from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.suspects import Changes, Suspect, float_operands
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
-from scratchlv.gradcheck.naming.wording import operand_text, where
+from scratchlv.gradcheck.naming.wording import operand_text, ordinal, where
 
 PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide", "true_divide", "outer"}
 MOST_PAIRS = 60
@@ -136,7 +136,9 @@ def _without_factor(simulation: Simulation, loops: Loops, calls: list[int], j: i
     factor = np.asarray(call.operands[other])
     if call.name in MATRIX_PRODUCTS or call.name == "outer" or factor.size < 2:
         return
-    which = simulation.owner(call.sources[other]) or operand_text(call, other) or f"operand {other + 1}"
+    which = (
+        simulation.owner(call.sources[other]) or operand_text(call, other) or f"that is its {ordinal(other)} operand"
+    )
     values = [np.asarray(simulation.calls[index].operands[other]) for index in calls]
     for factors, text, key in (
         ([np.ones_like(value) for value in values], "without the factor", "missing factor"),

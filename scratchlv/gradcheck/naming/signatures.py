@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.naming.factors import factor_cause
+from scratchlv.gradcheck.naming.factors import factor_cause, of_itself
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding, equal, explained_by, merged, wrong_places
 from scratchlv.gradcheck.naming.wholes import wholes
 from scratchlv.gradcheck.trees import leaves
@@ -211,7 +211,7 @@ def _regularised(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, si
         return None
     c = float(((a - n)[known] * x[known]).sum()) / square
     if abs(c) > CLOSE and equal(a - c * x, n):
-        return f"is off by {c:.4g} times {name}", cause("regularisation"), False
+        return f"is off by {c:.4g} times {name}", of_itself(name, c), False
     return None
 
 

@@ -112,7 +112,7 @@ def _of_places(
         return f"lacks the part by {parts}", reduced or cause("missing path", which=f": a use of {name}")
     words, named = factor_cause(c, simulation.evidence)
     sign = abs(c + 1) < 1e-4
-    what = f"has the wrong sign in the part by {parts}" if sign else f"holds the part by {parts} {c:.4g} times"
+    what = f"has the wrong sign in the part by {parts}" if sign else f"holds {c:.4g} times the part by {parts}"
     return (what, words) if named else None
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.naming.factors import of_itself
 from scratchlv.gradcheck.naming.findings import Finding, equal, merged
 from scratchlv.gradcheck.trees import map_leaves
 
@@ -58,7 +59,7 @@ def _of_its_own_sign(evidence: Evidence) -> Finding | None:
     if not names:
         return None
     what = "is not the opposite for the opposite output gradient"
-    return Finding(tuple(evidence.wrong), what, f"{cause('relu')}: by the sign of the gradient")
+    return Finding(tuple(evidence.wrong), what, cause("own sign"))
 
 
 def _not_linear(evidence: Evidence) -> list[Finding]:
@@ -74,8 +75,9 @@ def _not_linear(evidence: Evidence) -> list[Finding]:
             continue
         x = np.asarray(evidence.inputs[name])
         c = float((rest * x).sum() / ((x * x).sum() or 1.0))
-        what = f"is off by {c:.4g} times {name}" if equal(rest, c * x) else "is not zero if the output gradient is"
-        found.append(Finding((name,), what, cause("regularisation")))
+        itself = equal(rest, c * x)
+        what = f"is off by {c:.4g} times {name}" if itself else "is not zero if the output gradient is"
+        found.append(Finding((name,), what, of_itself(name, c) if itself else cause("regularisation")))
     return merged(found)
 
 

@@ -26,7 +26,11 @@ def operand(call: Call, j: int, shortly: bool = False) -> str:
     text = operand_text(call, j)
     if text.isidentifier():
         return f"`{text}`" if shortly else f"`{text}`, of {where(call)}"
-    return f"`{text}`, of {where(call)}" if text else f"operand {j + 1} of {where(call)}"
+    return f"`{text}`, of {where(call)}" if text else f"the {ordinal(j)} operand of {where(call)}"
+
+
+def ordinal(j: int) -> str:
+    return ("first", "second", "third")[j] if j < 3 else f"{j + 1}th"
 
 
 def operand_text(call: Call, j: int) -> str:

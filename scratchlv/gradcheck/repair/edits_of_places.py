@@ -287,7 +287,7 @@ def comparisons(site: Site) -> Iterator[Draft]:
             yield Draft(template, "", "", 1.5, both)
     value = site.facts.value(node)
     if isinstance(value, np.ndarray) and value.dtype == bool:
-        yield Draft("~A", f"with ~{site.text}", "mask", 0.8 if isinstance(node, ast.Name) else 1.5)
+        yield Draft("~A", f"with ~{site.text}", "mask inverted", 0.8 if isinstance(node, ast.Name) else 1.5)
     if isinstance(site.parent, ast.If | ast.IfExp | ast.While) and site.slot[1] == "test":
         yield Draft("not A", "with the opposite condition", "", 1.5)
         if not isinstance(site.parent, ast.While):
@@ -331,7 +331,7 @@ def calls(site: Site) -> Iterator[Draft]:
     if name in ("clip", "maximum", "minimum") and listed:
         yield Draft("A0", f"without {name}", "", 1.5, nodes)
     if name == "where" and len(listed) == 3:
-        yield Draft("F(A0, A2, A1)", "with the cases exchanged", "mask", 1.0, nodes)
+        yield Draft("F(A0, A2, A1)", "with the cases exchanged", "mask inverted", 1.0, nodes)
     if name == "reshape" and isinstance(func, ast.Attribute) and len(node.args) >= 1:
         yield Draft("B.T.reshape(R)", "", "transposed", 2.5, {"B": func.value, "R": ast.Tuple(node.args, ast.Load())})
 

@@ -364,7 +364,7 @@ def _is_mask(value: Any, held: np.ndarray) -> bool:
 
 
 def _key_of_scale(text: str, value: Any) -> str:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim:
         return "dropout mask" if "drop" in text or "keep" in text else "mask"
     return "upstream ignored" if text.startswith(("dloss", "dout", "dy", "dcost", "upstream")) else "factor"
 

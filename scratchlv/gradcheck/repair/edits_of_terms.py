@@ -352,9 +352,9 @@ def _numbers(site: Site, extra: float) -> Iterator[Draft]:
         hint = 1.5 if _tells(site.facts.ratio, number) else 0.0
         for draft in _by_number(text, number, whole, cost):
             yield replace(draft, hint=hint)
-    for constant, names in (("2", 0.5), ("0.5", 2.0)):
+    for constant, names, key in (("2", 0.5, "halved"), ("0.5", 2.0, "doubled")):
         named = any(isinstance(value, float) and value == names for _, value in variables)
-        yield Draft(f"{constant} * A", f"with {constant} *", "doubled", extra + (2.0 if named else 1.0))
+        yield Draft(f"{constant} * A", f"with {constant} *", key, extra + (2.0 if named else 1.0))
 
 
 def _tells(ratio: float | None, number: float) -> bool:
@@ -369,7 +369,7 @@ def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[D
     nodes, details = {"S": parsed(text)}, {"number": text}
     divided, multiplied = ("mean missing", "mean twice") if whole else ("factor", "factor")
     if number == 2 and whole:  # more likely a two than a length
-        divided = multiplied = "doubled"
+        divided, multiplied = "doubled", "halved"
     yield Draft("A / S", f"with / {text}", divided, cost, nodes, details)
     yield Draft("A * S", f"with * {text}", multiplied, cost + 0.5, nodes, details)
     if number > 0:

@@ -40,7 +40,8 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return _of_place(site, new) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
         return _of_transpose(site, new, evidence, key)
-    return (key, details) if _holds(key, list(_values(site, new)), evidence, activations) else ("", {})
+    values = list(_values(site, new, added=key == "upstream ignored"))
+    return (key, details) if _holds(key, values, evidence, activations) else ("", {})
 
 
 def _are_gates(edit: Edit, activations: Activations) -> bool:
@@ -106,6 +107,8 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if not isinstance(node, ATOMS) or not isinstance(new, ATOMS) or _is_view(node) or _is_view(new):
         return None
     used, wanted = ast.unparse(node), ast.unparse(new)
+    if "::-1" in wanted and wanted.startswith(used):  # the other way round: of an array, or of all that goes with it
+        return "", {}
     if used in (f"{wanted}[:-1]", f"{wanted}[1:]"):
         return "left out", {"which": wanted}
     if used.startswith(wanted) and "::-1" in used:
@@ -164,20 +167,31 @@ def _holds(key: str, values: list[Any], evidence: Evidence, activations: Activat
         return activations.uses("relu", values)
     if key in ("target", "regularisation"):
         return any(_equal(value, each) for value in values for each in evidence.inputs.values())
+    if key == "softmax":
+        return any(_is_distribution(value) for value in values)
     if key == "upstream ignored":
         return any(_equal(value, each) for value in values for each in leaves(evidence.dy))
     return True
 
 
-def _values(site: Site, new: ast.expr) -> Iterator[Any]:
-    """Of the variables in an expression."""
+def _values(site: Site, new: ast.expr, added: bool = False) -> Iterator[Any]:
+    """Of the variables in an expression; ``added``: of those alone that are not in the one that it replaces."""
+    there = {ast.unparse(each) for each in ast.walk(site.node) if isinstance(each, ATOMS)} if added else set()
     for node in ast.walk(new):
-        if isinstance(node, ATOMS):
+        if isinstance(node, ATOMS) and ast.unparse(node) not in there:
             held = site.facts.values.get(node)
             if held:
                 yield from held
             elif (text := ast.unparse(node)) in site.scope:
                 yield site.scope[text]
+
+
+def _is_distribution(value: Any) -> bool:
+    """Positive numbers that sum to one along an axis, as what a softmax makes."""
+    x = np.asarray(value)
+    if x.dtype.kind != "f" or not x.ndim or not x.size or not (x >= 0).all():
+        return False
+    return any(x.shape[axis] > 1 and np.allclose(x.sum(axis), 1) for axis in range(x.ndim))
 
 
 def _equal(value: Any, other: Any) -> bool:

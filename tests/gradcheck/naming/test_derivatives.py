@@ -40,6 +40,26 @@ def test_a_slope_that_nobody_has_thought_of_is_placed_at_its_function():
     assert "a wrong local derivative of tanh" in sentence
 
 
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [(lambda p, dp: p * dp, "only the diagonal"), (lambda p, dp: dp.sum(1, keepdims=True), "it is p (dp − Σ p dp)")],
+)
+def test_the_sum_of_softmax(total, words):
+    """The sum is said to be missing only where there is none."""
+
+    def forward(x, W):
+        e = np.exp(x @ W)
+        p = e / e.sum(1, keepdims=True)
+        return p, (x, W, p)
+
+    def backward(dp, cache):
+        x, W, p = cache
+        dz = p * (dp - total(p, dp))
+        return dz @ W.T, x.T @ dz
+
+    assert words in diagnosed(forward, backward, {"x": normal(4, 3), "W": normal(3, 5)})
+
+
 def test_exp():
     assert "a wrong local derivative of exp" in diagnosed(*layer(np.exp, lambda z, y: z))
 

@@ -19,6 +19,8 @@ from scratchlv.gradcheck.naming.factors import factor_cause
         (1 / 0.7, {"p": 0.3}, "1/(1 − p)"),
         (0.7 / 0.3, {"p": np.array(0.3)}, "1/(1 − p)"),
         (2, {"x": np.zeros((5, 3))}, "missing 1/2"),
+        (0.5, {"x": np.zeros((5, 3))}, "a factor of 2 that is missing"),
+        (np.sqrt(5 / 3), {"x": np.zeros((5, 3))}, "a scale of 1/√d with the wrong d: x.shape[1] for x.shape[0]"),
         (1.234, {"x": np.zeros((5, 3))}, "a constant factor that is missing or doubled"),
     ],
 )

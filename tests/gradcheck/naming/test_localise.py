@@ -54,3 +54,31 @@ def test_a_factor_names_no_function_that_forward_has_not():
 
     words = diagnosed(forward, backward, {"s": normal(4, 3) / 3, "x": normal(4, 3)})
     assert "derivative" in words and "tanh" not in words
+
+
+def test_of_functions_in_a_row_it_may_be_any():
+    def forward(x):
+        e = np.exp(x)
+        return np.tanh(np.log1p(e)), (x, e)
+
+    def backward(dy, cache):
+        x, e = cache
+        da = dy * (1 - np.tanh(np.log1p(e)) ** 2)
+        return (da * e / (1 + e) * (1.1 - 0.3 * x**4),)
+
+    words = diagnosed(forward, backward, {"x": normal(4, 3)})
+    assert "of one of" in words and "tanh" in words and "exp" in words
+
+
+def test_what_goes_into_a_product_may_have_the_wrong_factor():
+    def forward(h, g):
+        r = np.maximum(h, 0)
+        return np.einsum("ne,nef->nf", g, r), (h, g, r)
+
+    def backward(dy, cache):
+        h, g, r = cache
+        dr = np.repeat(dy[:, None], g.shape[1], axis=1) * g[:, :, None] ** 3
+        return dr * (h > 0), np.einsum("nf,nef->ne", dy, r)
+
+    words = diagnosed(forward, backward, {"h": normal(3, 2, 4), "g": normal(3, 2)})
+    assert "derivative" not in words or "wrong array" in words

@@ -25,7 +25,7 @@ def relu_layer(mask):
     [
         (lambda z, dh: 1.0, "its mask is missing"),
         (lambda z, dh: z < 0, "masked by the wrong array"),
-        (lambda z, dh: dh > 0, "masked by the wrong array: by the sign of the gradient"),
+        (lambda z, dh: dh > 0, "masked by its own sign"),
     ],
 )
 def test_relu(mask, name):

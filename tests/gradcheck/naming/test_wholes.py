@@ -31,12 +31,19 @@ def test_regularisation_that_backward_adds_by_itself():
     ]
 
 
+def test_a_gradient_that_begins_as_a_copy_of_its_input():
+    x, n = normal(3), normal(3, seed=1)
+    (sentence,) = said({"x": n + x}, {"x": n}, {"x": x}, dy=np.float64(1), backward=lambda dy: {"x": dy * n + x})
+    assert "begins as a copy of x" in sentence
+    assert "or with a regularisation" in sentence
+
+
 def test_a_relu_masked_by_its_gradient():
     n = normal(6)
     sentences = said(
         {"x": np.maximum(n, 0)}, {"x": n}, dy=np.float64(1), backward=lambda dy: {"x": np.maximum(dy * n, 0)}
     )
-    assert "masked by the wrong array: by the sign of the gradient" in sentences[0]
+    assert "masked by its own sign" in sentences[0]
 
 
 def test_single_precision_is_known_by_its_rounding():

@@ -28,5 +28,5 @@ def test_without_a_source_the_operation_has_its_own_name():
     space = {"np": np}
     exec("def forward(inputs):\n    return inputs['x'] * 2, None", space)
     (call,) = Tracer(space["forward"], {"x": np.ones(2)}, ["x"]).calls
-    assert where(call) == "the multiply in line 2" and operand(call, 0) == "operand 1 of the multiply in line 2"
+    assert where(call) == "the multiply in line 2" and operand(call, 0) == "the first operand of the multiply in line 2"
     assert operand_text(call, 0) == "" and variable(call) == ""

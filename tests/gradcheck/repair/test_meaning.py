@@ -62,3 +62,9 @@ def test_a_mend_speaks_for_its_cause(tmp_path, old, new, words):
 def test_no_derivative_is_named_of_a_function_that_is_not_there(tmp_path):
     sentence = first_sentence(tmp_path, "ds = (dy *", "ds = (dy * (1 - s**2) *")
     assert "tanh" not in sentence and "σ" not in sentence
+
+
+def test_a_gate_by_the_name_of_a_gradient_is_none(tmp_path):
+    """``g`` is what some call the output gradient; here it is a gate."""
+    sentence = first_sentence(tmp_path, "dh = dhg * g", "dh = dhg + 0 * g")
+    assert "upstream" not in sentence
