@@ -18,9 +18,9 @@ from scratchlv.kernels.additive_attention.row_sums import (
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.building_blocks.simd import address, fence, scale
+from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
 from scratchlv.kernels.matmul.numba_cpu import float32_only
-from scratchlv.memory import as_contiguous, empty, empty_like, wants_nontemporal, zeros
+from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
 ZERO = np.float32(0)
 
