@@ -10,13 +10,14 @@ fight for the cores.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import prange, types
+from numba import carray, prange, types
 
 from scratchlv.kernels.building_blocks.compiling import Callback, kernel
-from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, tanh
+from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, pointer, store_float
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
@@ -41,6 +42,12 @@ _PREFETCH_ROWS = 6  # so many rows before they are packed, they are asked for
 _PREFETCH_FLOATS = 64  # the same where rows are packed across: so many numbers of each
 _PAGE = 4096  # bytes
 _WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
+
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+Epilogue = Literal["none", "tanh", "relu", "tanh_backward", "relu_backward"]
+_EPILOGUES = get_args(Epilogue)
+_, _TANH, _RELU, _TANH_BACKWARD, _RELU_BACKWARD = range(len(_EPILOGUES))
 
 
 class Cache(NamedTuple):
@@ -130,6 +137,8 @@ def gemm(
     accumulate: bool = False,
     bias: np.ndarray | None = None,
     column_sums: np.ndarray | None = None,
+    epilogue: Epilogue = "none",
+    y: np.ndarray | None = None,
 ) -> np.ndarray:
     """``out (+)= op(a) op(b) + bias``, all float32 and two-dimensional; ``bias`` (N,) is added to every row.
 
@@ -137,8 +146,13 @@ def gemm(
     (N,) becomes the sum over the rows of op(b), added up in float64, which costs little while b is packed: the product that
     makes a weight's gradient, ``xᵀ dy``, makes that of the bias.
 
+    ``epilogue`` says what becomes of the result C while a tile of it is in the cache: ``tanh(C)`` or ``max(C, 0)``; or, on
+    the way back, the product with the slope of what gave ``y`` (M, N): ``"tanh_backward"`` makes ``C (1 - y²)``, and
+    ``"relu_backward"`` 0 where y is 0. All give the bits that a sweep over C would give.
+
     Raises:
-        ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
+        ValueError: the shapes do not fit each other, an array is not float32, ``out`` overlaps an input, there is no such
+            epilogue, or it needs a ``y`` that is not given, or is given one that it does not need.
     """
     as_it_is = isinstance(b, PackedMatrix) and not transpose_b and column_sums is None
     packed: Any = b if as_it_is else None
@@ -148,10 +162,11 @@ def gemm(
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
     if bias is not None and bias.shape != (n,):
         raise ValueError(f"bias has shape {bias.shape}, a row of the product has ({n},)")
+    last_step = _last_step(epilogue, y, (m, n))
     if out is None:
         out, accumulate = empty((m, n)), False
     else:
-        _check_out(out, (m, n), a, b, bias)
+        _check_out(out, (m, n), a, b, bias, y)
     if m == 0 or n == 0:
         if column_sums is not None:
             column_sums[:] = b.sum(1 if transpose_b else 0)
@@ -162,11 +177,11 @@ def gemm(
     a = a.T if transpose_a else a
     before = out if accumulate else _ZEROS if bias is None else as_contiguous(bias)[None]
     if m == 1 and packed is not None:
-        _one_row(as_contiguous(a), _address(packed.rows), packed.rows.shape[1], before, out, threads)
+        _one_row(as_contiguous(a), _address(packed.rows), packed.rows.shape[1], before, out, *last_step, threads)
         return out
     b, b_term, b_column = _operand(b.T if transpose_b else b)
     if m == 1 and b_column == 1 and column_sums is None:
-        _one_row(as_contiguous(a), _address(b), b_term, before, out, threads)
+        _one_row(as_contiguous(a), _address(b), b_term, before, out, *last_step, threads)
         return out
     a, a_row, a_term = _operand(a)
     c, c_row = _address(out), out.strides[0] // 4
@@ -182,7 +197,8 @@ def gemm(
     _product(
         multiply.address,
         *(_address(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
-        *(m, n, k, 0 if sums is None else _address(sums), by_rows, by_columns, _address(work), a_space, b_space),
+        *(*last_step, m, n, k, 0 if sums is None else _address(sums)),
+        *(by_rows, by_columns, _address(work), a_space, b_space),
     )
     if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
@@ -205,6 +221,20 @@ def _operand(x: np.ndarray) -> tuple[np.ndarray, int, int]:
         x = np.array(x, order="C")
         row, column = x.strides
     return x, row // 4, column // 4
+
+
+def _last_step(epilogue: str, y: np.ndarray | None, shape: tuple[int, int]) -> tuple[int, int, int]:
+    """The number of an epilogue, the address of its y, and the distance of y's rows in floats."""
+    if epilogue not in _EPILOGUES:
+        raise ValueError(f"there is no epilogue {epilogue!r}, only {', '.join(_EPILOGUES)}")
+    number = _EPILOGUES.index(epilogue)
+    if number < _TANH_BACKWARD:
+        if y is not None:
+            raise ValueError(f"epilogue {epilogue!r} takes no y")
+        return number, 0, 0
+    if y is None or y.shape != shape or y.dtype != np.float32 or not y.flags.c_contiguous or not y.flags.aligned:
+        raise ValueError(f"epilogue {epilogue!r} needs y, contiguous, in float32, of shape {shape}")
+    return number, _address(y), shape[1]
 
 
 def _check_out(out: np.ndarray, shape: tuple[int, int], *inputs: np.ndarray | None) -> None:
@@ -298,8 +328,30 @@ def _pack_across(x, row, count, k, height, out):
             store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
 
 
+@kernel(fastmath=FLAGS)
+def _finish(epilogue, y, y_row, c, c_row, rows, columns):
+    """The epilogue of a tile of C, in place; all but ``epilogue``, ``rows`` and ``columns`` are addresses and distances."""
+    for i in range(rows):
+        of_c = carray(pointer(c + 4 * i * c_row), columns)
+        if epilogue == _TANH:
+            for j in range(of_c.size):
+                of_c[j] = tanh(of_c[j])
+        elif epilogue == _RELU:
+            for j in range(of_c.size):
+                of_c[j] = _ZERO if of_c[j] <= _ZERO else of_c[j]  # NaN stays
+        else:
+            of_y = carray(pointer(y + 4 * i * y_row), columns)
+            if epilogue == _TANH_BACKWARD:
+                for j in range(of_c.size):
+                    of_c[j] = of_c[j] * (_ONE - of_y[j] * of_y[j])
+            else:
+                for j in range(of_c.size):
+                    of_c[j] = _ZERO if of_y[j] <= _ZERO else of_c[j]
+
+
 def _multiply(
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, epilogue, y, y_row,
+    m, n, k, a_work, b_work, b_sums,
 ):  # fmt: skip
     segments = max(1, -(-k // INNER_BLOCK))
     height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
@@ -346,20 +398,24 @@ def _multiply(
                                 to,
                                 c_row,
                             )
+                        if epilogue and s1 == segments:
+                            y_at = y + 4 * ((i0 + i) * y_row + j0 + j)
+                            _finish(epilogue, y_at, y_row, to, c_row, min(height, rows - i), min(COLUMNS, columns - j))
                         tile += 4 * tile_step
 
 
 #: ``C = S + A B`` within one thread: kernels take its ``address`` and :func:`call` it. Its numbers are ``a, a_row, a_term, b,
-#: b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums``: addresses, with strides
-#: in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. The columns of a B that
-#: is not packed yet are added to ``b_sums`` (float64, whole panels), unless that is 0. m and n are above 0.
-multiply = Callback(_multiply, types.void(*[types.int64] * 18))
+#: b_column, b_term, packed, c, c_row, start, start_row, start_column, epilogue, y, y_row, m, n, k, a_work, b_work, b_sums``:
+#: addresses, with strides in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into
+#: ``a_work``. The columns of a B that is not packed yet are added to ``b_sums`` (float64, whole panels), unless that is 0.
+#: m and n are above 0.
+multiply = Callback(_multiply, types.void(*[types.int64] * 21))
 
 
 @kernel(parallel=True)
 def _product(
     multiply,
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k,
+    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, epilogue, y, y_row, m, n, k,
     b_sums, by_rows, by_columns, work, a_space, b_space,
 ):  # fmt: skip
     for thread in prange(by_rows * by_columns):
@@ -372,9 +428,10 @@ def _product(
             b_part = (b + 4 * n0 * (k if packed else b_column), b_column, b_term, packed)
             c_part = (c + 4 * (m0 * c_row + n0), c_row)
             start_part = (start + 4 * (m0 * start_row + n0 * start_column), start_row, start_column)
+            last_step = (epilogue, y + 4 * (m0 * y_row + n0), y_row)
             sums = b_sums + 8 * n0 if b_sums and m0 == 0 else 0  # those who share the columns need not all sum them
             sizes_and_work = (m1 - m0, n1 - n0, k, a_work, a_work + 4 * a_space, sums)
-            call(multiply, a_part + b_part + c_part + start_part + sizes_and_work)
+            call(multiply, a_part + b_part + c_part + start_part + last_step + sizes_and_work)
 
 
 @kernel()
@@ -388,11 +445,11 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
         k, n = a.shape[1], y.shape[1]
         a_at, y_at = address(a) + 4 * first * k, address(y) + 4 * first * n
         b_at, at = address(panels), address(work)
-        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at, 0))
+        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, 0, 0, 0, last - first, n, k, at, at, 0))
 
 
 @kernel(parallel=True)
-def _one_row(a, b, b_step, start, c, threads):
+def _one_row(a, b, b_step, start, c, epilogue, y, y_row, threads):
     """A row (1, K) times a matrix at an address: bound by reading it, which is done once, where it lies.
 
     ``start``, that the sums are added to, is (1, N), or anything shorter for zeros.
@@ -402,6 +459,8 @@ def _one_row(a, b, b_step, start, c, threads):
     for thread in prange(threads):
         first, last = columns_of(b, n, thread, threads)
         row_product(address(a), a.shape[1], b, b_step, address(start), start_step, address(c), first, last)
+        if epilogue:
+            _finish(epilogue, y + 4 * first, y_row, address(c) + 4 * first, n, 1, last - first)
 
 
 @kernel()

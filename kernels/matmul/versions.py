@@ -125,5 +125,5 @@ def _packed_serially(multiply, a, b, c, zeros, a_work, b_work):
     n = b.shape[1]
     if m > 0 and n > 0:
         a_at, b_at, c_at = address(a), address(b), address(c)
-        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, address(zeros), 0, 0)
+        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, address(zeros), 0, 0, 0, 0, 0)
         call(multiply, operands + (m, n, k, address(a_work), address(b_work), 0))  # noqa: RUF005 (Numba knows no *)

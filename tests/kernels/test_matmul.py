@@ -5,6 +5,7 @@ import itertools
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -188,6 +189,56 @@ def test_long_sums_stay_exact():
     exact = a.astype(np.float64) @ b.astype(np.float64)
     assert np.abs(gemm(a, b) / exact - 1).max() < 2e-6
     assert np.abs(gemm(a.T.copy(), b, transpose_a=True) / exact - 1).max() < 2e-6
+
+
+# --- what becomes of a product while it is in the cache ------------------------------------------------------------
+
+
+def swept(epilogue, c, y):
+    """The same as sweeps over the finished product."""
+    if epilogue == "tanh":
+        return ops.tanh.variant("numba_cpu").forward(c)[0]
+    if epilogue == "relu":
+        return ops.relu.variant("numba_cpu").forward(c)[0]
+    if epilogue == "tanh_backward":
+        return c * (1 - y * y)
+    return np.where(y <= 0, np.float32(0), c) if epilogue == "relu_backward" else c
+
+
+@pytest.mark.parametrize("epilogue", get_args(numba_cpu.Epilogue))
+@pytest.mark.parametrize("m", [1, 3, 2 * ROWS + 1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_epilogue_gives_what_a_sweep_over_the_product_would(epilogue, m, threads, monkeypatch):
+    """Over many segments, where only the last is to be followed by it; from zeros, from a bias, and from what was there."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    k, n = 2 * SEGMENTS * INNER_BLOCK + 5, 2 * COLUMNS + 3
+    a, b, bias, start = whole(m, k) / 512, whole(k, n) / 512, normal(n), normal(m, n)
+    y = np.tanh(normal(m, n)) if epilogue.endswith("_backward") else None
+    for given in (b, PackedMatrix(b)):
+        for how in ({}, {"bias": bias}, {"accumulate": True}):
+            expected = gemm(a, given, start.copy(), **how)
+            got = gemm(a, given, start.copy(), epilogue=epilogue, y=y, **how)
+            np.testing.assert_allclose(got, swept(epilogue, expected, y), rtol=1e-6, atol=1e-7)
+
+
+def test_an_epilogue_lets_nan_through():
+    a, b = np.float32([[np.nan], [1]]), np.ones((1, COLUMNS + 1), np.float32)
+    for epilogue in ("tanh", "relu"):
+        np.testing.assert_array_equal(np.isnan(gemm(a, b, epilogue=epilogue)).all(1), [True, False])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"epilogue": "tahn"}, "no epilogue 'tahn'"),
+        ({"epilogue": "tanh", "y": np.zeros((3, 3), np.float32)}, "takes no y"),
+        ({"epilogue": "tanh_backward"}, r"needs y, .* \(3, 3\)"),
+        ({"epilogue": "relu_backward", "y": np.zeros((3, 2), np.float32)}, r"needs y, .* \(3, 3\)"),
+    ],
+)
+def test_an_epilogue_that_cannot_be_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        gemm(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), **given)
 
 
 # --- arrays as they come -------------------------------------------------------------------------------------------
