@@ -9,6 +9,7 @@ ELSEWHERE = {
     "scratchlv/__init__.py": ("tests/test_ops.py", "it hands on what others do"),
     "scratchlv/__main__.py": ("tests/cli/test_init.py", "a line that calls the command line"),
     "scratchlv/tokens.py": ("tests/data/test_vocabulary.py", "four numbers"),
+    "kernels/building_blocks/__init__.py": ("tests/test_cores.py", "it tells Numba how many cores there are"),
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/timing.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),

@@ -6,7 +6,11 @@ import os
 from typing import Any, NoReturn
 
 import numba
-from numba import njit
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from scratchlv.kernels.building_blocks import MOST_THREADS
 
 
 def n_threads() -> int:
@@ -18,13 +22,16 @@ def set_threads(n: int) -> int:
     """Have the kernels that this Python thread calls use ``n`` threads; returns how many they used before.
 
     Raises:
-        ValueError: ``n`` is less than 1, or more than Numba has (one for each core, or ``NUMBA_NUM_THREADS``).
+        ValueError: ``n`` is less than 1, or more than Numba has: one for each core that this process may use, or
+            ``NUMBA_NUM_THREADS``.
     """
     most = numba.config.NUMBA_NUM_THREADS
     if isinstance(n, bool) or not isinstance(n, int):
         raise ValueError(f"{n!r} threads: give a whole number, 1 to {most}")
     if n < 1:
         raise ValueError(f"{n} threads: give 1 or more")
+    if n > MOST_THREADS:
+        raise ValueError(f"{n} threads: give {MOST_THREADS} or less")
     if n > most:
         raise ValueError(
             f"{n} threads: there are {most}; set NUMBA_NUM_THREADS={n} before Python starts to have so many"
@@ -38,6 +45,46 @@ def set_threads(n: int) -> int:
 def share(total, part, parts):
     """The half-open range of ``total`` items that belongs to one of ``parts`` equal shares."""
     return total * part // parts, total * (part + 1) // parts
+
+
+# --- taking work -----------------------------------------------------------------------------------------------------
+# Equal shares take as long as the slowest core, which a neighbour may have slowed to a half. So threads take an item (a tile,
+# a block of rows) whenever they are free. Each is computed by one thread as it would be by any other: the bits stay.
+#
+#     counter = new_counter()
+#     for _ in prange(threads):
+#         item = next_item(counter)
+#         while item < items:
+#             ...
+#             item = next_item(counter)
+
+PIECES = (
+    8  #: for each thread, of work that could be cut anywhere: a core at half speed is late by a sixteenth at the most
+)
+
+
+@njit(inline="always")
+def new_counter():
+    """What the threads of one loop take their items from."""
+    return np.zeros(1, np.int64)
+
+
+@intrinsic
+def next_item(typing_context, counter):
+    """The next of the numbers 0, 1, 2 …, each of which one thread is given."""
+
+    def emit(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        one = context.get_constant(types.int64, 1)
+        return builder.atomic_rmw("add", data, one, "monotonic")
+
+    return types.int64(counter), emit
+
+
+@njit(inline="always")
+def pieces(total, threads):
+    """How many pieces (:func:`share`) of ``total`` items the threads take; a thread alone takes one."""
+    return min(total, threads * PIECES if threads > 1 else 1)
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ def examine() -> Iterator[str]:
     """Lines of text for the user; never raises for what is missing."""
     yield f"scratchlv {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     yield f"processor: {os.cpu_count()} cores; " + _vectors()
+    yield _threads()
     for package in ("numpy", "numba", "pillow", "rich", "safetensors"):
         yield _package(package)
     yield ""
@@ -37,6 +38,16 @@ def _vectors() -> str:
     except ImportError as error:
         return f"Numba does not load ({error}): only the reference variants can run"
     return f"kernels use vectors of {WIDTH} floats, {REGISTERS} registers"
+
+
+def _threads() -> str:
+    try:
+        from scratchlv.kernels.building_blocks import default_threads
+    except ImportError:
+        return ""
+    return (
+        f"threads: {default_threads.n} ({default_threads.why}); --threads N or NUMBA_NUM_THREADS=N sets another number"
+    )
 
 
 def _operations() -> Iterator[str]:

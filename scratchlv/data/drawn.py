@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 
+from scratchlv.cores import usable_cores
 from scratchlv.data.scenes import SIDE, Scene, World, draw, scene, split_index
 from scratchlv.errors import UserError
 
@@ -29,7 +29,7 @@ def draw_scenes(seed: int, split: str, n: int, world: World) -> tuple[list[Scene
     chunks = [(seed, split, first, min(first + _CHUNK, n), world) for first in range(0, n, _CHUNK)]
     scenes: list[Scene] = []
     pictures = np.empty((n, SIDE, SIDE, 3), np.uint8)
-    workers = min(os.cpu_count() or 1, len(chunks))
+    workers = min(usable_cores().n, len(chunks))
     if n < _FEW or workers < 2:
         return _collect(map(_draw_chunk, chunks), scenes, pictures)
     # spawned, not forked: a fork would copy the threads of the kernels half-way through whatever they do

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError
 from scratchlv.exercises import export as exporting
 from scratchlv.exercises import gradebook, template
@@ -49,7 +49,7 @@ def check(course: Course, names: Sequence[str], *, slow: bool = False, jobs: int
         raise UserError("all exercises of this course are slow ones: --all checks them, or name one")
     _need_solutions(course, chosen)
     wrong = 0
-    for proof in prove(course, chosen, jobs or os.cpu_count() or 1):
+    for proof in prove(course, chosen, jobs or usable_cores().n):
         print(
             f"{'right' if proof.ok else 'WRONG':5}  {proof.name:24} {proof.tried:3} tried  {proof.seconds:5.1f} s",
             file=out,
@@ -116,7 +116,7 @@ def grade(
     found, said = students(folders, chosen)
     wrapper = bubblewrap()
     said.append("each file is checked in bubblewrap" if wrapper else _WITHOUT)
-    marking = Marking(found, chosen, jobs or os.cpu_count() or 1, hidden=folders, wrapper=wrapper)
+    marking = Marking(found, chosen, jobs or usable_cores().n, hidden=folders, wrapper=wrapper)
     with contextlib.nullcontext() if csv is None else gradebook.Gradebook(csv, chosen) as book:
         print(*said, sep="\n", file=sys.stderr, flush=True)
         rows: list[Row] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from scratchlv.cores import usable_cores
 from scratchlv.errors import KernelsUnavailable
 
 
@@ -30,7 +30,7 @@ def compiling_together(say: Callable[[str], None], *what: str) -> Iterator[None]
 
     def begins() -> None:
         say("compiling kernels (once)")
-        if (os.cpu_count() or 1) > 1 and sys.executable:
+        if usable_cores().n > 1 and sys.executable:
             command = [sys.executable, "-m", "scratchlv.tasks.warmup", *what]
             quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
             with contextlib.suppress(OSError):  # one process does it all where no second one may run

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,13 +25,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from scratchlv.cache import cache_folder
+from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError, disk_is_full
 from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore
 from scratchlv.vision.images import load_image
 
 _BATCH = 32  # pictures that the network is given at once, and that are lost at most when the process is killed
 _GROUP = 1024  # pictures whose checksums are made between two saves
-_THREADS = max(1, (os.cpu_count() or 1) // 2)  # that decode pictures, while the network works on those before
+_THREADS = max(1, usable_cores().n // 2)  # that decode pictures, while the network works on those before
 
 
 class Extractor(Protocol):

@@ -11,7 +11,8 @@ from .helpers import fails, picture
 def test_threads_that_are_not_there(capsys, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fails(capsys, *command.split(), "--threads", "0", saying=["--threads", "1 or more"])
-    fails(capsys, *command.split(), "--threads", "4000", saying=["--threads", "NUMBA_NUM_THREADS=4000"])
+    fails(capsys, *command.split(), "--threads", "900", saying=["--threads", "NUMBA_NUM_THREADS=900"])
+    fails(capsys, *command.split(), "--threads", "100000", saying=["--threads", "1000 or less"])
     assert not list(tmp_path.iterdir())
 
 

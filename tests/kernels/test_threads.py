@@ -9,9 +9,12 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from numba import prange
 
 import scratchlv
 from scratchlv import ops
+from scratchlv.kernels.building_blocks.compiling import kernel
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item
 
 ROOT = Path(__file__).resolve().parents[2]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -64,6 +67,34 @@ def test_two_python_threads_at_once():
     for thread in at_once:
         thread.join()
     assert not wrong
+
+
+# --- taking work ---------------------------------------------------------------------------------------------------
+
+
+@kernel(parallel=True)
+def take(by, items, threads):
+    """Note which thread takes an item, and how often it is taken; the first thread is slow."""
+    counter = new_counter()
+    for thread in prange(threads):
+        item = next_item(counter)
+        while item < items:
+            by[item, thread] += 1
+            if thread == 0:
+                x = 1.0
+                for _ in range(20_000_000):
+                    x = x * 1.0000001 + 1e-9
+                by[item, thread] += x < 0
+            item = next_item(counter)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 50])
+def test_each_item_is_taken_once_and_by_whoever_is_free(n):
+    by = np.zeros((n, 2), np.int64)
+    take(by, n, 2)
+    assert (by.sum(1) == 1).all()
+    if n == 50:
+        assert by[:, 1].sum() > 40
 
 
 # --- forks -------------------------------------------------------------------------------------------------------

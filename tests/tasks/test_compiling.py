@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from scratchlv.cores import Cores
 from scratchlv.kernels.building_blocks import compiling as kernels
 from scratchlv.tasks import compiling
 from scratchlv.tasks.compiling import compiling_together
@@ -29,7 +30,7 @@ def helpers(monkeypatch):
             self.ended.append("ended")
 
     monkeypatch.setattr(compiling.subprocess, "Popen", Helper)
-    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(compiling, "usable_cores", lambda: Cores(2, ""))
     return started
 
 
@@ -61,7 +62,7 @@ def test_it_begins_with_the_first_kernel_and_ends_with_the_block(helpers, first_
 
 
 def test_one_core_compiles_alone(helpers, first_kernel, monkeypatch):
-    monkeypatch.setattr(compiling.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(compiling, "usable_cores", lambda: Cores(1, ""))
     said = []
     with compiling_together(said.append, "lm", "rnn"):
         first_kernel()
