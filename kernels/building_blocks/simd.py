@@ -278,6 +278,16 @@ def address(typing_context, array):
 
 
 @intrinsic
+def pointer(typing_context, address):
+    """An address as ``numba.carray`` takes it, which makes an array of the float32 that lie there."""
+
+    def emit(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float32)(types.int64), emit
+
+
+@intrinsic
 def float_at(typing_context, address):
     """The float32 at an address."""
 

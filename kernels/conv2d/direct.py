@@ -72,7 +72,7 @@ def pack_windows(W: np.ndarray, flipped: bool = False) -> np.ndarray:
         flat = empty((W.shape[0] * W.shape[1], W.shape[3], W.shape[2]))
         _flip(W.reshape(-1, *W.shape[2:]), flat)
         W = flat
-    return pack(W.reshape(-1, W.shape[-1]))
+    return pack(W.reshape(-1, W.shape[-1]), width=COLUMNS)
 
 
 @kernel(parallel=True)

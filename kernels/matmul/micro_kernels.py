@@ -1,9 +1,9 @@
 """The register-tiled micro-kernels that every matrix product and convolution of the project is made of.
 
-They keep a tile of C, at most ``ROWS`` rows by ``COLUMNS`` (two vectors), in registers for the whole inner sum. ``tile_kernel``
-reads packed rows of A and adds to C. ``rows_kernel`` finds rows of A through a table of *addresses*: a row can lie anywhere,
-such as the shifted pixels of a convolution (with the address of a row of zeros for padding), or that of any valid row where
-a tile is ragged, its result thrown away. ``row_kernel`` is for a single row.
+They keep a tile of C in registers for the whole inner sum. ``tile_kernel`` reads packed rows of A and adds to C.
+``rows_kernel`` finds rows of A through a table of *addresses*: a row can lie anywhere, such as the shifted pixels of a
+convolution (with the address of a row of zeros for padding), or that of any valid row where a tile is ragged, its result
+thrown away. ``row_kernel`` is for a single row.
 
 Long sums are made of short ones: each segment is summed from zero and then added to the tile, so that rounding errors grow
 with the length of a segment and the number of segments, not with their product.
@@ -13,13 +13,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, REGISTERS, WIDTH, ZERO, Emitter
+from scratchlv.memory import CACHE_LINE
 
-COLUMNS = 2 * WIDTH  #: columns of C in a tile: two vectors
+HEIGHT = 6  #: rows of C that a product keeps in registers
+VECTORS = 4 if REGISTERS == 32 else 2  #: … by so many vectors: 24 (or 12) sums, 4 (or 2) of B, and a number of A
+TILE_ROWS, TILE_COLUMNS = 2 * HEIGHT, VECTORS * WIDTH  #: of C in a tile of ``tile_kernel``
+COLUMNS = 2 * WIDTH  #: columns of C in a tile of ``rows_kernel``: two vectors
 ROWS = 14 if REGISTERS == 32 else 6  #: rows of C in a tile of ``rows_kernel``: 28 (or 12) sums, 2 vectors of B, 1 of A
 FEW_ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile of ``few_rows_kernel``
 
-_UNROLL = 4
+_UNROLL = 4  # terms, a multiple of which most sums have
+_TERMS_AHEAD = value("matmul.terms_ahead")
+_LINE = CACHE_LINE // 4  # floats
 STRIPS = (
     3 * REGISTERS // 4,
     REGISTERS // 4,
@@ -98,62 +105,98 @@ few_rows_kernel = _rows_kernel(FEW_ROWS)  #: where few rows are left: fewer are 
 
 @intrinsic
 def tile_kernel(typing_context, rows, columns, k, a, a_step, b, b_step, start, start_step, c, c_step):
-    """A tile of a product, ``C[i, j] = S[i, j] + Σ_p a[p, i] b[p, j]``: at most ``ROWS`` by ``COLUMNS``.
+    """A tile of a product, ``C[i, j] = S[i, j] + Σ_p a[p, i] b[p, j]``: at most ``TILE_ROWS`` by ``TILE_COLUMNS``.
 
     All are addresses, with the distance of their rows in floats; of each ``a[p]`` and ``b[p]`` as much is read as a tile has,
-    rows rounded up to even. S is where the sums start from: C itself, a bias (its rows 0 apart) or zeros.
+    rows rounded up to even, columns to 1, 2 or 4 vectors. S is where the sums start from: C itself, a bias (its rows 0 apart)
+    or zeros. What is higher than ``HEIGHT`` is two tiles, one below the other.
     """
     signature = types.void(*[types.int64] * 11)
 
     def emit(context, builder, sig, arguments):
-        rows = arguments[0]
-        after = builder.append_basic_block("after")
-        heights = list(range(2, ROWS + 1, 2))
-        blocks = [builder.append_basic_block(f"tile_{height}") for height in heights]
-        switch = builder.switch(rows, blocks[-1])
-        for height, block in zip(heights, blocks, strict=True):
-            for n in (height - 1, height):
-                switch.add_case(I64(n), block)
-            builder.position_at_end(block)
-            builder.call(_tile_function(builder.module, height), arguments)
-            builder.branch(after)
-        builder.position_at_end(after)
+        rows, columns, k, a, a_step, b, b_step, start, start_step, c, c_step = arguments
+        e = Emitter(builder)
+        half = builder.shl(builder.lshr(builder.add(rows, I64(3)), I64(2)), I64(1))  # even
+        low = builder.select(builder.icmp_signed(">", rows, I64(HEIGHT)), half, rows)
+        tiles = builder.select(builder.icmp_signed(">", rows, I64(HEIGHT)), I64(2), I64(1))
+
+        def tile(t, _):
+            below = builder.mul(t, low)
+            height = builder.select(builder.icmp_signed("==", t, I64(0)), low, builder.sub(rows, low))
+            s_at, c_at = (e.address(x, builder.mul(below, step)) for x, step in ((start, start_step), (c, c_step)))
+            _call_tile(
+                builder, height, columns, k, e.address(a, below), a_step, b, b_step, s_at, start_step, c_at, c_step
+            )
+            return []
+
+        e.loop(tiles, [], tile)
         return context.get_dummy_value()
 
     return signature, emit
 
 
-def _tile_function(module, height: int):
-    """The function that computes tiles of ``height`` rows, or of one row less."""
-    name = f"scratchlv_tile_{height}"
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 11), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
+def _call_tile(builder, rows, columns, *arguments) -> None:
+    """Call the function that computes at least so many rows and columns."""
+    after = builder.append_basic_block("after")
+    widths = [n for n in (1, 2, 4) if n <= VECTORS]
+    heights = list(range(2, HEIGHT + 1, 2))
+    for vectors in widths:
+        fits, wider = (builder.append_basic_block(f"{name}_{vectors}") for name in ("fits", "wider"))
+        is_last = vectors == widths[-1]
+        builder.branch(fits) if is_last else builder.cbranch(
+            builder.icmp_signed("<=", columns, I64(vectors * WIDTH)), fits, wider
+        )
+        builder.position_at_end(fits)
+        blocks = [builder.append_basic_block(f"tile_{height}_{vectors}") for height in heights]
+        switch = builder.switch(rows, blocks[-1])
+        for height, block in zip(heights, blocks, strict=True):
+            for n in (height - 1, height):
+                switch.add_case(I64(n), block)
+            builder.position_at_end(block)
+            builder.call(_tile_function(builder.module, height, vectors), [rows, columns, *arguments])
+            builder.branch(after)
+        builder.position_at_end(wider)
+    builder.unreachable()
+    builder.position_at_end(after)
+
+
+def _tile_function(module, height: int, vectors: int):
+    """The function that computes tiles of ``height`` rows, or of one row less, and at most so many vectors."""
+    function, is_new = _own_function(module, f"scratchlv_tile_{height}_{vectors}", 11)
+    if not is_new:
+        return function
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     rows, columns, k, a, a_step, b, b_step, start, start_step, c, c_step = function.args
     e = Emitter(builder)
     for i in range(height):
-        for j in range(2):
+        for j in range(vectors):
             e.prefetch(_tile_address(e, c, c_step, i, j))
     a_bytes, b_bytes = (builder.shl(step, I64(2)) for step in (a_step, b_step))
+    ahead = builder.mul(b_bytes, I64(_TERMS_AHEAD))
 
-    def body(p, values):
-        a_at, b_at, *sums = values
-        row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(2)]
-        for i in range(height):
-            number = e.broadcast(e.address(a_at, i))
-            for j in range(2):
-                sums[2 * i + j] = e.fma(number, row_of_b[j], sums[2 * i + j])
-        return [builder.add(a_at, a_bytes), builder.add(b_at, b_bytes), *sums]
+    def terms(unroll: int):
+        def body(p, values):
+            a_at, b_at, *sums = values
+            for _ in range(unroll):
+                row_of_b = [e.load(e.address(b_at, j * WIDTH)) for j in range(vectors)]
+                for line in range(0, vectors * WIDTH, _LINE):
+                    e.prefetch(e.address(builder.add(b_at, ahead), line), to_write=False)
+                for i in range(height):
+                    number = e.broadcast(e.address(a_at, i))
+                    for j in range(vectors):
+                        sums[vectors * i + j] = e.fma(number, row_of_b[j], sums[vectors * i + j])
+                a_at, b_at = builder.add(a_at, a_bytes), builder.add(b_at, b_bytes)
+            return [a_at, b_at, *sums]
 
-    _, _, *sums = e.loop(k, [a, b, *[ZERO] * (2 * height)], body)
+        return body
+
+    values = e.loop(builder.sdiv(k, I64(_UNROLL)), [a, b, *[ZERO] * (vectors * height)], terms(_UNROLL))
+    _, _, *sums = e.loop(builder.srem(k, I64(_UNROLL)), values, terms(1))
 
     def finish(i: int, lanes) -> None:
-        for j in range(2):
+        for j in range(vectors):
             before = e.load(_tile_address(e, start, start_step, i, j), lanes[j])
-            e.store(builder.fadd(before, sums[2 * i + j]), _tile_address(e, c, c_step, i, j), lanes[j])
+            e.store(builder.fadd(before, sums[vectors * i + j]), _tile_address(e, c, c_step, i, j), lanes[j])
 
     def finish_all(lanes) -> None:
         for i in range(height - 1):
@@ -161,11 +204,11 @@ def _tile_function(module, height: int):
         with builder.if_then(builder.icmp_signed("==", rows, I64(height))):
             finish(height - 1, lanes)
 
-    with builder.if_else(builder.icmp_signed("==", columns, I64(COLUMNS))) as (whole, ragged):
+    with builder.if_else(builder.icmp_signed("==", columns, I64(vectors * WIDTH))) as (whole, ragged):
         with whole:
-            finish_all([None, None])
+            finish_all([None] * vectors)
         with ragged:
-            finish_all([e.lanes(builder.sub(columns, I64(j * WIDTH))) for j in range(2)])
+            finish_all([e.lanes(builder.sub(columns, I64(j * WIDTH))) for j in range(vectors)])
     builder.ret_void()
     return function
 
@@ -178,7 +221,18 @@ def transpose_block(typing_context, x, step, rows, later, out, out_step):
     """
 
     def emit(context, builder, signature, arguments):
-        x, step, rows, later, out, out_step = arguments
+        builder.call(_transpose_function(builder.module), arguments)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), emit
+
+
+def _transpose_function(module):
+    """A function, since LLVM takes seconds for each place where so many shuffles stand."""
+    function, is_new = _own_function(module, "scratchlv_transpose", 6)
+    if is_new:
+        builder = ir.IRBuilder(function.append_basic_block("entry"))
+        x, step, rows, later, out, out_step = function.args
         e = Emitter(builder)
         last = builder.sub(rows, I64(1))
         loaded = []
@@ -189,9 +243,18 @@ def transpose_block(typing_context, x, step, rows, later, out, out_step):
             loaded.append(e.load(at))
         for p, column in enumerate(e.transpose(loaded)):
             e.store(column, e.address(out, builder.mul(out_step, I64(p))))
-        return context.get_dummy_value()
+        builder.ret_void()
+    return function
 
-    return types.void(*[types.int64] * 6), emit
+
+def _own_function(module, name: str, arguments: int):
+    """The function of that name in a module, which takes so many int64, and whether it is still to be written."""
+    if name in module.globals:
+        return module.globals[name], False
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * arguments), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    return function, True
 
 
 @intrinsic
@@ -210,17 +273,17 @@ def copy_vector(typing_context, x, later, out):
 
 @intrinsic
 def add_panel_sums(typing_context, panel, k, sums):
-    """``sums[j] += Σ_p panel[p, j]`` of a packed panel (k, COLUMNS), in float64."""
+    """``sums[j] += Σ_p panel[p, j]`` of a packed panel (k, TILE_COLUMNS), in float64."""
 
     def emit(context, builder, signature, arguments):
         panel, k, sums = arguments
         e = Emitter(builder)
         doubles = ir.VectorType(ir.DoubleType(), WIDTH)
-        at = [builder.inttoptr(builder.add(sums, I64(8 * WIDTH * j)), doubles.as_pointer()) for j in range(2)]
+        at = [builder.inttoptr(builder.add(sums, I64(8 * WIDTH * j)), doubles.as_pointer()) for j in range(VECTORS)]
 
         def body(p, totals):
-            row = e.address(panel, builder.mul(p, I64(COLUMNS)))
-            vectors = [e.load(e.address(row, j * WIDTH)) for j in range(2)]
+            row = e.address(panel, builder.mul(p, I64(TILE_COLUMNS)))
+            vectors = [e.load(e.address(row, j * WIDTH)) for j in range(VECTORS)]
             return [
                 builder.fadd(total, builder.fpext(vector, doubles))
                 for total, vector in zip(totals, vectors, strict=True)

@@ -10,18 +10,22 @@ fight for the cores.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import prange, types
+from numba import carray, prange, types
 
 from scratchlv.kernels.building_blocks.compiling import Callback, kernel
-from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, store_float
-from scratchlv.kernels.building_blocks.threads import n_threads, share
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, tanh
+from scratchlv.kernels.building_blocks.parameters import value
+from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, pointer, store_float
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
 from scratchlv.kernels.matmul import few_rows
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
-    ROWS,
+    HEIGHT,
+    TILE_COLUMNS,
+    TILE_ROWS,
     add_panel_sums,
     copy_vector,
     row_kernel,
@@ -30,17 +34,19 @@ from scratchlv.kernels.matmul.micro_kernels import (
 )
 from scratchlv.memory import as_contiguous, empty
 
-#: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small.
-INNER_BLOCK = 264
-SEGMENTS = 2  #: segments that are packed at once: a tile of C is added to so often while it is in the first-level cache
-#: Rows of A that are packed at once: they stay in the second-level cache while panels of B pass by.
-BLOCK_ROWS = 16 * ROWS
-#: Columns of B that are packed at once: they, and the part of C below them, stay in the third-level cache.
-BLOCK_COLUMNS = 1024
+#: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small. Bits depend on it.
+INNER_BLOCK = 640
+#: Panels of B, or tiles of A, of an item: what a thread packs and multiplies at once stays in its second-level cache.
+_ITEM_COLUMNS = value("matmul.item_columns")
+_ITEM_ROWS = value("matmul.item_rows")
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
-_PREFETCH_ROWS = 6  # so many rows before they are packed, they are asked for
-_PREFETCH_FLOATS = 64  # the same where rows are packed across: so many numbers of each
-_WORTH_THREADS = 50_000  # multiply-adds; waking threads for fewer takes longer than they do
+_PREFETCH_ROWS = value("matmul.prefetch_rows")  # so many rows before they are packed, they are asked for
+_PREFETCH_FLOATS = value("matmul.prefetch_floats")  # the same where rows are packed across: so many numbers of each
+_WORTH_THREADS = value("matmul.worth_threads")  # multiply-adds; waking threads for fewer takes longer than they do
+_ZERO, _ONE = np.float32(0), np.float32(1)
+Epilogue = Literal["none", "tanh", "relu", "tanh_backward", "relu_backward"]
+_EPILOGUES = get_args(Epilogue)
+_, _TANH, _RELU, _TANH_BACKWARD, _RELU_BACKWARD = range(len(_EPILOGUES))
 
 
 class Cache(NamedTuple):
@@ -84,10 +90,10 @@ class PackedMatrix:
     def panels(self) -> np.ndarray:
         return pack(self.array)
 
-    @property
+    @functools.cached_property
     def of_few_rows(self) -> np.ndarray:
         """The panels as products of few rows read them; their numbers are of the matrix's kind."""
-        return self.panels
+        return pack(self.array, width=COLUMNS)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.array, dtype, copy=copy)
@@ -129,6 +135,8 @@ def gemm(
     accumulate: bool = False,
     bias: np.ndarray | None = None,
     column_sums: np.ndarray | None = None,
+    epilogue: Epilogue = "none",
+    y: np.ndarray | None = None,
 ) -> np.ndarray:
     """``out (+)= op(a) op(b) + bias``, all float32 and two-dimensional; ``bias`` (N,) is added to every row.
 
@@ -136,8 +144,13 @@ def gemm(
     (N,) becomes the sum over the rows of op(b), added up in float64, which costs little while b is packed: the product that
     makes a weight's gradient, ``xᵀ dy``, makes that of the bias.
 
+    ``epilogue`` says what becomes of the result C while a tile of it is in the cache: ``tanh(C)`` or ``max(C, 0)``; or, on
+    the way back, the product with the slope of what gave ``y`` (M, N): ``"tanh_backward"`` makes ``C (1 - y²)``, and
+    ``"relu_backward"`` 0 where y is 0. All give the bits that a sweep over C would give.
+
     Raises:
-        ValueError: the shapes do not fit each other, an array is not float32, or ``out`` overlaps an input.
+        ValueError: the shapes do not fit each other, an array is not float32, ``out`` overlaps an input, there is no such
+            epilogue, or it needs a ``y`` that is not given, or is given one that it does not need.
     """
     as_it_is = isinstance(b, PackedMatrix) and not transpose_b and column_sums is None
     packed: Any = b if as_it_is else None
@@ -147,10 +160,11 @@ def gemm(
         raise ValueError(f"cannot multiply ({m}, {k}) by ({kb}, {n})")
     if bias is not None and bias.shape != (n,):
         raise ValueError(f"bias has shape {bias.shape}, a row of the product has ({n},)")
+    last_step = _last_step(epilogue, y, (m, n))
     if out is None:
         out, accumulate = empty((m, n)), False
     else:
-        _check_out(out, (m, n), a, None if as_it_is else right, bias)
+        _check_out(out, (m, n), a, None if as_it_is else right, bias, y)
     if m == 0 or n == 0:
         if column_sums is not None:
             column_sums[:] = right.sum(1 if transpose_b else 0)
@@ -162,35 +176,37 @@ def gemm(
     before = out if accumulate else _ZEROS if bias is None else as_contiguous(bias)[None]
     if packed is not None and m <= few_rows.MOST_ROWS:
         _few_rows(a, packed, before, accumulate, out, threads)
+        if last_step[0]:
+            _finish(*last_step, address_of(out), out.strides[0] // 4, m, n)
         return out
     b_term = b_column = 0
     if packed is None:
         right, b_term, b_column = _operand(right.T if transpose_b else right)
         if m == 1 and b_column == 1 and column_sums is None:
-            _one_row(as_contiguous(a), address_of(right), b_term, before, out, threads)
+            _one_row(as_contiguous(a), address_of(right), b_term, before, out, *last_step, threads)
             return out
     a, a_row, a_term = _operand(a)
     c, c_row = address_of(out), out.strides[0] // 4
     start = (address_of(before), c_row if accumulate else 0, int(before is not _ZEROS))
-    by_rows, by_columns = _grid(m, n, threads)
-    a_space, b_space = work_space(m, k), 0
-    if packed is None:
-        b_at, b_space = address_of(right), work_space(n, k, of_b=True)
-    else:
-        b_at = address_of(packed.panels)
-    work = empty((by_rows * by_columns, a_space + b_space))
-    sums = None if column_sums is None else np.zeros(-(-n // COLUMNS) * COLUMNS)  # in float64, of whole panels
+    b_at = address_of(right) if packed is None else address_of(packed.panels)
+    items = _items(m, n, threads)
+    b_term, b_column = (b_term, b_column) if packed is None else (k * TILE_COLUMNS, 0)
+    shared, own = _spaces(m, n, k, packed is not None, items)
+    work = empty(shared + threads * own)
+    of_panels = -(-n // TILE_COLUMNS) * TILE_COLUMNS
+    sums = None if column_sums is None else np.zeros(of_panels)  # in float64
     _product(
         multiply.address,
         *(address_of(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
-        *(m, n, k, 0 if sums is None else address_of(sums), by_rows, by_columns, address_of(work), a_space, b_space),
+        *(*last_step, m, n, k, 0 if sums is None else address_of(sums)),
+        *(*items, threads, address_of(work), shared, own),
     )
     if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
     return out
 
 
-_ZEROS = np.zeros((1, few_rows.ZEROS.size), np.float32)
+_ZEROS = np.zeros((1, max(TILE_COLUMNS, few_rows.ZEROS.size)), np.float32)
 
 
 def _few_rows(
@@ -230,6 +246,20 @@ def _operand(x: np.ndarray) -> tuple[np.ndarray, int, int]:
     return x, row // 4, column // 4
 
 
+def _last_step(epilogue: str, y: np.ndarray | None, shape: tuple[int, int]) -> tuple[int, int, int]:
+    """The number of an epilogue, the address of its y, and the distance of y's rows in floats."""
+    if epilogue not in _EPILOGUES:
+        raise ValueError(f"there is no epilogue {epilogue!r}, only {', '.join(_EPILOGUES)}")
+    number = _EPILOGUES.index(epilogue)
+    if number < _TANH_BACKWARD:
+        if y is not None:
+            raise ValueError(f"epilogue {epilogue!r} takes no y")
+        return number, 0, 0
+    if y is None or y.shape != shape or y.dtype != np.float32 or not y.flags.c_contiguous or not y.flags.aligned:
+        raise ValueError(f"epilogue {epilogue!r} needs y, contiguous, in float32, of shape {shape}")
+    return number, address_of(y), shape[1]
+
+
 def _check_out(out: np.ndarray, shape: tuple[int, int], *inputs: np.ndarray | None) -> None:
     if out.shape != shape:
         raise ValueError(f"out has shape {out.shape}, the product has {shape}")
@@ -242,41 +272,60 @@ def _check_out(out: np.ndarray, shape: tuple[int, int], *inputs: np.ndarray | No
             raise ValueError("out overlaps an input: it would be changed while it is read")
 
 
-def work_space(count: int, k: int, *, of_b: bool = False) -> int:
-    """How many floats :func:`multiply` needs to pack ``count`` rows of A, or columns of B, of ``k`` numbers each."""
-    height, most = (COLUMNS, BLOCK_COLUMNS) if of_b else (ROWS, BLOCK_ROWS)
-    return (-(-min(count, most) // height) + 1) * (height * min(k, SEGMENTS * INNER_BLOCK) + WIDTH)
+def work_space(count: int, k: int, height: int = TILE_ROWS) -> int:
+    """How many floats :func:`multiply` needs to pack ``count`` rows of A, of ``k`` numbers each, or columns of B in panels."""
+    return (-(-count // height) + 1) * (height * min(k, INNER_BLOCK) + WIDTH)
+
+
+class Items(NamedTuple):
+    """How a product is cut into items, which threads take as they become free.
+
+    Of the longer side of C an item has a few tiles or panels, which its thread packs for itself; of the other side, all that
+    was packed for all threads, or a part of it where there would be too few items.
+    """
+
+    by_columns: int  #: whether the longer side is that of the columns
+    pieces: int  # of the longer side
+    parts: int  # of the other
 
 
 @functools.lru_cache(maxsize=4096)
-def _grid(m: int, n: int, threads: int) -> tuple[int, int]:
-    """How many threads share the rows of C, and how many its columns: what costs the slowest of them least."""
-    tiles, panels = -(-m // ROWS), -(-n // COLUMNS)
+def _items(m: int, n: int, threads: int) -> Items:
+    tiles, panels = -(-m // TILE_ROWS), -(-n // TILE_COLUMNS)
+    by_columns = int(n >= m)
+    longer, other, most = tiles, panels, _ITEM_ROWS // TILE_ROWS
+    if by_columns:
+        longer, other, most = panels, tiles, _ITEM_COLUMNS // TILE_COLUMNS
+    n_pieces = max(-(-longer // most), pieces(longer, threads))
+    parts = 1 if n_pieces >= 2 * threads else min(other, -(-2 * threads // n_pieces))
+    return Items(by_columns, n_pieces, 1 if threads == 1 else parts)
 
-    def cost(by_rows: int) -> int:
-        rows, columns = -(-tiles // by_rows) * ROWS, -(-panels // (threads // by_rows)) * COLUMNS
-        return rows * columns + 16 * (rows + columns)  # the products, and the packing
 
-    by_rows = min((d for d in range(1, threads + 1) if threads % d == 0), key=cost)
-    return by_rows, threads // by_rows
+def _spaces(m: int, n: int, k: int, packed: bool, items: Items) -> tuple[int, int]:
+    """Floats of what is packed for all threads, and of what each packs for itself."""
+    piece = -(-m // TILE_ROWS), -(-n // TILE_COLUMNS)
+    if items.by_columns:
+        columns = 0 if packed else (-(-piece[1] // items.pieces)) * TILE_COLUMNS
+        return work_space(m, k), work_space(columns, k, TILE_COLUMNS)
+    return 0 if packed else work_space(n, k, TILE_COLUMNS), work_space(-(-piece[0] // items.pieces) * TILE_ROWS, k)
 
 
-def pack(b: np.ndarray, transpose: bool = False) -> np.ndarray:
-    """The columns of ``b`` (K, N), or of its transpose, in panels: (ceil(N / COLUMNS), K, COLUMNS)."""
+def pack(b: np.ndarray, transpose: bool = False, width: int = TILE_COLUMNS) -> np.ndarray:
+    """The columns of ``b`` (K, N), or of its transpose, in panels: (ceil(N / width), K, width)."""
     b, term, column = _operand(b.T if transpose else b)
     k, n = b.shape
-    panels = empty((-(-n // COLUMNS), k, COLUMNS))
-    _pack(address_of(b), column, term, n, k, address_of(panels), n_threads() if n * k > _WORTH_THREADS else 1)
+    panels = empty((-(-n // width), k, width))
+    _pack(address_of(b), column, term, n, k, width, address_of(panels), n_threads() if n * k > _WORTH_THREADS else 1)
     return panels
 
 
 @kernel(parallel=True)
-def _pack(b, column, term, n, k, panels, threads):
+def _pack(b, column, term, n, k, width, panels, threads):
     for thread in prange(threads):
-        first, last = share(-(-n // COLUMNS), thread, threads)
+        first, last = share(-(-n // width), thread, threads)
         if first < last:
-            at, count = b + 4 * first * COLUMNS * column, min(n, last * COLUMNS) - first * COLUMNS
-            pack_tiles(at, column, term, count, k, np.int64(COLUMNS), panels + 4 * first * k * COLUMNS, k * COLUMNS)
+            at, count = b + 4 * first * width * column, min(n, last * width) - first * width
+            pack_tiles(at, column, term, count, k, width, panels + 4 * first * k * width, k * width)
 
 
 @kernel()
@@ -319,12 +368,15 @@ def _clear_rest(tile, count, k, height):
 
 @kernel()
 def _pack_across(x, row, count, k, height, out):
-    """A tile whose rows lie apart: squares of it are transposed, the last rows first, since they may write too far."""
-    whole = k - k % WIDTH
-    to_next_tile = height * row - whole
-    for p in range(0, whole, WIDTH):
-        later = _PREFETCH_FLOATS if p + _PREFETCH_FLOATS < whole else to_next_tile + _PREFETCH_FLOATS
-        for i in range((count - 1) // WIDTH * WIDTH, -1, -WIDTH):
+    """A tile whose rows lie apart: squares of it are transposed, the last rows first, since they may write too far.
+
+    WIDTH rows are read from end to end: more at once, if pages apart, would push each other out of the first-level cache.
+    """
+    whole, last = k - k % WIDTH, (count - 1) // WIDTH * WIDTH
+    for i in range(last, -1, -WIDTH):
+        to_next = ((height + last if i == 0 else i - WIDTH) - i) * row - whole
+        for p in range(0, whole, WIDTH):
+            later = _PREFETCH_FLOATS if p + _PREFETCH_FLOATS < whole else to_next + _PREFETCH_FLOATS
             from_here, to = x + 4 * (i * row + p), out + 4 * (p * height + i)
             transpose_block(from_here, row, min(WIDTH, count - i), later, to, height)
     for i in range(count):
@@ -332,83 +384,147 @@ def _pack_across(x, row, count, k, height, out):
             store_float(float_at(x + 4 * (i * row + p)), out + 4 * (p * height + i))
 
 
+@kernel(fastmath=FLAGS)
+def _finish(epilogue, y, y_row, c, c_row, rows, columns):
+    """The epilogue of a tile of C, in place; all but ``epilogue``, ``rows`` and ``columns`` are addresses and distances."""
+    for i in range(rows):
+        of_c = carray(pointer(c + 4 * i * c_row), columns)
+        if epilogue == _TANH:
+            for j in range(of_c.size):
+                of_c[j] = tanh(of_c[j])
+        elif epilogue == _RELU:
+            for j in range(of_c.size):
+                of_c[j] = _ZERO if of_c[j] <= _ZERO else of_c[j]  # NaN stays
+        else:
+            of_y = carray(pointer(y + 4 * i * y_row), columns)
+            if epilogue == _TANH_BACKWARD:
+                for j in range(of_c.size):
+                    of_c[j] = of_c[j] * (_ONE - of_y[j] * of_y[j])
+            else:
+                for j in range(of_c.size):
+                    of_c[j] = _ZERO if of_y[j] <= _ZERO else of_c[j]
+
+
+@kernel()
+def tile_height(m):
+    """Rows of the tiles that ``m`` rows are packed in: two that registers hold, which are about equally high, and even."""
+    height = -(-m // -(-m // HEIGHT))
+    height += height % 2
+    return height if m <= height else 2 * height
+
+
 def _multiply(
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums
+    a, a_row, a_term, a_packed, b, b_column, b_term, b_packed, c, c_row, start, start_row, start_column,
+    epilogue, y, y_row, m, n, k, a_work, b_work, b_sums,
 ):  # fmt: skip
     segments = max(1, -(-k // INNER_BLOCK))
-    height = -(-m // -(-m // ROWS))  # tiles of about the same height, which is even
-    height += height % 2
-    block_rows = BLOCK_ROWS // height * height
-    for j0 in range(0, n, BLOCK_COLUMNS):
-        columns = min(BLOCK_COLUMNS, n - j0)
-        for s0 in range(0, segments, SEGMENTS):
-            s1 = min(s0 + SEGMENTS, segments)
-            k0, k1 = k * s0 // segments, k * s1 // segments
-            if packed:
-                panels, panel_step = b + 4 * (j0 * k + k0 * COLUMNS), k * COLUMNS
-            else:
-                panels, panel_step = b_work, (k1 - k0) * COLUMNS + WIDTH
-                at = b + 4 * (j0 * b_column + k0 * b_term)
-                pack_tiles(at, b_column, b_term, columns, k1 - k0, np.int64(COLUMNS), panels, panel_step)
-                for j in range(0, columns if b_sums else 0, COLUMNS):
-                    add_panel_sums(panels + 4 * (j // COLUMNS) * panel_step, k1 - k0, b_sums + 8 * (j0 + j))
-            tile_step = (k1 - k0) * height + WIDTH
-            for i0 in range(0, m, block_rows):
-                rows = min(block_rows, m - i0)
-                at = a + 4 * (i0 * a_row + k0 * a_term)
-                pack_tiles(at, a_row, a_term, rows, k1 - k0, height, a_work, tile_step)
-                for j in range(0, columns, COLUMNS):
-                    panel, tile = panels + 4 * (j // COLUMNS) * panel_step, a_work
-                    for i in range(0, rows, height):
-                        to = c + 4 * ((i0 + i) * c_row + j0 + j)
-                        for s in range(s0, s1):
-                            first, last = k * s // segments, k * (s + 1) // segments
-                            before, before_row = to, c_row
-                            if s == 0:
-                                before = start + 4 * ((i0 + i) * start_row + (j0 + j) * start_column)
-                                before_row = start_row
-                            tile_kernel(
-                                min(height, rows - i),
-                                min(COLUMNS, columns - j),
-                                last - first,
-                                tile + 4 * (first - k0) * height,
-                                height,
-                                panel + 4 * (first - k0) * COLUMNS,
-                                COLUMNS,
-                                before,
-                                before_row,
-                                to,
-                                c_row,
-                            )
-                        tile += 4 * tile_step
+    height, tile_step, panel_step, width = a_row, a_term, b_term, np.int64(TILE_COLUMNS)
+    for s in range(segments):
+        k0, k1 = share(k, s, segments)
+        tiles, panels = a + 4 * k0 * height, b + 4 * k0 * TILE_COLUMNS
+        in_place = 0  # panels that are read where they lie: a single tile of rows is not worth a copy of B
+        if not b_packed:
+            in_place = n // TILE_COLUMNS if m <= HEIGHT and b_column == 1 and not b_sums else 0
+            done = in_place * TILE_COLUMNS
+            panels, panel_step = b_work, (k1 - k0) * TILE_COLUMNS + WIDTH
+            at = b + 4 * (k0 * b_term + done * b_column)
+            pack_panels(at, b_column, b_term, n - done, k1 - k0, panels, panel_step, b_sums)
+        if not a_packed:
+            height = tile_height(m)
+            tiles, tile_step = a_work, (k1 - k0) * height + WIDTH
+            pack_tiles(a + 4 * k0 * a_term, a_row, a_term, m, k1 - k0, height, tiles, tile_step)
+        n_tiles, n_panels = -(-m // height), -(-n // TILE_COLUMNS)
+        for item in range(n_tiles * n_panels):
+            # what is shared with other threads lies further away, and stays for all that is this thread's own to pass by
+            t, p = (item // n_panels, item % n_panels) if a_packed else (item % n_tiles, item // n_tiles)
+            i, j = t * height, p * TILE_COLUMNS
+            to, rows, columns = c + 4 * (i * c_row + j), min(height, m - i), min(TILE_COLUMNS, n - j)
+            before, before_row = to, c_row
+            if s == 0:
+                before, before_row = start + 4 * (i * start_row + j * start_column), start_row
+            tile, panel, b_step = tiles + 4 * t * tile_step, panels + 4 * (p - in_place) * panel_step, width
+            if p < in_place:
+                panel, b_step = b + 4 * (k0 * b_term + j), b_term
+            tile_kernel(rows, columns, k1 - k0, tile, height, panel, b_step, before, before_row, to, c_row)
+            if epilogue and s == segments - 1:
+                _finish(epilogue, y + 4 * (i * y_row + j), y_row, to, c_row, rows, columns)
 
 
-#: ``C = S + A B`` within one thread: kernels take its ``address`` and :func:`call` it. Its numbers are ``a, a_row, a_term, b,
-#: b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k, a_work, b_work, b_sums``: addresses, with strides
-#: in floats. B is packed already (:func:`pack`) or will be, into ``b_work``; A is packed into ``a_work``. The columns of a B that
-#: is not packed yet are added to ``b_sums`` (float64, whole panels), unless that is 0. m and n are above 0.
-multiply = Callback(_multiply, types.void(*[types.int64] * 18))
+#: ``C = S + A B`` within one thread: kernels take its ``address`` and :func:`call` it. Its numbers are ``a, a_row, a_term,
+#: a_packed, b, b_column, b_term, b_packed, c, c_row, start, start_row, start_column, epilogue, y, y_row, m, n, k, a_work,
+#: b_work, b_sums``: addresses, with strides in floats. A and B are packed already, or will be, into ``a_work`` and ``b_work``;
+#: of a packed A the row is the height of its tiles, and the term the distance from one to the next; of a packed B
+#: (:func:`pack`) the term is the distance of its panels. The columns of a B that is not packed yet are added to ``b_sums``
+#: (float64, whole panels), unless that is 0. m and n are above 0.
+multiply = Callback(_multiply, types.void(*[types.int64] * 22))
+
+
+@kernel()
+def pack_panels(b, column, term, n, k, panels, panel_step, sums):
+    """``n`` columns of B in panels; they are added to ``sums``, unless that is 0."""
+    pack_tiles(b, column, term, n, k, np.int64(TILE_COLUMNS), panels, panel_step)
+    for j in range(0, n if sums else 0, TILE_COLUMNS):
+        add_panel_sums(panels + 4 * (j // TILE_COLUMNS) * panel_step, k, sums + 8 * j)
 
 
 @kernel(parallel=True)
 def _product(
-    multiply,
-    a, a_row, a_term, b, b_column, b_term, packed, c, c_row, start, start_row, start_column, m, n, k,
-    b_sums, by_rows, by_columns, work, a_space, b_space,
+    multiply, a, a_row, a_term, b, b_column, b_term, b_packed, c, c_row, start, start_row, start_column,
+    epilogue, y, y_row, m, n, k, b_sums, by_columns, n_pieces, parts, threads, work, shared, own_space,
 ):  # fmt: skip
-    for thread in prange(by_rows * by_columns):
-        m0, m1 = share(m, thread // by_columns, by_rows)
-        panel0, panel1 = share(-(-n // COLUMNS), thread % by_columns, by_columns)
-        n0, n1 = panel0 * COLUMNS, min(n, panel1 * COLUMNS)
-        if m0 < m1 and n0 < n1:
-            a_work = work + 4 * thread * (a_space + b_space)
-            a_part = (a + 4 * m0 * a_row, a_row, a_term)
-            b_part = (b + 4 * n0 * (k if packed else b_column), b_column, b_term, packed)
-            c_part = (c + 4 * (m0 * c_row + n0), c_row)
-            start_part = (start + 4 * (m0 * start_row + n0 * start_column), start_row, start_column)
-            sums = b_sums + 8 * n0 if b_sums and m0 == 0 else 0  # those who share the columns need not all sum them
-            sizes_and_work = (m1 - m0, n1 - n0, k, a_work, a_work + 4 * a_space, sums)
-            call(multiply, a_part + b_part + c_part + start_part + sizes_and_work)
+    """An item at a time for each thread, a segment of the inner sum after the other; see :class:`Items`."""
+    segments, height = max(1, -(-k // INNER_BLOCK)), tile_height(m)
+    tiles, panels = -(-m // height), -(-n // TILE_COLUMNS)
+    a_packed, b_packed_now = by_columns, max(b_packed, 1 - by_columns)
+    for s in range(segments):
+        k0, k1 = share(k, s, segments)
+        a_at, b_at = a + 4 * k0 * a_term, b + 4 * k0 * (TILE_COLUMNS if b_packed else b_term)
+        step = (k1 - k0) * (height if by_columns else TILE_COLUMNS) + WIDTH
+        chunks = -(-(tiles if by_columns else 0 if b_packed else panels) // _TILES_AT_ONCE)
+        counter = new_counter()
+        for _ in prange(min(threads, chunks)):
+            chunk = next_item(counter)
+            while chunk < chunks:
+                first, to = chunk * _TILES_AT_ONCE, work + 4 * chunk * _TILES_AT_ONCE * step
+                if by_columns:
+                    i, j = first * height, np.int64(0)
+                    rows = min(m - i, _TILES_AT_ONCE * height)
+                    pack_tiles(a_at + 4 * i * a_row, a_row, a_term, rows, k1 - k0, height, to, step)
+                else:
+                    j = first * TILE_COLUMNS
+                    columns, sums = min(n - j, _TILES_AT_ONCE * TILE_COLUMNS), b_sums + 8 * j if b_sums else 0
+                    pack_panels(b_at + 4 * j * b_column, b_column, b_term, columns, k1 - k0, to, step, sums)
+                chunk = next_item(counter)
+        counter = new_counter()
+        for thread in prange(min(threads, n_pieces * parts)):
+            own = work + 4 * (shared + thread * own_space)
+            item = next_item(counter)
+            while item < n_pieces * parts:
+                of_tiles, of_panels = (parts, n_pieces) if by_columns else (n_pieces, parts)
+                tile, panel = (item % parts, item // parts) if by_columns else (item // parts, item % parts)
+                tile0, tile1 = share(tiles, tile, of_tiles)
+                panel0, panel1 = share(panels, panel, of_panels)
+                i, rows = tile0 * height, min(m, tile1 * height) - tile0 * height
+                j, columns = panel0 * TILE_COLUMNS, min(n, panel1 * TILE_COLUMNS) - panel0 * TILE_COLUMNS
+                if rows > 0 and columns > 0:
+                    a_part = (a_at + 4 * i * a_row, a_row, a_term)
+                    if a_packed:
+                        a_part = (work + 4 * tile0 * step, height, step)
+                    if b_packed:
+                        b_part = (b_at + 4 * panel0 * b_term, b_column, b_term)
+                    elif by_columns:
+                        b_part = (b_at + 4 * j * b_column, b_column, b_term)
+                    else:
+                        b_part = (work + 4 * panel0 * step, b_column, step)
+                    to = c + 4 * (i * c_row + j)
+                    start_part = (to, c_row, np.int64(1))
+                    if s == 0:
+                        start_part = (start + 4 * (i * start_row + j * start_column), start_row, start_column)
+                    last_step = (epilogue if s == segments - 1 else 0, y + 4 * (i * y_row + j), y_row)
+                    sums = b_sums + 8 * j if b_sums and by_columns and tile == 0 else 0
+                    operands = a_part + (a_packed,) + b_part + (b_packed_now, to, c_row)
+                    call(multiply, operands + start_part + last_step + (rows, columns, k1 - k0, own, own, sums))
+                item = next_item(counter)
 
 
 @kernel()
@@ -422,11 +538,12 @@ def add_rows_product(multiply, a, panels, y, first, last, work):
         k, n = a.shape[1], y.shape[1]
         a_at, y_at = address(a) + 4 * first * k, address(y) + 4 * first * n
         b_at, at = address(panels), address(work)
-        call(multiply, (a_at, k, 1, b_at, 0, 0, 1, y_at, n, y_at, n, 1, last - first, n, k, at, at, 0))
+        operands = (a_at, k, 1, 0, b_at, 0, k * TILE_COLUMNS, 1, y_at, n, y_at, n, 1)
+        call(multiply, operands + (0, 0, 0, last - first, n, k, at, at, 0))
 
 
 @kernel(parallel=True)
-def _one_row(a, b, b_step, start, c, threads):
+def _one_row(a, b, b_step, start, c, epilogue, y, y_row, threads):
     """A row (1, K) times a matrix at an address: bound by reading it, which is done once, where it lies.
 
     ``start``, that the sums are added to, is (1, N), or anything shorter for zeros.
@@ -436,6 +553,8 @@ def _one_row(a, b, b_step, start, c, threads):
     for thread in prange(threads):
         first, last = columns_of(b, n, thread, threads)
         row_product(address(a), a.shape[1], b, b_step, address(start), start_step, address(c), first, last)
+        if epilogue:
+            _finish(epilogue, y + 4 * first, y_row, address(c) + 4 * first, n, 1, last - first)
 
 
 @kernel()

@@ -13,9 +13,10 @@ import numpy as np
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
-from scratchlv.kernels.building_blocks.simd import address, call
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, tile_kernel
-from scratchlv.kernels.matmul.numba_cpu import gemm, multiply, work_space
+from scratchlv.kernels.building_blocks.simd import address
+from scratchlv.kernels.building_blocks.threads import set_threads
+from scratchlv.kernels.matmul.micro_kernels import TILE_COLUMNS, TILE_ROWS, tile_kernel
+from scratchlv.kernels.matmul.numba_cpu import gemm
 from scratchlv.memory import as_contiguous, empty
 
 
@@ -36,17 +37,23 @@ def blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def register_tiles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """A tile of C stays in registers for the whole sum over k: each vector of B that is loaded serves all rows of the tile."""
-    a_padded = np.zeros((-(-a.shape[0] // ROWS) * ROWS, a.shape[1]), np.float32)  # whole tiles, so that none needs care
-    b_padded = np.zeros((b.shape[0], -(-b.shape[1] // COLUMNS) * COLUMNS), np.float32)
+    a_padded = np.zeros(
+        (-(-a.shape[0] // TILE_ROWS) * TILE_ROWS, a.shape[1]), np.float32
+    )  # whole tiles, so that none needs care
+    b_padded = np.zeros((b.shape[0], -(-b.shape[1] // TILE_COLUMNS) * TILE_COLUMNS), np.float32)
     a_padded[: a.shape[0]], b_padded[:, : b.shape[1]] = a, b
     c = empty((a_padded.shape[0], b_padded.shape[1]))
-    _register_tiles(np.ascontiguousarray(a_padded.T), b_padded, np.zeros(COLUMNS, np.float32), c)
+    _register_tiles(np.ascontiguousarray(a_padded.T), b_padded, np.zeros(TILE_COLUMNS, np.float32), c)
     return np.ascontiguousarray(c[: a.shape[0], : b.shape[1]])
 
 
 def packed(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Blocks of A and B are copied into the order in which the tiles read them: from one end of the memory to the other."""
-    return _into(_packed, a, b)
+    before = set_threads(1)
+    try:
+        return gemm(a, b)
+    finally:
+        set_threads(before)
 
 
 VERSIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -107,23 +114,7 @@ def _blocks(a, b, c):
 def _register_tiles(a_transposed, b, zeros, c):
     k, m = a_transposed.shape
     n = c.shape[1]
-    for j in range(0, n, COLUMNS):
-        for i in range(0, m, ROWS):
+    for j in range(0, n, TILE_COLUMNS):
+        for i in range(0, m, TILE_ROWS):
             a_at, b_at, c_at = address(a_transposed) + 4 * i, address(b) + 4 * j, address(c) + 4 * (i * n + j)
-            tile_kernel(ROWS, COLUMNS, k, a_at, m, b_at, n, address(zeros), 0, c_at, n)
-
-
-def _packed(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-    (m, k), n = a.shape, b.shape[1]
-    a_work, b_work = empty(work_space(m, k)), empty(work_space(n, k, of_b=True))
-    _packed_serially(multiply.address, a, b, c, np.zeros(COLUMNS, np.float32), a_work, b_work)
-
-
-@kernel()
-def _packed_serially(multiply, a, b, c, zeros, a_work, b_work):
-    m, k = a.shape
-    n = b.shape[1]
-    if m > 0 and n > 0:
-        a_at, b_at, c_at = address(a), address(b), address(c)
-        operands = (a_at, k, 1, b_at, 1, n, 0, c_at, n, address(zeros), 0, 0)
-        call(multiply, operands + (m, n, k, address(a_work), address(b_work), 0))  # noqa: RUF005 (Numba knows no *)
+            tile_kernel(TILE_ROWS, TILE_COLUMNS, k, a_at, m, b_at, n, address(zeros), 0, c_at, n)

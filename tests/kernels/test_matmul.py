@@ -5,6 +5,7 @@ import itertools
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
-from scratchlv.kernels.matmul.micro_kernels import COLUMNS, ROWS, STRIPS
-from scratchlv.kernels.matmul.numba_cpu import BLOCK_COLUMNS, BLOCK_ROWS, INNER_BLOCK, SEGMENTS, PackedMatrix, gemm
+from scratchlv.kernels.matmul.micro_kernels import STRIPS, TILE_COLUMNS, TILE_ROWS
+from scratchlv.kernels.matmul.numba_cpu import INNER_BLOCK, PackedMatrix, gemm
 from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.memory import LARGE, empty
 from scratchlv.ops import matmul
@@ -38,8 +39,8 @@ def normal(*shape):
 
 
 @variants
-@pytest.mark.parametrize("m", [1, 3, 4, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 1])
-@pytest.mark.parametrize("n", [1, COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 1])
+@pytest.mark.parametrize("m", [1, 3, 4, TILE_ROWS - 1, TILE_ROWS, TILE_ROWS + 1, 2 * TILE_ROWS + 1])
+@pytest.mark.parametrize("n", [1, TILE_COLUMNS - 1, TILE_COLUMNS, TILE_COLUMNS + 1, 2 * TILE_COLUMNS + 1])
 def test_products_of_whole_numbers_are_exact(variant, m, n):
     """On either side of the edges of a tile, and where the way of computing changes."""
     a, b, dc = whole(m, 7), whole(7, n), whole(m, n)
@@ -53,10 +54,11 @@ def test_products_of_whole_numbers_are_exact(variant, m, n):
 @pytest.mark.parametrize(
     ("m", "k", "n"),
     [
-        (2, 3, 2 * BLOCK_COLUMNS + COLUMNS + 1),
+        (2, 3, 8 * numba_cpu._ITEM_COLUMNS + TILE_COLUMNS + 1),
         (1, 2 * INNER_BLOCK + 1, 5),
-        (5, 2 * SEGMENTS * INNER_BLOCK + 1, 2 * BLOCK_COLUMNS + 5),
-        (2 * BLOCK_ROWS + ROWS + 1, SEGMENTS * INNER_BLOCK + 1, 37),
+        (5, 2 * INNER_BLOCK + 1, 8 * numba_cpu._ITEM_COLUMNS + 5),
+        (2 * numba_cpu._ITEM_ROWS + TILE_ROWS + 1, INNER_BLOCK + 1, 37),
+        (3 * TILE_ROWS - 2, INNER_BLOCK + 1, 3 * TILE_COLUMNS - 1),  # items of a part of either side
         (1, 3, 20_000),
     ],
 )
@@ -77,9 +79,9 @@ def test_past_the_ends_of_blocks_and_with_more_threads_than_rows(m, k, n, thread
         (0, 3, 4),
         (1, 5, 3),
         (1, 0, 3),
-        (3, 2 * SEGMENTS * INNER_BLOCK + 1, COLUMNS + 1),
-        (2 * BLOCK_ROWS + 1, 7, 2 * BLOCK_COLUMNS + 5),
-        (100 * ROWS, 40, COLUMNS),
+        (3, 2 * INNER_BLOCK + 1, TILE_COLUMNS + 1),
+        (2 * numba_cpu._ITEM_ROWS + 1, 7, 8 * numba_cpu._ITEM_COLUMNS + 5),
+        (100 * TILE_ROWS, 40, TILE_COLUMNS),
     ],
 )
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -95,15 +97,32 @@ def test_the_columns_of_b_are_summed_on_the_way(m, k, n, threads, monkeypatch):
 
 def test_a_row_does_not_depend_on_the_rows_beside_it():
     """Nor on whether B was packed before: bit for bit."""
-    a, b = normal(ROWS + 3, 700), normal(700, COLUMNS + 9)
+    a, b = normal(TILE_ROWS + 3, 700), normal(700, TILE_COLUMNS + 9)
     together, packed = gemm(a, b), PackedMatrix(b)
-    for rows in (slice(0, 1), slice(2, 4), slice(1, ROWS + 2)):
+    for rows in (slice(0, 1), slice(2, 4), slice(1, TILE_ROWS + 2)):
         assert gemm(a[rows], b).tobytes() == together[rows].tobytes()
         assert gemm(a[rows], packed).tobytes() == together[rows].tobytes()
 
 
+@pytest.mark.parametrize(
+    ("m", "n"),
+    [
+        (3 * TILE_ROWS - 2, 3 * TILE_COLUMNS - 1),
+        (9 * TILE_ROWS, TILE_COLUMNS + 1),
+        (TILE_ROWS + 1, 9 * TILE_COLUMNS + 3),
+    ],
+)
+def test_who_takes_which_item_changes_no_bit(m, n, monkeypatch):
+    a, b, results = normal(m, INNER_BLOCK + 9), normal(INNER_BLOCK + 9, n), set()
+    for threads in (1, 2, 2, 7):
+        monkeypatch.setattr(numba_cpu, "n_threads", lambda threads=threads: threads)
+        for given in (b, PackedMatrix(b)):
+            results.add(gemm(a, given).tobytes())
+    assert len(results) == 1
+
+
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("n", [1, WIDTH - 1, COLUMNS, STRIPS[0] * WIDTH + 5, 3 * sum(STRIPS) * WIDTH - 1])
+@pytest.mark.parametrize("n", [1, WIDTH - 1, TILE_COLUMNS, STRIPS[0] * WIDTH + 5, 3 * sum(STRIPS) * WIDTH - 1])
 def test_a_row_times_a_matrix_that_begins_anywhere_in_a_cache_line(n, threads, monkeypatch):
     """Its strips begin on cache lines, the first columns apart: all are computed, and nothing beside them is written."""
     monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
@@ -119,16 +138,18 @@ def test_a_row_times_a_matrix_that_begins_anywhere_in_a_cache_line(n, threads, m
 
 
 @pytest.mark.parametrize("name", VERSIONS)
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 3, 7), (ROWS + 1, 300, COLUMNS + 1), (3, 0, 4), (0, 3, 4)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 1, 1), (5, 3, 7), (TILE_ROWS + 1, 300, TILE_COLUMNS + 1), (3, 0, 4), (0, 3, 4)]
+)
 def test_every_version_computes_the_same(name, m, k, n):
     a, b = whole(m, k), whole(k, n)
     np.testing.assert_array_equal(VERSIONS[name](a, b), a @ b)
 
 
-@pytest.mark.parametrize("m", [1, 2, ROWS + 2])
+@pytest.mark.parametrize("m", [1, 2, TILE_ROWS + 2])
 def test_nan_stays_in_its_row_and_its_column(m):
     """Ragged tiles are computed with rows that are there only to fill them: they must not spread."""
-    module, n = matmul.variant("numba_cpu"), COLUMNS + 3
+    module, n = matmul.variant("numba_cpu"), TILE_COLUMNS + 3
     a, b = np.ones((m, 5), np.float32), np.ones((5, n), np.float32)
     a[-1, 0], b[0, -1] = np.nan, np.nan
     spoiled = np.zeros((m, n), bool)
@@ -136,7 +157,7 @@ def test_nan_stays_in_its_row_and_its_column(m):
     np.testing.assert_array_equal(np.isnan(module.forward(a, b)[0]), spoiled)
 
 
-@pytest.mark.parametrize("m", [1, 2, ROWS + 2])
+@pytest.mark.parametrize("m", [1, 2, TILE_ROWS + 2])
 def test_infinities_follow_ieee(m):
     a, b = np.ones((m, 9), np.float32), np.ones((9, 5), np.float32)
     b[0, 0], b[0, 1], b[1, 1], b[0, 2], b[0, 3] = np.inf, np.inf, -np.inf, -np.inf, np.inf
@@ -181,6 +202,56 @@ def test_long_sums_stay_exact():
     assert np.abs(gemm(a.T.copy(), b, transpose_a=True) / exact - 1).max() < 2e-6
 
 
+# --- what becomes of a product while it is in the cache ------------------------------------------------------------
+
+
+def swept(epilogue, c, y):
+    """The same as sweeps over the finished product."""
+    if epilogue == "tanh":
+        return ops.tanh.variant("numba_cpu").forward(c)[0]
+    if epilogue == "relu":
+        return ops.relu.variant("numba_cpu").forward(c)[0]
+    if epilogue == "tanh_backward":
+        return c * (1 - y * y)
+    return np.where(y <= 0, np.float32(0), c) if epilogue == "relu_backward" else c
+
+
+@pytest.mark.parametrize("epilogue", get_args(numba_cpu.Epilogue))
+@pytest.mark.parametrize("m", [1, 3, 2 * TILE_ROWS + 1])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_epilogue_gives_what_a_sweep_over_the_product_would(epilogue, m, threads, monkeypatch):
+    """Over many segments, where only the last is to be followed by it; from zeros, from a bias, and from what was there."""
+    monkeypatch.setattr(numba_cpu, "n_threads", lambda: threads)
+    k, n = 2 * INNER_BLOCK + 5, 2 * TILE_COLUMNS + 3
+    a, b, bias, start = whole(m, k) / 512, whole(k, n) / 512, normal(n), normal(m, n)
+    y = np.tanh(normal(m, n)) if epilogue.endswith("_backward") else None
+    for given in (b, PackedMatrix(b)):
+        for how in ({}, {"bias": bias}, {"accumulate": True}):
+            expected = gemm(a, given, start.copy(), **how)
+            got = gemm(a, given, start.copy(), epilogue=epilogue, y=y, **how)
+            np.testing.assert_allclose(got, swept(epilogue, expected, y), rtol=1e-6, atol=1e-7)
+
+
+def test_an_epilogue_lets_nan_through():
+    a, b = np.float32([[np.nan], [1]]), np.ones((1, TILE_COLUMNS + 1), np.float32)
+    for epilogue in ("tanh", "relu"):
+        np.testing.assert_array_equal(np.isnan(gemm(a, b, epilogue=epilogue)).all(1), [True, False])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"epilogue": "tahn"}, "no epilogue 'tahn'"),
+        ({"epilogue": "tanh", "y": np.zeros((3, 3), np.float32)}, "takes no y"),
+        ({"epilogue": "tanh_backward"}, r"needs y, .* \(3, 3\)"),
+        ({"epilogue": "relu_backward", "y": np.zeros((3, 2), np.float32)}, r"needs y, .* \(3, 3\)"),
+    ],
+)
+def test_an_epilogue_that_cannot_be_is_refused(given, said):
+    with pytest.raises(ValueError, match=said):
+        gemm(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), **given)
+
+
 # --- arrays as they come -------------------------------------------------------------------------------------------
 
 
@@ -223,7 +294,9 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 5, 40), (ROWS + 5, 37, 2 * COLUMNS + 1), (40, 1, 1), (1, 1, 40)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 5, 40), (TILE_ROWS + 5, 37, 2 * TILE_COLUMNS + 1), (40, 1, 1), (1, 1, 40)]
+)
 def test_any_layout_in_memory(layout, m, k, n):
     a, b, bias, lay = whole(m, k), whole(k, n), whole(1, n), LAYOUTS[layout]
     for transpose_a in (False, True):
@@ -258,7 +331,11 @@ def test_what_it_does_not_serve_it_says():
 
 
 def test_out_may_be_cut_out_of_something_larger():
-    a, b, roomy = whole(ROWS + 1, 3), whole(3, COLUMNS + 1), np.full((ROWS + 3, COLUMNS + 9), 7, np.float32)
+    a, b, roomy = (
+        whole(TILE_ROWS + 1, 3),
+        whole(3, TILE_COLUMNS + 1),
+        np.full((TILE_ROWS + 3, TILE_COLUMNS + 9), 7, np.float32),
+    )
     out = roomy[1:-1, 4:-4]
     assert gemm(a, b, out) is out
     np.testing.assert_array_equal(out, a @ b)
@@ -577,14 +654,14 @@ def test_cuda_an_older_chip_multiplies_in_float32(gpu, capability, has):
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("n", [3, COLUMNS + 5])
+@pytest.mark.parametrize("n", [3, TILE_COLUMNS + 5])
 def test_what_a_packed_panel_lacks_is_zeros(n, transpose):
     """Memory is used again, and what lies in it may be denormal."""
-    k, panels = LARGE // (4 * COLUMNS) + 37, -(-n // COLUMNS)
+    k, panels = LARGE // (4 * TILE_COLUMNS) + 37, -(-n // TILE_COLUMNS)
     b = normal(n, k).T if transpose else normal(k, n)
-    used = empty(panels * k * COLUMNS)
+    used = empty(panels * k * TILE_COLUMNS)
     used.fill(1e-40)
     del used
-    filled = np.zeros((k, panels * COLUMNS), np.float32)
+    filled = np.zeros((k, panels * TILE_COLUMNS), np.float32)
     filled[:, :n] = b
     np.testing.assert_array_equal(numba_cpu.pack(b).transpose(1, 0, 2).reshape(k, -1), filled)

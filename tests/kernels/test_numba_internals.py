@@ -16,7 +16,7 @@ FILES = [file for part in ("kernels", "scratchlv", "benchmarks") for file in sor
 LISTED = {name: use for use, names in INTERNALS.items() for name in names}
 PROMISED = {
     "": {"numba"},
-    "numba": {"cuda", "float32", "njit", "prange", "types", "uint64"},
+    "numba": {"carray", "cuda", "float32", "njit", "prange", "types", "uint64"},
     "numba.extending": {"intrinsic"},
 }
 

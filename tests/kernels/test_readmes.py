@@ -13,17 +13,17 @@ from scratchlv.kernels.conv2d import cuda as conv2d_cuda
 from scratchlv.kernels.conv2d import winograd
 from scratchlv.kernels.embedding import cuda as embedding_cuda
 from scratchlv.kernels.matmul import numba_cpu as matmul
+from scratchlv.kernels.matmul.micro_kernels import HEIGHT
 
 KERNELS = Path(kernels.__path__[-1])
 ROOMS = sorted(path.parent for path in KERNELS.glob("*/README.md"))
 SOURCES = {".py", ".cu", ".cuh", ".h"}
-FLOATS_OF_PANEL = matmul.INNER_BLOCK * 32
+FLOATS_OF_PANEL = matmul.INNER_BLOCK * 64
 NUMBERS = {
     "matmul": (
-        f"A panel of B ({matmul.INNER_BLOCK} x 32 floats, {4 * FLOATS_OF_PANEL // 1024} KiB)",
-        f"2 x 14 x 32 x {matmul.INNER_BLOCK} FLOP for {4 * FLOATS_OF_PANEL // 1024} KiB, {2 * 14 // 4} FLOP a byte",
+        f"A panel of B ({matmul.INNER_BLOCK} x 64 floats, {4 * FLOATS_OF_PANEL // 1024} KiB)",
+        f"2 x {HEIGHT} x 64 x {matmul.INNER_BLOCK} FLOP for {4 * FLOATS_OF_PANEL // 1024} KiB, {2 * HEIGHT // 4} FLOP a byte",
         f"At most {matmul.INNER_BLOCK} terms are summed from zero",
-        f"blocks of A by {matmul.BLOCK_COLUMNS:,} columns of B",
     ),
     "additive_attention": (f"chunks of {attention_cuda.CHUNK} regions",),
     "dot_product_attention": (f"chunks of {attention_cuda.CHUNK} regions",),
