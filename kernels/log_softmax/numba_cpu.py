@@ -7,7 +7,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vector, total
+from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vector
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import ZERO, Emitter, address, fence, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
@@ -87,7 +87,7 @@ def _backward(dy, y, dz, nontemporal, threads):
         piece = next_item(counter)
         while piece < n:
             first, last = share(M, piece, n)
-            s = total(dy[first])
+            s = _sum_of_row(address(dy[first]), V)
             for i in range(first, last):
                 coming = dy[min(i + 1, last - 1)]
                 s = _gradient_of_row(
@@ -120,6 +120,18 @@ def _rows_of_log_softmax(typing_context, coming, row, top, past, past_top, log_s
 
 
 @intrinsic
+def _sum_of_row(typing_context, row, size):
+    """The sum of ``size`` floats at an address, to the bit as :func:`_gradient_of_row` adds them up."""
+
+    def emit(context, builder, signature, arguments):
+        row, size = arguments
+        e = Emitter(builder)
+        return _total(e, size, lambda i, lanes, values: [builder.fadd(values[0], e.load(e.address(row, i), lanes))])
+
+    return types.float64(types.int64, types.int64), emit
+
+
+@intrinsic
 def _gradient_of_row(typing_context, coming, dy, y, s, out, size, nontemporal):
     """Write ``dy - s e^y`` to ``out``; returns the sum of the row ``coming``, which is read meanwhile."""
 
@@ -134,8 +146,12 @@ def _gradient_of_row(typing_context, coming, dy, y, s, out, size, nontemporal):
             e.store_nontemporal(result, e.address(out, i), nontemporal, lanes)
             return [builder.fadd(values[0], e.load(e.address(coming, i), lanes))]
 
-        (even,), (odd,) = e.fold(size, [ZERO], body)
-        return e.sum_of_lanes(builder.fadd(even, odd))
+        return _total(e, size, body)
 
     addresses = types.int64, types.int64, types.int64
     return types.float64(*addresses, types.float32, types.int64, types.int64, types.boolean), emit
+
+
+def _total(e: Emitter, size, body):
+    (even,), (odd,) = e.fold(size, [ZERO], body)
+    return e.sum_of_lanes(e.builder.fadd(even, odd))

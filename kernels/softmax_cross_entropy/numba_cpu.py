@@ -89,7 +89,11 @@ def _sweep(z, dlogits, counted, others, classes, weights, losses, exponentials, 
 def _sweep_places(z, dlogits, places, classes, weights, losses, exponentials, train, nontemporal):
     V = z.shape[1]
     top = largest(address(z[places[0]]), V)
-    past, factor, out = exponentials[1], np.float32(0), exponentials[1]  # before the first row there is none
+    past, factor, out = (
+        z[places[0]],
+        np.float32(0),
+        exponentials[1],
+    )  # no row comes before the first: zeros for the scrap
     for i in range(len(places)):
         m = places[i]
         row, coming, now = z[m], z[places[min(i + 1, len(places) - 1)]], exponentials[i % 2]
