@@ -14,6 +14,8 @@ from scratchlv.kernels.softmax_cross_entropy.numba_cpu import largest
 from scratchlv.kernels.softmax_cross_entropy.reference import check_classes
 from scratchlv.memory import as_contiguous, empty
 
+_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
+
 
 class Cache(NamedTuple):
     y: np.ndarray  # (..., V)
@@ -27,7 +29,11 @@ def forward(logits: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cach
     check_classes(logits)
     y = empty(logits.shape)
     z = _rows(logits)
-    _forward(z, _rows(y), _threads(z))
+    threads = _threads(z)
+    if threads == 1:
+        _of_rows(z, _rows(y), 0, len(z))
+    else:
+        _forward(z, _rows(y), threads)
     return y, Cache(y) if train else None
 
 
@@ -46,6 +52,8 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _threads(rows: np.ndarray) -> int:
+    if rows.size < _WORTH_THREADS:
+        return 1
     return max(1, min(n_threads(), len(rows)))
 
 
@@ -53,14 +61,19 @@ def _threads(rows: np.ndarray) -> int:
 def _forward(z, y, threads):
     for thread in prange(threads):
         first, last = share(len(z), thread, threads)
-        for n in range(first, last):
-            row, log_p = z[n], y[n]
-            top = largest(row)
-            for v in range(row.size):
-                log_p[v] = exp_nonpositive(row[v] - top)
-            log_sum = np.float32(np.log(total(log_p)))
-            for v in range(row.size):
-                log_p[v] = (row[v] - top) - log_sum
+        _of_rows(z, y, first, last)
+
+
+@kernel(fastmath=FLAGS)
+def _of_rows(z, y, first, last):
+    for n in range(first, last):
+        row, log_p = z[n], y[n]
+        top = largest(row)
+        for v in range(row.size):
+            log_p[v] = exp_nonpositive(row[v] - top)
+        log_sum = np.float32(np.log(total(log_p)))
+        for v in range(row.size):
+            log_p[v] = (row[v] - top) - log_sum
 
 
 @kernel(parallel=True, fastmath=FLAGS)
