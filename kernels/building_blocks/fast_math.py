@@ -97,7 +97,7 @@ def exp_nonpositive(x):
     return y if x == x else x
 
 
-def exp_nonpositive_of_vector(e: Emitter, x):
+def exp_nonpositive_of_vector(e: Emitter, x: ir.Value) -> ir.Value:
     """e^x of a vector of x <= 0, for kernels that are emitted; relative error at most 3e-7.
 
     x log2 e + 3 * 2^22 rounds to the whole number n nearest to x log2 e, and has n in its last bits: 2^n needs a shift.
@@ -135,7 +135,7 @@ def tanh(x):
     return inside * p / q
 
 
-def tanh_of_vector(e: Emitter, x):
+def tanh_of_vector(e: Emitter, x: ir.Value) -> ir.Value:
     """:func:`tanh` of a vector, for kernels that are emitted; where x is small, relative to it as exact as near 1."""
     inside = e.within(x, _TANH_MOST)
     s = e.builder.fmul(inside, inside)

@@ -90,7 +90,7 @@ PARAMETERS: dict[str, Parameter] = {
             step=16,
         ),
         Parameter(
-            "softmax.prefetch_distance",
+            "softmax_cross_entropy.prefetch_distance",
             "floats of a row that is asked for before it is read",
             lambda caches: 256,
             tried=(128, 256, 512, 1024),

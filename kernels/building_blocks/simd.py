@@ -26,7 +26,7 @@ UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
 MASK = ir.VectorType(I1, WIDTH)
 
 
-def constant(number):
+def constant(number: float) -> ir.Constant:
     """The vector of one number, known when the code is made."""
     return ir.Constant(VECTOR, [float(number)] * WIDTH)
 

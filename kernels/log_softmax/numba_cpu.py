@@ -16,6 +16,8 @@ from scratchlv.kernels.softmax_cross_entropy.reference import check_classes
 from scratchlv.kernels.softmax_cross_entropy.vectors import Found, largest, three_rows
 from scratchlv.memory import as_contiguous, empty
 
+_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
+
 
 class Cache(NamedTuple):
     y: np.ndarray  # (..., V)
@@ -48,7 +50,7 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _threads(rows: np.ndarray) -> int:
-    return max(1, min(n_threads(), len(rows)))
+    return max(1, min(n_threads(), len(rows))) if rows.size >= _WORTH_THREADS else 1
 
 
 @kernel(parallel=True)

@@ -5,7 +5,7 @@ weights are packed once. The gates overwrite their pre-activations, and on the w
 copy of the gates: the weight gradients are then single products over all T N rows.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numba import prange
@@ -26,6 +26,7 @@ from scratchlv.kernels.matmul.numba_cpu import (
     gemm,
     multiply,
     segments_of,
+    threads_for,
     work_space,
 )
 from scratchlv.kernels.rnn.numba_cpu import parallel_within_step, sequences_at_once
@@ -66,9 +67,8 @@ def forward(
     h, c = empty((2, T + 1, N, H))
     h[0], c[0] = h0, c0
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
-    few = T == 1 and 0 < N <= MOST_ROWS
-    if few and isinstance(Wx, PackedMatrix) and isinstance(Wh, PackedMatrix):
-        gates = _step_of_few(x, h, c, lengths, Wx, Wh, b, threads)
+    if T == 1 and _are_few(Wx, N) and _are_few(Wh, N):
+        gates = _step_of_few(x, h, c, lengths, Wx, Wh, b)
         return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
     gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
     if parallel_within_step(T, N, threads):
@@ -79,6 +79,11 @@ def forward(
         work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
         _forward(multiply.address, gates, as_packed(Wh).panels, h, c, lengths, work, at_once, threads)
     return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+
+
+def _are_few(W: np.ndarray | PackedMatrix, N: int) -> TypeGuard[PackedMatrix]:
+    """Whether so many rows are multiplied by this weight in a tile, or two."""
+    return isinstance(W, PackedMatrix) and 0 < N <= MOST_ROWS
 
 
 def _cache(
@@ -125,34 +130,51 @@ def _step_of_few(
     Wx: PackedMatrix,
     Wh: PackedMatrix,
     b: np.ndarray,
-    threads: int,
 ) -> np.ndarray:
     """The gates (1, N, 4H) of a single step of few sequences; it writes ``h[1]`` and ``c[1]``."""
-    gates = empty((1, h.shape[1], 4 * h.shape[2]))
-    kinds = (PRODUCTS[W.kind].address for W in (Wx, Wh))
-    sizes = BYTES[Wx.kind], BYTES[Wh.kind]
-    addresses = (address_of(each) for each in (Wx.of_few_rows, Wh.of_few_rows, Wx.scales, Wh.scales))
-    segments = segments_of(Wx.shape[0]), segments_of(Wh.shape[0])
-    work = as_contiguous(x), as_contiguous(b), gates, h, c, lengths
-    _step(*kinds, *sizes, *addresses, *segments, *work, threads)
+    N, n = h.shape[1], 4 * h.shape[2]
+    gates = empty((1, N, n))
+    pair = Wx, Wh
+    weights = (
+        tuple(PRODUCTS[W.kind].address for W in pair),
+        tuple(BYTES[W.kind] for W in pair),
+        tuple(address_of(W.of_few_rows) for W in pair),
+        tuple(address_of(W.scales) for W in pair),
+        tuple(segments_of(W.shape[0]) for W in pair),
+    )
+    arrays = as_contiguous(x), as_contiguous(b), gates, h, c, lengths
+    threads = threads_for(N * n * (x.shape[2] + h.shape[2]))
+    if threads == 1:
+        _step_alone(*weights, *arrays)
+    else:
+        _step(*weights, *arrays, threads)
     return gates
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _step(
-    x_product, h_product, x_size, h_size, Wx, Wh, x_scales, h_scales, x_segments, h_segments, x, b, gates, h, c, lengths, threads
-):  # fmt: skip
-    """Both products, by columns, and the cell, while the threads are awake."""
-    N, n, D, H = gates.shape[1], gates.shape[2], x.shape[2], h.shape[2]
+def _step(products, sizes, weights, scales, segments, x, b, gates, h, c, lengths, threads):
+    """Both products, by columns, and the cell; of each pair the first is that of Wx, the second that of Wh."""
     for thread in prange(threads):
-        a = address(gates)
-        columns_product(
-            x_product, x_size, address(x), D, Wx, x_scales, address(b), 0, 1, a, n, N, n, D, x_segments, thread, threads
-        )  # fmt: skip
-        columns_product(
-            h_product, h_size, address(h), H, Wh, h_scales, a, n, 1, a, n, N, n, H, h_segments, thread, threads
-        )  # fmt: skip
-    cells(gates, h, c, 0, lengths, 0, N)
+        _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, thread, threads)
+    cells(gates, h, c, 0, lengths, 0, h.shape[1])
+
+
+@kernel(fastmath=FLAGS)
+def _step_alone(products, sizes, weights, scales, segments, x, b, gates, h, c, lengths):
+    """The same within this thread."""
+    _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, 0, 1)
+    cells(gates, h, c, 0, lengths, 0, h.shape[1])
+
+
+@kernel(fastmath=FLAGS)
+def _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, thread, threads):
+    N, n, D, H, a = gates.shape[1], gates.shape[2], x.shape[2], h.shape[2], address(gates)
+    columns_product(
+        products[0], sizes[0], address(x), D, weights[0], scales[0], address(b), 0, 1, a, n, N, n, D, segments[0], thread, threads
+    )  # fmt: skip
+    columns_product(
+        products[1], sizes[1], address(h), H, weights[1], scales[1], a, n, 1, a, n, N, n, H, segments[1], thread, threads
+    )  # fmt: skip
 
 
 @kernel(parallel=True, fastmath=FLAGS)

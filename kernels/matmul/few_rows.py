@@ -29,7 +29,7 @@ from scratchlv.kernels.matmul.micro_kernels import COLUMNS
 
 ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile: so often a vector of B is used that was read
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  #: of a number of B, by its kind
-MOST_ROWS = 2 * ROWS  #: past these, a panel that passes by twice is no gain over packing A as well
+MOST_ROWS = 2 * ROWS  #: past these, a panel that passes by once more is no gain over packing A as well
 _SUMS = (
     REGISTERS // 2
 )  # registers for sums: of a few rows, several panels' at once, as an addition waits for the one before
@@ -173,7 +173,9 @@ def _product(kind: str) -> Callback:
 
     def product(a, a_row, panels, scales, start, start_row, start_column, c, c_row, m, n, k, segments):
         height = -(-m // -(-m // ROWS))
-        at_once = max(1, min(_MOST_PANELS, _SUMS // (2 * height)))
+        at_once = max(
+            1, min(_MOST_PANELS, _SUMS // (2 * height))
+        )  # 1 where rows make several tiles, some of them lower
         step = size * k * COLUMNS  # from panel to panel
         j = 0
         while j < n:
@@ -223,6 +225,16 @@ def multiply(
         columns_product(
             product, size, a, a_row, panels, scales, start, start_row, start_column, c, c_row, m, n, k, segments, thread, threads
         )  # fmt: skip
+
+
+@kernel()
+def multiply_alone(
+    product, size, a, a_row, panels, scales, start, start_row, start_column, c, c_row, m, n, k, segments
+):  # fmt: skip
+    """The same within this thread: to wake the others takes longer than a small product, even if they have nothing to do."""
+    columns_product(
+        product, size, a, a_row, panels, scales, start, start_row, start_column, c, c_row, m, n, k, segments, 0, 1
+    )  # fmt: skip
 
 
 @kernel()

@@ -171,7 +171,7 @@ def gemm(
         return out
     if accumulate and bias is not None:
         out += bias
-    threads = n_threads() if m * n * k > _WORTH_THREADS else 1
+    threads = threads_for(m * n * k)
     a = a.T if transpose_a else a
     before = out if accumulate else _ZEROS if bias is None else as_contiguous(bias)[None]
     if packed is not None and m <= few_rows.MOST_ROWS:
@@ -218,12 +218,21 @@ def _few_rows(
         a = as_contiguous(a)
         a_row = a.shape[1]
     c_row = out.strides[0] // 4
-    few_rows.multiply(
+    product = (
         *(few_rows.PRODUCTS[b.kind].address, few_rows.BYTES[b.kind], address_of(a), a_row),
         *(address_of(b.of_few_rows), address_of(b.scales)),
         *(address_of(before), c_row if accumulate else 0, int(before is not _ZEROS), address_of(out), c_row),
-        *(a.shape[0], b.shape[1], a.shape[1], segments_of(a.shape[1]), threads),
+        *(a.shape[0], b.shape[1], a.shape[1], segments_of(a.shape[1])),
     )
+    if threads == 1:
+        few_rows.multiply_alone(*product)
+    else:
+        few_rows.multiply(*product, threads)
+
+
+def threads_for(multiply_adds: int) -> int:
+    """How many threads a product takes."""
+    return n_threads() if multiply_adds > _WORTH_THREADS else 1
 
 
 def segments_of(k: int) -> int:

@@ -13,7 +13,7 @@ from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vecto
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import ZERO, Emitter, constant
 
-_PREFETCH_DISTANCE = value("softmax.prefetch_distance")  # floats
+_PREFETCH_DISTANCE = value("softmax_cross_entropy.prefetch_distance")  # floats
 _LEAST = constant(float("-inf"))
 Found = types.Tuple((types.float32, types.float64))
 

@@ -288,9 +288,9 @@ def test_no_picture_of_where_nobody_looks(capsys, runs, tmp_path, model):
 def test_weights_in_fewer_bits_say_and_are_evaluated(runs, capsys, kind):
     assert main(["generate", str(runs("lm")), "--weights", kind, "--greedy", "--max-length", "3"]) == 0
     assert main(["evaluate", str(runs("lm")), "--weights", kind, "--n", "3", "--json"]) == 0
-    rounded = json.loads(capsys.readouterr().out.splitlines()[-1])["loss"]
+    rounded = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"]
     assert main(["evaluate", str(runs("lm")), "--n", "3", "--json"]) == 0
-    exact = json.loads(capsys.readouterr().out.splitlines()[-1])["loss"]
+    exact = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"]
     assert rounded != exact
     assert abs(rounded - exact) < 0.02
 
