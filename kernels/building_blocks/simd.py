@@ -7,6 +7,7 @@ a vector. One vector holds :data:`WIDTH` floats. What is too large for the cache
 """
 
 import functools
+from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -26,7 +27,7 @@ UNDEFINED_INDICES = ir.Constant(INDICES, ir.Undefined)
 MASK = ir.VectorType(I1, WIDTH)
 
 
-def constant(number: float) -> ir.Constant:
+def constant(number: Any) -> ir.Constant:
     """The vector of one number, known when the code is made."""
     return ir.Constant(VECTOR, [float(number)] * WIDTH)
 

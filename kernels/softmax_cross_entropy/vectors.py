@@ -6,6 +6,10 @@ next one is read from memory for its maximum, the exponentials of this one are s
 are written. What lies between waits in the second-level cache.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -55,7 +59,15 @@ def cross_entropy_rows(typing_context, coming, row, top, exponentials, past, fac
     return Found(*addresses, types.float32, *addresses, types.float32, *addresses, types.boolean, types.boolean), emit
 
 
-def three_rows(context, e: Emitter, coming, row, top, size, each):
+def three_rows(
+    context: Any,
+    e: Emitter,
+    coming: ir.Value,
+    row: ir.Value,
+    top: ir.Value,
+    size: ir.Value,
+    each: Callable[..., None],
+) -> ir.Value:
     """The largest number of the row ``coming``, and Σ e^(x - top) of ``row``: NaN if ``top`` is infinite, or any is NaN.
 
     ``each(i, lanes, exponentials)`` emits what else is done with the vectors that begin with number i.

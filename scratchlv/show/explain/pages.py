@@ -78,9 +78,7 @@ _ATTENTION = {
     "z = (alpha": "z = Σ_l α_l x_l",
     **_KEPT,
     "dz, dalpha_out": "what arrives from above",
-    "dalpha, dx = np": "room for the results",
     "dalpha = (x @": "dα_l = dz · x_l",
-    "dx = alpha": "dx_l = α_l dz",
     "de = alpha": "de = α (dα − Σ α dα)",
 }
 
@@ -162,6 +160,8 @@ SUBJECTS: dict[str, Subject] = {
         {
             "e = np": "e_l = v · tanh(keys_l + query)",
             **_ATTENTION,
+            "dalpha = np": "room for the result",
+            "dx = add(dx, alpha": "dx_l = α_l dz",
             "s = np": "s = tanh(keys + query) once more",
             "dv =": "dv = Σ_l de_l s_l",
             "dkeys =": "dkeys_l = de_l v (1 − s_l²)",
@@ -179,6 +179,8 @@ SUBJECTS: dict[str, Subject] = {
             "q = query": "q = query W",
             "e = scale": "e_l = keys_l · q",
             **_ATTENTION,
+            "dalpha, dx = np": "room for the results",
+            "dx = alpha": "dx_l = α_l dz",
             "dkeys =": "dkeys_l = de_l q",
             "dq =": "dq = Σ_l de_l keys_l",
         },
