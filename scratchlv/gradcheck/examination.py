@@ -159,7 +159,12 @@ class Examination:
             f"d{name}"
             for name, grad in found.items()
             if grad.dtype.itemsize < 8
-            or (self._is_more_than_noise(name, grad) and name in wide and name in tiny and _stands_still(grad, wide[name] - grad, tiny[name] - grad))
+            or (
+                self._is_more_than_noise(name, grad)
+                and name in wide
+                and name in tiny
+                and _stands_still(grad, wide[name] - grad, tiny[name] - grad)
+            )
         ]
         if rough:
             inside = cause("float32", where="backward")
