@@ -1,9 +1,9 @@
 """The sizes that kernels are cut by, all in one place: how each follows from the processor's caches and vectors.
 
-A room asks for its own (``BLOCK_ROWS = value("matmul.block_rows")``) when it is loaded. None of them changes a bit of a
+A room asks for its own (``BLOCK = value("adam.block")``) when it is loaded. None of them changes a bit of a
 result: what does, such as the length of the segments of a sum, is a constant of its room. What cannot be derived is
 measured once by ``scratchlv tune``, which keeps what it finds for this processor; ``SCRATCHLV_PARAMETERS`` overrides both,
-for experiments: ``SCRATCHLV_PARAMETERS="matmul.block_rows=112 adam.block=2048"``. ``scratchlv doctor`` prints them all.
+for experiments: ``SCRATCHLV_PARAMETERS="conv2d.band=131072 adam.block=2048"``. ``scratchlv doctor`` prints them all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST = 1 << 40
 
 
 class Parameter(NamedTuple):
-    name: str  #: of its room and its own: "matmul.block_rows"
+    name: str  #: of its room and its own: "adam.block"
     meaning: str
     derive: Callable[[Caches], int]
     tried: tuple[int, ...] = ()  #: what ``scratchlv tune`` measures; none: the derivation is good enough
@@ -53,7 +53,7 @@ class Choice(NamedTuple):
 
 
 def _own(caches: Caches) -> int:
-    """Bytes of the second-level cache that a core's blocks are made for: where there are 2 MiB, larger blocks gained nothing."""
+    """Bytes of the second-level cache that a core's blocks are made for; of 2 MiB half, as larger ones were not found to gain."""
     return min(caches.second, 1 << 20)
 
 
