@@ -1,4 +1,4 @@
-"""log softmax, third version: an exponential that LLVM can put into vectors, and sums in the lanes of vectors."""
+"""log softmax, third version: an exponential that LLVM can put into vectors, maxima and sums in their lanes."""
 
 import math
 
@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
+from scratchlv.kernels.building_blocks.simd import address
+from scratchlv.kernels.softmax_cross_entropy.vectors import largest
 
 
 def forward(logits, *, train=True):
@@ -32,9 +34,7 @@ def forward_rows(z, y):
 
 @njit(fastmath=FLAGS)
 def forward_row(z, y):
-    most = z[0]
-    for v in range(z.size):
-        most = z[v] if z[v] > most else most
+    most = largest(address(z), z.size)
     for v in range(z.size):
         y[v] = exp_nonpositive(z[v] - most)  # it will do for a moment
     log = np.float32(math.log(total(y)))

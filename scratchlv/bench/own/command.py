@@ -43,7 +43,8 @@ def run(
             f"--with {path} is of one operation: name it, as in scratchlv bench softmax_cross_entropy --with {path}"
         )
     (operation,) = command.operations_named(operations)
-    name = name or path.stem
+    if name is None:
+        name = path.stem if path.stem not in _AMONG else f"{path.stem}, own"
     if name in _AMONG:
         raise UserError(f"--name {name} is ours: give another")
     if board is not None:
