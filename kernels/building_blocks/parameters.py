@@ -57,9 +57,9 @@ def _own(caches: Caches) -> int:
     return min(caches.second, 1 << 20)
 
 
-def _half_of_second(caches: Caches, step: int) -> int:
-    """Rows of 640 floats, a segment of a product, that take half of the second-level cache: a multiple of ``step``."""
-    return max(caches.second // 2 // (4 * 640) // step, 1) * step
+def _half_of_second(caches: Caches) -> int:
+    """Rows of 640 floats, a segment of a product, that take half of the second-level cache."""
+    return caches.second // 2 // (4 * 640)
 
 
 PARAMETERS: dict[str, Parameter] = {
@@ -157,37 +157,37 @@ PARAMETERS: dict[str, Parameter] = {
             "matmul.terms_ahead",
             "terms of the inner sum by which a tile asks for a panel of B, which lies in the second-level cache",
             lambda caches: 8,
-            (2, 4, 8, 12, 16),
+            tried=(2, 4, 8, 12, 16),
         ),
         Parameter(
             "matmul.item_columns",
             "columns of B that a thread packs and multiplies at once",
-            lambda caches: _half_of_second(caches, 64),
+            _half_of_second,
             step=64,
         ),
         Parameter(
             "matmul.item_rows",
             "rows of A that a thread packs and multiplies at once",
-            lambda caches: _half_of_second(caches, 12),
+            _half_of_second,
             step=12,
         ),
         Parameter(
             "matmul.prefetch_rows",
             "rows of an operand by which they are asked for before they are packed",
             lambda caches: 6,
-            (2, 4, 6, 8, 12, 16),
+            tried=(2, 4, 6, 8, 12, 16),
         ),
         Parameter(
             "matmul.prefetch_floats",
             "the same where they are packed across: numbers of each row",
             lambda caches: 64,
-            (16, 32, 64, 128),
+            tried=(16, 32, 64, 128),
         ),
         Parameter(
             "matmul.worth_threads",
             "multiply-adds of a product for which other threads are woken",
             lambda caches: 50_000,
-            (25_000, 50_000, 100_000, 200_000, 400_000),
+            tried=(25_000, 50_000, 100_000, 200_000, 400_000),
         ),
     )
 }

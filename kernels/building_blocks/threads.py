@@ -70,9 +70,8 @@ def share(total, part, parts):
 #             ...
 #             item = next_item(counter)
 
-PIECES = (
-    8  #: for each thread, of work that could be cut anywhere: a core at half speed is late by a sixteenth at the most
-)
+#: For each thread, of work that could be cut anywhere: a core at half speed is late by a sixteenth at the most.
+PIECES = 8
 
 
 @njit(inline="always")

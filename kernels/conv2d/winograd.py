@@ -18,13 +18,12 @@ the (up to four) tiles that see it: "minimal" means that every product serves ma
 """
 
 import numpy as np
-from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.parameters import value
-from scratchlv.kernels.building_blocks.simd import I64, VECTOR, WIDTH, address
+from scratchlv.kernels.building_blocks.simd import I64, WIDTH, address, constant
 from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
 from scratchlv.kernels.conv2d.micro_kernels import CHANNELS, outer_products
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS, FEW_ROWS, ROWS, few_rows_kernel, rows_kernel
@@ -84,17 +83,13 @@ def _combination(e: PixelEmitter, coefficients, x):
     terms = sorted(((c, v) for c, v in zip(coefficients, x, strict=True) if c != 0), key=lambda term: term[0] != 1)
     c, total = terms[0]
     if c != 1:
-        total = e.builder.fmul(_constant(c), total)
+        total = e.builder.fmul(constant(np.float32(c)), total)
     for c, vector in terms[1:]:
         if abs(c) == 1:
             total = (e.builder.fadd if c == 1 else e.builder.fsub)(total, vector)
         else:
-            total = e.fma(_constant(c), vector, total)
+            total = e.fma(constant(np.float32(c)), vector, total)
     return total
-
-
-def _constant(c: float):
-    return ir.Constant(VECTOR, [float(np.float32(c))] * WIDTH)
 
 
 def _apply(e: PixelEmitter, matrix, x):

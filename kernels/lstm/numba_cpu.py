@@ -69,33 +69,21 @@ def forward(
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
     if T == 1 and _are_few(Wx, N) and _are_few(Wh, N):
         gates = _step_of_few(x, h, c, lengths, Wx, Wh, b)
-        return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
-    gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
-    if parallel_within_step(T, N, threads):
-        for t in range(T):
-            gemm(h[t], Wh, gates[t], accumulate=True)
-            cells(gates, h, c, t, lengths, 0, N)
     else:
-        work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
-        _forward(multiply.address, gates, as_packed(Wh).panels, h, c, lengths, work, at_once, threads)
-    return (h[1:], c[T]), _cache(x, h, c, gates, Wx, Wh, lengths) if train else None
+        gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
+        if parallel_within_step(T, N, threads):
+            for t in range(T):
+                gemm(h[t], Wh, gates[t], accumulate=True)
+                cells(gates, h, c, t, lengths, 0, N)
+        else:
+            work, at_once = empty((threads, work_space(N, H))), sequences_at_once(N, threads)
+            _forward(multiply.address, gates, as_packed(Wh).panels, h, c, lengths, work, at_once, threads)
+    return (h[1:], c[T]), Cache(x, h, c, gates, for_backward(Wx), for_backward(Wh), lengths) if train else None
 
 
 def _are_few(W: np.ndarray | PackedMatrix, N: int) -> TypeGuard[PackedMatrix]:
     """Whether so many rows are multiplied by this weight in a tile, or two."""
     return isinstance(W, PackedMatrix) and 0 < N <= MOST_ROWS
-
-
-def _cache(
-    x: np.ndarray,
-    h: np.ndarray,
-    c: np.ndarray,
-    gates: np.ndarray,
-    Wx: np.ndarray | PackedMatrix,
-    Wh: np.ndarray | PackedMatrix,
-    lengths: np.ndarray,
-) -> Cache:
-    return Cache(x, h, c, gates, for_backward(Wx), for_backward(Wh), lengths)
 
 
 def backward(dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:

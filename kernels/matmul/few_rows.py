@@ -38,8 +38,8 @@ _AHEAD = value("matmul.read_ahead")  # bytes
 _LINE = 64
 
 
-def _panels_at_once(rows: int) -> int:
-    return max(1, min(_MOST_PANELS, _SUMS // (2 * rows)))
+#: So many panels go at once with a tile of so many rows.
+_PANELS_AT_ONCE = tuple(max(1, min(_MOST_PANELS, _SUMS // (2 * max(1, rows)))) for rows in range(ROWS + 1))
 
 
 # --- how numbers are widened ------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _tile(kind: str) -> Callable:
             for height, block in enumerate(blocks, 1):
                 switch.add_case(I64(height), block)
                 builder.position_at_end(block)
-                panels = _panels_at_once(height)
+                panels = _PANELS_AT_ONCE[height]
                 whole = builder.icmp_signed("==", arguments[1], I64(panels * COLUMNS))
                 with builder.if_else(whole) as (together, alone):
                     with together:
@@ -173,9 +173,7 @@ def _product(kind: str) -> Callback:
 
     def product(a, a_row, panels, scales, start, start_row, start_column, c, c_row, m, n, k, segments):
         height = -(-m // -(-m // ROWS))
-        at_once = max(
-            1, min(_MOST_PANELS, _SUMS // (2 * height))
-        )  # 1 where rows make several tiles, some of them lower
+        at_once = _PANELS_AT_ONCE[height]  # 1 where rows make several tiles, some of them lower
         step = size * k * COLUMNS  # from panel to panel
         j = 0
         while j < n:

@@ -231,7 +231,7 @@ def _few_rows(
 
 
 def threads_for(multiply_adds: int) -> int:
-    """How many threads a product takes."""
+    """How many threads a product takes, or the packing of as many numbers."""
     return n_threads() if multiply_adds > _WORTH_THREADS else 1
 
 
@@ -324,7 +324,7 @@ def pack(b: np.ndarray, transpose: bool = False, width: int = TILE_COLUMNS) -> n
     b, term, column = _operand(b.T if transpose else b)
     k, n = b.shape
     panels = empty((-(-n // width), k, width))
-    _pack(address_of(b), column, term, n, k, width, address_of(panels), n_threads() if n * k > _WORTH_THREADS else 1)
+    _pack(address_of(b), column, term, n, k, width, address_of(panels), threads_for(n * k))
     return panels
 
 

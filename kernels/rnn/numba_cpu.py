@@ -12,7 +12,7 @@ from numba import prange
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, sigmoid, tanh
 from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
-from scratchlv.kernels.matmul.micro_kernels import ROWS
+from scratchlv.kernels.matmul.micro_kernels import TILE_ROWS
 from scratchlv.kernels.matmul.numba_cpu import (
     PackedMatrix,
     add_rows_product,
@@ -99,7 +99,7 @@ def parallel_within_step(T: int, N: int, threads: int) -> bool:
 
 def sequences_at_once(N: int, threads: int) -> int:
     """How many sequences a thread takes at a time: the rows of a product's tile, or where those are too few, its share."""
-    return ROWS if 2 * ROWS * threads <= N else -(-N // threads)
+    return TILE_ROWS if 2 * TILE_ROWS * threads <= N else -(-N // threads)
 
 
 @kernel(parallel=True, fastmath=FLAGS)

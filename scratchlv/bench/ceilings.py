@@ -18,11 +18,11 @@ from scratchlv.kernels.building_blocks.simd import (
     I32,
     I64,
     REGISTERS,
-    VECTOR,
     WIDTH,
     ZERO,
     Emitter,
     address,
+    constant,
     fence,
     scale,
 )
@@ -250,7 +250,7 @@ def _triad_of_lines(typing_context, b, c, a, size):
     def emit(context, builder, signature, arguments):
         b, c, a, size = arguments
         e = Emitter(builder)
-        half = ir.Constant(VECTOR, [0.5] * WIDTH)
+        half = constant(0.5)
 
         def body(i, lanes):
             value = e.fma(half, e.load(e.address(c, i), lanes), e.load(e.address(b, i), lanes))
