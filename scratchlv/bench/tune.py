@@ -9,7 +9,6 @@ other half, which had no part in the choice, must confirm it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
 import os
@@ -23,6 +22,7 @@ import numpy as np
 from numba import prange
 
 from scratchlv.bench import rows
+from scratchlv.bench.command import Status
 from scratchlv.bench.timing import time_calls
 from scratchlv.bench.workloads import ROOMS
 from scratchlv.cache import can_write
@@ -63,15 +63,16 @@ def run(only: Sequence[str] = (), seconds: float = SECONDS, *, dry_run: bool = F
         f"measuring {len(names)} parameters, {seconds:g} s each, and the time to compile kernels; Ctrl-C leaves all as it is"
     )
     found: dict[str, int | None] = {}
+    status = Status()
     try:
         for number, name in enumerate(names, 1):
-            say = functools.partial(_say_at, f"[{number}/{len(names)}] {name}: ")
+            say = status.say_at(f"[{number}/{len(names)}] {name}: ")
             verdict = decide(measure(name, seconds, say), _derived(name))
-            _say("")
+            status.clear()
             print(f"{name:28}{_told(verdict, _derived(name))}", flush=True)
             found[name] = verdict.value if verdict.kept else None
     except KeyboardInterrupt:
-        _say("")
+        status.clear()
         print("interrupted: what was tuned before stays")
         return 130
     if dry_run:
@@ -108,16 +109,6 @@ def _keep(found: dict[str, int | None]) -> None:
     except OSError as error:
         raise UserError(f"{file} cannot be deleted ({error.strerror}); delete it yourself") from None
     print("all parameters are as derived")
-
-
-def _say(text: str) -> None:
-    """One line that is written over, on a terminal."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"\r\x1b[2K{text[:78]}", end="", file=sys.stderr, flush=True)
-
-
-def _say_at(place: str, text: str) -> None:
-    _say(place + text)
 
 
 # --- the decision ------------------------------------------------------------------------------------------------------
