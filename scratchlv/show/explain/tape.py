@@ -7,36 +7,23 @@ of the numbers it was recorded with, which a softmax forgives.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-Operation = Callable[..., float]
-OPERATIONS: dict[str, Operation] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "pow": lambda a, b: a**b,
-    "neg": lambda a: -a,
-    "exp": math.exp,
-    "log": math.log,
-    "tanh": math.tanh,
+OPERATIONS: dict[str, Any] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "pow": np.power,
+    "neg": np.negative,
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
 }
 NAMES = tuple(OPERATIONS)
-PLAYED: tuple[Any, ...] = (
-    np.add,
-    np.subtract,
-    np.multiply,
-    np.divide,
-    np.power,
-    np.negative,
-    np.exp,
-    np.log,
-    np.tanh,
-)  # in their order
 
 
 class Tape:
@@ -59,7 +46,7 @@ class Tape:
 
     def compute(self, name: str, *operands: Any) -> Number:
         found = [each if isinstance(each, Number) else self.constant(float(each)) for each in operands]
-        value = OPERATIONS[name](*(each.value for each in found))
+        value = float(OPERATIONS[name](*(each.value for each in found)))
         places = found[0].place, found[-1].place if len(found) == 2 else -1
         return self._append(NAMES.index(name), places, value)
 
@@ -82,7 +69,7 @@ class Tape:
 
         Once for each place in ``shifted``, whose number, given or computed, is moved by ``by``.
         """
-        columns: dict[int, list[int]] = {}
+        functions, columns = [*OPERATIONS.values()], dict[int, list[int]]()
         for column, place in enumerate(shifted):
             columns.setdefault(place, []).append(column)
         values: Any = np.empty((len(self.values) if end is None else end, len(shifted)))
@@ -90,7 +77,9 @@ class Tape:
             if operation < 0:
                 values[place] = (given or {}).get(place, self.values[place])
             else:
-                values[place] = PLAYED[operation](values[a], values[b]) if b >= 0 else PLAYED[operation](values[a])
+                values[place] = (
+                    functions[operation](values[a], values[b]) if b >= 0 else functions[operation](values[a])
+                )
             if place in columns:
                 values[place, columns[place]] += by
         return values
