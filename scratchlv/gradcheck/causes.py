@@ -31,6 +31,7 @@ CAUSES = {
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",
     "wrong axis": "a sum over the wrong axis",
+    "axes": "axes of an array in another order than forward has them",
     "untransposed": "a matrix used for its transpose: {which} for {wanted}",
     "broadcast": "a broadcasting mistake: (N,) and (N, 1) are not the same",
     # time
@@ -67,6 +68,7 @@ CAUSES = {
     # paths
     "missing path": "a path that is missing{which}",
     "missing term": "a term that is missing",
+    "too much": "something that does not belong there",
     # places
     "repeated rows": "+= where np.add.at is needed",
     "wrong rows": "gradients that are added to the wrong rows",
@@ -91,7 +93,8 @@ CAUSES = {
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
     "float32": "a computation in float32 inside {where}",
-    "aliased": "a cache that is an array which is changed later: keep a copy",
+    "whole numbers": "an array of whole numbers, which cuts off the rest of all that is put into it",
+    "aliased": "an array that is changed in place, although something else still stands for it: keep a copy",
 }
 
 #: What an edit shows in general, and what the numbers may say of it in particular: the particular comes first.
@@ -105,6 +108,12 @@ _PARTICULAR = {
     "constant scale", "missing factor", "factor twice", "wrong array", "reversed", "h_{t−1}", "dropped round", "mask inverted",
     "missing term", "batch sum", "sum", "wrong axis", "transposed", "W for Wᵀ", "W for Wᵀ in time", "= for +=",
     "= for += in time", "repeated rows",
+}  # fmt: skip
+#: What is left out by a mend was there: no cause that speaks of something missing fits it.
+_OF_WHAT_IS_THERE = {
+    "doubled", "factor twice", "mean twice", "another mean", "learning rate", "regularisation", "epsilon", "scale",
+    "constant scale", "dropout scale", "step twice", "not from zero", "dropout mask", "mask", "mask inverted", "relu",
+    "own sign", "softmax slope", "tanh", "sigmoid", "local derivative", "ties", "aliased",
 }  # fmt: skip
 REFINED_BY = {
     "": _PARTICULAR,
@@ -144,6 +153,7 @@ REFINED_BY = {
     "index by one": {"off by one", "h_t", "c_t", "h_{t−1}", "dropped step", "step twice", "wrong rows", "argmax", "padding"},
     "sum": {"softmax", "softmax slope", "batch sum", "wrong axis", "missing path"},
     "off by one": {"dropped step", "step twice", "h_t", "c_t", "wrong rows", "stride", "padding"},
+    "too much": _OF_WHAT_IS_THERE,
     "another's gradient": {"h_t", "c_t", "off by one", "gates", "relu", "order", "target", "missing path", "recurrent"},
 }  # fmt: skip
 

@@ -45,7 +45,7 @@ def conclusions(
     """
     repairs = _repairs(subject, inputs, evidence, points) if repair else []
     whole = [each for each in repairs if not each.partial]
-    if whole and (key := key_of(f"consistent with {whole[0].cause}")) not in REFINED_BY:
+    if whole and (key := _shown(whole[0])) not in REFINED_BY:
         return [_sentence(whole[0], hint)]
     named = _named(subject, evidence)
     if whole:
@@ -67,6 +67,12 @@ def _repairs(subject: Subject, inputs: Inputs, evidence: Evidence, points: dict[
             subject.pair, subject.given, subject.make, subject.seed, subject.remade(), list(points), right
         )
         return find_repairs(subject.pair.backward, evidence, trials, seconds=SECONDS, forward=subject.pair.forward)
+
+
+def _shown(repair: Repair) -> str:
+    """The key of the cause that a mend shows. A term that it adds was missing, even if it may be another's in disguise."""
+    adds = not repair.cause and repair.how.startswith(("with + ", "with - ")) and not repair.also
+    return "missing term" if adds else key_of(f"consistent with {repair.cause}")
 
 
 def _sentence(repair: Repair, hint: str) -> str:

@@ -137,3 +137,155 @@ def test_every_cause_is_known_by_its_words():
             assert key_of(f"dW is wrong: consistent with {words}") == key
     assert key_of("dW is wrong") == ""
     assert all(keys <= CAUSES.keys() for keys in REFINED_BY.values())
+
+
+# --- Mends that are accidents, and what they spoke for ------------------------------------------------------------------
+
+
+def norms(x, g):
+    r = 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 0.01)
+    return x * r * g, (x, r, g)
+
+
+def subtracts_a_mean(dy, cache):
+    x, r, g = cache
+    d = dy * g
+    dot = np.sum(d * x, axis=-1, keepdims=True)
+    return r * (d - d.mean(axis=-1, keepdims=True)) - r**3 * x * dot / x.shape[-1], (dy * x * r).sum(0)
+
+
+def test_what_is_too_much_is_not_called_missing():
+    (sentence,) = check(norms, subtracts_a_mean, {"x": normal(4, 6), "g": normal(6)}).diagnosis
+    assert "without d.mean(axis=-1, keepdims=True)" in sentence
+    assert sentence.endswith("consistent with something that does not belong there")
+
+
+def weighted(x, c):
+    return 3 * c * x + 2 * np.tanh(x), (x, c)
+
+
+def a_third_too_small(dy, cache):
+    x, c = cache
+    dx = dy * c
+    dx = dx + 2 * dy * (1 - np.tanh(x) ** 2)
+    dx = dx + dy * c
+    return dx, 3 * (dy * x).sum(0)
+
+
+def test_what_is_added_already_is_not_overwritten():
+    """a = a + b with += is twice a, and b: it may fit, and it is no = for +=."""
+    assert "= for +=" not in str(check(weighted, a_third_too_small, {"x": normal(4, 3), "c": normal(3)}))
+
+
+def gathered(a, b, rows):
+    return a * b[rows], (a, b, rows)
+
+
+def added_in_place_order(dy, cache):
+    a, b, rows = cache
+    db = np.zeros_like(b)
+    db += dy * a
+    return dy * b[rows], db
+
+
+def test_rows_that_are_looked_up_get_their_own_gradients():
+    inputs = {"a": normal(5, 3), "b": normal(5, 3), "rows": np.array([3, 0, 0, 4, 1])}
+    (sentence,) = check(gathered, added_in_place_order, inputs).diagnosis
+    assert "with np.add.at (`np.add.at(db, rows, dy * a)`)" in sentence
+    assert sentence.endswith("gradients that are added to the wrong rows")
+
+
+def sums_up(r):
+    return np.cumsum(r, axis=0), ()
+
+
+def sums_up_the_same_way(dy, cache):
+    return np.cumsum(dy, axis=0)
+
+
+def test_a_cumulative_sum_goes_back_the_other_way():
+    (sentence,) = check(sums_up, sums_up_the_same_way, {"r": normal(5, 2)}).diagnosis
+    assert "np.cumsum(dy[::-1], axis=0)[::-1]" in sentence
+    assert sentence.endswith("a sequence that is not turned round in backward")
+
+
+def two_layers(x, W):
+    h = np.tanh(x @ W)
+    y = np.tanh(h @ W)
+    return y, ((x, h), (h, y), W)
+
+
+def _layer(d, kept, W):
+    x, y = kept
+    da = d * (1 - y**2)
+    return da @ W.T, x.T @ da
+
+
+def the_upper_layer_twice(dy, cache):
+    lower, upper, W = cache
+    dh, dW = _layer(dy, upper, W)
+    dx, more = _layer(dh, upper, W)
+    return dx, dW + more
+
+
+def test_what_another_layer_kept_is_found():
+    said = str(check(two_layers, the_upper_layer_twice, {"x": normal(4, 3), "W": normal(3, 3)}))
+    assert "`dx, more = _layer(dh, upper, W)`: with lower for upper" in said
+
+
+def last_steps(h):
+    y = np.zeros_like(h)
+    carry = np.zeros_like(h[0])
+    for t in range(len(h)):
+        carry = np.tanh(h[t] + carry)
+        y[t] = carry
+    return y, y
+
+
+def starts_with_the_last(dy, cache):
+    y, dh, total = cache, np.zeros_like(dy), np.zeros_like(dy[0])
+    carry = dy[-1]
+    for t in reversed(range(len(y))):
+        d = (dy[t] + carry) * (1 - y[t] ** 2)
+        dh[t] = d
+        total += d
+        carry = d
+    return dh
+
+
+def test_a_factor_of_zeros_mends_nothing():
+    said = str(check(last_steps, starts_with_the_last, {"h": normal(4, 3)}))
+    assert "total" not in said
+    assert "twice" in said or "not at zero" in said
+
+
+def attends(q, k):
+    return np.tril(np.ones((len(q), len(q)))) * (q @ k.T), (q, k)
+
+
+def without_the_diagonal(dy, cache):
+    q, k = cache
+    ds = np.tril(np.ones((len(q), len(q))), -1) * dy
+    return ds @ k, ds.T @ q
+
+
+def test_an_offset_has_no_sign():
+    said = str(check(attends, without_the_diagonal, {"q": normal(4, 3), "k": normal(4, 3)}))
+    assert "with 0 for -1" in said
+    assert "sign" not in said
+
+
+def pooled(x):
+    return 5 * x[:, ::2] ** 2, x
+
+
+def cut_off(dy, x):
+    dx = np.zeros(x.shape, dtype=int)
+    dx[:, ::2] = 10 * x[:, ::2] * dy
+    return dx
+
+
+def test_an_array_of_whole_numbers_is_no_float32():
+    said = str(check(pooled, cut_off, {"x": normal(3, 6)}))
+    assert "an array of whole numbers, which cuts off the rest" in said
+    assert "float32" not in said

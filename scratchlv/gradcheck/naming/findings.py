@@ -50,13 +50,13 @@ def explained_by(findings: Collection[Finding]) -> set[str]:
     return {name for finding in findings for name in finding.names}
 
 
-def equal(a: np.ndarray, b: np.ndarray, scale: float | None = None) -> bool:
+def equal(a: np.ndarray, b: np.ndarray, scale: float | None = None, close: float = CLOSE) -> bool:
     """Equal wherever both are known, in at least one place that is not zero."""
     known = np.isfinite(a) & np.isfinite(b)
     if not known.any():
         return False
     scale = float(np.abs(b[known]).max()) if scale is None else scale
-    return bool(scale > 0 and (np.abs(a - b)[known] <= CLOSE * scale).all())
+    return bool(scale > 0 and (np.abs(a - b)[known] <= close * scale).all())
 
 
 def wrong_places(a: np.ndarray, n: np.ndarray) -> np.ndarray:

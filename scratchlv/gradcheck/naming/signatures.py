@@ -20,6 +20,8 @@ from scratchlv.gradcheck.trees import leaves
 
 GATES = {4: "ifgo", 3: "rzn"}  # the usual order of an LSTM's gates, and of a GRU's
 
+EXACT = 1e-6  # of the largest element: a number that nothing explains must be one and the same everywhere
+
 Sizes = dict[str, int] | None
 
 
@@ -88,6 +90,8 @@ def _factors(
         alone = len(shared) < len(evidence.analytic)
         words, named = factor_cause(c, evidence, sizes, divisors, alone, constants)
         if np.isfinite(evidence.numeric[name]).sum() < 2 and len(shared) < 2 and not named:
+            continue
+        if not named and not equal(evidence.analytic[name] / c, evidence.numeric[name], close=EXACT):
             continue
         what = "has the wrong sign" if abs(c + 1) < CLOSE else f"is {factors[shared[0]]:.4g} times what it should be"
         found.append(Finding((name,), what, words, named or len(shared) == len(evidence.wrong)))

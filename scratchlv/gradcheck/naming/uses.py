@@ -71,13 +71,16 @@ def _of_rounds(
     common = set.intersection(*(_patterns(weights[group]) for group in wrong))
     in_time = all(loops.in_time([uses[k][0] for k in group]) for group in wrong)
     n = len(wrong[0])
-    for which in ("first", "last"):
+    ends = [
+        which for which, at in (("first", 0), ("last", -1)) if any(~np.isnan(weights[group[at]]) for group in wrong)
+    ]
+    for which in ends:
         if f"{which} only" in common:
             words = f"{cause('= for += in time')} in d{name}" if in_time else cause("= for +=")
             if n == 2 and not in_time:
                 words += f", or with {cause('dropped round', which='first' if which == 'last' else 'last')}"
             return f"holds the {which} of {n} {'steps' if in_time else 'rounds'} only", words
-    for which in ("first", "last"):
+    for which in ends:
         if f"without {which}" in common:
             words = cause("dropped step") if in_time else cause("dropped round", which=which)
             return f"lacks what the {which} {'step' if in_time else 'round'} adds", words

@@ -38,6 +38,11 @@ class Site:
     def scope(self) -> dict[str, Any]:
         return self.facts.scopes.get(self.statement, {})
 
+    @property
+    def zeros(self) -> set[str]:
+        """What in scope holds nothing but zeros here: as a factor it would hide what is wrong."""
+        return self.facts.zeros.get(self.statement, set())
+
     @functools.cached_property
     def text(self) -> str:
         return ast.unparse(self.node)

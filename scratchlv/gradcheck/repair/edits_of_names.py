@@ -11,7 +11,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from scratchlv.gradcheck.repair.edits import Draft, Site, base_of, fitting, parsed
+from scratchlv.gradcheck.repair.edits import Draft, Site, base_of, fitting, name_of, parsed
 from scratchlv.gradcheck.repair.edits_of_terms import is_floating
 from scratchlv.gradcheck.repair.facts import is_number, is_whole, shape_of
 
@@ -45,6 +45,7 @@ def names(site: Site) -> Iterator[Draft]:
     value = site.facts.value(node)
     shape = shape_of(value)
     if shape is None:
+        yield from _siblings(site, value)
         return
     base = base_of(node)
     counted = {base_of(loop.target) for loop in site.loops if isinstance(loop, ast.For)}
@@ -59,6 +60,21 @@ def names(site: Site) -> Iterator[Draft]:
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
         yield from _functions_of(site, value)
+
+
+def _siblings(site: Site, value: object) -> Iterator[Draft]:
+    """Another variable that was unpacked together with this one: what a layer kept, for what another layer kept."""
+    node = site.node
+    if not isinstance(node, ast.Name) or not isinstance(value, tuple | list | dict):
+        return
+    for each in ast.walk(site.function.node):
+        unpacked = each.targets[0] if isinstance(each, ast.Assign) else None
+        if isinstance(unpacked, ast.Tuple) and any(
+            isinstance(name, ast.Name) and name.id == node.id for name in unpacked.elts
+        ):
+            for name in unpacked.elts:
+                if isinstance(name, ast.Name) and name.id != node.id and name.id not in site.scope:
+                    yield Draft("S", f"with {name.id} for {node.id}", "", 1.0, {"S": parsed(name.id)})
 
 
 def arrays_for_numbers(site: Site) -> Iterator[Draft]:
@@ -89,6 +105,10 @@ def local_derivatives(site: Site) -> Iterator[Draft]:
     if len(plain) != 1 or not site.shape:
         return
     (only,) = plain.values()
+    if isinstance(node, ast.Call) and name_of(node.func) in ("zeros_like", "ones_like", "empty_like"):
+        key = "missing factor" if name_of(node.func) == "ones_like" else "missing term"
+        yield Draft("S", "", key, 1.0, {"S": only})
+        return
     for order, (template, key) in enumerate(LOCAL):
         yield Draft(template, "", key, 1.2 + 0.1 * order, {"S": only})
 

@@ -319,8 +319,13 @@ def calls(site: Site) -> Iterator[Draft]:
     for number in range(len(keywords)):
         rest = [*listed, *keywords[:number], *keywords[number + 1 :]]
         keyword = node.keywords[number].arg
-        key = "float32" if keyword == "dtype" else ""
-        yield Draft(f"F({', '.join(rest)})", f"without {keyword}=", key, 1.0 if key else 2.5, nodes)
+        key = _key_of_dtype(site) if keyword == "dtype" else ""
+        yield Draft(
+            f"F({', '.join(rest)})", f"without {keyword}=", key, 1.0 if key else 2.5, nodes, {"where": "backward"}
+        )
+    if name in ("cumsum", "cumprod") and listed:
+        called = f"F({', '.join(['A0[::-1]', *listed[1:], *keywords])})[::-1]"
+        yield Draft(called, "with [::-1] before and after", "reversed", 0.8, nodes)
     for other in FUNCTIONS.get(name, ()):
         module = {"M": func.value} if isinstance(func, ast.Attribute) else {}
         if module:
@@ -334,6 +339,11 @@ def calls(site: Site) -> Iterator[Draft]:
         yield Draft("F(A0, A2, A1)", "with the cases exchanged", "mask inverted", 1.0, nodes)
     if name == "reshape" and isinstance(func, ast.Attribute) and len(node.args) >= 1:
         yield Draft("B.T.reshape(R)", "", "transposed", 2.5, {"B": func.value, "R": ast.Tuple(node.args, ast.Load())})
+
+
+def _key_of_dtype(site: Site) -> str:
+    made = site.facts.value(site.node)
+    return "whole numbers" if isinstance(made, np.ndarray) and made.dtype.kind in "iu" else "float32"
 
 
 def _ranges(node: ast.Call, name: str) -> Iterator[Draft]:

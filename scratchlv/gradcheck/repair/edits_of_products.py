@@ -32,7 +32,7 @@ def transposes(site: Site) -> Iterator[Draft]:
     if whole or likely or shaped:
         for order in list(itertools.permutations(range(len(shape))))[1:]:
             if len(shape) <= 4:
-                yield Draft(f"A.transpose({', '.join(map(str, order))})", "", "transposed", 5.0)
+                yield Draft(f"A.transpose({', '.join(map(str, order))})", "", "axes", 5.0)
 
 
 def _other_axes(site: Site, node: ast.Call) -> Iterator[Draft]:
@@ -41,14 +41,15 @@ def _other_axes(site: Site, node: ast.Call) -> Iterator[Draft]:
         array = node.func.value
     if array is None:
         return
-    yield Draft("B", f"without .{name_of(node.func)}", "transposed", 1.0, {"B": array})
     seen = site.facts.shape(array)
+    key = "axes" if seen is not None and len(seen) > 2 else "transposed"
+    yield Draft("B", f"without .{name_of(node.func)}", key, 1.0, {"B": array})
     if seen is None or not 2 <= len(seen) <= 6:
         return
     orders = list(itertools.permutations(range(len(seen))))
     near = sorted(orders[1:], key=lambda order: sum(i != axis for i, axis in enumerate(order)))
     for order in near[: 60 if len(seen) > 4 else 24]:
-        yield Draft(f"B.transpose({', '.join(map(str, order))})", "", "transposed", 3.0, {"B": array})
+        yield Draft(f"B.transpose({', '.join(map(str, order))})", "", key, 3.0, {"B": array})
 
 
 def is_operand(site: Site) -> bool:

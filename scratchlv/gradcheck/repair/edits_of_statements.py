@@ -82,6 +82,7 @@ def statement_edits(line: Line) -> Iterator[Edit]:
         _rows,
         _deleted,
         _copied,
+        _from_zero,
         _exchanged,
         _moved,
         _exchanged_values,
@@ -111,7 +112,7 @@ def _assigned(line: Line) -> Iterator[Edit]:
     if not isinstance(statement, ast.Assign) or len(statement.targets) > 1:
         return
     target, value = statement.targets[0], statement.value
-    if not isinstance(target, Target):
+    if not isinstance(target, Target) or _reads(value, target):  # a = a + b adds already
         return
     key = "= for += in time" if line.in_time else "= for +="
     if (
@@ -123,6 +124,10 @@ def _assigned(line: Line) -> Iterator[Edit]:
     yield line.edit(partial(_added, target, "+", value, statement), f"with {ast.unparse(target)} +", key, 1.5, 2)
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
         yield line.edit(partial(_augment, target, ast.Sub(), value.operand, statement), "with -=", key, 1.0)
+
+
+def _reads(value: ast.expr, target: ast.expr) -> bool:
+    return any(isinstance(each, Target) and ast.unparse(each) == ast.unparse(target) for each in ast.walk(value))
 
 
 def _augmented(line: Line) -> Iterator[Edit]:
@@ -148,7 +153,11 @@ def _rows(line: Line) -> Iterator[Edit]:
     """np.add.at where rows may repeat."""
     statement = line.statement
     target, value, numpy = _target(statement), getattr(statement, "value", None), line.facts.numpy
-    if not isinstance(target, ast.Subscript) or value is None or not numpy:
+    if value is None or not numpy:
+        return
+    if isinstance(statement, ast.AugAssign) and isinstance(target, ast.Name):
+        yield from _to_rows(line, statement, target)
+    if not isinstance(target, ast.Subscript):
         return
     parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
     if not any(isinstance(line.facts.value(each), np.ndarray | list) for each in parts):
@@ -156,10 +165,32 @@ def _rows(line: Line) -> Iterator[Edit]:
     pieces = [*map(_as_object, parts)]
     where = pieces[0] if len(pieces) == 1 else f"({', '.join(pieces)})"
     subtracting = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Sub)
+    apart = 0.0 if _repeats([line.facts.value(each) for each in parts]) else 1.5
     for function in ("add", "subtract"):
         text = f"{numpy}.{function}.at({ast.unparse(target.value)}, {where}, V)"
-        cost = 0.0 if subtracting == (function == "subtract") else 3.0
+        cost = apart if subtracting == (function == "subtract") else 3.0
         yield line.edit(partial(_call, text, value, statement), f"with np.{function}.at", "repeated rows", cost)
+
+
+def _to_rows(line: Line, statement: ast.AugAssign, target: ast.Name) -> Iterator[Edit]:
+    """What is added row by row is added to the rows that an array of integers says."""
+    held = line.scope.get(target.id)
+    if not isinstance(held, np.ndarray) or not held.ndim or not isinstance(statement.op, ast.Add | ast.Sub):
+        return
+    function = "add" if isinstance(statement.op, ast.Add) else "subtract"
+    for text, rows in line.scope.items():
+        fits = isinstance(rows, np.ndarray) and rows.dtype.kind in "iu" and rows.shape == held.shape[:1] and rows.size
+        if fits and rows.min() >= 0 and rows.max() < len(held):
+            call = f"{line.facts.numpy}.{function}.at({target.id}, {text}, V)"
+            new = partial(_call, call, statement.value, statement)
+            yield line.edit(new, f"with np.{function}.at", "wrong rows", 1.5, 3)
+
+
+def _repeats(index: list[Any]) -> bool:
+    """Whether arrays of integers say one place several times."""
+    arrays = [np.asarray(each) for each in index if isinstance(each, np.ndarray | list | int | np.integer)]
+    places = np.stack([each.ravel() for each in np.broadcast_arrays(*arrays)], 1)
+    return len(np.unique(places, axis=0)) < len(places)
 
 
 def _as_object(part: ast.expr) -> str:
@@ -189,7 +220,7 @@ def _deleted(line: Line) -> Iterator[Edit]:
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             return
         cost = 1.5 if isinstance(statement, ast.AugAssign | ast.Expr | ast.Continue) else 2.5
-        yield line.edit(lambda: _pass(statement), "without this line", "", cost)
+        yield line.edit(lambda: _pass(statement), "without this line", "too much", cost)
     if isinstance(statement, ast.If):
         yield line.edit(lambda: _block(statement.body, statement), "without the condition", "", 2.0)
 
@@ -207,6 +238,19 @@ def _copied(line: Line) -> Iterator[Edit]:
         yield line.edit(partial(_assign, statement.targets[0], copied, statement), "with .copy()", "aliased", 1.0, 2)
 
 
+def _from_zero(line: Line) -> Iterator[Edit]:
+    """What is added to later begins at zero."""
+    statement = line.statement
+    if not isinstance(statement, ast.Assign) or not isinstance(statement.value, Target) or not line.facts.numpy:
+        return
+    target, held = statement.targets[0], line.facts.value(statement.value)
+    if isinstance(target, ast.Name) and isinstance(held, np.ndarray) and held.dtype.kind == "f":
+        zeros = build(f"{line.facts.numpy}.zeros_like(V)", statement, {"V": statement.value})
+        edit = line.edit(partial(_assign, target, zeros, statement), "with zeros", "not from zero", 1.5, 2)
+        edit.details = {"which": ast.unparse(statement.value)}
+        yield edit
+
+
 def _exchanged(line: Line) -> Iterator[Edit]:
     """This line after one of the next three, or one of them before this."""
     block = line.block
@@ -222,7 +266,7 @@ def _exchanged(line: Line) -> Iterator[Edit]:
             changes = [
                 ((line.owner, line.field, line.index + place), partial(_same, node)) for place, node in enumerate(order)
             ]
-            yield line.edits([*changes], f"after line {other.lineno}", "", 1.0 + 0.5 * distance)
+            yield line.edits([*changes], f"after line {other.lineno}", "", 1.3 + 0.5 * distance)
 
 
 def _same(node: Any) -> Any:
@@ -323,7 +367,9 @@ def _followed(line: Line) -> Iterator[Edit]:
     for text, value in line.scope.items():
         shape = shape_of(value)
         number = shape == () and value not in (0, 1)
-        if text != name and shape is not None and (number or shape == held.shape or _is_mask(value, held)):
+        if text == name or shape is None or text in line.facts.zeros.get(line.statement, ()):
+            continue
+        if number or shape == held.shape or _is_mask(value, held):
             rest = [":"] * len(shape) + ["None"] * (held.ndim - len(shape))
             factor = f"{text}[{', '.join(rest)}]" if shape and len(shape) < held.ndim else text
             for sign in ("*=", "/=") if number else ("*=",):

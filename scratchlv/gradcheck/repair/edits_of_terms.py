@@ -20,13 +20,17 @@ def operators(site: Site) -> Iterator[Draft]:
     """Another operator, the operands exchanged or left out, brackets elsewhere."""
     node = site.node
     if isinstance(node, ast.UnaryOp):
+        number = isinstance(node.operand, ast.Constant) and is_whole(node.operand.value)
+        place = site.is_index or number and site.in_call_of  # an offset, or an axis: no sign of a value
         yield Draft(
             "B",
             "without the sign" if isinstance(node.op, ast.USub) else "",
-            "" if site.is_index else "mask inverted" if isinstance(node.op, ast.Invert) else "sign",
-            0.5,
+            "" if place else "mask inverted" if isinstance(node.op, ast.Invert) else "sign",
+            1.0 if place else 0.5,
             {"B": node.operand},
         )
+        if number and place:
+            yield Draft("0", f"with 0 for {ast.unparse(node)}", "", 0.5)
     if not isinstance(node, ast.BinOp) or _is_text(site, node):
         return
     both = {"L": node.left, "R": node.right}
@@ -40,20 +44,23 @@ def operators(site: Site) -> Iterator[Draft]:
             yield Draft("R - L", "with the terms exchanged", "sign", 1.0, both)
             yield Draft("-R", "", "", 3.0, both)
         yield Draft("L * R", "", "", 2.5, both)
-        yield Draft("L", f"without {_shown(node.right)}", "", 1.0, both)
-        yield Draft("R", f"without {_shown(node.left)}", "", 1.5, both)
+        key = "too much" if is_floating(site.facts.value(node)) else ""
+        yield Draft("L", f"without {_shown(node.right)}", key, 1.0, both)
+        yield Draft("R", f"without {_shown(node.left)}", key, 1.5, both)
     elif isinstance(node.op, FACTORS):
         product = isinstance(node.op, ast.Mult)
         yield Draft("L / R" if product else "L * R", f"with {'/ for *' if product else '* for /'}", "factor", 1.0, both)
         yield Draft(
             "L",
             f"without {_shown(node.right)}",
-            _dropped(node.right, product),
+            _dropped(site, node.right, product),
             0.8,
             both,
             {"number": _shown(node.right)},
         )
-        yield Draft("R" if product else "1 / R", f"without {_shown(node.left)}", _dropped(node.left, True), 1.3, both)
+        yield Draft(
+            "R" if product else "1 / R", f"without {_shown(node.left)}", _dropped(site, node.left, True), 1.3, both
+        )
         yield Draft("L + R", "", "", 3.0, both)
         yield Draft("L - R", "", "", 3.0, both)
         yield Draft("R / L", "", "", 3.0, both)
@@ -75,7 +82,9 @@ def _shown(node: ast.expr) -> str:
     return ast.unparse(node)
 
 
-def _dropped(node: ast.expr, product: bool) -> str:
+def _dropped(site: Site, node: ast.expr, product: bool) -> str:
+    if site.facts.shape(node):  # an array, whatever it is called
+        return "too much"
     text = ast.unparse(node).lower()
     if any(word in text for word in ("lr", "eta", "learning")):
         return "learning rate"
@@ -262,7 +271,7 @@ def missing_factors(site: Site) -> Iterator[Draft]:
     extra = 0.0 if isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict) else 0.7
     yield from _numbers(site, extra)
     for text, value in fitting(site, shape, exact=False) if shape else ():
-        if text != site.text:
+        if text != site.text and text not in site.zeros:
             yield from _array_factors(text, value, shape, extra)
     for text, value in site.scope.items():
         ahead = isinstance(value, np.ndarray) and 0 < value.ndim < len(shape) and value.shape == shape[: value.ndim]
@@ -272,7 +281,7 @@ def missing_factors(site: Site) -> Iterator[Draft]:
             yield Draft(f"A / S[{index}]", "", "", extra + 2.2, {"S": parsed(text)})
     whole = _shape_around(site)
     if whole and whole != shape:
-        for text, _ in fitting(site, whole):
+        for text in (text for text, _ in fitting(site, whole) if text not in site.zeros):
             details = {"which": f": {text}"}
             yield Draft("A * S", f"with * {text}", "missing factor", extra + 2.0, {"S": parsed(text)}, details)
             yield Draft("A * np.sign(S)", "", "local derivative", extra + 3.0, {"S": parsed(text)})

@@ -28,6 +28,7 @@ class Facts:
     values: dict[ast.AST, list[Any]] = field(default_factory=dict)
     scopes: dict[ast.AST, dict[str, Any]] = field(default_factory=dict)  # arrays and numbers by the expression for them
     history: dict[ast.AST, list[dict[str, Any]]] = field(default_factory=dict)  # the same at each visit, copied
+    zeros: dict[ast.AST, set[str]] = field(default_factory=dict)  # what in scope holds nothing but zeros at a statement
     visits: dict[ast.AST, int] = field(default_factory=dict)  # of a statement
     last: ast.AST | None = None  # the statement that ran last: the one that raised, if one did
     names: dict[str, Any] = field(default_factory=dict)  # the globals that the function may use
@@ -83,7 +84,9 @@ def observe(function: Function, run: Callable[[], Any], history: Container[ast.A
         facts.last = node
         facts.visits[node] = facts.visits.get(node, 0) + 1
         if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
-            facts.scopes[node] = _atoms(variables | constants, indices, patterns) | facts.scopes.get(node, {})
+            now = _atoms(variables | constants, indices, patterns)
+            facts.scopes[node] = now | facts.scopes.get(node, {})
+            facts.zeros[node] = _zeros(now) & facts.zeros.get(node, _zeros(now))
         if node in history and facts.visits[node] <= VISITS:
             facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices, patterns)))
 
@@ -239,6 +242,11 @@ def _atoms(variables: dict[str, Any], indices: list[str], patterns: dict[str, Co
             marks.add(mark)
             kept[text] = value
     return kept
+
+
+def _zeros(values: dict[str, Any]) -> set[str]:
+    arrays = ((text, value) for text, value in values.items() if isinstance(value, np.ndarray))
+    return {text for text, value in arrays if 0 < value.size <= LARGE and value.dtype.kind == "f" and not value.any()}
 
 
 def _copied(values: dict[str, Any]) -> dict[str, Any]:

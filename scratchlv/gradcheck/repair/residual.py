@@ -72,7 +72,7 @@ def _lacking(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     for name in evidence.wrong:
         if name in evidence.analytic and name in evidence.numeric:
             lack = evidence.numeric[name] - evidence.analytic[name]
-            if _tells(lack):
+            if _tells(lack) and not _same(-lack, evidence.analytic[name]):  # else what is right is lost beside it
                 yield name, lack
 
 
