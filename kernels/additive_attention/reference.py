@@ -11,6 +11,7 @@ import numpy as np
 
 from scratchlv.arrays import Array, add
 from scratchlv.kernels.building_blocks.shapes import require, require_mask
+from scratchlv.kernels.softmax.reference import softmax
 
 OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
 
@@ -73,16 +74,6 @@ def backward(dy: tuple[Array | None, Array | None], cache: Cache, *, dx: Array |
     dkeys = de[:, :, None] * v * (1 - s**2)  # (N, L, A)
     dquery = dkeys.sum(axis=1)  # (N, A): the same query was added to the key of every region
     return Gradients(dx, dkeys, dquery, dv)
-
-
-def softmax(e: Array, mask: Array | None) -> Array:
-    """``alpha`` (N, L) of the scores ``e`` (N, L) where ``mask`` is True; all 0 in a row where it never is."""
-    if mask is not None:
-        e = np.where(mask, e, e.dtype.type(-np.inf))
-    largest = e.max(axis=1, keepdims=True)  # (N, 1)
-    e = np.exp(e - np.where(largest == -np.inf, e.dtype.type(0), largest))  # the largest is 1: no overflow
-    total = e.sum(axis=1, keepdims=True)  # at least that 1; 0 where there is nothing to look at
-    return e / np.where(total == 0, e.dtype.type(1), total)
 
 
 def check(x: Array, keys: Array, query: Array, v: Array, mask: Array | None) -> None:

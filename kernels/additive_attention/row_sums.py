@@ -4,8 +4,8 @@ A sum on its own keeps the machine waiting, for its next term and, at the end, f
 by side do not. The lanes are added in float64.
 
 Where the factors of p = e^{2k} e^{2q} are given, since the same k meets many q, tanh(k + q) is 1 - 2 r and its slope 4 p r²,
-with r = 1 / (1 + p). Where tanh is small, 1 - 2 r has lost its last digits. A score does not need them; over the steps it is
-(p - 1) r.
+with r = 1 / (1 + p). Where tanh is small, 1 - 2 r has lost its last digits. A score does not need them, nor are they computed
+where the factors are not given; over the steps it is (p - 1) r.
 """
 
 import math
@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, tanh_of_vector
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, rough_tanh_of_vector, tanh_of_vector
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I32, I64, ONES, WIDTH, ZERO, Emitter, address, constant
 
@@ -218,7 +218,7 @@ def _four_tanh_scores(typing_context, row0, row1, row2, row3, y, v, size, sums):
         *rows, y, v, size, sums = arguments
 
         def add(e, row, y, v, total):
-            return e.fma(v, tanh_of_vector(e, builder.fadd(row, y)), total)
+            return e.fma(v, rough_tanh_of_vector(e, builder.fadd(row, y)), total)
 
         _four_sums(builder, rows, [y, v], size, sums, add)
         return context.get_dummy_value()

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.kernels.additive_attention.reference import check_regions, softmax
+from scratchlv.kernels.additive_attention.reference import check_regions
 from scratchlv.kernels.building_blocks.shapes import require, require_mask
+from scratchlv.kernels.softmax.reference import softmax
 
 OUTPUTS = ("z", "alpha")  #: what ``forward`` returns, by name
 

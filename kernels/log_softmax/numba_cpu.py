@@ -9,14 +9,19 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vector
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.building_blocks.simd import ZERO, Emitter, address, fence, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
+from scratchlv.kernels.building_blocks.simd import Emitter, address, fence, wants_nontemporal
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item, pieces, share
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.softmax_cross_entropy.reference import check_classes
-from scratchlv.kernels.softmax_cross_entropy.vectors import Found, largest, three_rows
-from scratchlv.memory import as_contiguous, empty
-
-_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
+from scratchlv.kernels.softmax_cross_entropy.vectors import (
+    Found,
+    largest,
+    rows_of,
+    sum_of_fold,
+    threads_for_rows,
+    three_rows,
+)
+from scratchlv.memory import empty
 
 
 class Cache(NamedTuple):
@@ -30,8 +35,8 @@ def limits(logits: np.ndarray, *, train: bool = True) -> str | None:
 def forward(logits: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     check_classes(logits)
     y = empty(logits.shape)
-    z = _rows(logits)
-    _forward(z, _rows(y), wants_nontemporal(y), _threads(z))
+    z = rows_of(logits)
+    _forward(z, rows_of(y), wants_nontemporal(y), threads_for_rows(z))
     return y, Cache(y) if train else None
 
 
@@ -39,18 +44,9 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     y = cache.y
     require("logits", dy=(dy, y.shape))
     dlogits = empty(y.shape)
-    rows = _rows(dy)
-    _backward(rows, _rows(y), _rows(dlogits), wants_nontemporal(dlogits), _threads(rows))
+    rows = rows_of(dy)
+    _backward(rows, rows_of(y), rows_of(dlogits), wants_nontemporal(dlogits), threads_for_rows(rows))
     return (dlogits,)
-
-
-def _rows(x: np.ndarray) -> np.ndarray:
-    """(..., V) as (rows, V)."""
-    return as_contiguous(x).reshape(-1, x.shape[-1])
-
-
-def _threads(rows: np.ndarray) -> int:
-    return max(1, min(n_threads(), len(rows))) if rows.size >= _WORTH_THREADS else 1
 
 
 @kernel(parallel=True)
@@ -128,7 +124,9 @@ def _sum_of_row(typing_context, row, size):
     def emit(context, builder, signature, arguments):
         row, size = arguments
         e = Emitter(builder)
-        return _total(e, size, lambda i, lanes, values: [builder.fadd(values[0], e.load(e.address(row, i), lanes))])
+        return sum_of_fold(
+            e, size, lambda i, lanes, values: [builder.fadd(values[0], e.load(e.address(row, i), lanes))]
+        )
 
     return types.float64(types.int64, types.int64), emit
 
@@ -148,12 +146,7 @@ def _gradient_of_row(typing_context, coming, dy, y, s, out, size, nontemporal):
             e.store_nontemporal(result, e.address(out, i), nontemporal, lanes)
             return [builder.fadd(values[0], e.load(e.address(coming, i), lanes))]
 
-        return _total(e, size, body)
+        return sum_of_fold(e, size, body)
 
     addresses = types.int64, types.int64, types.int64
     return types.float64(*addresses, types.float32, types.int64, types.int64, types.boolean), emit
-
-
-def _total(e: Emitter, size, body):
-    (even,), (odd,) = e.fold(size, [ZERO], body)
-    return e.sum_of_lanes(e.builder.fadd(even, odd))

@@ -1,4 +1,4 @@
-"""What sweeps over rows of scores are made of, as vector code; log_softmax shares it.
+"""What sweeps over rows of scores are made of, as vector code; log_softmax and softmax share it.
 
 A softmax needs its row's maximum before the first exponential, and the sum of all before the first result. Done one after
 the other these wait by turns: for memory, for arithmetic, for memory. So three rows are at work at a time, in one loop: the
@@ -9,6 +9,7 @@ are written. What lies between waits in the second-level cache.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -16,10 +17,28 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vector
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import ZERO, Emitter, constant
+from scratchlv.kernels.building_blocks.threads import n_threads
+from scratchlv.memory import as_contiguous
 
 _PREFETCH_DISTANCE = value("softmax_cross_entropy.prefetch_distance")  # floats
 _LEAST = constant(float("-inf"))
+_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
 Found = types.Tuple((types.float32, types.float64))
+
+
+def rows_of(x: np.ndarray) -> np.ndarray:
+    """(..., V) as (rows, V)."""
+    return as_contiguous(x).reshape(-1, x.shape[-1])
+
+
+def threads_for_rows(rows: np.ndarray) -> int:
+    return max(1, min(n_threads(), len(rows))) if rows.size >= _WORTH_THREADS else 1
+
+
+def sum_of_fold(e: Emitter, size: ir.Value, body: Callable[..., list[ir.Value]]) -> ir.Value:
+    """The sum, in float64, of the lanes of one vector that ``body(i, lanes, values)`` adds to (:meth:`Emitter.fold`)."""
+    (even,), (odd,) = e.fold(size, [ZERO], body)
+    return e.sum_of_lanes(e.builder.fadd(even, odd))
 
 
 @intrinsic

@@ -157,6 +157,11 @@ def _log_softmax(rng: np.random.Generator, V: int, N: int = 1280) -> Workload:
     return Workload({"logits": _normal(rng, N, V)}, costs)
 
 
+def _softmax(rng: np.random.Generator, V: int, N: int = 1280) -> Workload:
+    costs = _passes(Cost(5 * N * V, _floats(2 * N * V)), Cost(4 * N * V, _floats(3 * N * V)))
+    return Workload({"logits": _normal(rng, N, V)}, costs)
+
+
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +222,11 @@ def _tanh(rng: np.random.Generator, n: int) -> Workload:
     return Workload({"x": _normal(rng, n, 1024)}, costs)
 
 
+def _sigmoid(rng: np.random.Generator, n: int) -> Workload:
+    costs = _passes(Cost(4 * 1024 * n, _floats(2 * 1024 * n)), Cost(3 * 1024 * n, _floats(3 * 1024 * n)))
+    return Workload({"x": _normal(rng, n, 1024)}, costs)
+
+
 def _dropout(rng: np.random.Generator, n: int) -> Workload:
     inputs = {"x": _normal(rng, n, 1024), "p": 0.5, "seed": 1}
     return Workload(inputs, _passes(*(Cost(1024 * n, _floats(2 * 1024 * n)) for _ in range(2))))
@@ -258,6 +268,7 @@ ROOMS = {
     "attention_lstm": Room(
         _attention_lstm, (64, 128, 256, 512), "width of state and keys", partial(_attention_lstm, H=512, T=20, N=32)
     ),
+    "softmax": Room(_softmax, (500, 2000, 5000, 10_000), "words", partial(_softmax, V=10_000, N=6400)),
     "log_softmax": Room(_log_softmax, (500, 2000, 5000, 10_000), "words", partial(_log_softmax, V=10_000, N=6400)),
     "softmax_cross_entropy": Room(
         _softmax_cross_entropy, (500, 2000, 5000, 10_000), "words", partial(_softmax_cross_entropy, V=10_000, N=160)
@@ -270,6 +281,7 @@ ROOMS = {
     "rms_norm": Room(_rms_norm, (64, 128, 256, 512), "channels", partial(_rms_norm, C=512, N=256)),
     "relu": Room(_relu, (256, 1024, 4096, 16_384), "rows of 1024", partial(_relu, n=1 << 15)),
     "tanh": Room(_tanh, (256, 1024, 4096, 16_384), "rows of 1024", partial(_tanh, n=1 << 15)),
+    "sigmoid": Room(_sigmoid, (256, 1024, 4096, 16_384), "rows of 1024", partial(_sigmoid, n=1 << 15)),
     "dropout": Room(_dropout, (256, 1024, 4096, 16_384), "rows of 1024", partial(_dropout, n=1 << 15)),
     "global_norm": Room(
         _global_norm, (16, 128, 1024, 8192), "thousands of parameters", partial(_global_norm, thousands=1 << 15)

@@ -33,7 +33,8 @@ def run(name, variant, arguments, dy=None, mask=None):
 
 
 def assert_close(got, expected):
-    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6 * max(1, np.abs(expected).max()))
+    """Of sums in float32 whose terms, up to 10, may cancel."""
+    np.testing.assert_allclose(got, expected, rtol=0, atol=4e-6 * max(1, np.abs(expected).max()))
 
 
 @every

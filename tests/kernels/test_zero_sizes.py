@@ -23,6 +23,7 @@ SHAPES = {
         **{"Wx": "E+D 4*H", "Wh": "H 4*H", "b": "4*H"},
     },
     "softmax_cross_entropy": {"logits": "N V", "targets": "N"},
+    "softmax": {"logits": "N V"},
     "log_softmax": {"logits": "N V"},
     "conv2d": {"x": "N h w C", "W": "2 3 C M", "b": "M"},
     "depthwise_conv2d": {"x": "N h w C", "W": "2 3 C", "b": "C"},
@@ -32,12 +33,13 @@ SHAPES = {
     "rms_norm": {"x": "N h w C"},
     "relu": {"x": "N C"},
     "tanh": {"x": "N C"},
+    "sigmoid": {"x": "N C"},
     "dropout": {"x": "N C", "p": 0.5, "seed": 1},
 }
 REFUSED = {
     ("embedding", "V"): "outside the vocabulary",
     **{(name, "L"): "nothing to look at" for name in SHAPES if "attention" in name},
-    **{(name, "V"): "no class" for name in ("softmax_cross_entropy", "log_softmax")},
+    **{(name, "V"): "no class" for name in ("softmax_cross_entropy", "log_softmax", "softmax")},
     **{(name, size): "image|fit" for name in SHAPES if "2d" in name for size in "hw"},
     **{("batch_norm2d", size): "a variance needs two numbers" for size in "Nhw"},
 }
