@@ -71,7 +71,16 @@ def new(config: Config, fitted: Fitted) -> Any:
 def train_settings(settings: Settings) -> TrainSettings:
     """What of a run's settings is for the trainer."""
     s = settings
-    return TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every, optimiser=s.optimiser)
+    return TrainSettings(
+        s.steps,
+        s.learning_rate,
+        s.warmup,
+        s.clip,
+        s.validate_every,
+        optimiser=s.optimiser,
+        momentum=s.momentum,
+        nesterov=s.nesterov,
+    )
 
 
 def train(

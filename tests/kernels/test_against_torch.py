@@ -221,3 +221,37 @@ def test_adam(variant, weight_decay):
         optimizer.step()
         ops.adam.variant(variant).step(params, grads, m, v, t, beta1=0.8, beta2=0.99, eps=1e-6, **settings)
     np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_sgd(variant, weight_decay, momentum, nesterov):
+    start = normal(13)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    settings = {"lr": 0.01, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
+    optimizer = torch.optim.SGD([parameter], **settings)
+    params, state = start.copy(), [np.zeros(13)] * (momentum > 0)
+    for _ in range(5):
+        grads = normal(13)
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        ops.sgd.variant(variant).step(params, grads, *state, **settings)
+    np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop(variant, weight_decay, momentum):
+    start = normal(13)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    settings = {"lr": 0.01, "eps": 1e-6, "weight_decay": weight_decay, "momentum": momentum}
+    optimizer = torch.optim.RMSprop([parameter], alpha=0.9, **settings)
+    params, v, state = start.copy(), np.zeros(13), [np.zeros(13)] * (momentum > 0)
+    for _ in range(5):
+        grads = normal(13)
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        ops.rmsprop.variant(variant).step(params, grads, v, *state, rho=0.9, **settings)
+    np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-11)

@@ -154,7 +154,16 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
         (["dropout=1"], "below 1"),
         (["learning_rate=inf"], "above 0"),
         (["clip=0"], "above 0"),
-        (["optimiser=momentum"], "adam or sgd"),
+        (["optimiser=momentum"], "adam, sgd, rmsprop"),
+        (["optimiser=sgd", "momentum=1"], "momentum=1.0: it must be 0 or more and below 1"),
+        (["optimiser=sgd", "momentum=-0.5"], "0 or more and below 1"),
+        (["momentum=0.9"], "momentum=0.9: optimiser=adam takes none; it is for sgd or rmsprop"),
+        (
+            ["optimiser=rmsprop", "momentum=0.9", "nesterov=true"],
+            "nesterov=True: optimiser=rmsprop takes none; it is for sgd",
+        ),
+        (["optimiser=sgd", "nesterov=true"], "give it momentum"),
+        (["optimiser=sgd", "nesterov=yes"], "nesterov is true or false, not 'yes'"),
         (["least_objects=4", "most_objects=3"], "least_objects"),
     ],
 )
@@ -180,8 +189,9 @@ def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path):
 
 def test_all_settings_that_are_the_trainers_reach_it():
     settings = Settings(
-        steps=7, batch=3, learning_rate=0.5, warmup=2, clip=4.0, optimiser="sgd", validate_every=5, n_train=9
-    )
+        steps=7, batch=3, learning_rate=0.5, warmup=2, clip=4.0, optimiser="sgd", momentum=0.5, nesterov=True,
+        validate_every=5, n_train=9
+    )  # fmt: skip
     found = training.train_settings(settings)
-    for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "validate_every"):
+    for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "momentum", "nesterov", "validate_every"):
         assert getattr(found, name) == getattr(settings, name), name
