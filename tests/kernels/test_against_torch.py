@@ -156,6 +156,23 @@ def test_softmax_cross_entropy(masked):
     assert_agrees("softmax_cross_entropy", [normal(4, 3, 5), targets], oracle, mask=mask)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_softmax_cross_entropy_with_settings(ignored, weighted, label_smoothing, reduction):
+    targets, weights = rng.integers(0, 5, (4, 3)), rng.random(5) if weighted else None
+    settings = {"label_smoothing": label_smoothing, "reduction": reduction}
+    if ignored:
+        targets[0], settings["ignore_index"] = -7, -7
+
+    def oracle(logits, targets):
+        weight = torch.tensor(weights) if weighted else None
+        return F.cross_entropy(logits.movedim(-1, 1), targets, weight, **settings)
+
+    assert_agrees("softmax_cross_entropy", [normal(4, 3, 5), targets], oracle, class_weights=weights, **settings)
+
+
 @pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"groups": 3}, {"padding": ((0, 2), (1, 0))}])
 def test_conv2d(settings):
     groups = settings.get("groups", 1)
