@@ -18,7 +18,7 @@ from scratchlv.training.optimisers import OPTIMISERS
 
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
-_BELOW_ONE = ("dropout", "noise", "momentum")  # and 0 or more
+_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,7 @@ class Settings:
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
     dropout: float = 0.0
+    label_smoothing: float = 0.0  # of the loss of words in training; what is reported of other data is the loss without
     validate_every: int = 0  # steps
     # Scenes
     n_train: int = 20_000

@@ -152,6 +152,8 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
         (["steps=0"], "1 or more"),
         (["warmup=-1"], "0 or more"),
         (["dropout=1"], "below 1"),
+        (["label_smoothing=1"], "label_smoothing=1.0: it must be 0 or more and below 1"),
+        (["label_smoothing=-0.1"], "0 or more and below 1"),
         (["learning_rate=inf"], "above 0"),
         (["clip=0"], "above 0"),
         (["optimiser=momentum"], "adam, sgd, rmsprop"),
@@ -171,6 +173,23 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
 def test_settings_that_cannot_be(task, wrong, saying):
     with pytest.raises(UserError, match=saying):
         TASKS[task].load().config(task, "scenes", TASKS[task].models[0], "quick", 0, wrong)
+
+
+@pytest.mark.parametrize("task", ["lm", "translate", "summarize", "caption"])
+def test_smoothed_labels_reach_the_model_and_not_the_batch_that_is_learnt_by_heart(tmp_path, monkeypatch, task):
+    smoothing, models = ["label_smoothing=0.25"], []
+    trainer = training.Trainer
+    monkeypatch.setattr(
+        training, "Trainer", lambda model, *rest, **more: models.append(model) or trainer(model, *rest, **more)
+    )
+    monkeypatch.setattr(trainer, "overfit_one_batch", lambda self: "")
+    run = train(tmp_path / "run", config(task, *smoothing, "steps=1"))
+    training.train(
+        tmp_path, config(task, *smoothing), overfit_one_batch=True, show_progress=False, say=lambda line: None
+    )
+    assert [model.config.label_smoothing for model in models] == [0.25, 0.0]
+    assert training.load(tmp_path / "run", task).model.config.label_smoothing == 0.25
+    assert run.model is models[0]
 
 
 def test_models_and_presets_that_are_not_there():
