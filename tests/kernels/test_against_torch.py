@@ -220,6 +220,27 @@ def test_batch_norm2d():
     assert_agrees("batch_norm2d", [normal(3, 5, 4, 2), normal(2), normal(2)], oracle)
 
 
+@pytest.mark.parametrize("momentum", [0.1, 0.4])
+def test_the_running_statistics_of_batch_norm2d(momentum):
+    net = torch.nn.BatchNorm2d(2, momentum=momentum, eps=1e-3, dtype=torch.float64)
+    mean, var, (gamma, beta) = np.zeros(2), np.ones(2), (np.ones(2), np.zeros(2))
+    settings = {"momentum": momentum, "eps": 1e-3}
+    for step in range(3):
+        x = normal(3, 5, 4, 2)
+        expected = channels_last(net(channels_first(torch.tensor(x))))
+        running = {"running_mean": mean, "running_var": var}
+        y, cache = ops.batch_norm2d.variant("reference").forward(x, gamma, beta, **running, **settings)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12, err_msg=str(step))
+        mean, var = cache.running_mean, cache.running_var
+    np.testing.assert_allclose(mean, net.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(var, net.running_var.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("eps", [1e-12, 0.1])
+def test_rms_norm_of_rows(eps):
+    assert_agrees("rms_norm", [normal(6, 5)], lambda x: F.rms_norm(x, (5,), eps=eps), eps=eps)
+
+
 @pytest.mark.parametrize("cap", [None, 0.7])
 def test_relu(cap):
     assert_agrees("relu", [normal(3, 5)], lambda x: torch.clamp(x, 0, cap), cap=cap)
