@@ -60,10 +60,10 @@ class Settings:
             raise UserError(f"optimiser={self.optimiser}: it must be {', '.join(OPTIMISERS)}")
         for name in ("momentum", "nesterov"):
             if getattr(self, name) and name not in OPTIMISERS[self.optimiser].SETTINGS:
-                takers = " or ".join(other for other, kind in OPTIMISERS.items() if name in kind.SETTINGS)
-                raise UserError(
-                    f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; it is for {takers}"
+                takers = " or ".join(
+                    f"optimiser={other}" for other, kind in OPTIMISERS.items() if name in kind.SETTINGS
                 )
+                raise UserError(f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; set {takers}")
         if self.nesterov and not self.momentum:
             raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:

@@ -159,10 +159,10 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
         (["optimiser=momentum"], "adam, sgd, rmsprop"),
         (["optimiser=sgd", "momentum=1"], "momentum=1.0: it must be 0 or more and below 1"),
         (["optimiser=sgd", "momentum=-0.5"], "0 or more and below 1"),
-        (["momentum=0.9"], "momentum=0.9: optimiser=adam takes none; it is for sgd or rmsprop"),
+        (["momentum=0.9"], "momentum=0.9: optimiser=adam takes none; set optimiser=sgd or optimiser=rmsprop"),
         (
             ["optimiser=rmsprop", "momentum=0.9", "nesterov=true"],
-            "nesterov=True: optimiser=rmsprop takes none; it is for sgd",
+            "nesterov=True: optimiser=rmsprop takes none; set optimiser=sgd",
         ),
         (["optimiser=sgd", "nesterov=true"], "give it momentum"),
         (["optimiser=sgd", "nesterov=yes"], "nesterov is true or false, not 'yes'"),
