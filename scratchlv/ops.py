@@ -46,6 +46,7 @@ OPERATIONS = (
     "dropout",
     "global_norm",
     "adam",
+    "rmsprop",
     "sgd",
 )
 KINDS = ("float32", "bfloat16", "int8")  #: what :func:`pack` keeps the numbers of a matrix in

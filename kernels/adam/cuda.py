@@ -11,6 +11,7 @@ from scratchlv.cuda.versions import version
 from scratchlv.kernels.adam.reference import check_step
 from scratchlv.kernels.building_blocks.shapes import not_updatable_anywhere
 from scratchlv.kernels.global_norm.cuda import split_scale
+from scratchlv.kernels.sgd.reference import check_weight_decay
 
 VERSIONS = {1: "a parameter for each thread", 2: "four parameters for each thread"}
 
@@ -36,6 +37,7 @@ def step(
 ) -> None:
     """Update ``params``, ``m`` and ``v`` in place. ``grad_scale`` may be an array of one number, where the others are."""
     check_step(t)
+    check_weight_decay(weight_decay)
     limit = limits(params, grads, m, v)
     if limit is not None:
         raise ValueError(limit)

@@ -10,6 +10,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.shapes import not_updatable
+from scratchlv.kernels.sgd.reference import check_weight_decay
 from scratchlv.memory import as_contiguous
 
 BLOCK = value("adam.block")
@@ -36,6 +37,7 @@ def step(
 ) -> None:
     """Update ``params``, ``m`` and ``v`` in place."""
     check_step(t)
+    check_weight_decay(weight_decay)
     limit = limits(params, grads, m, v)
     if limit is not None:
         raise ValueError(limit)

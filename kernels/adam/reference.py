@@ -3,6 +3,7 @@
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.kernels.sgd.reference import check_weight_decay
 
 UPDATED = ("params", "m", "v")  #: inputs of ``step`` that are written in place
 
@@ -27,9 +28,10 @@ def step(
     the gradient: the factor that clips its norm, if it is to be clipped.
 
     Raises:
-        ValueError: ``t`` is less than 1.
+        ValueError: ``t`` is less than 1, or ``weight_decay`` is negative.
     """
     check_step(t)
+    check_weight_decay(weight_decay)
     grads = grads * grad_scale
     m += (1 - beta1) * (grads - m)  # the running mean of the gradient
     v += (1 - beta2) * (grads * grads - v)  # and of its square

@@ -78,6 +78,12 @@ PARAMETERS: dict[str, Parameter] = {
             step=16,
         ),
         Parameter(
+            "rmsprop.block",
+            "parameters that a thread updates at a time",
+            lambda caches: _own(caches) // 256,
+            step=16,
+        ),
+        Parameter(
             "sgd.block",
             "parameters that a thread updates at a time",
             lambda caches: _own(caches) // 128,

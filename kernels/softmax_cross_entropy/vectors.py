@@ -24,6 +24,7 @@ _PREFETCH_DISTANCE = value("softmax_cross_entropy.prefetch_distance")  # floats
 _LEAST = constant(float("-inf"))
 _WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
 Found = types.Tuple((types.float32, types.float64))
+WeightedToo = types.Tuple((types.float32, types.float64, types.float64))
 
 
 def rows_of(x: np.ndarray) -> np.ndarray:
@@ -52,6 +53,34 @@ def largest(typing_context, row, size):
         return e.largest_lane(e.larger(even, odd))
 
     return types.float32(types.int64, types.int64), emit
+
+
+@intrinsic
+def smoothed_rows(
+    typing_context, coming, row, top, exponentials, past, factor, others, weights, out, size, train, nontemporal
+):
+    """:func:`cross_entropy_rows` where labels are smoothed: every class v has a share in what is to be hit.
+
+    Σ w_v (x_v - top) of ``row`` as well, w being the floats at ``weights``; and of the row before ``factor`` times its
+    exponentials less ``others`` w_v.
+    """
+
+    def emit(context, builder, signature, arguments):
+        coming, row, top, exponentials, past, factor, others, weights, out, size, train, nontemporal = arguments
+        e = Emitter(builder)
+        factor, others = e.splat(factor), e.splat(others)
+
+        def each(i, lanes, exponential):
+            with builder.if_then(train):
+                e.store(exponential, e.address(exponentials, i), lanes)
+                taken = builder.fmul(e.load(e.address(weights, i), lanes), others)
+                result = builder.fsub(builder.fmul(e.load(e.address(past, i), lanes), factor), taken)
+                e.store_nontemporal(result, e.address(out, i), nontemporal, lanes)
+
+        return three_rows(context, e, coming, row, top, size, each, weights)
+
+    vectors = (types.int64, types.int64, types.float32, types.int64, types.int64, types.float32, types.float32)
+    return WeightedToo(*vectors, types.int64, types.int64, types.int64, types.boolean, types.boolean), emit
 
 
 @intrinsic
@@ -86,26 +115,34 @@ def three_rows(
     top: ir.Value,
     size: ir.Value,
     each: Callable[..., None],
+    weights: ir.Value | None = None,
 ) -> ir.Value:
     """The largest number of the row ``coming``, and Σ e^(x - top) of ``row``: NaN if ``top`` is infinite, or any is NaN.
 
-    ``each(i, lanes, exponentials)`` emits what else is done with the vectors that begin with number i.
+    ``each(i, lanes, exponentials)`` emits what else is done with the vectors that begin with number i. With ``weights``, the
+    address of as many floats, Σ weights (x - top) comes third.
     """
     builder, tops = e.builder, e.splat(top)
 
     def body(i, lanes, values):
-        best, total = values
+        best, total, *weighted = values
         at = e.address(coming, i)
         e.prefetch(e.address(at, _PREFETCH_DISTANCE), to_write=False)
-        exponential = exp_nonpositive_of_vector(e, builder.fsub(e.load(e.address(row, i), lanes), tops))
+        below = builder.fsub(e.load(e.address(row, i), lanes), tops)
+        exponential = exp_nonpositive_of_vector(e, below)
         each(i, lanes, exponential)
         counted = exponential if lanes is None else builder.select(lanes, exponential, ZERO)
-        return [_larger(e, at, lanes, best), builder.fadd(total, counted)]
+        found = [_larger(e, at, lanes, best), builder.fadd(total, counted)]
+        if weights is None:
+            return found
+        more = builder.fmul(e.load(e.address(weights, i), lanes), below)
+        return [*found, builder.fadd(weighted[0], more if lanes is None else builder.select(lanes, more, ZERO))]
 
-    (best, total), (other_best, other_total) = e.fold(size, [_LEAST, ZERO], body)
+    start = [_LEAST, ZERO] if weights is None else [_LEAST, ZERO, ZERO]
+    (best, *sums), (other_best, *other_sums) = e.fold(size, start, body)
     largest_of_coming = e.largest_lane(e.larger(best, other_best))
-    sum_of_row = e.sum_of_lanes(builder.fadd(total, other_total))
-    return context.make_tuple(builder, Found, (largest_of_coming, sum_of_row))
+    of_row = [e.sum_of_lanes(builder.fadd(one, other)) for one, other in zip(sums, other_sums, strict=True)]
+    return context.make_tuple(builder, Found if weights is None else WeightedToo, (largest_of_coming, *of_row))
 
 
 def _larger(e: Emitter, address, lanes, best):

@@ -247,6 +247,12 @@ def _adam(rng: np.random.Generator, thousands: int) -> Workload:
     return Workload(inputs | {"t": 10, "lr": 1e-3}, {"step": Cost(14 * n, _floats(7 * n))})
 
 
+def _rmsprop(rng: np.random.Generator, thousands: int) -> Workload:
+    n = 1024 * thousands
+    inputs = {"params": _normal(rng, n), "grads": _normal(rng, n), "v": _normal(rng, n) ** 2}
+    return Workload(inputs | {"lr": 1e-3}, {"step": Cost(9 * n, _floats(5 * n))})
+
+
 def _sgd(rng: np.random.Generator, thousands: int) -> Workload:
     n = 1024 * thousands
     inputs = {"params": _normal(rng, n), "grads": _normal(rng, n)}
@@ -287,5 +293,6 @@ ROOMS = {
         _global_norm, (16, 128, 1024, 8192), "thousands of parameters", partial(_global_norm, thousands=1 << 15)
     ),
     "adam": Room(_adam, (16, 128, 1024, 8192), "thousands of parameters", partial(_adam, thousands=1 << 15)),
+    "rmsprop": Room(_rmsprop, (16, 128, 1024, 8192), "thousands of parameters", partial(_rmsprop, thousands=1 << 15)),
     "sgd": Room(_sgd, (16, 128, 1024, 8192), "thousands of parameters", partial(_sgd, thousands=1 << 15)),
 }

@@ -125,7 +125,7 @@ def compare_step(module: Any, reference: Any, inputs: dict[str, Any], *, runs: i
 def step_results(module: Any, reference: Any, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
     """What ``step`` makes of ``inputs``: the arrays that it updates, and what it returns; the reference names them."""
     returned = module.step(**inputs) or ()
-    updated = {name: np.asarray(to_host(inputs[name])) for name in reference.UPDATED}
+    updated = {name: np.asarray(to_host(inputs[name])) for name in reference.UPDATED if name in inputs}
     dtype = next(iter(updated.values())).dtype
     names = getattr(reference, "OUTPUTS", ())
     return updated | {name: np.asarray(to_host(value), dtype) for name, value in zip(names, returned, strict=True)}

@@ -38,6 +38,7 @@ class CaptionerConfig:
     feature_channels: int | None = None
     dropout: float = 0.0
     model: str = "attention"
+    label_smoothing: float = 0.0  # of the loss in training
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -51,6 +52,7 @@ class CaptionerConfig:
             hidden=self.hidden,
             attention=self.attention,
             dropout=self.dropout,
+            label_smoothing=self.label_smoothing,
         )
 
 

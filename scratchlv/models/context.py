@@ -38,6 +38,7 @@ class DecoderConfig:
     attention: int = 128
     cell: str = "lstm"
     dropout: float = 0.0
+    label_smoothing: float = 0.0  # of the loss in training
 
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:

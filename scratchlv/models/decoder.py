@@ -137,7 +137,10 @@ def forward(
     deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
-    loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], mask=counts, train=train, overwrite=True)
+    smoothing = config.label_smoothing if train else 0.0
+    loss, loss_cache = softmax_cross_entropy.forward(
+        logits, tokens[1:], mask=counts, label_smoothing=smoothing, train=train, overwrite=True
+    )
     cache = Cache(
         need_dx,
         init_state_cache,

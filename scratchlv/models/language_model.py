@@ -38,6 +38,7 @@ class LanguageModelConfig:
     cell: str = "lstm"
     dropout: float = 0.0
     streams: int = 20
+    label_smoothing: float = 0.0  # of the loss in training
 
 
 class LanguageModelState(NamedTuple):
@@ -102,7 +103,10 @@ class LanguageModel:
         )  # (T, N, H)
         h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.config.layers), train=train and drop > 0)
         logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
-        loss, loss_cache = softmax_cross_entropy.forward(logits, tokens[1:], train=train, overwrite=True)
+        smoothing = self.config.label_smoothing if train else 0.0
+        loss, loss_cache = softmax_cross_entropy.forward(
+            logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
+        )
         return loss, state, Cache(words, layers, dropped, output, loss_cache)
 
     def backward(self, cache: Cache) -> dict[str, Array]:

@@ -50,6 +50,7 @@ class TranslatorConfig:
     layers: int = 1  # of the encoder
     cell: str = "lstm"
     dropout: float = 0.0
+    label_smoothing: float = 0.0  # of the loss in training
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -63,6 +64,7 @@ class TranslatorConfig:
             attention=self.attention,
             cell=self.cell,
             dropout=self.dropout,
+            label_smoothing=self.label_smoothing,
         )
 
 

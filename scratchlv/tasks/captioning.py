@@ -272,6 +272,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         attention=s.attention,
         feature_channels=fitted.feature_channels,
         dropout=s.dropout,
+        label_smoothing=s.label_smoothing,
         model=config.model,
     )
     return Captioner(widths, config.seed)

@@ -167,6 +167,7 @@ def build(config: Config, fitted: Fitted) -> LanguageModel:
         layers=s.layers,
         cell=config.model,
         dropout=s.dropout,
+        label_smoothing=s.label_smoothing,
         streams=fitted.streams,
     )
     return LanguageModel(widths, config.seed)

@@ -143,7 +143,7 @@ def config(
 def _idle(config: Config) -> dict[str, str]:
     """The settings that do nothing, each with what it does not go with."""
     kind, model = config.argument.kind, config.model
-    found = {}
+    found = {"label_smoothing": "train vqa"}
     if model != "attention":
         found["attention"] = f"--model {model}"
     if model == "naive":

@@ -18,6 +18,7 @@ from scratchlv.training.optimisers import OPTIMISERS
 
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
+_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,10 @@ class Settings:
     warmup: int = 100  # steps
     clip: float = 1.0
     optimiser: str = next(iter(OPTIMISERS))
+    momentum: float = 0.0  # of sgd and rmsprop
+    nesterov: bool = False  # of sgd with momentum
     dropout: float = 0.0
+    label_smoothing: float = 0.0  # of the loss of words in training; what is reported of other data is the loss without
     validate_every: int = 0  # steps
     # Scenes
     n_train: int = 20_000
@@ -40,11 +44,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if isinstance(value, str):
+            if isinstance(value, str | bool):
                 continue
             if name in _POSITIVE:
                 right, wanted = 0 < value < math.inf, "above 0"
-            elif name in ("dropout", "noise"):
+            elif name in _BELOW_ONE:
                 right, wanted = 0 <= value < 1, "0 or more and below 1"
             elif name in _ZERO_OR_MORE:
                 right, wanted = value >= 0, "0 or more"
@@ -53,7 +57,15 @@ class Settings:
             if not right:
                 raise UserError(f"{name}={value}: it must be {wanted}")
         if self.optimiser not in OPTIMISERS:
-            raise UserError(f"optimiser={self.optimiser}: it must be {' or '.join(OPTIMISERS)}")
+            raise UserError(f"optimiser={self.optimiser}: it must be {', '.join(OPTIMISERS)}")
+        for name in ("momentum", "nesterov"):
+            if getattr(self, name) and name not in OPTIMISERS[self.optimiser].SETTINGS:
+                takers = " or ".join(
+                    f"optimiser={other}" for other, kind in OPTIMISERS.items() if name in kind.SETTINGS
+                )
+                raise UserError(f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; set {takers}")
+        if self.nesterov and not self.momentum:
+            raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:
             World((self.least_objects, self.most_objects))
         except ValueError as error:
@@ -154,16 +166,23 @@ def override(settings: S, assignments: list[str]) -> S:
         UserError: a key that does not exist, or a value of the wrong kind.
     """
     kinds = get_type_hints(type(settings))
-    changes = {}
+    changes: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or key not in kinds:
             raise UserError(f"--set {assignment}: no such key; there are {', '.join(kinds)} (write key=value)")
         try:
-            changes[key] = kinds[key](text)
+            changes[key] = _switch(text) if kinds[key] is bool else kinds[key](text)
         except ValueError:
-            raise UserError(f"--set {assignment}: {key} is {kinds[key].__name__}, not {text!r}") from None
+            kind = "true or false" if kinds[key] is bool else kinds[key].__name__
+            raise UserError(f"--set {assignment}: {key} is {kind}, not {text!r}") from None
     return dataclasses.replace(settings, **changes)
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"
 
 
 # --- as JSON -----------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def config(task: str, data: str, model: str, preset: str, seed: int, overrides: 
         UserError: an argument is wrong.
     """
     asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides)
-    records.refuse_idle(asked, overrides, {"dropout": "a memory network"})
+    records.refuse_idle(asked, overrides, dict.fromkeys(("dropout", "label_smoothing"), "a memory network"))
     return asked
 
 

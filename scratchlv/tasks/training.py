@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -71,7 +71,16 @@ def new(config: Config, fitted: Fitted) -> Any:
 def train_settings(settings: Settings) -> TrainSettings:
     """What of a run's settings is for the trainer."""
     s = settings
-    return TrainSettings(s.steps, s.learning_rate, s.warmup, s.clip, s.validate_every, optimiser=s.optimiser)
+    return TrainSettings(
+        s.steps,
+        s.learning_rate,
+        s.warmup,
+        s.clip,
+        s.validate_every,
+        optimiser=s.optimiser,
+        momentum=s.momentum,
+        nesterov=s.nesterov,
+    )
 
 
 def train(
@@ -96,6 +105,8 @@ def train(
     prepare = TASKS[config.task].load().prepare
     with compiling_together(say, config.task, config.model):
         if overfit_one_batch:
+            # a smoothed loss does not fall to 0, however well the batch is known
+            config = replace(config, settings=replace(config.settings, label_smoothing=0.0))
             with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
                 return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
         return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)

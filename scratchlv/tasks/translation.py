@@ -241,6 +241,7 @@ def build(config: Config, fitted: Fitted) -> Translator:
         attention=s.attention,
         layers=s.layers,
         dropout=s.dropout,
+        label_smoothing=s.label_smoothing,
     )
     return Translator(widths, config.seed)
 

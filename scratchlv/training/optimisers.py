@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.device import to_host
-from scratchlv.ops import adam, global_norm, sgd
+from scratchlv.ops import adam, global_norm, rmsprop, sgd
 from scratchlv.training import checkpoint
 
 
@@ -57,16 +57,22 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-class Optimiser(Protocol):
+class Optimiser:
     """Changes ``params``, a flat buffer, in place; what it remembers of the steps before is its own."""
 
-    def __init__(self, params: Array) -> None: ...
+    SETTINGS: ClassVar[tuple[str, ...]] = ()  #: what it takes besides, by the names of a run's settings
+
+    def __init__(self, params: Array) -> None:
+        self.params = params
+        self.state: dict[str, Array] = {}  #: what a checkpoint keeps of it, by the names there
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
         """One step against ``grads``, scaled by ``grad_scale``: a number, or an array without axes on a GPU."""
+        raise NotImplementedError
 
     def state_tensors(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps of it, by name."""
+        return {name: to_host(array) for name, array in self.state.items()}
 
     def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
         """Go on after ``steps`` steps from what :meth:`state_tensors` gave.
@@ -74,45 +80,57 @@ class Optimiser(Protocol):
         Raises:
             UserError: a tensor is missing or has another shape; ``where`` names the checkpoint.
         """
+        checkpoint.restore(self.state, tensors, where)
 
 
-class SGD:
-    """Stochastic gradient descent: it remembers nothing."""
+class SGD(Optimiser):
+    """Stochastic gradient descent; with momentum it remembers its velocity, and without nothing."""
 
-    def __init__(self, params: Array) -> None:
-        self.params = params
+    SETTINGS = ("momentum", "nesterov")
+
+    def __init__(self, params: Array, momentum: float = 0.0, nesterov: bool = False) -> None:
+        super().__init__(params)
+        self.momentum, self.nesterov = momentum, nesterov
+        if momentum:
+            self.state = {"sgd/velocity": np.zeros_like(params)}
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
-        sgd.step(self.params, grads, lr=lr, grad_scale=grad_scale)
-
-    def state_tensors(self) -> dict[str, np.ndarray]:
-        return {}
-
-    def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
-        pass
+        how = {"momentum": self.momentum, "nesterov": self.nesterov}
+        sgd.step(self.params, grads, *self.state.values(), lr=lr, grad_scale=grad_scale, **how)
 
 
-class Adam:
+class RMSProp(Optimiser):
+    """RMSProp (Tieleman and Hinton 2012): ``v`` is the running mean of the gradient's square; momentum adds a velocity."""
+
+    SETTINGS = ("momentum",)
+
+    def __init__(self, params: Array, momentum: float = 0.0) -> None:
+        super().__init__(params)
+        self.momentum = momentum
+        names = ("rmsprop/v", "rmsprop/velocity") if momentum else ("rmsprop/v",)
+        self.state = {name: np.zeros_like(params) for name in names}
+
+    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+        state = self.state.values()
+        rmsprop.step(self.params, grads, *state, lr=lr, momentum=self.momentum, grad_scale=grad_scale)
+
+
+class Adam(Optimiser):
     """Adam (Kingma and Ba 2015): ``m`` and ``v`` are running means of the gradient and of its square, over ``t`` steps."""
 
     def __init__(self, params: Array) -> None:
-        self.params, self.t = params, 0
-        self.m, self.v = np.zeros_like(params), np.zeros_like(params)
+        super().__init__(params)
+        self.t = 0
+        self.state = {name: np.zeros_like(params) for name in ("adam/m", "adam/v")}
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
         self.t += 1
-        adam.step(self.params, grads, self.m, self.v, self.t, lr=lr, grad_scale=grad_scale)
-
-    def state_tensors(self) -> dict[str, np.ndarray]:
-        return {name: to_host(array) for name, array in self._state().items()}
+        adam.step(self.params, grads, *self.state.values(), self.t, lr=lr, grad_scale=grad_scale)
 
     def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
-        checkpoint.restore(self._state(), tensors, where)
+        super().load_state_tensors(tensors, steps, where)
         self.t = steps
-
-    def _state(self) -> dict[str, Array]:
-        return {"adam/m": self.m, "adam/v": self.v}
 
 
 #: by the name that a setting gives; the first is the default
-OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD}
+OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSProp}

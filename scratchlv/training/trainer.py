@@ -38,6 +38,8 @@ class TrainSettings:
     validate_every: int = 0  # steps; 0 is never
     checkpoint_seconds: float = 30.0  # at most so much work is lost
     optimiser: str = next(iter(OPTIMISERS))
+    momentum: float = 0.0  # of the optimisers that take one
+    nesterov: bool = False
 
 
 class Interrupted(Exception):
@@ -62,7 +64,9 @@ class Trainer:
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
-        self.optimiser = OPTIMISERS[settings.optimiser](self.flat.values)
+        optimiser = OPTIMISERS[settings.optimiser]
+        how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
+        self.optimiser = optimiser(self.flat.values, **how)
         self.metrics = StepMetrics(folder)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings

@@ -44,6 +44,14 @@ def test_a_language_model(launched, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("optimiser", "kernel"), [("sgd", "sgd_momentum_2"), ("rmsprop", "rmsprop_2")])
+def test_a_run_with_momentum_and_smoothed_labels_that_goes_on(launched, tmp_path, optimiser, kernel):
+    run, how = tmp_path / "run", (f"optimiser={optimiser}", "momentum=0.9", "label_smoothing=0.1")
+    assert launched("train", "lm", "--out", run, *settings("steps=2", *how))[kernel] == 2
+    assert launched("train", "lm", "--out", run, "--resume", "--set", "steps=3")[kernel] == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
 def test_a_translator(launched, tmp_path, capsys, precision):
     run = tmp_path / "run"

@@ -143,6 +143,12 @@ def test_steps_are_counted_from_one(variant):
         adam.variant(variant).step(**arguments)
 
 
+@variants
+def test_a_negative_decay_is_named(variant):
+    with pytest.raises(ValueError, match="weight_decay must be 0 or more; it is -0.1"):
+        adam.variant(variant).step(**inputs("later", np.float32) | {"weight_decay": -0.1})
+
+
 @pytest.mark.parametrize("variant", ["numba_cpu", cuda])
 def test_arrays_that_cannot_be_updated_in_place_are_refused(variant):
     arguments = inputs("later", np.float32)

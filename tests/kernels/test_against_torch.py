@@ -156,6 +156,23 @@ def test_softmax_cross_entropy(masked):
     assert_agrees("softmax_cross_entropy", [normal(4, 3, 5), targets], oracle, mask=mask)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_softmax_cross_entropy_with_settings(ignored, weighted, label_smoothing, reduction):
+    targets, weights = rng.integers(0, 5, (4, 3)), rng.random(5) if weighted else None
+    settings = {"label_smoothing": label_smoothing, "reduction": reduction}
+    if ignored:
+        targets[0], settings["ignore_index"] = -7, -7
+
+    def oracle(logits, targets):
+        weight = torch.tensor(weights) if weighted else None
+        return F.cross_entropy(logits.movedim(-1, 1), targets, weight, **settings)
+
+    assert_agrees("softmax_cross_entropy", [normal(4, 3, 5), targets], oracle, class_weights=weights, **settings)
+
+
 @pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"groups": 3}, {"padding": ((0, 2), (1, 0))}])
 def test_conv2d(settings):
     groups = settings.get("groups", 1)
@@ -203,6 +220,27 @@ def test_batch_norm2d():
     assert_agrees("batch_norm2d", [normal(3, 5, 4, 2), normal(2), normal(2)], oracle)
 
 
+@pytest.mark.parametrize("momentum", [0.1, 0.4])
+def test_the_running_statistics_of_batch_norm2d(momentum):
+    net = torch.nn.BatchNorm2d(2, momentum=momentum, eps=1e-3, dtype=torch.float64)
+    mean, var, (gamma, beta) = np.zeros(2), np.ones(2), (np.ones(2), np.zeros(2))
+    settings = {"momentum": momentum, "eps": 1e-3}
+    for step in range(3):
+        x = normal(3, 5, 4, 2)
+        expected = channels_last(net(channels_first(torch.tensor(x))))
+        running = {"running_mean": mean, "running_var": var}
+        y, cache = ops.batch_norm2d.variant("reference").forward(x, gamma, beta, **running, **settings)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-10, atol=1e-12, err_msg=str(step))
+        mean, var = cache.running_mean, cache.running_var
+    np.testing.assert_allclose(mean, net.running_mean.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(var, net.running_var.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("eps", [1e-12, 0.1])
+def test_rms_norm_of_rows(eps):
+    assert_agrees("rms_norm", [normal(6, 5)], lambda x: F.rms_norm(x, (5,), eps=eps), eps=eps)
+
+
 @pytest.mark.parametrize("cap", [None, 0.7])
 def test_relu(cap):
     assert_agrees("relu", [normal(3, 5)], lambda x: torch.clamp(x, 0, cap), cap=cap)
@@ -221,3 +259,37 @@ def test_adam(variant, weight_decay):
         optimizer.step()
         ops.adam.variant(variant).step(params, grads, m, v, t, beta1=0.8, beta2=0.99, eps=1e-6, **settings)
     np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_sgd(variant, weight_decay, momentum, nesterov):
+    start = normal(13)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    settings = {"lr": 0.01, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
+    optimizer = torch.optim.SGD([parameter], **settings)
+    params, state = start.copy(), [np.zeros(13)] * (momentum > 0)
+    for _ in range(5):
+        grads = normal(13)
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        ops.sgd.variant(variant).step(params, grads, *state, **settings)
+    np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["reference", "numba_cpu"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop(variant, weight_decay, momentum):
+    start = normal(13)
+    parameter = torch.nn.Parameter(torch.tensor(start))
+    settings = {"lr": 0.01, "eps": 1e-6, "weight_decay": weight_decay, "momentum": momentum}
+    optimizer = torch.optim.RMSprop([parameter], alpha=0.9, **settings)
+    params, v, state = start.copy(), np.zeros(13), [np.zeros(13)] * (momentum > 0)
+    for _ in range(5):
+        grads = normal(13)
+        parameter.grad = torch.tensor(grads)
+        optimizer.step()
+        ops.rmsprop.variant(variant).step(params, grads, v, *state, rho=0.9, **settings)
+    np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-11)

@@ -90,9 +90,18 @@ def test_past_the_caches_goes_what_is_too_large_for_them_and_lies_on_lines(monke
 
 
 @pytest.mark.parametrize(
-    "room", ["embedding", "softmax_cross_entropy", "log_softmax", "max_pool2d", "avg_pool2d", "conv2d"]
+    ("room", "options"),
+    [
+        ("embedding", {}),
+        ("softmax_cross_entropy", {}),
+        ("softmax_cross_entropy", {"label_smoothing": 0.1}),
+        ("log_softmax", {}),
+        ("max_pool2d", {}),
+        ("avg_pool2d", {"size": 2}),
+        ("conv2d", {"pool": True, "padding": 2}),
+    ],
 )
-def test_what_goes_past_the_caches_has_the_same_bits(room, monkeypatch):
+def test_what_goes_past_the_caches_has_the_same_bits(room, options, monkeypatch):
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.standard_normal(shape, np.float32)  # noqa: E731
     inputs: dict[str, tuple] = {
@@ -103,7 +112,6 @@ def test_what_goes_past_the_caches_has_the_same_bits(room, monkeypatch):
         "avg_pool2d": (normal(2, 13, 11, 144),),
         "conv2d": (normal(2, 22, 22, 16), normal(5, 5, 16, 48), normal(48)),
     }
-    options = {"conv2d": {"pool": True, "padding": 2}, "avg_pool2d": {"size": 2}}.get(room, {})
     module, asked = getattr(ops, room).variant("numba_cpu"), []
     monkeypatch.setattr(module, "wants_nontemporal", lambda array: asked.append(wants_nontemporal(array)) or asked[-1])
 

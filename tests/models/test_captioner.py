@@ -15,7 +15,7 @@ from .helpers import check_gradients, check_kernels, check_same, in_float64, sen
 V = 11
 
 
-def captioner(model="attention", feature_channels=None, dropout=0.0) -> Captioner:
+def captioner(model="attention", feature_channels=None, dropout=0.0, **more) -> Captioner:
     return Captioner(
         CaptionerConfig(
             vocabulary=V,
@@ -26,6 +26,7 @@ def captioner(model="attention", feature_channels=None, dropout=0.0) -> Captione
             feature_channels=feature_channels,
             dropout=dropout,
             model=model,
+            **more,
         ),
         seed=3,
     )
@@ -44,6 +45,13 @@ def test_dropout_is_for_training_alone():
     data = batch(feature_channels=7)
     assert dropping.forward(data)[0] != whole.forward(data)[0]
     assert dropping.forward(data, train=False)[0] == whole.forward(data, train=False)[0]
+
+
+def test_labels_are_smoothed_in_training_alone():
+    smoothed, plain = (captioner(feature_channels=7, label_smoothing=p) for p in (0.2, 0.0))
+    data = batch(feature_channels=7)
+    assert smoothed.forward(data)[0] != plain.forward(data)[0]
+    assert smoothed.forward(data, train=False)[0] == plain.forward(data, train=False)[0]
 
 
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])

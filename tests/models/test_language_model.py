@@ -16,11 +16,9 @@ from .helpers import check_gradients, check_kernels, in_float64
 V, T, N = 7, 5, 3
 
 
-def language_model(cell="lstm", dropout=0.0) -> LanguageModel:
-    return LanguageModel(
-        LanguageModelConfig(vocabulary=V, embedding=4, hidden=3, layers=2, cell=cell, dropout=dropout, streams=N),
-        seed=2,
-    )
+def language_model(cell="lstm", dropout=0.0, **more) -> LanguageModel:
+    widths = {"vocabulary": V, "embedding": 4, "hidden": 3, "layers": 2, "streams": N}
+    return LanguageModel(LanguageModelConfig(cell=cell, dropout=dropout, **widths, **more), seed=2)
 
 
 def tokens(steps=T, seed=0):
@@ -36,6 +34,15 @@ def test_every_gradient_of_the_whole_model(cell, dropout):
     carried = {name: rng.standard_normal(value.shape) for name, value in model.buffers.items()}
     batch = StreamBatch(tokens(), first=False, dropout_seed=4)
     report = check_gradients(model, batch, before=lambda: model.buffers.update(carried))
+    assert report.ok, str(report)
+
+
+def test_labels_are_smoothed_in_training_alone():
+    smoothed, plain = in_float64(language_model(label_smoothing=0.2)), in_float64(language_model())
+    batch = StreamBatch(tokens())
+    assert smoothed.forward(batch, train=False)[0] == plain.forward(batch, train=False)[0]
+    assert smoothed.forward(batch)[0] != plain.forward(batch)[0]
+    report = check_gradients(smoothed, batch)
     assert report.ok, str(report)
 
 

@@ -12,7 +12,7 @@ from .helpers import check_gradients, check_kernels, check_same, in_float64, sen
 V, S, N = 9, 6, 3
 
 
-def translator(model="additive", layers=1, cell="lstm", dropout=0.0, shared=False) -> Translator:
+def translator(model="additive", layers=1, cell="lstm", dropout=0.0, shared=False, **more) -> Translator:
     return Translator(
         TranslatorConfig(
             vocabulary=V,
@@ -24,6 +24,7 @@ def translator(model="additive", layers=1, cell="lstm", dropout=0.0, shared=Fals
             layers=layers,
             cell=cell,
             dropout=dropout,
+            **more,
         ),
         seed=3,
     )
@@ -42,6 +43,14 @@ def batch() -> PairBatch:
 )
 def test_every_gradient_of_the_whole_model(model, layers, cell, dropout, shared):
     report = check_gradients(in_float64(translator(model, layers, cell, dropout, shared)), batch())
+    assert report.ok, str(report)
+
+
+def test_labels_are_smoothed_in_training_alone():
+    smoothed, plain = in_float64(translator(label_smoothing=0.2)), in_float64(translator())
+    assert smoothed.forward(batch(), train=False)[0] == plain.forward(batch(), train=False)[0]
+    assert smoothed.forward(batch())[0] != plain.forward(batch())[0]
+    report = check_gradients(smoothed, batch())
     assert report.ok, str(report)
 
 

@@ -139,11 +139,11 @@ def test_a_twin_is_trained_as_its_run_is(tmp_path, monkeypatch, optimiser):
 
 def test_settings_are_changed_by_key_and_value():
     before = config("lm").settings
-    changed = override(before, ["steps=3", "learning_rate=1e-3", "optimiser=sgd"])
-    assert (changed.steps, changed.learning_rate, changed.optimiser) == (3, 1e-3, "sgd")
-    assert (
-        dataclasses.replace(changed, steps=before.steps, learning_rate=before.learning_rate, optimiser="adam") == before
-    )
+    changed = override(before, ["steps=3", "learning_rate=1e-3", "optimiser=sgd", "momentum=0.5", "nesterov=True"])
+    new = {"steps": 3, "learning_rate": 1e-3, "optimiser": "sgd", "momentum": 0.5, "nesterov": True}
+    assert {name: getattr(changed, name) for name in new} == new
+    assert dataclasses.replace(changed, **{name: getattr(before, name) for name in new}) == before
+    assert override(changed, ["nesterov=false"]).nesterov is False
     assert override(before, []) == before
 
 

@@ -99,6 +99,6 @@ def test_bad_input(run, tmp_path):
 
 
 def test_settings_that_do_nothing(tmp_path):
-    for setting in ("dropout=0.5", "n_train=4"):
+    for setting in ("dropout=0.5", "label_smoothing=0.1", "n_train=4"):
         with pytest.raises(UserError, match=f"{setting}: .* does nothing with .*; leave it out"):
             config(tmp_path, setting)

@@ -152,9 +152,20 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
         (["steps=0"], "1 or more"),
         (["warmup=-1"], "0 or more"),
         (["dropout=1"], "below 1"),
+        (["label_smoothing=1"], "label_smoothing=1.0: it must be 0 or more and below 1"),
+        (["label_smoothing=-0.1"], "0 or more and below 1"),
         (["learning_rate=inf"], "above 0"),
         (["clip=0"], "above 0"),
-        (["optimiser=momentum"], "adam or sgd"),
+        (["optimiser=momentum"], "adam, sgd, rmsprop"),
+        (["optimiser=sgd", "momentum=1"], "momentum=1.0: it must be 0 or more and below 1"),
+        (["optimiser=sgd", "momentum=-0.5"], "0 or more and below 1"),
+        (["momentum=0.9"], "momentum=0.9: optimiser=adam takes none; set optimiser=sgd or optimiser=rmsprop"),
+        (
+            ["optimiser=rmsprop", "momentum=0.9", "nesterov=true"],
+            "nesterov=True: optimiser=rmsprop takes none; set optimiser=sgd",
+        ),
+        (["optimiser=sgd", "nesterov=true"], "give it momentum"),
+        (["optimiser=sgd", "nesterov=yes"], "nesterov is true or false, not 'yes'"),
         (["least_objects=4", "most_objects=3"], "least_objects"),
     ],
 )
@@ -162,6 +173,23 @@ def test_a_run_of_another_task_is_named_with_the_command_that_fits(tmp_path):
 def test_settings_that_cannot_be(task, wrong, saying):
     with pytest.raises(UserError, match=saying):
         TASKS[task].load().config(task, "scenes", TASKS[task].models[0], "quick", 0, wrong)
+
+
+@pytest.mark.parametrize("task", ["lm", "translate", "summarize", "caption"])
+def test_smoothed_labels_reach_the_model_and_not_the_batch_that_is_learnt_by_heart(tmp_path, monkeypatch, task):
+    smoothing, models = ["label_smoothing=0.25"], []
+    trainer = training.Trainer
+    monkeypatch.setattr(
+        training, "Trainer", lambda model, *rest, **more: models.append(model) or trainer(model, *rest, **more)
+    )
+    monkeypatch.setattr(trainer, "overfit_one_batch", lambda self: "")
+    run = train(tmp_path / "run", config(task, *smoothing, "steps=1"))
+    training.train(
+        tmp_path, config(task, *smoothing), overfit_one_batch=True, show_progress=False, say=lambda line: None
+    )
+    assert [model.config.label_smoothing for model in models] == [0.25, 0.0]
+    assert training.load(tmp_path / "run", task).model.config.label_smoothing == 0.25
+    assert run.model is models[0]
 
 
 def test_models_and_presets_that_are_not_there():
@@ -180,8 +208,9 @@ def test_a_folder_that_is_taken_is_left_as_it_is(tmp_path):
 
 def test_all_settings_that_are_the_trainers_reach_it():
     settings = Settings(
-        steps=7, batch=3, learning_rate=0.5, warmup=2, clip=4.0, optimiser="sgd", validate_every=5, n_train=9
-    )
+        steps=7, batch=3, learning_rate=0.5, warmup=2, clip=4.0, optimiser="sgd", momentum=0.5, nesterov=True,
+        validate_every=5, n_train=9
+    )  # fmt: skip
     found = training.train_settings(settings)
-    for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "validate_every"):
+    for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "momentum", "nesterov", "validate_every"):
         assert getattr(found, name) == getattr(settings, name), name

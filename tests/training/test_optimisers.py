@@ -13,6 +13,11 @@ from scratchlv.training.trainer import Trainer, TrainSettings
 
 SETTINGS = TrainSettings(steps=12, learning_rate=0.1, warmup=2)
 WHERE = Path("run")
+WITH_MOMENTUM = [
+    ("sgd", {"momentum": 0.9}),
+    ("sgd", {"momentum": 0.9, "nesterov": True}),
+    ("rmsprop", {"momentum": 0.9}),
+]
 
 
 class Bowl:
@@ -28,8 +33,8 @@ class Bowl:
         return {"w": 2 * self.params["w"]}
 
 
-def trainer(optimiser, folder=None):
-    settings = dataclasses.replace(SETTINGS, optimiser=optimiser)
+def trainer(optimiser, folder=None, **how):
+    settings = dataclasses.replace(SETTINGS, optimiser=optimiser, **how)
     return Trainer(Bowl(), lambda step: 0.0, settings, folder, show_progress=False)
 
 
@@ -39,9 +44,9 @@ def walk(optimiser, steps, first=0):
         optimiser.step(grads, lr=0.1, grad_scale=0.5)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_one_that_was_loaded_goes_on_with_the_same_bits(name):
-    whole, part, resumed = (OPTIMISERS[name](np.ones(5, np.float32)) for _ in range(3))
+@pytest.mark.parametrize(("name", "how"), [*((name, {}) for name in OPTIMISERS), *WITH_MOMENTUM])
+def test_one_that_was_loaded_goes_on_with_the_same_bits(name, how):
+    whole, part, resumed = (OPTIMISERS[name](np.ones(5, np.float32), **how) for _ in range(3))
     walk(whole, 9)
     walk(part, 4)
     resumed.params[:] = part.params
@@ -63,20 +68,52 @@ def test_the_steps_that_adam_has_taken_count():
 
 
 def test_a_checkpoint_holds_what_its_optimiser_remembers_and_no_more(tmp_path):
-    kept = {}
-    for name in OPTIMISERS:
-        t = trainer(name)
+    remembered = {
+        ("adam", 0.0): {"adam/m", "adam/v"},
+        ("sgd", 0.0): set(),
+        ("sgd", 0.9): {"sgd/velocity"},
+        ("rmsprop", 0.0): {"rmsprop/v"},
+        ("rmsprop", 0.9): {"rmsprop/v", "rmsprop/velocity"},
+    }
+    assert {name for name, _ in remembered} == OPTIMISERS.keys()
+    for (name, momentum), tensors in remembered.items():
+        t = trainer(name, momentum=momentum)
         t.run()
-        t.folder = tmp_path / name
+        t.folder = tmp_path / f"{name} {momentum}"
         t.save()
-        kept[name] = checkpoint.load(tmp_path / name)[0].keys()
-    assert kept == {"adam": {"params/w", "adam/m", "adam/v"}, "sgd": {"params/w"}}
+        assert checkpoint.load(t.folder)[0].keys() == {"params/w"} | tensors
+
+
+@pytest.mark.parametrize(("name", "how"), WITH_MOMENTUM)
+def test_a_run_with_momentum_that_was_resumed_has_the_same_bits(tmp_path, name, how):
+    whole = trainer(name, **how)
+    part, resumed = (trainer(name, tmp_path, **how) for _ in range(2))
+    whole.run()
+    while part.step < 5:
+        part.train_step()
+    part.save()
+    resumed.resume()
+    resumed.run()
+    assert resumed.model.params["w"].tobytes() == whole.model.params["w"].tobytes()
+    assert (whole.model.params["w"] != trainer(name).model.params["w"]).all()
+
+
+def test_the_settings_reach_the_optimiser():
+    """Each changes the steps."""
+    ends = []
+    for name, how in [("sgd", {}), ("rmsprop", {}), *WITH_MOMENTUM]:
+        t = trainer(name, **how)
+        t.run()
+        ends.append(t.model.params["w"].tobytes())
+    assert len(set(ends)) == 5
 
 
 def test_a_checkpoint_without_the_optimisers_state_is_refused(tmp_path):
     trainer("sgd", tmp_path).save()
     with pytest.raises(UserError, match=r"adam/m is missing"):
         trainer("adam", tmp_path).resume()
+    with pytest.raises(UserError, match=r"sgd/velocity is missing"):
+        trainer("sgd", tmp_path, momentum=0.9).resume()
 
 
 def test_a_checkpoint_of_adam_serves_sgd(tmp_path):

@@ -145,7 +145,7 @@ def test_a_model_with_a_wrong_gradient_cannot_overfit():
     assert "it did not" in t.overfit_one_batch(50)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "rmsprop"])
 def test_a_clipped_step_is_a_step_with_the_clipped_gradient(optimiser):
     """The same parameters as with a gradient that was shortened by hand."""
     settings = TrainSettings(steps=3, learning_rate=0.1, warmup=1, clip=0.01, optimiser=optimiser)

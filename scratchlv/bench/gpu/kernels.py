@@ -22,7 +22,7 @@ from scratchlv.gradcheck.trees import map_leaves
 GOAL_SHARE = 0.7  # of the bandwidth ceiling, for operations that only move memory
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2}  # of a result's largest number, against the reference in float64
 MOVE_MEMORY = (  # what must reach a share of the bandwidth ceiling
-    "adam", "sgd", "embedding", "softmax_cross_entropy", "max_pool2d", "avg_pool2d", "additive_attention",
+    "adam", "rmsprop", "sgd", "embedding", "softmax_cross_entropy", "max_pool2d", "avg_pool2d", "additive_attention",
     "dot_product_attention",
 )  # fmt: skip
 Arrays = dict[str, Any]
@@ -203,7 +203,7 @@ def figures(name: str, call: Callable[[], Any], cost: Cost, ceilings: Row, versi
 
 def least_seconds(name: str, cost: Cost, ceilings: Row, precision: str) -> float:
     """At the ceilings: operations / min(peak, intensity x bandwidth). One that could not be measured does not count."""
-    bandwidth = ceilings.get("update_gbs" if name in ("adam", "sgd") else "copy_gbs", np.inf)
+    bandwidth = ceilings.get("update_gbs" if name in ("adam", "rmsprop", "sgd") else "copy_gbs", np.inf)
     return max(cost.operations / ceilings.get(f"{precision}_gflops", np.inf), cost.bytes / bandwidth) / 1e9
 
 

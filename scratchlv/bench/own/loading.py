@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +40,10 @@ class Own:
                 )
 
     def limits(self, **inputs: Any) -> str | None:
-        """What the file says that it cannot serve; without a function ``limits`` it serves everything."""
+        """What the file says that it cannot serve; without a function ``limits``, all that its function has settings for."""
+        missing = self._settings_it_lacks(inputs)
+        if missing:
+            return f"it takes no {' and no '.join(missing)}"
         limits = getattr(self._module, "limits", None)
         return None if limits is None else self._call(limits, (), inputs)
 
@@ -57,6 +61,19 @@ class Own:
 
     def step(self, **inputs: Any) -> Any:
         return self._call(self._module.step, (), inputs)
+
+    def _settings_it_lacks(self, inputs: dict[str, Any]) -> list[str]:
+        """Those of ``inputs`` that may be left out in the room, and that the file, maybe older than they are, does not take."""
+        name = self.passes.split(" and ")[0]
+        try:
+            taken = inspect.signature(getattr(self._module, name)).parameters
+        except (TypeError, ValueError):  # a function that cannot be asked
+            return []
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+            return []
+        in_the_room = inspect.signature(getattr(_reference(self.operation), name)).parameters
+        optional = [key for key, parameter in in_the_room.items() if parameter.default is not parameter.empty]
+        return [key for key in optional if key in inputs and key not in taken]
 
     def bare(self, name: str) -> Callable[..., Any]:
         """A function as it is in the file, to be timed; inside of :meth:`quiet`."""

@@ -71,7 +71,7 @@ def _embedding(normal: Normal, n: Sizes) -> tuple[dict[str, Any], Any]:
 _KEPT = {
     "x, keys": "what the forward pass kept",
     "x, h": "what the forward pass kept",
-    "p, targets": "what the forward pass kept",
+    "p, (kept": "what the forward pass kept",
 }
 _ATTENTION = {
     "alpha = softmax": "α = softmax(e)",
@@ -193,13 +193,13 @@ SUBJECTS: dict[str, Subject] = {
         _softmax,
         ("logits",),
         {
-            "kept, weights": "the places that count, and their weights",
+            "places =": "the places that count, and their weights",
             "z, targets": "z: the logits of the places that count",
             "z = z -": "the largest becomes 0: no overflow",
             "e = np": "e = exp z",
             "total": "Σ_v e_v",
-            "log_p": "log p = z_target − log Σ e",
-            "loss": "L = −mean log p",
+            "losses = np": "−log p = log Σ e − z_target",
+            "loss = (": "L = mean −log p",
             **_KEPT,
             "dz = p": "dz = p …",
             "dz[np": "… − 1 at the target",

@@ -54,6 +54,17 @@ def test_an_optimiser_has_a_step(tmp_path):
     assert "other numbers the second time" in first_wrong(tmp_path, counting, "sgd")
 
 
+def test_a_setting_that_it_does_not_take_is_not_served(tmp_path):
+    """As of a file that is older than the setting; what the room cannot do without is no setting."""
+    path = tmp_path / "mine.py"
+    path.write_text(SGD, "utf-8")
+    with entered(path, "sgd") as own:
+        found = {verdict.case: verdict for verdict in judge(own)}
+    assert found["momentum"].not_served == "it takes no velocity and no momentum"
+    assert found["plain"].report and not any(verdict.wrong for verdict in found.values())
+    assert "unexpected keyword argument 'lr'" in first_wrong(tmp_path, SGD.replace("lr", "rate"), "sgd")
+
+
 def test_what_it_says_it_cannot_serve_does_not_count_against_it(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(RIGHT + "\ndef limits(x, **more):\n    return 'no numbers' if x.size == 0 else None\n", "utf-8")
