@@ -66,7 +66,7 @@ def convolve(
     pooled = places == EVERY_PLACE and y.shape[1:3] != size
     grid = y.shape[1:3] if pooled else size
     threads, per_group, inputs = n_threads(), panels.shape[0] // groups, x.shape[3] // groups
-    gathered = geometry[0] * geometry[1] * inputs if gather and inputs < _FEW_CHANNELS else 0
+    gathered = geometry[0] * geometry[1] * inputs if gather and groups == 1 and inputs < _FEW_CHANNELS else 0
     row = (4 if pooled else 1) * grid[1]  # pixels of a row of y, or of the windows of one
     n_rows = len(y) * grid[0]
     by_columns = panels.nbytes > _WEIGHTS and panels.shape[0] >= threads
@@ -258,30 +258,25 @@ def _convolve(
         while row < rows:
             n_pixels = min(band, rows - row) * row_pixels
             tiles = -(-n_pixels // ROWS)
-            for group in range(q0 // per_group, -(-q1 // per_group)):
-                if gathered or group == q0 // per_group:
-                    p = 0
-                    for r in range(row, min(row + band, rows)):
-                        n, h = divmod(r, rows_of_y)
-                        for i in range(height):
-                            for w in range(height * columns_of_y):
-                                if gathered:
-                                    k0, to = (
-                                        np.int64(0),
-                                        address(columns) + 4 * gathered * (thread * columns.shape[1] + p),
-                                    )
-                                    at = address(zeros)
-                                    _gather(x, at, geometry, n, height * h + i, w, group, inputs, k0, gathered, to)
-                                    table[p // ROWS, 0, p % ROWS] = to
-                                else:
-                                    at = address(zeros)
-                                    _fill_table(x, at, geometry, n, height * h + i, w, table[p // ROWS], p % ROWS)
-                                p += 1
-                    while p < tiles * ROWS:  # a ragged tile repeats its last pixel
-                        for tap in range(table.shape[1]):
-                            table[p // ROWS, tap, p % ROWS] = table[(n_pixels - 1) // ROWS, tap, (n_pixels - 1) % ROWS]
+            p = 0
+            for r in range(row, min(row + band, rows)):
+                n, h = divmod(r, rows_of_y)
+                for i in range(height):
+                    for w in range(height * columns_of_y):
+                        at = address(zeros)
+                        if gathered:
+                            k0, to = np.int64(0), address(columns) + 4 * gathered * (thread * columns.shape[1] + p)
+                            _gather(x, at, geometry, n, height * h + i, w, k0, inputs, k0, gathered, to)
+                            table[p // ROWS, 0, p % ROWS] = to
+                        else:
+                            _fill_table(x, at, geometry, n, height * h + i, w, table[p // ROWS], p % ROWS)
                         p += 1
-                _shift(table, 0 if gathered else group if group == q0 // per_group else 1, inputs, tiles)
+            while p < tiles * ROWS:  # a ragged tile repeats its last pixel
+                for tap in range(table.shape[1]):
+                    table[p // ROWS, tap, p % ROWS] = table[(n_pixels - 1) // ROWS, tap, (n_pixels - 1) % ROWS]
+                p += 1
+            for group in range(q0 // per_group, -(-q1 // per_group)):
+                _shift(table, group if group == q0 // per_group else 1, inputs, tiles)
                 first, last = max(q0 - group * per_group, 0), min(q1 - group * per_group, per_group)
                 for q in range(first, last):
                     panel = address(panels) + 4 * (group * per_group + q) * panels.shape[1] * COLUMNS
@@ -335,13 +330,19 @@ def _finish_band(z, bias, y, argmax, pooled, floor, grid, places, row, rows, m, 
 def weight_gradient(
     x: np.ndarray, dy: np.ndarray, geometry: Geometry, argmax: np.ndarray, groups: int = 1
 ) -> np.ndarray:
-    """``dW`` (kh, kw, C / groups, M) from ``x`` (N, H, W, C) and ``dy``, which is pooled if it comes with its argmaxes."""
-    inputs, M = x.shape[3] // groups, dy.shape[3]
+    """``dW`` (kh, kw, C / groups, M) from ``x`` (N, H, W, C) and ``dy``, which is pooled if it comes with its argmaxes.
+
+    Groups that fit into the columns of a tile together are summed as one, and what would go from one of them to another is
+    thrown away: a tile has those columns anyway.
+    """
+    outputs, M = dy.shape[3] // groups, dy.shape[3]
+    together = max(n for n in range(1, groups + 1) if groups % n == 0 and n * outputs <= max(outputs, COLUMNS))
+    inputs, M_together = together * (x.shape[3] // groups), together * outputs
     K = geometry[0] * geometry[1] * inputs
     chunks = -(-K // _ROWS_OF_W)
     chunk = -(-K // (max(chunks, 1) * CHANNELS)) * CHANNELS
-    parts = -(-_JOBS // max(groups * chunks, 1))
-    sums = zeros((parts, groups, chunks * chunk, -(-(M // groups) // COLUMNS) * COLUMNS))
+    parts = -(-_JOBS // max(groups // together * chunks, 1))
+    sums = zeros((parts, groups // together, chunks * chunk, -(-M_together // COLUMNS) * COLUMNS))
     row = (4 if argmax.size else 1) * dy.shape[2]
     band = max(_PIXELS // row, 1)
     threads = n_threads()
@@ -349,8 +350,8 @@ def weight_gradient(
     buffer.fill(0)
     columns.fill(0)
     _sum_bands(x, dy, argmax, argmax.size > 0, geometry, sums, chunk, buffer, columns, band)
-    dW = empty((geometry[0], geometry[1], inputs, M))
-    _add_parts(sums, dW.reshape(K, M))
+    dW = empty((geometry[0], geometry[1], x.shape[3] // groups, M))
+    _add_parts(sums, groups, dW.reshape(geometry[0] * geometry[1], -1, M))
     return dW
 
 
@@ -412,14 +413,17 @@ def _fill_band(dy, argmax, pooled, row, rows, m, channels, dz):
 
 
 @kernel(parallel=True)
-def _add_parts(sums, dW):
-    parts, groups, _, _ = sums.shape
-    outputs = dW.shape[1] // groups
-    for k in prange(dW.shape[0]):
+def _add_parts(sums, groups, dW):
+    taps, inputs, M = dW.shape
+    parts, _, _, _ = sums.shape
+    outputs, together = M // groups, groups // sums.shape[1]
+    for k in prange(taps * inputs):
+        tap, c = k // inputs, k % inputs
         for group in range(groups):
-            m0 = group * outputs
+            job, place = group // together, group % together
+            row, column, m0 = (tap * together + place) * inputs + c, place * outputs, group * outputs
             for m in range(outputs):
-                dW[k, m0 + m] = sums[0, group, k, m]
+                dW[tap, c, m0 + m] = sums[0, job, row, column + m]
             for part in range(1, parts):
                 for m in range(outputs):
-                    dW[k, m0 + m] += sums[part, group, k, m]
+                    dW[tap, c, m0 + m] += sums[part, job, row, column + m]

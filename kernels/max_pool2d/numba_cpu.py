@@ -1,4 +1,7 @@
-"""Max pooling on the CPU: parallel over rows, vectorised over channels; 2x2 windows, side by side, have their own vector code."""
+"""Max pooling on the CPU: parallel over rows, vectorised over channels.
+
+In float32 a window's values are compared in registers (``vectors.py``), those of 2x2 windows, side by side, all at once.
+"""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +14,7 @@ from scratchlv.kernels.building_blocks.simd import address, fence, wants_nontemp
 from scratchlv.kernels.building_blocks.window_loops import holders, taps
 from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
 from scratchlv.kernels.max_pool2d.reference import layout
-from scratchlv.kernels.max_pool2d.vectors import pool_pixel, unpool_pixel
+from scratchlv.kernels.max_pool2d.vectors import pool_pixel, pool_window, unpool_pixel
 from scratchlv.memory import as_contiguous, empty
 
 
@@ -53,6 +56,8 @@ def forward(
     argmax = empty(y.shape if train else (0, 0, 0, 0), np.uint8)
     if x.dtype == np.float32 and _in_pairs(w):
         _pool(as_contiguous(x), y, argmax, wants_nontemporal(y))
+    elif x.dtype == np.float32:
+        _pool_windows(as_contiguous(x), y, argmax, w.size, w.stride, w.corner)
     else:
         _forward(as_contiguous(x), y, argmax, w.size, w.stride, w.corner, train)
     return y, Cache(argmax, x.shape, w) if train else None
@@ -87,6 +92,23 @@ def _pool(x, y, argmax, nontemporal):
             pool_pixel(top, top + 4 * C * W, address(y) + 4 * at, address(argmax) + at, C, argmax.size, nontemporal)
         if nontemporal:
             fence()
+
+
+@kernel(parallel=True)
+def _pool_windows(x, y, argmax, size, stride, corner):
+    _, H, W, C = x.shape
+    N, rows, columns, _ = y.shape
+    for row in prange(N * rows):
+        n, h = divmod(np.int64(row), rows)
+        top = h * stride[0] - corner[0]
+        i0, i1 = taps(top, size[0], H)
+        for w in range(columns):
+            left = w * stride[1] - corner[1]
+            j0, j1 = taps(left, size[1], W)
+            first = address(x) + 4 * C * ((n * H + top + i0) * W + left + j0)
+            at = C * ((n * rows + h) * columns + w)
+            to = address(y) + 4 * at, address(argmax) + at
+            pool_window(first, i1 - i0, j1 - j0, W * C, i0 * size[1] + j0, size[1], to[0], to[1], C, argmax.size)
 
 
 @kernel(parallel=True)
