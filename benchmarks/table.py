@@ -61,6 +61,10 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("channels-last", "vision.small", True, False),
         baseline("channels-last, compiled", "vision.small", True, True, kind=COMPILED),
     ),
+    "resnet-stem": (
+        baseline("contiguous", "vision.stem", False),
+        baseline("channels-last", "vision.stem", True),
+    ),
     "decode-n1": (
         baseline("nn.LSTMCell", "decoding.greedy", 1, "cell", False),
         baseline("nn.LSTM", "decoding.greedy", 1, "layer", False),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from case import Task
-from cases.vision import SMALL, small_problem, vgg_problem
+from cases.vision import SMALL, small_problem, stem_problem, vgg_problem
 from torch import nn
 
 from baselines import NCHW, Twin, device, given, training_task
@@ -73,3 +73,25 @@ def small(channels_last: bool, compiled: bool) -> Task:
     x, targets = _pictures(pictures, _layout(channels_last)), given(classes)
     loss: Any = torch.compile(net) if compiled else net
     return training_task(net, lambda: loss(x, targets), twin)
+
+
+def stem(channels_last: bool) -> Task:
+    layout = _layout(channels_last)
+    weights, pictures, gradient = stem_problem()
+    conv = nn.Conv2d(3, weights.shape[3], 7, 2, 3, bias=False)
+    twin = Twin({"W": weights})
+    twin.tie("W", conv.weight, NCHW)
+    net = nn.Sequential(conv, nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)).to(device(), memory_format=layout)
+    x, dy = _pictures(pictures, layout), _pictures(gradient, layout)
+
+    def step() -> torch.Tensor:
+        conv.weight.grad = None
+        y = net(x)
+        y.backward(dy)
+        return y
+
+    def results() -> dict[str, Any]:
+        y = step().detach().permute(0, 2, 3, 1).cpu().numpy()
+        return {"y": y, "W": conv.weight.grad.permute(2, 3, 1, 0).cpu().numpy()}
+
+    return Task(step, results)

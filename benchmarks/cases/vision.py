@@ -1,4 +1,4 @@
-"""Convolutional networks: VGG16 up to conv5_3, forward, and the training step of a small one."""
+"""Convolutional networks: VGG16 up to conv5_3, forward, and the training steps of a small one and of a ResNet's stem."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from case import Array, Case, Goal, Phase, Task, matmul_flops, on_host, placed
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
 SIDE, SMALL_SIDE, SMALL_N, CLASSES = 224, 64, 32, 10
+STEM, STEM_N = 64, 8
 FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
 
 
@@ -94,6 +95,33 @@ def small_conv() -> Task:
     return Task(step, results)
 
 
+# --- the stem of a ResNet --------------------------------------------------------------------------------------------
+
+
+def stem_problem() -> tuple[Array, Array, Array]:
+    """Weights, pictures (8, 224, 224, 3), and the gradient of what comes out, (8, 56, 56, 64)."""
+    from scratchlv.initialisers import he, normal
+
+    rng = np.random.default_rng(1)
+    side = SIDE // 4
+    pictures, dy = (normal(rng, STEM_N, n, n, c, scale=1.0) for n, c in ((SIDE, 3), (side, STEM)))
+    return he(rng, 7, 7, 3, STEM), pictures, dy
+
+
+def stem() -> Task:
+    from scratchlv.ops import conv2d, max_pool2d
+
+    W, pictures, dy = map(placed, stem_problem())
+
+    def step() -> tuple[Array, Array]:
+        x, conv = conv2d.forward(pictures, W, stride=2, padding=3, relu=True, need_dx=False)
+        y, pool = max_pool2d.forward(x, size=3, stride=2, padding=1)
+        (dx,) = max_pool2d.backward(dy, pool)
+        return y, conv2d.backward(dx, conv)[1]
+
+    return Task(step, lambda: on_host(dict(zip(("y", "W"), step(), strict=True))))
+
+
 # --- what it takes, and who does it ----------------------------------------------------------------------------------
 
 
@@ -121,6 +149,13 @@ def _small_phases() -> tuple[Phase, ...]:
     return tuple(phases)
 
 
+def _stem_phases() -> tuple[Phase, ...]:
+    """Forward and the gradient of the weights; of memory, pictures, what is pooled, what comes out, and the gradients of both."""
+    side, plain = SIDE // 2, matmul_flops(STEM_N * (SIDE // 2) ** 2, 49 * 3, STEM)
+    values = STEM_N * (2 * SIDE**2 * 3 + 4 * side**2 * STEM + 2 * side**2 // 4 * STEM)
+    return (Phase(2 * plain, 4.0 * values),)
+
+
 def _vgg_case(N: int, ratio: float) -> Case:
     return Case(
         f"vgg16-n{N}",
@@ -144,5 +179,13 @@ CASES = (
         Goal(ratio=1.2),
         winograd=True,
         tolerance=1e-3,  # Winograd rounds more, and of two equal maxima each library may take its own
+    ),
+    Case(
+        "resnet-stem",
+        "conv 7×7, stride 2, of 224×224×3 to 64, ReLU, max-pool 3×3, stride 2, N=8; forward and backward",
+        stem,
+        _stem_phases(),
+        Goal(ratio=1.0),
+        tolerance=1e-3,  # of two nearly equal maxima each library may take its own
     ),
 )

@@ -8,7 +8,19 @@
 
 #define WARPS 8
 
-// Where a row of windows, or of pixels, stands: blockIdx.y walks through the rows of all pictures.
+// Windows of rows x columns, (down, right) apart, the first of which begins at (-top, -left). Of their places those from
+// (first_h, first_w) to before (end_h, end_w) are counted: the picture's, or the padding's as well.
+struct Windows {
+    int rows, columns, down, right, top, left, first_h, first_w, end_h, end_w;
+    __device__ float places(int h, int w) const {  // of the window that begins at (h, w)
+        return (float)((min(h + rows, end_h) - max(h, first_h)) * (min(w + columns, end_w) - max(w, first_w)));
+    }
+    __device__ bool alike(int H_out, int W_out) const {  // whether all count as many, since the first and the last do
+        return first_h <= -top && (H_out - 1) * down - top + rows <= end_h && first_w <= -left &&
+               (W_out - 1) * right - left + columns <= end_w;
+    }
+};
+
 __device__ __forceinline__ float4 plus(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 __device__ __forceinline__ float plus(float a, float b) { return a + b; }
 __device__ __forceinline__ float4 divided(float4 a, float by) { return make_float4(a.x / by, a.y / by, a.z / by, a.w / by); }
@@ -16,78 +28,90 @@ __device__ __forceinline__ float divided(float a, float by) { return a / by; }
 __device__ __forceinline__ void clear(float4& a) { a = make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
 __device__ __forceinline__ void clear(float& a) { a = 0.0f; }
 
-// y (N, H_out, W_out, C), C counted in Numbers.
+// y (N, H_out, W_out, C), C counted in Numbers. blockIdx.y walks through the rows of all pictures.
 template <class Number>
-__device__ __forceinline__ void pool(const Number* x, Number* y, long long N, int H, int W, int C, int H_out, int W_out, int rows,
-                                     int columns, int down, int right) {
+__device__ __forceinline__ void pool(const Number* x, Number* y, long long N, int H, int W, int C, int H_out, int W_out,
+                                     const Windows& s) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= W_out * C) return;
-    int w = i / C, c = i % C;
+    int w = i / C * s.right - s.left, c = i % C, left = max(w, 0), right = min(w + s.columns, W);
     for (long long row = blockIdx.y; row < N * H_out; row += gridDim.y) {
-        const Number* corner = x + ((row / H_out * H + row % H_out * down) * W + w * right) * C + c;
+        int h = (int)(row % H_out) * s.down - s.top, bottom = min(h + s.rows, H);
         Number sum;
         clear(sum);
-        for (int r = 0; r < rows; ++r)
-            for (int k = 0; k < columns; ++k) sum = plus(sum, corner[((long long)r * W + k) * C]);
-        y[row * W_out * C + i] = divided(sum, (float)(rows * columns));
+        for (int u = max(h, 0); u < bottom; ++u)
+            for (int v = left; v < right; ++v) sum = plus(sum, x[((row / H_out * H + u) * W + v) * C + c]);
+        y[row * W_out * C + i] = divided(sum, s.places(h, w));
     }
 }
 
 // dx (N, H, W, C): the windows that hold a pixel are those from first to last.
 template <class Number>
 __device__ __forceinline__ void spread(const Number* dy, Number* dx, long long N, int H, int W, int C, int H_out, int W_out,
-                                       int rows, int columns, int down, int right) {
+                                       const Windows& s) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= W * C) return;
-    int w = i / C, c = i % C, left0 = w < columns ? 0 : (w - columns) / right + 1, left1 = min(w / right, W_out - 1);
+    int w = i / C + s.left, c = i % C;
+    int left0 = w < s.columns ? 0 : (w - s.columns) / s.right + 1, left1 = min(w / s.right, W_out - 1);
+    bool alike = s.alike(H_out, W_out);  // then one division will do
     for (long long row = blockIdx.y; row < N * H; row += gridDim.y) {
-        int h = (int)(row % H), top0 = h < rows ? 0 : (h - rows) / down + 1, top1 = min(h / down, H_out - 1);
+        int h = (int)(row % H) + s.top, top0 = h < s.rows ? 0 : (h - s.rows) / s.down + 1, top1 = min(h / s.down, H_out - 1);
         Number sum;
         clear(sum);
         for (int top = top0; top <= top1; ++top)
-            for (int left = left0; left <= left1; ++left) sum = plus(sum, dy[((row / H * H_out + top) * W_out + left) * C + c]);
-        dx[row * W * C + i] = divided(sum, (float)(rows * columns));
+            for (int left = left0; left <= left1; ++left) {
+                Number share = dy[((row / H * H_out + top) * W_out + left) * C + c];
+                sum = plus(sum, alike ? share : divided(share, s.places(top * s.down - s.top, left * s.right - s.left)));
+            }
+        dx[row * W * C + i] = alike ? divided(sum, (float)(s.rows * s.columns)) : sum;
     }
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_1(const float* __restrict__ x, float* __restrict__ y,
-                   long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
-    pool(x, y, N, H, W, C, H_out, W_out, rows, columns, down, right);
+avg_pool_forward_1(const float* __restrict__ x, float* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out,
+                   int rows, int columns, int down, int right, int top, int left, int first_h, int first_w, int end_h,
+                   int end_w) {
+    pool(x, y, N, H, W, C, H_out, W_out, {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_backward_1(const float* __restrict__ dy, float* __restrict__ dx,
-                    long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
-    spread(dy, dx, N, H, W, C, H_out, W_out, rows, columns, down, right);
+avg_pool_backward_1(const float* __restrict__ dy, float* __restrict__ dx, long long N, int H, int W, int C, int H_out, int W_out,
+                    int rows, int columns, int down, int right, int top, int left, int first_h, int first_w, int end_h,
+                    int end_w) {
+    spread(dy, dx, N, H, W, C, H_out, W_out, {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_2(const float4* __restrict__ x, float4* __restrict__ y,
-                   long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
-    pool(x, y, N, H, W, C, H_out, W_out, rows, columns, down, right);
+avg_pool_forward_2(const float4* __restrict__ x, float4* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out,
+                   int rows, int columns, int down, int right, int top, int left, int first_h, int first_w, int end_h,
+                   int end_w) {
+    pool(x, y, N, H, W, C, H_out, W_out, {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w});
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_backward_2(const float4* __restrict__ dy, float4* __restrict__ dx,
-                    long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
-    spread(dy, dx, N, H, W, C, H_out, W_out, rows, columns, down, right);
+avg_pool_backward_2(const float4* __restrict__ dy, float4* __restrict__ dx, long long N, int H, int W, int C, int H_out,
+                    int W_out, int rows, int columns, int down, int right, int top, int left, int first_h, int first_w,
+                    int end_h, int end_w) {
+    spread(dy, dx, N, H, W, C, H_out, W_out, {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w});
 }
 
 // A block for 32 channels of a window: its warps share the pixels.
 extern "C" __global__ void __launch_bounds__(256)
-avg_pool_forward_large(const float* __restrict__ x, float* __restrict__ y,
-                       long long N, int H, int W, int C, int H_out, int W_out, int rows, int columns, int down, int right) {
+avg_pool_forward_large(const float* __restrict__ x, float* __restrict__ y, long long N, int H, int W, int C, int H_out,
+                       int W_out, int rows, int columns, int down, int right, int top, int left, int first_h, int first_w,
+                       int end_h, int end_w) {
     __shared__ float sums[WARPS][32];
+    Windows s = {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w};
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, c = blockIdx.y * 32 + lane;
     long long window = blockIdx.x, row = window / W_out;
-    const float* corner = x + ((row / H_out * H + row % H_out * down) * W + window % W_out * right) * C + c;
+    int h = (int)(row % H_out) * down - top, w = (int)(window % W_out) * right - left;
+    int u0 = max(h, 0), v0 = max(w, 0), across = min(w + columns, W) - v0, pixels = (min(h + rows, H) - u0) * across;
     float sum = 0.0f;
     if (c < C)
-        for (int p = warp; p < rows * columns; p += WARPS) sum += corner[((long long)(p / columns) * W + p % columns) * C];
+        for (int p = warp; p < pixels; p += WARPS) sum += x[((row / H_out * H + u0 + p / across) * W + v0 + p % across) * C + c];
     sums[warp][lane] = sum;
     __syncthreads();
     if (warp > 0 || c >= C) return;
     for (int other = 1; other < WARPS; ++other) sum += sums[other][lane];
-    y[window * C + c] = sum / (float)(rows * columns);
+    y[window * C + c] = sum / s.places(h, w);
 }

@@ -15,6 +15,10 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "stride 3, no bias": case((2, 8, 7, 2), (2, 3, 2, 3), bias=False, stride=3),
         "one-sided padding": case((2, 4, 5, 3), (3, 3, 3, 2), stride=2, padding=((0, 1), (1, 0))),
         "groups": case((2, 5, 4, 6), (3, 3, 2, 9), padding=1, groups=3),
+        "dilation, unequal strides": case((2, 8, 9, 2), (2, 3, 2, 3), stride=(2, 1), padding=(1, 2), dilation=(2, 3)),
+        "dilation of one part with the stride": case(
+            (2, 9, 11, 3), (3, 2, 3, 2), stride=(2, 4), padding=2, dilation=(4, 2)
+        ),
         "depthwise": case((2, 5, 4, 3), (3, 3, 1, 3), padding=1, groups=3),
         "1x1": case((2, 3, 4, 9), (1, 1, 9, 5)),
         "one pixel": case((1, 1, 1, 1), (1, 1, 1, 1)),
@@ -44,6 +48,13 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "groups by four": case((2, 6, 5, 12), (3, 2, 6, 24), padding=1, groups=2, stride=2),
         "more taps than a tile": case((1, 9, 8, 20), (3, 3, 20, 68), padding=1),
         "pixels in parts": case((3, 15, 14, 3), (2, 2, 3, 8)),
+        "groups, dilation, relu, pool": case(
+            (2, 9, 8, 12), (3, 2, 4, 12), groups=3, dilation=(1, 2), relu=True, pool=True
+        ),
+        "groups larger than a block": case(
+            (2, 7, 6, 70), (3, 3, 35, 80), groups=2, stride=(1, 2), padding=((0, 1), (2, 1))
+        ),
+        "a stem": case((1, 15, 14, 3), (7, 7, 3, 8), stride=2, padding=3, bias=False, relu=True),
         "more padding than window": case((1, 3, 4, 4), (2, 2, 4, 8), padding=((3, 0), (1, 2))),
     }
 

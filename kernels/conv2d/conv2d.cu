@@ -19,7 +19,7 @@
 #define CLOSED 4  // the argmax where ReLU is closed
 
 struct Conv {
-    int N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups;
+    int N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups;  // apart: the taps
     __device__ int inputs() const { return C / groups; }   // of a group
     __device__ int outputs() const { return M / groups; }
     __device__ int pixels() const { return N * H_out * W_out; }
@@ -34,7 +34,7 @@ __device__ __forceinline__ bool inside(int h, int w, int H, int W) {
 __device__ __forceinline__ float patch(const float* x, const Conv& s, int g, int p, int k) {
     if (p >= s.pixels() || k >= s.taps()) return 0.0f;
     int c = k % s.inputs(), j = k / s.inputs() % s.kw, i = k / s.inputs() / s.kw;
-    int h = p / s.W_out % s.H_out * s.stride + i - s.top, w = p % s.W_out * s.stride + j - s.left;
+    int h = p / s.W_out % s.H_out * s.stride_h + i * s.apart_h - s.top, w = p % s.W_out * s.stride_w + j * s.apart_w - s.left;
     if (!inside(h, w, s.H, s.W)) return 0.0f;
     return x[(((size_t)(p / s.W_out / s.H_out) * s.H + h) * s.W + w) * s.C + g * s.inputs() + c];
 }
@@ -43,9 +43,11 @@ __device__ __forceinline__ float patch(const float* x, const Conv& s, int g, int
 __device__ __forceinline__ float window(const float* dy, const Conv& s, int g, int q, int k) {
     if (q >= s.N * s.H * s.W || k >= s.kh * s.kw * s.outputs()) return 0.0f;
     int m = k % s.outputs(), j = k / s.outputs() % s.kw, i = k / s.outputs() / s.kw;
-    int h = q / s.W % s.H + s.top - i, w = q % s.W + s.left - j;
-    if (h % s.stride || w % s.stride || !inside(h / s.stride, w / s.stride, s.H_out, s.W_out) || h < 0 || w < 0) return 0.0f;
-    return dy[(((size_t)(q / s.W / s.H) * s.H_out + h / s.stride) * s.W_out + w / s.stride) * s.M + g * s.outputs() + m];
+    int h = q / s.W % s.H + s.top - i * s.apart_h, w = q % s.W + s.left - j * s.apart_w;
+    if (h < 0 || w < 0 || h % s.stride_h || w % s.stride_w) return 0.0f;
+    h /= s.stride_h, w /= s.stride_w;
+    if (!inside(h, w, s.H_out, s.W_out)) return 0.0f;
+    return dy[(((size_t)(q / s.W / s.H) * s.H_out + h) * s.W_out + w) * s.M + g * s.outputs() + m];
 }
 
 // --- version 1 -------------------------------------------------------------------------------------------------------
@@ -64,9 +66,9 @@ template <class Term> __device__ __forceinline__ float sum_in_runs(int n, Term t
 // 1. A thread for a number of y. Bias and ReLU, where there are any, before it is written.
 extern "C" __global__ void __launch_bounds__(256)
 conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
-         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
-         int groups, int relu) {
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+         apart_w, int top, int left, int groups, int relu) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)s.pixels() * M) return;
     int p = at / M, m = at % M;
@@ -78,8 +80,9 @@ conv2d_1(const float* __restrict__ x, const float* __restrict__ weights, const f
 // A thread for a number of dx.
 extern "C" __global__ void __launch_bounds__(256)
 conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
-                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+                        apart_w, int top, int left, int groups) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)N * H * W * C) return;
     int q = at / C, g = at % C / s.inputs(), c = at % C % s.inputs(), outputs = s.outputs();
@@ -91,9 +94,9 @@ conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ 
 // A thread for a number of dW, or of db, which stands below it.
 extern "C" __global__ void __launch_bounds__(256)
 conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW,
-                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top,
-                         int left, int groups, int bias) {
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w,
+                         int apart_h, int apart_w, int top, int left, int groups, int bias) {
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x;
     if (at >= (size_t)(s.taps() + bias) * M) return;
     int k = at / M, m = at % M;
@@ -211,10 +214,10 @@ __device__ __forceinline__ float product_of_tiles(A a, B b, int row0, int column
 // 2. Tiles of patches and weights in shared memory. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(1024)
 conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
-         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
-         int groups, int relu) {
+         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+         apart_w, int top, int left, int groups, int relu) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
     auto a = [&](int p, int k) { return patch(x, s, g, p, k); };
     auto b = [&](int k, int m) { return m < s.outputs() ? weights[(size_t)k * M + g * s.outputs() + m] : 0.0f; };
@@ -228,9 +231,10 @@ conv2d_2(const float* __restrict__ x, const float* __restrict__ weights, const f
 
 extern "C" __global__ void __launch_bounds__(1024)
 conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
-                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+                        apart_w, int top, int left, int groups) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int g = blockIdx.z, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE, inputs = s.inputs(), outputs = s.outputs();
     auto a = [&](int q, int k) { return window(dy, s, g, q, k); };
     auto b = [&](int k, int c) {
@@ -244,10 +248,10 @@ conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ 
 // The sums over `span` pixels: part blockIdx.z / groups of (taps + bias) x M numbers.
 extern "C" __global__ void __launch_bounds__(1024)
 conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
-                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
-                         int groups, int bias, int span) {
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w,
+                         int apart_h, int apart_w, int top, int left, int groups, int bias, int span) {
     __shared__ float tile_a[TILE][TILE + 1], tile_b[TILE][TILE + 1];
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int g = blockIdx.z % groups, part = blockIdx.z / groups, row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE;
     auto a = [&](int k, int p) { return patch(x, s, g, p, k); };
     auto b = [&](int p, int m) { return m < s.outputs() ? dy[(size_t)p * M + g * s.outputs() + m] : 0.0f; };
@@ -283,19 +287,19 @@ struct Tap {
     }
 };
 
-// Four numbers of a row of patches: from `tap` on, of the window that begins at (h, w) of a picture and goes on in `direction`.
+// Four numbers of a row of patches: from `tap` on, of the window that begins at (h, w) of a picture and goes on by `step`s.
 struct Source {
-    int H, W, pitch, rows, columns, channels, direction;  // of the picture; taps each way, and their channels
+    int H, W, pitch, rows, columns, channels, step_h, step_w;  // of the picture; taps each way, and their channels
     __device__ float4 four(const float* picture, int h, int w, Tap tap) const {
         if (channels % 4 == 0) {
-            int u = h + direction * tap.i, v = w + direction * tap.j;
+            int u = h + step_h * tap.i, v = w + step_w * tap.j;
             if (tap.i >= rows || !inside(u, v, H, W)) return zero4();
             return *(const float4*)(picture + ((size_t)u * W + v) * pitch + tap.c);
         }
         float to[4];
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-            int u = h + direction * tap.i, v = w + direction * tap.j;
+            int u = h + step_h * tap.i, v = w + step_w * tap.j;
             to[e] = tap.i < rows && inside(u, v, H, W) ? picture[((size_t)u * W + v) * pitch + tap.c] : 0.0f;
             tap.advance(1, columns, channels);
         }
@@ -336,7 +340,7 @@ struct TransposedPatchTile {
     Source source;
     const float* x;
     Tap tap;
-    int p[2], n[2], h[2], w[2], last, H_out, W_out, stride, top, left;
+    int p[2], n[2], h[2], w[2], last, H_out, W_out, stride_h, stride_w, top, left;
     size_t picture;  // numbers
     float4 held[2];
     __device__ void begin(int row0, int first) {
@@ -350,7 +354,7 @@ struct TransposedPatchTile {
     __device__ void fetch() {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-            int u = h[half] * stride - top, v = w[half] * stride - left;
+            int u = h[half] * stride_h - top, v = w[half] * stride_w - left;
             held[half] = p[half] < last ? source.four(x + n[half] * picture, u, v, tap) : zero4();
             p[half] += DEPTH;
             w[half] += DEPTH;
@@ -388,7 +392,7 @@ struct RowTile {
 // Tiles of 16 steps (i, j, m) and 64 input channels of the weights: a thread brings four m of one channel.
 struct TransposedWeightTile {
     const float* weights;  // of the group and the channel
-    int taps_h, taps_w, outputs, first_h, first_w, step, kw, inputs, M;
+    int taps_h, taps_w, outputs, first_h, first_w, step_h, step_w, kw, inputs, M;
     bool exists;  // the channel
     Tap tap;
     float4 held;
@@ -397,7 +401,7 @@ struct TransposedWeightTile {
         tap.advance(threadIdx.x % 4 * 4, taps_w, outputs);
     }
     __device__ void fetch() {
-        size_t place = (size_t)(first_h + step * tap.i) * kw + first_w + step * tap.j;
+        size_t place = (size_t)(first_h + step_h * tap.i) * kw + first_w + step_w * tap.j;
         held = exists && tap.i < taps_h ? *(const float4*)(weights + place * inputs * M + tap.c) : zero4();
         tap.advance(DEPTH, taps_w, outputs);
     }
@@ -468,20 +472,20 @@ template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b,
 // M / groups is a multiple of four.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
-         unsigned char* __restrict__ argmax, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride,
-         int top, int left, int groups, int relu, int pool) {
+         unsigned char* __restrict__ argmax, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int
+         stride_h, int stride_w, int apart_h, int apart_w, int top, int left, int groups, int relu, int pool) {
     DYNAMIC_SHARED(float, shared);
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z;
     int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
     int across = pool ? W_out / 2 : W_out, down = pool ? H_out / 2 : H_out, rows = N * down * across * (pool ? 4 : 1);
     PatchTile a;
-    a.source = {H, W, C, kh, kw, s.inputs(), 1};
+    a.source = {H, W, C, kh, kw, s.inputs(), apart_h, apart_w};
     for (int half = 0; half < 2; ++half) {
         int row = row0 + PatchTile::row(half), p = pool ? row / 4 : row, h = p / across % down, w = p % across;
         if (pool) h = 2 * h + row % 4 / 2, w = 2 * w + row % 2;
         if (row < rows)
-            a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride - top, w * stride - left);
+            a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride_h - top, w * stride_w - left);
         else a.no_place(half);
     }
     a.begin();
@@ -524,33 +528,42 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
     }
 }
 
-// Row u of x is seen through tap i by the output row (u + top - i) / stride, if that is whole. So the rows with u + top = class
-// (mod stride) see every stride-th tap, from `class` on: among themselves they are a convolution without stride.
+// Row u of x is seen through tap i by the output row (u + top - i apart) / stride, if that is whole. So the rows with u + top =
+// class (mod stride) see every step-th tap, from `tap` on: among themselves they are a convolution without stride, which goes
+// back by `back` output rows from one of these taps to the next. Without a dilation, a step is the stride, and back is 1.
 struct Class {
     int first, rows;  // the first row of x, and how many there are, stride apart
-    int start, taps;  // the output row that sees it through its first tap, and how many taps there are
-    __device__ Class(int number, int size, int kernel, int stride, int before) {
+    int tap, taps, step, start, back;  // start: the output row that sees the first row through its first tap
+    __device__ Class(int number, int size, int kernel, int stride, int apart, int before)
+        : tap(number), step(stride), back(1) {
+        if (apart > 1) {
+            for (step = 1; step * apart % stride; ++step) continue;
+            back = step * apart / stride;
+            for (tap = 0; tap < step && (number - tap * apart) % stride; ++tap) continue;
+            if (tap == step) tap = kernel;  // no tap sees them
+        }
         first = ((number - before) % stride + stride) % stride;
         rows = first < size ? (size - first + stride - 1) / stride : 0;
-        start = (first + before - number) / stride;
-        taps = number < kernel ? (kernel - number + stride - 1) / stride : 0;
+        taps = tap < kernel ? (kernel - tap + step - 1) / step : 0;
+        start = (first + before - tap * apart) / stride;
     }
 };
 
 // blockIdx.z counts groups, and classes of pixels.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
-                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int groups) {
+                        int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+                        apart_w, int top, int left, int groups) {
     DYNAMIC_SHARED(float, shared);
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int inputs = s.inputs(), outputs = s.outputs(), column_tiles = (inputs + COLUMNS - 1) / COLUMNS;
-    int g = blockIdx.z % groups, number_h = blockIdx.z / groups / stride, number_w = blockIdx.z / groups % stride;
+    int g = blockIdx.z % groups, number_h = blockIdx.z / groups / stride_w, number_w = blockIdx.z / groups % stride_w;
     int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
-    Class down(number_h, H, kh, stride, top), across(number_w, W, kw, stride, left);
+    Class down(number_h, H, kh, stride_h, apart_h, top), across(number_w, W, kw, stride_w, apart_w, left);
     int rows = N * down.rows * across.rows;
     if (row0 >= rows) return;
     PatchTile a;
-    a.source = {H_out, W_out, M, down.taps, across.taps, outputs, -1};
+    a.source = {H_out, W_out, M, down.taps, across.taps, outputs, -down.back, -across.back};
     for (int half = 0; half < 2; ++half) {
         int row = row0 + PatchTile::row(half), h = row / across.rows % down.rows, w = row % across.rows;
         const float* picture = dy + (size_t)(row / across.rows / down.rows) * H_out * W_out * M + g * outputs;
@@ -561,8 +574,8 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
     int c = column0 + threadIdx.x / 4;
     TransposedWeightTile b;
     b.weights = weights + (size_t)c * M + g * outputs, b.exists = c < inputs;
-    b.taps_h = down.taps, b.taps_w = across.taps, b.first_h = number_h, b.first_w = number_w;
-    b.outputs = outputs, b.inputs = inputs, b.step = stride, b.kw = kw, b.M = M;
+    b.taps_h = down.taps, b.taps_w = across.taps, b.first_h = down.tap, b.first_w = across.tap;
+    b.outputs = outputs, b.inputs = inputs, b.step_h = down.step, b.step_w = across.step, b.kw = kw, b.M = M;
     b.begin();
     float sums[8][4];
     multiply(a, b, down.taps * across.taps * outputs, shared, sums);
@@ -573,8 +586,8 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
     for (int r = 0; r < 8; ++r) {
         if (row + r >= rows || c >= inputs) return;
         int p = row + r;  // without a stride, pixels are rows
-        if (stride > 1) {
-            int h = p / across.rows % down.rows * stride + down.first, w = p % across.rows * stride + across.first;
+        if (stride_h > 1 || stride_w > 1) {
+            int h = p / across.rows % down.rows * stride_h + down.first, w = p % across.rows * stride_w + across.first;
             p = (p / across.rows / down.rows * H + h) * W + w;
         }
         float* to = dx + (size_t)p * C + g * inputs + c;
@@ -589,17 +602,17 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
 // The sums over `span` pixels: part blockIdx.y of (taps + bias) x M numbers. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
-                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride, int top, int left,
-                         int groups, int bias, int span) {
+                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w,
+                         int apart_h, int apart_w, int top, int left, int groups, int bias, int span) {
     DYNAMIC_SHARED(float, shared);
-    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride, top, left, groups};
+    Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z, part = blockIdx.y;
     int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
     int first = part * span, last = min(s.pixels(), first + span);
     TransposedPatchTile a;
-    a.source = {H, W, C, kh, kw, s.inputs(), 1};
+    a.source = {H, W, C, kh, kw, s.inputs(), apart_h, apart_w};
     a.x = x + g * s.inputs(), a.picture = (size_t)H * W * C, a.last = last;
-    a.H_out = H_out, a.W_out = W_out, a.stride = stride, a.top = top, a.left = left;
+    a.H_out = H_out, a.W_out = W_out, a.stride_h = stride_h, a.stride_w = stride_w, a.top = top, a.left = left;
     a.begin(row0, first);
     RowTile b;
     b.begin(dy + g * outputs, first, last, M, column0 + RowTile::column(), outputs);

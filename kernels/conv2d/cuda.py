@@ -10,7 +10,8 @@ from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
+from scratchlv.kernels.conv2d.reference import Gradients, layout, pooled_size
 
 VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
 TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes
@@ -27,8 +28,7 @@ class Cache(NamedTuple):
         Array | None
     )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, 4 for none
     bias: bool
-    stride: int
-    padding: Padding
+    windows: Windows
     groups: int
     need_dx: bool
 
@@ -38,8 +38,9 @@ def limits(
     W: Any,
     b: Any = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
     pool: bool = False,
@@ -55,8 +56,9 @@ def forward(
     W: Array,
     b: Array | None = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
     pool: bool = False,
@@ -64,13 +66,13 @@ def forward(
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
-    size = output_size(x.shape, W.shape, stride, padding, groups)
-    N, M = x.shape[0], W.shape[3]
+    w = layout(x.shape, W.shape, stride, padding, dilation, groups)
+    size, N, M = w.grid, x.shape[0], W.shape[3]
     require("these weights", b=(b, (M,)))
     x, W, b = as_contiguous(x), as_contiguous(W), None if b is None else as_contiguous(b)
     y = empty((N, *(pooled_size(size) if pool else size), M), x)
     argmax = empty(y.shape, x, np.uint8) if pool and train else None
-    sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
+    sizes = _sizes(x.shape, M, w, groups)
     module, number = load("conv2d.cu"), _version(W, groups, x, y)
     if number == 3:
         rows = math.prod(y.shape[:3]) * (4 if pool else 1)
@@ -85,18 +87,18 @@ def forward(
             module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, argmax, *shape)
     if not train:
         return y, None
-    return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, stride, padding, groups, need_dx)
+    return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, w, groups, need_dx)
 
 
 def backward(dy: Array, cache: Cache) -> Gradients:
-    x, W, y, argmax, bias, stride, padding, groups, need_dx = cache
-    size, M = output_size(x.shape, W.shape, stride, padding, groups), W.shape[3]
+    x, W, y, argmax, bias, w, groups, need_dx = cache
+    size, M = w.grid, W.shape[3]
     require("x and W", dy=(dy, (x.shape[0], *(size if argmax is None else pooled_size(size)), M)))
     module = load("conv2d.cu")
     dz = _before_relu_and_pool(module, as_contiguous(dy), cache, (x.shape[0], *size, M))
-    sizes = _sizes(x.shape, W.shape, size, stride, padding, groups)
+    sizes = _sizes(x.shape, M, w, groups)
     dW, db = _weight_gradient(module, x, W, dz, sizes, groups, bias)
-    dx = _input_gradient(module, x, W, dz, sizes, groups, stride) if need_dx else None
+    dx = _input_gradient(module, x, W, dz, sizes, groups, w.stride) if need_dx else None
     return Gradients(dx, dW, db)
 
 
@@ -115,15 +117,17 @@ def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple)
     return dz
 
 
-def _input_gradient(module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: int) -> Array:
+def _input_gradient(
+    module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: tuple[int, int]
+) -> Array:
     dx = empty(x.shape, x)
     N, H, width, C = x.shape
     number = _version(W, groups, dz)
     grid: tuple[int, ...]
     block: tuple[int, ...]
     if number == 3:
-        rows = N * -(-H // stride) * -(-width // stride)  # of the largest class of pixels
-        grid, block = (_tiles(3, rows, C // groups), 1, groups * stride * stride), (256,)
+        rows = N * -(-H // stride[0]) * -(-width // stride[1])  # of the largest class of pixels
+        grid, block = (_tiles(3, rows, C // groups), 1, groups * stride[0] * stride[1]), (256,)
     else:
         grid, block = _grid(number, N * H * width, C, groups)
     module[f"conv2d_input_gradient_{number}"](grid, block, dz, W, dx, *sizes, shared=SHARED if number == 3 else 0)
@@ -189,9 +193,6 @@ def _grid(number: int, rows: int, columns: int, groups: int) -> tuple[tuple[int,
     return (-(-rows // 32), -(-(columns // groups) // 32), groups), (32, 32)
 
 
-def _sizes(
-    x_shape: tuple, W_shape: tuple, size: tuple[int, int], stride: int, padding: Padding, groups: int
-) -> tuple[np.int32, ...]:
-    (top, _), (left, _) = both_sides(padding)
-    numbers = (*x_shape, W_shape[3], *W_shape[:2], *size, stride, top, left, groups)
+def _sizes(x_shape: tuple, M: int, w: Windows, groups: int) -> tuple[np.int32, ...]:
+    numbers = (*x_shape, M, *w.size, *w.grid, *w.stride, *w.dilation, *w.corner, groups)
     return tuple(np.int32(n) for n in numbers)

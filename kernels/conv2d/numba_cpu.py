@@ -4,6 +4,8 @@ Both write bias, ReLU and pooling while the sums are in the cache, and both take
 activation of full size is never stored. Every number is summed in an order that does not depend on the number of threads.
 """
 
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +15,9 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import share
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
 from scratchlv.kernels.conv2d import direct, winograd
-from scratchlv.kernels.conv2d.reference import Gradients, Padding, both_sides, output_size, pooled_size
+from scratchlv.kernels.conv2d.reference import Gradients, layout, pooled_size
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.kernels.max_pool2d.numba_cpu import unpool
 from scratchlv.kernels.max_pool2d.vectors import CLOSED
@@ -26,14 +29,14 @@ _NO_ARGMAX = winograd.NO_ARGMAX
 
 class Cache(NamedTuple):
     x: np.ndarray  # (N, H, W, C)
-    W: np.ndarray  # (kh, kw, C, M)
+    W: np.ndarray  # (kh, kw, C / groups, M)
     y: np.ndarray | None  # with ReLU and without pooling: it tells where ReLU was open
     argmax: (
         np.ndarray
     )  # (N, H'', W'', M) uint8, with pooling: which place of its window each output came from, or CLOSED
     bias: bool
-    stride: int
-    padding: Padding
+    windows: Windows
+    groups: int
     exact: bool
     need_dx: bool
 
@@ -44,7 +47,7 @@ class Packed(np.ndarray):
     To everybody else they are an array; a read-only one, since those forms would not follow a change.
     """
 
-    _forms: dict[str, np.ndarray]
+    _forms: dict[tuple, np.ndarray]
 
     def __array_finalize__(self, source: object) -> None:
         self._forms = {}
@@ -57,13 +60,14 @@ def packed(W: np.ndarray) -> Packed:
     return copied
 
 
-def _form(W: np.ndarray, make) -> np.ndarray:
-    """``make(W)``, remembered by packed weights."""
+def _form(W: np.ndarray, make: Callable[..., np.ndarray], *settings: Any) -> np.ndarray:
+    """``make(W, *settings)``, remembered by packed weights."""
     if not isinstance(W, Packed):
-        return make(as_contiguous(W))
-    if make.__name__ not in W._forms:
-        W._forms[make.__name__] = make(as_contiguous(W))
-    return W._forms[make.__name__]
+        return make(as_contiguous(W), *settings)
+    key = make.__name__, *settings
+    if key not in W._forms:
+        W._forms[key] = make(as_contiguous(W), *settings)
+    return W._forms[key]
 
 
 def limits(
@@ -71,8 +75,9 @@ def limits(
     W: Any,
     b: Any = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
     pool: bool = False,
@@ -80,8 +85,6 @@ def limits(
     need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
-    if groups != 1:
-        return f"it serves one group, and got {groups} (for one channel a group, use depthwise_conv2d)"
     return float32_only(x, W, b)
 
 
@@ -90,8 +93,9 @@ def forward(
     W: np.ndarray,
     b: np.ndarray | None = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
     pool: bool = False,
@@ -99,29 +103,28 @@ def forward(
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
-    size = output_size(x.shape, W.shape, stride, padding, groups)
-    M = W.shape[3]
+    w, M = layout(x.shape, W.shape, stride, padding, dilation, groups), W.shape[3]
     require("these weights", b=(b, (M,)))
     x, bias = as_contiguous(x), np.zeros(M, np.float32) if b is None else as_contiguous(b)
-    y = empty((len(x), *(pooled_size(size) if pool else size), M))
+    y = empty((len(x), *(pooled_size(w.grid) if pool else w.grid), M))
     argmax = empty(y.shape, np.uint8) if pool and train else _NO_ARGMAX
     floor = 0 if relu else np.nan
     if y.size == 0:
         pass
-    elif by_winograd(x.shape, W.shape, stride, padding, exact):
-        winograd.convolve(x, _form(W, winograd.transform_weights), bias, y, size, floor, argmax)
+    elif by_winograd(W.shape, w, groups, exact):
+        winograd.convolve(x, _form(W, winograd.transform_weights), bias, y, w.grid, floor, argmax)
     else:
-        panels = _form(W, direct.pack_windows)
-        direct.convolve(x, panels, W.shape[:2], bias, y, size, stride, _top_left(padding), 1, floor, argmax)
+        panels = _form(W, direct.pack_windows, groups)
+        direct.convolve(x, panels, direct.geometry_of(w), bias, y, w.grid, floor, argmax, groups=groups)
     if not train:
         return y, None
     kept = y if relu and not pool else None
-    return y, Cache(x, as_contiguous(W), kept, argmax, b is not None, stride, padding, exact, need_dx)
+    return y, Cache(x, as_contiguous(W), kept, argmax, b is not None, w, groups, exact, need_dx)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:
-    x, W, y, argmax, bias, stride, padding, exact, need_dx = cache
-    size = output_size(x.shape, W.shape, stride, padding, 1)
+    x, W, y, argmax, bias, w, groups, exact, need_dx = cache
+    size = w.grid
     require("x and W", dy=(dy, (len(x), *(pooled_size(size) if argmax.shape[1] else size), W.shape[3])))
     dy = as_contiguous(dy)
     if y is not None:
@@ -129,25 +132,20 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     db = _bias_gradient(dy, argmax) if bias else None
     if x.size == 0 or dy.size == 0:
         return Gradients(zeros(x.shape) if need_dx else None, zeros(W.shape), db)
-    if by_winograd(x.shape, W.shape, stride, padding, exact):
+    if by_winograd(W.shape, w, groups, exact):
         dW = winograd.weight_gradient(x, dy, size, argmax)
         dx = _winograd_input_gradient(dy, argmax, cache) if need_dx else None
     else:
-        dW = direct.weight_gradient(x, dy, W.shape[:2], stride, _top_left(padding), argmax)
-        dx = _direct_input_gradient(dy, argmax, size, cache) if need_dx else None
+        dW = direct.weight_gradient(x, dy, direct.geometry_of(w), argmax, groups)
+        dx = _direct_input_gradient(dy, argmax, cache) if need_dx else None
     return Gradients(dx, dW, db)
 
 
-def by_winograd(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding, exact: bool) -> bool:
+def by_winograd(W_shape: tuple, w: Windows, groups: int, exact: bool) -> bool:
     """Whether a call is served by Winograd's filtering: 3x3 windows, with channels and pixels enough that it pays."""
     C, M = W_shape[2:]
-    fits = W_shape[:2] == (3, 3) and stride == 1 and both_sides(padding) == ((1, 1), (1, 1))
+    fits = w.size == (3, 3) and w.stride == w.dilation == (1, 1) and w.padding == ((1, 1), (1, 1)) and groups == 1
     return fits and not exact and min(C, M) >= winograd.FEWEST_CHANNELS
-
-
-def _top_left(padding: Padding) -> tuple[int, int]:
-    (top, _), (left, _) = both_sides(padding)
-    return top, left
 
 
 def _winograd_input_gradient(dy: np.ndarray, argmax: np.ndarray, cache: Cache) -> np.ndarray:
@@ -160,20 +158,57 @@ def _winograd_input_gradient(dy: np.ndarray, argmax: np.ndarray, cache: Cache) -
     return dx
 
 
-def _direct_input_gradient(dy: np.ndarray, argmax: np.ndarray, size: tuple[int, int], cache: Cache) -> np.ndarray:
-    """The same, of dy spread out by the stride."""
-    x, W, padding = cache.x, cache.W, cache.padding
+def _direct_input_gradient(dy: np.ndarray, argmax: np.ndarray, cache: Cache) -> np.ndarray:
+    """The same, class of pixels by class: those that the same taps see are a convolution of dy of their own, without a stride."""
+    x, W, w, groups = cache.x, cache.W, cache.windows, cache.groups
     if argmax.size:
-        dz = empty((len(dy), *size, dy.shape[3]))
+        dz = empty((len(dy), *w.grid, dy.shape[3]))
         unpool(dy, argmax, dz, wants_nontemporal(dz))
         dy = dz
     dx = empty(x.shape)
     no_bias = np.zeros(x.shape[3], np.float32)
-    top, left = _top_left(padding)
-    pads = W.shape[0] - 1 - top, W.shape[1] - 1 - left
-    panels, window = direct.pack_windows(W, flipped=True), W.shape[:2]
-    direct.convolve(dy, panels, window, no_bias, dx, x.shape[1:3], 1, pads, cache.stride, np.nan, _NO_ARGMAX)
+    gather = w.stride == (1, 1)
+    for down in _classes(w, 0):
+        for across in _classes(w, 1):
+            taps = [i * w.size[1] + j for i in down.taps for j in across.taps]
+            panels = direct.pack_flipped(W, taps, groups)
+            windows = len(down.taps), len(across.taps), 1, 1, down.apart, across.apart, down.before, across.before
+            size, places = (down.pixels, across.pixels), (down.first, across.first, *w.stride)
+            direct.convolve(
+                dy,
+                panels,
+                windows,
+                no_bias,
+                dx,
+                size,
+                np.nan,
+                _NO_ARGMAX,
+                groups=groups,
+                places=places,
+                gather=gather,
+            )
     return dx
+
+
+class _Class(NamedTuple):
+    """Of the rows of x (or columns), those that the same taps see."""
+
+    first: int
+    pixels: int  # the stride apart
+    taps: list[int]  # there may be none
+    apart: int  # how far apart the rows of y are to which two neighbours of these taps lead: a dilation
+    before: int  # how many places before the first row of y the first of these windows begins
+
+
+def _classes(w: Windows, axis: int) -> Iterator[_Class]:
+    """Row u is seen through tap i by the row (u + p - i d) / s of y, if that is whole."""
+    n, k, s, d, p = w.picture[axis], w.size[axis], w.stride[axis], w.dilation[axis], w.corner[axis]
+    for first in range(min(s, n)):
+        taps = [
+            i for i in range(k) if (first + p - i * d) % s == 0
+        ]  # every (s / gcd(s, d))th from the first of them on
+        before = (taps[-1] * d - first - p) // s if taps else 0
+        yield _Class(first, -(-(n - first) // s), taps, d // math.gcd(s, d), before)
 
 
 def _where_open(dy: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
-from scratchlv.kernels.depthwise_conv2d.reference import Gradients, Padding, output_size, pads
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
+from scratchlv.kernels.depthwise_conv2d.reference import Gradients, layout
 
 VERSIONS = {1: "a thread for each number", 2: "strips of a row in registers, dW in parts"}
 STRIP = 4  # columns of y that a thread of version 2 makes, as in the .cu
@@ -22,51 +23,63 @@ class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     W: Array  # (kh, kw, C)
     bias: bool
-    stride: int
-    padding: Padding
+    windows: Windows
 
 
 def limits(
-    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+    x: Array,
+    W: Array,
+    b: Array | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    train: bool = True,
 ) -> str | None:
     return cannot_serve(x, W, b)
 
 
 def forward(
-    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+    x: Array,
+    W: Array,
+    b: Array | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    train: bool = True,
 ) -> tuple[Array, Cache | None]:
     require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
-    size = output_size(x.shape, W.shape, stride, padding)
+    w = layout(x.shape, W.shape, stride, padding, dilation)
     x, W, b = as_contiguous(x), as_contiguous(W), None if b is None else as_contiguous(b)
-    y = empty((x.shape[0], *size, x.shape[3]), x)
-    module, sizes = load("depthwise_conv2d.cu"), _sizes(x.shape, W.shape, size, stride, padding)
+    y = empty((x.shape[0], *w.grid, x.shape[3]), x)
+    module, sizes = load("depthwise_conv2d.cu"), _sizes(x.shape, w)
     if version(VERSIONS) == 1:
         module["depthwise_conv2d_1"](blocks(y.size, 256), (256,), x, W, b, y, np.int64(y.size), *sizes)
     else:
         module["depthwise_conv2d_2"](*_tiles(y.shape), x, W, b, y, *sizes, np.int32(0))
-    return y, Cache(x, W, b is not None, stride, padding) if train else None
+    return y, Cache(x, W, b is not None, w) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> Gradients:
-    x, W, bias, stride, padding = cache
-    size = output_size(x.shape, W.shape, stride, padding)
-    require("x and W", dy=(dy, (x.shape[0], *size, x.shape[3])))
+    x, W, bias, w = cache
+    require("x and W", dy=(dy, (x.shape[0], *w.grid, x.shape[3])))
     dy, module = as_contiguous(dy), load("depthwise_conv2d.cu")
-    sizes = _sizes(x.shape, W.shape, size, stride, padding)
-    dx, (dW, db) = _input_gradient(module, x, W, dy, sizes), _weight_gradient(module, x, W, dy, sizes, bias)
+    sizes = _sizes(x.shape, w)
+    dx, (dW, db) = _input_gradient(module, x, W, dy, w), _weight_gradient(module, x, W, dy, sizes, bias)
     return Gradients(dx, dW, db)
 
 
-def _input_gradient(module: Module, x: Array, W: Array, dy: Array, sizes: tuple) -> Array:
-    dx = empty(x.shape, x)
+def _input_gradient(module: Module, x: Array, W: Array, dy: Array, w: Windows) -> Array:
+    dx, sizes = empty(x.shape, x), _sizes(x.shape, w)
     N, height, width, C = x.shape
-    stride, top, left = sizes[-3:]
     if version(VERSIONS) == 1:
         launch = blocks(dx.size, 256), (256,)
         module["depthwise_conv2d_input_gradient_1"](*launch, dy, W, dx, np.int64(dx.size), *sizes)
-    elif stride == 1:  # a convolution of dy with the filter flipped
-        kh, kw, _ = W.shape
-        flipped = (*dy.shape[1:], kh, kw, height, width, 1, kh - 1 - top, kw - 1 - left, 1)
+    elif w.stride == (1, 1):  # a convolution of dy with the filter flipped
+        (kh, kw), (down, across), (top, left) = w.size, w.dilation, w.corner
+        corner = (kh - 1) * down - top, (kw - 1) * across - left
+        flipped = (*dy.shape[1:], kh, kw, height, width, 1, 1, down, across, *corner, 1)
         module["depthwise_conv2d_2"](*_tiles(x.shape), dy, W, None, dx, *(np.int32(n) for n in flipped))
     else:
         grid = N * height, -(-width * -(-C // 4) // 256)
@@ -116,8 +129,5 @@ def _power_of_two(n: int, most: int) -> int:
     return min(most, 1 << max(0, n - 1).bit_length())
 
 
-def _sizes(
-    x_shape: tuple, W_shape: tuple, size: tuple[int, int], stride: int, padding: Padding
-) -> tuple[np.int32, ...]:
-    (_, (top, _), (left, _), _) = pads(padding)
-    return tuple(np.int32(n) for n in (*x_shape[1:], *W_shape[:2], *size, stride, top, left))
+def _sizes(x_shape: tuple, w: Windows) -> tuple[np.int32, ...]:
+    return tuple(np.int32(n) for n in (*x_shape[1:], *w.size, *w.grid, *w.stride, *w.dilation, *w.corner))

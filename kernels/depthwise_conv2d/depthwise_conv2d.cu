@@ -12,12 +12,27 @@
 #define STRIP 4  // neighbours that a thread of version 2 makes
 
 struct Filter {
-    int H, W, C, kh, kw, H_out, W_out, stride, top, left;
+    int H, W, C, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left;  // apart: the taps
 };
 
 __device__ __forceinline__ bool inside(int h, int w, int H, int W) {
     return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W;
 }
+
+// The windows that see a place of the padded picture, along one axis: the first tap through which one does, and its window;
+// `step` taps on comes the next, `back` windows before it.
+struct Seen {
+    int tap, window, step, back;
+    __device__ Seen(int place, int stride, int apart) : tap(place % stride), step(stride), back(1) {
+        if (apart > 1) {
+            for (step = 1; step * apart % stride; ++step) continue;
+            back = step * apart / stride;
+            for (tap = 0; tap < step && (place - tap * apart) % stride; ++tap) continue;
+        }
+        window = (place - tap * apart) / stride;
+        if (apart > 1 && tap == step) tap = 1 << 30;  // there is none
+    }
+};
 
 // --- version 1 -------------------------------------------------------------------------------------------------------
 
@@ -25,7 +40,8 @@ __device__ __forceinline__ bool inside(int h, int w, int H, int W) {
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter,
                    const float* __restrict__ bias, float* __restrict__ y,
-                   long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
+                   long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride_h,
+                   int stride_w, int apart_h, int apart_w, int top, int left) {
     long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (at >= numbers) return;
     int c = at % C, w = at / C % W_out, h = at / C / W_out % H_out;
@@ -33,7 +49,7 @@ depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter
     float sum = bias ? bias[c] : 0.0f;
     for (int i = 0; i < kh; ++i)
         for (int j = 0; j < kw; ++j) {
-            int u = h * stride + i - top, v = w * stride + j - left;
+            int u = h * stride_h + i * apart_h - top, v = w * stride_w + j * apart_w - left;
             if (inside(u, v, H, W)) sum += picture[((size_t)u * W + v) * C] * filter[(i * kw + j) * C + c];
         }
     y[at] = sum;
@@ -43,37 +59,35 @@ depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
                                   long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out,
-                                  int stride, int top, int left) {
+                                  int stride_h, int stride_w, int apart_h, int apart_w, int top, int left) {
     long long at = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (at >= numbers) return;
     int c = at % C, w = at / C % W, h = at / C / W % H;
     const float* picture = dy + at / C / W / H * H_out * W_out * C + c;
     float sum = 0.0f;
-    for (int i = (h + top) % stride; i < kh; i += stride)
-        for (int j = (w + left) % stride; j < kw; j += stride) {
-            int u = (h + top - i) / stride, v = (w + left - j) / stride;
-            if (h + top < i || w + left < j || !inside(u, v, H_out, W_out)) continue;
-            sum += picture[((size_t)u * W_out + v) * C] * filter[(i * kw + j) * C + c];
-        }
+    Seen rows(h + top, stride_h, apart_h), columns(w + left, stride_w, apart_w);
+    for (int i = rows.tap, u = rows.window; i < kh && u >= 0; i += rows.step, u -= rows.back)
+        for (int j = columns.tap, v = columns.window; j < kw && v >= 0; j += columns.step, v -= columns.back)
+            if (u < H_out && v < W_out) sum += picture[((size_t)u * W_out + v) * C] * filter[(i * kw + j) * C + c];
     dx[at] = sum;
 }
 
 // A thread for a number of dW, or of db, which stands below it: sums of rows of y, added up.
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ dW,
-                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride,
-                                   int top, int left, int bias) {
+                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride_h,
+                                   int stride_w, int apart_h, int apart_w, int top, int left, int bias) {
     int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (kh * kw + bias) * C) return;
     int c = k % C, tap = k / C, i = tap / kw, j = tap % kw;
     float sum = 0.0f;
     for (int row = 0; row < N * H_out; ++row) {
-        int u = row % H_out * stride + i - top;
+        int u = row % H_out * stride_h + i * apart_h - top;
         const float* pixels = x + ((size_t)(row / H_out) * H + u) * W * C + c;
         float run = 0.0f;
         for (int w = 0; w < W_out; ++w) {
             float d = dy[((size_t)row * W_out + w) * C + c];
-            int v = w * stride + j - left;
+            int v = w * stride_w + j * apart_w - left;
             if (tap == kh * kw) run += d;
             else if (inside(u, v, H, W)) run += d * pixels[(size_t)v * C];
         }
@@ -114,18 +128,18 @@ __device__ __forceinline__ void add_strip(float (&sums)[STRIP][4], const float* 
     }
 }
 
-// The same for any filter and stride, and any channels.
+// The same for any filter, stride and dilation, and any channels.
 __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const float* picture, const float* filter, const Filter& f,
                                               int h, int w, bool flipped, int n, bool vectorised) {
     for (int i = 0; i < f.kh; ++i) {
-        int u = h * f.stride + i - f.top;
+        int u = h * f.stride_h + i * f.apart_h - f.top;
         if (u < 0 || u >= f.H) continue;
         for (int j = 0; j < f.kw; ++j) {
             float tap[4];
             load4(tap, filter + (flipped ? (f.kh - 1 - i) * f.kw + f.kw - 1 - j : i * f.kw + j) * f.C, n, vectorised);
 #pragma unroll
             for (int t = 0; t < STRIP; ++t) {
-                int v = (w + t) * f.stride + j - f.left;
+                int v = (w + t) * f.stride_w + j * f.apart_w - f.left;
                 float pixel[4];
                 if (v < 0 || v >= f.W) continue;
                 load4(pixel, picture + ((size_t)u * f.W + v) * f.C, n, vectorised);
@@ -141,8 +155,9 @@ __device__ __forceinline__ void add_any_strip(float (&sums)[STRIP][4], const flo
 extern "C" __global__ void __launch_bounds__(256, 2)
 depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter,
                    const float* __restrict__ bias, float* __restrict__ y,
-                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left, int flipped) {
-    Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
+                   int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride_h,
+                   int stride_w, int apart_h, int apart_w, int top, int left, int flipped) {
+    Filter f = {H, W, C, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left};
     int across = (W_out + STRIP * (int)blockDim.y - 1) / (STRIP * (int)blockDim.y);
     int down = (H_out + (int)blockDim.z - 1) / (int)blockDim.z;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), picture = blockIdx.x / across / down;
@@ -152,6 +167,7 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
     bool vectorised = C % 4 == 0 && aligned(x) && aligned(filter) && aligned(y);
     float sums[STRIP][4] = {};
     const float* from = x + (size_t)picture * H * W * C + c;
+    int stride = stride_h == stride_w && apart_h == 1 && apart_w == 1 ? stride_w : 0;  // 0: it is not compiled by itself
     if (!vectorised) add_any_strip(sums, from, filter + c, f, h, w, flipped, n, false);
     else if (kw == 3 && stride == 1) add_strip<3, 1>(sums, from, filter + c, f, h, w, flipped);
     else if (kw == 3 && stride == 2) add_strip<3, 2>(sums, from, filter + c, f, h, w, flipped);
@@ -172,17 +188,18 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
 // dx where there is a stride: four channels of a pixel to a thread; blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_input_gradient_2(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
-                                  int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top, int left) {
+                                  int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride_h,
+                                  int stride_w, int apart_h, int apart_w, int top, int left) {
     int groups = (C + 3) / 4, k = blockIdx.y * blockDim.x + threadIdx.x;
     if (k >= W * groups) return;
     int w = k / groups, c = 4 * (k % groups), n = min(4, C - c), h = blockIdx.x % H;
     bool vectorised = C % 4 == 0 && aligned(dy) && aligned(filter) && aligned(dx);
     const float* picture = dy + (size_t)(blockIdx.x / H) * H_out * W_out * C + c;
     float sum[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    for (int i = (h + top) % stride; i < kh && i <= h + top; i += stride) {
-        int u = (h + top - i) / stride;
+    Seen rows(h + top, stride_h, apart_h), columns(w + left, stride_w, apart_w);
+    for (int i = rows.tap, u = rows.window; i < kh && u >= 0; i += rows.step, u -= rows.back) {
         if (u >= H_out) continue;
-        for (int j = (w + left) % stride, v = (w + left) / stride; j < kw && v >= 0; j += stride, --v) {
+        for (int j = columns.tap, v = columns.window; j < kw && v >= 0; j += columns.step, v -= columns.back) {
             if (v >= W_out) continue;
             float d[4], tap[4];
             load4(d, picture + ((size_t)u * W_out + v) * C, n, vectorised);
@@ -203,11 +220,11 @@ __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const f
     for (int p = first; p < last; p += step) {
         float d[4];
         load4(d, dy + (size_t)p * f.C, n, vectorised);
-        int u = h * f.stride + i - f.top;
+        int u = h * f.stride_h + i * f.apart_h - f.top;
         const float* row = x + ((size_t)picture * f.H + u) * f.W * f.C;
 #pragma unroll
         for (int t = 0; t < TAPS; ++t) {
-            int v = w * f.stride + j + t - f.left;
+            int v = w * f.stride_w + (j + t) * f.apart_w - f.left;
             float pixel[4] = {1.0f, 1.0f, 1.0f, 1.0f};
             if (!db && !inside(u, v, f.H, f.W)) continue;
             if (!db) load4(pixel, row + (size_t)v * f.C, n, vectorised);
@@ -229,10 +246,10 @@ __device__ __forceinline__ void add_pixels(float4* sums, const float* x, const f
 // A block's pixels are shared out over threadIdx.y.
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
-                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride, int top,
-                                   int left, int bias, int span) {
+                                   int N, int H, int W, int C, int kh, int kw, int H_out, int W_out, int stride_h,
+                                   int stride_w, int apart_h, int apart_w, int top, int left, int bias, int span) {
     DYNAMIC_SHARED(float4, sums);  // taps of the block x blockDim.y x blockDim.x
-    Filter f = {H, W, C, kh, kw, H_out, W_out, stride, top, left};
+    Filter f = {H, W, C, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left};
     int taps = kw == 3 || kw == 5 ? kw : 1, tap = blockIdx.x * taps, threads = blockDim.y;
     bool db = tap == kh * kw;
     int c = 4 * (blockIdx.y * blockDim.x + threadIdx.x), n = c < C ? min(4, C - c) : 0;

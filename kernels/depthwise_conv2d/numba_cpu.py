@@ -9,7 +9,8 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.threads import share
-from scratchlv.kernels.depthwise_conv2d.reference import Gradients, Padding, output_size, pads
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
+from scratchlv.kernels.depthwise_conv2d.reference import Gradients, layout
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.memory import as_contiguous, empty
 
@@ -20,8 +21,7 @@ class Cache(NamedTuple):
     x: np.ndarray  # (N, H, W, C)
     W: np.ndarray  # (kh, kw, C)
     bias: bool
-    stride: int
-    padding: Padding
+    windows: Windows
 
 
 def limits(
@@ -29,8 +29,9 @@ def limits(
     W: np.ndarray,
     b: np.ndarray | None = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     train: bool = True,
 ) -> str | None:
     return float32_only(x, W, b)
@@ -41,71 +42,73 @@ def forward(
     W: np.ndarray,
     b: np.ndarray | None = None,
     *,
-    stride: int = 1,
+    stride: Pair = 1,
     padding: Padding = 0,
+    dilation: Pair = 1,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
     x, W = as_contiguous(x), as_contiguous(W)
     require("the channels of x", W=(W, (*W.shape[:2], x.shape[3])), b=(b, x.shape[3:]))
-    size = output_size(x.shape, W.shape, stride, padding)
-    y = empty((x.shape[0], *size, x.shape[3]))
+    w = layout(x.shape, W.shape, stride, padding, dilation)
+    y = empty((x.shape[0], *w.grid, x.shape[3]))
     start = np.zeros(x.shape[3], np.float32) if b is None else as_contiguous(b)
-    (_, (top, _), (left, _), _) = pads(padding)
-    _forward(x, W, start, y, stride, top, left)
-    return y, Cache(x, W, b is not None, stride, padding) if train else None
+    _forward(x, W, start, y, w.stride, w.dilation, w.corner)
+    return y, Cache(x, W, b is not None, w) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:
-    x, W, bias, stride, padding = cache
-    require("x and W", dy=(dy, (x.shape[0], *output_size(x.shape, W.shape, stride, padding), x.shape[3])))
+    x, W, bias, w = cache
+    require("x and W", dy=(dy, (x.shape[0], *w.grid, x.shape[3])))
     dy = as_contiguous(dy)
-    (_, (top, _), (left, _), _) = pads(padding)
     dx = empty(x.shape)
-    _backward_x(dy, W, dx, stride, top, left)
+    _backward_x(dy, W, dx, w.stride, w.dilation, w.corner)
     parts = np.zeros((_PARTS, W.shape[0] * W.shape[1] + 1, W.shape[2]), np.float32)  # the last row is db
-    _backward_W(dy, x, W.shape[0], W.shape[1], parts, stride, top, left)
+    _backward_W(dy, x, W.shape[0], W.shape[1], parts, w.stride, w.dilation, w.corner)
     sums = parts.sum(0)
     return Gradients(dx, sums[:-1].reshape(W.shape), sums[-1] if bias else None)
 
 
 @njit(inline="always")
-def _taps(start, size, kernel):
+def _taps(start, size, kernel, apart):
     """The taps of a window starting at ``start`` that lie inside an image of ``size``: first and last + 1."""
-    return max(0, -start), min(kernel, size - start)
+    return max(0, -(start // apart)), min(kernel, (size - start + apart - 1) // apart)
 
 
 @kernel(parallel=True, nogil=True, fastmath=FLAGS)
-def _forward(x, W, b, y, stride, top, left):
+def _forward(x, W, b, y, stride, apart, corner):
     N, H, width, C = x.shape
     kh, kw = W.shape[:2]
     H_out, W_out = y.shape[1:3]
     for task in prange(N * H_out):
         n, h = task // H_out, task % H_out
-        row = h * stride - top
-        i0, i1 = _taps(row, H, kh)
+        row = h * stride[0] - corner[0]
+        i0, i1 = _taps(row, H, kh, apart[0])
         for w in range(W_out):
-            column = w * stride - left
-            j0, j1 = _taps(column, width, kw)
+            column = w * stride[1] - corner[1]
+            j0, j1 = _taps(column, width, kw, apart[1])
             out = y[n, h, w]
             for c in range(C):
                 out[c] = b[c]
             for i in range(i0, i1):
+                u, v = row + i * apart[0], column + j0 * apart[1]
                 j = j0
                 while j + 3 <= j1:  # three taps at once: the output is loaded and stored a third as often
-                    a0, a1, a2 = x[n, row + i, column + j], x[n, row + i, column + j + 1], x[n, row + i, column + j + 2]
+                    a0, a1, a2 = x[n, u, v], x[n, u, v + apart[1]], x[n, u, v + 2 * apart[1]]
                     w0, w1, w2 = W[i, j], W[i, j + 1], W[i, j + 2]
                     for c in range(C):
                         out[c] += a0[c] * w0[c] + a1[c] * w1[c] + a2[c] * w2[c]
                     j += 3
+                    v += 3 * apart[1]
                 while j < j1:
-                    a0, w0 = x[n, row + i, column + j], W[i, j]
+                    a0, w0 = x[n, u, v], W[i, j]
                     for c in range(C):
                         out[c] += a0[c] * w0[c]
                     j += 1
+                    v += apart[1]
 
 
 @kernel(parallel=True, nogil=True, fastmath=FLAGS)
-def _backward_x(dy, W, dx, stride, top, left):
+def _backward_x(dy, W, dx, stride, apart, corner):
     """Each pixel gathers from the windows that saw it, so no two tasks write to one place."""
     N, H, width, C = dx.shape
     kh, kw = W.shape[:2]
@@ -117,20 +120,20 @@ def _backward_x(dy, W, dx, stride, top, left):
             for c in range(C):
                 out[c] = 0
             for i in range(kh):
-                row = h + top - i  # = stride * the window's row
-                if row < 0 or row % stride or row // stride >= H_out:
+                row = h + corner[0] - i * apart[0]  # = stride * the window's row
+                if row < 0 or row % stride[0] or row // stride[0] >= H_out:
                     continue
                 for j in range(kw):
-                    column = w + left - j
-                    if column < 0 or column % stride or column // stride >= W_out:
+                    column = w + corner[1] - j * apart[1]
+                    if column < 0 or column % stride[1] or column // stride[1] >= W_out:
                         continue
-                    d, tap = dy[n, row // stride, column // stride], W[i, j]
+                    d, tap = dy[n, row // stride[0], column // stride[1]], W[i, j]
                     for c in range(C):
                         out[c] += d[c] * tap[c]
 
 
 @kernel(parallel=True, nogil=True, fastmath=FLAGS)
-def _backward_W(dy, x, kh, kw, parts, stride, top, left):
+def _backward_W(dy, x, kh, kw, parts, stride, apart, corner):
     """``parts[p]`` = (dW in kh·kw rows, then db), summed over the p-th share of all rows of all images."""
     N, H, width, C = x.shape
     H_out, W_out = dy.shape[1:3]
@@ -139,15 +142,15 @@ def _backward_W(dy, x, kh, kw, parts, stride, top, left):
         sums = parts[part]
         for task in range(first, last):
             n, h = task // H_out, task % H_out
-            row = h * stride - top
-            i0, i1 = _taps(row, H, kh)
+            row = h * stride[0] - corner[0]
+            i0, i1 = _taps(row, H, kh, apart[0])
             for w in range(W_out):
-                column = w * stride - left
-                j0, j1 = _taps(column, width, kw)
+                column = w * stride[1] - corner[1]
+                j0, j1 = _taps(column, width, kw, apart[1])
                 d = dy[n, h, w]
                 for i in range(i0, i1):
                     for j in range(j0, j1):
-                        pixel, out = x[n, row + i, column + j], sums[i * kw + j]
+                        pixel, out = x[n, row + i * apart[0], column + j * apart[1]], sums[i * kw + j]
                         for c in range(C):
                             out[c] += d[c] * pixel[c]
                 out = sums[kh * kw]

@@ -1,21 +1,18 @@
-"""Depthwise convolution, the specification: y[h, w, c] = Σ_ij x[s·h + i, s·w + j, c] W[i, j, c] + b[c]."""
+"""Depthwise convolution, the specification: y[h, w, c] = Σ_ij x[s·h + d·i, s·w + d·j, c] W[i, j, c] + b[c]."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchlv.arrays import Array
-
-Padding = int | tuple[tuple[int, int], tuple[int, int]]  # all around, or ((top, bottom), (left, right))
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows, windows
 
 
 class Cache(NamedTuple):
     x: Array  # (N, H, W, C)
     W: Array  # (kh, kw, C)
     bias: bool
-    stride: int
-    padding: Padding
+    windows: Windows
 
 
 class Gradients(NamedTuple):
@@ -25,58 +22,49 @@ class Gradients(NamedTuple):
 
 
 def forward(
-    x: Array, W: Array, b: Array | None = None, *, stride: int = 1, padding: Padding = 0, train: bool = True
+    x: Array,
+    W: Array,
+    b: Array | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    train: bool = True,
 ) -> tuple[Array, Cache | None]:
     """One filter per channel: ``x`` (N, H, W, C), ``W`` (kh, kw, C), ``b`` (C,) or None; ``y`` is (N, H', W', C).
 
-    ``padding`` is a number of zeros all around, or ((top, bottom), (left, right)): TensorFlow's SAME is asymmetric.
-    H' = (H + top + bottom - kh) // stride + 1, and W' alike; rows and columns that no window reaches are dropped.
+    ``stride`` and ``dilation`` are a number or (rows, columns), ``padding`` that or ((top, bottom), (left, right)), zeros:
+    TensorFlow's SAME is asymmetric. H' = (H + top + bottom - (kh - 1) dilation - 1) // stride + 1, and W' alike; rows
+    and columns that no window reaches are dropped.
 
     Raises:
-        ValueError: the kernel does not fit into the padded image, or sees no pixel of it.
+        ValueError: the kernel does not fit into the padded image, or sees no pixel of it; a setting is none.
     """
-    padded = np.pad(x, pads(padding))
-    size = output_size(x.shape, W.shape, stride, padding)
-    y = sum(padded[window] * W[tap] for tap, window in windows(W.shape, size, stride))  # (N, H', W', C)
+    w = layout(x.shape, W.shape, stride, padding, dilation)
+    padded = np.pad(x, ((0, 0), *w.padding, (0, 0)))
+    y = sum(padded[:, rows, columns] * W[i, j] for i, j, (rows, columns) in w.taps())  # (N, H', W', C)
     if b is not None:
         y = y + b
-    return y, Cache(x, W, b is not None, stride, padding) if train else None
+    return y, Cache(x, W, b is not None, w) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> Gradients:
     """``dx, dW, db`` from ``dy`` (N, H', W', C)."""
-    x, W, bias, stride, padding = cache
-    padded = np.pad(x, pads(padding))
+    x, W, bias, w = cache
+    padded = np.pad(x, ((0, 0), *w.padding, (0, 0)))
     dpadded, dW = np.zeros_like(padded), np.empty_like(W)
-    for tap, window in windows(W.shape, dy.shape[1:3], stride):
-        dW[tap] = (padded[window] * dy).sum((0, 1, 2))  # (C,): one number served every position of every image
-        dpadded[window] += dy * W[tap]  # windows overlap: gradients add
-    (_, (top, _), (left, _), _) = pads(padding)
+    for i, j, (rows, columns) in w.taps():
+        dW[i, j] = (padded[:, rows, columns] * dy).sum(
+            (0, 1, 2)
+        )  # (C,): one number served every position of every image
+        dpadded[:, rows, columns] += dy * W[i, j]  # windows overlap: gradients add
+    top, left = w.corner
     dx = dpadded[:, top : top + x.shape[1], left : left + x.shape[2]]  # what flowed into the zeros is dropped
     return Gradients(dx, dW, dy.sum((0, 1, 2)) if bias else None)
 
 
-def pads(padding: Padding) -> tuple[tuple[int, int], ...]:
-    """Zeros (before, after) for each axis of (N, H, W, C)."""
-    (top, bottom), (left, right) = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
-    return (0, 0), (top, bottom), (left, right), (0, 0)
-
-
-def output_size(x_shape: tuple, W_shape: tuple, stride: int, padding: Padding) -> tuple[int, int]:
-    """(H', W'): how many windows fit."""
+def layout(x_shape: tuple, W_shape: tuple, stride: Pair, padding: Padding, dilation: Pair) -> Windows:
+    """The windows over an x of this shape."""
     if min(W_shape[:2]) < 1:
         raise ValueError(f"W {W_shape} is a window of {W_shape[0]}x{W_shape[1]}, which sees no pixel")
-    padded = [size + sum(pair) for size, pair in zip(x_shape, pads(padding), strict=True)][1:3]
-    if stride < 1 or any(size < kernel for size, kernel in zip(padded, W_shape, strict=False)):
-        raise ValueError(
-            f"a {W_shape[0]}x{W_shape[1]} kernel, stride {stride}, on a padded {padded[0]}x{padded[1]} image"
-        )
-    return (padded[0] - W_shape[0]) // stride + 1, (padded[1] - W_shape[1]) // stride + 1
-
-
-def windows(W_shape: tuple, size: tuple[int, int], stride: int) -> Iterator[tuple[tuple[int, int], tuple[slice, ...]]]:
-    """For each tap (i, j) of the kernel, the pixels of the padded image that it meets: a strided (H', W') grid."""
-    for i in range(W_shape[0]):
-        for j in range(W_shape[1]):
-            rows, columns = (slice(k, k + stride * (n - 1) + 1, stride) for k, n in zip((i, j), size, strict=True))
-            yield (i, j), (slice(None), rows, columns)
+    return windows((x_shape[1], x_shape[2]), (W_shape[0], W_shape[1]), stride, padding, dilation)

@@ -1,59 +1,74 @@
 """Max pooling, the specification: the largest value of each window, and which one it was."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows, pooling_windows
 
 
 class Cache(NamedTuple):
     argmax: Array  # (N, H', W', C) uint8: the place in the window, row by row, of the value that was taken
     shape: tuple[int, int, int, int]  # of x
-    size: int
-    stride: int
+    windows: Windows
 
 
-def forward(x: Array, *, size: int = 2, stride: int | None = None, train: bool = True) -> tuple[Array, Cache | None]:
-    """The maximum of every ``size`` × ``size`` window of ``x`` (N, H, W, C), windows ``stride`` (default: size) apart.
+def forward(
+    x: Array,
+    *,
+    size: Pair = 2,
+    stride: Pair | None = None,
+    padding: Padding = 0,
+    ceil_mode: bool = False,
+    train: bool = True,
+) -> tuple[Array, Cache | None]:
+    """The maximum of every window of ``x`` (N, H, W, C) of ``size``, windows ``stride`` (default: size) apart.
 
-    ``y`` is (N, H', W', C) with H' = ⌊(H − size) / stride⌋ + 1: rows that fill no window are dropped. Of equal values
-    the first in the window, row by row, is taken, as PyTorch does. NaN counts as the largest value.
+    ``y`` is (N, H', W', C) with H' = ⌊(H + top + bottom − k) / s⌋ + 1: rows that fill no window are dropped. With ``ceil_mode``
+    they make one more, if it begins in the picture or the padding before it (⌈·⌉ instead of ⌊·⌋). ``size`` and
+    ``stride`` are a number or (rows, columns), ``padding`` that or ((top, bottom), (left, right)). Padding never wins: it
+    is as −∞. Of equal values the first in the window, row by row, is taken, as PyTorch does. NaN counts as the largest value.
 
     Raises:
-        ValueError: the window is larger than ``x``, or larger than 16 × 16 (its places are kept in a byte).
+        ValueError: a window has more than 256 places (they are kept in a byte), none fits, or a setting is none; ``padding`` is
+            more than half of the window, or, given for each side, as large as the window.
     """
-    stride = stride or size
-    _, out_h, out_w, _ = output_shape(x.shape, size, stride)
-    windows = np.stack([x[:, rows, cols] for rows, cols in places(out_h, out_w, size, stride)])  # (size², N, H', W', C)
-    y = windows.max(0)  # (N, H', W', C)
-    return y, Cache(windows.argmax(0).astype(np.uint8), x.shape, size, stride) if train else None
+    w = layout(x.shape, size, stride, padding, ceil_mode)
+    places = _places(x, w, -np.inf)  # (kh kw, N, H', W', C)
+    y, argmax = places.max(0), places.argmax(0)  # (N, H', W', C)
+    if not w.plain:  # of a window of -inf alone: the first pixel, not the padding before it
+        of_picture = _places(np.ones_like(x, bool, shape=(1, *w.picture, 1)), w, False)
+        argmax = np.where(y == -np.inf, of_picture.argmax(0), argmax)
+    return y, Cache(argmax.astype(np.uint8), x.shape, w) if train else None
 
 
 def backward(dy: Array, cache: Cache) -> tuple[Array]:
     """``dx`` (N, H, W, C): ``dy`` (N, H', W', C), each at the place it was taken from."""
-    argmax, shape, size, stride = cache
-    dx = np.zeros_like(dy, shape=shape)
-    for place, (rows, cols) in enumerate(places(dy.shape[1], dy.shape[2], size, stride)):
-        dx[:, rows, cols] += np.where(argmax == place, dy, 0)  # +=: overlapping windows may take the same value
-    return (dx,)
+    argmax, (N, H, W, C), w = cache
+    (top, bottom), (left, right) = w.reach()
+    dpadded = np.zeros_like(dy, shape=(N, top + H + bottom, left + W + right, C))
+    for place, (_, _, (rows, columns)) in enumerate(w.taps()):
+        dpadded[:, rows, columns] += np.where(argmax == place, dy, 0)  # +=: overlapping windows may take the same value
+    return (dpadded[:, top : top + H, left : left + W],)
 
 
-def places(out_h: int, out_w: int, size: int, stride: int) -> Iterator[tuple[slice, slice]]:
-    """For each place in the window, row by row: the rows and columns of x that stand there in all windows."""
-    for i in range(size):
-        for j in range(size):
-            yield slice(i, i + stride * (out_h - 1) + 1, stride), slice(j, j + stride * (out_w - 1) + 1, stride)
+def layout(
+    shape: tuple[int, ...], size: Pair, stride: Pair | None = None, padding: Padding = 0, ceil_mode: bool = False
+) -> Windows:
+    """The windows over an x of this shape."""
+    w = pooling_windows((shape[1], shape[2]), size, stride, padding, ceil_mode)
+    if w.size[0] * w.size[1] > 256:
+        raise ValueError(f"size must make at most 256 places, 16x16; it is {size}")
+    return w
 
 
-def output_shape(shape: tuple[int, ...], size: int, stride: int) -> tuple[int, int, int, int]:
-    """(N, H', W', C) for an x of this shape."""
-    N, H, W, C = shape
-    if not 1 <= size <= 16:
-        raise ValueError(f"size must be from 1 to 16; it is {size}")
-    if stride < 1:
-        raise ValueError(f"stride must be at least 1; it is {stride}")
-    if min(H, W) < size:
-        raise ValueError(f"a window of {size} × {size} does not fit into x, which is {H} × {W}")
-    return N, (H - size) // stride + 1, (W - size) // stride + 1, C
+def output_shape(shape: tuple[int, ...], size: Pair, stride: Pair | None = None) -> tuple[int, int, int, int]:
+    """(N, H', W', C) for an x of this shape without padding."""
+    return shape[0], *layout(shape, size, stride).grid, shape[3]
+
+
+def _places(x: Array, w: Windows, outside: float) -> Array:
+    """For each place in the window, row by row, what stands there in all windows: (kh kw, N, H', W', C)."""
+    padded = x if w.plain else np.pad(x, ((0, 0), *w.reach(), (0, 0)), constant_values=outside)
+    return np.stack([padded[:, rows, columns] for _, _, (rows, columns) in w.taps()])

@@ -1,6 +1,6 @@
-"""What pooling 2x2 windows is made of, as vector code: other rooms that pool in the same sweep (conv2d, batch_norm2d) share it.
+"""What pooling is made of, as vector code. Other rooms that pool 2x2 windows in the same sweep (conv2d, batch_norm2d) share it.
 
-A window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The argmax's place is kept in a
+A 2x2 window's four values are compared in the order of its places, row by row: 0 1 over 2 3. The argmax's place is kept in a
 byte; :data:`CLOSED` stands there where ReLU let nothing through, so that the byte alone says where a gradient goes.
 """
 
@@ -75,12 +75,17 @@ class PixelEmitter(Emitter):
         builder = self.builder
         best, argmax = values[0], place(0)
         for k, value in enumerate(values[1:], 1):
-            larger = builder.and_(
-                builder.fcmp_unordered(">", value, best),  # also where either is NaN,
-                builder.fcmp_ordered("ord", best, best),  # but the first NaN stays
-            )
+            larger = self.beats(value, best)
             best, argmax = builder.select(larger, value, best), builder.select(larger, place(k), argmax)
         return best, argmax
+
+    def beats(self, value, best):
+        """Where ``value`` takes the place of the largest so far."""
+        builder = self.builder
+        return builder.and_(
+            builder.fcmp_unordered(">", value, best),  # also where either is NaN,
+            builder.fcmp_ordered("ord", best, best),  # but the first NaN stays
+        )
 
     def rectify(self, value, floor):
         """``value``, or ``floor`` where it is below; a NaN in ``floor`` lets everything pass. And where it was not above."""
@@ -122,6 +127,48 @@ def pool_pixel(typing_context, top, bottom, y, argmax, channels, keep, nontempor
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, types.boolean), emit
+
+
+@intrinsic
+def pool_window(typing_context, first, rows, columns, row, place_of_first, row_of_places, y, argmax, channels, keep):
+    """Pool a window of ``rows`` by ``columns`` pixels, all in the picture, the first of which is at the address ``first``.
+
+    Its rows lie ``row`` floats apart, its pixels ``channels``. The first is ``place_of_first`` of the whole window, of which
+    some may be cut off: its rows are ``row_of_places`` places long.
+    """
+
+    def emit(context, builder, signature, arguments):
+        first, rows, columns, row, place_of_first, row_of_places, y, argmax, channels, keep = arguments
+        e = PixelEmitter(builder)
+
+        def splat(place):
+            undefined = ir.Constant(BYTES, ir.Undefined)
+            one = builder.insert_element(undefined, builder.trunc(place, ir.IntType(8)), I32(0))
+            return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, WIDTH), [0] * WIDTH))
+
+        def body(c):
+            def of_row(i, values):
+                pixels, places = e.address(first, builder.mul(i, row)), builder.mul(i, row_of_places)
+
+                def of_pixel(j, values):
+                    best, taken = values
+                    value = e.load_lanes(e.address(pixels, builder.add(builder.mul(j, channels), c)))
+                    larger = e.beats(value, best)
+                    here = splat(builder.add(builder.add(places, place_of_first), j))
+                    return [builder.select(larger, value, best), builder.select(larger, here, taken)]
+
+                return e.loop(columns, values, of_pixel)
+
+            start = [e.load_lanes(e.address(first, c)), splat(place_of_first)]
+            best, taken = e.loop(rows, start, of_row)
+            e.store_lanes(best, e.address(y, c))
+            with builder.if_then(builder.icmp_signed("!=", keep, I64(0))):
+                e.store_lanes(taken, builder.add(argmax, c))
+
+        e.channels(channels, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 10), emit
 
 
 @intrinsic

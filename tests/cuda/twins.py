@@ -52,16 +52,20 @@ def test_the_lstm_cell_forward_and_backward(shape):
         np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 1), (3, 2), (2, 3)])
-def test_max_pooling_forward_and_backward(size, stride):
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "ceil_mode"),
+    [(2, 2, 0, False), (3, 1, 0, False), (3, 2, 1, True), (2, 3, 0, False), ((3, 2), (2, 1), ((2, 0), (0, 1)), True)],
+)
+def test_max_pooling_forward_and_backward(size, stride, padding, ceil_mode):
     x = np.round(normal(2, 6, 5, 3))  # with ties
     x[0, 1, 1, 0] = np.nan
-    y, cache = max_pool2d_reference.forward(x, size=size, stride=stride)
+    windows = {"size": size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+    y, cache = max_pool2d_reference.forward(x, **windows)
     dy = normal(*y.shape)
-    found, argmax = max_pool2d.forward(x, size, stride)
+    found, argmax = max_pool2d.forward(x, **windows)
     np.testing.assert_array_equal(found, y)
     np.testing.assert_array_equal(argmax, cache.argmax)
-    dx = max_pool2d.backward(dy, argmax, x.shape, size, stride)
+    dx = max_pool2d.backward(dy, argmax, cache.windows)
     np.testing.assert_allclose(dx, max_pool2d_reference.backward(dy, cache)[0], rtol=0, atol=1e-6)
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from scratchlv import ops
 
+from ..slow import slow_unless
+
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle here; it is not a dependency")
 F = torch.nn.functional
 rng = np.random.default_rng(0)
@@ -293,3 +295,103 @@ def test_rmsprop(variant, weight_decay, momentum):
         optimizer.step()
         ops.rmsprop.variant(variant).step(params, grads, v, *state, rho=0.9, **settings)
     np.testing.assert_allclose(params, parameter.detach().numpy(), rtol=1e-11)
+
+
+# --- windows over pictures: random shapes, settings and memory layouts -------------------------------------------------
+
+
+def number_or_pair(rng, least, most):
+    numbers = tuple(int(n) for n in rng.integers(least, most + 1, 2))
+    return numbers if rng.random() < 0.7 else numbers[0]
+
+
+def as_pair(value):
+    return (value, value) if isinstance(value, int) else value
+
+
+def laid_out(rng, array):
+    """The same numbers, in one of four layouts."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return np.asfortranarray(array)
+    if kind == 1:
+        return np.repeat(array, 2, axis=-1)[..., ::2]
+    return array[::-1].copy()[::-1] if kind == 2 else array
+
+
+def convolution(rng, depthwise):
+    groups, inputs, outputs = (int(rng.choice(numbers)) for numbers in ((1, 1, 2, 3), (1, 2, 4, 9), (1, 3, 8, 34)))
+    C = groups * inputs
+    kh, kw, H, W = (int(n) for n in (*rng.integers(1, 5, 2), *rng.integers(1, 13, 2)))
+    padding = number_or_pair(rng, 0, 3)
+    if rng.random() < 0.5:
+        padding = tuple(tuple(int(n) for n in rng.integers(0, 4, 2)) for _ in range(2))
+    settings = {"stride": number_or_pair(rng, 1, 3), "padding": padding, "dilation": number_or_pair(rng, 1, 3)}
+    M = C if depthwise else groups * outputs
+    inputs = [rng.standard_normal(shape) for shape in ((2, H, W, C), (kh, kw, C if depthwise else inputs, M), (M,))]
+    if depthwise:
+        inputs[1] = inputs[1][:, :, 0]
+    (top, bottom), (left, right) = (as_pair(side) for side in as_pair(padding))
+
+    def oracle(x, W, b):
+        x = F.pad(channels_first(x), (left, right, top, bottom))
+        W = (W.permute(2, 0, 1)[:, None] if depthwise else W.permute(3, 2, 0, 1)).contiguous()
+        stride, dilation = as_pair(settings["stride"]), as_pair(settings["dilation"])
+        return F.conv2d(x, W, b, stride, 0, dilation, C if depthwise else groups)
+
+    return inputs, settings if depthwise else settings | {"groups": groups}, oracle
+
+
+def pooling(rng, average):
+    size, stride = number_or_pair(rng, 1, 5), number_or_pair(rng, 1, 4) if rng.random() < 0.8 else None
+    padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in as_pair(size))
+    H, W, C = (int(n) for n in (*rng.integers(1, 14, 2), rng.choice((1, 3, 4, 17))))
+    x = rng.standard_normal((2, H, W, C)) if rng.random() < 0.5 else rng.integers(-1, 2, (2, H, W, C)).astype(float)
+    settings = {"size": size, "stride": stride, "padding": padding, "ceil_mode": bool(rng.integers(2))}
+    given = as_pair(size), None if stride is None else as_pair(stride), padding
+    if average:
+        settings["count_include_pad"] = bool(rng.integers(2))
+        rest = settings["ceil_mode"], settings["count_include_pad"]
+        return [x], settings, lambda x: F.avg_pool2d(channels_first(x), *given, *rest)
+    return [x], settings, lambda x: F.max_pool2d(channels_first(x), *given, ceil_mode=settings["ceil_mode"])
+
+
+DRAWN = {
+    "conv2d": lambda rng: convolution(rng, depthwise=False),
+    "depthwise_conv2d": lambda rng: convolution(rng, depthwise=True),
+    "max_pool2d": lambda rng: pooling(rng, average=False),
+    "avg_pool2d": lambda rng: pooling(rng, average=True),
+}
+
+
+FEW, MANY = range(10), range(10, 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "draws"),
+    slow_unless(lambda name, draws: draws == FEW, [(name, draws) for name in DRAWN for draws in (FEW, MANY)]),
+)
+def test_random_settings_of_windows(name, draws):
+    operation, served = getattr(ops, name), 0
+    for seed in draws:
+        rng = np.random.default_rng(seed)
+        inputs, settings, oracle = DRAWN[name](rng)
+        what = f"draw {seed}: {settings}, {[array.shape for array in inputs]}"
+        leaves = [torch.tensor(array, requires_grad=True) for array in inputs]
+        try:
+            y = channels_last(oracle(*leaves))
+        except RuntimeError:
+            with pytest.raises(ValueError, match="fit"):
+                operation.variant("reference").forward(*inputs, **settings)
+            continue
+        dy = rng.standard_normal(y.shape)
+        expected = [part.detach().numpy() for part in (y, *torch.autograd.grad(y, leaves, torch.tensor(dy)))]
+        for variant, dtype, rounding in (("reference", np.float64, 1e-11), ("numba_cpu", np.float32, 1e-5)):
+            module = operation.variant(variant)
+            ours, cache = module.forward(*(laid_out(rng, array.astype(dtype)) for array in inputs), **settings)
+            found = ours, *module.backward(laid_out(rng, dy.astype(dtype)), cache)
+            for got, true in zip(found, expected, strict=True):
+                most = rounding * max(1, abs(true).max(initial=0))
+                np.testing.assert_allclose(got, true, rtol=0, atol=most, err_msg=f"{variant}, {what}")
+        served += 1
+    assert served

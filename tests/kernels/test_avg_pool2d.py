@@ -52,8 +52,30 @@ def test_a_pixel_in_no_window_is_not_read_and_receives_nothing(variant):
 
 
 @variants
-@pytest.mark.parametrize("settings", [{"size": 5}, {"size": 0}, {"size": 2, "stride": 0}])
-def test_windows_that_cannot_be_are_named(variant, settings):
-    size, stride = settings["size"], settings.get("stride", settings["size"])
-    with pytest.raises(ValueError, match=f"a {size}x{size} window, stride {stride}, on a 4x6 image"):
-        run(variant, np.zeros((1, 4, 6, 2)), **settings)
+@pytest.mark.parametrize(("count_include_pad", "corner", "edge"), [(True, 9, 9), (False, 4, 6)])
+def test_padding_counts_as_places_or_does_not(variant, count_include_pad, corner, edge):
+    x, settings = np.full((1, 5, 3, 2), 36.0), {"size": 3, "stride": 2, "padding": 1}
+    y, dx = run(variant, x, count_include_pad=count_include_pad, **settings)
+    rows, columns = np.float32([2, 3, 2]), np.float32([2, 2])  # of the picture's places
+    seen = np.outer(rows, columns)
+    places = np.float32([[corner, corner], [edge, edge], [corner, corner]])
+    np.testing.assert_allclose(y[0, :, :, 1], 36 * seen / places, rtol=1e-6)
+    assert dx.sum() == pytest.approx(2 * (seen / places).sum(), rel=1e-5)
+    assert dx[0, 1, 1, 0] == pytest.approx(2 / corner + 2 / edge, rel=1e-6)
+
+
+@variants
+@pytest.mark.parametrize(
+    ("count_include_pad", "places"), [(True, [[9, 9, 6], [9, 9, 6]]), (False, [[4, 6, 2], [4, 6, 2]])]
+)
+def test_what_hangs_over_the_padding_never_counts(variant, count_include_pad, places):
+    settings = {"size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": count_include_pad}
+    y, _ = run(variant, np.full((1, 3, 4, 2), 36.0), **settings)
+    seen = np.float32([[4, 6, 2], [4, 6, 2]])
+    np.testing.assert_allclose(y[0, :, :, 0], 36 * seen / np.float32(places), rtol=1e-6)
+
+
+@variants
+def test_windows_that_cannot_be_are_named(variant):
+    with pytest.raises(ValueError, match="a 5x5 window does not fit into x, which is 4x6"):
+        run(variant, np.zeros((1, 4, 6, 2)), size=5)

@@ -6,6 +6,7 @@ import pytest
 import scratchlv
 from scratchlv.kernels.conv2d import winograd
 from scratchlv.kernels.conv2d.numba_cpu import by_winograd
+from scratchlv.kernels.conv2d.reference import layout
 from scratchlv.kernels.max_pool2d import reference as max_pool2d
 from scratchlv.kernels.relu import reference as relu_room
 from scratchlv.ops import conv2d, linear, pack
@@ -86,21 +87,67 @@ def test_nobody_wants_the_gradient_of_data(variant):
         np.testing.assert_array_equal(got, expected)
 
 
-def test_groups_do_not_see_each_other():
-    x, W, b, dy = whole(2, 5, 4, 6), whole(3, 3, 2, 9), whole(9), whole(2, 3, 2, 9)
-    y, (dx, dW, db) = run("reference", dy, x, W, b, groups=3)
+@variants
+@pytest.mark.parametrize("C", [2, 11])  # of a group
+@pytest.mark.parametrize("stride", [1, (2, 3)])
+def test_groups_do_not_see_each_other(variant, C, stride):
+    x, W, b = whole(2, 5, 7, 3 * C), whole(3, 3, C, 105), whole(105)
+    settings = {"stride": stride, "padding": 1}
+    dy = whole(*conv2d.variant("reference").forward(x, W, b, groups=3, **settings)[0].shape)
+    y, (dx, dW, db) = run(variant, dy, x, W, b, groups=3, **settings)
     for g in range(3):
-        seen, made = slice(2 * g, 2 * g + 2), slice(3 * g, 3 * g + 3)
-        part, grads = run("reference", dy[..., made], x[..., seen], W[..., made], b[made])
+        seen, made = slice(C * g, C * g + C), slice(35 * g, 35 * g + 35)
+        part, grads = run("reference", dy[..., made], x[..., seen], W[..., made], b[made], **settings)
         np.testing.assert_array_equal(y[..., made], part)
         for got, expected in zip((dx[..., seen], dW[..., made], db[made]), grads, strict=True):
             np.testing.assert_array_equal(got, expected)
 
 
-def test_numba_says_that_it_serves_one_group():
-    said = conv2d.explain(whole(2, 5, 4, 6), whole(3, 3, 2, 9), groups=3)
-    assert said.startswith("conv2d runs in reference")
-    assert "one group, and got 3" in said
+@variants
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_nothing_of_a_group_leaks_into_another(variant):
+    x, W, dy = whole(2, 5, 4, 6), whole(3, 3, 2, 9), whole(2, 3, 2, 9)
+    x[0, 2, 2, 3], dy[1, 1, 1, 8] = np.nan, np.inf
+    y, (dx, dW, _) = run(variant, dy, x, W, groups=3)
+    spoiled = [~np.isfinite(array).reshape(-1, 3, n).all((0, 2)) for array, n in ((y, 3), (dx, 2), (dW, 3))]
+    np.testing.assert_array_equal(spoiled, [[False, True, False], [False, False, True], [False, True, True]])
+
+
+@variants
+@few_or_many_channels
+def test_a_dilated_window_is_one_with_zeros_between_its_taps(variant, C):
+    """Also of the stride's gradient, whatever part the two have in common."""
+    x, W, b = whole(2, 9, 11, C), whole(3, 2, C, 5), whole(5)
+    for stride, dilation in ((1, 2), (2, (2, 3)), ((4, 3), (2, 3)), ((2, 6), (4, 4))):
+        kh, kw = (2 * d + 1 if k == 3 else d + 1 for k, d in zip((3, 2), np.broadcast_to(dilation, 2), strict=True))
+        sparse = np.zeros((kh, kw, C, 5), np.float32)
+        taps = sparse[:: np.broadcast_to(dilation, 2)[0], :: np.broadcast_to(dilation, 2)[1]]
+        taps[...] = W
+        settings = {"stride": stride, "padding": ((2, 1), (0, 1))}
+        expected, cache = conv2d.variant("reference").forward(x, sparse, b, **settings)
+        dy = whole(*expected.shape)
+        y, (dx, dW, db) = run(variant, dy, x, W, b, dilation=dilation, **settings)
+        true = conv2d.variant("reference").backward(dy, cache)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(dx, true.dx)
+        np.testing.assert_array_equal(
+            dW, true.dW[:: np.broadcast_to(dilation, 2)[0], :: np.broadcast_to(dilation, 2)[1]]
+        )
+        np.testing.assert_array_equal(db, true.db)
+
+
+def test_all_variants_serve_every_setting():
+    x, W = whole(2, 9, 8, 6).astype(np.float32), whole(3, 3, 2, 9)
+    settings = {
+        "groups": 3,
+        "stride": (2, 1),
+        "dilation": (1, 2),
+        "padding": ((0, 1), (2, 0)),
+        "relu": True,
+        "pool": True,
+    }
+    for variant in ("numba_cpu", "cuda"):
+        assert conv2d.variant(variant).limits(x, W, **settings) is None
 
 
 @variants
@@ -108,8 +155,8 @@ def test_numba_says_that_it_serves_one_group():
     ("W", "settings", "message"),
     [
         ((3, 3, 4, 2), {}, r"x has 3 channels; W \(3, 3, 4, 2\) in 1 group\(s\) takes 4"),
-        ((6, 3, 3, 2), {}, "a 6x3 window does not fit into 5x4 with padding 0"),
-        ((3, 7, 3, 2), {"padding": 1}, "a 3x7 window does not fit into 5x4 with padding 1"),
+        ((6, 3, 3, 2), {}, "a 6x3 window does not fit into x, which is 5x4$"),
+        ((3, 7, 3, 2), {"padding": 1}, "a 3x7 window does not fit into x, which is 5x4 with padding 1"),
     ],
 )
 def test_windows_that_cannot_be_are_named(variant, W, settings, message):
@@ -142,7 +189,7 @@ def test_relu_and_pooling_are_what_the_rooms_of_their_own_do(variant, C, relu, p
 
 @variants
 def test_a_picture_too_small_to_pool_is_named(variant):
-    with pytest.raises(ValueError, match="a window of 2 × 2 does not fit"):
+    with pytest.raises(ValueError, match="a 2x2 window does not fit"):
         conv2d.variant(variant).forward(whole(2, 1, 5, 3), whole(1, 1, 3, 4), pool=True)
 
 
@@ -222,7 +269,7 @@ WINOGRAD_SHAPES = [  # N, H, W, C, M: one tile, ragged ones, one past a tile, on
 
 def winograd_case(N, H, W, C, M):
     x, w, b, dy = (rng.standard_normal(s).astype(np.float32) for s in ((N, H, W, C), (3, 3, C, M), M, (N, H, W, M)))
-    assert by_winograd(x.shape, w.shape, 1, 1, False)
+    assert by_winograd(w.shape, layout(x.shape, w.shape, 1, 1), 1, False)
     return x, w, b, dy
 
 
@@ -314,3 +361,12 @@ def test_packed_weights_give_the_same_and_are_packed_once(monkeypatch, C):
     np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="read-only"):
         packed[0] = 0
+
+
+def test_packed_weights_know_the_groups_that_they_were_packed_for():
+    W = whole(3, 3, 2, 12)
+    packed = pack(W)
+    for groups in (1, 6, 2):
+        x = whole(2, 5, 4, 2 * groups)
+        y, _ = conv2d.variant("numba_cpu").forward(x, packed, groups=groups, train=False)
+        np.testing.assert_array_equal(y, conv2d.variant("reference").forward(x, W, groups=groups)[0])

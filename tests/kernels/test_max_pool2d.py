@@ -69,25 +69,60 @@ def test_nan_spreads_from_any_place_of_the_window(variant, place):
 
 
 @variants
+def test_padding_never_wins(variant):
+    """Of numbers below zero, and of minus infinity: then the first pixel is taken, not the padding before it."""
+    for value in (-3.0, -np.inf):
+        y, dx = run(variant, np.full((1, 3, 3, 5), value), size=3, stride=2, padding=1)
+        np.testing.assert_array_equal(y, np.full((1, 2, 2, 5), value))
+        np.testing.assert_array_equal(dx[0, :, :, 0], [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
+
+
+@variants
+def test_in_ceil_mode_what_is_left_over_makes_a_window_if_it_begins_in_the_picture(variant):
+    x = np.arange(20).reshape(1, 4, 5, 1)
+    y, dx = run(variant, x, size=(3, 2), stride=2, ceil_mode=True)
+    np.testing.assert_array_equal(y.reshape(2, 3), [[11, 13, 14], [16, 18, 19]])
+    assert np.flatnonzero(dx).tolist() == [11, 13, 14, 16, 18, 19]
+    y, _ = run(
+        variant, np.ones((1, 3, 4, 1)), size=1, stride=2, ceil_mode=True
+    )  # the third would begin behind the picture
+    assert y.shape == (1, 2, 2, 1)
+
+
+@variants
+def test_nan_in_a_window_that_is_cut_off(variant):
+    x = np.zeros((1, 4, 4, 3), np.float32)
+    x[0, 3, 3, 1] = np.nan
+    y, _ = run(variant, x, size=3, stride=3, padding=1, ceil_mode=True)
+    assert np.argwhere(np.isnan(y)).tolist() == [[0, 1, 1, 1]]
+
+
+@variants
+def test_more_places_than_a_byte_tells_are_refused(variant):
+    with pytest.raises(ValueError, match=r"size must make at most 256 places, 16x16; it is \(2, 129\)"):
+        run(variant, np.zeros((1, 4, 200, 2)), size=(2, 129))
+    y, _ = run(variant, np.arange(200).reshape(1, 1, 200, 1), size=(1, 200))
+    assert y.item() == 199
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("size", "stride", "padding"),
     [
-        ({"size": 5}, "a window of 5 × 5 does not fit into x, which is 4 × 6"),
-        ({"size": 17}, "size must be from 1 to 16; it is 17"),
-        ({"size": 0}, "size must be from 1 to 16; it is 0"),
-        ({"size": 2, "stride": -1}, "stride must be at least 1; it is -1"),
+        *[(*windows, 0) for windows in ((1, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 2), (5, 3), (16, 1))],
+        (2, 2, 1),
+        (3, 2, 1),
+        (3, 3, 1),
+        ((1, 4), (3, 2), (0, 2)),
+        ((3, 2), (1, 3), ((2, 0), (0, 1))),
+        ((2, 3), 4, ((0, 1), (2, 2))),
     ],
 )
-def test_windows_that_cannot_be_are_named(variant, settings, message):
-    with pytest.raises(ValueError, match=message):
-        run(variant, np.zeros((1, 4, 6, 2)), **settings)
-
-
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 2), (5, 3), (16, 1)])
-def test_all_variants_take_the_same_value(size, stride):
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_all_variants_take_the_same_value(size, stride, padding, ceil_mode):
     """Also of ties, and for windows that overlap, touch, or leave gaps."""
     x = rng.integers(0, 4, (2, 17, 19, 5)).astype(np.float32)
-    results = [run(variant, x, size=size, stride=stride) for variant in ("reference", "numba_cpu", "cuda")]
+    settings = {"size": size, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+    results = [run(variant, x, **settings) for variant in ("reference", "numba_cpu", "cuda")]
     for expected, *others in zip(*results, strict=True):
         for got in others:
             np.testing.assert_array_equal(got, expected)
