@@ -35,7 +35,9 @@ class Task(NamedTuple):
 _TRANSLATORS = ("additive", "dot", "naive")
 _ROWS = ("csv", "tsv", "jsonl")
 TASKS = {
-    "lm": Task("language modelling", "language_modelling", ("lstm", "rnn"), ("scenes", "ptb", "text"), "generate"),
+    "lm": Task(
+        "language modelling", "language_modelling", ("lstm", "gru", "rnn"), ("scenes", "ptb", "text"), "generate"
+    ),
     "translate": Task(
         "translation", "translation", _TRANSLATORS, ("scenes", "parallel", "multi30k", *_ROWS), "translate", True
     ),

@@ -55,6 +55,7 @@ def assert_same_bits(a, b, step):
 
 CASES = [
     ("lm", "lstm", ["layers=2", "unroll=10"]),
+    ("lm", "gru", ["unroll=10"]),
     ("lm", "rnn", ["unroll=10"]),
     ("translate", "additive", ["attention=8"]),
     ("translate", "naive", ["layers=2"]),
@@ -165,8 +166,8 @@ def test_settings_that_cannot_be(task, wrong, saying):
 
 
 def test_models_and_presets_that_are_not_there():
-    with pytest.raises(UserError, match="--model gru: language modelling has lstm, rnn"):
-        language_modelling.config("lm", "scenes", "gru", "quick", 0, [])
+    with pytest.raises(UserError, match="--model mamba: language modelling has lstm, gru, rnn"):
+        language_modelling.config("lm", "scenes", "mamba", "quick", 0, [])
     with pytest.raises(UserError, match="--preset huge: for --data scenes there is quick"):
         language_modelling.config("lm", "scenes", "lstm", "huge", 0, [])
 
