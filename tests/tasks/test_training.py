@@ -58,7 +58,7 @@ CASES = [
     ("lm", "gru", ["unroll=10"]),
     ("lm", "rnn", ["unroll=10"]),
     ("translate", "additive", ["attention=8"]),
-    ("translate", "naive", ["layers=2"]),
+    ("translate", "naive", ["layers=2", "cell=gru"]),
     ("summarize", "dot", []),
     ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3", "encoder_steps=2"]),
 ]
