@@ -21,6 +21,7 @@ from pathlib import Path
 #: name -> the arguments of train; those of evaluate. {data} is the folder of real sets, {runs} that of the runs.
 SYSTEMS: dict[str, tuple[str, str]] = {
     "scenes-lm": ("lm", ""),
+    "scenes-lm-gru": ("lm --model gru", ""),
     "scenes-lm-rnn": ("lm --model rnn", ""),
     "scenes-translate-additive": ("translate", ""),
     "scenes-translate-dot": ("translate --model dot", ""),

@@ -28,6 +28,7 @@ OPERATIONS = (
     "embedding",
     "rnn",
     "lstm",
+    "gru",
     "additive_attention",
     "dot_product_attention",
     "attention_lstm",
@@ -158,8 +159,8 @@ def pack(W: Any, kind: str = "float32") -> Any:
     """A weight that many calls will be made with, as when a sentence is decoded word by word.
 
     What comes back may stand for ``W`` in ``forward`` with ``train=False``, as long as ``W`` is not changed: of ``linear``,
-    ``lstm`` and ``rnn`` if it is a matrix (K, M), of ``conv2d`` if it is filters (kh, kw, C, M). It is ``W`` itself where
-    nothing is to be gained.
+    ``lstm``, ``gru`` and ``rnn`` if it is a matrix (K, M), of ``conv2d`` if it is filters (kh, kw, C, M). It is ``W`` itself
+    where nothing is to be gained.
 
     A matrix may be kept in a narrower ``kind``, "bfloat16" or "int8" (``kernels/matmul/narrow.py``): its numbers are then
     rounded. What does not run in numba_cpu gets an array of the rounded ones.

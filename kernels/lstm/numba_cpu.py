@@ -67,7 +67,7 @@ def forward(
     h, c = empty((2, T + 1, N, H))
     h[0], c[0] = h0, c0
     lengths = np.full(N, T) if lengths is None else np.array(lengths, np.int64)
-    if T == 1 and _are_few(Wx, N) and _are_few(Wh, N):
+    if T == 1 and are_few(Wx, N) and are_few(Wh, N):
         gates = _step_of_few(x, h, c, lengths, Wx, Wh, b)
     else:
         gates = gemm(x.reshape(T * N, x.shape[2]), Wx, bias=b).reshape(T, N, 4 * H)
@@ -81,7 +81,7 @@ def forward(
     return (h[1:], c[T]), Cache(x, h, c, gates, for_backward(Wx), for_backward(Wh), lengths) if train else None
 
 
-def _are_few(W: np.ndarray | PackedMatrix, N: int) -> TypeGuard[PackedMatrix]:
+def are_few(W: np.ndarray | PackedMatrix, N: int) -> TypeGuard[PackedMatrix]:
     """Whether so many rows are multiplied by this weight in a tile, or two."""
     return isinstance(W, PackedMatrix) and 0 < N <= MOST_ROWS
 
@@ -122,46 +122,59 @@ def _step_of_few(
     """The gates (1, N, 4H) of a single step of few sequences; it writes ``h[1]`` and ``c[1]``."""
     N, n = h.shape[1], 4 * h.shape[2]
     gates = empty((1, N, n))
-    pair = Wx, Wh
-    weights = (
+    arrays = as_contiguous(x), as_contiguous(b), gates, h, c, lengths
+    threads = threads_for(N * n * (x.shape[2] + h.shape[2]))
+    if threads == 1:
+        _step_alone(*weights_of_step(Wx, Wh), *arrays)
+    else:
+        _step(*weights_of_step(Wx, Wh), *arrays, threads)
+    return gates
+
+
+def weights_of_step(*pair: PackedMatrix) -> tuple[tuple, ...]:
+    """Wx and Wh as :func:`columns_of_step` takes them: pairs, of which the first is that of Wx."""
+    return (
         tuple(PRODUCTS[W.kind].address for W in pair),
         tuple(BYTES[W.kind] for W in pair),
         tuple(address_of(W.of_few_rows) for W in pair),
         tuple(address_of(W.scales) for W in pair),
         tuple(segments_of(W.shape[0]) for W in pair),
     )
-    arrays = as_contiguous(x), as_contiguous(b), gates, h, c, lengths
-    threads = threads_for(N * n * (x.shape[2] + h.shape[2]))
-    if threads == 1:
-        _step_alone(*weights, *arrays)
-    else:
-        _step(*weights, *arrays, threads)
-    return gates
 
 
 @kernel(parallel=True, fastmath=FLAGS)
 def _step(products, sizes, weights, scales, segments, x, b, gates, h, c, lengths, threads):
-    """Both products, by columns, and the cell; of each pair the first is that of Wx, the second that of Wh."""
+    """Both products, by columns, and the cell."""
+    N, n, a = gates.shape[1], gates.shape[2], address(gates)
     for thread in prange(threads):
-        _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, thread, threads)
-    cells(gates, h, c, 0, lengths, 0, h.shape[1])
+        columns_of_step(products, sizes, weights, scales, segments, x, b, a, h, a, n, a, N, n, thread, threads)
+    cells(gates, h, c, 0, lengths, 0, N)
 
 
 @kernel(fastmath=FLAGS)
 def _step_alone(products, sizes, weights, scales, segments, x, b, gates, h, c, lengths):
     """The same within this thread."""
-    _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, 0, 1)
-    cells(gates, h, c, 0, lengths, 0, h.shape[1])
+    N, n, a = gates.shape[1], gates.shape[2], address(gates)
+    columns_of_step(products, sizes, weights, scales, segments, x, b, a, h, a, n, a, N, n, 0, 1)
+    cells(gates, h, c, 0, lengths, 0, N)
 
 
 @kernel(fastmath=FLAGS)
-def _columns_of_step(products, sizes, weights, scales, segments, x, b, gates, h, thread, threads):
-    N, n, D, H, a = gates.shape[1], gates.shape[2], x.shape[2], h.shape[2], address(gates)
+def columns_of_step(
+    products, sizes, weights, scales, segments, x, b, of_x, h, before, before_row, of_h, N, n, thread, threads
+):  # fmt: skip
+    """The ``n`` columns of ``of_x = b + x Wx`` and of ``of_h = before + h Wh`` that one of several threads takes.
+
+    Both are (N, n) at addresses, and may be one; so is ``before``, whose rows are ``before_row`` floats apart.
+    """
+    D, H = x.shape[2], h.shape[2]
     columns_product(
-        products[0], sizes[0], address(x), D, weights[0], scales[0], address(b), 0, 1, a, n, N, n, D, segments[0], thread, threads
+        products[0], sizes[0], address(x), D, weights[0], scales[0], address(b), 0, 1, of_x, n, N, n, D, segments[0],
+        thread, threads,
     )  # fmt: skip
     columns_product(
-        products[1], sizes[1], address(h), H, weights[1], scales[1], a, n, 1, a, n, N, n, H, segments[1], thread, threads
+        products[1], sizes[1], address(h), H, weights[1], scales[1], before, before_row, 1, of_h, n, N, n, H, segments[1],
+        thread, threads,
     )  # fmt: skip
 
 

@@ -85,16 +85,20 @@ def _embedding(rng: np.random.Generator, E: int, N: int = 256) -> Workload:
 # --- sequences -------------------------------------------------------------------------------------------------------
 
 
-def _recurrence(rng: np.random.Generator, H: int, gates: int, own: int) -> Workload:
-    """20 steps of 32 sequences, as wide as the state; ``own`` operations for each number of the state beside the products."""
+def _recurrence(rng: np.random.Generator, H: int, gates: int, own: int, cell: bool = False, kept: int = 1) -> Workload:
+    """20 steps of 32 sequences, as wide as the state.
+
+    For each number of the state there are ``own`` operations beside the products, and ``kept`` numbers for the way back, which
+    have a bias each; ``cell`` says whether there is a c.
+    """
     T, N = 20, 32
     states, weights = T * N * H, 2 * H * gates * H
     forward = Cost(2 * T * N * weights + own * states, _floats(2 * states, weights))
-    backward = Cost(4 * T * N * weights + 2 * own * states, _floats((3 + gates) * states, 2 * weights))
+    backward = Cost(4 * T * N * weights + 2 * own * states, _floats((3 + kept) * states, 2 * weights))
     inputs = {"x": _normal(rng, T, N, H), "h0": _normal(rng, N, H)}
-    if gates == 4:
+    if cell:
         inputs["c0"] = _normal(rng, N, H)
-    inputs |= {"Wx": _weights(rng, H, gates * H), "Wh": _weights(rng, H, gates * H), "b": _normal(rng, gates * H)}
+    inputs |= {"Wx": _weights(rng, H, gates * H), "Wh": _weights(rng, H, gates * H), "b": _normal(rng, kept * H)}
     return Workload(inputs, _passes(forward, backward))
 
 
@@ -103,7 +107,11 @@ def _rnn(rng: np.random.Generator, H: int) -> Workload:
 
 
 def _lstm(rng: np.random.Generator, H: int) -> Workload:
-    return _recurrence(rng, H, gates=4, own=17)
+    return _recurrence(rng, H, gates=4, own=17, cell=True, kept=4)
+
+
+def _gru(rng: np.random.Generator, H: int) -> Workload:
+    return _recurrence(rng, H, gates=3, own=15, kept=4)
 
 
 def _additive_attention(rng: np.random.Generator, A: int, N: int = 64) -> Workload:
@@ -265,6 +273,7 @@ ROOMS = {
     "embedding": Room(_embedding, (64, 128, 256, 512), "width", partial(_embedding, E=512, N=2048)),
     "rnn": Room(_rnn, (64, 128, 256, 512), "width of the state"),
     "lstm": Room(_lstm, (64, 128, 256, 512), "width of the state"),
+    "gru": Room(_gru, (64, 128, 256, 512), "width of the state"),
     "additive_attention": Room(
         _additive_attention, (64, 128, 256, 512), "width of the keys", partial(_additive_attention, A=512, N=256)
     ),

@@ -11,7 +11,7 @@ from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_setting
 from scratchlv.errors import UserError
 from scratchlv.output import insist
 from scratchlv.shell import command
-from scratchlv.tasks import TASKS
+from scratchlv.tasks import CELLS, TASKS
 from scratchlv.tasks.data_argument import FORMS
 
 
@@ -106,6 +106,7 @@ _CHARACTERS = {
 }
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
+_CELL = {"choices": CELLS, "help": f"of encoder and decoder (default: {CELLS[0]}); the same as --set cell=CELL"}
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -113,8 +114,8 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--layers": _LAYERS,
         "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS, "--characters": _CHARACTERS},
-    "summarize": {"--layers": _LAYERS, "--characters": _CHARACTERS},
+    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
+    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
     "caption": {
         "--encoder": {
             "choices": ["conv", "efficientnet-lite0"],
@@ -135,7 +136,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "babi": {"--hops": _HOPS},
 }
-_SETTINGS = ("layers", "hops")  # options that are settings
+_SETTINGS = ("layers", "cell", "hops")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:

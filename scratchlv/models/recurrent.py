@@ -4,8 +4,8 @@
                                                                  never what goes from one step to the next
     bidirectional   h_t = [forward cell at t, backward cell at t]        (Schuster and Paliwal 1997)
 
-``cell`` is "lstm" or "rnn". The state of a layer is a tuple, ``(h, c)`` or ``(h,)``, each (N, H); the state of a stack is the
-tuple of its layers' states. A layer's parameters are ``NAME.Wx``, ``NAME.Wh`` and ``NAME.b``.
+``cell`` is "lstm", "gru" or "rnn". The state of a layer is a tuple, ``(h, c)`` of an LSTM, else ``(h,)``, each (N, H); the state
+of a stack is the tuple of its layers' states. A layer's parameters are ``NAME.Wx``, ``NAME.Wh`` and ``NAME.b``.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import numpy as np
 
 from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.initialisers import lstm_bias, uniform
-from scratchlv.ops import dropout, lstm, rnn
+from scratchlv.ops import dropout, gru, lstm, rnn
 
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
-CELLS = ("lstm", "rnn")
+CELLS = ("lstm", "gru", "rnn")
 
 
 # --- one layer ---------------------------------------------------------------------------------------------------
 
 
 def init_layer(rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int) -> dict[str, Array]:
-    """The parameters of one layer; an LSTM has four gates, a vanilla RNN none."""
-    gates = 4 if cell == "lstm" else 1
-    bias = lstm_bias(hidden) if cell == "lstm" else np.zeros(hidden, np.float32)
+    """The parameters of one layer, which are as many as its cell has gates; a vanilla RNN has none."""
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
+    biases = 4 if cell == "gru" else gates
+    bias = lstm_bias(hidden) if cell == "lstm" else np.zeros(biases * hidden, np.float32)
     Wx, Wh = uniform(rng, inputs, gates * hidden), uniform(rng, hidden, gates * hidden)
     return {f"{name}.Wx": Wx, f"{name}.Wh": Wh, f"{name}.b": bias}
 
@@ -61,7 +62,7 @@ def layer_forward(
         (h, c), cache = lstm.forward(x, *state, *weights, lengths, train=train)
         last: LayerState = (h[-1], c)
     else:
-        h, cache = rnn.forward(x, *state, *weights, lengths, train=train)
+        h, cache = (gru if cell == "gru" else rnn).forward(x, *state, *weights, lengths, train=train)
         last = (h[-1],)
     return h, last, LayerCache(name, cell, cache) if train else None
 
@@ -79,7 +80,7 @@ def layer_backward(
         grads = lstm.backward((dh, dlast[1] if dlast is not None else None), cache.kernel)
         dstate: LayerState = (grads.dh0, grads.dc0)
     else:
-        grads = rnn.backward(dh, cache.kernel)
+        grads = (gru if cache.cell == "gru" else rnn).backward(dh, cache.kernel)
         dstate = (grads.dh0,)
     weights = {f"{cache.name}.Wx": grads.dWx, f"{cache.name}.Wh": grads.dWh, f"{cache.name}.b": grads.db}
     return grads.dx, dstate, weights

@@ -32,10 +32,11 @@ class Task(NamedTuple):
         return importlib.import_module(f"scratchlv.tasks.{self.module}")
 
 
+CELLS = ("lstm", "gru", "rnn")  #: of recurrent networks; the first is the default
 _TRANSLATORS = ("additive", "dot", "naive")
 _ROWS = ("csv", "tsv", "jsonl")
 TASKS = {
-    "lm": Task("language modelling", "language_modelling", ("lstm", "rnn"), ("scenes", "ptb", "text"), "generate"),
+    "lm": Task("language modelling", "language_modelling", CELLS, ("scenes", "ptb", "text"), "generate"),
     "translate": Task(
         "translation", "translation", _TRANSLATORS, ("scenes", "parallel", "multi30k", *_ROWS), "translate", True
     ),

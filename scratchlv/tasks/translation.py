@@ -22,7 +22,7 @@ from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.translator import Translator, TranslatorConfig
-from scratchlv.tasks import records, training
+from scratchlv.tasks import CELLS, records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training.progress import Progress
 
@@ -36,12 +36,15 @@ class Settings(records.Settings):
     hidden: int = 128
     attention: int = 128
     layers: int = 1  # of the encoder
+    cell: str = CELLS[0]  # of encoder and decoder
     min_count: int = 1  # words that are rarer become <unk>
     most_words: int = 200  # (or characters) of a source or a target: longer ones are cut off
     grammar: str = "definite"  # of the captions of Scenes
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.cell not in CELLS:
+            raise UserError(f"cell={self.cell}: there are {', '.join(CELLS)}")
         if self.grammar not in scenes_world.TRANSLATION_GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.TRANSLATION_GRAMMARS)}")
 
@@ -240,6 +243,7 @@ def build(config: Config, fitted: Fitted) -> Translator:
         hidden=s.hidden,
         attention=s.attention,
         layers=s.layers,
+        cell=s.cell,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
     )

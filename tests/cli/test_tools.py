@@ -90,9 +90,9 @@ def test_warming_up_says_how_long_it_took(capsys):
     assert "all there" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["lstm", "lm:gru", ":lstm"])
+@pytest.mark.parametrize("name", ["lstm", "lm:mamba", ":lstm"])
 def test_a_model_to_warm_up_that_is_not_there(capsys, name):
-    fails(capsys, "warmup", name, saying=[repr(name), "lm (lstm, rnn)", "task:model"])
+    fails(capsys, "warmup", name, saying=[repr(name), "lm (lstm, gru, rnn)", "task:model"])
 
 
 def test_gradcheck_of_one_operation(capsys):

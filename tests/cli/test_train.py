@@ -235,14 +235,16 @@ def test_what_an_interrupted_run_is_told_goes_on(capsys, runs, monkeypatch):
         assert main(command) == 0
 
 
-@pytest.mark.parametrize(("task", "option"), [("lm", "layers"), ("vqa", "hops")])
-def test_an_option_that_is_a_setting_reaches_the_run(tmp_path, monkeypatch, task, option):
+@pytest.mark.parametrize(
+    ("task", "option", "value"), [("lm", "layers", 3), ("vqa", "hops", 3), ("translate", "cell", "gru")]
+)
+def test_an_option_that_is_a_setting_reaches_the_run(tmp_path, monkeypatch, task, option, value):
     from scratchlv.tasks import training
 
     asked = []
     monkeypatch.setattr(training, "train", lambda folder, config, **_: asked.append(config))
-    assert main(["train", task, "--out", str(tmp_path / "run"), f"--{option}", "3"]) == 0
-    assert getattr(asked[0].settings, option) == 3
+    assert main(["train", task, "--out", str(tmp_path / "run"), f"--{option}", str(value)]) == 0
+    assert getattr(asked[0].settings, option) == value
 
 
 @pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.beam])

@@ -79,17 +79,20 @@ def channels_last(y):
 
 
 @pytest.mark.parametrize("size", [(4, 3, 5, 6), (3, 7, 33, 65)])
-@pytest.mark.parametrize("kind", ["lstm", "rnn"])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_recurrent_layers(kind, size):
     T, N, D, H = size
-    gates, states = (4, 2) if kind == "lstm" else (1, 1)
+    gates, states, biases = {"lstm": (4, 2, 4), "gru": (3, 1, 4), "rnn": (1, 1, 1)}[kind]
     inputs = [normal(T, N, D), *(normal(N, H) for _ in range(states))]
-    inputs += [normal(D, gates * H, scale=D**-0.5), normal(H, gates * H, scale=H**-0.5), normal(gates * H)]
+    inputs += [normal(D, gates * H, scale=D**-0.5), normal(H, gates * H, scale=H**-0.5), normal(biases * H)]
 
     def oracle(x, *others):
         *state, Wx, Wh, b = others
-        net = (torch.nn.LSTM if kind == "lstm" else torch.nn.RNN)(D, H).to(x.device)
-        weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
+        net = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[kind](D, H).to(x.device)
+        of_x, of_h = b[: gates * H], torch.zeros_like(b[: gates * H])
+        if kind == "gru":  # the last part is a bias of what comes from h
+            of_h = torch.cat([of_h[: 2 * H], b[3 * H :]])
+        weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": of_x, "bias_hh_l0": of_h}
         state = tuple(part[None] for part in state)
         y, last = torch.func.functional_call(net, weights, (x, state if kind == "lstm" else state[0]))
         return (y, last[1][0]) if kind == "lstm" else y

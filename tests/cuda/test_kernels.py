@@ -15,7 +15,7 @@ from ..slow import slow_unless
 from .checks import MANY_BLOCKS, WHY_NOT, WITH_GRADIENT, bits, cases, problem, versions
 
 ROWS = [(name, number, case) for name in WITH_GRADIENT for number in versions(name) for case in cases(name)]
-LONG = ("additive_attention", "attention_lstm", "conv2d", "lstm", "rnn")  # with many kernels, or many threads
+LONG = ("additive_attention", "attention_lstm", "conv2d", "gru", "lstm", "rnn")  # with many kernels, or many threads
 LARGE = [(name, case) for name, left in MANY_BLOCKS.items() for case in left]
 
 

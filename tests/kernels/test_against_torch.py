@@ -55,7 +55,11 @@ def test_embedding():
 
 def recurrent(network, Wx, Wh, b):
     """``run(x, *states) -> (y, *last states)`` of a network of torch.nn with our weights."""
-    weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": b, "bias_hh_l0": torch.zeros_like(b)}
+    gates = Wx.shape[1]
+    of_x, of_h = b[:gates], torch.zeros(gates, dtype=b.dtype)
+    if len(b) > gates:  # a GRU's: the last part is a bias of what comes from h
+        of_h = torch.cat([of_h[: 2 * gates // 3], b[gates:]])
+    weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": of_x, "bias_hh_l0": of_h}
 
     def run(x, *states):
         states = tuple(state[None] for state in states)
@@ -97,6 +101,32 @@ def test_rnn_with_sigmoid():
 
     inputs = [normal(4, 3, 5), normal(3, 2), normal(5, 2), normal(2, 2), normal(2)]
     assert_agrees("rnn", inputs, oracle, nonlinearity="sigmoid")
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 1, 3]])
+def test_gru(lengths):
+    T, N, D, H = 4, 3, 5, 2
+    inputs = [normal(T, N, D), normal(N, H), normal(D, 3 * H), normal(H, 3 * H), normal(4 * H)]
+
+    def oracle(x, h0, Wx, Wh, b, lengths=None):
+        run = recurrent(torch.nn.GRU(D, H).double(), Wx, Wh, b)
+        return run(x, h0)[0] if lengths is None else one_by_one(run, lengths, x, h0)[0]
+
+    assert_agrees("gru", [*inputs, np.array(lengths)] if lengths else inputs, oracle)
+
+
+def test_gru_that_resets_before_the_product():
+    def oracle(x, h, Wx, Wh, b):
+        rows = []
+        for x_t in x:
+            (xr, xz, xn), (Wr, Wz, Wn) = (x_t @ Wx + b).chunk(3, 1), Wh.chunk(3, 1)
+            r, z = torch.sigmoid(xr + h @ Wr), torch.sigmoid(xz + h @ Wz)
+            h = torch.lerp(torch.tanh(xn + (r * h) @ Wn), h, z)
+            rows.append(h)
+        return torch.stack(rows)
+
+    inputs = [normal(4, 3, 5), normal(3, 2), normal(5, 6), normal(2, 6), normal(6)]
+    assert_agrees("gru", inputs, oracle, reset="before")
 
 
 @pytest.mark.parametrize("lengths", [None, [4, 1, 3]])

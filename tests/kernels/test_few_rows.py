@@ -10,7 +10,7 @@ from scratchlv.kernels.matmul.few_rows import MOST_ROWS, ROWS
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS
 from scratchlv.kernels.matmul.narrow import NarrowMatrix, to_bfloat16, to_int8
 from scratchlv.kernels.matmul.numba_cpu import INNER_BLOCK, PackedMatrix, gemm
-from scratchlv.ops import linear, lstm, rnn
+from scratchlv.ops import gru, linear, lstm, rnn
 
 rng = np.random.default_rng(0)
 kinds = pytest.mark.parametrize("kind", narrow.KINDS)
@@ -50,9 +50,9 @@ def test_the_numbers_are_those_of_the_widened_matrix(kind, shape, threads, monke
 @pytest.mark.parametrize("N", [1, 5, MOST_ROWS + 1])
 def test_a_step_of_a_recurrence(kind, N):
     D, H = 5, COLUMNS + 3
-    for layer, gates, states in ((lstm, 4, 2), (rnn, 1, 1)):
+    for layer, gates, states, biases in ((lstm, 4, 2, 4), (gru, 3, 1, 4), (rnn, 1, 1, 1)):
         x, state = normal(1, N, D), [normal(N, H) for _ in range(states)]
-        Wx, Wh, b = matrix(normal(D, gates * H), kind), matrix(normal(H, gates * H), "float32"), normal(gates * H)
+        Wx, Wh, b = matrix(normal(D, gates * H), kind), matrix(normal(H, gates * H), "float32"), normal(biases * H)
         got, _ = layer.forward(x, *state, Wx, Wh, b, train=False)
         expected, _ = layer.forward(x, *state, Wx.array, Wh.array, b, train=False)
         np.testing.assert_equal(got, expected)

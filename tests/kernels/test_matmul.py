@@ -385,7 +385,7 @@ def test_only_what_the_fast_product_serves_is_packed():
         assert ops.pack(W) is W
 
 
-@pytest.mark.parametrize("name", ["linear", "rnn", "lstm"])
+@pytest.mark.parametrize("name", ["linear", "rnn", "lstm", "gru"])
 def test_a_packed_weight_stands_for_the_array(name):
     operation = getattr(ops, name)
     for inputs in operation.room.cases(np.random.default_rng(1)).values():
@@ -630,7 +630,7 @@ def test_cuda_a_weight_is_rounded_once(gpu, monkeypatch):
 @needs_compiler
 @pytest.mark.parametrize("number", [1, None])
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", ["linear", "lstm", "rnn"])
+@pytest.mark.parametrize("name", ["linear", "lstm", "gru", "rnn"])
 def test_cuda_a_packed_weight_stands_for_the_array(name, precision, number):
     operation = getattr(ops, name)
     module, inputs = operation.variant("cuda"), next(iter(operation.room.cases(np.random.default_rng(0)).values()))

@@ -54,7 +54,7 @@ def test_lengths(dtype):
     require_lengths(None, 4)
 
 
-@pytest.mark.parametrize("room", ["lstm", "rnn"])
+@pytest.mark.parametrize("room", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("variant", ["reference", "numba_cpu", "cuda"])
 @pytest.mark.parametrize(
     ("lengths", "message"),

@@ -16,6 +16,7 @@ SHAPES = {
     "embedding": {"tokens": "T N", "W": "V E"},
     "rnn": {"x": "T N D", "h0": "N H", "Wx": "D H", "Wh": "H H", "b": "H"},
     "lstm": {"x": "T N D", "h0": "N H", "c0": "N H", "Wx": "D 4*H", "Wh": "H 4*H", "b": "4*H"},
+    "gru": {"x": "T N D", "h0": "N H", "Wx": "D 3*H", "Wh": "H 3*H", "b": "4*H"},
     "additive_attention": {"x": "N L D", "keys": "N L A", "query": "N A", "v": "A"},
     "dot_product_attention": {"x": "N L D", "keys": "N L A", "query": "N Q", "W": "Q A"},
     "attention_lstm": {

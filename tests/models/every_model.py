@@ -116,11 +116,11 @@ def _pictures(at, rng, own_encoder):
 
 
 MODELS = {
-    **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "rnn")},
+    **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "gru", "rnn")},
     **{f"captioner, {model}": (captioner, model) for model in CAPTIONERS},
     "captioner with a conv net of its own": (captioner, "attention", True),
     **{f"translator, {model}": (translator, model) for model in TRANSLATORS},
-    "translator of rnn cells": (translator, "additive", "rnn"),
+    **{f"translator of {cell} cells": (translator, "additive", cell) for cell in ("gru", "rnn")},
     **{f"question answerer, {model}": (question_answerer, model) for model in ("blind", "naive", "attention")},
     "question answerer with a conv net of its own": (question_answerer, "attention", True),
     "memory network, adjacent": (memory_network, "adjacent"),

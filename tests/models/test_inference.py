@@ -23,7 +23,7 @@ def said(model, how=decode.greedy, inputs=3, **options):
     ]
 
 
-@pytest.mark.parametrize("cell", ["lstm", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
 def test_what_is_said_is_what_the_rounded_weights_say(kind, cell):
     """Those in fewer bits, and the same in float32, decode the same bits, greedily and by beam search."""

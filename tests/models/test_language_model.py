@@ -25,7 +25,7 @@ def tokens(steps=T, seed=0):
     return np.random.default_rng(seed).integers(0, V, (steps + 1, N))
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_every_gradient_of_the_whole_model(cell, dropout):
     """From a state that was carried in, so that the recurrent weights count at the first step too."""
@@ -46,7 +46,7 @@ def test_labels_are_smoothed_in_training_alone():
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_the_kernels_give_the_gradients_of_the_reference(cell):
     check_kernels(lambda: language_model(cell), StreamBatch(tokens()))
 
@@ -105,7 +105,7 @@ def test_the_lookup_is_the_product_with_a_one_hot_vector():
     np.testing.assert_allclose(dW, dW_product, rtol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_packed_weights_say_what_the_arrays_say(cell):
     """While decoding: in every row, and with a state whose rows were taken anew, as a beam takes them."""
     model, words = language_model(cell), np.array([4, 2, 5])

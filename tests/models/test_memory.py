@@ -16,7 +16,10 @@ LARGE = Sizes(2003, 100, N, T, D, D, D, (32, 64, 64), (64, 64), (7, 7, D), (20, 
 SMALL = 1 << 20  # bytes: what all small arrays, and what Python itself needs, may come to
 
 
-STEP_BY_STEP = {"translator of rnn cells"}  # what it does at each step is joined in arrays that are made anew
+STEP_BY_STEP = {
+    "translator of gru cells",
+    "translator of rnn cells",
+}  # what it does at each step is joined in arrays that are made anew
 
 
 FEW = ("captioner, attention", "captioner with a conv net of its own", "language model, lstm", "translator, additive")

@@ -39,7 +39,8 @@ def batch() -> PairBatch:
 
 @pytest.mark.parametrize("model", CONTEXT)
 @pytest.mark.parametrize(
-    ("layers", "cell", "dropout", "shared"), [(1, "lstm", 0.0, False), (2, "rnn", 0.0, True), (2, "lstm", 0.3, False)]
+    ("layers", "cell", "dropout", "shared"),
+    [(1, "lstm", 0.0, False), (2, "rnn", 0.0, True), (2, "gru", 0.0, False), (2, "lstm", 0.3, False)],
 )
 def test_every_gradient_of_the_whole_model(model, layers, cell, dropout, shared):
     report = check_gradients(in_float64(translator(model, layers, cell, dropout, shared)), batch())

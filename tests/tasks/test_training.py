@@ -55,9 +55,10 @@ def assert_same_bits(a, b, step):
 
 CASES = [
     ("lm", "lstm", ["layers=2", "unroll=10"]),
+    ("lm", "gru", ["unroll=10"]),
     ("lm", "rnn", ["unroll=10"]),
     ("translate", "additive", ["attention=8"]),
-    ("translate", "naive", ["layers=2"]),
+    ("translate", "naive", ["layers=2", "cell=gru"]),
     ("summarize", "dot", []),
     ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3", "encoder_steps=2"]),
 ]
@@ -193,8 +194,8 @@ def test_smoothed_labels_reach_the_model_and_not_the_batch_that_is_learnt_by_hea
 
 
 def test_models_and_presets_that_are_not_there():
-    with pytest.raises(UserError, match="--model gru: language modelling has lstm, rnn"):
-        language_modelling.config("lm", "scenes", "gru", "quick", 0, [])
+    with pytest.raises(UserError, match="--model mamba: language modelling has lstm, gru, rnn"):
+        language_modelling.config("lm", "scenes", "mamba", "quick", 0, [])
     with pytest.raises(UserError, match="--preset huge: for --data scenes there is quick"):
         language_modelling.config("lm", "scenes", "lstm", "huge", 0, [])
 

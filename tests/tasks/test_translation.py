@@ -8,7 +8,8 @@ import pytest
 
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import translation
+from scratchlv.models import recurrent
+from scratchlv.tasks import CELLS, translation
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "hidden=16", "embedding=8", "min_count=1"]
@@ -40,6 +41,25 @@ def parallel(folder, source, target):
     (folder / "x.en").write_text("\n".join(source) + "\n", encoding="utf-8")
     (folder / "x.fr").write_text("\n".join(target) + "\n", encoding="utf-8")
     return f"parallel:{folder / 'x.en'},{folder / 'x.fr'}"
+
+
+@pytest.mark.parametrize("model", ["additive", "naive"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_encoder_and_decoder_are_made_of_the_cell_that_was_asked_for(model, cell):
+    run = made(model=model, more=[f"cell={cell}"])
+    wide, biases = {"lstm": (4, 4), "gru": (3, 4), "rnn": (1, 1)}[cell]
+    there = "encoder.0" if model == "naive" else "encoder.0.backward"
+    for layer in (there, "decoder"):
+        assert run.model.params[f"{layer}.Wh"].shape == (16, wide * 16)
+        assert run.model.params[f"{layer}.b"].shape == (biases * 16,)
+    (said,) = run.translate([run.source_vocabulary.encode(["a", "red", "star"])], beam=2)
+    assert len(said.tokens) and np.isfinite(said.probabilities).all()
+
+
+def test_a_cell_that_is_none_is_named():
+    with pytest.raises(UserError, match="^cell=mamba: there are lstm, gru, rnn$"):
+        made(more=["cell=mamba"])
+    assert CELLS == recurrent.CELLS
 
 
 # --- words -------------------------------------------------------------------------------------------------------
