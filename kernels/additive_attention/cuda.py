@@ -160,15 +160,18 @@ def attend_by_queries(
     """``z`` (N, T, D), ``alpha`` (N, T, L) and, if asked for, the scores ``e`` (N, T, L); without T for one query (N, A)."""
     (N, L, A), D, T = keys.shape, x.shape[2], each(query).shape[1]
     z, alpha, e = empty((N, T, D), x), empty((N, T, L), x), empty((N, T, L), x) if scores else None
-    offset = int(max(-T, min(L, offset))) if causal else L
-    of_mask = mask, np.int32(1 if mask is None or mask.ndim == 2 else T)
-    T, L, D, A, offset = (np.int32(n) for n in (T, L, D, A, offset))
-    count, sizes = np.int64(N * int(T) * int(L)), (T, L, A, offset)
+    ahead = np.int32(max(-T, min(L, offset)) if causal else L)  # how far a query may look beyond its own place
+    of_mask, sizes = (mask, np.int32(1 if mask is None or mask.ndim == 2 else T)), (np.int32(T), np.int32(L))
     given = keys, query, v, np.float32(scale), *of_mask
-    module["scores_of_queries"](blocks(int(count), 256), (256,), *given, e, alpha, count, *sizes)
-    module["softmax_1"]((N * int(T),), (256,), alpha, L)
-    count, sizes = np.int64(N * int(T) * int(D)), (T, L, D, offset)
-    module["context_of_queries"](blocks(int(count), 256), (256,), x, alpha, *of_mask, z, count, *sizes)
+    count = N * T * L
+    module["scores_of_queries"](
+        blocks(count, 256), (256,), *given, e, alpha, np.int64(count), *sizes, np.int32(A), ahead
+    )
+    module["softmax_1"]((N * T,), (256,), alpha, np.int32(L))
+    count = N * T * D
+    module["context_of_queries"](
+        blocks(count, 256), (256,), x, alpha, *of_mask, z, np.int64(count), *sizes, np.int32(D), ahead
+    )
     return outputs(query, z, alpha) if e is None else outputs(query, z, alpha, e)
 
 
@@ -191,9 +194,13 @@ def attend_by_queries_backward(
     upstream = dz, dalpha_out, de_out
     module["softmax_backward_of_queries"]((N * T,), (256,), x, alpha, *upstream, de, *sizes, np.int32(D))
     count = N * L * -(-A // 4)
-    module["keys_backward_of_queries"](blocks(count, 256), (256,), *given, de, dkeys, np.int64(count), *sizes, np.int32(A))
+    module["keys_backward_of_queries"](
+        blocks(count, 256), (256,), *given, de, dkeys, np.int64(count), *sizes, np.int32(A)
+    )
     count = N * L * -(-D // 4)
-    module["regions_backward_of_queries"](blocks(count, 256), (256,), alpha, dz, dx, np.int64(count), *sizes, np.int32(D))
+    module["regions_backward_of_queries"](
+        blocks(count, 256), (256,), alpha, dz, dx, np.int64(count), *sizes, np.int32(D)
+    )
     count, results = N * T * -(-A // 4), (dquery, dv_partials)
     module["query_backward_of_queries"](
         blocks(count, 256), (256,), *given, de, *results, np.int64(count), *sizes, np.int32(A)

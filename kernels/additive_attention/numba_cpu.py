@@ -34,7 +34,7 @@ from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import new_counter, next_item
 from scratchlv.kernels.matmul.numba_cpu import float32_only, multiply
-from scratchlv.memory import as_contiguous, empty, empty_like, zeros
+from scratchlv.memory import as_contiguous, empty, empty_like
 
 ZERO = np.float32(0)
 
@@ -98,7 +98,8 @@ def backward(dy: tuple[np.ndarray | None, ...], cache: Cache, *, dx: np.ndarray 
     dx, dkeys, dquery = as_contiguous(dx) if more else empty_like(x), empty_like(keys), empty_like(query)
     dv_partial = empty((len(x), len(v)))  # a picture's part of dv, so that no two threads add to one number
     if seen is None:
-        dz, dalpha = (gradient_or_zeros(d, shape) for d, shape in zip(dy, ((len(x), x.shape[2]), alpha.shape)))
+        dz = gradient_or_zeros(dy[0], (len(x), x.shape[2]))
+        dalpha = gradient_or_zeros(dy[1], alpha.shape)
         how = more, wants_nontemporal(dx), wants_nontemporal(dkeys)
         _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
     else:
@@ -118,7 +119,10 @@ def scores_backward(
     if de_out is not None:
         seen = np.full(T, L)  # the scores of keys that nobody may look at were handed out as well
     work = work_of_threads((AT_ONCE, L, D), *((AT_ONCE, width, max(T, L)) for width in (D, *widths)))
-    de, upstream = empty(alpha.shape), np.empty((0, 0, 0), np.float32) if de_out is None else each(as_contiguous(de_out))
+    de, upstream = (
+        empty(alpha.shape),
+        np.empty((0, 0, 0), np.float32) if de_out is None else each(as_contiguous(de_out)),
+    )
     backward_to_scores(multiply.address, dz, dalpha, upstream, x, alpha, seen, de, work)
     return seen, dz, de, work
 
@@ -244,7 +248,11 @@ def _backward_of_queries(de, keys, query, v, seen, dkeys, dquery, dv):
     N, T, L = de.shape
     A = v.size
     for n in prange(N):
-        dkeys_n, dv_t, sums = dkeys[n], np.empty(A, np.float32), np.zeros(A)  # of many terms: in float64 over the queries
+        dkeys_n, dv_t, sums = (
+            dkeys[n],
+            np.empty(A, np.float32),
+            np.zeros(A),
+        )  # of many terms: in float64 over the queries
         for l in range(L):
             dkey = dkeys_n[l]
             for a in range(A):

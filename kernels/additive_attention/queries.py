@@ -7,8 +7,6 @@ scores are made where α will stand, and a softmax goes over them row by row; ke
 A causal query looks at the first keys only, a block of them at no more than its last one: the others are left out.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
@@ -18,7 +16,7 @@ from scratchlv.kernels.building_blocks.simd import address, call
 from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
 from scratchlv.kernels.matmul.micro_kernels import TILE_COLUMNS
 from scratchlv.kernels.matmul.numba_cpu import work_space
-from scratchlv.memory import as_contiguous, empty
+from scratchlv.memory import as_contiguous, empty, zeros
 
 AT_ONCE = 64  #: queries, or keys, of a block
 NOTHING = np.zeros((1, TILE_COLUMNS), np.float32)  #: what a product is added to if to nothing
@@ -47,11 +45,7 @@ def work_of_threads(*products: tuple[int, int, int]) -> np.ndarray:
 
 def gradient_or_zeros(d: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     """An output gradient, contiguous and of ``shape``."""
-    if d is None:
-        zeros = empty(shape)
-        zeros.fill(0)
-        return zeros
-    return as_contiguous(d).reshape(shape)
+    return zeros(shape) if d is None else as_contiguous(d).reshape(shape)
 
 
 @kernel()

@@ -64,7 +64,9 @@ def forward(
     """
     check(x, keys, query, v, mask, causal, offset)
     queries = each(query)  # (N, T, A)
-    of_queries = [np.tanh(keys + queries[:, t, None]) @ v for t in range(queries.shape[1])]  # (N, L), one after the other
+    of_queries = [
+        np.tanh(keys + queries[:, t, None]) @ v for t in range(queries.shape[1])
+    ]  # (N, L), one after the other
     e = np.stack(of_queries, axis=1)  # (N, T, L)
     alpha = attention(e, mask, causal, offset)  # (N, T, L)
     z = alpha @ x  # (N, T, D)
@@ -172,7 +174,7 @@ def shapes_of_queries(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the shapes of the query and of the mask must be: with T where there are several queries, and a mask for each."""
     T = query.shape[1:2] if query.ndim == 3 else ()
-    return (N, *T, width), (N, *T, L) if mask is not None and mask.ndim == 3 else (N, L)
+    return (N, *T, width), (N, *T, L) if mask is not None and T and mask.ndim == 3 else (N, L)
 
 
 def check_queries(query: Array, causal: bool, offset: Any) -> None:

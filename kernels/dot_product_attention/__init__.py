@@ -28,7 +28,8 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "a mask for each query": case(2, 7, 3, 4, Q=5, T=3, mask=rng.random((2, 3, 7)) < 0.5) | {"causal": True},
         "causal": case(2, 5, 3, 4, T=5, scale=0.5) | {"causal": True},
         "causal, the last of many": case(2, 7, 2, 5, Q=3, T=3) | {"causal": True, "offset": 4},
-        "causal, some look nowhere, scores": case(2, 3, 4, 6, T=5, scale=0.4) | {"causal": True, "offset": -2, "scores": True},
+        "causal, some look nowhere, scores": case(2, 3, 4, 6, T=5, scale=0.4)
+        | {"causal": True, "offset": -2, "scores": True},
         "scores, mask": case(3, 5, 2, 4, Q=6, masked=True, scale=0.5) | {"scores": True},
         "more queries than a block has": case(2, 67, 5, 3, T=70),
     }

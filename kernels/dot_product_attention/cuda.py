@@ -6,7 +6,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve
 from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward, attend_by_queries
-from scratchlv.kernels.dot_product_attention.reference import Gradients, check
+from scratchlv.kernels.dot_product_attention.reference import Gradients, as_rows, check
 from scratchlv.kernels.matmul.cuda import gemm
 
 __all__ = ["VERSIONS", "Cache", "backward", "forward", "limits"]
@@ -65,11 +65,11 @@ def backward(dy: tuple[Array | None, ...], cache: Cache) -> Gradients:
     dx, dkeys, dq, _ = attend_backward(module, x, keys, q, None, scale, alpha, dy)
     if W is None:
         return Gradients(dx, dkeys, dq, None)
-    dW = gemm(query.reshape(-1, W.shape[0]), dq.reshape(-1, W.shape[1]), transpose_a=True)
+    dW = gemm(as_rows(query), as_rows(dq), transpose_a=True)
     return Gradients(dx, dkeys, _through(dq, W, transpose_b=True), dW)
 
 
 def _through(rows: Array, W: Array, transpose_b: bool = False) -> Array:
     """The rows (..., Q) times W, or its transpose."""
-    y = gemm(rows.reshape(-1, rows.shape[-1]), W, transpose_b=transpose_b)
+    y = gemm(as_rows(rows), W, transpose_b=transpose_b)
     return y.reshape(*rows.shape[:-1], y.shape[-1])

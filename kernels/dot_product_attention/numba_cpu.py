@@ -27,7 +27,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.simd import address
 from scratchlv.kernels.building_blocks.threads import new_counter, next_item
-from scratchlv.kernels.dot_product_attention.reference import Gradients, check
+from scratchlv.kernels.dot_product_attention.reference import Gradients, as_rows, check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, for_backward, gemm, multiply
 from scratchlv.memory import as_contiguous, empty, empty_like
 
@@ -94,7 +94,8 @@ def backward(dy: tuple[np.ndarray | None, ...], cache: Cache) -> Gradients:
     x, keys, query, W, q, alpha, scale, seen = cache
     dx, dkeys, dq = empty_like(x), empty_like(keys), empty_like(q)
     if seen is None:
-        dz, dalpha = (gradient_or_zeros(d, shape) for d, shape in zip(dy, ((len(x), x.shape[2]), alpha.shape)))
+        dz = gradient_or_zeros(dy[0], (len(x), x.shape[2]))
+        dalpha = gradient_or_zeros(dy[1], alpha.shape)
         _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
     else:
         seen, dz, de, work = scores_backward(dy, x, each(alpha), seen, keys.shape[2])
@@ -103,13 +104,13 @@ def backward(dy: tuple[np.ndarray | None, ...], cache: Cache) -> Gradients:
         sum_over_queries(multiply.address, each(alpha), dz, seen, NOTHING, False, dx, work)
     if W is None:
         return Gradients(dx, dkeys, dq, None)
-    dW = gemm(query.reshape(-1, W.shape[0]), dq.reshape(-1, W.shape[1]), transpose_a=True)
+    dW = gemm(as_rows(query), as_rows(dq), transpose_a=True)
     return Gradients(dx, dkeys, _through(dq, W, transpose_b=True), dW)
 
 
 def _through(rows: np.ndarray, W: np.ndarray | PackedMatrix, transpose_b: bool = False) -> np.ndarray:
     """The rows (..., Q) times W, or its transpose."""
-    y = gemm(rows.reshape(-1, rows.shape[-1]), W, transpose_b=transpose_b)
+    y = gemm(as_rows(rows), W, transpose_b=transpose_b)
     return y.reshape(*rows.shape[:-1], y.shape[-1])
 
 

@@ -7,6 +7,7 @@ z_t  = Σ_l α_tl x_l
 for one query, or for T of them that look at the same keys.
 """
 
+import math
 from typing import NamedTuple
 
 from scratchlv.arrays import Array
@@ -97,8 +98,13 @@ def backward(dy: tuple[Array | None, ...], cache: Cache) -> Gradients:
     if W is None:
         return Gradients(dx, dkeys, dq, None)
     # in the forward pass this was q = query W
-    dW = query.reshape(-1, query.shape[-1]).T @ dq.reshape(-1, dq.shape[-1])  # (Q, K)
+    dW = as_rows(query).T @ as_rows(dq)  # (Q, K)
     return Gradients(dx, dkeys, dq @ W.T, dW)
+
+
+def as_rows(queries: Array) -> Array:
+    """(N, Q) or (N, T, Q) as a matrix: through W all queries go alike."""
+    return queries.reshape(math.prod(queries.shape[:-1]), queries.shape[-1])
 
 
 def check(
