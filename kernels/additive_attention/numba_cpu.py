@@ -119,11 +119,9 @@ def scores_backward(
     if de_out is not None:
         seen = np.full(T, L)  # the scores of keys that nobody may look at were handed out as well
     work = work_of_threads((AT_ONCE, L, D), *((AT_ONCE, width, max(T, L)) for width in (D, *widths)))
-    de, upstream = (
-        empty(alpha.shape),
-        np.empty((0, 0, 0), np.float32) if de_out is None else each(as_contiguous(de_out)),
-    )
-    backward_to_scores(multiply.address, dz, dalpha, upstream, x, alpha, seen, de, work)
+    de_out = np.empty((0, 0, 0), np.float32) if de_out is None else each(as_contiguous(de_out))
+    de = empty(alpha.shape)
+    backward_to_scores(multiply.address, dz, dalpha, de_out, x, alpha, seen, de, work)
     return seen, dz, de, work
 
 
@@ -248,11 +246,8 @@ def _backward_of_queries(de, keys, query, v, seen, dkeys, dquery, dv):
     N, T, L = de.shape
     A = v.size
     for n in prange(N):
-        dkeys_n, dv_t, sums = (
-            dkeys[n],
-            np.empty(A, np.float32),
-            np.zeros(A),
-        )  # of many terms: in float64 over the queries
+        dkeys_n, dv_t = dkeys[n], np.empty(A, np.float32)
+        sums = np.zeros(A)  # of many terms: in float64 over the queries
         for l in range(L):
             dkey = dkeys_n[l]
             for a in range(A):

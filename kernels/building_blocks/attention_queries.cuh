@@ -61,13 +61,13 @@ softmax_backward_of_queries(const float* __restrict__ x, const float* __restrict
                             int T, int L, int D) {
     __shared__ float sums[32];
     size_t row = (size_t)blockIdx.x * L;
-    const float *regions = x + (size_t)(blockIdx.x / T) * L * D, *dcontext = dz + (size_t)blockIdx.x * D;
+    const float* regions = x + (size_t)(blockIdx.x / T) * L * D;
     float sum = 0.0f;
     for (int l = threadIdx.x; l < L; l += blockDim.x) {
         float weight = alpha[row + l], dalpha = 0.0f;
         if (weight != 0.0f) {
             dalpha = dalpha_out ? dalpha_out[row + l] : 0.0f;
-            for (int d = 0; dz && d < D; ++d) dalpha += regions[(size_t)l * D + d] * dcontext[d];
+            for (int d = 0; dz && d < D; ++d) dalpha += regions[(size_t)l * D + d] * dz[(size_t)blockIdx.x * D + d];
         }
         de[row + l] = dalpha;
         sum += weight * dalpha;
@@ -90,11 +90,13 @@ keys_backward_of_queries(const float* __restrict__ keys, const float* __restrict
     bool vectorised = in.keys_aligned() && rows_aligned(dkeys, A);
     float4 sum = splat(0.0f), unused = sum, factor = in.v4(a, vectorised), key = sum;
     bool read = false;  // a key that nobody may look at is not
-    for (int t = 0; t < T; ++t) {
-        float d = in.scale * de[(n * T + t) * L + row % L];
+    de += n * T * L + row % L;  // of the first query
+    query += n * T * A;
+    for (int t = 0; t < T; ++t, de += L, query += A) {
+        float d = in.scale * *de;
         if (d == 0.0f) continue;
         if (!read) key = load4(keys + row * A, a, A, vectorised), read = true;
-        sum = sum + Score::key_backward(key, load4(query + (n * T + t) * A, a, A, vectorised), factor, d, unused);
+        sum = sum + Score::key_backward(key, load4(query, a, A, vectorised), factor, d, unused);
     }
     store4(dkeys + row * A, a, A, vectorised, sum);
 }
@@ -109,8 +111,9 @@ regions_backward_of_queries(const float* __restrict__ alpha, const float* __rest
     long long row = i / groups, n = row / L;
     bool vectorised = rows_aligned(dz, D) && rows_aligned(dx, D);
     float4 sum = splat(0.0f);
-    for (int t = 0; dz && t < T; ++t)
-        sum = add_scaled(sum, alpha[(n * T + t) * L + row % L], load4(dz + (n * T + t) * D, d, D, vectorised));
+    alpha += n * T * L + row % L;  // of the first query
+    if (dz) dz += n * T * D;
+    for (int t = 0; dz && t < T; ++t, alpha += L, dz += D) sum = add_scaled(sum, *alpha, load4(dz, d, D, vectorised));
     store4(dx + row * D, d, D, vectorised, sum);
 }
 
