@@ -21,6 +21,13 @@ def pytest_addoption(parser):
         help="of the tests that would run, the K-th of N shares: 1/3, 2/3 and 3/3 are all",
     )
     parser.addoption(
+        "--draws",
+        type=int,
+        default=10,
+        metavar="N",
+        help="on how many random draws each operation is compared with PyTorch (tests/peers)",
+    )
+    parser.addoption(
         "--backend",
         choices=("cpu", "cuda"),
         default="cpu",

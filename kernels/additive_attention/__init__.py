@@ -22,7 +22,15 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
     found["nowhere to look"] = case(3, 5, 4, 2, masked=True)
     found["nowhere to look"]["mask"][1] = False
-    return found
+    return found | {
+        "several queries": case(2, 5, 3, 7, T=4),
+        "several queries, mask": case(3, 5, 4, 2, T=2, masked=True),
+        "a mask for each query": case(2, 7, 3, 4, T=3, mask=rng.random((2, 3, 7)) < 0.5) | {"causal": True},
+        "causal": case(2, 5, 3, 4, T=5) | {"causal": True},
+        "causal, the last of many": case(2, 7, 2, 5, T=3) | {"causal": True, "offset": 4},
+        "causal, some look nowhere, scores": case(2, 3, 4, 6, T=5) | {"causal": True, "offset": -2, "scores": True},
+        "scores, mask": case(3, 5, 2, 4, masked=True) | {"scores": True},
+    }
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -39,9 +47,16 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
 
 def _cases_from(rng: np.random.Generator):
     def case(
-        N: int, L: int, D: int, A: int, masked: bool = False, scale: float = 1.0, left_out: slice = slice(0)
+        N: int,
+        L: int,
+        D: int,
+        A: int,
+        masked: bool = False,
+        scale: float = 1.0,
+        left_out: slice = slice(0),
+        T: int | None = None,
+        mask: np.ndarray | None = None,
     ) -> dict:
-        mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
@@ -49,7 +64,7 @@ def _cases_from(rng: np.random.Generator):
         return {
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, A)),
-            "query": rng.standard_normal((N, A)),
+            "query": rng.standard_normal((N, A) if T is None else (N, T, A)),
             "v": scale * rng.standard_normal(A),
             "mask": mask,
         }

@@ -3,6 +3,7 @@
 #include "attention.cuh"
 using Score = attention::Additive;
 #include "attention_kernels.cuh"
+#include "attention_queries.cuh"
 
 extern "C" __global__ void __launch_bounds__(32)
 v_backward_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,

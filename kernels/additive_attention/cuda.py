@@ -1,6 +1,8 @@
 """Additive attention on a GPU: the launches of ``additive_attention.cu``.
 
 :func:`attend` and :func:`attend_backward` serve the dot product too: both files have the kernels of ``attention_kernels.cuh``.
+So do :func:`attend_by_queries` and its way back, of ``attention_queries.cuh``: several queries are served by the same kernels
+whichever version is asked for.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +13,7 @@ from scratchlv.arrays import Array, add
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.additive_attention.reference import Gradients, check
+from scratchlv.kernels.additive_attention.reference import Gradients, check, each, outputs
 from scratchlv.kernels.building_blocks.shapes import require
 
 VERSIONS = {1: "a launch for each line", 2: "a block for each picture", 3: "pictures in chunks of 16 regions"}
@@ -21,28 +23,50 @@ CHUNK = 16  # as in attention.cuh
 class Cache(NamedTuple):
     x: Array  # (N, L, D)
     keys: Array  # (N, L, A)
-    query: Array  # (N, A)
+    query: Array  # (N, A) or (N, T, A)
     v: Array  # (A,)
-    alpha: Array  # (N, L)
+    alpha: Array  # (N, L) or (N, T, L)
 
 
-def limits(x: Any, keys: Any, query: Any, v: Any, mask: Any = None, *, train: bool = True) -> str | None:
+def limits(
+    x: Any,
+    keys: Any,
+    query: Any,
+    v: Any,
+    mask: Any = None,
+    *,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
+    train: bool = True,
+) -> str | None:
     return cannot_serve(x, keys, query, v)
 
 
 def forward(
-    x: Array, keys: Array, query: Array, v: Array, mask: Array | None = None, *, train: bool = True
-) -> tuple[tuple[Array, Array], Cache | None]:
-    check(x, keys, query, v, mask)
+    x: Array,
+    keys: Array,
+    query: Array,
+    v: Array,
+    mask: Array | None = None,
+    *,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
+    train: bool = True,
+) -> tuple[tuple[Array, ...], Cache | None]:
+    check(x, keys, query, v, mask, causal, offset)
     x, keys, query, v = as_contiguous(x), as_contiguous(keys), as_contiguous(query), as_contiguous(v)
-    z, alpha = attend(load("additive_attention.cu"), x, keys, query, v, 1.0, as_mask(mask, x))
-    return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
+    given = load("additive_attention.cu"), x, keys, query, v, 1.0, as_mask(mask, x)
+    y = attend(*given) if query.ndim == 2 and not scores else attend_by_queries(*given, causal, offset, scores)
+    return y, Cache(x, keys, query, v, y[1]) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache, *, dx: Array | None = None) -> Gradients:
+def backward(dy: tuple[Array | None, ...], cache: Cache, *, dx: Array | None = None) -> Gradients:
     x, keys, query, v, alpha = cache
     require("x", dx=(dx, x.shape))
-    grads = Gradients(*attend_backward(load("additive_attention.cu"), x, keys, query, v, 1.0, alpha, dy))
+    module = load("additive_attention.cu")
+    grads = Gradients(*attend_backward(module, x, keys, query, v, 1.0, alpha, dy))
     return grads._replace(dx=add(dx, grads.dx))
 
 
@@ -80,9 +104,11 @@ def attend_backward(
     v: Array | None,
     scale: float,
     alpha: Array,
-    dy: tuple[Array | None, Array | None],
+    dy: tuple[Array | None, ...],
 ) -> tuple[Array, Array, Array, Array | None]:
     """``dx, dkeys, dquery, dv``; the last is None where there is no v."""
+    if query.ndim == 3 or len(dy) > 2:
+        return attend_by_queries_backward(module, x, keys, query, v, scale, alpha, dy)
     (N, L, A), D = keys.shape, x.shape[2]
     dz, dalpha_out = (None if d is None else as_contiguous(d) for d in dy)
     dx, dkeys, dquery = empty(x.shape, x), empty(keys.shape, x), empty(query.shape, x)
@@ -113,6 +139,74 @@ def attend_backward(
         module["attend_backward_3"]((N * chunks,), (128,), *given, alpha, dz, dalpha, *results, *sizes)
         grid, numbers = (across * (N + (v is not None)),), (np.int32(n) for n in (N, L, A, across))
         module["sum_partials_3"](grid, (32, 8), dquery_partials, dv_partials, dquery, dv, *numbers)
+    return dx, dkeys, dquery, dv
+
+
+# --- several queries -------------------------------------------------------------------------------------------------
+
+
+def attend_by_queries(
+    module: Module,
+    x: Array,
+    keys: Array,
+    query: Array,
+    v: Array | None,
+    scale: float,
+    mask: Array | None,
+    causal: bool,
+    offset: int,
+    scores: bool,
+) -> tuple[Array, ...]:
+    """``z`` (N, T, D), ``alpha`` (N, T, L) and, if asked for, the scores ``e`` (N, T, L); without T for one query (N, A)."""
+    (N, L, A), D, T = keys.shape, x.shape[2], each(query).shape[1]
+    z, alpha, e = empty((N, T, D), x), empty((N, T, L), x), empty((N, T, L), x) if scores else None
+    ahead = np.int32(max(-T, min(L, offset)) if causal else L)  # how far a query may look beyond its own place
+    of_mask, sizes = (mask, np.int32(1 if mask is None or mask.ndim == 2 else T)), (np.int32(T), np.int32(L))
+    given = keys, query, v, np.float32(scale), *of_mask
+    count = N * T * L
+    module["scores_of_queries"](
+        blocks(count, 256), (256,), *given, e, alpha, np.int64(count), *sizes, np.int32(A), ahead
+    )
+    module["softmax_1"]((N * T,), (256,), alpha, np.int32(L))
+    count = N * T * D
+    module["context_of_queries"](
+        blocks(count, 256), (256,), x, alpha, *of_mask, z, np.int64(count), *sizes, np.int32(D), ahead
+    )
+    return outputs(query, z, alpha) if e is None else outputs(query, z, alpha, e)
+
+
+def attend_by_queries_backward(
+    module: Module,
+    x: Array,
+    keys: Array,
+    query: Array,
+    v: Array | None,
+    scale: float,
+    alpha: Array,
+    dy: tuple[Array | None, ...],
+) -> tuple[Array, Array, Array, Array | None]:
+    """:func:`attend_backward` of several queries, or of scores that were handed out."""
+    (N, L, A), D, T = keys.shape, x.shape[2], each(query).shape[1]
+    dz, dalpha_out, de_out = (None if d is None else as_contiguous(d) for d in (*dy, None)[:3])
+    dx, dkeys, dquery, de = (empty(like.shape, x) for like in (x, keys, query, alpha))
+    dv, dv_partials = (None, None) if v is None else (empty(v.shape, x), empty((N * T, A), x))
+    given, sizes = (keys, query, v, np.float32(scale)), (np.int32(T), np.int32(L))
+    upstream = dz, dalpha_out, de_out
+    module["softmax_backward_of_queries"]((N * T,), (256,), x, alpha, *upstream, de, *sizes, np.int32(D))
+    count = N * L * -(-A // 4)
+    module["keys_backward_of_queries"](
+        blocks(count, 256), (256,), *given, de, dkeys, np.int64(count), *sizes, np.int32(A)
+    )
+    count = N * L * -(-D // 4)
+    module["regions_backward_of_queries"](
+        blocks(count, 256), (256,), alpha, dz, dx, np.int64(count), *sizes, np.int32(D)
+    )
+    count, results = N * T * -(-A // 4), (dquery, dv_partials)
+    module["query_backward_of_queries"](
+        blocks(count, 256), (256,), *given, de, *results, np.int64(count), *sizes, np.int32(A)
+    )
+    if v is not None:
+        module["sum_partials_2"]((-(-A // 32),), (32, 8), dv_partials, dv, np.int32(N * T), np.int32(A))
     return dx, dkeys, dquery, dv
 
 

@@ -1,6 +1,7 @@
 """Additive attention in float32: score, softmax and context of one picture while it is in cache, pictures in parallel.
 
-No (N, L, A) array of tanh is kept: the backward pass computes it again, which is cheaper than to read it.
+No (N, L, A) array of tanh is kept: the backward pass computes it again, which is cheaper than to read it. Several queries
+sweep over the keys of a picture one after the other, while these are in cache; the rest is in :mod:`queries`.
 """
 
 from typing import Any, NamedTuple
@@ -8,9 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from scratchlv.kernels.additive_attention.reference import Gradients, check
+from scratchlv.kernels.additive_attention.queries import (
+    AT_ONCE,
+    NOTHING,
+    as_masks,
+    attend_rows,
+    backward_to_scores,
+    gradient_or_zeros,
+    keys_seen,
+    sum_over_queries,
+    work_of_threads,
+)
+from scratchlv.kernels.additive_attention.reference import Gradients, check, each, outputs
 from scratchlv.kernels.additive_attention.row_sums import (
     add_rows,
+    add_tanh_gradients_of_rows,
     dots_of_rows,
     tanh_gradients_of_rows,
     tanh_scores_of_rows,
@@ -19,8 +32,9 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
-from scratchlv.kernels.matmul.numba_cpu import float32_only
-from scratchlv.memory import as_contiguous, empty, empty_like, zeros
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item
+from scratchlv.kernels.matmul.numba_cpu import float32_only, multiply
+from scratchlv.memory import as_contiguous, empty, empty_like
 
 ZERO = np.float32(0)
 
@@ -28,12 +42,24 @@ ZERO = np.float32(0)
 class Cache(NamedTuple):
     x: np.ndarray  # (N, L, D)
     keys: np.ndarray  # (N, L, A)
-    query: np.ndarray  # (N, A)
+    query: np.ndarray  # (N, A) or (N, T, A)
     v: np.ndarray  # (A,)
-    alpha: np.ndarray  # (N, L)
+    alpha: np.ndarray  # (N, L) or (N, T, L)
+    seen: np.ndarray | None = None  # (T,), how many keys each of several queries may look at
 
 
-def limits(x: Any, keys: Any, query: Any, v: Any, mask: Any = None, *, train: bool = True) -> str | None:
+def limits(
+    x: Any,
+    keys: Any,
+    query: Any,
+    v: Any,
+    mask: Any = None,
+    *,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
+    train: bool = True,
+) -> str | None:
     return float32_only(x, keys, query, v)
 
 
@@ -44,29 +70,59 @@ def forward(
     v: np.ndarray,
     mask: np.ndarray | None = None,
     *,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
     train: bool = True,
-) -> tuple[tuple[np.ndarray, np.ndarray], Cache | None]:
-    check(x, keys, query, v, mask)
+) -> tuple[tuple[np.ndarray, ...], Cache | None]:
+    check(x, keys, query, v, mask, causal, offset)
     x, keys, query, v = (as_contiguous(a) for a in (x, keys, query, v))
     N, L, D = x.shape
-    z, alpha = empty((N, D)), empty((N, L))
-    _forward(x, keys, query, v, as_mask(mask, N), z, alpha)
-    return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
+    if query.ndim == 2 and not scores:
+        z, alpha = empty((N, D)), empty((N, L))
+        _forward(x, keys, query, v, as_mask(mask, N), z, alpha)
+        return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
+    queries = each(query)
+    T = queries.shape[1]
+    z, alpha, e = empty((N, T, D)), empty((N, T, L)), empty((N, T, L) if scores else (0, 0, 0))
+    seen, work = keys_seen(causal, offset, T, L), work_of_threads((AT_ONCE, D, L))
+    _forward_of_queries(multiply.address, x, keys, queries, v, as_masks(mask, N), seen, NOTHING, e, alpha, z, work)
+    y = outputs(query, z, alpha, e) if scores else (z, alpha)
+    return y, Cache(x, keys, query, v, y[1], seen) if train else None
 
 
-def backward(
-    dy: tuple[np.ndarray | None, np.ndarray | None], cache: Cache, *, dx: np.ndarray | None = None
-) -> Gradients:
-    x, keys, query, v, alpha = cache
+def backward(dy: tuple[np.ndarray | None, ...], cache: Cache, *, dx: np.ndarray | None = None) -> Gradients:
+    x, keys, query, v, alpha, seen = cache
     require("x", dx=(dx, x.shape))
-    dz = zeros((x.shape[0], x.shape[2])) if dy[0] is None else as_contiguous(dy[0])
-    dalpha = zeros(alpha.shape) if dy[1] is None else as_contiguous(dy[1])
     more = dx is not None
     dx, dkeys, dquery = as_contiguous(dx) if more else empty_like(x), empty_like(keys), empty_like(query)
-    dv_partial = empty_like(query)  # (N, A): a picture's part of dv, so that no two threads add to one number
-    how = more, wants_nontemporal(dx), wants_nontemporal(dkeys)
-    _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
+    dv_partial = empty((len(x), len(v)))  # a picture's part of dv, so that no two threads add to one number
+    if seen is None:
+        dz = gradient_or_zeros(dy[0], (len(x), x.shape[2]))
+        dalpha = gradient_or_zeros(dy[1], alpha.shape)
+        how = more, wants_nontemporal(dx), wants_nontemporal(dkeys)
+        _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
+    else:
+        seen, dz, de, work = scores_backward(dy, x, each(alpha), seen)
+        sum_over_queries(multiply.address, each(alpha), dz, seen, NOTHING, more, dx, work)
+        _backward_of_queries(de, keys, each(query), v, seen, dkeys, each(dquery), dv_partial)
     return Gradients(dx, dkeys, dquery, dv_partial.sum(0, dtype=np.float64).astype(np.float32))
+
+
+def scores_backward(
+    dy: tuple[np.ndarray | None, ...], x: np.ndarray, alpha: np.ndarray, seen: np.ndarray, *widths: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of several queries: how many keys have a gradient, dz, de, and room for products as wide as x, or ``widths``."""
+    (N, T, L), D = alpha.shape, x.shape[2]
+    dz, dalpha, de_out = (*dy, None)[:3]
+    dz, dalpha = gradient_or_zeros(dz, (N, T, D)), gradient_or_zeros(dalpha, (N, T, L))
+    if de_out is not None:
+        seen = np.full(T, L)  # the scores of keys that nobody may look at were handed out as well
+    work = work_of_threads((AT_ONCE, L, D), *((AT_ONCE, width, max(T, L)) for width in (D, *widths)))
+    de_out = np.empty((0, 0, 0), np.float32) if de_out is None else each(as_contiguous(de_out))
+    de = empty(alpha.shape)
+    backward_to_scores(multiply.address, dz, dalpha, de_out, x, alpha, seen, de, work)
+    return seen, dz, de, work
 
 
 def as_mask(mask: np.ndarray | None, N: int) -> np.ndarray:
@@ -158,3 +214,50 @@ def _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv, how):
             outer(alpha[n], dz[n], dx[n], dx_around)
         tanh_gradients_of_rows(de, keys[n], query[n], v, dkeys[n], dquery[n], dv[n], dkeys_around)
         fence()
+
+
+# --- several queries -------------------------------------------------------------------------------------------------
+
+
+@kernel(parallel=True, fastmath=FLAGS)
+def _forward_of_queries(multiply, x, keys, query, v, mask, seen, nothing, e, alpha, z, work):
+    N, T, L = alpha.shape
+    blocks = -(-T // AT_ONCE)
+    counter = new_counter()
+    for thread in prange(len(work)):
+        sums = np.empty(L + 3)
+        item = next_item(counter)
+        while item < N * blocks:
+            n, first = item // blocks, item % blocks * AT_ONCE
+            last = min(T, first + AT_ONCE)
+            for t in range(first, last):
+                row, wanted = alpha[n, t], L if e.size else seen[t]
+                tanh_scores_of_rows(keys[n, :wanted], query[n, t], v, sums)
+                for l in range(wanted):
+                    row[l] = sums[l]
+                if e.size:
+                    e[n, t] = row
+            attend_rows(multiply, n, first, last, x, mask, seen, nothing, alpha, z, work[thread])
+            item = next_item(counter)
+
+
+@kernel(parallel=True, fastmath=FLAGS)
+def _backward_of_queries(de, keys, query, v, seen, dkeys, dquery, dv):
+    N, T, L = de.shape
+    A = v.size
+    for n in prange(N):
+        dkeys_n, dv_t = dkeys[n], np.empty(A, np.float32)
+        sums = np.zeros(A)  # of many terms: in float64 over the queries
+        for l in range(L):
+            dkey = dkeys_n[l]
+            for a in range(A):
+                dkey[a] = 0
+        for t in range(T):
+            some = seen[t]
+            add_tanh_gradients_of_rows(
+                de[n, t, :some], keys[n, :some], query[n, t], v, dkeys_n[:some], dquery[n, t], dv_t
+            )
+            for a in range(A):
+                sums[a] += dv_t[a]
+        for a in range(A):
+            dv[n, a] = sums[a]

@@ -78,6 +78,23 @@ def tanh_gradients_of_rows(weights, rows, y, v, drows, dy, dv, nontemporal):
 
 
 @kernel()
+def add_tanh_gradients_of_rows(weights, rows, y, v, drows, dy, dv):
+    """:func:`tanh_gradients_of_rows` where other queries met the same rows: what it finds is added to ``drows``."""
+    L, A = rows.shape
+    size, shared = 4 * A, (address(y), address(v), address(dy), address(dv))
+    for a in range(A):
+        dy[a] = 0
+        dv[a] = 0
+    whole = L - L % AT_A_TIME
+    for l in range(0, whole, AT_A_TIME):
+        at = address(rows) + size * l, address(drows) + size * l, address(weights) + 4 * l
+        _add_four_tanh_gradients(*at, *shared, A, False)
+    for l in range(whole, L):
+        at = address(rows) + size * l, address(drows) + size * l, address(weights) + 4 * l
+        _add_tanh_gradients(*at, *shared, A, False)
+
+
+@kernel()
 def add_rows(weights, rows, out):
     """``out[d] += Σ_l weights[l] rows[l, d]``."""
     L, D = rows.shape
@@ -226,8 +243,11 @@ def _four_tanh_scores(typing_context, row0, row1, row2, row3, y, v, size, sums):
     return types.void(*[types.int64] * 8), emit
 
 
-def _tanh_gradients_of(count: int):
-    """The intrinsic for :func:`tanh_gradients_of_rows`, of ``count`` adjacent rows: sums are read and written once for all."""
+def _tanh_gradients_of(count: int, more: bool = False):
+    """The intrinsic for :func:`tanh_gradients_of_rows`, of ``count`` adjacent rows: sums are read and written once for all.
+
+    With ``more`` the gradients of the rows are added to what is there.
+    """
 
     @intrinsic
     def gradients(typing_context, rows, drows, weights, y, v, dy, dv, size, nontemporal):
@@ -243,7 +263,11 @@ def _tanh_gradients_of(count: int):
                     s = tanh_of_vector(e, builder.fadd(row, q))
                     slope = e.fma(builder.fneg(s), s, ONES)
                     gradient = builder.fmul(builder.fmul(weight, factor), slope)
-                    e.store_nontemporal(gradient, e.address(place, a), nontemporal, lanes)
+                    if more:
+                        there = e.address(place, a)
+                        e.store(builder.fadd(e.load(there, lanes), gradient), there, lanes)
+                    else:
+                        e.store_nontemporal(gradient, e.address(place, a), nontemporal, lanes)
                     sum, dq = e.fma(weight, s, sum), builder.fadd(dq, gradient)
                 e.store(dq, e.address(dy, a), lanes)
                 e.store(sum, e.address(dv, a), lanes)
@@ -257,6 +281,7 @@ def _tanh_gradients_of(count: int):
 
 
 _tanh_gradients, _four_tanh_gradients = _tanh_gradients_of(1), _tanh_gradients_of(AT_A_TIME)
+_add_tanh_gradients, _add_four_tanh_gradients = (_tanh_gradients_of(count, True) for count in (1, AT_A_TIME))
 
 
 def _add_rows_of(count: int):

@@ -22,7 +22,17 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "nowhere to look": case(3, 5, 4, 2, Q=3, masked=True),
     }
     found["nowhere to look"]["mask"][1] = False
-    return found
+    return found | {
+        "several queries": case(2, 5, 3, 7, Q=6, T=4),
+        "several queries, mask, no W": case(3, 5, 4, 2, T=2, masked=True, scale=0.5),
+        "a mask for each query": case(2, 7, 3, 4, Q=5, T=3, mask=rng.random((2, 3, 7)) < 0.5) | {"causal": True},
+        "causal": case(2, 5, 3, 4, T=5, scale=0.5) | {"causal": True},
+        "causal, the last of many": case(2, 7, 2, 5, Q=3, T=3) | {"causal": True, "offset": 4},
+        "causal, some look nowhere, scores": case(2, 3, 4, 6, T=5, scale=0.4)
+        | {"causal": True, "offset": -2, "scores": True},
+        "scores, mask": case(3, 5, 2, 4, Q=6, masked=True, scale=0.5) | {"scores": True},
+        "more queries than a block has": case(2, 67, 5, 3, T=70),
+    }
 
 
 def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
@@ -51,8 +61,9 @@ def _cases_from(rng: np.random.Generator):
         masked: bool = False,
         scale: float = 1.0,
         left_out: slice = slice(0),
+        T: int | None = None,
+        mask: np.ndarray | None = None,
     ) -> dict:
-        mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
@@ -60,7 +71,7 @@ def _cases_from(rng: np.random.Generator):
         return {
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, K)),
-            "query": rng.standard_normal((N, Q or K)),
+            "query": rng.standard_normal((N, Q or K) if T is None else (N, T, Q or K)),
             "W": None if Q is None else rng.standard_normal((Q, K)) / Q**0.5,
             "mask": mask,
             "scale": scale,

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, cannot_serve
-from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward
-from scratchlv.kernels.dot_product_attention.reference import Gradients, check
+from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward, attend_by_queries
+from scratchlv.kernels.dot_product_attention.reference import Gradients, as_rows, check
 from scratchlv.kernels.matmul.cuda import gemm
 
 __all__ = ["VERSIONS", "Cache", "backward", "forward", "limits"]
@@ -15,15 +15,25 @@ __all__ = ["VERSIONS", "Cache", "backward", "forward", "limits"]
 class Cache(NamedTuple):
     x: Array  # (N, L, D)
     keys: Array  # (N, L, K)
-    query: Array  # (N, Q)
+    query: Array  # (N, Q) or (N, T, Q)
     W: Array | None  # (Q, K)
-    through_W: Array  # (N, K), query W
-    alpha: Array  # (N, L)
+    through_W: Array  # (N, K) or (N, T, K), query W
+    alpha: Array  # (N, L) or (N, T, L)
     scale: float
 
 
 def limits(
-    x: Any, keys: Any, query: Any, W: Any = None, mask: Any = None, *, scale: float = 1.0, train: bool = True
+    x: Any,
+    keys: Any,
+    query: Any,
+    W: Any = None,
+    mask: Any = None,
+    *,
+    scale: float = 1.0,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
+    train: bool = True,
 ) -> str | None:
     return cannot_serve(x, keys, query, W)
 
@@ -36,20 +46,30 @@ def forward(
     mask: Array | None = None,
     *,
     scale: float = 1.0,
+    causal: bool = False,
+    offset: int = 0,
+    scores: bool = False,
     train: bool = True,
-) -> tuple[tuple[Array, Array], Cache | None]:
-    check(x, keys, query, W, mask)
+) -> tuple[tuple[Array, ...], Cache | None]:
+    check(x, keys, query, W, mask, causal, offset)
     x, keys, query = as_contiguous(x), as_contiguous(keys), as_contiguous(query)
-    q = query if W is None else gemm(query, W)
-    module = load("dot_product_attention.cu")
-    z, alpha = attend(module, x, keys, q, None, scale, as_mask(mask, x))
-    return (z, alpha), Cache(x, keys, query, W, q, alpha, scale) if train else None
+    q = query if W is None else _through(query, W)
+    given = load("dot_product_attention.cu"), x, keys, q, None, scale, as_mask(mask, x)
+    y = attend(*given) if query.ndim == 2 and not scores else attend_by_queries(*given, causal, offset, scores)
+    return y, Cache(x, keys, query, W, q, y[1], scale) if train else None
 
 
-def backward(dy: tuple[Array | None, Array | None], cache: Cache) -> Gradients:
+def backward(dy: tuple[Array | None, ...], cache: Cache) -> Gradients:
     x, keys, query, W, q, alpha, scale = cache
     module = load("dot_product_attention.cu")
     dx, dkeys, dq, _ = attend_backward(module, x, keys, q, None, scale, alpha, dy)
     if W is None:
         return Gradients(dx, dkeys, dq, None)
-    return Gradients(dx, dkeys, gemm(dq, W, transpose_b=True), gemm(query, dq, transpose_a=True))
+    dW = gemm(as_rows(query), as_rows(dq), transpose_a=True)
+    return Gradients(dx, dkeys, _through(dq, W, transpose_b=True), dW)
+
+
+def _through(rows: Array, W: Array, transpose_b: bool = False) -> Array:
+    """The rows (..., Q) times W, or its transpose."""
+    y = gemm(as_rows(rows), W, transpose_b=transpose_b)
+    return y.reshape(*rows.shape[:-1], y.shape[-1])

@@ -4,3 +4,4 @@
 #include "attention.cuh"
 using Score = attention::Dot;
 #include "attention_kernels.cuh"
+#include "attention_queries.cuh"

@@ -146,7 +146,7 @@ def _measure_all(
     flush = ceilings.flusher()
     for number, (name, found) in enumerate(chosen.items(), 1):
         shapes, place = "", f"[{number}/{len(chosen)}] "
-        for each in rows.measure(name, found, limits, flush, status.say_at(place)):
+        for each in rows.measure(name, found, limits, flush, status.say_at(place), others=True):
             status.clear()
             shapes = print_row(each.row, shapes)
             measured.append(each)

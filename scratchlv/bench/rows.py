@@ -278,13 +278,30 @@ def measure(
     flush: Call | None,
     say: Callable[[str], None],
     checked: bool = False,
+    others: bool = False,
 ) -> Iterator[Measured]:
-    """Check and time these versions of the room ``name``, on the largest size of its workload.
+    """Check and time these versions of the room ``name``, on the largest size of its workload; and on its ``others``.
 
     Without ``flush``, which empties the caches, they are timed warm alone; ``checked`` ones are known to be right.
     """
     room, seed = ROOMS[name], 0
     small, large = (room.make(np.random.default_rng(seed), size) for size in (room.sizes[0], room.sizes[-1]))
+    yield from _measured(name, chosen, small, large, ceilings, flush, say, checked)
+    for make in room.others if others else ():
+        other = make(np.random.default_rng(seed))
+        yield from _measured(name, chosen, other, other, ceilings, flush, say, checked)
+
+
+def _measured(
+    name: str,
+    chosen: Sequence[Version],
+    small: Workload,
+    large: Workload,
+    ceilings: Ceilings,
+    flush: Call | None,
+    say: Callable[[str], None],
+    checked: bool,
+) -> Iterator[Measured]:
     for version in chosen:
         row = Row(name, version.name, "", shapes(large.inputs))
         limit = version.limits(**large.inputs)
@@ -295,7 +312,7 @@ def measure(
         say(f"{name} {version.name}: right?")
         row.first_call_seconds, row.compiled = _first_call(version, small)
         if not checked:
-            row.wrong = version.check(small.inputs) or version.check(large.inputs)
+            row.wrong = version.check(small.inputs) or ("" if large is small else version.check(large.inputs))
         if row.wrong:
             yield Measured(row)
             continue

@@ -33,12 +33,13 @@ class Workload(NamedTuple):
 class Room(NamedTuple):
     """``make(rng, size)`` makes a workload; ``size`` is what the curves of time are drawn against, the largest is the one
     that the table shows. ``on_gpu(rng)`` makes a larger one, which does not fit into the caches of a GPU; None: the largest is
-    large enough."""
+    large enough. ``others`` make what the table shows below it: another use of the room."""
 
     make: Callable[[np.random.Generator, int], Workload]
     sizes: tuple[int, ...]
     size_is: str
     on_gpu: Callable[[np.random.Generator], Workload] | None = None
+    others: tuple[Callable[[np.random.Generator], Workload], ...] = ()
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -136,6 +137,28 @@ def _dot_product_attention(rng: np.random.Generator, K: int, N: int = 64) -> Wor
     inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, K), "query": _normal(rng, N, Q)}
     inputs |= {"W": _weights(rng, Q, K), "scale": K**-0.5}
     return Workload(inputs, _passes(forward, backward))
+
+
+def _additive_attention_of_queries(rng: np.random.Generator) -> Workload:
+    N, T, L, D, A = 16, 20, 196, 512, 512
+    regions, keys, queries, scores = N * L * D, N * L * A, N * T * A, N * T * L
+    tanhs, products = scores * A, scores * D
+    forward = Cost(4 * tanhs + 5 * scores + 2 * products, _floats(regions, keys, queries, A, N * T * D, scores))
+    backward = Cost(
+        9 * tanhs + 4 * scores + 4 * products, _floats(2 * regions, 2 * keys, 2 * queries, 2 * A, N * T * D, scores)
+    )
+    inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, A), "query": _normal(rng, N, T, A)}
+    return Workload(inputs | {"v": _weights(rng, A)}, _passes(forward, backward))
+
+
+def _dot_product_attention_of_queries(rng: np.random.Generator) -> Workload:
+    N, T, L, D, K = 16, 64, 196, 512, 512
+    regions, keys, queries, scores = N * L * D, N * L * K, N * T * K, N * T * L
+    products = scores * (D + K)
+    forward = Cost(2 * products + 5 * scores, _floats(regions, keys, queries, N * T * D, scores))
+    backward = Cost(4 * products + 4 * scores, _floats(2 * regions, 2 * keys, 2 * queries, N * T * D, scores))
+    inputs = {"x": _normal(rng, N, L, D), "keys": _normal(rng, N, L, K), "query": _normal(rng, N, T, K)}
+    return Workload(inputs | {"scale": K**-0.5}, _passes(forward, backward))
 
 
 def _attention_lstm(rng: np.random.Generator, H: int, T: int = 10, N: int = 16) -> Workload:
@@ -275,10 +298,18 @@ ROOMS = {
     "lstm": Room(_lstm, (64, 128, 256, 512), "width of the state"),
     "gru": Room(_gru, (64, 128, 256, 512), "width of the state"),
     "additive_attention": Room(
-        _additive_attention, (64, 128, 256, 512), "width of the keys", partial(_additive_attention, A=512, N=256)
+        _additive_attention,
+        (64, 128, 256, 512),
+        "width of the keys",
+        partial(_additive_attention, A=512, N=256),
+        others=(_additive_attention_of_queries,),
     ),
     "dot_product_attention": Room(
-        _dot_product_attention, (64, 128, 256, 512), "width of the keys", partial(_dot_product_attention, K=512, N=256)
+        _dot_product_attention,
+        (64, 128, 256, 512),
+        "width of the keys",
+        partial(_dot_product_attention, K=512, N=256),
+        others=(_dot_product_attention_of_queries,),
     ),
     "attention_lstm": Room(
         _attention_lstm, (64, 128, 256, 512), "width of state and keys", partial(_attention_lstm, H=512, T=20, N=32)

@@ -221,11 +221,14 @@ def dot(dy: Any, y: Any) -> float:
 def named(
     forward: Callable, inputs: dict[str, Any], y: Any, grads: Any, outputs: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Outputs and gradients by name: ``outputs``, else the fields of a NamedTuple, else y, or y[0], y[1] …"""
+    """Outputs and gradients by name: ``outputs``, else the fields of a NamedTuple, else y, or y[0], y[1] …
+
+    A call may return the first of ``outputs`` alone.
+    """
     if not isinstance(y, tuple):
         found = {"y": y}
     else:
-        names = outputs or getattr(y, "_fields", None) or [f"y[{i}]" for i in range(len(y))]
+        names = (outputs or ())[: len(y)] or getattr(y, "_fields", None) or [f"y[{i}]" for i in range(len(y))]
         found = dict(zip(names, y, strict=True))
     present = [grad for grad in grads if grad is not None]
     return found | {f"d{name}": grad for name, grad in zip(differentiable(forward, inputs), present, strict=True)}

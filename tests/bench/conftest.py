@@ -10,7 +10,7 @@ from .examples import CEILINGS
 @pytest.fixture
 def small(monkeypatch):
     """Workloads and timings that take no time, and ceilings that were not measured."""
-    tiny = {name: room._replace(sizes=room.sizes[:1] * 2) for name, room in workloads.ROOMS.items()}
+    tiny = {name: room._replace(sizes=room.sizes[:1] * 2, others=()) for name, room in workloads.ROOMS.items()}
     tiny["relu"] = tiny["relu"]._replace(sizes=(2, 3))
     for module in (workloads, rows, command, plot):
         if hasattr(module, "ROOMS"):

@@ -8,7 +8,7 @@ from scratchlv.bench import machine, rows, workloads
 from scratchlv.errors import UserError
 from scratchlv.kernels.matmul.versions import VERSIONS
 
-from .examples import measured, timed
+from .examples import CEILINGS, measured, timed
 
 
 def test_rows_of_a_right_room(small):
@@ -22,6 +22,16 @@ def test_rows_of_a_right_room(small):
         assert row.cold.samples > 0
         assert row.share == row.least_seconds / row.warm.median
         assert row.intensity == row.operations / row.bytes
+
+
+def test_another_use_of_a_room_has_rows_of_its_own(small, monkeypatch):
+    room = workloads.ROOMS["relu"]
+    also = room._replace(others=(lambda rng: room.make(rng, 5),))
+    monkeypatch.setitem(rows.ROOMS, "relu", also)
+    found = [m.row for m in rows.measure("relu", rows.versions("relu"), CEILINGS, None, lambda text: None, others=True)]
+    assert [row.shapes for row in found] == 4 * ["x (3, 1024)"] + 4 * ["x (5, 1024)"]
+    assert all(row.warm and not row.wrong for row in found)
+    assert len({(row.version, row.part, row.shapes) for row in found}) == 8
 
 
 def refused(name, version):

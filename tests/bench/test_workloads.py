@@ -19,11 +19,15 @@ def arrays(value):
     return [np.asarray(value)] if np.ndim(value) else []
 
 
-@pytest.mark.parametrize("name", ROOMS)
-def test_bytes_are_those_of_inputs_and_outputs(name):
+OTHERS = [(name, other) for name in ROOMS for other in range(len(workloads.ROOMS[name].others))]
+
+
+@pytest.mark.parametrize(("name", "other"), [(name, None) for name in ROOMS] + OTHERS)
+def test_bytes_are_those_of_inputs_and_outputs(name, other):
     """Counted on the arrays themselves; biases, first states and the places of a maximum may be left out."""
     room, operation = workloads.ROOMS[name], getattr(ops, name)
-    workload = room.make(np.random.default_rng(0), room.sizes[0])
+    rng = np.random.default_rng(0)
+    workload = room.make(rng, room.sizes[0]) if other is None else room.others[other](rng)
     inputs = arrays(tuple(workload.inputs.values()))
     assert all(value.dtype == np.float32 for value in inputs if value.dtype.kind == "f")
     if "step" in workload.costs:

@@ -11,8 +11,11 @@ from .checks import WHY_NOT, cases, versions
 
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 MASKED = {
-    "additive_attention": ("mask", "several pieces", "whole pieces", "a piece left out"),
-    "dot_product_attention": ("mask", "several pieces", "whole pieces, no W", "a piece left out"),
+    "additive_attention": ("mask", "several pieces", "whole pieces", "a piece left out", "several queries, mask"),
+    "dot_product_attention": (
+        *("mask", "several pieces", "whole pieces, no W", "a piece left out"),
+        "several queries, mask, no W",
+    ),
     "attention_lstm": ("mask", "dot, mask", "several pieces", "a piece left out"),
 }
 ROWS = [(name, number, case) for name in MASKED for number in versions(name) for case in MASKED[name]]

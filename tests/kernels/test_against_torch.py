@@ -176,6 +176,43 @@ def test_dot_product_attention(bilinear, masked):
     assert_agrees("dot_product_attention", inputs, oracle, scale=0.7)
 
 
+MASK_OF_QUERIES = np.array([[1, 1, 0, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
+
+
+@pytest.mark.parametrize("settings", [{}, {"causal": True}, {"causal": True, "offset": 1}])
+@pytest.mark.parametrize("masked", [False, True])
+def test_additive_attention_of_several_queries(settings, masked):
+    T, L = 4, 5
+    seen = np.tri(T, L, settings.get("offset", 0), dtype=bool) if settings else np.ones((T, L), bool)
+    if masked:
+        seen = seen & MASK_OF_QUERIES[:, None]
+
+    def oracle(x, keys, query, v):
+        e = torch.tanh(keys[:, None] + query[:, :, None]) @ v
+        alpha = torch.softmax(e.masked_fill(~torch.tensor(seen), -torch.inf), -1)
+        return alpha @ x, alpha, e
+
+    inputs = [normal(3, L, 2), normal(3, L, 6), normal(3, T, 6), normal(6)]
+    mask = MASK_OF_QUERIES if masked else None
+    assert_agrees("additive_attention", inputs, oracle, mask=mask, scores=True, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"causal": True}, {"mask": MASK_OF_QUERIES}])
+@pytest.mark.parametrize("T", [2, 5, 7])
+def test_dot_product_attention_of_several_queries(settings, T):
+    """PyTorch's ``is_causal`` is ours without an offset, also where T and L differ."""
+    L = 5
+
+    def oracle(x, keys, query, W):
+        mask = None if "mask" not in settings else torch.tensor(settings["mask"])[:, None]
+        one_hot = torch.eye(L, dtype=x.dtype).expand(3, L, L)  # looking at these shows where it looked
+        of_torch = {"attn_mask": mask, "is_causal": "causal" in settings, "scale": 0.7}
+        return tuple(F.scaled_dot_product_attention(query @ W, keys, values, **of_torch) for values in (x, one_hot))
+
+    inputs = [normal(3, L, 2), normal(3, L, 4), normal(3, T, 6), normal(6, 4)]
+    assert_agrees("dot_product_attention", inputs, oracle, scale=0.7, **settings)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_softmax_cross_entropy(masked):
     targets, mask = rng.integers(0, 5, (4, 3)), rng.random((4, 3)) < 0.6 if masked else None

@@ -8,6 +8,7 @@ import pytest
 from scratchlv import kernels
 from scratchlv.cuda.arrays import MOST_UNASKED
 from scratchlv.kernels.additive_attention import cuda as attention_cuda
+from scratchlv.kernels.additive_attention.queries import AT_ONCE
 from scratchlv.kernels.attention_lstm import numba_cpu as attention_lstm
 from scratchlv.kernels.conv2d import cuda as conv2d_cuda
 from scratchlv.kernels.conv2d import winograd
@@ -25,8 +26,11 @@ NUMBERS = {
         f"2 x {HEIGHT} x 64 x {matmul.INNER_BLOCK} FLOP for {4 * FLOATS_OF_PANEL // 1024} KiB, {2 * HEIGHT // 4} FLOP a byte",
         f"At most {matmul.INNER_BLOCK} terms are summed from zero",
     ),
-    "additive_attention": (f"chunks of {attention_cuda.CHUNK} regions",),
-    "dot_product_attention": (f"chunks of {attention_cuda.CHUNK} regions",),
+    "additive_attention": (
+        f"chunks of {attention_cuda.CHUNK} regions",
+        f"in blocks of {AT_ONCE} queries, or of {AT_ONCE} keys",
+    ),
+    "dot_product_attention": (f"chunks of {attention_cuda.CHUNK} regions", f"a block of {AT_ONCE} queries or keys"),
     "attention_lstm": (
         f"within ±{attention_lstm.MOST_QUERY:.0f}",
         f"as long as all keys are within ±{attention_lstm.MOST_KEY:.0f}",
