@@ -75,7 +75,8 @@ def page_of(name: str, cells: list[dict], folder: Path) -> str:
                 file = _keep(data, folder, f"{name}_{pictures}")
                 parts.append(f"![{name}, picture {pictures}]({file.name})\n")
             elif text := _said(output):
-                parts.append(f"```\n{text}\n```\n")
+                fence = "`" * (3 + text.count("```"))
+                parts.append(f"{fence}\n{text}\n{fence}\n")
     return head_of(name) + "\n".join(parts)
 
 
@@ -113,6 +114,9 @@ def _keep(data: dict, folder: Path, stem: str) -> Path:
     return file
 
 
+_OUTPUT = re.compile(r"\n((`{3,})\n.*?\n\2|!\[[^\n]*?\]\([^\n]*?\))\n", re.DOTALL)
+
+
 def differs(page: str, name: str, cells: list[dict]) -> str:
     """Where a page is not that of these cells, in a sentence; empty if it is. Outputs may be anything."""
     if not page.startswith(head_of(name)):
@@ -123,9 +127,7 @@ def differs(page: str, name: str, cells: list[dict]) -> str:
         if not page.startswith(text, at):
             return f"cell {number} is another there: {text[:60]!r}"
         at += len(text)
-        while cell["cell_type"] == "code" and (
-            output := re.compile(r"\n(```\n.*?\n```|!\[.*?\]\(.*?\))\n", re.S).match(page, at)
-        ):
+        while cell["cell_type"] == "code" and (output := _OUTPUT.match(page, at)):
             at = output.end()
         at += page.startswith("\n", at)
     return "" if at == len(page) else f"it goes on after the last cell: {page[at : at + 60]!r}"
