@@ -21,7 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LECTURE = ROOT / "docs/lecture.md"
 PAGES = sorted(
     path
-    for pattern in ("README.md", "CONTRIBUTING.md", "docs/*.md", "kernels/*/README.md")
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/*.md",
+        "docs/notebooks/*.md",
+        "notebooks/README.md",
+        "kernels/*/README.md",
+    )
     for path in ROOT.glob(pattern)
 )
 # What stands for a number in a command, and a number of its kind; other capitals stand for names and may stay.

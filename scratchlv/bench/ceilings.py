@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,14 +99,19 @@ def _in_giga(speeds: dict[str, float]) -> dict[str, float]:
     return {pattern: speed / 1e9 for pattern, speed in speeds.items()}
 
 
-def measure(most: int = _MOST) -> Ceilings:
-    """Measure them, with the threads that kernels use now, through arrays of at most ``most`` bytes; about six seconds."""
+def measure(most: int = _MOST, work: Collection[float] = ()) -> Ceilings:
+    """Measure them, with the threads that kernels use now, through arrays of at most ``most`` bytes; about six seconds.
+
+    If the bytes that passes move are known, ``work``, of the caches only those are measured that such work fits: three seconds.
+    """
     size = min(most, max(64 * _MEBI, 4 * last_level_cache()))
     a, b, c = (_ones(size // 4) for _ in range(3))
+    levels = [moved for moved in _IN_CACHE if moved <= min(last_level_cache(), 2 * size)]
+    if work and levels and min(work) >= levels[0]:  # of smaller work the fastest of all is the ceiling
+        fits = {max(moved for moved in levels if moved <= each) for each in work if each <= last_level_cache()}
+        levels = sorted(fits)
     caches = {
-        moved: bandwidths(*(array[: moved // 8] for array in (a, b, c)), seconds=_SECONDS_IN_CACHE)
-        for moved in _IN_CACHE
-        if moved <= min(last_level_cache(), 2 * size)
+        moved: bandwidths(*(array[: moved // 8] for array in (a, b, c)), seconds=_SECONDS_IN_CACHE) for moved in levels
     }
     return Ceilings(peak(), bandwidths(a, b, c, seconds=_SECONDS), caches)
 

@@ -168,9 +168,8 @@ def print_header(here: dict[str, Any], limits: ceilings.Ceilings) -> None:
         print(line)
     patterns = ", ".join(f"{name} {speed / 1e9:.1f}" for name, speed in limits.memory.items())
     by_size = ", ".join(f"{_size(moved)} {max(speeds.values()) / 1e9:.0f}" for moved, speeds in limits.caches.items())
-    print(
-        f"ceilings, measured now: {limits.peak / 1e9:.0f} GFLOP/s multiply-add; memory, GB/s: {patterns}; caches: {by_size}"
-    )
+    caches = f"; caches: {by_size}" if by_size else ""
+    print(f"ceilings, measured now: {limits.peak / 1e9:.0f} GFLOP/s multiply-add; memory, GB/s: {patterns}{caches}")
     print("attained: the share of min(peak, flop/byte × bandwidth)", flush=True)
 
 

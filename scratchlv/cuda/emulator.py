@@ -75,7 +75,12 @@ def _with(**changes) -> Iterator[None]:
 
 def why_not() -> str | None:
     """Why CUDA C cannot be compiled for this CPU, or None."""
-    return None if _compiler() else "there is no g++ to compile CUDA C for the CPU; install g++ (or set CXX)"
+    if _compiler():
+        return None
+    named = os.environ.get("CXX")
+    if named:
+        return f"CXX={named} is no program, and CUDA C cannot be compiled for the CPU; set it to a C++ compiler, or unset it"
+    return "there is no g++ to compile CUDA C for the CPU; install g++ (or set CXX)"
 
 
 def sanitized() -> bool:
@@ -123,7 +128,7 @@ def _c_value(argument):
 
 @functools.cache
 def _compiler() -> str | None:
-    return os.environ.get("CXX") or shutil.which("g++")
+    return shutil.which(os.environ.get("CXX") or "g++")
 
 
 def _compiled(path: Path, names: tuple[str, ...]) -> Path:

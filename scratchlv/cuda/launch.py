@@ -38,7 +38,8 @@ class Module(Mapping[str, "Kernel"]):
 
     def __getitem__(self, name: str) -> Kernel:
         if name not in self._kernels:
-            raise KeyError(f"{self.path.name} has no kernel {name!r}; it has {', '.join(self._kernels)}")
+            there = ", ".join(self._kernels) or 'none (extern "C" __global__ void NAME(…))'
+            raise KeyError(f"{self.path.name} has no kernel {name!r}; it has {there}")
         return self._kernels[name]
 
     def __iter__(self) -> Iterator[str]:

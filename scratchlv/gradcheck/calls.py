@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from scratchlv.gradcheck.trees import Snapshot, close, first_not_finite, map_lea
 PRIVATE = 0x5C0A7C4E  # mixed into every seed: who draws inputs from default_rng(0) must not get x == dy
 _CACHE_NAMES = ("cache", "ctx", "context", "saved", "memory", "tape", "residuals")
 _OWN_FOLDERS = (Path(__file__).parents[1], Path(np.__file__).parent)
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))  # what is installed lies below it, too
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -353,4 +355,6 @@ def where_and_what(error: BaseException) -> str:
 
 def _is_users(filename: str) -> bool:
     path = Path(filename)
+    if _STANDARD_LIBRARY in path.parents and not {"site-packages", "dist-packages"} & {*path.parts}:
+        return False
     return not any(folder in path.parents for folder in _OWN_FOLDERS) and not filename.startswith("<frozen")

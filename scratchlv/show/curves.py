@@ -38,7 +38,7 @@ def curves_svg(
     for y in y_ticks:
         at = place(x_range[0], y)[1]
         parts.append(f'<path d="M{_LEFT} {at:.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" stroke-opacity="0.15"/>')
-        parts.append(_text(_LEFT - 8, at + 4, f"{y:,.6g}", "end"))
+        parts.append(_text(_LEFT - 8, at + 4, f"{y:.0e}" if log_y and y < 1e-3 else f"{y:,.6g}", "end"))
     for x in ticks(*x_range):
         at = place(x, 10 ** y_range[0] if log_y else y_range[0])[0]
         parts.append(f'<path d="M{at:.1f} {_HEIGHT - _BOTTOM}v5" stroke="currentColor"/>')

@@ -16,4 +16,4 @@ def small(monkeypatch):
         if hasattr(module, "ROOMS"):
             monkeypatch.setattr(module, "ROOMS", tiny)
     monkeypatch.setattr(timing, "_MOST", 3)
-    monkeypatch.setattr(ceilings, "measure", lambda: CEILINGS)
+    monkeypatch.setattr(ceilings, "measure", lambda work=(): CEILINGS)

@@ -69,6 +69,30 @@ def test_ceilings_are_measured(monkeypatch):
     assert json.loads(json.dumps(found.to_json()))["memory_gbs"] == pytest.approx(found.best_memory / 1e9)
 
 
+@pytest.mark.parametrize(
+    ("work", "levels"),
+    [
+        ([], [1 << 18, 1 << 20]),
+        ([64 << 20], []),  # memory alone
+        ([1 << 19, 64 << 20], [1 << 18]),
+        ([3 << 20, 1 << 18], [1 << 18, 1 << 20]),
+        ([1 << 10, 64 << 20], [1 << 18, 1 << 20]),  # the fastest of all is asked for
+    ],
+)
+def test_only_the_caches_are_measured_that_the_work_fits(caches_of_32_mib, monkeypatch, work, levels):
+    """And the ceilings of that work are those of the whole measurement."""
+
+    def measured(a, b, c, *, seconds):
+        return {"copy": 1e9 * a.size, "update": 2e9 * a.size}
+
+    monkeypatch.setattr(ceilings, "bandwidths", measured)
+    monkeypatch.setattr(ceilings, "peak", lambda: 1e9)
+    found, whole = ceilings.measure(1 << 20, work), ceilings.measure(1 << 20)
+    assert [*found.caches] == levels
+    for size in work:
+        assert found.bandwidth(size) == whole.bandwidth(size)
+
+
 @pytest.mark.parametrize("size", [1 << 10, 1 << 12])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_moved_is_moved(size, threads):

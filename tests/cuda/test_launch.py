@@ -98,6 +98,12 @@ def test_a_kernel_that_is_not_there_is_named_with_those_that_are():
         load("nowhere.cu")
 
 
+def test_of_a_file_without_kernels_it_is_said(tmp_path):
+    (tmp_path / "empty.cu").write_text("__global__ void half(", "utf-8")
+    with pytest.raises(KeyError, match="it has none"):
+        load(tmp_path / "empty.cu")["twice"]
+
+
 def test_a_file_is_found_in_its_room():
     assert load("softmax_cross_entropy.cu").path.parent.name == "softmax_cross_entropy"
     assert len(load("softmax_cross_entropy.cu")) == len(list(load("softmax_cross_entropy.cu")))

@@ -155,6 +155,7 @@ def test_a_barrier_that_could_be_left_out_is_found(load):
 
 
 def test_without_a_compiler_one_is_told(load, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr("scratchlv.cuda.emulator._compiler", lambda: None)
     with pytest.raises(KernelError, match=r"there is no g\+\+"):
         load("    if (i < n) y[i] = by * x[i];\n")

@@ -127,6 +127,10 @@ def test_dataclasses_find_their_module(file):
             "import numpy as np\nW = 1 / 0\n",
             r"cannot be imported: ZeroDivisionError: .* \(layer.py, line 2: `W = 1 / 0`\)",
         ),
+        (
+            "import ctypes\nctypes.CDLL('./gone.so')\n",
+            r"OSError: .* \(layer.py, line 2: `ctypes.CDLL\('./gone.so'\)`\)",
+        ),
         ("import not_there\n", r"ModuleNotFoundError: No module named 'not_there' \(layer.py, line 1"),
         ("import sys\nsys.exit()\n", 'ends the program while it is imported: put .* below if __name__ == "__main__"'),
     ],

@@ -6,7 +6,6 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -94,13 +93,15 @@ def _tell_printed(own: Own) -> None:
 
 
 def _race(own: Own, name: str, board: Path | None) -> int:
-    limit = own.limits(**_timed_inputs(own.operation))
+    room = ROOMS[own.operation]
+    workload = room.make(np.random.default_rng(0), room.sizes[-1])
+    limit = own.limits(**workload.inputs)
     if limit is not None:
         print(f"refused: {own.path} cannot serve the inputs that are timed: {limit}")
         return 1
     status = command.Status()
     status.say("measuring the ceilings")
-    limits, here = ceilings.measure(), machine.describe()
+    limits, here = ceilings.measure(work=[cost.bytes for cost in workload.costs.values()]), machine.describe()
     status.clear()
     command.print_header(here, limits)
     race = Race(own, name, seed=secrets.randbits(63))  # which no file can know
@@ -124,11 +125,6 @@ def _race(own: Own, name: str, board: Path | None) -> int:
         for line in leaderboard.lines(entered_there, own.operation):
             print(line)
     return 0
-
-
-def _timed_inputs(operation: str) -> dict[str, Any]:
-    room = ROOMS[operation]
-    return room.make(np.random.default_rng(0), room.sizes[-1]).inputs
 
 
 def _ours(operation: str) -> list[Version]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from scratchlv.bench import machine
 from scratchlv.bench.rows import Row
-from scratchlv.cache import alone_in
+from scratchlv.cache import alone_in, can_write
 from scratchlv.errors import UserError
 from scratchlv.training.checkpoint import write_json_atomically
 
@@ -116,6 +116,8 @@ def check(path: Path) -> None:
     """Before anything is timed.
 
     Raises:
-        UserError: as :func:`read`.
+        UserError: as :func:`read`, or its folder cannot be written to.
     """
     read(path, machine.describe())
+    if not can_write(path.parent):
+        raise UserError(f"--leaderboard {path} cannot be written; give another file")

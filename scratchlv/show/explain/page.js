@@ -66,7 +66,7 @@ function told(name, place) {
 
 // --- arrays ----------------------------------------------------------------------------------------------------------
 
-/** A table of an array: its last axis goes across, all others down. */
+/** A table of an array: its last axis of more than one number goes across, those before it down: a grey picture looks like one. */
 function card(name, shape, places, written = []) {
   const table = document.createElement("table"), marked = new Set(written);
   table.setAttribute("role", "grid");
@@ -74,15 +74,17 @@ function card(name, shape, places, written = []) {
   caption.innerHTML = `<span></span> <span class="shape"></span>`;
   caption.firstChild.textContent = name;
   caption.lastChild.textContent = shape.length ? `(${shape.join(", ")})` : "a number";
-  const columns = shape.length ? shape[shape.length - 1] : 1, rows = places.length / columns;
+  let across = shape.length - 1;
+  while (across > 0 && shape[across] === 1) across--;
+  const columns = shape.length ? shape[across] : 1, rows = places.length / columns;
   const largest = Math.max(...places.map((p) => Math.abs(values[p])), 1e-30);
   for (let r = 0; r < rows; r++) {
     const row = table.insertRow();
     row.setAttribute("role", "row");
-    if (shape.length > 1) {
+    if (across > 0) {
       const head = document.createElement("th");
       head.scope = "row";
-      head.textContent = index(shape.slice(0, -1), r).join(",");
+      head.textContent = index(shape.slice(0, across), r).join(",");
       row.append(head);
     }
     for (let c = 0; c < columns; c++) {

@@ -85,3 +85,11 @@ def test_a_damaged_file_is_refused_and_kept(content, add):
     with pytest.raises(UserError, match=r"board.json is (damaged|no leaderboard)"):
         add("mine", 1e-3)
     assert add.path.read_text("utf-8") == content
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(leaderboard.machine, "describe", lambda: HERE)
+    (tmp_path / "file").write_text("no folder", "utf-8")
+    with pytest.raises(UserError, match="board.json cannot be written"):
+        leaderboard.check(tmp_path / "file" / "board.json")
+    leaderboard.check(tmp_path / "new" / "board.json")

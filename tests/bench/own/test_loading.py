@@ -91,5 +91,12 @@ def test_cuda_c_that_does_not_fit_is_refused(old, new, said, tmp_path):
 
 
 def test_without_a_compiler_it_says_so(tmp_path, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(emulator, "_compiler", lambda: None)
     assert "there is no g++" in refused(own_tanh(tmp_path))
+
+
+def test_a_compiler_that_is_named_and_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", str(tmp_path / "gone"))
+    monkeypatch.setattr(emulator, "_compiler", emulator._compiler.__wrapped__)  # what it found before does not count
+    assert f"CXX={tmp_path / 'gone'} is no program" in refused(own_tanh(tmp_path))

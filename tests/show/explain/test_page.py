@@ -131,6 +131,18 @@ def _like(y, flat):
 
 @pytest.mark.slow
 @needs_browser
+def test_a_picture_of_one_channel_looks_like_a_picture(tmp_path):
+    script = """
+      const tables = [...document.querySelectorAll("#inputs table")];
+      return tables.map((t) => [t.caption.firstChild.textContent, t.rows.length, t.rows[0].querySelectorAll("td").length]);
+    """
+    found, complaints = run(explain("conv2d", {}), script, tmp_path)
+    assert complaints == []
+    assert ["x", 4, 4] in found and ["dx", 4, 4] in found and ["W", 9, 2] in found and ["b", 1, 2] in found
+
+
+@pytest.mark.slow
+@needs_browser
 @pytest.mark.parametrize(("width", "dark"), [(400, False), (1200, True)])
 def test_numbers_can_be_changed_and_pointed_at(width, dark, tmp_path):
     script = """
