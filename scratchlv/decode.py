@@ -177,7 +177,8 @@ def beam_search(
     steps: list[_BeamStep] = []
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
-        allowed = np.minimum(_allowed(log_probs, len(steps), min_length, ban), 0.0, dtype=np.float64)
+        allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
+        allowed = np.minimum(allowed, 0.0, dtype=np.float64)
         V = allowed.shape[1]
         scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
         parents, words = np.divmod(found, V)
@@ -213,7 +214,7 @@ class _Words(NamedTuple):
 def _draw(
     model: Generator,
     inputs: Any,
-    choose: Callable[[Array], Array],
+    choose: Callable[[Array, Sequence[int], int], Array],
     max_length: int,
     min_length: int,
     prompt: Array | None,
@@ -229,7 +230,7 @@ def _draw(
             if ended.all():
                 return
             log_probs, state = _step(model, state, tokens)
-            tokens = choose(_allowed(log_probs, t, min_length, ban))
+            tokens = choose(log_probs, _forbidden(t, min_length, ban), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
 
@@ -252,10 +253,14 @@ def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prom
     return state, prompt[-1]
 
 
-def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> Array:
-    """The log probabilities, and -inf where a word may not be said as number ``t``, from 0."""
+def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
+    """The tokens that may not be said as number ``t``, from 0."""
+    return [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
+
+
+def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
+    """The log probabilities (N, V), and -inf where a word may not be said."""
     V = log_probs.shape[1]
-    forbidden = [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
     allowed = log_probs.copy()
     allowed[:, forbidden] += -np.inf  # a NaN stays one
     most = allowed.max(axis=1)  # NaN if there is one
@@ -271,8 +276,13 @@ def _allowed(log_probs: Array, t: int, min_length: int, ban: Sequence[int]) -> A
     return allowed
 
 
-def _argmax(allowed: Array) -> Array:
-    return allowed.argmax(axis=1)
+def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
+    """The most likely words (N,) that may be said. Mostly they are the most likely of all, which no copy is needed for."""
+    tokens = log_probs.argmax(axis=1)  # a NaN, if there is one
+    for n, token in enumerate(tokens.tolist()):
+        if token in forbidden or not log_probs[n, token] > -np.inf:
+            return _allowed(log_probs, forbidden, min_length).argmax(axis=1)
+    return tokens
 
 
 @dataclass
@@ -296,7 +306,8 @@ class _Sampler:
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"--top-p {self.top_p:g}: give a number above 0, and 1 at most")
 
-    def __call__(self, allowed: Array) -> Array:
+    def __call__(self, log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
+        allowed = _allowed(log_probs, forbidden, min_length)
         N, V = allowed.shape
         if self.top_k is not None and self.top_k > V:
             raise UserError(f"--top-k {self.top_k}: the vocabulary has {V} words; give 1 to {V}")

@@ -57,9 +57,9 @@ def _own(caches: Caches) -> int:
     return min(caches.second, 1 << 20)
 
 
-def _half_of_second(caches: Caches) -> int:
-    """Rows of 640 floats, a segment of a product, that take half of the second-level cache."""
-    return caches.second // 2 // (4 * 640)
+def _segments_in_second(caches: Caches) -> float:
+    """Rows of 640 floats, a segment of a product, that would fill the second-level cache."""
+    return caches.second / (4 * 640)
 
 
 PARAMETERS: dict[str, Parameter] = {
@@ -167,15 +167,21 @@ PARAMETERS: dict[str, Parameter] = {
         ),
         Parameter(
             "matmul.item_columns",
-            "columns of B that a thread packs and multiplies at once",
-            _half_of_second,
+            "columns of B that a thread packs and multiplies at once: half of the second-level cache, as A passes by as well",
+            lambda caches: int(_segments_in_second(caches) / 2),
             step=64,
         ),
         Parameter(
             "matmul.item_rows",
-            "rows of A that a thread packs and multiplies at once",
-            _half_of_second,
+            "rows of A that a thread packs and multiplies at once: most of the second-level cache",
+            lambda caches: int(_segments_in_second(caches) * 7 / 8),
             step=12,
+        ),
+        Parameter(
+            "matmul.one_copy_from",
+            "threads from which what all need of an operand is packed once, and not by each for itself",
+            lambda caches: 4,
+            tried=(2, 4),
         ),
         Parameter(
             "matmul.prefetch_rows",

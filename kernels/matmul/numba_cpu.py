@@ -32,14 +32,16 @@ from scratchlv.kernels.matmul.micro_kernels import (
     tile_kernel,
     transpose_block,
 )
-from scratchlv.memory import as_contiguous, empty
+from scratchlv.memory import CACHE_LINE, as_contiguous, empty
 
 #: So many terms at most, a segment, are summed from zero before they are added to C: errors stay small. Bits depend on it.
 INNER_BLOCK = 640
 #: Panels of B, or tiles of A, of an item: what a thread packs and multiplies at once stays in its second-level cache.
 _ITEM_COLUMNS = value("matmul.item_columns")
 _ITEM_ROWS = value("matmul.item_rows")
+_LINE_OF_COUNTERS = CACHE_LINE // 8  # each counter has a cache line of its own
 _TILES_AT_ONCE = 8  # are packed side by side: so much of a row is read in one go
+_ONE_COPY_FROM = value("matmul.one_copy_from")  # threads: fewer pack what they all need each for itself
 _PREFETCH_ROWS = value("matmul.prefetch_rows")  # so many rows before they are packed, they are asked for
 _PREFETCH_FLOATS = value("matmul.prefetch_floats")  # the same where rows are packed across: so many numbers of each
 _WORTH_THREADS = value("matmul.worth_threads")  # multiply-adds; waking threads for fewer takes longer than they do
@@ -47,6 +49,8 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 Epilogue = Literal["none", "tanh", "relu", "tanh_backward", "relu_backward"]
 _EPILOGUES = get_args(Epilogue)
 _, _TANH, _RELU, _TANH_BACKWARD, _RELU_BACKWARD = range(len(_EPILOGUES))
+#: A is packed: by all threads, and its tiles pass by this thread's columns of B; or by this thread, and panels of B pass by.
+_COMMON, _OWN = 1, 2
 
 
 class Cache(NamedTuple):
@@ -191,15 +195,16 @@ def gemm(
     b_at = address_of(right) if packed is None else address_of(packed.panels)
     items = _items(m, n, threads)
     b_term, b_column = (b_term, b_column) if packed is None else (k * TILE_COLUMNS, 0)
-    shared, own = _spaces(m, n, k, packed is not None, items)
-    work = empty(shared + threads * own)
+    common, own = _spaces(m, n, k, packed is not None, items)
+    step = own if threads >= _ONE_COPY_FROM else common + own
+    work = empty(common + threads * step)
     of_panels = -(-n // TILE_COLUMNS) * TILE_COLUMNS
     sums = None if column_sums is None else np.zeros(of_panels)  # in float64
     _product(
         multiply.address,
         *(address_of(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
         *(*last_step, m, n, k, 0 if sums is None else address_of(sums)),
-        *(*items, threads, address_of(work), shared, own),
+        *(*items, threads, address_of(work), common, step),
     )
     if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
@@ -287,10 +292,13 @@ def work_space(count: int, k: int, height: int = TILE_ROWS) -> int:
 
 
 class Items(NamedTuple):
-    """How a product is cut into items, which threads take as they become free.
+    """How a product is cut into items.
 
-    Of the longer side of C an item has a few tiles or panels, which its thread packs for itself; of the other side, all that
-    was packed for all threads, or a part of it where there would be too few items.
+    The longer side of C is cut into pieces of tiles or panels: what of A or B belongs to one, a thread packs for itself, and it
+    stays in its second-level cache while the parts of the other side pass by. A thread takes the parts of its own pieces first,
+    and then those that others have left. The other side is common to all pieces: many threads pack it together, once; a few each
+    for itself, since what another core has written may have to come from far (an EPYC's cores are in groups of eight), more
+    slowly than it is packed.
     """
 
     by_columns: int  #: whether the longer side is that of the columns
@@ -301,13 +309,12 @@ class Items(NamedTuple):
 @functools.lru_cache(maxsize=4096)
 def _items(m: int, n: int, threads: int) -> Items:
     tiles, panels = -(-m // TILE_ROWS), -(-n // TILE_COLUMNS)
-    by_columns = int(n >= m)
+    by_columns = int(n > m)
     longer, other, most = tiles, panels, _ITEM_ROWS // TILE_ROWS
     if by_columns:
         longer, other, most = panels, tiles, _ITEM_COLUMNS // TILE_COLUMNS
-    n_pieces = max(-(-longer // most), pieces(longer, threads))
-    parts = 1 if n_pieces >= 2 * threads else min(other, -(-2 * threads // n_pieces))
-    return Items(by_columns, n_pieces, 1 if threads == 1 else parts)
+    n_pieces = min(longer, threads * -(-longer // (threads * most)))
+    return Items(by_columns, n_pieces, min(other, -(-pieces(1 << 40, threads) // n_pieces)))
 
 
 def _spaces(m: int, n: int, k: int, packed: bool, items: Items) -> tuple[int, int]:
@@ -444,8 +451,8 @@ def _multiply(
             pack_tiles(a + 4 * k0 * a_term, a_row, a_term, m, k1 - k0, height, tiles, tile_step)
         n_tiles, n_panels = -(-m // height), -(-n // TILE_COLUMNS)
         for item in range(n_tiles * n_panels):
-            # what is shared with other threads lies further away, and stays for all that is this thread's own to pass by
-            t, p = (item // n_panels, item % n_panels) if a_packed else (item % n_tiles, item // n_tiles)
+            # what is common to all threads lies further away, and stays for all that is this thread's own to pass by
+            t, p = (item // n_panels, item % n_panels) if a_packed == _COMMON else (item % n_tiles, item // n_tiles)
             i, j = t * height, p * TILE_COLUMNS
             to, rows, columns = c + 4 * (i * c_row + j), min(height, m - i), min(TILE_COLUMNS, n - j)
             before, before_row = to, c_row
@@ -462,9 +469,9 @@ def _multiply(
 #: ``C = S + A B`` within one thread: kernels take its ``address`` and :func:`call` it. Its numbers are ``a, a_row, a_term,
 #: a_packed, b, b_column, b_term, b_packed, c, c_row, start, start_row, start_column, epilogue, y, y_row, m, n, k, a_work,
 #: b_work, b_sums``: addresses, with strides in floats. A and B are packed already, or will be, into ``a_work`` and ``b_work``;
-#: of a packed A the row is the height of its tiles, and the term the distance from one to the next; of a packed B
-#: (:func:`pack`) the term is the distance of its panels. The columns of a B that is not packed yet are added to ``b_sums``
-#: (float64, whole panels), unless that is 0. m and n are above 0.
+#: of a packed A (``_COMMON`` or ``_OWN``) the row is the height of its tiles, and the term the distance from one to the next;
+#: of a packed B (:func:`pack`) the term is the distance of its panels. The columns of a B that is not packed yet are added to
+#: ``b_sums`` (float64, whole panels), unless that is 0. m and n are above 0.
 multiply = Callback(_multiply, types.void(*[types.int64] * 22))
 
 
@@ -476,64 +483,91 @@ def pack_panels(b, column, term, n, k, panels, panel_step, sums):
         add_panel_sums(panels + 4 * (j // TILE_COLUMNS) * panel_step, k, sums + 8 * j)
 
 
+@kernel()
+def _pack_common(a, a_row, a_term, b, b_column, b_term, of_a, first, last, m, n, k, height, step, work):
+    """Tiles ``first`` to ``last`` of A, or panels of B, to their places in ``work``."""
+    to = work + 4 * first * step
+    if of_a:
+        i = first * height
+        pack_tiles(a + 4 * i * a_row, a_row, a_term, min(m, last * height) - i, k, height, to, step)
+    else:
+        j = first * TILE_COLUMNS
+        pack_panels(b + 4 * j * b_column, b_column, b_term, min(n, last * TILE_COLUMNS) - j, k, to, step, 0)
+
+
 @kernel(parallel=True)
 def _product(
     multiply, a, a_row, a_term, b, b_column, b_term, b_packed, c, c_row, start, start_row, start_column,
-    epilogue, y, y_row, m, n, k, b_sums, by_columns, n_pieces, parts, threads, work, shared, own_space,
+    epilogue, y, y_row, m, n, k, b_sums, by_columns, n_pieces, parts, threads, work, common, thread_step,
 ):  # fmt: skip
-    """An item at a time for each thread, a segment of the inner sum after the other; see :class:`Items`."""
+    """A segment of the inner sum after the other, an item at a time for each thread; see :class:`Items`."""
     segments, height = max(1, -(-k // INNER_BLOCK)), tile_height(m)
     tiles, panels = -(-m // height), -(-n // TILE_COLUMNS)
-    a_packed, b_packed_now = by_columns, max(b_packed, 1 - by_columns)
+    to_pack = tiles if by_columns else 0 if b_packed else panels  # of the common side
+    together = threads >= _ONE_COPY_FROM
     for s in range(segments):
         k0, k1 = share(k, s, segments)
+        terms = k1 - k0
         a_at, b_at = a + 4 * k0 * a_term, b + 4 * k0 * (TILE_COLUMNS if b_packed else b_term)
-        step = (k1 - k0) * (height if by_columns else TILE_COLUMNS) + WIDTH
-        chunks = -(-(tiles if by_columns else 0 if b_packed else panels) // _TILES_AT_ONCE)
-        counter = new_counter()
-        for _ in prange(min(threads, chunks)):
-            chunk = next_item(counter)
-            while chunk < chunks:
-                first, to = chunk * _TILES_AT_ONCE, work + 4 * chunk * _TILES_AT_ONCE * step
-                if by_columns:
-                    i, j = first * height, np.int64(0)
-                    rows = min(m - i, _TILES_AT_ONCE * height)
-                    pack_tiles(a_at + 4 * i * a_row, a_row, a_term, rows, k1 - k0, height, to, step)
-                else:
-                    j = first * TILE_COLUMNS
-                    columns, sums = min(n - j, _TILES_AT_ONCE * TILE_COLUMNS), b_sums + 8 * j if b_sums else 0
-                    pack_panels(b_at + 4 * j * b_column, b_column, b_term, columns, k1 - k0, to, step, sums)
-                chunk = next_item(counter)
-        counter = new_counter()
+        step = terms * (height if by_columns else TILE_COLUMNS) + WIDTH
+        if together:
+            counter, at_once = new_counter(), max(1, min(_TILES_AT_ONCE, to_pack // (4 * threads)))
+            for _ in prange(min(threads, -(-to_pack // at_once))):
+                first = next_item(counter) * at_once
+                while first < to_pack:
+                    last = min(to_pack, first + at_once)
+                    _pack_common(
+                        a_at, a_row, a_term, b_at, b_column, b_term, by_columns, first, last, m, n, terms, height, step, work
+                    )  # fmt: skip
+                    first = next_item(counter) * at_once
+        counters = np.zeros((n_pieces, _LINE_OF_COUNTERS), np.int64)
         for thread in prange(min(threads, n_pieces * parts)):
-            own = work + 4 * (shared + thread * own_space)
-            item = next_item(counter)
-            while item < n_pieces * parts:
-                of_tiles, of_panels = (parts, n_pieces) if by_columns else (n_pieces, parts)
-                tile, panel = (item % parts, item // parts) if by_columns else (item // parts, item % parts)
-                tile0, tile1 = share(tiles, tile, of_tiles)
-                panel0, panel1 = share(panels, panel, of_panels)
-                i, rows = tile0 * height, min(m, tile1 * height) - tile0 * height
-                j, columns = panel0 * TILE_COLUMNS, min(n, panel1 * TILE_COLUMNS) - panel0 * TILE_COLUMNS
-                if rows > 0 and columns > 0:
-                    a_part = (a_at + 4 * i * a_row, a_row, a_term)
-                    if a_packed:
-                        a_part = (work + 4 * tile0 * step, height, step)
+            own = work + 4 * (common + thread * thread_step)
+            packed, n_packed = (work, to_pack) if together else (own - 4 * common, np.int64(0))
+            for q in range(n_pieces):
+                piece = (thread * n_pieces // threads + q) % n_pieces
+                part, is_fresh = next_item(counters[piece]), True
+                while part < parts:
+                    of_tiles, of_panels = (parts, n_pieces) if by_columns else (n_pieces, parts)
+                    tile, panel = (part, piece) if by_columns else (piece, part)
+                    tile0, tile1 = share(tiles, tile, of_tiles)
+                    panel0, panel1 = share(panels, panel, of_panels)
+                    i, rows = tile0 * height, min(m, tile1 * height) - tile0 * height
+                    j, columns = panel0 * TILE_COLUMNS, min(n, panel1 * TILE_COLUMNS) - panel0 * TILE_COLUMNS
+                    needed = min(to_pack, tile1 if by_columns else panel1)
+                    if needed > n_packed:
+                        _pack_common(
+                            a_at, a_row, a_term, b_at, b_column, b_term, by_columns, n_packed, needed, m, n, terms, height,
+                            step, packed,
+                        )  # fmt: skip
+                        n_packed = needed
+                    a_part, a_packed = (a_at + 4 * i * a_row, a_row, a_term), 0
+                    b_part, b_is_packed = (b_at + 4 * j * b_column, b_column, b_term), 0
+                    sums = b_sums + 8 * j if b_sums else 0
+                    if by_columns:
+                        a_part, a_packed = (packed + 4 * tile0 * step, height, step), _COMMON
+                        sums = sums if part == 0 else 0
+                    elif not is_fresh:
+                        own_height = tile_height(rows)
+                        a_part, a_packed = (own, own_height, terms * own_height + WIDTH), _OWN
                     if b_packed:
-                        b_part = (b_at + 4 * panel0 * b_term, b_column, b_term)
-                    elif by_columns:
-                        b_part = (b_at + 4 * j * b_column, b_column, b_term)
-                    else:
-                        b_part = (work + 4 * panel0 * step, b_column, step)
+                        b_part, b_is_packed = (b_at + 4 * panel0 * b_term, b_column, b_term), 1
+                    elif not by_columns:
+                        b_part, b_is_packed = (packed + 4 * panel0 * step, b_column, step), 1
+                        if sums and piece == 0:
+                            for jj in range(0, columns, TILE_COLUMNS):
+                                add_panel_sums(b_part[0] + 4 * (jj // TILE_COLUMNS) * step, terms, sums + 8 * jj)
+                        sums = 0
+                    elif not is_fresh:
+                        b_part, b_is_packed = (own, b_column, terms * TILE_COLUMNS + WIDTH), 1
                     to = c + 4 * (i * c_row + j)
                     start_part = (to, c_row, np.int64(1))
                     if s == 0:
                         start_part = (start + 4 * (i * start_row + j * start_column), start_row, start_column)
                     last_step = (epilogue if s == segments - 1 else 0, y + 4 * (i * y_row + j), y_row)
-                    sums = b_sums + 8 * j if b_sums and by_columns and tile == 0 else 0
-                    operands = a_part + (a_packed,) + b_part + (b_packed_now, to, c_row)
-                    call(multiply, operands + start_part + last_step + (rows, columns, k1 - k0, own, own, sums))
-                item = next_item(counter)
+                    operands = a_part + (a_packed,) + b_part + (b_is_packed, to, c_row)
+                    call(multiply, operands + start_part + last_step + (rows, columns, terms, own, own, sums))
+                    part, is_fresh = next_item(counters[piece]), False
 
 
 @kernel()
