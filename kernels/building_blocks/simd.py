@@ -310,24 +310,6 @@ def store_float(typing_context, value, address):
 
 
 @intrinsic
-def prefetch(typing_context, address, size):
-    """Have ``size`` floats from an address on brought to the cache; they need not be ours to read."""
-
-    def emit(context, builder, signature, arguments):
-        address, size = arguments
-        e = Emitter(builder)
-
-        def line(i, values):
-            e.prefetch(e.address(address, builder.mul(i, I64(16))), to_write=False)
-            return values
-
-        e.loop(builder.sdiv(builder.add(size, I64(15)), I64(16)), [], line)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), emit
-
-
-@intrinsic
 def scale(typing_context, x, factor, y, size, nontemporal):
     """``y = factor x`` of ``size`` floats at two addresses; with ``nontemporal``, y is written around the caches."""
 
