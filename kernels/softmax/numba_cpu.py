@@ -68,7 +68,11 @@ def _forward(z, y, exponentials, nontemporal):
         while piece < n:
             first, last = share(M, piece, n)
             top = largest(address(z[first]), V)
-            past, factor, out = z[first], ZERO, exponentials[thread, 1]  # before the first is none: zeros for the scrap
+            past, factor, out = (
+                exponentials[thread, 1],
+                ZERO,
+                exponentials[thread, 1],
+            )  # before the first is none: scrap
             for i in range(first, last):
                 coming, now = z[min(i + 1, last - 1)], exponentials[thread, (i - first) % 2]
                 top_of_coming, total = cross_entropy_rows(

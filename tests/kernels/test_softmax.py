@@ -66,6 +66,14 @@ def test_a_row_does_not_depend_on_the_rows_beside_it():
 
 
 @variants
+def test_what_may_not_be_written_is_read(variant):
+    logits = rng.standard_normal((4, 37)).astype(np.float32)
+    expected = run(variant, logits)
+    logits.flags.writeable = False
+    np.testing.assert_array_equal(run(variant, logits), expected)
+
+
+@variants
 def test_a_constant_gradient_goes_nowhere(variant):
     """So each row of the gradient adds up to zero, and a check with dy of ones would see nothing."""
     module = softmax.variant(variant)
