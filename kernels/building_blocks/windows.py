@@ -13,6 +13,7 @@ import numpy as np
 
 Pair = int | tuple[int, int]  # both ways, or (rows, columns)
 Sides = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
+_INTEGERS = int, np.integer
 Padding = Pair | Sides  # all around, or (above and below, left and right), or each side
 
 
@@ -69,8 +70,10 @@ def windows(
     size, stride, dilation = pair("size", size, 1), pair("stride", stride, 1), pair("dilation", dilation, 1)
     around = sides(padding)
     grid = tuple(
-        _count(pixels + before + after - span(k, d), s, pixels + before, ceil_mode)
-        for pixels, k, s, (before, after), d in zip(picture, size, stride, around, dilation, strict=True)
+        [
+            _count(pixels + before + after - span(k, d), s, pixels + before, ceil_mode)
+            for pixels, k, s, (before, after), d in zip(picture, size, stride, around, dilation, strict=True)
+        ]
     )
     if min(grid) < 1 or min(picture) < 1:
         (kh, kw), (dh, dw), (H, W) = size, dilation, picture
@@ -90,7 +93,7 @@ def pooling_windows(
             as it is, if it is smaller than the window.
     """
     found = windows(picture, size, size if stride is None else stride, padding, ceil_mode=ceil_mode)
-    each_side = not isinstance(padding, int | np.integer) and not isinstance(padding[0], int | np.integer)
+    each_side = not isinstance(padding, _INTEGERS) and not isinstance(padding[0], _INTEGERS)
     for (before, after), k in zip(found.padding, found.size, strict=True):
         if each_side and max(before, after) >= k:
             raise ValueError(
@@ -110,7 +113,9 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     Raises:
         ValueError: it is neither, or a number is below ``least``.
     """
-    numbers = (value, value) if isinstance(value, int | np.integer) else value
+    if type(value) is int and value >= least:  # the usual case: this runs before every call of a kernel
+        return value, value
+    numbers = (value, value) if isinstance(value, _INTEGERS) else value
     if not _are_numbers(numbers):
         raise ValueError(f"{name} must be a whole number, or a pair (rows, columns); it is {value!r}")
     if min(numbers) < least:
@@ -124,7 +129,9 @@ def sides(padding: Padding) -> Sides:
     Raises:
         ValueError: it is given in another way, or is negative.
     """
-    both: Any = (padding, padding) if isinstance(padding, int | np.integer) else padding
+    if type(padding) is int and padding >= 0:
+        return (padding, padding), (padding, padding)
+    both: Any = (padding, padding) if isinstance(padding, _INTEGERS) else padding
     if _are_numbers(both):
         both = tuple((n, n) for n in both)
     if not (isinstance(both, tuple | list) and len(both) == 2 and all(_are_numbers(side) for side in both)):

@@ -194,14 +194,11 @@ def _fill_table(x, zeros, geometry, n, h, w, table, r):
 
 
 @kernel()
-def _gather(x, zeros, geometry, n, h, w, group, inputs, k0, k1, to):
-    """The numbers ``k0`` to ``k1`` of a group's window of output pixel (n, h, w), to an address: runs of pixels, or of zeros."""
-    kh, kw, down, across, step_h, step_w, top, left = geometry
+def _gather(x, zeros, geometry, n, h, w, k0, k1, to):
+    """The numbers ``k0`` to ``k1`` of the window of output pixel (n, h, w), to an address: runs of pixels, or of zeros."""
+    kh, kw, down, across, step_h, _, top, left = geometry
     _, H, W, C = x.shape
     row, column = h * down - top, w * across - left
-    if inputs < C or step_w > 1:
-        _gather_taps(x, zeros, geometry, n, row, column, group, inputs, k0, k1, to)
-        return
     if k0 == 0 and k1 == kh * kw * C and row >= 0 and row + (kh - 1) * step_h < H and 0 <= column <= W - kw:
         for i in range(kh):
             _copy(address(x) + 4 * C * ((n * H + row + i * step_h) * W + column), to + 4 * i * kw * C, kw * C)
@@ -223,16 +220,16 @@ def _gather(x, zeros, geometry, n, h, w, group, inputs, k0, k1, to):
 
 
 @kernel()
-def _gather_taps(x, zeros, geometry, n, row, column, group, inputs, k0, k1, to):
-    """The same tap by tap: what two of them meet does not lie side by side."""
-    kh, kw, _, _, step_h, step_w, _, _ = geometry
+def _gather_taps(x, zeros, geometry, n, h, w, group, inputs, k0, k1, to):
+    """The same for a group, or with a dilation, tap by tap: what two of them meet does not lie side by side."""
+    kh, kw, down, across, step_h, step_w, top, left = geometry
     _, H, W, C = x.shape
     for i in range(kh):
         for j in range(kw):
             k = (i * kw + j) * inputs
             first, last = max(k0 - k, 0), min(k1 - k, inputs)
             if first < last:
-                u, v = row + i * step_h, column + j * step_w
+                u, v = h * down - top + i * step_h, w * across - left + j * step_w
                 pixel = address(x) + 4 * (C * ((n * H + u) * W + v) + group * inputs)
                 at = pixel if 0 <= u < H and 0 <= v < W else zeros
                 _copy(at + 4 * first, to + 4 * (k + first - k0), last - first)
@@ -266,7 +263,10 @@ def _convolve(
                         at = address(zeros)
                         if gathered:
                             k0, to = np.int64(0), address(columns) + 4 * gathered * (thread * columns.shape[1] + p)
-                            _gather(x, at, geometry, n, height * h + i, w, k0, inputs, k0, gathered, to)
+                            if geometry[5] == 1:
+                                _gather(x, at, geometry, n, height * h + i, w, k0, gathered, to)
+                            else:
+                                _gather_taps(x, at, geometry, n, height * h + i, w, k0, inputs, k0, gathered, to)
                             table[p // ROWS, 0, p % ROWS] = to
                         else:
                             _fill_table(x, at, geometry, n, height * h + i, w, table[p // ROWS], p % ROWS)
@@ -383,7 +383,11 @@ def _sum_bands(x, dy, argmax, pooled, geometry, sums, chunk, buffer, columns, ba
                     for i in range(height):
                         for w in range(height * columns_of_y):
                             k1 = min(k0 + chunk, K)
-                            _gather(x, address(zeros), geometry, n, height * h + i, w, group, inputs, k0, k1, to)
+                            at = address(zeros)
+                            if groups == 1 and geometry[5] == 1:
+                                _gather(x, at, geometry, n, height * h + i, w, k0, k1, to)
+                            else:
+                                _gather_taps(x, at, geometry, n, height * h + i, w, group, inputs, k0, k1, to)
                             to += 4 * chunk
                 for q in range(0, width, COLUMNS):
                     for k in range(0, chunk, CHANNELS):

@@ -90,17 +90,17 @@ def _forward(x, W, b, y, stride, apart, corner):
             for c in range(C):
                 out[c] = b[c]
             for i in range(i0, i1):
-                u, v = row + i * apart[0], column + j0 * apart[1]
-                j = j0
+                line, filters = x[n, row + i * apart[0]], W[i]
+                j, v = j0, column + j0 * apart[1]
                 while j + 3 <= j1:  # three taps at once: the output is loaded and stored a third as often
-                    a0, a1, a2 = x[n, u, v], x[n, u, v + apart[1]], x[n, u, v + 2 * apart[1]]
-                    w0, w1, w2 = W[i, j], W[i, j + 1], W[i, j + 2]
+                    a0, a1, a2 = line[v], line[v + apart[1]], line[v + 2 * apart[1]]
+                    w0, w1, w2 = filters[j], filters[j + 1], filters[j + 2]
                     for c in range(C):
                         out[c] += a0[c] * w0[c] + a1[c] * w1[c] + a2[c] * w2[c]
                     j += 3
                     v += 3 * apart[1]
                 while j < j1:
-                    a0, w0 = x[n, u, v], W[i, j]
+                    a0, w0 = line[v], filters[j]
                     for c in range(C):
                         out[c] += a0[c] * w0[c]
                     j += 1
@@ -123,11 +123,12 @@ def _backward_x(dy, W, dx, stride, apart, corner):
                 row = h + corner[0] - i * apart[0]  # = stride * the window's row
                 if row < 0 or row % stride[0] or row // stride[0] >= H_out:
                     continue
+                line, filters, column = dy[n, row // stride[0]], W[i], w + corner[1] + apart[1]
                 for j in range(kw):
-                    column = w + corner[1] - j * apart[1]
+                    column -= apart[1]
                     if column < 0 or column % stride[1] or column // stride[1] >= W_out:
                         continue
-                    d, tap = dy[n, row // stride[0], column // stride[1]], W[i, j]
+                    d, tap = line[column // stride[1]], filters[j]
                     for c in range(C):
                         out[c] += d[c] * tap[c]
 
@@ -149,10 +150,12 @@ def _backward_W(dy, x, kh, kw, parts, stride, apart, corner):
                 j0, j1 = _taps(column, width, kw, apart[1])
                 d = dy[n, h, w]
                 for i in range(i0, i1):
+                    line, v = x[n, row + i * apart[0]], column + j0 * apart[1]
                     for j in range(j0, j1):
-                        pixel, out = x[n, row + i * apart[0], column + j * apart[1]], sums[i * kw + j]
+                        pixel, out = line[v], sums[i * kw + j]
                         for c in range(C):
                             out[c] += d[c] * pixel[c]
+                        v += apart[1]
                 out = sums[kh * kw]
                 for c in range(C):
                     out[c] += d[c]
