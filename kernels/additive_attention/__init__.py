@@ -17,9 +17,11 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "larger than a block": case(5, 49, 67, 131),
         "empty batch": case(0, 5, 2, 4),
         "small keys and query": case(3, 5, 2, 4),
+        "small keys and query, scores": case(3, 5, 2, 4) | {"scores": True},
     }
-    for name in ("keys", "query"):
-        found["small keys and query"][name] *= 1e-2  # where tanh is as small as its argument
+    for small in ("small keys and query", "small keys and query, scores"):
+        for name in ("keys", "query"):
+            found[small][name] *= 1e-2  # where tanh is as small as its argument
     found["nowhere to look"] = case(3, 5, 4, 2, masked=True)
     found["nowhere to look"]["mask"][1] = False
     return found | {

@@ -25,6 +25,7 @@ from scratchlv.kernels.additive_attention.row_sums import (
     add_rows,
     add_tanh_gradients_of_rows,
     dots_of_rows,
+    exact_tanh_scores_of_rows,
     tanh_gradients_of_rows,
     tanh_scores_of_rows,
 )
@@ -232,11 +233,14 @@ def _forward_of_queries(multiply, x, keys, query, v, mask, seen, nothing, e, alp
             last = min(T, first + AT_ONCE)
             for t in range(first, last):
                 row, wanted = alpha[n, t], L if e.size else seen[t]
-                tanh_scores_of_rows(keys[n, :wanted], query[n, t], v, sums)
+                if e.size:
+                    exact_tanh_scores_of_rows(keys[n], query[n, t], v, sums)
+                    for l in range(L):
+                        e[n, t, l] = sums[l]
+                else:
+                    tanh_scores_of_rows(keys[n, :wanted], query[n, t], v, sums)
                 for l in range(wanted):
                     row[l] = sums[l]
-                if e.size:
-                    e[n, t] = row
             attend_rows(multiply, n, first, last, x, mask, seen, nothing, alpha, z, work[thread])
             item = next_item(counter)
 

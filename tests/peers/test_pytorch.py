@@ -256,8 +256,10 @@ def attention_lstm(d: Drawer) -> Draw:
 
 
 def softmax(d: Drawer) -> Draw:
-    name = next(iter(inspect.signature(ops.softmax.variant("reference").forward).parameters))
-    return Draw({name: d.one_of(1, 10) * logits(d)}, lambda **given: torch.softmax(given[name], -1))
+    z = d.one_of(1, 10) * logits(d)
+    mask = d.mask(*z.shape) if d.maybe() else None
+    seen = None if mask is None else torch.tensor(mask != 0)
+    return Draw({"logits": z, "mask": mask}, lambda logits, mask: softmax_where(logits, seen))
 
 
 def log_softmax(d: Drawer) -> Draw:
@@ -270,18 +272,38 @@ def logits(d: Drawer) -> np.ndarray:
 
 def softmax_cross_entropy(d: Drawer) -> Draw:
     z = logits(d)
-    targets, mask = d.whole(z.shape[-1], *z.shape[:-1]), None
+    V, shape = z.shape[-1], z.shape[:-1]
+    targets, settings, of_torch = d.whole(V, *shape), {}, {}
     if d.maybe():
-        mask = d.one_of(d.mask(*targets.shape), d.rng.random(targets.shape))
+        settings["mask"] = d.one_of(d.mask(*shape), d.rng.random(shape))
+    if has("softmax_cross_entropy", "reduction"):
+        settings["reduction"] = d.one_of("mean", "sum", "none")
+        if d.maybe():
+            settings["class_weights"] = np.round(2 * d.rng.random(V), 1)  # some are 0
+            of_torch["weight"] = torch.tensor(settings["class_weights"])
+        if d.maybe():
+            settings["ignore_index"] = of_torch["ignore_index"] = d.one_of(-1, V, -100)
+            targets[d.rng.random(shape) < 0.3] = settings["ignore_index"]
+        if d.maybe():
+            settings["label_smoothing"] = of_torch["label_smoothing"] = d.one_of(0.1, 0.5)
 
     def oracle(logits, targets):
-        losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
-        if mask is None:
-            return losses.mean()
-        weights = torch.tensor(mask, dtype=torch.float64).flatten()
-        return (weights * losses).sum() / (weights.sum() if weights.sum() else 1)
+        losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none", **of_torch)
+        weights = torch.ones_like(losses)
+        if "mask" in settings:
+            weights = torch.tensor(settings["mask"], dtype=torch.float64).flatten()
+        losses = weights * losses
+        if settings.get("reduction") == "none":
+            return losses.reshape(targets.shape)
+        if settings.get("reduction") == "sum":
+            return losses.sum()
+        counts = targets.flatten() != settings.get("ignore_index", V + 1)
+        weights = weights * counts
+        if "weight" in of_torch:
+            weights = weights * of_torch["weight"][torch.where(counts, targets.flatten(), 0)]
+        return losses.sum() / (weights.sum() if weights.sum() else 1)
 
-    return Draw({"logits": z, "targets": targets}, oracle, {} if mask is None else {"mask": mask})
+    return Draw({"logits": z, "targets": targets}, oracle, settings)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -542,6 +564,7 @@ def torch_says(draw: Draw, inputs: dict[str, Any], dy: tuple) -> tuple[list, lis
 
 
 def differentiable(name: str, value: Any) -> bool:
+    """Masks say where, and have no gradient."""
     return torch.is_tensor(value) and value.is_floating_point() and name != "mask"
 
 
