@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS, PAGES = ROOT / "notebooks", ROOT / "docs/notebooks"
-SECONDS = 300  # for one cell: the first run compiles kernels
+SECONDS = 900  # for one cell, on a slow machine that has to compile the kernels first
 _COLOURS = 256  # of a picture on a page, which is then a third as large
 _GREY = "#7d838c"  # an axis that is seen on white and on black, where a page does not tell its own colour
 
@@ -35,7 +35,9 @@ def run(path: Path) -> list[dict]:
     notebook = nbformat.read(path, as_version=4)
     project = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     with tempfile.TemporaryDirectory() as folder:
-        client = nbclient.NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": folder}})
+        client = nbclient.NotebookClient(
+            notebook, timeout=SECONDS, startup_timeout=SECONDS, resources={"metadata": {"path": folder}}
+        )
         client.execute(env={**os.environ, "PYTHONPATH": project})
     return notebook.cells
 

@@ -1,5 +1,7 @@
 """Kernels of somebody's own, on all cases of a room."""
 
+from pathlib import Path
+
 import pytest
 
 from scratchlv.bench.own.judging import judge
@@ -8,6 +10,7 @@ from scratchlv.errors import UserError
 
 from .examples import RIGHT, WRONG
 
+OF_THE_DOCS = sorted((Path(__file__).parents[3] / "docs/kernels").glob("[0-9]_*.py"))
 SGD = """
 def step(params, grads, *, lr, grad_scale=1.0, weight_decay=0.0):
     params -= lr * (grad_scale * grads + weight_decay * params)
@@ -27,6 +30,13 @@ def first_wrong(tmp_path, source, operation="tanh"):
 
 def test_a_right_one_is_right_on_every_case(tmp_path):
     assert first_wrong(tmp_path, RIGHT) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OF_THE_DOCS, ids=lambda path: path.stem)
+def test_the_versions_of_the_docs_are_right(path):
+    with entered(path, "log_softmax") as own:
+        assert [verdict.wrong for verdict in judge(own) if verdict.wrong] == []
 
 
 @pytest.mark.parametrize("which", WRONG)
