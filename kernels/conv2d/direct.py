@@ -30,13 +30,10 @@ _BAND = value("conv2d.band")  # bytes
 _WEIGHTS = value("conv2d.shared_weights")  # more bytes of weights are divided among the threads, fewer are read by each
 _ROWS_OF_W = 256  # at most so many rows of dW are summed at once
 _PIXELS = 256  # … over so many pixels, from zero, before they are added to the rest
-EVERY_PLACE = (0, 0, 1, 1)
 _JOBS = 16  # into so many parts, at least, is the gradient of W divided, whatever the number of threads
+EVERY_PLACE = (0, 0, 1, 1)
 
-
-Geometry = tuple[
-    int, int, int, int, int, int, int, int
-]  # of windows: kh, kw, and (rows, columns) of stride, dilation, corner
+Geometry = tuple[int, ...]  # of windows: kh, kw, and (rows, columns) of stride, dilation, corner
 
 
 def geometry_of(w: Windows) -> Geometry:
@@ -231,8 +228,8 @@ def _gather_taps(x, zeros, geometry, n, h, w, group, inputs, k0, k1, to):
             if first < last:
                 u, v = h * down - top + i * step_h, w * across - left + j * step_w
                 pixel = address(x) + 4 * (C * ((n * H + u) * W + v) + group * inputs)
-                at = pixel if 0 <= u < H and 0 <= v < W else zeros
-                _copy(at + 4 * first, to + 4 * (k + first - k0), last - first)
+                at = pixel + 4 * first if 0 <= u < H and 0 <= v < W else zeros
+                _copy(at, to + 4 * (k + first - k0), last - first)
 
 
 @kernel(parallel=True)
@@ -308,20 +305,18 @@ def _finish_band(z, bias, y, argmax, pooled, floor, grid, places, row, rows, m, 
     u, v, down, across = places
     _, H, W, M = y.shape
     width, biases = z.shape[1], address(bias) + 4 * (m + m0)
-    pixel = 0
     for r in range(rows):
         n, h = divmod(row + r, rows_of_y)
-        out = M * ((n * H + u + h * down) * W + v) + m + m0
-        for _ in range(columns_of_y):
+        for w in range(columns_of_y):
+            out = M * ((n * H + u + h * down) * W + v + w * across) + m + m0
             if pooled:
-                top = address(z) + 4 * (width * (4 * columns_of_y * r + 2 * (pixel - r * columns_of_y)) + m0)
+                top = address(z) + 4 * (width * (4 * columns_of_y * r + 2 * w) + m0)
                 bottom = top + 4 * width * 2 * columns_of_y
                 to, at = address(y) + 4 * out, address(argmax) + out
                 _finish_pooled(top, bottom, width, biases, to, at, argmax.size, m1 - m0, floor)
             else:
-                _finish(address(z) + 4 * (width * pixel + m0), biases, address(y) + 4 * out, m1 - m0, floor)
-            pixel += 1
-            out += M * across
+                at = address(z) + 4 * (width * (r * columns_of_y + w) + m0)
+                _finish(at, biases, address(y) + 4 * out, m1 - m0, floor)
 
 
 # --- the gradient of the weights ---------------------------------------------------------------------------------

@@ -77,6 +77,16 @@ def test_padding_is_zeros_around_the_picture(variant, C):
     assert db is None
 
 
+@pytest.mark.parametrize(("C", "settings"), [(300, {"dilation": 2}), (600, {"groups": 2})])
+def test_more_channels_than_are_summed_at_once_in_the_padding(C, settings):
+    """Of dW: what a chunk of a window's numbers reads outside the picture is zeros, wherever it begins."""
+    x, W = whole(1, 3, 4, C), whole(1, 2, 300, 4)
+    y, cache = conv2d.variant("reference").forward(x, W, padding=1, **settings)
+    dy = whole(*y.shape)
+    _, grads = run("numba_cpu", dy, x, W, padding=1, **settings)
+    np.testing.assert_array_equal(grads.dW, conv2d.variant("reference").backward(dy, cache).dW)
+
+
 @variants
 def test_nobody_wants_the_gradient_of_data(variant):
     x, W, b, dy = whole(2, 5, 4, 3), whole(3, 3, 3, 4), whole(4), whole(2, 3, 2, 4)
