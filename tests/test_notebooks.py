@@ -142,7 +142,7 @@ def test_a_notebook_that_is_not_there_is_told(pages, capsys):
 # --- they run --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow  # 60 CPU seconds together; .ci/run runs them each time
+@pytest.mark.slow  # 50 CPU seconds together; .ci/run runs them each time
 @each_notebook
 def test_it_runs_from_the_top_to_the_bottom(path, pages):
     pytest.importorskip("nbclient", reason="nbclient runs notebooks: pip install nbclient ipykernel")
