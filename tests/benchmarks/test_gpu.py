@@ -205,9 +205,9 @@ def test_parts_are_chosen_by_their_room_or_case(gpu, capsys):
     assert gpu.choose(["adam"]) == [*ceilings, "kernel:adam", "step:adam"]
     assert gpu.choose(["recurrent", "compiled:attention"])[-2:] == ["recurrent", "compiled:attention-captioner-hoisted"]
     with pytest.raises(SystemExit) as ended:
-        gpu.choose(["adam", "gru"])
+        gpu.choose(["adam", "mamba"])
     assert ended.value.code == 2
-    assert "'gru'" in capsys.readouterr().err
+    assert "'mamba'" in capsys.readouterr().err
 
 
 def test_without_a_gpu_it_says_so():
