@@ -12,9 +12,9 @@
 // (first_h, first_w) to before (end_h, end_w) are counted: the picture's, or the padding's as well.
 struct Windows {
     int rows, columns, down, right, top, left, first_h, first_w, end_h, end_w;
-    __device__ float places(int h, int w) const {  // of the window that begins at (h, w)
-        return (float)((min(h + rows, end_h) - max(h, first_h)) * (min(w + columns, end_w) - max(w, first_w)));
-    }
+    __device__ int counted_rows(int h) const { return min(h + rows, end_h) - max(h, first_h); }  // of the window that begins at h
+    __device__ int counted_columns(int w) const { return min(w + columns, end_w) - max(w, first_w); }
+    __device__ float places(int h, int w) const { return (float)(counted_rows(h) * counted_columns(w)); }
     __device__ bool alike(int H_out, int W_out) const {  // whether all count as many, since the first and the last do
         return first_h <= -top && (H_out - 1) * down - top + rows <= end_h && first_w <= -left &&
                (W_out - 1) * right - left + columns <= end_w;
@@ -34,14 +34,14 @@ __device__ __forceinline__ void pool(const Number* x, Number* y, long long N, in
                                      const Windows& s) {
     int i = blockIdx.x * 256 + threadIdx.x;
     if (i >= W_out * C) return;
-    int w = i / C * s.right - s.left, c = i % C, left = max(w, 0), right = min(w + s.columns, W);
+    int w = i / C * s.right - s.left, c = i % C, left = max(w, 0), right = min(w + s.columns, W), columns = s.counted_columns(w);
     for (long long row = blockIdx.y; row < N * H_out; row += gridDim.y) {
         int h = (int)(row % H_out) * s.down - s.top, bottom = min(h + s.rows, H);
         Number sum;
         clear(sum);
         for (int u = max(h, 0); u < bottom; ++u)
             for (int v = left; v < right; ++v) sum = plus(sum, x[((row / H_out * H + u) * W + v) * C + c]);
-        y[row * W_out * C + i] = divided(sum, s.places(h, w));
+        y[row * W_out * C + i] = divided(sum, (float)(s.counted_rows(h) * columns));
     }
 }
 
@@ -81,7 +81,7 @@ avg_pool_backward_1(const float* __restrict__ dy, float* __restrict__ dx, long l
     spread(dy, dx, N, H, W, C, H_out, W_out, {rows, columns, down, right, top, left, first_h, first_w, end_h, end_w});
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 avg_pool_forward_2(const float4* __restrict__ x, float4* __restrict__ y, long long N, int H, int W, int C, int H_out, int W_out,
                    int rows, int columns, int down, int right, int top, int left, int first_h, int first_w, int end_h,
                    int end_w) {

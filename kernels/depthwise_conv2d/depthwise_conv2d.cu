@@ -19,21 +19,6 @@ __device__ __forceinline__ bool inside(int h, int w, int H, int W) {
     return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W;
 }
 
-// The windows that see a place of the padded picture, along one axis: the first tap through which one does, and its window;
-// `step` taps on comes the next, `back` windows before it.
-struct Seen {
-    int tap, window, step, back;
-    __device__ Seen(int place, int stride, int apart) : tap(place % stride), step(stride), back(1) {
-        if (apart > 1) {
-            for (step = 1; step * apart % stride; ++step) continue;
-            back = step * apart / stride;
-            for (tap = 0; tap < step && (place - tap * apart) % stride; ++tap) continue;
-        }
-        window = (place - tap * apart) / stride;
-        if (apart > 1 && tap == step) tap = 1 << 30;  // there is none
-    }
-};
-
 // --- version 1 -------------------------------------------------------------------------------------------------------
 
 // 1. A thread for a number of y. What lies in the padding is left out.
@@ -56,7 +41,7 @@ depthwise_conv2d_1(const float* __restrict__ x, const float* __restrict__ filter
 }
 
 // A thread for a number of dx: the windows that saw it.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __restrict__ filter, float* __restrict__ dx,
                                   long long numbers, int H, int W, int C, int kh, int kw, int H_out, int W_out,
                                   int stride_h, int stride_w, int apart_h, int apart_w, int top, int left) {
@@ -65,10 +50,15 @@ depthwise_conv2d_input_gradient_1(const float* __restrict__ dy, const float* __r
     int c = at % C, w = at / C % W, h = at / C / W % H;
     const float* picture = dy + at / C / W / H * H_out * W_out * C + c;
     float sum = 0.0f;
-    Seen rows(h + top, stride_h, apart_h), columns(w + left, stride_w, apart_w);
-    for (int i = rows.tap, u = rows.window; i < kh && u >= 0; i += rows.step, u -= rows.back)
-        for (int j = columns.tap, v = columns.window; j < kw && v >= 0; j += columns.step, v -= columns.back)
-            if (u < H_out && v < W_out) sum += picture[((size_t)u * W_out + v) * C] * filter[(i * kw + j) * C + c];
+    for (int i = 0; i < kh; ++i) {
+        int u = h + top - i * apart_h;  // the stride times the window's row
+        if (u < 0 || u % stride_h || u / stride_h >= H_out) continue;
+        for (int j = 0; j < kw; ++j) {
+            int v = w + left - j * apart_w;
+            if (v < 0 || v % stride_w || v / stride_w >= W_out) continue;
+            sum += picture[((size_t)(u / stride_h) * W_out + v / stride_w) * C] * filter[(i * kw + j) * C + c];
+        }
+    }
     dx[at] = sum;
 }
 
@@ -184,6 +174,21 @@ depthwise_conv2d_2(const float* __restrict__ x, const float* __restrict__ filter
         store4(y + (((size_t)picture * H_out + h) * W_out + w + t) * C + c, sums[t], n, vectorised);
     }
 }
+
+// The windows that see a place of the padded picture, along one axis: the first tap through which one does, and its window;
+// `step` taps on comes the next, `back` windows before it.
+struct Seen {
+    int tap, window, step, back;
+    __device__ Seen(int place, int stride, int apart) : tap(place % stride), step(stride), back(1) {
+        if (apart > 1) {
+            for (step = 1; step * apart % stride; ++step) continue;
+            back = step * apart / stride;
+            for (tap = 0; tap < step && (place - tap * apart) % stride; ++tap) continue;
+        }
+        window = (place - tap * apart) / stride;
+        if (apart > 1 && tap == step) tap = 1 << 30;  // there is none
+    }
+};
 
 // dx where there is a stride: four channels of a pixel to a thread; blockIdx.x is a row of x.
 extern "C" __global__ void __launch_bounds__(256)

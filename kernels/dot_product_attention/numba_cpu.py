@@ -86,8 +86,10 @@ def forward(
         made = e, alpha, z, work
         _forward_of_queries(multiply.address, x, keys, each(q), as_masks(mask, N), seen, scale, NOTHING, *made)
         y = outputs(query, z, alpha, e) if scores else (z, alpha)
+    if not train:
+        return y, None
     kept = None if W is None else for_backward(W)
-    return y, Cache(x, keys, query, kept, q, y[1], scale, seen) if train else None
+    return y, Cache(x, keys, query, kept, q, y[1], scale, seen)
 
 
 def backward(dy: tuple[np.ndarray | None, ...], cache: Cache) -> Gradients:
