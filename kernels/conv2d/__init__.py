@@ -16,8 +16,8 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "one-sided padding": case((2, 4, 5, 3), (3, 3, 3, 2), stride=2, padding=((0, 1), (1, 0))),
         "groups": case((2, 5, 4, 6), (3, 3, 2, 9), padding=1, groups=3),
         "dilation, unequal strides": case((2, 8, 9, 2), (2, 3, 2, 3), stride=(2, 1), padding=(1, 2), dilation=(2, 3)),
-        "dilation of one part with the stride": case(
-            (2, 9, 11, 3), (3, 2, 3, 2), stride=(2, 4), padding=2, dilation=(4, 2)
+        "dilation and stride with a common factor": case(
+            (2, 9, 11, 3), (3, 2, 3, 4), stride=(2, 4), padding=2, dilation=(4, 2)
         ),
         "depthwise": case((2, 5, 4, 3), (3, 3, 1, 3), padding=1, groups=3),
         "1x1": case((2, 3, 4, 9), (1, 1, 9, 5)),

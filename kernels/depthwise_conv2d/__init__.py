@@ -15,7 +15,7 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "rows that no window reaches": case(2, 6, 7, 3, kernel=(1, 2), stride=3),
         "more padding than kernel": case(1, 2, 3, 2, kernel=(2, 2), padding=((3, 0), (1, 2))),
         "dilation, unequal strides": case(2, 8, 9, 3, kernel=(2, 4), stride=(2, 1), padding=(1, 2), dilation=(2, 3)),
-        "dilation of one part with the stride": case(
+        "dilation and stride with a common factor": case(
             2, 9, 7, 2, kernel=(3, 2), stride=(2, 4), padding=2, dilation=(4, 2)
         ),
         "no bias": case(3, 5, 4, 2, kernel=(5, 4), bias=False),

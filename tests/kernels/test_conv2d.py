@@ -126,11 +126,11 @@ def test_nothing_of_a_group_leaks_into_another(variant):
 @variants
 @few_or_many_channels
 def test_a_dilated_window_is_one_with_zeros_between_its_taps(variant, C):
-    """Also of the stride's gradient, whatever part the two have in common."""
-    x, W, b = whole(2, 9, 11, C), whole(3, 2, C, 5), whole(5)
+    """Also in dx with a stride, whatever factor the two have in common. Outputs by four: a GPU's last version takes them."""
+    x, W, b = whole(2, 9, 11, C), whole(3, 2, C, 8), whole(8)
     for stride, dilation in ((1, 2), (2, (2, 3)), ((4, 3), (2, 3)), ((2, 6), (4, 4))):
         kh, kw = (2 * d + 1 if k == 3 else d + 1 for k, d in zip((3, 2), np.broadcast_to(dilation, 2), strict=True))
-        sparse = np.zeros((kh, kw, C, 5), np.float32)
+        sparse = np.zeros((kh, kw, C, 8), np.float32)
         taps = sparse[:: np.broadcast_to(dilation, 2)[0], :: np.broadcast_to(dilation, 2)[1]]
         taps[...] = W
         settings = {"stride": stride, "padding": ((2, 1), (0, 1))}
