@@ -76,8 +76,8 @@ def test_what_exceeds_the_ceiling_is_said(small, monkeypatch, capsys):
 def test_an_interrupted_run_writes_what_it_has(small, monkeypatch, tmp_path, capsys):
     measure = rows.measure
 
-    def pressed(name, *arguments):
-        yield next(measure(name, *arguments))
+    def pressed(name, *arguments, **settings):
+        yield next(measure(name, *arguments, **settings))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rows, "measure", pressed)

@@ -154,6 +154,15 @@ def test_nothing_is_written_to_a_students_folder(exercise, hand_in):
     assert [path.name for path in ada.folder.iterdir()] == [exercise.file_name]
 
 
+@pytest.fixture
+def interruptible():
+    """A shell's background jobs are deaf to Ctrl-C, and so are these tests in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_the_rows_that_are_complete_and_nothing_that_runs(exercise, hand_in, monkeypatch, tmp_path):
     monkeypatch.setattr(marking_module.tempfile, "tempdir", str(tmp_path))
     students = [

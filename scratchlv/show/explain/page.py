@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from importlib import resources
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,13 @@ def explain(name: str, sizes: dict[str, int], seed: int = 0) -> str:
 def recorded(subject: Subject, inputs: dict[str, Any], dy: Any) -> Recording:
     """The reference of the subject, run on its inputs."""
     reference: Any = getattr(ops, subject.operation).variant("reference")
-    return record(reference.forward, reference.backward, inputs, dy, [*subject.gradients])
+    helpers = [_function(*each.split(".")) for each in subject.helpers]
+    return record(reference.forward, reference.backward, inputs, dy, [*subject.gradients], helpers)
+
+
+def _function(room: str, name: str) -> FunctionType:
+    """Of a room's reference."""
+    return getattr(getattr(ops, room).variant("reference"), name)
 
 
 def _check(name: str, subject: Subject, sizes: dict[str, int]) -> None:

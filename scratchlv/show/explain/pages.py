@@ -22,6 +22,7 @@ class Subject(NamedTuple):
     gradients: tuple[str, ...]  # the inputs that have one, in the order of backward's results
     equations: dict[str, str]  # the beginning of a line of the reference, and what it says
     over_time: str = ""  # the weight that a recurrence multiplies its state by
+    helpers: tuple[str, ...] = ()  # what the two call and the page shows, each as the room and the name of a function
 
 
 def _lstm(normal: Normal, n: Sizes) -> tuple[dict[str, Any], Any]:
@@ -74,11 +75,17 @@ _KEPT = {
     "p, (kept": "what the forward pass kept",
 }
 _ATTENTION = {
-    "alpha = softmax": "α = softmax(e)",
-    "z = (alpha": "z = Σ_l α_l x_l",
+    "alpha = attention": "α = softmax(e), by the function below",
+    "largest =": "the largest score",
+    "e = np.exp": "exp(e − largest): no overflow",
+    "total =": "Σ_l exp(e_l − largest)",
+    "z = alpha": "z = Σ_l α_l x_l",
     **_KEPT,
     "dz, dalpha_out": "what arrives from above",
-    "dalpha = (x @": "dα_l = dz · x_l",
+    "alpha = each": "the attention of each query, of which there is one",
+    "dalpha, dx = np": "room for the results",
+    "dalpha = dz": "dα_l = dz · x_l",
+    "dx = sum_of_outer": "dx_l = α_l dz",
     "de = alpha": "de = α (dα − Σ α dα)",
 }
 
@@ -158,15 +165,17 @@ SUBJECTS: dict[str, Subject] = {
         _attention,
         ("x", "keys", "query", "v"),
         {
-            "e = np": "e_l = v · tanh(keys_l + query)",
+            "queries = each": "the queries, of which there is one",
+            "e = np.stack": "e_l = v · tanh(keys_l + query)",
             **_ATTENTION,
-            "dalpha = np": "room for the result",
-            "dx = add(dx, alpha": "dx_l = α_l dz",
-            "s = np": "s = tanh(keys + query) once more",
+            "new_dx, de = backward": "dx and de, by the function below",
+            "queries, dqueries": "the queries, of which there is one",
+            "s, de_t": "s = tanh(keys + query) once more",
             "dv =": "dv = Σ_l de_l s_l",
-            "dkeys =": "dkeys_l = de_l v (1 − s_l²)",
-            "dquery": "dquery = Σ_l dkeys_l",
+            "dpre =": "dkeys_l = de_l v (1 − s_l²); dquery is their sum",
+            "dkeys = add": "dkeys: one query, one term",
         },
+        helpers=("softmax.softmax", "additive_attention.backward_to_scores"),
     ),
     "memory": Subject(
         "dot_product_attention",
@@ -176,14 +185,15 @@ SUBJECTS: dict[str, Subject] = {
         _memory,
         ("x", "keys", "query", "W"),
         {
-            "q = query": "q = query W",
+            "q = each": "q = query W",
             "e = scale": "e_l = keys_l · q",
             **_ATTENTION,
-            "dalpha, dx = np": "room for the results",
-            "dx = alpha": "dx_l = α_l dz",
+            "dx, de = backward": "dx and de, by the function below",
             "dkeys =": "dkeys_l = de_l q",
             "dq =": "dq = Σ_l de_l keys_l",
+            "dW =": "dW = queryᵀ dq",
         },
+        helpers=("softmax.softmax", "additive_attention.backward_to_scores"),
     ),
     "softmax": Subject(
         "softmax_cross_entropy",

@@ -52,18 +52,27 @@ class Recording(NamedTuple):
 
 
 def record(
-    forward: FunctionType, backward: FunctionType, inputs: dict[str, Any], dy: Any, names: list[str]
+    forward: FunctionType,
+    backward: FunctionType,
+    inputs: dict[str, Any],
+    dy: Any,
+    names: list[str],
+    helpers: list[FunctionType] | None = None,
 ) -> Recording:
-    """Run both on the tape. ``names`` are the inputs that have a gradient, in the order of backward's results."""
+    """Run both on the tape. ``names`` are the inputs that have a gradient, in the order of backward's results.
+
+    ``helpers`` are functions that one of them calls, whose lines are shown as well.
+    """
     tape = Tape()
     given = {name: tape.numbers(value) if _is_float(value) else value for name, value in inputs.items()}
     shapes = {name: (np.shape(value), places(value, tape)) for name, value in given.items() if _is_float(inputs[name])}
-    functions = [_function(each) for each in (forward, backward)]
+    watched = [forward, backward, *(helpers or [])]
+    functions = [_function(each) for each in watched]
     steps: list[Step] = []
-    y, cache = _watched(forward, 0, functions[0], tape, steps, **given)
+    y, cache = _watched(forward, watched, functions, tape, steps, **given)
     n_forward = len(steps)
     flowing = _numbers(tape, dy)
-    grads = _watched(backward, 1, functions[1], tape, steps, flowing, cache)
+    grads = _watched(backward, watched, functions, tape, steps, flowing, cache)
     gradients = {
         name: (np.shape(grad), places(grad, tape)) for name, grad in zip(names, grads, strict=True) if grad is not None
     }
@@ -89,43 +98,64 @@ def _flat(value: Any, tape: Tape) -> list[int]:
 # --- watching --------------------------------------------------------------------------------------------------------
 
 
-def _watched(
-    function: FunctionType, which: int, text: Function, tape: Tape, steps: list[Step], *args: Any, **kwargs: Any
-) -> Any:
-    """Call a function; after each of its lines, what the line wrote becomes a step."""
-    reads = _reads(function)
-    before: dict[str, list[int]] = {}
-    last = -1
+class _Frame:
+    """A call of a watched function: what its variables were after the last line that ran."""
 
-    def look(frame: FrameType) -> None:
+    def __init__(self, which: int, text: Function, reads: dict[int, tuple[str, ...]]) -> None:
+        self.which, self.text, self.reads = which, text, reads
+        self.before: dict[str, list[int]] = {}
+        self.last = -1
+
+    def look(self, frame: FrameType, tape: Tape, steps: list[Step]) -> None:
         """What has changed since the last line."""
         written = []
         for name, value in frame.f_locals.items():
             if not _is_traced(value):
                 continue
             now = places(value, tape)
-            then = before.get(name)
+            then = self.before.get(name)
             if then == now:
                 continue
             fresh = [k for k, place in enumerate(now) if then is None or len(then) != len(now) or then[k] != place]
-            before[name] = now
+            self.before[name] = now
             written.append(Variable(name, np.shape(value), now, fresh))
-        if written and last in text.numbers:
+        if written and self.last in self.text.numbers:
             t = frame.f_locals.get("t", -1)
-            line = text.numbers.index(last)
-            steps.append(Step(which, line, t if isinstance(t, int) else -1, reads.get(last, ()), written))
+            line = self.text.numbers.index(self.last)
+            steps.append(
+                Step(self.which, line, t if isinstance(t, int) else -1, self.reads.get(self.last, ()), written)
+            )
 
-    def follow(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal last
-        if event in ("line", "return"):
-            look(frame)
-            last = frame.f_lineno
-            if last in text.numbers:
-                text.ran.add(text.numbers.index(last))
-        return follow
+    def go_on(self, line: int) -> None:
+        self.last = line
+        if line in self.text.numbers:
+            self.text.ran.add(self.text.numbers.index(line))
+
+
+def _watched(
+    function: FunctionType,
+    watched: list[FunctionType],
+    texts: list[Function],
+    tape: Tape,
+    steps: list[Step],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Call a function; after each line of it, and of the others that it calls, what the line wrote becomes a step."""
+    known = {each.__code__: (k, texts[k], _reads(each)) for k, each in enumerate(watched)}
 
     def enter(frame: FrameType, event: str, _: Any) -> Any:
-        return follow if frame.f_code is function.__code__ else None
+        if frame.f_code not in known:
+            return None
+        call = _Frame(*known[frame.f_code])
+
+        def follow(frame: FrameType, event: str, _: Any) -> Any:
+            if event in ("line", "return"):
+                call.look(frame, tape, steps)
+                call.go_on(frame.f_lineno)
+            return follow
+
+        return follow
 
     watching = sys.gettrace()
     sys.settrace(enter)
