@@ -289,3 +289,35 @@ def test_an_array_of_whole_numbers_is_no_float32():
     said = str(check(pooled, cut_off, {"x": normal(3, 6)}))
     assert "an array of whole numbers, which cuts off the rest" in said
     assert "float32" not in said
+
+
+def cosine(k, v):
+    length = np.sqrt((k**2).sum())
+    return (v @ k) / length, (k, v, length)
+
+
+def with_a_constant_length(dy, cache):
+    k, v, length = cache
+    return (dy @ v) / length, dy[:, None] * k / length
+
+
+def test_a_number_that_nobody_sets_is_no_regularisation():
+    """The gradient lacks a multiple of k: that of its length, and of no λ."""
+    said = str(check(cosine, with_a_constant_length, {"k": normal(4), "v": normal(3, 4)}))
+    assert "regularisation" not in said
+    assert "a use of k" in said or "path" in said
+
+
+def counts(a):
+    return (1 / (1 + np.exp(-a))).sum(1), 1 / (1 + np.exp(-a))
+
+
+def as_of_a_softmax(dy, p):
+    da = np.repeat(dy[:, None], p.shape[1], 1)
+    return p * (da - (da * p).sum(1, keepdims=True))
+
+
+def test_a_sum_too_many_is_not_over_the_wrong_axis():
+    said = str(check(counts, as_of_a_softmax, {"a": normal(4, 3)}))
+    assert "without .sum" in said
+    assert "wrong axis" not in said

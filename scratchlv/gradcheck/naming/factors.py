@@ -10,8 +10,10 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.naming.findings import CLOSE
+from scratchlv.gradcheck.trees import leaves
 
 MOST_NAMES = 3
+ROUND = 1e-6  # of a number that is taken for one with few digits
 
 
 def near(c: float, value: float) -> bool:
@@ -56,6 +58,23 @@ def factor_cause(
             return found + flipped, True
     found = _another_length(abs(c), lengths(evidence, sizes), divisors)
     return (found or cause("factor")) + flipped, bool(found)
+
+
+def is_setting(c: float, evidence: Evidence) -> bool:
+    """Whether a number is one that somebody sets, as λ: of two digits, or held somewhere; twice that, or over a length."""
+    held = {
+        abs(float(leaf)) for leaf in leaves([evidence.inputs, evidence.cache]) if np.ndim(leaf) == 0 and _is_real(leaf)
+    }
+    scales = [1.0, *(float(length) for length in lengths(evidence, None).values())]
+    for number in (abs(c) * factor * scale for factor in (0.5, 1.0, 2.0) for scale in scales):
+        digits = float(f"{number:.1e}")
+        if any(abs(number / known - 1) < ROUND for known in (digits, *held) if known):
+            return True
+    return False
+
+
+def _is_real(leaf: object) -> bool:
+    return isinstance(leaf, int | float | np.number | np.ndarray) and np.asarray(leaf).dtype.kind in "fiu"
 
 
 def of_itself(name: str, c: float) -> str:

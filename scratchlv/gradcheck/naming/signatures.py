@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.naming.factors import factor_cause, of_itself
+from scratchlv.gradcheck.naming.factors import factor_cause, is_setting, of_itself
 from scratchlv.gradcheck.naming.findings import CLOSE, Finding, equal, explained_by, merged, wrong_places
 from scratchlv.gradcheck.naming.wholes import wholes
 from scratchlv.gradcheck.trees import leaves
@@ -214,7 +214,7 @@ def _regularised(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, si
     if not square or known.sum() < 3:
         return None
     c = float(((a - n)[known] * x[known]).sum()) / square
-    if abs(c) > CLOSE and equal(a - c * x, n):
+    if abs(c) > CLOSE and equal(a - c * x, n) and is_setting(c, evidence):
         return f"is off by {c:.4g} times {name}", of_itself(name, c), False
     return None
 

@@ -278,6 +278,8 @@ def comparisons(site: Site) -> Iterator[Draft]:
             if sign != now:
                 zero = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value == 0
                 key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu" if zero else ""
+                if key == "relu" and likely[now] == sign:
+                    key = "mask inverted"
                 key = key if site.shape else ""  # of numbers it tells nothing
                 cost = 0.5 if likely[now] == sign else 1.5
                 yield Draft(f"L {sign} R", f"with {sign} for {now}", key, cost, both)

@@ -241,13 +241,20 @@ def _copied(line: Line) -> Iterator[Edit]:
 def _from_zero(line: Line) -> Iterator[Edit]:
     """What is added to later begins at zero."""
     statement = line.statement
-    if not isinstance(statement, ast.Assign) or not isinstance(statement.value, Target) or not line.facts.numpy:
+    if not isinstance(statement, ast.Assign) or not line.facts.numpy:
         return
-    target, held = statement.targets[0], line.facts.value(statement.value)
-    if isinstance(target, ast.Name) and isinstance(held, np.ndarray) and held.dtype.kind == "f":
-        zeros = build(f"{line.facts.numpy}.zeros_like(V)", statement, {"V": statement.value})
+    target, value, held = statement.targets[0], statement.value, line.facts.value(statement.value)
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "copy":
+        value = value.func.value
+    if (
+        isinstance(value, Target)
+        and isinstance(target, ast.Name)
+        and isinstance(held, np.ndarray)
+        and held.dtype.kind == "f"
+    ):
+        zeros = build(f"{line.facts.numpy}.zeros_like(V)", statement, {"V": value})
         edit = line.edit(partial(_assign, target, zeros, statement), "with zeros", "not from zero", 1.5, 2)
-        edit.details = {"which": ast.unparse(statement.value)}
+        edit.details = {"which": ast.unparse(value)}
         yield edit
 
 
@@ -320,7 +327,10 @@ def _exchanged_values(line: Line) -> Iterator[Edit]:
                 ((other, "value", None), partial(_same, statement.value)),
             ]
             how = f"with the values of lines {statement.lineno} and {other.lineno} exchanged"
-            yield line.edits(changes, how, "gates", 2.0)
+            parts = base_of(_target(statement) or statement) == base_of(_target(other) or other)  # of one array
+            edit = line.edits(changes, how, "exchanged" if parts else "gates", 2.0)
+            edit.details = {"pair": f"the values of lines {statement.lineno} and {other.lineno}"} if parts else {}
+            yield edit
 
 
 def _carried(line: Line) -> Iterator[Edit]:

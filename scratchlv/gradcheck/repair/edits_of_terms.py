@@ -46,7 +46,9 @@ def operators(site: Site) -> Iterator[Draft]:
         yield Draft("L * R", "", "", 2.5, both)
         key = "too much" if is_floating(site.facts.value(node)) else ""
         yield Draft("L", f"without {_shown(node.right)}", key, 1.0, both)
-        yield Draft("R", f"without {_shown(node.left)}", key, 1.5, both)
+        yield Draft(
+            "R", f"without {_shown(node.left)}", key if other == "-" else "", 1.5, both
+        )  # b for a - b: not only less
     elif isinstance(node.op, FACTORS):
         product = isinstance(node.op, ast.Mult)
         yield Draft("L / R" if product else "L * R", f"with {'/ for *' if product else '* for /'}", "factor", 1.0, both)
@@ -150,8 +152,7 @@ def ones(site: Site) -> Iterator[Draft]:
 def signs(site: Site) -> Iterator[Draft]:
     if is_term(site) and not isinstance(site.node, ast.UnaryOp | ast.Constant):
         whole = isinstance(site.parent, ast.stmt | ast.Tuple | ast.Dict)
-        opposite = site.facts.ratio is not None and abs(site.facts.ratio + 1) < 1e-4
-        yield Draft("-A", "with a minus", "sign" if opposite or not whole else "", 0.5 if whole else 2.0)
+        yield Draft("-A", "with a minus", "sign", 0.5 if whole else 2.0)
 
 
 def is_term(site: Site) -> bool:
