@@ -17,6 +17,8 @@ from scratchlv.kernels.additive_attention.queries import (
     backward_to_scores,
     gradient_or_zeros,
     keys_seen,
+    softmax_backward_of_row,
+    softmax_of_row,
     sum_over_queries,
     work_of_threads,
 )
@@ -30,14 +32,12 @@ from scratchlv.kernels.additive_attention.row_sums import (
     tanh_scores_of_rows,
 )
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp_nonpositive, total
+from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import new_counter, next_item
 from scratchlv.kernels.matmul.numba_cpu import float32_only, multiply
 from scratchlv.memory import as_contiguous, empty, empty_like
-
-ZERO = np.float32(0)
 
 
 class Cache(NamedTuple):
@@ -137,21 +137,7 @@ def attend(scores, mask, regions, weights, context):
 
     ``mask`` (L,) or (0,) says where; elsewhere the weight is 0, and everywhere if that is nowhere.
     """
-    L = weights.size
-    largest = -np.inf
-    for l in range(L):
-        if mask.size and not mask[l]:
-            scores[l] = -np.inf
-        e = scores[l]
-        largest = e if e > largest or e != e else largest
-    if largest == -np.inf:
-        largest = 0.0
-    for l in range(L):
-        weights[l] = exp_nonpositive(np.float32(scores[l] - largest))
-    weight = total(weights)  # at least the 1 of the largest; 0 where there is nothing to look at
-    scale = np.float32(1 / weight) if weight != 0 else ZERO
-    for l in range(L):
-        weights[l] *= scale
+    softmax_of_row(scores, mask, weights.size, weights)
     weighted_sum(weights, regions, context)
 
 
@@ -167,13 +153,9 @@ def weighted_sum(weights, rows, out):
 def attend_backward(dcontext, dweights, regions, weights, sums, dscores):
     """The way back of :func:`attend` to ``dscores`` (L,); ``sums`` (L + 3,) is for what lies between."""
     dots_of_rows(regions, dcontext, sums)
-    mean = ZERO  # Σ α dα
     for l in range(weights.size):
-        dweight = np.float32(dweights[l] + sums[l])
-        dscores[l] = dweight
-        mean += weights[l] * dweight
-    for l in range(weights.size):
-        dscores[l] = weights[l] * (dscores[l] - mean)
+        dscores[l] = dweights[l] + sums[l]
+    softmax_backward_of_row(weights, dscores, weights.size)
 
 
 @kernel()

@@ -61,24 +61,27 @@ def product(multiply, a, b, c, start, m, n, k, work):
 
 
 @kernel(fastmath=FLAGS)
-def softmax_of_row(row, mask, seen):
-    """Scores (L,) become their softmax over the first ``seen`` of them for which ``mask`` (L,) or (0,) is True, else 0."""
+def softmax_of_row(scores, mask, seen, weights):
+    """``weights`` (L,), the softmax of the first ``seen`` scores for which ``mask`` (L,) or (0,) is True; the others are 0.
+
+    All are, if there is no such score. The weights may stand where the scores do.
+    """
     largest = -np.inf
     for l in range(seen):
         if mask.size and not mask[l]:
-            row[l] = -np.inf
-        e = row[l]
+            scores[l] = -np.inf
+        e = scores[l]
         largest = e if e > largest or e != e else largest
     if largest == -np.inf:
         largest = 0.0
     for l in range(seen):
-        row[l] = exp_nonpositive(np.float32(row[l] - largest))
-    for l in range(seen, row.size):
-        row[l] = 0
-    weight = total(row)  # at least the 1 of the largest; 0 where there is nothing to look at
+        weights[l] = exp_nonpositive(np.float32(scores[l] - largest))
+    for l in range(seen, weights.size):
+        weights[l] = 0
+    weight = total(weights)  # at least the 1 of the largest; 0 where there is nothing to look at
     scale = np.float32(1 / weight) if weight != 0 else ZERO
     for l in range(seen):
-        row[l] *= scale
+        weights[l] *= scale
 
 
 @kernel()
@@ -86,7 +89,7 @@ def attend_rows(multiply, n, first, last, x, mask, seen, nothing, alpha, z, work
     """Softmax and context of queries ``first`` to ``last`` - 1 of picture ``n``, whose scores stand in ``alpha`` (N, T, L)."""
     L, D = x.shape[1:]
     for t in range(first, last):
-        softmax_of_row(alpha[n, t], mask[n, t if mask.shape[1] > 1 else 0], seen[t])
+        softmax_of_row(alpha[n, t], mask[n, t if mask.shape[1] > 1 else 0], seen[t], alpha[n, t])
     most = seen[last - 1]
     of_alpha, of_x = (address(alpha[n, first]), L, 1), (address(x[n]), D, 1)
     product(multiply, of_alpha, of_x, (address(z[n, first]), D), (address(nothing), 0, 0), last - first, D, most, work)
