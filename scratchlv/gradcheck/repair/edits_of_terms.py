@@ -46,9 +46,8 @@ def operators(site: Site) -> Iterator[Draft]:
         yield Draft("L * R", "", "", 2.5, both)
         key = "too much" if is_floating(site.facts.value(node)) else ""
         yield Draft("L", f"without {_shown(node.right)}", key, 1.0, both)
-        yield Draft(
-            "R", f"without {_shown(node.left)}", key if other == "-" else "", 1.5, both
-        )  # b for a - b: not only less
+        key = key if other == "-" else ""  # b for a - b is more than to leave out a
+        yield Draft("R", f"without {_shown(node.left)}", key, 1.5, both)
     elif isinstance(node.op, FACTORS):
         product = isinstance(node.op, ast.Mult)
         yield Draft("L / R" if product else "L * R", f"with {'/ for *' if product else '* for /'}", "factor", 1.0, both)

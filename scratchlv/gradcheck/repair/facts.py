@@ -86,7 +86,8 @@ def observe(function: Function, run: Callable[[], Any], history: Container[ast.A
         if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
             now = _atoms(variables | constants, indices, patterns)
             facts.scopes[node] = now | facts.scopes.get(node, {})
-            facts.zeros[node] = _zeros(now) & facts.zeros.get(node, _zeros(now))
+            zeros = _zeros(now)
+            facts.zeros[node] = zeros & facts.zeros.get(node, zeros)
         if node in history and facts.visits[node] <= VISITS:
             facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices, patterns)))
 
