@@ -37,7 +37,9 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
         train=False,
     )  # (N, L, D)
     features = x[..., :-2]  # the two coordinates are no features
-    scale = np.sqrt((features * features).mean(axis=(1, 2)))  # (N,): at a mean square of 1 the gradient is so much larger
+    scale = np.sqrt(
+        (features * features).mean(axis=(1, 2))
+    )  # (N,): at a mean square of 1 the gradient is so much larger
     T, N = tokens.shape[0] - 1, len(lengths)
     reach = np.full((T, N), np.nan)
     for t in range(T):
@@ -50,16 +52,17 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
 
 
 def _gradient(model: Captioner, x: Array, tokens: Array, lengths: Array, counts: Array) -> Array:
-    """∂ −log p(last word) / ∂ features (N, L, C), of the sentences whose last word ``counts`` (N,)."""
+    """∂ log p(last word) / ∂ features (N, L, C), of the sentences whose last word ``counts`` (N,)."""
     config = replace(model.config.decoder, dropout=0.0, label_smoothing=0.0)
     weights = np.zeros((len(tokens) - 1, len(counts)), x.dtype)
-    weights[-1] = counts
+    weights[-1] = counts * -float(lengths.sum())  # the loss is a mean over words, of -log p
     given = x
     if "image.W" in model.params:
         given, _ = image_feature.forward(model.params, model.buffers, x, train=False)
     words, lengths, weights = (place(each, x) for each in (tokens, lengths, weights))
-    _, cache = decoder.forward(model.params, config, given, words, lengths, weights=weights)
+    _, cache = decoder.forward(model.params, config, given, words, lengths, word_weights=weights)
+    dx: Array
     dx, _ = decoder.backward(model.params, config, cache)
-    if given is not x:
+    if "image.W" in model.params:
         dx = image_feature.picture_gradient(model.params, model.buffers, x, dx)
-    return dx[..., :-2] * int(counts.sum())  # the loss is a mean
+    return dx[..., :-2]

@@ -17,7 +17,6 @@ from scratchlv.arrays import Array, empty
 from scratchlv.initialisers import uniform
 from scratchlv.ops import batch_norm2d, linear, relu
 
-
 _EPS = 1e-5  # of BN
 
 

@@ -15,7 +15,9 @@ def test_it_is_the_logarithm_of_how_many_times_likelier_the_word_is():
     own = np.log([[0.8]])
     others = np.log([[[0.1]], [[0.3]]])  # 0.2 on average
     np.testing.assert_allclose(image_dependence(own, others), np.log(0.8 / 0.2))
-    np.testing.assert_allclose(image_dependence(own - 2000, others - 2000), np.log(0.8 / 0.2))  # far below what exp can tell
+    np.testing.assert_allclose(
+        image_dependence(own - 2000, others - 2000), np.log(0.8 / 0.2)
+    )  # far below what exp can tell
     assert image_dependence(own, np.full((2, 1, 1), -np.inf)) == np.inf  # impossible with all others
 
 

@@ -85,7 +85,7 @@ def test_a_captioner_that_cannot_see_has_none():
 
 
 def test_what_the_cell_forgets_does_not_reach_a_later_word():
-    """The lecture's dependency distance: a cell that keeps nothing cuts the naive captioner off after a word, and the shortcut not."""
+    """The lecture's dependency distance: a cell that keeps nothing cuts the naive captioner off after a word."""
     rng = np.random.default_rng(4)
     (tokens, lengths), features = sentences(rng), rng.standard_normal((N, 2, 3, 5))
     ends = {}
