@@ -214,7 +214,9 @@ def _refuse_unread(unread: list[UserError], n: int) -> None:
     """
     if not unread:
         return
-    others = f"the other {n - len(unread):,} are captioned" if n > len(unread) else "none is captioned"
+    others = {0: "none is captioned", 1: "the other one is captioned"}.get(
+        n - len(unread), f"the other {n - len(unread):,} are captioned"
+    )
     if len(unread) == 1:
         raise UserError(f"{unread[0]}" + f" ({others})" * (n > 1))
     for error in unread:
@@ -287,11 +289,12 @@ def _probe(arguments: Arguments) -> None:
 
     a = arguments
     found = probe.probe(a.runs, split=a.split, n=a.n, data=a.data, load={"step": a.step})
+    rows = probe.rows(found)
     lines = [probe.header(found)]
-    lines += [[probe.FIGURES[name].label, *(value for value, _ in cells)] for name, cells in probe.rows(found)]
+    lines += [[probe.FIGURES[name].label, *(value for value, _ in cells)] for name, cells in rows]
     print(aligned(lines, left=(0,)))
     for run in found.runs:
-        for why in dict.fromkeys(run.missing.values()):
+        for why in dict.fromkeys(run.missing[name] for name, _ in rows if name in run.missing):
             print(f"—  {run.name}: {why}")
     if a.json is not None:
         probe.write_json(a.json, found)

@@ -14,12 +14,13 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from scratchlv.show import fit
 from scratchlv.show.overlay import veil
 
 _SIDE = 320  # the longer side of a picture, in pixels
+_VEIL = 0.75  # the size of a veil, over that of the picture: of a page most bytes are veils
 
 STYLE = """
 .looks { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: flex-start; }
@@ -133,11 +134,9 @@ def photo_url(picture: Image.Image) -> str:
 
 
 def veil_url(alpha: np.ndarray, size: tuple[int, int]) -> str:
-    """The veil of attention weights over a picture of this size, within the page."""
-    over = veil(alpha, size)
-    if features.check("webp"):  # a quarter of the bytes
-        return _url(over.convert("RGBA"), "WEBP", quality=60, alpha_quality=70)
-    return _url(over, "PNG")
+    """The veil of attention weights over a picture of this size, within the page: smaller, for the browser makes it as large."""
+    width, height = (max(1, round(side * _VEIL)) for side in size)
+    return _url(veil(alpha, (width, height)), "PNG")
 
 
 def _url(picture: Image.Image, kind: str, **options: int) -> str:

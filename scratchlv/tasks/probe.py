@@ -414,7 +414,7 @@ def _number(name: str, value: float) -> str:
         return f"{value:,}"
     if name == "mean_length":
         return f"{value:.1f}"
-    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:#.2g}"
 
 
 def to_json(found: Probe) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scratchlv.tasks import captioning
 from scratchlv.tasks.probe import CLOSELY, FIGURES, OTHERS, Probe, Probed, header, rows
 from scratchlv.tokens import END, SPECIALS
 
-_PICTURES = 12  # that are shown
+_PICTURES = 8  # that are shown
 _STRONG = 4.0  # nats of image dependence at which the colour is full
 
 
