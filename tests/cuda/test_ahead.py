@@ -35,7 +35,7 @@ def test_several_threads_share_the_files(monkeypatch):
     compile_all()
 
 
-def test_a_file_that_does_not_compile_is_told_of_where_it_is_launched(monkeypatch):
+def test_a_file_that_does_not_compile_is_told_of_where_it_is_launched(monkeypatch, capsys):
     stand_in.install(monkeypatch)
 
     def fails(module, log_stream=None):
@@ -43,5 +43,7 @@ def test_a_file_that_does_not_compile_is_told_of_where_it_is_launched(monkeypatc
 
     monkeypatch.setattr(stand_in.RawModule, "compile", fails)
     compile_all()
+    assert ahead.main() == 1
+    assert "relu.cu: 0.0 s: FAILED: relu.cu does not compile\n" in capsys.readouterr().out
     with pytest.raises(RuntimeError, match=r"relu.cu does not compile"):
         load("relu.cu").engine(on_gpu=True).compile()
