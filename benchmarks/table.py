@@ -47,6 +47,12 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("hoisted", "captioner.features", "Hoisted"),
         baseline("hoisted, compiled attention", "captioner.features", "Hoisted", True, kind=COMPILED),
     ),
+    "caption-beam": (
+        baseline("all at once, beams share the keys", "captioner.beam_search", 500, True),
+        baseline("100 at a time, beams share the keys", "captioner.beam_search", 100, True),
+        baseline("100 at a time, the keys for each beam", "captioner.beam_search", 100, False),
+        baseline("100 at a time, compiled attention", "captioner.beam_search", 100, True, True, kind=COMPILED),
+    ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
     "vgg16-n1": (
         baseline("contiguous", "vision.vgg", 1, False),

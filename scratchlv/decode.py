@@ -194,7 +194,7 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel()), words.ravel()
+        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), same_inputs=True), words.ravel()
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
@@ -442,9 +442,14 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array) -> Any:
-    """The state of ``rows``, in their order."""
+def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
+    what the state's class names ``OF_INPUTS`` stays as it is."""
     if isinstance(state, tuple):
-        parts = [_take(part, rows) for part in state]
+        stay = getattr(state, "OF_INPUTS", ()) if same_inputs else ()
+        names = getattr(state, "_fields", (None,) * len(state))
+        parts = [
+            part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)
+        ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

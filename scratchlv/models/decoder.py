@@ -53,6 +53,8 @@ class DecoderState(NamedTuple):
     alpha: Array | None  # (N, L)
     params: dict[str, Array]  # as they serve many steps
 
+    OF_INPUTS = ("x", "keys", "mask")
+
 
 class Cache(NamedTuple):
     need_dx: bool
