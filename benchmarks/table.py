@@ -48,10 +48,9 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("hoisted, compiled attention", "captioner.features", "Hoisted", True, kind=COMPILED),
     ),
     "caption-beam": (
-        baseline("all at once, beams share the keys", "captioner.beam_search", 500, True),
-        baseline("100 at a time, beams share the keys", "captioner.beam_search", 100, True),
-        baseline("100 at a time, the keys for each beam", "captioner.beam_search", 100, False),
-        baseline("100 at a time, compiled attention", "captioner.beam_search", 100, True, True, kind=COMPILED),
+        baseline("beams share the keys", "captioner.beam_search", True, False),
+        baseline("the keys for each beam", "captioner.beam_search", False, False),
+        baseline("beams share the keys, compiled attention", "captioner.beam_search", True, True, kind=COMPILED),
     ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
     "vgg16-n1": (

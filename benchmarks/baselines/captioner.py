@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from case import Task
-from cases.captioner import BEAM, WORDS, beam_problem, demo_problem, problem
+from cases.captioner import BEAM, CHUNK, WORDS, beam_problem, demo_problem, problem
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -134,8 +134,8 @@ def attend_in_beams(x: Tensor, keys: Tensor, query: Tensor, score: Tensor) -> Te
     return torch.bmm(torch.softmax(e, dim=2), x)
 
 
-def beam_search(chunk: int, share: bool, compiled: bool = False) -> Task:
-    """The best of the captions that ``BEAM`` hypotheses of each of ``chunk`` photographs come to; none ends."""
+def beam_search(share: bool, compiled: bool) -> Task:
+    """The best of the captions that ``BEAM`` hypotheses of each photograph come to, all of a chunk at once; none ends."""
     model, features = beam_problem()
     net = Decoder(model.params).to(device()).eval()
     net.tied(model.params)
@@ -171,7 +171,7 @@ def beam_search(chunk: int, share: bool, compiled: bool = False) -> Task:
 
     @torch.inference_mode()
     def step() -> list[tuple[Tensor, Tensor]]:
-        return [words(regions(unit_size(part))) for part in maps.split(chunk)]
+        return [words(regions(unit_size(part))) for part in maps.split(CHUNK)]
 
     return Task(step, lambda: {"log_probability": torch.cat([scores for _, scores in step()]).double().cpu().numpy()})
 

@@ -142,7 +142,7 @@ CASES = (
     ),
     Case(
         "caption-beam",
-        "captions of 500 photographs, features of 7×7×320 given, H=A=256, V=2,549, beam 5, 12 words",
+        "captions of 500 photographs, features of 7×7×320 given, H=A=256, V=2,549, beam 5, 10 words",
         caption_beam,
         _beam_phases(),
         Goal(ratio_best=1.05),
