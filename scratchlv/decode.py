@@ -444,9 +444,9 @@ def _arrays(state: Any) -> Iterator[Array]:
 
 def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
     """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
-    what the state's class names ``OF_INPUTS`` stays as it is."""
+    what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        stay = getattr(state, "OF_INPUTS", ()) if same_inputs else ()
+        stay = getattr(state, "of_inputs", ()) if same_inputs else ()
         names = getattr(state, "_fields", (None,) * len(state))
         parts = [
             part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)

@@ -259,7 +259,7 @@ def test_a_beam_leaves_what_is_of_inputs_where_it_is_and_nothing_else(monkeypatc
     }
     pictures = rng.standard_normal((6, 2, 3, 4)).astype(np.float32)
     found = beam_search(captioner, pictures, beam=4, max_length=8)
-    monkeypatch.setattr(DecoderState, "OF_INPUTS", ())
+    monkeypatch.setattr(DecoderState, "of_inputs", ())
     moved = beam_search(captioner, pictures, beam=4, max_length=8)
     for one, other in zip(found, moved, strict=True):
         assert one.log_probability == other.log_probability
