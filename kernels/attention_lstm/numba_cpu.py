@@ -253,9 +253,7 @@ def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths,
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(
-    multiply, da, dquery, de, dz, dh, dc, dgate, upstream, attention, c, gates, panels, lengths, work, extra
-):
+def _backward(multiply, da, dquery, de, dz, dh, dc, dgate, upstream, attention, c, gates, panels, lengths, work, extra):
     """``dz`` enters as the upstream gradient; ``dh`` and ``dc`` leave as those of the first state."""
     dh_out, dalpha_out = upstream
     x, keys, factors, overflows, v, query, alpha = attention
@@ -283,8 +281,7 @@ def _backward(
             add_rows_product(multiply, da[t], to_h, dh, first, last, work[part])
             add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[part])
             if extra is not None:
-                if extra.Wg.size:
-                    add_outer(dgate[t, first:last], extra.Wg, dh[first:last])
+                add_gate_gradient(dgate[t], extra.Wg, dh, first, last)
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
@@ -304,6 +301,13 @@ def look(scores, mask, regions, state, weights, z, extra, t, n):
         extra.gate[t, n] = beta
         for d in range(z.size):
             z[d] = beta * context[d]
+
+
+@kernel(fastmath=FLAGS)
+def add_gate_gradient(dgate, Wg, dh, first, last):
+    """``dh[n] += dgate[n] Wg``, where there is a gate."""
+    if Wg.size:
+        add_outer(dgate[first:last], Wg, dh[first:last])
 
 
 @kernel()

@@ -54,8 +54,11 @@ def test_labels_are_smoothed_in_training_alone():
     assert smoothed.forward(data, train=False)[0] == plain.forward(data, train=False)[0]
 
 
+DIFFERENTIABLE = [name for name in CONTEXT if name != "hard-attention"]  # what is drawn: test_hard_attention.py
+
+
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-@pytest.mark.parametrize("name", CONTEXT)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     size = (64, 64) if name in ("naive", "shortcut") else (16, 24)  # a fully connected layer knows one size of picture
     model = in_float64(captioner(name, feature_channels, dropout))
@@ -109,15 +112,15 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
     """The check above can fail."""
     through = decoder.attend_through_backward
 
-    def without(config, dhs, dzs, cache):
+    def without(config, dhs, dzs, dalphas, cache):
         if way == "from the query to the state before":
             cache = cache._replace(Wq=0 * cache.Wq)
         dhs = 0 * dhs if way == "from the deep output to the state" else dhs
         dzs = 0 * dzs if way == "from the deep output to the context" else dzs
-        dx, dkeys, dwords, grads = through(config, dhs, dzs, cache)
+        dx, dkeys, dwords, dstate, grads = through(config, dhs, dzs, dalphas, cache)
         dwords = 0 * dwords if way == "from the cell to the words" else dwords
         dkeys = 0 * dkeys if way == "from the scores to the keys" else dkeys
-        return dx, dkeys, dwords, grads
+        return dx, dkeys, dwords, dstate, grads
 
     monkeypatch.setattr(decoder, "attend_through_backward", without)
     report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7))
@@ -178,7 +181,7 @@ def test_steps_say_what_teacher_forcing_says(name):
     for t in range(5):
         log_probs, state = model.step(state, data.tokens[t])
         np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
-        if name in ("uniform", "attention"):
+        if name in ("uniform", "attention", "hard-attention"):
             np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
         else:
             assert state.alpha is None
