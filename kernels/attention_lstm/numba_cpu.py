@@ -204,7 +204,7 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
     dWg = dbg = None
-    if extra is not None and extra.Wg.size:
+    if extra is not None and dgate is not None and extra.Wg.size:
         dWg = gemm(h2, dgate.reshape(T * N, 1), transpose_a=True).reshape(H)
         dbg = dgate.sum(dtype=np.float64, keepdims=True).astype(np.float32).reshape(1)
     return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db, dWg, dbg)
