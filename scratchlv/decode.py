@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
@@ -170,7 +170,7 @@ def beam_search(
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)
     N, B = len(tokens), beam
     rows = np.arange(N)
-    state, tokens = _take(state, np.repeat(rows, B)), np.repeat(tokens, B)  # (N B, …)
+    state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
@@ -196,7 +196,7 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), same_inputs=True), words.ravel()
+        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), keep_inputs=True), words.ravel()
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
@@ -293,7 +293,8 @@ def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
 def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
     """The log probabilities (N, V), and -inf where a word may not be said."""
     V = log_probs.shape[1]
-    allowed = log_probs.copy()
+    allowed = empty(log_probs.shape, log_probs)
+    allowed[...] = log_probs
     allowed[:, forbidden] += -np.inf  # a NaN stays one
     most = allowed.max(axis=1)  # NaN if there is one
     if (most > -np.inf).all():
@@ -444,14 +445,13 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
-    """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
-    what the state names in ``of_inputs`` stays as it is."""
+def _take(state: Any, rows: Array, keep_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``keep_inputs`` what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        stay = getattr(state, "of_inputs", ()) if same_inputs else ()
+        stay = getattr(state, "of_inputs", ()) if keep_inputs else ()
         names = getattr(state, "_fields", (None,) * len(state))
         parts = [
-            part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)
+            part if name in stay else _take(part, rows, keep_inputs) for name, part in zip(names, state, strict=True)
         ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

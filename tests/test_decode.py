@@ -262,9 +262,10 @@ def test_a_beam_leaves_what_is_of_inputs_where_it_is_and_nothing_else(monkeypatc
     monkeypatch.setattr(DecoderState, "of_inputs", ())
     moved = beam_search(captioner, pictures, beam=4, max_length=8)
     for one, other in zip(found, moved, strict=True):
-        assert one.log_probability == other.log_probability
         np.testing.assert_array_equal(one.tokens, other.tokens)
-        np.testing.assert_array_equal(one.alphas, other.alphas)
+        np.testing.assert_allclose(one.log_probability, other.log_probability, rtol=1e-5)
+        if one.alphas is not None:
+            np.testing.assert_allclose(one.alphas, other.alphas, rtol=1e-4)
     assert len({each.log_probability for each in found}) > 1
 
 

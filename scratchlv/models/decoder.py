@@ -37,11 +37,11 @@ from scratchlv.models.context import (
     attention_keys,
     constant_context,
     constant_context_backward,
+    for_each,
     gated,
     init_state,
     init_state_backward,
     join,
-    uniform_attention,
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
@@ -52,7 +52,10 @@ BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
+
+    There may be several states to a source, as in a beam: N B of them to N sources, those of a source one after the other.
+    """
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
@@ -264,8 +267,8 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
         z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
         z = gated(p, config, z, state.layer[0])
     else:
-        z, _ = constant_context(config, source)
-        alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+        z, alpha = constant_context(config, source)
+        z, alpha = for_each(z, len(words)), for_each(alpha, len(words))
     hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words
