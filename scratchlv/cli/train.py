@@ -104,6 +104,11 @@ _CHARACTERS = {
     "action": "store_true",
     "help": "read and write character by character: for texts without spaces between words",
 }
+_BPE = {
+    "type": int,
+    "metavar": "N",
+    "help": "read and write words in pieces, of N merges of byte-pair encoding that are learned from the texts",
+}
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
 _CELL = {"choices": CELLS, "help": f"of encoder and decoder (default: {CELLS[0]}); the same as --set cell=CELL"}
@@ -114,8 +119,8 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--layers": _LAYERS,
         "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
-    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
+    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
+    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
     "caption": {
         "--encoder": {
             "choices": ["conv", "efficientnet-lite0"],

@@ -127,9 +127,9 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
     say_unknown(sorted({word for t in said for word in t.unknown}), run.config.characters)
     for i, t in enumerate(said, 1):
         if t.cut:
-            most, unit = len(t.source), "characters" if run.config.characters else "words"
+            most, units = len(t.source), run.config.units
             print(
-                f"note: a text of {most + t.cut:,} {unit} is cut off; this run reads the first {most}", file=sys.stderr
+                f"note: a text of {most + t.cut:,} {units} is cut off; this run reads the first {most}", file=sys.stderr
             )
         print(t)
         if arguments.alignment:

@@ -189,6 +189,7 @@ def say_unknown(say: Say, of: str, sequences: Iterable[Sequence[int]], instead: 
 
 #: what helps a text without spaces
 BY_CHARACTER = "a text without spaces between its words (Chinese, Japanese, Thai) is read with --characters"
+IN_PIECES = f"--bpe 8000 reads rare words in pieces; {BY_CHARACTER}"  #: what helps pairs of texts
 
 
 def check_n(n: int | None) -> None:
