@@ -241,6 +241,11 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
     )
+    evaluate.add_argument(
+        "--neural-cache",
+        metavar="N[,THETA,LAMBDA]",
+        help="of a language model: words said lately are likelier, after a cache of the last N states (THETA 0.3, LAMBDA 0.1)",
+    )
     add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
     evaluate.set_defaults(command=_evaluate)
@@ -260,6 +265,10 @@ def _evaluate(arguments: Arguments) -> None:
             raise UserError(f"--results does not go with {task.title}; leave it out")
         results.check(arguments.results)
         options["results"] = arguments.results
+    if arguments.neural_cache is not None:
+        if not task.neural_cache:
+            raise UserError(f"--neural-cache does not go with {task.title}; leave it out")
+        options["neural_cache"] = arguments.neural_cache
     figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
     if arguments.results is not None:
         print(f"wrote {arguments.results}", file=sys.stderr)

@@ -7,6 +7,7 @@ Texts are lists of tokens: how to cut them is decided where they are read. Answe
 from scratchlv.metrics.basic import exact_match, perplexity
 from scratchlv.metrics.bleu import Bleu, bleu
 from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
+from scratchlv.metrics.repetition import ngrams, repeated_share, seen_share
 from scratchlv.metrics.rouge import RougeL, rouge_l
 from scratchlv.metrics.vqa import vqa_accuracy
 
@@ -15,11 +16,14 @@ __all__ = [
     "RougeL",
     "bleu",
     "exact_match",
+    "ngrams",
     "perplexity",
     "pointing",
     "pointing_accuracy",
     "pointing_chance",
+    "repeated_share",
     "rouge_l",
+    "seen_share",
     "true_share",
     "vqa_accuracy",
 ]

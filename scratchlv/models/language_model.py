@@ -65,7 +65,9 @@ class LanguageModelConfig:
 
     def __post_init__(self) -> None:
         if self.tied and self.embedding != self.hidden:
-            raise ValueError(f"tied weights need an embedding as wide as the state, {self.hidden}, not {self.embedding}")
+            raise ValueError(
+                f"tied weights need an embedding as wide as the state, {self.hidden}, not {self.embedding}"
+            )
 
 
 class LanguageModelState(NamedTuple):
@@ -147,6 +149,16 @@ class LanguageModel:
             logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
         )
         return loss, state, Cache(words, kept_words, layers, kept_weights, dropped, output, loss_cache)
+
+    def losses(self, tokens: Array, state: State) -> tuple[Array, Array, State]:
+        """The loss of each of ``tokens[1:]`` (T, N), the states h (T, N, H) that foresaw them, and the state after the last."""
+        p = self.params
+        tokens = place(tokens, p["embedding.W"])
+        x, _ = embedding.forward(tokens[:-1], p["embedding.W"], train=False)
+        h, state, _ = stack_forward(p, "recurrent", self.config.cell, x, state, train=False)
+        logits, _ = linear.forward(h, output_weights(p), p["output.b"], train=False)
+        losses, _ = softmax_cross_entropy.forward(logits, tokens[1:], reduction="none", train=False, overwrite=True)
+        return losses, h, state
 
     def backward(self, cache: Cache) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""

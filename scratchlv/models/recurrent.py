@@ -98,7 +98,7 @@ class DropoutCache(NamedTuple):
 def dropout_forward(
     x: Array, p: float, seed: tuple[int, ...], *, variational: bool = False, train: bool = True
 ) -> tuple[Array, DropoutCache | None]:
-    """``x`` (T, N, D), each number dropped with probability ``p``; if ``variational``, a sequence's units for all of its steps."""
+    """``x`` (T, N, D), each number dropped with probability ``p``; if ``variational``, a unit of a sequence at every step."""
     if not train or p == 0:
         return x, None
     if not variational:

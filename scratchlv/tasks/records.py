@@ -17,8 +17,8 @@ from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
 
 _POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
-_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
+_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss", "init_scale")
+_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum", "embedding_dropout", "weight_drop")  # and 0 or more
 
 
 @dataclass(frozen=True, kw_only=True)

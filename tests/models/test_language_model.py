@@ -43,7 +43,14 @@ REGULARISED = {
     "variational": {"variational": True, "dropout": 0.4},
     "embedding dropout": {"embedding_dropout": 0.4},
     "weight drop": {"weight_drop": 0.4},
-    "all": {"tied": True, "embedding": 3, "variational": True, "dropout": 0.3, "embedding_dropout": 0.2, "weight_drop": 0.3},
+    "all": {
+        "tied": True,
+        "embedding": 3,
+        "variational": True,
+        "dropout": 0.3,
+        "embedding_dropout": 0.2,
+        "weight_drop": 0.3,
+    },
 }
 
 
@@ -78,7 +85,10 @@ def test_a_word_is_dropped_wherever_it_stands():
 
 
 def test_nothing_is_dropped_when_it_reads():
-    plain, regularised = language_model(), language_model(variational=True, embedding_dropout=0.5, weight_drop=0.5, dropout=0.5)
+    plain, regularised = (
+        language_model(),
+        language_model(variational=True, embedding_dropout=0.5, weight_drop=0.5, dropout=0.5),
+    )
     batch = StreamBatch(tokens())
     assert regularised.forward(batch, train=False)[0] == plain.forward(batch, train=False)[0]
     assert regularised.forward(batch)[0] != plain.forward(batch)[0]
