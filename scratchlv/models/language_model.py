@@ -40,6 +40,7 @@ from scratchlv.models.recurrent import (
     stack_forward,
     zero_state,
 )
+from scratchlv.models.scheduled_sampling import words_before
 from scratchlv.ops import dropout, embedding, linear, log_softmax, pack, softmax_cross_entropy
 
 _OF_WORDS, _OF_WEIGHTS = 1000, 1001  # dropouts that are not of a layer, by the number in their seeds
@@ -62,6 +63,7 @@ class LanguageModelConfig:
     embedding_dropout: float = 0.0
     weight_drop: float = 0.0
     init_scale: float = 0.0  # all matrices begin uniform in ± this, and biases as 0; 0: as suits each
+    own_words: str = "sample"  # of scheduled sampling
 
     def __post_init__(self) -> None:
         if self.tied and self.embedding != self.hidden:
@@ -120,22 +122,36 @@ class LanguageModel:
         """Mean loss per word, in nats, and the cache that ``backward`` takes. In training, the state is carried on."""
         N = batch.tokens.shape[1]
         state = self.zero_state(N) if batch.first or not train else self._carried()
-        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, train=train)
+        own = batch.scheduled_sampling if train else 0.0
+        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, own, train=train)
         if train:
             self._carry(state)
         return loss, cache
 
     def read(
-        self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
+        self,
+        tokens: Array,
+        state: State,
+        dropout_seed: int = 0,
+        scheduled_sampling: float = 0.0,
+        *,
+        train: bool = False,
     ) -> tuple[Any, State, Cache]:
-        """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
+        """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache.
+
+        With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own.
+        """
         p, config = self.params, self.config
         drop: dict[str, Any] = {"variational": config.variational, "train": train}
         tokens = place(tokens, p["embedding.W"])
-        x, words = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E)
+        before = tokens[:-1]
+        if scheduled_sampling > 0:
+            begun = LanguageModelState(state, decoding_params(p, {}))
+            before = words_before(begun, self.step, tokens, None, scheduled_sampling, config.own_words, dropout_seed)
+        x, words = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E)
         kept_words = None
         if train and config.embedding_dropout:
-            kept_words = self._kept_words(tokens[:-1], dropout_seed)
+            kept_words = self._kept_words(before, dropout_seed)
             x = x * kept_words
         kept_weights = self._kept_weights(dropout_seed) if train else {}
         weights = p | {name: p[name] * kept for name, kept in kept_weights.items()}
