@@ -51,6 +51,7 @@ class PairBatch(NamedTuple):
     tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
+    word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
 
     @property
     def weight(self) -> int:
@@ -65,6 +66,7 @@ class CaptionBatch(NamedTuple):
     tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
+    word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
 
     @property
     def weight(self) -> int:

@@ -85,6 +85,7 @@ class Captioner:
             x,
             batch.tokens,
             batch.lengths,
+            word_weights=batch.word_weights,
             dropout_seed=batch.dropout_seed,
             need_dx=self.config.feature_channels is None or "image.W" in self.params,
             train=train,

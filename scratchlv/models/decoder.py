@@ -21,6 +21,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.initialisers import normal, uniform
+from scratchlv.models import word_loss
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
@@ -39,13 +40,7 @@ from scratchlv.models.context import (
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
-from scratchlv.ops import (
-    dropout,
-    embedding,
-    linear,
-    log_softmax,
-    softmax_cross_entropy,
-)
+from scratchlv.ops import dropout, embedding, linear, log_softmax
 
 
 class DecoderState(NamedTuple):
@@ -107,6 +102,7 @@ def forward(
     lengths: Array,
     *,
     mask: Array | None = None,
+    word_weights: Array | None = None,
     dropout_seed: int = 0,
     need_dx: bool = True,
     train: bool = True,
@@ -114,8 +110,9 @@ def forward(
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``need_dx=False`` says that
-    nobody wants the gradient of the source.
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``word_weights``, (T, N) or (N,),
+    multiply the losses of the words (:mod:`scratchlv.models.word_loss`). ``need_dx=False`` says that nobody wants the gradient
+    of the source.
     """
     T = tokens.shape[0] - 1
     words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
@@ -138,8 +135,8 @@ def forward(
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
     smoothing = config.label_smoothing if train else 0.0
-    loss, loss_cache = softmax_cross_entropy.forward(
-        logits, tokens[1:], mask=counts, label_smoothing=smoothing, train=train, overwrite=True
+    loss, loss_cache = word_loss.forward(
+        logits, tokens[1:], counts, word_weights=word_weights, label_smoothing=smoothing, train=train
     )
     cache = Cache(
         need_dx,
@@ -163,7 +160,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     ``dx`` is None where the source was data.
     """
     g: dict[str, Array] = {}
-    (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+    dlogits = word_loss.backward(cache.loss)
     ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)

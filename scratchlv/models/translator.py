@@ -95,6 +95,7 @@ class Translator:
             batch.tokens,
             batch.lengths,
             mask=mask,
+            word_weights=batch.word_weights,
             dropout_seed=batch.dropout_seed,
             train=train,
         )

@@ -63,6 +63,35 @@ def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     assert report.ok, str(report)
 
 
+REWARDS = {
+    "of sentences": np.array([0.5, -1.5, 2.0]),
+    "of words": np.random.default_rng(7).standard_normal((5, 3)),
+}
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_every_gradient_of_weighted_words(of):
+    """As self-critical training has them: reward - baseline, above and below 0."""
+    report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7)._replace(word_weights=REWARDS[of]))
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_the_kernels_give_the_gradients_of_weighted_words(of):
+    check_kernels(lambda: captioner(feature_channels=7), batch(7)._replace(word_weights=REWARDS[of]))
+
+
+def test_the_loss_of_weighted_words_is_what_steps_say_of_them():
+    model, data = captioner(feature_channels=7), batch(7)
+    loss, _ = model.forward(data._replace(word_weights=REWARDS["of sentences"]))
+    state, total = model.start(data.pictures), 0.0
+    for t in range(5):
+        log_probs, state = model.step(state, data.tokens[t])
+        said = log_probs[np.arange(3), data.tokens[t + 1]]
+        total -= (said * REWARDS["of sentences"])[t < data.lengths].sum()
+    assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
+
+
 # each way that a gradient takes through the decoder, and the parameters that it reaches: take it away, and they are wrong
 CELL, QUERY = {"decoder.Wx", "decoder.Wh", "decoder.b"}, {"attention.Wh", "attention.v"}
 KEYS, WORDS = {"attention.Wx", "attention.b"}, {"embedding.W"}
