@@ -26,7 +26,7 @@ class CaptionSet:
     vocabulary: Vocabulary
     names: list[str]  # of the pictures
     scenes: list[Scene] | None = None  # the truth, where it is known
-    words: list[list[str]] | None = None  # of the captions, as they are: what is said is compared with these
+    texts: list[str] | None = None  # of the captions, as people wrote them: what is said is compared with these
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> CaptionBatch:
         """The captions ``rows`` and their pictures."""

@@ -18,7 +18,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
-from scratchlv.data.text import bare_words, has_markers, spaced_characters
+from scratchlv.data.text import bare_words, clean, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
@@ -32,7 +32,7 @@ from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
 ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
-_MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
+MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ class Settings(records.WordSettings):
     drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
     reinforce: float = 1.0  # the weight of REINFORCE's term,
     entropy: float = 0.01  # and that of the entropy of α
+    samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,13 +126,14 @@ def photographs_set(
     """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
     items = found.split(split, skip_missing=config.skip_missing)[:n]
     cut = spaced_characters if config.characters else bare_words
-    words = [cut(caption) for _, captions in items for caption in captions]
+    texts = [clean(caption) for _, captions in items for caption in captions]
+    words = [cut(text) for text in texts]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
     features = photograph_features([path for path, _ in items], show_progress)
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
-    return CaptionSet(features, [vocabulary.encode(w) for w in words], picture_of, vocabulary, names, words=words)
+    return CaptionSet(features, [vocabulary.encode(w) for w in words], picture_of, vocabulary, names, texts=texts)
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -144,6 +146,8 @@ class Config(records.Config):
     blind: bool = False  # it is shown another image's picture
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
+    start_from: str | None = None  # the folder of a run whose parameters it begins with
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +183,7 @@ def config(
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
-    idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
+    idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}", "samples": "training by cross-entropy"}
     idle |= dict.fromkeys(_idle(model), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
@@ -213,7 +217,7 @@ class Run(training.Run[Config, Fitted]):
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        most = _MOST_CHARACTERS if self.config.characters else _MOST_WORDS
+        most = most_words(self.config)
         for at in range(0, len(pictures), size):
             batch = np.asarray(pictures[at : at + size])
             found += (
@@ -253,20 +257,46 @@ def dataset(
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
+    if config.finetune_metric is not None:
+        from scratchlv.tasks import finetuning
+
+        return finetuning.prepare(config, show_progress, say, folder)
+    train_set, val_set = sets(config, None if fitted is None else fitted.vocabulary, show_progress, say)
+    run: Run = training.new(config, fitted or _fit(train_set))
+    return training.job(run, run.seen(train_set), run.seen(val_set))
+
+
+def sets(config: Config, vocabulary: Vocabulary | None, show_progress: bool, say: Say) -> tuple[CaptionSet, CaptionSet]:
+    """What a run trains on and is validated on; what is worth knowing of them is said. The vocabulary is made if not given."""
     found = None if config.argument.kind == "scenes" else photographs(config)
     if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
         _say_photographs(found, config.skip_missing, say)
-    vocabulary = None if fitted is None else fitted.vocabulary
     train_set = dataset(config, vocabulary, "train", None, show_progress, found)
-    run: Run = training.new(config, fitted or _fit(train_set))
-    train_set = run.seen(train_set)
-    val_set = run.seen(dataset(config, run.vocabulary, "val", None, show_progress, found))
+    val_set = dataset(config, train_set.vocabulary, "val", None, show_progress, found)
     training.say_unknown(
         say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
     )
-    return training.job(run, train_set, val_set)
+    _say_long(train_set, config, say)
+    return train_set, val_set
+
+
+def most_words(config: Config) -> int:
+    """The words, or characters, at which a caption that was not ended is cut off."""
+    return _MOST_CHARACTERS if config.characters else MOST_WORDS
+
+
+def _say_long(data: CaptionSet, config: Config, say: Say) -> None:
+    """How many captions are longer than any that a run can say."""
+    most, unit = most_words(config), "characters" if config.characters else "words"
+    lengths = np.array([len(caption) + 1 for caption in data.captions])  # with <end>
+    n = int((lengths > most).sum())
+    if n:
+        say(
+            f"{n:,} of {len(lengths):,} captions to train on have {most} {unit} or more, the longest {lengths.max() - 1}: "
+            "they are learned whole, but what the model says is cut off there"
+        )
 
 
 def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
@@ -316,11 +346,12 @@ def evaluate(
     beam: int = 1,
     results: Path | None = None,
 ) -> dict[str, float]:
-    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``.
+    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else how like
+    people's captions those of the run are (:func:`~scratchlv.metrics.caption_metrics`), as COCO's evaluation counts it.
 
-    The references of BLEU are the captions as they are: a word that the run does not know is missed. ``unknown_share`` says how
-    many of them there are. Of a run by character, BLEU is of characters, and named so. Into the file ``results`` go the captions
-    of photographs, in COCO's format.
+    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are. Of
+    a run by character, the figures are of characters, and named so. Into the file ``results`` go the captions of photographs, in
+    COCO's format.
     """
     if results is not None:
         _refuse_scenes_and_blind(run.config)
@@ -329,16 +360,22 @@ def evaluate(
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     if data.scenes is not None:
         return figures | truth(run, data, beam)
-    said = [run.words(g) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
-    references: list[list[list[str]]] = [[] for _ in said]
-    assert data.words is not None
-    for picture, words in zip(data.picture_of, data.words, strict=True):
-        references[picture].append(words)
+    said = [run.text(run.words(g)) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
     if results is not None:
-        write_results(results, image_ids(run, split, data.names), map(run.text, said))
-    name = "bleu_of_characters" if run.config.characters else "bleu"
-    figures[name] = metrics.bleu(said, references).score
-    return figures | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+        write_results(results, image_ids(run, split, data.names), said)
+    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+
+
+def likeness(run: Run, data: CaptionSet, said: Sequence[str]) -> dict[str, float]:
+    """Captions beside those that people wrote of the same pictures."""
+    assert data.texts is not None
+    cut = spaced_characters if run.config.characters else metrics.ptb_words
+    references: list[list[list[str]]] = [[] for _ in said]
+    for picture, text in zip(data.picture_of, data.texts, strict=True):
+        references[picture].append(cut(text))
+    of = "_of_characters" if run.config.characters else ""
+    figures = metrics.caption_metrics([cut(text) for text in said], references)
+    return {name + of: value for name, value in figures.items()}
 
 
 def _refuse_scenes_and_blind(config: Config) -> None:
