@@ -35,11 +35,11 @@ def all_pictures(paths: Sequence[Path]) -> list[Path]:
 def photograph_features(paths: list[Path], show_progress: bool) -> Features:
     """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it; on disk until they are read."""
     from scratchlv.training.progress import Progress
-    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+    from scratchlv.vision import backbones
     from scratchlv.vision.features import extract
 
     with Progress(len(paths), "photograph", show_progress) as progress:
-        return extract(paths, EfficientNetLite0.load(), progress=lambda done, total: progress.update(done))
+        return extract(paths, backbones.load("efficientnet-lite0"), progress=lambda done, total: progress.update(done))
 
 
 def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
@@ -54,6 +54,6 @@ def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
         from scratchlv.vision.conv_extractor import SIDE
 
         return np.stack([load_image(path, size=(SIDE, SIDE)) for path in paths])
-    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+    from scratchlv.vision import backbones
 
-    return EfficientNetLite0.load().features(np.stack([load_image(path, size=(224, 224)) for path in paths]))
+    return backbones.load("efficientnet-lite0").features(np.stack([load_image(path, size=(224, 224)) for path in paths]))

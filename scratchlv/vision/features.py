@@ -36,7 +36,7 @@ _THREADS = max(1, usable_cores().n // 2)  # that decode pictures, while the netw
 
 
 class Extractor(Protocol):
-    """What turns pictures into features; EfficientNetLite0 is one."""
+    """What turns pictures into features; a Backbone is one."""
 
     name: str
     checksum: str  # of its weights
