@@ -38,7 +38,10 @@ class Settings(records.Settings):
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
-    min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
+    # photographs
+    min_count: int = 5  # words of captions that are rarer become <unk>
+    mirror: bool = False  # half of the time the model is shown them in a mirror
+    by_length: bool = False  # captions of about one length are set side by side: less of a batch is padding
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,17 +113,25 @@ def photographs_set(
     config: Config,
     show_progress: bool,
     n: int | None = None,
+    mirror: bool = False,
 ) -> CaptionSet:
-    """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
+    """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given.
+
+    With ``mirror`` there are their features in a mirror as well.
+    """
     items = found.split(split, skip_missing=config.skip_missing)[:n]
     cut = spaced_characters if config.characters else bare_words
     words = [cut(caption) for _, captions in items for caption in captions]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
-    features = photograph_features([path for path, _ in items], show_progress)
+    paths = [path for path, _ in items]
+    features = photograph_features(paths, show_progress)
+    mirrored = photograph_features(paths, show_progress, mirrored=True) if mirror else None
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
-    return CaptionSet(features, [vocabulary.encode(w) for w in words], picture_of, vocabulary, names, words=words)
+    captions = [vocabulary.encode(w) for w in words]
+    more = {"mirrored": mirrored, "by_length": config.settings.by_length}
+    return CaptionSet(features, captions, picture_of, vocabulary, names, words=words, **more)
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -168,7 +179,8 @@ def config(
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
-    idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
+    of_others = ("min_count", "mirror", "by_length") if kind == "scenes" else ("grammar",)
+    idle = dict.fromkeys(of_others, f"--data {kind}")
     if model != "attention":
         idle["attention"] = f"--model {model}"
     records.refuse_idle(asked, overrides, idle)
@@ -216,17 +228,19 @@ def dataset(
     n: int | None = None,
     show_progress: bool = False,
     found: Photographs | None = None,
+    mirror: bool = False,
 ) -> CaptionSet:
     """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all).
 
-    Photographs that were read before are those of ``found``: a file of COCO takes seconds.
+    Photographs that were read before are those of ``found``: a file of COCO takes seconds. With ``mirror`` they are there in
+    a mirror as well, to train on.
     """
     settings = config.settings
     if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
         return scenes_set(config.seed, split, n, settings)
-    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n)
+    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n, mirror)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
@@ -237,7 +251,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     else:
         _say_photographs(found, config.skip_missing, say)
     vocabulary = None if fitted is None else fitted.vocabulary
-    train_set = dataset(config, vocabulary, "train", None, show_progress, found)
+    train_set = dataset(config, vocabulary, "train", None, show_progress, found, config.settings.mirror)
     run: Run = training.new(config, fitted or _fit(train_set))
     train_set = run.seen(train_set)
     val_set = run.seen(dataset(config, run.vocabulary, "val", None, show_progress, found))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 from scratchlv.vision.feature_store import Features
+
+if TYPE_CHECKING:
+    from scratchlv.vision.features import Extractor
 
 #: what names of pictures end in, in a folder that may hold other files as well
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
@@ -32,14 +36,31 @@ def all_pictures(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def photograph_features(paths: list[Path], show_progress: bool) -> Features:
-    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it; on disk until they are read."""
+class Mirrored:
+    """A backbone that sees pictures in a mirror; their features are kept apart from those of the pictures as they are."""
+
+    def __init__(self, backbone: Extractor) -> None:
+        self.backbone = backbone
+        self.name, self.checksum = f"{backbone.name}-mirrored", backbone.checksum
+        self.size, self.shape = backbone.size, backbone.shape
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        return self.backbone.features(np.ascontiguousarray(images[:, :, ::-1]))
+
+
+def photograph_features(paths: list[Path], show_progress: bool, *, mirrored: bool = False) -> Features:
+    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it; on disk until they are read.
+
+    Those of the photographs ``mirrored`` are another set.
+    """
     from scratchlv.training.progress import Progress
     from scratchlv.vision import backbones
     from scratchlv.vision.features import extract
 
-    with Progress(len(paths), "photograph", show_progress) as progress:
-        return extract(paths, backbones.load("efficientnet-lite0"), progress=lambda done, total: progress.update(done))
+    backbone: Extractor = backbones.load("efficientnet-lite0")
+    with Progress(len(paths), "mirrored photograph" if mirrored else "photograph", show_progress) as progress:
+        extractor = Mirrored(backbone) if mirrored else backbone
+        return extract(paths, extractor, progress=lambda done, total: progress.update(done))
 
 
 def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
@@ -56,4 +77,6 @@ def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
         return np.stack([load_image(path, size=(SIDE, SIDE)) for path in paths])
     from scratchlv.vision import backbones
 
-    return backbones.load("efficientnet-lite0").features(np.stack([load_image(path, size=(224, 224)) for path in paths]))
+    return backbones.load("efficientnet-lite0").features(
+        np.stack([load_image(path, size=(224, 224)) for path in paths])
+    )
