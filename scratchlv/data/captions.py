@@ -31,7 +31,7 @@ class CaptionSet:
     vocabulary: Vocabulary
     names: list[str]  # of the pictures
     scenes: list[Scene] | None = None  # the truth, where it is known
-    words: list[list[str]] | None = None  # of the captions, as they are: what is said is compared with these
+    texts: list[str] | None = None  # of the captions, as people wrote them: what is said is compared with these
     mirrored: Array | None = None
     by_length: bool = False
 

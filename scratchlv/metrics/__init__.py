@@ -6,19 +6,26 @@ Texts are lists of tokens: how to cut them is decided where they are read. Answe
 
 from scratchlv.metrics.basic import exact_match, perplexity
 from scratchlv.metrics.bleu import Bleu, bleu
+from scratchlv.metrics.captions import caption_metrics
+from scratchlv.metrics.cider import CiderD
 from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
-from scratchlv.metrics.rouge import RougeL, rouge_l
+from scratchlv.metrics.ptb import ptb_words
+from scratchlv.metrics.rouge import RougeL, caption_rouge_l, rouge_l
 from scratchlv.metrics.vqa import vqa_accuracy
 
 __all__ = [
     "Bleu",
+    "CiderD",
     "RougeL",
     "bleu",
+    "caption_metrics",
+    "caption_rouge_l",
     "exact_match",
     "perplexity",
     "pointing",
     "pointing_accuracy",
     "pointing_chance",
+    "ptb_words",
     "rouge_l",
     "true_share",
     "vqa_accuracy",

@@ -18,7 +18,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
-from scratchlv.data.text import bare_words, has_markers, spaced_characters
+from scratchlv.data.text import bare_words, clean, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
@@ -121,7 +121,8 @@ def photographs_set(
     """
     items = found.split(split, skip_missing=config.skip_missing)[:n]
     cut = spaced_characters if config.characters else bare_words
-    words = [cut(caption) for _, captions in items for caption in captions]
+    texts = [clean(caption) for _, captions in items for caption in captions]
+    words = [cut(text) for text in texts]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
     paths = [path for path, _ in items]
@@ -131,7 +132,7 @@ def photographs_set(
     names = [str(path) for path, _ in items]
     captions = [vocabulary.encode(w) for w in words]
     more = {"mirrored": mirrored, "by_length": config.settings.by_length}
-    return CaptionSet(features, captions, picture_of, vocabulary, names, words=words, **more)
+    return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -303,11 +304,12 @@ def evaluate(
     beam: int = 1,
     results: Path | None = None,
 ) -> dict[str, float]:
-    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``.
+    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else how like
+    people's captions those of the run are (:func:`~scratchlv.metrics.caption_metrics`), as COCO's evaluation counts it.
 
-    The references of BLEU are the captions as they are: a word that the run does not know is missed. ``unknown_share`` says how
-    many of them there are. Of a run by character, BLEU is of characters, and named so. Into the file ``results`` go the captions
-    of photographs, in COCO's format.
+    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are. Of
+    a run by character, the figures are of characters, and named so. Into the file ``results`` go the captions of photographs, in
+    COCO's format.
     """
     if results is not None:
         _refuse_scenes_and_blind(run.config)
@@ -316,16 +318,22 @@ def evaluate(
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     if data.scenes is not None:
         return figures | truth(run, data, beam)
-    said = [run.words(g) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
-    references: list[list[list[str]]] = [[] for _ in said]
-    assert data.words is not None
-    for picture, words in zip(data.picture_of, data.words, strict=True):
-        references[picture].append(words)
+    said = [run.text(run.words(g)) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
     if results is not None:
-        write_results(results, image_ids(run, split, data.names), map(run.text, said))
-    name = "bleu_of_characters" if run.config.characters else "bleu"
-    figures[name] = metrics.bleu(said, references).score
-    return figures | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+        write_results(results, image_ids(run, split, data.names), said)
+    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+
+
+def likeness(run: Run, data: CaptionSet, said: Sequence[str]) -> dict[str, float]:
+    """Captions beside those that people wrote of the same pictures."""
+    assert data.texts is not None
+    cut = spaced_characters if run.config.characters else metrics.ptb_words
+    references: list[list[list[str]]] = [[] for _ in said]
+    for picture, text in zip(data.picture_of, data.texts, strict=True):
+        references[picture].append(cut(text))
+    of = "_of_characters" if run.config.characters else ""
+    figures = metrics.caption_metrics([cut(text) for text in said], references)
+    return {name + of: value for name, value in figures.items()}
 
 
 def _refuse_scenes_and_blind(config: Config) -> None:
