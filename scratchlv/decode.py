@@ -4,6 +4,7 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
 
     greedy         y_t = argmax p(y_t | …)
     sample         y_t ~ p(y_t | …)^(1 / temperature), among the k most likely (top-k) and the most likely p (top-p)
+    explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
@@ -27,6 +28,7 @@ from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
+_NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
 
 
@@ -112,6 +114,36 @@ def sample(
     """
     sampler = _Sampler(seed, temperature, top_k, top_p)
     return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
+
+
+def explore(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int | Sequence[int],
+    samples: int = 1,
+    beside: bool = True,
+    max_length: int = 40,
+) -> tuple[list[Generated], list[Generated]]:
+    """``samples`` sentences of each of N inputs, and the greedy ones (none if not ``beside``), for learning from rewards.
+
+    They are drawn from the model's p as it is, so that their gradient is that of an expectation: what is otherwise never said may
+    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once. The samples
+    of input n are those numbered n, N + n, 2 N + n …
+
+    Raises:
+        UserError: the model gives no numbers.
+    """
+    rng, source = np.random.default_rng(seed), _Repeated(model, samples + beside)
+
+    def choose(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
+        first = len(log_probs) // source.times if beside else 0
+        best = _argmax(log_probs[:first], forbidden, min_length)
+        return np.concatenate([best, _drawn(log_probs[first:], rng)])
+
+    sentences = _collect(_draw(source, inputs, choose, max_length, 0, None, ()))
+    first = len(sentences) // source.times if beside else 0
+    return sentences[:first], sentences[first:]
 
 
 def stream(
@@ -267,7 +299,7 @@ def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arr
     if (most > -np.inf).all():
         return allowed
     if np.isnan(most).any():
-        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+        raise UserError(_NO_NUMBERS)
     others = np.setdiff1d(np.arange(V), forbidden)
     if not others.size:
         raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
@@ -283,6 +315,15 @@ def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arra
         if token in forbidden or not log_probs[n, token] > -np.inf:
             return _allowed(log_probs, forbidden, min_length).argmax(axis=1)
     return tokens
+
+
+def _drawn(log_probs: Array, rng: np.random.Generator) -> Array:
+    """Words (N,) drawn from log probabilities (N, V): the inverse of the cumulative distribution."""
+    reached = np.exp(log_probs, dtype=np.float64).cumsum(axis=1)
+    if not np.isfinite(reached[:, -1]).all():
+        raise UserError(_NO_NUMBERS)
+    u = 1 - rng.random((len(reached), 1))  # above 0, so that no word of probability 0 is drawn; 1 at most
+    return (reached >= u * reached[:, -1:]).argmax(axis=1)
 
 
 @dataclass
@@ -397,6 +438,17 @@ def _step(model: Generator, state: Any, tokens: Array) -> tuple[Array, Any]:
 
 
 # --- states ------------------------------------------------------------------------------------------------------
+
+
+class _Repeated:
+    """A model that says several sentences of each input: ``start`` gives the rows of its state, then all of them again."""
+
+    def __init__(self, model: Generator, times: int) -> None:
+        self.model, self.times, self.step = model, times, model.step
+
+    def start(self, inputs: Any) -> Any:
+        state = self.model.start(inputs)
+        return _take(state, np.tile(np.arange(next(_arrays(state)).shape[0]), self.times))
 
 
 def _alpha(state: Any) -> Array:

@@ -124,6 +124,15 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
         "--characters": _CHARACTERS,
+        "--start-from": {
+            "type": Path,
+            "metavar": "RUN",
+            "help": "with --finetune-metric: begin with the parameters of this trained captioner; its data and widths are kept",
+        },
+        "--finetune-metric": {
+            "metavar": "METRIC",
+            "help": "learn by what the captions are judged by (self-critical training): cider of photographs, truth of scenes",
+        },
     },
     "vqa": {
         "--hops": _HOPS,
@@ -193,8 +202,7 @@ def _change_run(arguments: Arguments, overrides: list[str]) -> None:
         )
     asked = {name: getattr(arguments, name) for name in ("data", "model", "preset", "seed")}
     asked |= {name: value or None for name, value in _options(arguments).items()}  # a switch that is off says nothing
-    if isinstance(asked.get("encoder"), Path):
-        asked["encoder"] = str(asked["encoder"].resolve())
+    asked = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in asked.items()}
     changed, news = asked_again.resumed(folder, config, asked, overrides)
     for line in news:
         print(line)
@@ -210,11 +218,29 @@ def _options(arguments: Arguments) -> dict[str, Any]:
 
 def _config(arguments: Arguments, overrides: list[str]) -> Any:
     a, task = arguments, TASKS[arguments.task]
+    options = _options(a)
+    if options.get("start_from") or options.get("finetune_metric"):
+        return _finetuning_config(a, options, overrides)
+    options = {name: value for name, value in options.items() if name not in ("start_from", "finetune_metric")}
     data = a.data or task.data[0]
     if a.data is None and FORMS[data] != data:
         raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in task.data)}")
     model, preset = a.model or task.models[0], a.preset or "quick"
-    return task.load().config(a.task, data, model, preset, a.seed or 0, overrides, **_options(a))
+    return task.load().config(a.task, data, model, preset, a.seed or 0, overrides, **options)
+
+
+def _finetuning_config(a: Arguments, options: dict[str, Any], overrides: list[str]) -> Any:
+    """
+    Raises:
+        UserError: it cannot be fine-tuned so.
+    """
+    from scratchlv.tasks import finetuning
+
+    if a.overfit_one_batch:
+        raise UserError("--overfit-one-batch is of training by cross-entropy; leave out --finetune-metric")
+    start_from, metric = options.pop("start_from"), options.pop("finetune_metric")
+    asked = options | {name: getattr(a, name) for name in ("data", "model", "preset", "seed")}
+    return finetuning.config(start_from, metric, asked, overrides)
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

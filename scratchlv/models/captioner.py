@@ -101,9 +101,11 @@ class Captioner:
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
-    def start(self, pictures: Array) -> DecoderState:
-        """The state before the first word."""
-        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+    def start(self, pictures: Array, *, train: bool = False) -> DecoderState:
+        """The state before the first word; with ``train``, as in training, where what is normalised is so over the batch."""
+        buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
+        self.buffers.update(buffers)
         return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:

@@ -29,7 +29,7 @@ from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
-_MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
+MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Settings(records.Settings):
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
+    samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
     # photographs
     min_count: int = 5  # words of captions that are rarer become <unk>
     mirror: bool = False  # half of the time the model is shown them in a mirror
@@ -145,6 +146,8 @@ class Config(records.Config):
     blind: bool = False  # it is shown another image's picture
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
+    start_from: str | None = None  # the folder of a run whose parameters it begins with
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +184,7 @@ def config(
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     of_others = ("min_count", "mirror", "by_length") if kind == "scenes" else ("grammar",)
-    idle = dict.fromkeys(of_others, f"--data {kind}")
+    idle = dict.fromkeys(of_others, f"--data {kind}") | {"samples": "training by cross-entropy"}
     if model != "attention":
         idle["attention"] = f"--model {model}"
     records.refuse_idle(asked, overrides, idle)
@@ -204,7 +207,7 @@ class Run(training.Run[Config, Fitted]):
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        most = _MOST_CHARACTERS if self.config.characters else _MOST_WORDS
+        most = most_words(self.config)
         for at in range(0, len(pictures), size):
             batch = np.asarray(pictures[at : at + size])
             found += (
@@ -246,20 +249,46 @@ def dataset(
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
+    if config.finetune_metric is not None:
+        from scratchlv.tasks import finetuning
+
+        return finetuning.prepare(config, show_progress, say, folder)
+    train_set, val_set = sets(config, None if fitted is None else fitted.vocabulary, show_progress, say)
+    run: Run = training.new(config, fitted or _fit(train_set))
+    return training.job(run, run.seen(train_set), run.seen(val_set))
+
+
+def sets(config: Config, vocabulary: Vocabulary | None, show_progress: bool, say: Say) -> tuple[CaptionSet, CaptionSet]:
+    """What a run trains on and is validated on; what is worth knowing of them is said. The vocabulary is made if not given."""
     found = None if config.argument.kind == "scenes" else photographs(config)
     if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
         _say_photographs(found, config.skip_missing, say)
-    vocabulary = None if fitted is None else fitted.vocabulary
     train_set = dataset(config, vocabulary, "train", None, show_progress, found, config.settings.mirror)
-    run: Run = training.new(config, fitted or _fit(train_set))
-    train_set = run.seen(train_set)
-    val_set = run.seen(dataset(config, run.vocabulary, "val", None, show_progress, found))
+    val_set = dataset(config, train_set.vocabulary, "val", None, show_progress, found)
     training.say_unknown(
         say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
     )
-    return training.job(run, train_set, val_set)
+    _say_long(train_set, config, say)
+    return train_set, val_set
+
+
+def most_words(config: Config) -> int:
+    """The words, or characters, at which a caption that was not ended is cut off."""
+    return _MOST_CHARACTERS if config.characters else MOST_WORDS
+
+
+def _say_long(data: CaptionSet, config: Config, say: Say) -> None:
+    """How many captions are longer than any that a run can say."""
+    most, unit = most_words(config), "characters" if config.characters else "words"
+    lengths = np.array([len(caption) + 1 for caption in data.captions])  # with <end>
+    n = int((lengths > most).sum())
+    if n:
+        say(
+            f"{n:,} of {len(lengths):,} captions to train on have {most} {unit} or more, the longest {lengths.max() - 1}: "
+            "they are learned whole, but what the model says is cut off there"
+        )
 
 
 def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:

@@ -49,6 +49,8 @@ class Job(NamedTuple):
     batch_at: Callable[[int], Any]
     validate: Callable[[], dict[str, float]]
     finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
+    learner: Any = None  # what is trained, where it is not the run's model itself: it has the same params and buffers
+    goal: str | None = None  # see Trainer; a run that has one begins with a trained model
 
 
 def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
@@ -122,12 +124,15 @@ def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
 def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) -> Run:
     run = job.run
     settings = train_settings(run.config.settings)
-    trainer = Trainer(run.model, job.batch_at, settings, folder, job.validate, show_progress)
+    trainer = Trainer(job.learner or run.model, job.batch_at, settings, folder, job.validate, show_progress, job.goal)
     if resume:
         trainer.resume()
         say(f"resuming {folder} at step {trainer.step} of {settings.steps}")
     else:
         run_folder.create(folder, run.config, run.fitted)
+    if job.goal is not None and trainer.step == 0:
+        say(trainer.validate_now())  # what it begins with may be the best that there will be
+    elif not resume:
         say(trainer.check_initial_loss(run.choices))
     trainer.run()
     if job.finish is not None:

@@ -49,7 +49,8 @@ class Interrupted(Exception):
 class Trainer:
     """Trains ``model`` on ``batch_at(step)``; ``folder`` holds log and checkpoints (None: nothing is written).
 
-    ``validate()`` returns figures by name, ``loss`` among them; the parameters with the lowest are kept in ``folder/best``.
+    ``validate()`` returns figures by name; the parameters with the lowest ``loss`` are kept in ``folder/best``, or, where
+    there is a ``goal``, those with the largest figure of that name: then a reward is learned, and the loss is minus its mean.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Trainer:
         folder: Path | None = None,
         validate: Callable[[], dict[str, float]] | None = None,
         show_progress: bool = True,
+        goal: str | None = None,
     ) -> None:
+        self.goal = goal
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
@@ -90,7 +93,7 @@ class Trainer:
                 self.seconds = time.monotonic() - began
                 self._report(rate, progress)
                 if self._validation_is_due():
-                    self._validate(progress)
+                    progress.note(self.validate_now())
                 stop = interrupted.is_set()
                 if stop or time.monotonic() - saved_at > self.settings.checkpoint_seconds:
                     self.save()
@@ -127,7 +130,7 @@ class Trainer:
     def _report(self, rate: float, progress: Progress) -> None:
         due = self.step % 10 == 0 or self.step == self.settings.steps
         loss, norm = self.sync_metrics() if due else self.metrics.last
-        progress.update(self.step, loss=loss)
+        progress.update(self.step, **({"loss": loss} if self.goal is None else {"reward": -loss}))
         if due:
             self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
 
@@ -135,16 +138,18 @@ class Trainer:
         every = self.settings.validate_every
         return self.validate is not None and every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
-    def _validate(self, progress: Progress) -> None:
+    def validate_now(self) -> str:
+        """Validate, log it, and keep the parameters if they are the best so far; returns the figures, to be shown."""
         assert self.validate is not None
         self.sync_metrics()
         figures = self.validate()
         self._log(step=self.step, validation=figures)
-        progress.note(f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-        if self.folder is not None and figures["loss"] < self.best_loss:
-            self.best_loss = figures["loss"]
+        loss = figures["loss"] if self.goal is None else -figures[self.goal]
+        if self.folder is not None and loss < self.best_loss:
+            self.best_loss = loss
             state = {"step": self.step, "validation": figures}
             checkpoint.save(self.folder / "best", model_tensors(self.model), state, keep=1)
+        return f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items())
 
     # --- checks that learners should make a habit --------------------------------------------------------------------
 
