@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,17 +23,22 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
-from scratchlv.tasks.pictures import photograph_features, pictures_of
+from scratchlv.tasks.pictures import Mirrored, as_seen, features_of, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
+
+if TYPE_CHECKING:
+    from scratchlv.vision.backbones import Pretrained
+    from scratchlv.vision.features import Extractor
 
 MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(backbone_.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -114,9 +119,10 @@ def photographs_set(
     config: Config,
     show_progress: bool,
     n: int | None = None,
+    extractor: Extractor | None = None,
     mirror: bool = False,
 ) -> CaptionSet:
-    """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given.
+    """The first ``n`` photographs of a split as features of ``extractor``; the vocabulary is made when not given.
 
     With ``mirror`` there are their features in a mirror as well.
     """
@@ -126,9 +132,10 @@ def photographs_set(
     words = [cut(text) for text in texts]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
+    assert extractor is not None
     paths = [path for path, _ in items]
-    features = photograph_features(paths, show_progress)
-    mirrored = photograph_features(paths, show_progress, mirrored=True) if mirror else None
+    features = features_of(paths, extractor, show_progress)
+    mirrored = features_of(paths, Mirrored(extractor), show_progress, "mirrored photograph") if mirror else None
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
     captions = [vocabulary.encode(w) for w in words]
@@ -140,9 +147,8 @@ def photographs_set(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(records.Config):
+class Config(backbone_.Config):
     settings: Settings
-    encoder: str = "conv"  # what looks at the picture
     blind: bool = False  # it is shown another image's picture
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
@@ -151,8 +157,8 @@ class Config(records.Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted(records.Fitted):
-    feature_channels: int | None  # None: it has a conv extractor of its own
+class Fitted(backbone_.Fitted):
+    pass
 
 
 def config(
@@ -163,7 +169,10 @@ def config(
     seed: int,
     overrides: list[str],
     *,
-    encoder: str | None = None,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    layer: str | None = None,
+    finetune: str | None = None,
     blind: bool = False,
     skip_missing: bool = False,
     characters: bool = False,
@@ -176,9 +185,6 @@ def config(
     more = {"blind": blind, "skip_missing": skip_missing, "characters": characters}
     asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
-    fits = "conv" if kind == "scenes" else "efficientnet-lite0"
-    if encoder not in (None, fits):
-        raise UserError(f"--encoder {encoder} does not go with --data {kind}; use --encoder {fits}")
     if skip_missing and kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     if characters and kind == "scenes":
@@ -189,16 +195,17 @@ def config(
         idle["attention"] = f"--model {model}"
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
-    return replace(asked, encoder=fits)
+    return backbone_.chosen(asked, backbone, weights, layer, finetune, overrides)
 
 
-class Run(training.Run[Config, Fitted]):
+class Run(backbone_.Run[Config, Fitted]):
     """A captioner and its words."""
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
         """Pictures of a split of the data that the run was trained on; another image's for a blind run."""
         training.check_n(n)
-        return self.seen(dataset(self.config, self.vocabulary, split, n, show_progress))
+        data = dataset(self.config, self.vocabulary, split, n, show_progress, extractor=self.extractor)
+        return self.seen(data)
 
     def seen(self, data: CaptionSet) -> CaptionSet:
         """The set as the run sees it."""
@@ -232,19 +239,23 @@ def dataset(
     n: int | None = None,
     show_progress: bool = False,
     found: Photographs | None = None,
+    extractor: Extractor | None = None,
     mirror: bool = False,
 ) -> CaptionSet:
     """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all).
 
-    Photographs that were read before are those of ``found``: a file of COCO takes seconds. With ``mirror`` they are there in
-    a mirror as well, to train on.
+    Photographs that were read before are those of ``found``: a file of COCO takes seconds. Pictures are features of
+    ``extractor``, or themselves where there is none. With ``mirror`` photographs are there in a mirror as well, to train on.
     """
     settings = config.settings
     if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
-        return scenes_set(config.seed, split, n, settings)
-    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n, mirror)
+        data = scenes_set(config.seed, split, n, settings)
+        if extractor is None:
+            return data
+        return replace(data, pictures=features_of(data.pictures, extractor, show_progress, "scene"))
+    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n, extractor, mirror)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
@@ -253,20 +264,28 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         from scratchlv.tasks import finetuning
 
         return finetuning.prepare(config, show_progress, say, folder)
-    train_set, val_set = sets(config, None if fitted is None else fitted.vocabulary, show_progress, say)
-    run: Run = training.new(config, fitted or _fit(train_set))
+    weights = backbone_.pretrained(config, fitted)
+    extractor = backbone_.extractor(config, weights)
+    vocabulary = None if fitted is None else fitted.vocabulary
+    train_set, val_set = sets(config, vocabulary, extractor, show_progress, say)
+    run: Run = training.new(config, fitted or _fit(config, train_set, weights))
+    run.extractor = extractor
+    backbone_.begin_finetuning(run.model, config, weights)
     return training.job(run, run.seen(train_set), run.seen(val_set))
 
 
-def sets(config: Config, vocabulary: Vocabulary | None, show_progress: bool, say: Say) -> tuple[CaptionSet, CaptionSet]:
+def sets(
+    config: Config, vocabulary: Vocabulary | None, extractor: Extractor | None, show_progress: bool, say: Say
+) -> tuple[CaptionSet, CaptionSet]:
     """What a run trains on and is validated on; what is worth knowing of them is said. The vocabulary is made if not given."""
     found = None if config.argument.kind == "scenes" else photographs(config)
     if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
         _say_photographs(found, config.skip_missing, say)
-    train_set = dataset(config, vocabulary, "train", None, show_progress, found, config.settings.mirror)
-    val_set = dataset(config, train_set.vocabulary, "val", None, show_progress, found)
+    mirror = config.settings.mirror
+    train_set = dataset(config, vocabulary, "train", None, show_progress, found, extractor, mirror)
+    val_set = dataset(config, train_set.vocabulary, "val", None, show_progress, found, extractor)
     training.say_unknown(
         say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
     )
@@ -300,10 +319,10 @@ def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
     training.say_markers(say, sum(has_markers(c) for several in found.captions.values() for c in several))
 
 
-def _fit(train_set: CaptionSet) -> Fitted:
-    pictures = train_set.pictures
-    channels = None if pictures.dtype == np.uint8 else int(pictures.shape[-1])
-    return Fitted(vocabulary=train_set.vocabulary, feature_channels=channels)
+def _fit(config: Config, train_set: CaptionSet, weights: Pretrained | None) -> Fitted:
+    _, channels = backbone_.fitted_channels(config, train_set.pictures)
+    checksum = None if weights is None else weights.checksum
+    return Fitted(vocabulary=train_set.vocabulary, feature_channels=channels, weights_checksum=checksum)
 
 
 def build(config: Config, fitted: Fitted) -> Captioner:
@@ -315,6 +334,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         hidden=s.hidden,
         attention=s.attention,
         feature_channels=fitted.feature_channels,
+        finetuned=config.finetuned,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
         model=config.model,
@@ -444,9 +464,9 @@ def caption_images(run: Run, paths: Sequence[Path], beam: int = 1, size: int = 1
         load_image(path)
     for at in range(0, len(paths), size):
         some = list(paths[at : at + size])
-        generated = run.caption(pictures_of(some, run.model.config.feature_channels), beam)
+        generated = run.caption(pictures_of(some, run.extractor), beam)
         for path, g in zip(some, generated, strict=True):
-            yield captioned(run, str(path), load_image(path), g)
+            yield captioned(run, str(path), as_seen(path, run.extractor), g)
 
 
 def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:

@@ -131,7 +131,8 @@ def prepare(config: captioning.Config, show_progress: bool, say: Say, folder: Pa
         tensors, state = run_folder.load_weights(beginning)
         load_model_tensors(run.model, tensors, beginning)
         say(f"beginning with {beginning}, step {state['step']}")
-    train_set, val_set = (run.seen(data) for data in captioning.sets(config, fitted.vocabulary, show_progress, say))
+    sets = captioning.sets(config, fitted.vocabulary, run.extractor, show_progress, say)
+    train_set, val_set = map(run.seen, sets)
     reward = cider_reward(train_set) if config.finetune_metric == "cider" else truth_reward(train_set)
     settings = config.settings
     learner = SelfCritical(run.model, reward, settings.samples, captioning.MOST_WORDS)

@@ -13,14 +13,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 from scratchlv.ops import pack
-from scratchlv.vision import efficientnet_lite, units
+from scratchlv.vision import efficientnet_lite, resnet, units, vgg, weight_checks
 from scratchlv.vision.units import Unit, Way
 from scratchlv.vision.weights import checksum, read_weights
 
@@ -33,7 +33,7 @@ class Network(Protocol):
     name: str
     title: str
     side: int  # of the pictures that it was trained on
-    crop: int | None  # the shorter side of a photograph before its middle is cut out; None: the whole is brought to `side`
+    crop: int  # the shorter side of a photograph when its middle is cut out
     eps: float
     regions: str  # the layer that attention looks at
     vector: str  # the layer for models that do not attend
@@ -47,7 +47,7 @@ class Network(Protocol):
 
     def preprocess(self, images: Array, dtype: Any = np.float32) -> Array: ...
 
-    def forward(self, way: Way, x: Array, layers: Sequence[str]) -> tuple[Array, list]: ...
+    def forward(self, way: Way, x: Array, layers: Sequence[str], *, need_dx: bool = True) -> tuple[Array, list]: ...
 
     def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]: ...
 
@@ -55,7 +55,13 @@ class Network(Protocol):
 #: by the names of --backbone
 NETWORKS: dict[str, Network] = {
     network.name: network
-    for network in (efficientnet_lite.LITE0, efficientnet_lite.LITE1, efficientnet_lite.LITE2)
+    for network in (
+        efficientnet_lite.LITE0,
+        efficientnet_lite.LITE1,
+        efficientnet_lite.LITE2,
+        vgg.VGG16,
+        resnet.RESNET50,
+    )
 }
 _PACKAGES = {  # the file in the package that brings a network's weights
     "efficientnet-lite0": "efficientnet-lite0-57934424.pth",
@@ -64,41 +70,53 @@ _PACKAGES = {  # the file in the package that brings a network's weights
 }
 
 
+class Pretrained(NamedTuple):
+    """A network and the arrays of a file, which were found to be its weights."""
+
+    network: Network
+    arrays: dict[str, np.ndarray]
+    checksum: str  # of the arrays; features computed by others have another
+
+
+class Pixels:
+    """The pictures themselves, as a network that is trained from its first layer on gets them: numbers from 0 to 255."""
+
+    def __init__(self, network: Network, *, crop: bool = False) -> None:
+        self.size, self.shape = (network.side, network.side), (network.side, network.side, 3)
+        self.crop = network.crop if crop else None
+        self.name, self.checksum = f"pixels-{network.side}" + (f"-crop-{network.crop}" if crop else ""), "0" * 32
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        return images.astype(np.float32)  # float16, in which features are kept, has all whole numbers up to 2048
+
+
 class Backbone:
     """A network with its weights, frozen, up to a layer.
 
     Attributes:
-        checksum: of all its weights; features computed by other weights have another.
+        checksum: of the weights.
+        crop: the shorter side of a photograph before its middle is cut out; None: it sees the whole picture.
         shape: of the features of a picture, (h, w, C).
     """
 
-    def __init__(
-        self,
-        network: Network,
-        weights: dict[str, np.ndarray],
-        layer: str | None = None,
-        source: str = "the weights given",
-    ) -> None:
-        """From arrays named and laid out as PyTorch does.
+    def __init__(self, pretrained: Pretrained, layer: str | None = None, *, crop: bool = False) -> None:
+        """Up to ``layer``; None: the one that attention looks at. With ``crop`` it sees the middle of photographs alone.
 
         Raises:
-            UserError: an array is missing or has another shape: these are the weights of another network; or the network has
-                no such layer.
+            UserError: there is no such layer.
         """
-        self.network, self.layer = network, checked_layer(network, layer or network.regions)
-        self.weights = weights
-        every = list(network.units())
-        params = units.folded(weights, every, network.eps)
-        self.checksum = checksum(params)
-        self.layers = network.layers[: network.layers.index(self.layer) + 1]
-        used = [unit for unit in every if unit.layer in self.layers]
-        self.params = {key: params[key] for unit in used for key in (f"{unit.key}.W", f"{unit.key}.b")}
+        self.network, arrays, self.checksum = pretrained
+        self.layer = self.network.regions if layer is None else layer
+        self.crop = self.network.crop if crop else None
+        self.layers = up_to(self.network, self.layer)
+        used = [unit for unit in self.network.units() if unit.layer in self.layers]
+        self.params = units.folded(arrays, used, self.network.eps)
         self.params |= {key: pack(W) for key, W in self.params.items() if W.ndim == 4}
 
     @property
     def name(self) -> str:
-        """The network and the layer: what the folder of its features is called by."""
-        return f"{self.network.name}-{self.layer}"
+        """The network, the layer and what it sees: what the folder of its features is called by."""
+        return f"{self.network.name}-{self.layer}{'' if self.crop is None else '-crop'}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,12 +131,12 @@ class Backbone:
         """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, h, w, C) float32."""
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"images are {images.dtype} {images.shape}, and should be uint8 (N, H, W, 3)")
-        parts = [self._forward(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        parts = [self.forward(self.network.preprocess(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
 
-    def _forward(self, images: np.ndarray) -> np.ndarray:
-        x, _ = self.network.forward(Way(self.params, {}), self.network.preprocess(images), self.layers)
-        return x
+    def forward(self, x: Array) -> Array:
+        """What it makes of preprocessed pictures (N, H, W, 3)."""
+        return self.network.forward(Way(self.params, {}), x, self.layers)[0]
 
 
 def load(name: str, weights: str | Path | None = None, layer: str | None = None) -> Backbone:
@@ -127,9 +145,51 @@ def load(name: str, weights: str | Path | None = None, layer: str | None = None)
     Raises:
         UserError: there is no such network or layer; the package is not installed, or the file is not this network's.
     """
+    layers = None if layer is None else up_to(network_of(name), layer)
+    return Backbone(read(name, weights, layers), layer)
+
+
+def read(name: str, weights: str | Path | None = None, layers: Sequence[str] | None = None) -> Pretrained:
+    """The arrays of a file of weights, of which those of ``layers`` (None: up to the one that attention looks at) are checked.
+
+    Raises:
+        UserError: there is no such network; the package is not installed, or the file is not this network's.
+    """
     network = network_of(name)
     path = pretrained_file(name) if weights is None else Path(weights)
-    return Backbone(network, read_weights(path), layer, str(path))
+    return pretrained(network, read_weights(path), layers, str(path))
+
+
+def pretrained(
+    network: Network,
+    arrays: dict[str, np.ndarray],
+    layers: Sequence[str] | None = None,
+    source: str = "the weights given",
+) -> Pretrained:
+    """From arrays named and laid out as PyTorch does, of which those of ``layers`` must be there.
+
+    Raises:
+        UserError: some are missing, have another shape or are unknown: these are the weights of another network.
+    """
+    every = list(network.units())
+    used = set(layers if layers is not None else up_to(network, network.regions))
+    weight_checks.check(arrays, every, used, source, network.name)
+    known = {key for unit in every for key in unit.arrays()}
+    arrays = {key: array for key, array in arrays.items() if key in known}
+    return Pretrained(network, arrays, checksum(arrays))
+
+
+def up_to(network: Network, layer: str) -> tuple[str, ...]:
+    """The layers of a network from the picture up to this one.
+
+    Raises:
+        UserError: it has no such layer.
+    """
+    if layer not in network.layers:
+        raise UserError(
+            f"{network.name} has no layer {layer!r}; from the picture up it has {', '.join(network.layers)}"
+        )
+    return network.layers[: network.layers.index(layer) + 1]
 
 
 def network_of(name: str) -> Network:
@@ -140,16 +200,6 @@ def network_of(name: str) -> Network:
     if name not in NETWORKS:
         raise UserError(f"--backbone {name}: there are {', '.join(NETWORKS)}")
     return NETWORKS[name]
-
-
-def checked_layer(network: Network, layer: str) -> str:
-    """
-    Raises:
-        UserError: the network has no layer of that name.
-    """
-    if layer not in network.layers:
-        raise UserError(f"{network.name} has no layer {layer!r}; from the picture up it has {', '.join(network.layers)}")
-    return layer
 
 
 def pretrained_file(name: str = "efficientnet-lite0") -> Path:

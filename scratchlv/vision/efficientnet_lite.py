@@ -27,8 +27,6 @@ from scratchlv.ops import avg_pool2d
 from scratchlv.vision import units
 from scratchlv.vision.units import Unit, Way
 
-_CLASSES = 1000  # of ImageNet
-
 
 class Stage(NamedTuple):
     repeats: int
@@ -65,7 +63,7 @@ class EfficientNetLite:
 
     Attributes:
         side: of the pictures that it was trained on.
-        stem, head: channels.
+        stem, head: channels that come out of them.
     """
 
     name: str = "efficientnet-lite0"
@@ -74,7 +72,8 @@ class EfficientNetLite:
     stages: tuple[Stage, ...] = _STAGES
     stem: int = 32
     head: int = 1280
-    crop: int | None = None  # the whole picture is brought to `side`, without keeping its proportions
+    classes: int = 1000
+    crop: int = 256  # of photographs, where their middle is cut out: seven eighths of the shorter side
     eps: float = 1e-3  # of the batch normalisations
     regions: str = "stage7"  # the layer that attention looks at
     vector: str = "stage7"  # the layer for models that do not attend; they take the mean of its regions
@@ -100,7 +99,7 @@ class EfficientNetLite:
         for k, stage in enumerate(self.stages, 1):
             if self.layers.index(layer) >= k:
                 side, channels = -(-side // stage.stride), stage.channels
-        top = {"head": (side, side, self.head), "avgpool": (1, 1, self.head), "fc": (1, 1, _CLASSES)}
+        top = {"head": (side, side, self.head), "avgpool": (1, 1, self.head), "fc": (1, 1, self.classes)}
         return top.get(layer, (side, side, channels))
 
     def units(self) -> Iterator[Unit]:
@@ -115,13 +114,13 @@ class EfficientNetLite:
                 yield Unit(layer, f"{key}.depthwise", f"{name}._depthwise_conv", f"{name}._bn1", depthwise)
                 yield Unit(layer, f"{key}.project", f"{name}._project_conv", f"{name}._bn2", (wide, channels_out))
         yield Unit("head", "head", "_conv_head", "_bn1", (self.stages[-1].channels, self.head))
-        yield Unit("fc", "fc", "_fc", None, (self.head, _CLASSES))
+        yield Unit("fc", "fc", "_fc", None, (self.head, self.classes))
 
     def preprocess(self, images: Array, dtype: Any = np.float32) -> Array:
         """Bytes 0 to 255 to numbers from -1 to 1."""
         return (images.astype(dtype) - dtype(127)) / dtype(128)
 
-    def forward(self, way: Way, x: Array, layers: Sequence[str]) -> tuple[Array, list]:
+    def forward(self, way: Way, x: Array, layers: Sequence[str], *, need_dx: bool = True) -> tuple[Array, list]:
         """From what is below the first of ``layers`` (preprocessed pictures, below the stem) to what the last makes of it."""
         caches: list = []
         for layer in layers:
@@ -188,7 +187,8 @@ def _scaled(name: str, side: int, width: float, depth: float) -> EfficientNetLit
         channels = int(stage.channels * width + 4) // 8 * 8
         channels += 8 * (channels < 0.9 * stage.channels * width)
         stages.append(stage._replace(repeats=repeats, channels=channels))
-    return EfficientNetLite(f"efficientnet-{name}", f"EfficientNet-{name.capitalize()}", side, tuple(stages))
+    title = f"EfficientNet-{name.capitalize()}"
+    return EfficientNetLite(f"efficientnet-{name}", title, side, tuple(stages), crop=round(side * 8 / 7))
 
 
 LITE0 = EfficientNetLite()

@@ -43,10 +43,14 @@ def test_a_word_is_as_likely_as_in_the_mean(features):
 
 def test_one_alone_says_what_it_says(features):
     model = captioner(1)
-    for alone, ours in zip(beam_search(model, features, beam=3), beam_search(Ensemble([model]), features, beam=3), strict=True):
+    for alone, ours in zip(
+        beam_search(model, features, beam=3), beam_search(Ensemble([model]), features, beam=3), strict=True
+    ):
         assert alone.tokens.tolist() == ours.tokens.tolist()
         np.testing.assert_allclose(alone.alphas, ours.alphas, rtol=1e-6)
-    assert Ensemble([model]).forward(batch(features))[0] == pytest.approx(model.forward(batch(features), train=False)[0], 1e-5)
+    assert Ensemble([model]).forward(batch(features))[0] == pytest.approx(
+        model.forward(batch(features), train=False)[0], 1e-5
+    )
 
 
 def test_its_loss_is_that_of_the_mean_and_lower_than_their_mean_loss(features):
