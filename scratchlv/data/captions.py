@@ -39,14 +39,13 @@ class CaptionSet:
         """The captions ``rows`` and their pictures; in a mirror where ``mirrored`` (N,) says so."""
         sentences = [[START, *self.captions[k], END] for k in rows]
         tokens, lengths = pad(sentences)  # (T + 1, N), (N,)
-        return CaptionBatch(self._shown(rows, mirrored), tokens, lengths - 1, dropout_seed)
+        return CaptionBatch(self.shown(self.picture_of[rows], mirrored), tokens, lengths - 1, dropout_seed)
 
     def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
         """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
-        batch = self.batch(self._rows(step, size, seed), dropout_seed(seed, step), self._coins(step, size, seed))
-        rows, coins = self._rows(step + 1, size, seed), self._coins(step + 1, size, seed)
-        for pictures, some in self._sides(rows, coins):
-            read_ahead(pictures, self.picture_of[rows[some]])
+        rows, following = (self._rows(k, size, seed) for k in (step, step + 1))
+        batch = self.batch(rows, dropout_seed(seed, step), self.coins(len(rows), step, seed))
+        self.read_ahead(self.picture_of[following], self.coins(len(following), step + 1, seed))
         return batch
 
     def _rows(self, step: int, size: int, seed: int) -> Array:
@@ -58,26 +57,31 @@ class CaptionSet:
     def _buckets(self) -> LengthBuckets:
         return LengthBuckets([len(caption) for caption in self.captions])
 
-    def _coins(self, step: int, size: int, seed: int) -> Array | None:
-        """Which of a batch are shown in a mirror; a batch of its own draws them, as it does its dropout."""
-        if self.mirrored is None:
-            return None
-        return np.random.default_rng([seed, 3, step]).random(min(size, len(self.captions))) < 0.5
+    # --- the pictures ------------------------------------------------------------------------------------------------
 
-    def _shown(self, rows: Array, mirrored: Array | None) -> Array:
-        """The pictures (N, …) of the captions ``rows``, in memory."""
-        if mirrored is None:
-            return np.asarray(self.pictures[self.picture_of[rows]])
-        rows = np.asarray(rows)
-        shown = np.empty((len(rows), *self.pictures.shape[1:]), self.pictures.dtype)
-        for pictures, some in self._sides(rows, mirrored):
-            shown[some] = np.asarray(pictures[self.picture_of[rows[some]]])
-        return shown
+    def coins(self, n: int, step: int, seed: int) -> Array | None:
+        """Which of the ``n`` pictures of batch number ``step`` are shown in a mirror (n,); None where there is none."""
+        return None if self.mirrored is None else np.random.default_rng([seed, 3, step]).random(n) < 0.5
 
-    def _sides(self, rows: Array, mirrored: Array | None) -> list[tuple[Array, Array]]:
-        """The pictures, and which of ``rows`` are shown them; then the same of those in a mirror."""
+    def shown(self, numbers: Array, mirrored: Array | None = None) -> Array:
+        """The pictures ``numbers`` (N, …), in memory; in a mirror where ``mirrored`` (N,) says so."""
         if mirrored is None:
-            return [(self.pictures, np.ones(len(rows), bool))]
+            return np.asarray(self.pictures[numbers])
+        pictures = np.empty((len(numbers), *self.pictures.shape[1:]), self.pictures.dtype)
+        for side, some in self._sides(mirrored):
+            pictures[some] = np.asarray(side[numbers[some]])
+        return pictures
+
+    def read_ahead(self, numbers: Array, mirrored: Array | None = None) -> None:
+        """What :meth:`shown` will be asked for soon."""
+        if mirrored is None:
+            read_ahead(self.pictures, numbers)
+            return
+        for side, some in self._sides(mirrored):
+            read_ahead(side, numbers[some])
+
+    def _sides(self, mirrored: Array) -> list[tuple[Any, Array]]:
+        """The pictures, and which of a batch are shown as they are; those in a mirror, and which are these."""
         assert self.mirrored is not None
         return [(self.pictures, ~mirrored), (self.mirrored, mirrored)]
 

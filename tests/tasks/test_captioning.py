@@ -12,7 +12,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning
+from scratchlv.tasks import backbone, captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
@@ -159,12 +159,12 @@ def photographs(tmp_path, monkeypatch):
     (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
     asked = []
 
-    def features(paths, show_progress, mirrored=False):
+    def features(paths, extractor, show_progress, what="photograph"):
         asked.append(len(paths))
         seen = np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
-        return seen[:, :, ::-1] if mirrored else seen
+        return seen[:, :, ::-1] if extractor.name.endswith("mirrored") else seen
 
-    monkeypatch.setattr(captioning, "photograph_features", features)
+    monkeypatch.setattr(captioning, "features_of", features)
     return tmp_path, asked
 
 
@@ -192,10 +192,11 @@ def test_mirrored_photographs_are_for_training_alone(photographs):
     config = captioning.config(
         "caption", f"flickr8k:{folder}", "attention", "quick", 0, ["mirror=true", "by_length=true"]
     )
-    data = captioning.dataset(config, None, "train", mirror=True)
+    extractor = backbone.extractor(config, backbone.pretrained(config, None))
+    data = captioning.dataset(config, None, "train", extractor=extractor, mirror=True)
     np.testing.assert_array_equal(data.mirrored, data.pictures[:, :, ::-1])
     assert data.by_length
-    assert captioning.dataset(config, data.vocabulary, "val").mirrored is None
+    assert captioning.dataset(config, data.vocabulary, "val", extractor=extractor).mirrored is None
 
 
 @pytest.mark.parametrize("setting", ["mirror=true", "by_length=true", "min_count=3"])

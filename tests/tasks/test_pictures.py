@@ -61,7 +61,7 @@ def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypa
 
 def test_a_mirrored_picture_has_the_features_of_its_mirror_image_in_a_set_of_their_own():
     class Backbone:
-        name, checksum, size, shape = "net", "c0ffee", (4, 4), (4, 4, 3)
+        name, checksum, size, crop, shape = "net", "c0ffee", (4, 4), None, (4, 4, 3)
 
         def features(self, images):
             assert images.flags.c_contiguous
