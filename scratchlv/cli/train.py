@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
+from scratchlv.cli.arguments import (
+    Arguments,
+    add_backend,
+    add_ensemble,
+    add_run,
+    add_settings,
+    add_threads,
+    load_captioner,
+    refuse_twice,
+)
 from scratchlv.errors import UserError
 from scratchlv.output import insist
 from scratchlv.shell import command
@@ -280,6 +289,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    add_ensemble(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
     )
@@ -291,7 +301,10 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
+    if arguments.ensemble:
+        run = load_captioner(arguments)
+    else:
+        run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
     run.config = asked_again.with_data(arguments.run, run.config, arguments.data)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:

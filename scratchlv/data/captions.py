@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,24 @@ from scratchlv.data.scenes import Scene
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.tokens import END, START
 from scratchlv.vision.feature_store import read_ahead
+
+
+class SeveralViews:
+    """The same pictures as several models see them, by backbones of their own: an index picks some of each."""
+
+    def __init__(self, views: Sequence[Any]) -> None:
+        self.views = tuple(views)
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def __getitem__(self, rows: slice | Array) -> SeveralViews:
+        return SeveralViews([view[rows] for view in self.views])
+
+
+def in_memory(pictures: Any) -> Any:
+    """Pictures that may be on disk as a model takes them: an array; of several views a tuple of arrays."""
+    return tuple(map(np.asarray, pictures.views)) if isinstance(pictures, SeveralViews) else np.asarray(pictures)
 
 
 @dataclass(frozen=True)
@@ -66,7 +85,7 @@ class CaptionSet:
     def shown(self, numbers: Array, mirrored: Array | None = None) -> Array:
         """The pictures ``numbers`` (N, …), in memory; in a mirror where ``mirrored`` (N,) says so."""
         if mirrored is None:
-            return np.asarray(self.pictures[numbers])
+            return in_memory(self.pictures[numbers])
         pictures = np.empty((len(numbers), *self.pictures.shape[1:]), self.pictures.dtype)
         for side, some in self._sides(mirrored):
             pictures[some] = np.asarray(side[numbers[some]])

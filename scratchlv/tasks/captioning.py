@@ -13,7 +13,7 @@ from scratchlv import metrics
 from scratchlv.arrays import Array
 from scratchlv.data import coco
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.captions import CaptionSet
+from scratchlv.data.captions import CaptionSet, in_memory
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
@@ -216,13 +216,30 @@ class Run(backbone_.Run[Config, Fitted]):
         found: list[Generated] = []
         most = most_words(self.config)
         for at in range(0, len(pictures), size):
-            batch = np.asarray(pictures[at : at + size])
+            batch = in_memory(pictures[at : at + size])
             found += (
                 greedy(self.model, batch, max_length=most)
                 if beam == 1
                 else beam_search(self.model, batch, beam=beam, max_length=most)
             )
         return found
+
+    @property
+    def looks(self) -> bool:
+        """Whether it chooses where to look; uniform attention does not."""
+        return self.config.model == "attention"
+
+    def pictures_of(self, paths: list[Path]) -> Any:
+        """Picture files as the model takes them.
+
+        Raises:
+            UserError: a file is missing, damaged, no picture or too large.
+        """
+        return pictures_of(paths, self.extractor)
+
+    def seen_image(self, path: Path) -> Array:
+        """What it sees of a picture file, (H, W, 3) uint8."""
+        return as_seen(path, self.extractor)
 
     def words(self, generated: Generated) -> list[str]:
         return self.vocabulary.decode(generated.tokens)
@@ -411,13 +428,13 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
-    points = run.config.model == "attention"  # uniform attention points nowhere
+    points = run.looks
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
-        if verdict.true and points:
+        if verdict.true and points and g.alphas is not None:
             hits.append(metrics.pointing(scene, words, g.alphas, grid(g)))
             chances.append(metrics.pointing_chance(scene, words, grid(g)))
     figures: dict[str, float] = {"true_share": metrics.true_share(verdicts)}
@@ -464,9 +481,9 @@ def caption_images(run: Run, paths: Sequence[Path], beam: int = 1, size: int = 1
         load_image(path)
     for at in range(0, len(paths), size):
         some = list(paths[at : at + size])
-        generated = run.caption(pictures_of(some, run.extractor), beam)
+        generated = run.caption(run.pictures_of(some), beam)
         for path, g in zip(some, generated, strict=True):
-            yield captioned(run, str(path), as_seen(path, run.extractor), g)
+            yield captioned(run, str(path), run.seen_image(path), g)
 
 
 def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:
