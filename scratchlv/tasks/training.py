@@ -16,6 +16,7 @@ from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import Config, Fitted, Settings, WordSettings
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
+from scratchlv.vision.finetuning import PREFIX
 
 Say = Callable[[str], None]
 _MUCH = 1 / 3  # of all words: so many unknown ones are worth advice
@@ -88,6 +89,7 @@ def train_settings(settings: Settings) -> TrainSettings:
         optimiser=s.optimiser,
         momentum=s.momentum,
         nesterov=s.nesterov,
+        slow=(PREFIX, s.finetune_rate) if hasattr(s, "finetune_rate") else None,
     )
 
 

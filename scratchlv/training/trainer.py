@@ -40,6 +40,7 @@ class TrainSettings:
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of the optimisers that take one
     nesterov: bool = False
+    slow: tuple[str, float] | None = None  # parameters whose names begin so learn at that share of the learning rate
 
 
 class Interrupted(Exception):
@@ -69,7 +70,8 @@ class Trainer:
         self.flat = FlatParameters(model.params)
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
-        self.optimiser = optimiser(self.flat.values, **how)
+        rates = None if settings.slow is None else self.flat.rates(*settings.slow)
+        self.optimiser = optimiser(self.flat.values, rates, **how)
         self.metrics = StepMetrics(folder)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings

@@ -12,7 +12,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning
+from scratchlv.tasks import backbone, captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
@@ -159,11 +159,12 @@ def photographs(tmp_path, monkeypatch):
     (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
     asked = []
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         asked.append(len(paths))
-        return np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        seen = np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        return seen[:, :, ::-1] if extractor.name.endswith("mirrored") else seen
 
-    monkeypatch.setattr(captioning, "photograph_features", features)
+    monkeypatch.setattr(captioning, "features_of", features)
     return tmp_path, asked
 
 
@@ -181,6 +182,27 @@ def test_bleu_of_captions_is_of_the_words_as_they_were_written(photographs, monk
     figures = captioning.evaluate(run)
     assert figures["bleu_4"] < 15
     assert figures["unknown_share"] == pytest.approx(2 / 5)
+
+
+def test_mirrored_photographs_are_for_training_alone(photographs):
+    """Eight to train on, and the same in a mirror; four to validate on, as they are."""
+    folder, asked = photographs
+    of_photographs(folder, "mirror=true")
+    assert asked == [8, 8, 4]
+    config = captioning.config(
+        "caption", f"flickr8k:{folder}", "attention", "quick", 0, ["mirror=true", "by_length=true"]
+    )
+    extractor = backbone.extractor(config, backbone.pretrained(config, None))
+    data = captioning.dataset(config, None, "train", extractor=extractor, mirror=True)
+    np.testing.assert_array_equal(data.mirrored, data.pictures[:, :, ::-1])
+    assert data.by_length
+    assert captioning.dataset(config, data.vocabulary, "val", extractor=extractor).mirrored is None
+
+
+@pytest.mark.parametrize("setting", ["mirror=true", "by_length=true", "min_count=3"])
+def test_settings_of_photographs_are_refused_for_scenes(setting):
+    with pytest.raises(UserError, match="does nothing with --data scenes"):
+        captioning.config("caption", "scenes", "attention", "quick", 0, [setting])
 
 
 @pytest.mark.parametrize("beam", [1, 2])
