@@ -2,6 +2,7 @@
 
 import errno
 import os
+import reprlib
 
 
 class UserError(Exception):
@@ -13,6 +14,18 @@ class UserError(Exception):
 
 class KernelsUnavailable(ImportError):
     """The kernels of the CPU cannot be had, for a reason that the user can mend; the references run all the same."""
+
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxstring, _short.maxother, _short.maxlong = 2, 80, 80, 40
+
+
+def shortened(found: object) -> str:
+    """What a file or a user gave, as Python writes it, at a length that can be read in a sentence."""
+    try:
+        return _short.repr(found)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return "a number of thousands of digits"
 
 
 _SPACE = "free some space or choose another folder"

@@ -97,19 +97,21 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
+    if overfit_one_batch:
+        config, fitted = (config, None) if config is not None else run_folder.read(folder)
+        # a smoothed loss does not fall to 0, however well the batch is known
+        config = replace(config, settings=replace(config.settings, label_smoothing=0.0))
+        prepare = TASKS[config.task].load().prepare
+        with compiling_together(say, config.task, config.model), tempfile.TemporaryDirectory() as scratch:
+            return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
     resume, fitted = config is None, None
-    if config is None:
-        config, fitted = run_folder.read(folder)
-    elif not overfit_one_batch:
-        run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    prepare = TASKS[config.task].load().prepare
-    with compiling_together(say, config.task, config.model):
-        if overfit_one_batch:
-            # a smoothed loss does not fall to 0, however well the batch is known
-            config = replace(config, settings=replace(config.settings, label_smoothing=0.0))
-            with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
-                return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
-        return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
+    with run_folder.training_in(folder, new=not resume):
+        if config is None:
+            config, fitted = run_folder.read(folder)
+            run_folder.restore(folder, config, fitted)
+        prepare = TASKS[config.task].load().prepare
+        with compiling_together(say, config.task, config.model):
+            return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
 
 
 def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
@@ -122,7 +124,8 @@ def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
 def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) -> Run:
     run = job.run
     settings = train_settings(run.config.settings)
-    trainer = Trainer(run.model, job.batch_at, settings, folder, job.validate, show_progress)
+    kept = {run_folder.KEPT: run_folder.records_of(run.config, run.fitted)}
+    trainer = Trainer(run.model, job.batch_at, settings, folder, job.validate, show_progress, kept)
     if resume:
         trainer.resume()
         say(f"resuming {folder} at step {trainer.step} of {settings.steps}")
