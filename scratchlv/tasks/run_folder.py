@@ -128,7 +128,9 @@ def read(folder: Path, *tasks: str) -> tuple[Any, Any]:
         raise UserError(
             f"{folder} is not a run: it has no config.json{_not_begun(folder)}; give the folder that 'scratchlv train' wrote"
         )
-    way_out = "restore the file from a copy" if copy is None else "delete it: the copy in the newest checkpoint is then used"
+    way_out = (
+        "restore the file from a copy" if copy is None else "delete it: the copy in the newest checkpoint is then used"
+    )
     if not path.is_file():
         assert copy is not None
         return _records(path, copy, tasks, way_out)
@@ -172,7 +174,11 @@ def _copy(folder: Path) -> dict[str, Any] | None:
 
 def _not_begun(folder: Path) -> str:
     unfinished = folder.is_dir() and any(map(checkpoint.is_unfinished, folder.iterdir()))
-    return " yet (it was ended before its training began: the same command without --resume begins again)" if unfinished else ""
+    return (
+        " yet (it was ended before its training began: the same command without --resume begins again)"
+        if unfinished
+        else ""
+    )
 
 
 def _differences(found: dict[str, Any], copy: dict[str, Any]) -> list[str]:

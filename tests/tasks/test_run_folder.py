@@ -188,15 +188,19 @@ def test_what_a_kill_leaves_of_a_config_is_no_reason_to_refuse(tmp_path, monkeyp
 
 def test_a_folder_is_trained_into_by_one_process_and_a_killed_one_is_out(tmp_path):
     code = "import sys, time\nfrom pathlib import Path\nfrom scratchlv.tasks import run_folder\n"
-    code += "with run_folder.training_in(Path(sys.argv[1]), new=True):\n    print('in', flush=True)\n    time.sleep(600)"
+    code += (
+        "with run_folder.training_in(Path(sys.argv[1]), new=True):\n    print('in', flush=True)\n    time.sleep(600)"
+    )
     folder = tmp_path / "a" / "run"
     other = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE)
     try:
         assert other.stdout.readline() == b"in\n"
         for new in (True, False):
-            with pytest.raises(UserError, match=r"run is being trained into by another process; wait for it, or"):
-                with run_folder.training_in(folder, new):
-                    pass
+            with (
+                pytest.raises(UserError, match=r"run is being trained into by another process; wait for it, or"),
+                run_folder.training_in(folder, new),
+            ):
+                pass
     finally:
         other.send_signal(signal.SIGKILL)
         other.wait()

@@ -15,8 +15,8 @@ import pytest
 
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint
-from scratchlv.training.optimisers import FlatParameters, learning_rate
 from scratchlv.training.log import read_log
+from scratchlv.training.optimisers import FlatParameters, learning_rate
 from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings
 
 
