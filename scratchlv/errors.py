@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import reprlib
 
 
@@ -26,6 +27,15 @@ def shortened(found: object) -> str:
         return _short.repr(found)
     except ValueError:  # a whole number of more digits than Python writes out
         return "a number of thousands of digits"
+
+
+_LONG = re.compile(r"\S{400,}")
+
+
+def readable(sentence: str) -> str:
+    """A sentence with what is very long in it, such as a path, cut in the middle."""
+    sentence = _LONG.sub(lambda found: f"{found[0][:120]}…{found[0][-60:]}", sentence)
+    return sentence if len(sentence) <= 2000 else f"{sentence[:1200]} … {sentence[-700:]}"
 
 
 _SPACE = "free some space or choose another folder"

@@ -12,6 +12,8 @@ from scratchlv.errors import UserError
 from scratchlv.output import unread
 from scratchlv.shell import path_of
 
+_MOST_TEXTS = 1_000_000
+
 
 def add_commands(commands: Any) -> None:
     """Add them to the parser."""
@@ -50,8 +52,8 @@ def _generate(arguments: Arguments) -> None:
     from scratchlv.tasks import language_modelling, training
 
     a = arguments
-    if a.n < 1:
-        raise UserError(f"-n {a.n}: give 1 or more")
+    if not 1 <= a.n <= _MOST_TEXTS:
+        raise UserError(f"-n {a.n}: give {'1 or more' if a.n < 1 else f'{_MOST_TEXTS:,} or fewer'}")
     if a.greedy and (a.temperature, a.top_k, a.top_p, a.seed) != (None, None, None, None):
         raise UserError(
             "--greedy takes the most likely word; --temperature, --top-k, --top-p and --seed are for sampling"

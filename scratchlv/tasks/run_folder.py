@@ -70,10 +70,7 @@ def training_in(folder: Path, new: bool) -> Iterator[None]:
 
     if new:
         refuse_taken(folder)  # before the data is made ready, which can take minutes
-        try:
-            checkpoint.make_folder(folder)
-        except OSError as error:
-            raise UserError(explain(error)) from None
+        _make(folder)
     with alone_in(folder, while_waiting=refuse):
         if new:
             refuse_taken(folder)
@@ -86,6 +83,13 @@ def training_in(folder: Path, new: bool) -> Iterator[None]:
                 folder.rmdir()
 
 
+def _make(folder: Path) -> None:
+    try:
+        checkpoint.make_folder(folder)
+    except OSError as error:
+        raise UserError(explain(error)) from None
+
+
 def create(folder: Path, config: Any, fitted: Any) -> None:
     """Make a new run; an existing one is never touched.
 
@@ -93,6 +97,7 @@ def create(folder: Path, config: Any, fitted: Any) -> None:
         UserError: the folder holds something, or cannot be written.
     """
     refuse_taken(folder)
+    _make(folder)
     write(folder, config, fitted)
 
 

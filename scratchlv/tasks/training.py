@@ -14,7 +14,7 @@ from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
-from scratchlv.tasks.records import Config, Fitted, Settings
+from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
@@ -195,9 +195,9 @@ BY_CHARACTER = "a text without spaces between its words (Chinese, Japanese, Thai
 
 
 def check_n(n: int | None) -> None:
-    """Refuse a ``--n`` below 1."""
-    if n is not None and n < 1:
-        raise UserError(f"--n {n}: give 1 or more")
+    """Refuse a ``--n`` below 1, or one that never ends."""
+    if n is not None and not 1 <= n <= MOST_SCENES:
+        raise UserError(f"--n {n}: give {'1 or more' if n < 1 else f'{MOST_SCENES:,} or fewer'}")
 
 
 def check_split(split: str, splits: Any) -> None:

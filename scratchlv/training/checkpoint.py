@@ -281,11 +281,11 @@ def _writing(path: Path, n_bytes: int) -> Iterator[None]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, so that they outlast a power cut."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+    new = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
         with contextlib.suppress(OSError):  # of a folder above that may not be read
-            _sync_folder(folder.parent)
+            _sync_folder(each.parent)
 
 
 def _sync_folder(folder: Path) -> None:
