@@ -70,7 +70,9 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _interrupted(task: str, folder: Path) -> int:
-    if not (folder / "config.json").exists():
+    from scratchlv.tasks import run_folder
+
+    if not run_folder.is_run(folder):
         insist("interrupted before its own training began; the same command goes on")
         return 130
     insist(f"interrupted; go on with: {command('train', task, '--out', folder, '--resume')}")
@@ -184,7 +186,7 @@ _SETTINGS = ("layers", "cell", "hops")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:
-    from scratchlv.tasks import training
+    from scratchlv.tasks import run_folder, training
     from scratchlv.training.trainer import Interrupted
 
     given = vars(arguments)
@@ -194,14 +196,14 @@ def _train(arguments: Arguments) -> int | None:
         _refuse_with_overfitting(arguments, overrides)
     elif arguments.out is None:
         raise UserError("--out is missing: give the folder of the run")
-    if arguments.resume:
-        _change_run(arguments, overrides)
+    folder = arguments.out or Path()
     try:
-        training.train(
-            arguments.out or Path(),
-            None if arguments.resume else _config(arguments, overrides),
-            overfit_one_batch=arguments.overfit_one_batch,
-        )
+        if arguments.resume:
+            with run_folder.training_in(folder, new=False):
+                _change_run(arguments, overrides)
+                training.train(folder)
+        else:
+            training.train(folder, _config(arguments, overrides), overfit_one_batch=arguments.overfit_one_batch)
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:

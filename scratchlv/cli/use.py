@@ -24,6 +24,7 @@ from scratchlv.output import unread
 from scratchlv.shell import path_of
 
 _FEW = 16  # pictures that need no progress to be shown
+_MOST_TEXTS = 1_000_000
 
 
 def add_commands(commands: Any) -> None:
@@ -64,8 +65,8 @@ def _generate(arguments: Arguments) -> None:
     from scratchlv.tasks import language_modelling, training
 
     a = arguments
-    if a.n < 1:
-        raise UserError(f"-n {a.n}: give 1 or more")
+    if not 1 <= a.n <= _MOST_TEXTS:
+        raise UserError(f"-n {a.n}: give {'1 or more' if a.n < 1 else f'{_MOST_TEXTS:,} or fewer'}")
     if a.greedy and (a.temperature, a.top_k, a.top_p, a.seed) != (None, None, None, None):
         raise UserError(
             "--greedy takes the most likely word; --temperature, --top-k, --top-p and --seed are for sampling"
