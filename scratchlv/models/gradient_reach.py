@@ -53,7 +53,8 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
 
 def _gradient(model: Captioner, x: Array, tokens: Array, lengths: Array, counts: Array) -> Array:
     """∂ log p(last word) / ∂ features (N, L, C), of the sentences whose last word ``counts`` (N,)."""
-    config = replace(model.config.decoder, dropout=0.0, label_smoothing=0.0)
+    # of the loss of a word and nothing besides; hard attention looks at the mean of all regions, as when it speaks
+    config = replace(model.config.decoder, dropout=0.0, label_smoothing=0.0, doubly_stochastic=0.0, hard=None)
     weights = np.zeros((len(tokens) - 1, len(counts)), x.dtype)
     weights[-1] = counts * -float(lengths.sum())  # the loss is a mean over words, of -log p
     given = x
