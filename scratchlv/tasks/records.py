@@ -75,7 +75,7 @@ class Settings:
             elif name in _SHARES:
                 right, wanted = 0 <= value <= 1, "0 to 1"
             elif name in _ZERO_OR_MORE:
-                right, wanted = 0 <= value < math.inf, "0 or more"
+                right, wanted = 0 <= value < math.inf, "0 or more, and finite"
             else:
                 right, wanted = value >= 1, "1 or more"
             if not right:
