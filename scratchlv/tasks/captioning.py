@@ -415,9 +415,9 @@ def evaluate(
     """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else how like
     people's captions those of the run are (:func:`~scratchlv.metrics.caption_metrics`), as COCO's evaluation counts it.
 
-    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are. Of
-    a run by character, the figures are of characters, and named so. Into the file ``results`` go the captions of photographs, in
-    COCO's format.
+    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are,
+    ``cut_off`` how many captions did not end within the most words. Of a run by character, the figures are of characters, and
+    named so. Into the file ``results`` go the captions of photographs, in COCO's format.
     """
     if results is not None:
         _refuse_scenes_and_blind(run.config)
@@ -426,10 +426,12 @@ def evaluate(
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     if data.scenes is not None:
         return figures | truth(run, data, beam)
-    said = [run.text(run.words(g)) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
+    generated = run.caption(data.pictures[np.unique(data.picture_of)], beam)
+    said = [run.text(run.words(g)) for g in generated]
     if results is not None:
         write_results(results, image_ids(run, split, data.names), said)
-    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+    counts = {"cut_off": sum(not g.finished for g in generated), "n": len(said)}
+    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions)} | counts
 
 
 def likeness(run: Run, data: CaptionSet, said: Sequence[str]) -> dict[str, float]:

@@ -235,6 +235,29 @@ def test_captions_character_by_character(photographs):
         made(characters=True)
 
 
+def test_captions_that_are_longer_than_any_that_is_said(photographs, monkeypatch):
+    """They are learned whole; how many there are is said, and so is how many of the run's own were cut off."""
+    folder, said = photographs[0], []
+    file = folder / "Flickr8k.token.txt"
+    long = " ".join(["near"] * 40)
+    file.write_text(
+        file.read_text().replace("A rare00 near", long).replace("A rare10 near", long.removesuffix(" near"))
+    )
+    run = of_photographs(folder, "min_count=1", say=said.append)
+    assert (
+        "2 of 16 captions to train on have 40 words or more, the longest 42: they are learned whole, but what"
+        in "".join(said)
+    )
+    assert max(map(len, run.dataset("train").captions)) == 42
+    run.model.params["output.b"][END] = -50.0
+    assert captioning.evaluate(run)["cut_off"] == 4
+    run.model.params["output.b"][END] = 50.0
+    assert captioning.evaluate(run)["cut_off"] == 0
+    said.clear()
+    of_photographs(folder, "min_count=1", say=said.append, characters=True)
+    assert any("have 200 characters or more" in line for line in said)
+
+
 def test_markers_around_captions_are_said(photographs):
     folder, said = photographs[0], []
     file = folder / "Flickr8k.token.txt"
