@@ -23,6 +23,8 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.models.context import INIT_STATES
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
@@ -34,15 +36,22 @@ if TYPE_CHECKING:
     from scratchlv.vision.backbones import Pretrained
     from scratchlv.vision.features import Extractor
 
+ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
 MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(backbone_.Settings):
+class Settings(records.WordSettings, backbone_.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
+    gate: bool = False  # of the context of attention
+    init_state: str = INIT_STATES[0]  # of a decoder that sees regions
+    doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
+    drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
+    reinforce: float = 1.0  # the weight of REINFORCE's term,
+    entropy: float = 0.01  # and that of the entropy of α
     samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
     # photographs
     min_count: int = 5  # words of captions that are rarer become <unk>
@@ -51,6 +60,8 @@ class Settings(backbone_.Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init_state not in INIT_STATES:
+            raise UserError(f"init_state={self.init_state}: there are {', '.join(INIT_STATES)}")
         if self.grammar not in scenes_world.GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
 
@@ -191,11 +202,22 @@ def config(
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     of_others = ("min_count", "mirror", "by_length") if kind == "scenes" else ("grammar",)
     idle = dict.fromkeys(of_others, f"--data {kind}") | {"samples": "training by cross-entropy"}
-    if model != "attention":
-        idle["attention"] = f"--model {model}"
+    idle |= dict.fromkeys(_idle(model), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return backbone_.chosen(asked, backbone, weights, layer, finetune, overrides)
+
+
+def _idle(model: str) -> list[str]:
+    """The settings that change nothing of a model."""
+    found = []
+    if model not in ATTENDING:
+        found += ["attention", "gate"]
+    if model not in (*ATTENDING, "uniform"):
+        found += ["init_state"]
+    if model != "attention":
+        found += ["doubly_stochastic"]
+    return found if model == "hard-attention" else [*found, "drawn", "reinforce", "entropy"]
 
 
 class Run(backbone_.Run[Config, Fitted]):
@@ -227,7 +249,7 @@ class Run(backbone_.Run[Config, Fitted]):
     @property
     def looks(self) -> bool:
         """Whether it chooses where to look; uniform attention does not."""
-        return self.config.model == "attention"
+        return self.config.model in ATTENDING
 
     def pictures_of(self, paths: list[Path]) -> Any:
         """Picture files as the model takes them.
@@ -354,6 +376,11 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         finetuned=config.finetuned,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
+        gate=s.gate,
+        init_state=s.init_state,
+        doubly_stochastic=s.doubly_stochastic,
+        hard=HardAttention(drawn=s.drawn, reinforce=s.reinforce, entropy=s.entropy),
+        own_words=s.own_words,
         model=config.model,
     )
     return Captioner(widths, config.seed)
