@@ -128,22 +128,35 @@ def explore(
     """``samples`` sentences of each of N inputs, and the greedy ones (none if not ``beside``), for learning from rewards.
 
     They are drawn from the model's p as it is, so that their gradient is that of an expectation: what is otherwise never said may
-    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once. The samples
-    of input n are those numbered n, N + n, 2 N + n …
+    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once, and those that have
+    ended leave it. The samples of input n are those numbered n, N + n, 2 N + n … Where the model looked is not kept.
 
     Raises:
         UserError: the model gives no numbers.
     """
-    rng, source = np.random.default_rng(seed), _Repeated(model, samples + beside)
-
-    def choose(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
-        first = len(log_probs) // source.times if beside else 0
-        best = _argmax(log_probs[:first], forbidden, min_length)
-        return np.concatenate([best, _drawn(log_probs[first:], rng)])
-
-    sentences = _collect(_draw(source, inputs, choose, max_length, 0, None, ()))
-    first = len(sentences) // source.times if beside else 0
-    return sentences[:first], sentences[first:]
+    rng, state = np.random.default_rng(seed), model.start(inputs)
+    N = next(_arrays(state)).shape[0]
+    greedy_ones = N if beside else 0
+    R = greedy_ones + samples * N
+    rows = np.arange(R)  # that are decoded
+    state, last = _take(state, rows % max(1, N)), np.full(R, START)
+    ended, lengths = np.zeros(R, bool), np.full(R, max_length)
+    tokens, log_ps = np.full((R, max_length), PAD), np.zeros((R, max_length))
+    for t in range(max_length):
+        closed = ended[rows]
+        if closed.all():
+            break
+        if closed.sum() > len(rows) / 4:  # fewer are not worth the copy
+            state, last, rows = _take(state, np.flatnonzero(~closed)), last[~closed], rows[~closed]
+        log_probs, state = _step(model, state, last)  # (rows, V)
+        first = np.searchsorted(rows, greedy_ones)
+        best = _argmax(log_probs[:first], _NEVER_SAID, 0)
+        last = np.concatenate([best, _drawn(log_probs[first:], rng)])
+        tokens[rows, t], log_ps[rows, t] = last, log_probs[np.arange(len(rows)), last]
+        ends = rows[(last == END) & ~ended[rows]]
+        ended[ends], lengths[ends] = True, t + 1
+    sentences = [_generated(tokens[r, :T], log_ps[r, :T], None) for r, T in enumerate(lengths.tolist())]
+    return sentences[:greedy_ones], sentences[greedy_ones:]
 
 
 def stream(
@@ -389,7 +402,7 @@ def _collect(words: Iterable[_Words]) -> list[Generated]:
     ]
 
 
-def _generated(tokens: Array, log_probs: Array, alphas: Array) -> Generated:
+def _generated(tokens: Array, log_probs: Array, alphas: Array | None) -> Generated:
     log_probs = log_probs.astype(np.float64)
     return Generated(tokens, np.exp(log_probs), alphas, float(log_probs.sum()))
 
@@ -438,17 +451,6 @@ def _step(model: Generator, state: Any, tokens: Array) -> tuple[Array, Any]:
 
 
 # --- states ------------------------------------------------------------------------------------------------------
-
-
-class _Repeated:
-    """A model that says several sentences of each input: ``start`` gives the rows of its state, then all of them again."""
-
-    def __init__(self, model: Generator, times: int) -> None:
-        self.model, self.times, self.step = model, times, model.step
-
-    def start(self, inputs: Any) -> Any:
-        state = self.model.start(inputs)
-        return _take(state, np.tile(np.arange(next(_arrays(state)).shape[0]), self.times))
 
 
 def _alpha(state: Any) -> Array:

@@ -1,4 +1,4 @@
-"""The commands that make a run, and say how good it is: demo, train, evaluate."""
+"""The commands that make a run, and say how good it is: demo, train, evaluate; and metrics, of captions from anywhere."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_commands(commands: Any) -> None:
     _add_demo(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_metrics(commands)
 
 
 # --- demo --------------------------------------------------------------------------------------------------------
@@ -318,10 +319,62 @@ def _evaluate(arguments: Arguments) -> None:
     figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
     if arguments.results is not None:
         print(f"wrote {arguments.results}", file=sys.stderr)
-    for name, value in figures.items():
-        _print_figure(name, value)
+    _print_figures(figures)
     if arguments.json:
         print(json.dumps({"run": str(arguments.run), "split": arguments.split, "metrics": figures}))
+
+
+# --- metrics -----------------------------------------------------------------------------------------------------
+
+
+def _add_metrics(commands: Any) -> None:
+    metrics = commands.add_parser(
+        "metrics",
+        help="score captions of any program beside those that people wrote",
+        description="BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D of a file of captions, counted as COCO's evaluation counts them.",
+    )
+    metrics.add_argument("results", type=Path, metavar="RESULTS.json", help="captions in COCO's format, one a picture")
+    metrics.add_argument(
+        "--references",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="COCO's annotations, a split of Karpathy's, or Flickr8k's captions; those of other pictures are passed over",
+    )
+    for name in ("meteor", "spice"):
+        metrics.add_argument(f"--{name}", action="store_true", help="as well, by Java and pip install pycocoevalcap")
+    metrics.add_argument("--json", action="store_true", help="end with one line of JSON")
+    metrics.set_defaults(command=_metrics)
+
+
+def _metrics(arguments: Arguments) -> None:
+    from scratchlv.data import caption_files
+    from scratchlv.metrics import caption_metrics, java, ptb_words
+
+    by_java = {name: getattr(java, name) for name in ("meteor", "spice") if getattr(arguments, name)}
+    for name in by_java:
+        java.require(name.upper())
+    results = caption_files.read_results(arguments.results)
+    references = caption_files.read_references(arguments.references)
+    of_people = caption_files.of_results(results, references, arguments.references)
+    said = [ptb_words(caption) for caption in results.values()]
+    known = [[ptb_words(caption) for caption in several] for several in of_people]
+    empty = sum(not words for words in said)
+    if empty:
+        print(f"{empty:,} of {len(said):,} captions have no words; they score nothing", file=sys.stderr)
+    figures: dict[str, Any] = caption_metrics(said, known)
+    figures |= {name: metric(said, known) for name, metric in by_java.items()} | {"n": len(said)}
+    _print_figures(figures)
+    if arguments.json:
+        print(json.dumps({"results": str(arguments.results), "metrics": figures}))
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        _print_figure(name, value)
 
 
 def _print_figure(name: str, value: Any, indent: str = "") -> None:

@@ -145,7 +145,7 @@ def _longer(start: Array, number: Array, n: int, word: Array, sentence: Array) -
 
 def _look_up(known: Array, key: Array) -> Array:
     """The numbers of keys; those that are not known get numbers past the others, the same key the same."""
-    number = np.searchsorted(known, key)
+    number: Array = np.searchsorted(known, key)
     strange = known[np.minimum(number, len(known) - 1)] != key if len(known) else np.ones(len(key), bool)
     number[strange] = len(known) + np.unique(key[strange], return_inverse=True)[1]
     return number
