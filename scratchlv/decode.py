@@ -223,10 +223,12 @@ def beam_search(
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
         allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
-        allowed = np.minimum(allowed, 0.0, dtype=np.float64)
         V = allowed.shape[1]
-        scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
-        parents, words = np.divmod(found, V)
+        K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
+        offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
+        scores, found = _largest((scores[..., None] + offered.reshape(N, B, K)).reshape(N, B * K), B)  # (N, B)
+        parents, place_offered = np.divmod(found, K)
+        words = words_offered.reshape(N, B, K)[rows[:, None], parents, place_offered]
         own = np.reshape(log_probs, (N, B, V))[rows[:, None], parents, words]
         steps.append(_BeamStep(words, own, parents, _alpha(state)))
 

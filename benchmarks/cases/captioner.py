@@ -48,12 +48,8 @@ def demo_problem() -> tuple[Any, Any, Any]:
     return Captioner(shape, seed=0), data.training_batch(0, settings.batch, 0), settings
 
 
-PHOTOGRAPHS, BEAM, WORDS, CHUNK = (
-    500,
-    5,
-    12,
-    100,
-)  #: of ``caption-beam``; so many photographs together, as ``Run.caption`` has it
+PHOTOGRAPHS, BEAM, WORDS = 500, 5, 12  #: of ``caption-beam``
+CHUNK = 100  #: photographs together, as ``Run.caption`` has it
 
 
 def beam_problem() -> tuple[Any, np.ndarray]:
@@ -142,7 +138,7 @@ CASES = (
     ),
     Case(
         "caption-beam",
-        "captions of 500 photographs, features of 7×7×320 given, H=A=256, V=2,549, beam 5, 10 words",
+        "captions of 500 photographs, features of 7×7×320 given, H=A=256, V=2,549, beam 5, 12 words",
         caption_beam,
         _beam_phases(),
         Goal(ratio_best=1.05),

@@ -5,12 +5,13 @@ cell; with a shortcut, or with attention, one. What is learned about the picture
 
 x are the regions' features (:mod:`scratchlv.vision.regions`), the same for every kind of captioner: the convolutional network's
 last layer. They are taken at a mean square of 1 for each picture, so that networks of different scale compare. The gradient
-is of the model as it is used: no dropout, no smoothed labels, batch normalisation by its running statistics.
+is of the model as it is used: no dropout, no smoothed labels, soft attention, batch normalisation by its running statistics.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from scratchlv.device import place, to_host
 from scratchlv.models import decoder
 from scratchlv.models.captioner import Captioner
 from scratchlv.vision import image_feature, regions
+
+#: what is of training alone
+_IN_USE: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "doubly_stochastic": 0.0, "hard": None}
 
 
 def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Array) -> Array:
@@ -53,8 +57,7 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
 
 def _gradient(model: Captioner, x: Array, tokens: Array, lengths: Array, counts: Array) -> Array:
     """∂ log p(last word) / ∂ features (N, L, C), of the sentences whose last word ``counts`` (N,)."""
-    # of the loss of a word and nothing besides; hard attention looks at the mean of all regions, as when it speaks
-    config = replace(model.config.decoder, dropout=0.0, label_smoothing=0.0, doubly_stochastic=0.0, hard=None)
+    config = replace(model.config.decoder, **_IN_USE)
     weights = np.zeros((len(tokens) - 1, len(counts)), x.dtype)
     weights[-1] = counts * -float(lengths.sum())  # the loss is a mean over words, of -log p
     given = x

@@ -12,10 +12,10 @@ V, T, N = 11, 5, 3
 each_model = pytest.mark.parametrize("name", CONTEXT)
 
 
-def made(name, channels=5, dtype=np.float64, seed=0):
+def made(name, channels=5, dtype=np.float64, seed=0, **more):
     """A captioner of pretrained features, its statistics like those of a trained one."""
     config = CaptionerConfig(
-        vocabulary=V, embedding=6, hidden=7, attention=4, feature_channels=channels, dropout=0.5, model=name
+        vocabulary=V, embedding=6, hidden=7, attention=4, feature_channels=channels, dropout=0.5, model=name, **more
     )
     model, rng = Captioner(config, seed), np.random.default_rng(seed)
     model.params = {name: rng.normal(0, 0.5, each.shape).astype(dtype) for name, each in model.params.items()}
@@ -32,10 +32,16 @@ def sentences(rng):
     return tokens, lengths
 
 
-@each_model
-def test_it_is_the_norm_of_the_slopes(name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *((name, {}) for name in CONTEXT),
+        ("attention", {"gate": True, "init_state": "mean", "doubly_stochastic": 1.0}),
+    ],
+)
+def test_it_is_the_norm_of_the_slopes(name, more):
     rng = np.random.default_rng(1)
-    model, (tokens, lengths) = made(name), sentences(rng)
+    model, (tokens, lengths) = made(name, **more), sentences(rng)
     features = rng.standard_normal((N, 2, 3, 5))
     features /= np.sqrt((features**2).mean(axis=(1, 2, 3), keepdims=True))  # as the model would make them
     reach = gradient_reach(model, features, tokens, lengths)
