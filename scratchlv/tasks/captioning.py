@@ -537,7 +537,6 @@ def caption_images(
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
-    from scratchlv.vision.images import load_image
 
     for at in range(0, len(paths), size):
         some, pictures = _readable(run, list(paths[at : at + size]), unread)
@@ -585,13 +584,6 @@ def attention_picture(c: Captioned) -> Any:
     if c.alphas is None:
         raise UserError("this captioner has no attention to draw; train one with --model attention")
     return attention_sheet(np.asarray(c.image), c.words, c.probabilities, c.alphas)
-
-
-def image_of(pictures: Any, names: Sequence[str], k: int) -> Array:
-    """Picture ``k`` of a set as bytes (H, W, 3): drawn, or the photograph of that name."""
-    from scratchlv.vision.images import load_image
-
-    return np.asarray(pictures[k]) if pictures.dtype == np.uint8 else load_image(names[k])
 
 
 def looked_at(c: Captioned, by: str = "", verdict: str = "") -> Caption:
