@@ -93,7 +93,7 @@ def _add_train(commands: Any) -> None:
         chosen = f" (default: {default})" if default else ""
         parser.add_argument("--data", metavar=metavar, help=f"what it learns from{chosen}")
         parser.add_argument("--model", choices=task.models, help=f"which model (default: {task.models[0]})")
-        parser.add_argument("--preset", choices=["quick", "full"], help="widths and steps (default: quick, in minutes)")
+        parser.add_argument("--preset", choices=task.presets, help="widths and steps (default: quick, in minutes)")
         parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
         add_settings(parser, None)
         add_threads(parser)

@@ -70,6 +70,43 @@ PRESETS = {
         clip=5.0,
         validate_every=660,
     ),
+    # Their loss is a sum over the steps that are unrolled, ours a mean: so many times their learning rate (1), and so much of
+    # their clip (5), is the same. An epoch of small is 2,323 steps, of medium 1,327.
+    ("ptb", "zaremba-small"): Settings(
+        steps=30_199,  # 13 epochs
+        batch=20,
+        unroll=20,
+        embedding=200,
+        hidden=200,
+        layers=2,
+        init_scale=0.1,
+        optimiser="sgd",
+        learning_rate=20.0,
+        warmup=0,
+        clip=0.25,
+        decay=0.5,
+        decay_from=9292,  # after 4 epochs
+        decay_every=2323,
+        validate_every=2323,
+    ),
+    ("ptb", "zaremba-medium"): Settings(
+        steps=51_753,  # 39 epochs
+        batch=20,
+        unroll=35,
+        embedding=650,
+        hidden=650,
+        layers=2,
+        dropout=0.5,
+        init_scale=0.05,
+        optimiser="sgd",
+        learning_rate=35.0,
+        warmup=0,
+        clip=0.142857,
+        decay=0.833333,
+        decay_from=7962,  # after 6 epochs
+        decay_every=1327,
+        validate_every=1327,
+    ),
     ("text", "quick"): Settings(
         steps=2000, batch=32, learning_rate=2e-3, unroll=50, dropout=0.1, min_count=2, validate_every=250
     ),

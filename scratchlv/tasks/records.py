@@ -28,8 +28,17 @@ _ZERO_OR_MORE = (
     "reinforce",
     "entropy",
     "init_scale",
+    "decay_from",
 )
-_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum", "embedding_dropout", "weight_drop")  # and 0 or more
+_BELOW_ONE = (
+    "dropout",
+    "label_smoothing",
+    "noise",
+    "momentum",
+    "embedding_dropout",
+    "weight_drop",
+    "decay",
+)  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling")
 #: what keeps a model from learning a batch by heart
 _REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
@@ -52,6 +61,9 @@ class Settings:
     learning_rate: float
     warmup: int = 100  # steps
     clip: float = 1.0
+    decay: float = 0.0  # of the learning rate, by this factor in steps, and not along a cosine; 0: along a cosine
+    decay_from: int = 1  # the first step of which it is lower
+    decay_every: int = 1  # steps, after which it is lowered again
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
@@ -91,6 +103,10 @@ class Settings:
                     f"optimiser={other}" for other, kind in OPTIMISERS.items() if name in kind.SETTINGS
                 )
                 raise UserError(f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; set {takers}")
+        if not self.decay and (self.decay_from, self.decay_every) != (1, 1):
+            raise UserError(
+                "decay_from and decay_every say when the learning rate is lowered; set by how much, as decay=0.5"
+            )
         if self.nesterov and not self.momentum:
             raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:

@@ -90,10 +90,24 @@ class FlatParameters:
         return self.grads, norm, factor
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Up in a straight line for ``warmup`` steps, then down along half a cosine, to a hundredth of ``peak``."""
+class Decay(NamedTuple):
+    """The learning rate times ``factor`` at the step ``first``, and again after each ``every`` more (Zaremba et al. 2014)."""
+
+    factor: float
+    first: int
+    every: int
+
+    def share(self, step: int) -> float:
+        """What is left of the learning rate at a step."""
+        return self.factor ** (1 + (step - self.first) // self.every) if step >= self.first else 1.0
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, decay: Decay | None = None) -> float:
+    """Up in a straight line for ``warmup`` steps, then down along half a cosine, to a hundredth of ``peak``; or by ``decay``."""
     if step < warmup:
         return peak * (step + 1) / warmup
+    if decay is not None:
+        return peak * decay.share(step)
     done = (step - warmup) / max(1, steps - warmup)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 

@@ -24,7 +24,7 @@ from scratchlv.errors import UserError
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
-from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, learning_rate
+from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
 from scratchlv.training.progress import Progress
 from scratchlv.training.step_metrics import StepMetrics
 
@@ -42,6 +42,7 @@ class TrainSettings:
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of the optimisers that take one
     nesterov: bool = False
+    decay: Decay | None = None  # of the learning rate, in the place of the cosine
     slow: tuple[str, float] | None = None  # parameters whose names begin so learn at that share of the learning rate
 
 
@@ -122,7 +123,7 @@ class Trainer:
         loss, cache = self.model.forward(self.batch_at(self.step))
         grads, norm, scale = self.flat.collect(self.model.backward(cache), s.clip)
         self.metrics.add(self.step + 1, loss, norm)
-        rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
+        rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
         self.optimiser.step(grads, lr=rate, grad_scale=scale)
         self.step += 1
         return rate

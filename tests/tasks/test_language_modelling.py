@@ -330,3 +330,17 @@ def test_figures_with_a_neural_cache(words):
 def test_a_cache_that_cannot_be_is_refused(words, wrong):
     with pytest.raises(UserError, match=f"--neural-cache {wrong}: "):
         language_modelling.evaluate(words, neural_cache=wrong)
+
+
+@pytest.mark.parametrize(("name", "epochs", "flat"), [("zaremba-small", 13, 4), ("zaremba-medium", 39, 6)])
+def test_the_schedules_of_zaremba_are_whole_epochs_of_the_penn_treebank(name, epochs, flat):
+    """929,589 words; the learning rate and the clip times the steps unrolled are theirs: 1 and 5."""
+    s = language_modelling.PRESETS["ptb", name]
+    epoch = (929_589 // s.batch - 1) // s.unroll
+    assert (s.steps, s.decay_from, s.decay_every) == (epochs * epoch, flat * epoch, epoch)
+    assert (s.learning_rate / s.unroll, s.clip * s.unroll) == (1, pytest.approx(5, rel=1e-5))
+
+
+def test_when_a_rate_is_lowered_says_nothing_without_by_how_much():
+    with pytest.raises(UserError, match="set by how much, as decay=0.5"):
+        made("decay_every=10")

@@ -16,7 +16,7 @@ import pytest
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint
 from scratchlv.training.log import read_log
-from scratchlv.training.optimisers import FlatParameters, learning_rate
+from scratchlv.training.optimisers import Decay, FlatParameters, learning_rate
 from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings
 
 
@@ -238,6 +238,14 @@ def test_the_norm_is_that_of_all_gradients_together(size):
 def test_a_gradient_of_another_shape_is_named():
     with pytest.raises(ValueError, match=r"gradient of a has the shape \(3, 2\), not \(2, 3\)"):
         FlatParameters({"a": np.zeros((2, 3), np.float32)}).collect({"a": np.zeros((3, 2), np.float32)}, 1.0)
+
+
+def test_the_schedule_of_zaremba_and_others():
+    """1 for four epochs, then half of it after each: in the fifth 0.5, in the sixth 0.25."""
+    decay = Decay(0.5, first=400, every=100)
+    rates = [learning_rate(s, 1300, 20.0, 0, decay) for s in range(1300)]
+    assert [rates[s] for s in (0, 399, 400, 499, 500, 1299)] == [20, 20, 10, 10, 5, 20 * 0.5**9]
+    assert learning_rate(4, 1300, 20.0, 10, decay) == 10  # a warm-up comes before it
 
 
 def test_the_schedule():
