@@ -133,7 +133,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     if extra is None and _one_launch(x, keys, h, T):
         da, dz, dquery, de, dh, dc = _backward_in_one_launch(cache, *upstream)
     else:
-        da, dz, dquery, de, dh, dc = _backward_by_steps(cache, *upstream, dgate)
+        da, dz, dquery, de, dh, dc = _backward_by_steps(cache, dgate, *upstream)
     if v is None:
         dkeys, dv = _sum_over_steps(de, query), None
     else:
@@ -148,7 +148,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
     dWh = gemm(before, da, transpose_a=True)
     dWg = dbg = None
-    if extra is not None and extra.Wg is not None:
+    if extra is not None and dgate is not None and extra.Wg is not None:
         dWg, dbg = gemm(before, dgate.reshape(T * N, 1), transpose_a=True).reshape(H), sum_rows(dgate.reshape(T * N, 1))
     return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da), dWg, dbg)
 
@@ -195,7 +195,7 @@ def _look_backward(extra: Extra, dz: Array, dcontext: Array, dgate: Array, dh: A
     return dcontext
 
 
-def _backward_by_steps(cache: Cache, dh_out, dz_out, dalpha_out, dgate) -> tuple[Array, ...]:
+def _backward_by_steps(cache: Cache, dgate, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     module, query_backward = _attention(v), load("attention_lstm.cu")["query_backward_1"]

@@ -61,8 +61,13 @@ def draw(how: HardAttention, seed: int, T: int, N: int) -> Array:
 class Looked(Protocol):
     """What a decoder did while it looked."""
 
-    alpha: Array  # (T, N, L)
-    looked: Array  # (T, N, L): α, or one-hot where a region was drawn
+    @property
+    def alpha(self) -> Array:
+        """(T, N, L)"""
+
+    @property
+    def looked(self) -> Array:
+        """(T, N, L): α, or one-hot where a region was drawn."""
 
 
 def forward(
