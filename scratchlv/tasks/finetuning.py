@@ -76,6 +76,7 @@ def config(
         validate_every=100,
         dropout=0.0,
         label_smoothing=0.0,
+        scheduled_sampling=0.0,
     )
     return dataclasses.replace(
         asked_again.with_data(start_from, before, asked.get("data")) if photographs else before,
