@@ -204,7 +204,7 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
     dWg = dbg = None
-    if extra is not None and extra.Wg.size:
+    if extra is not None and dgate is not None and extra.bg.size:
         dWg = gemm(h2, dgate.reshape(T * N, 1), transpose_a=True).reshape(H)
         dbg = dgate.sum(dtype=np.float64, keepdims=True).astype(np.float32).reshape(1)
     return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db, dWg, dbg)
@@ -253,9 +253,7 @@ def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths,
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(
-    multiply, da, dquery, de, dz, dh, dc, dgate, upstream, attention, c, gates, panels, lengths, work, extra
-):
+def _backward(multiply, da, dquery, de, dz, dh, dc, dgate, upstream, attention, c, gates, panels, lengths, work, extra):
     """``dz`` enters as the upstream gradient; ``dh`` and ``dc`` leave as those of the first state."""
     dh_out, dalpha_out = upstream
     x, keys, factors, overflows, v, query, alpha = attention
@@ -283,8 +281,7 @@ def _backward(
             add_rows_product(multiply, da[t], to_h, dh, first, last, work[part])
             add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[part])
             if extra is not None:
-                if extra.Wg.size:
-                    add_outer(dgate[t, first:last], extra.Wg, dh[first:last])
+                add_gate_gradient(dgate[t], extra.Wg, dh, first, last)
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
@@ -299,11 +296,18 @@ def look(scores, mask, regions, state, weights, z, extra, t, n):
         looked = extra.looked[t, n]
         pick(weights, extra.draws[t, n], looked)
     weighted_sum(looked, regions, context)
-    if extra.Wg.size:
+    if extra.bg.size:
         beta = sigmoid(np.float32(dot(state, extra.Wg) + extra.bg[0]))
         extra.gate[t, n] = beta
         for d in range(z.size):
             z[d] = beta * context[d]
+
+
+@kernel(fastmath=FLAGS)
+def add_gate_gradient(dgate, Wg, dh, first, last):
+    """``dh[n] += dgate[n] Wg``, where there is a gate."""
+    if Wg.size:
+        add_outer(dgate[first:last], Wg, dh[first:last])
 
 
 @kernel()
@@ -325,7 +329,7 @@ def pick(weights, draw, looked):
 @kernel(fastmath=FLAGS)
 def look_backward(dz, dweights, regions, weights, sums, dscores, dgate, extra, t, n):
     """The way back of :func:`look`; ``dz`` (D,) becomes the gradient of the context before the gate."""
-    if extra.Wg.size:
+    if extra.bg.size:
         beta = extra.gate[t, n]
         dgate[t, n] = np.float32(dot(dz, extra.context[t, n])) * beta * (ONE - beta)
         for d in range(dz.size):

@@ -11,9 +11,10 @@ For every step t:
 
 It is made of the rooms that attend and the LSTM; see there for what they do.
 
-A region is drawn from α_t by the inverse of its cumulative distribution: of a number u in [0, 1), the first l with
-α_1 + … + α_l > u. The caller gives u as an integer, u 2²⁴: who has the same integers draws the same. The region is then looked at whatever α is, so that no gradient goes from z_t to α_t; what α_t is to be told, comes in
-as the gradient of the output α (REINFORCE's, -A / α at the region drawn: :mod:`scratchlv.models.hard_attention`).
+A region is drawn from α_t by the inverse of its cumulative distribution: of a number u in [0, 1), the first l with α_1 + … + α_l
+> u. The caller gives u as an integer, u 2²⁴: who has the same integers draws the same. The region is then looked at whatever α
+is, so that no gradient goes from z_t to α_t; what α_t is to be told, comes in as the gradient of the output α (REINFORCE's, -A /
+α at the region drawn: :mod:`scratchlv.models.hard_attention`).
 """
 
 from typing import Any, NamedTuple

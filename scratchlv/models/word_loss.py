@@ -21,7 +21,8 @@ from scratchlv.ops import softmax_cross_entropy
 
 class Cache(NamedTuple):
     kernel: Any
-    dloss: Any  # of the mean: 1; of words with weights: what each loss is multiplied by, (T, N)
+    dloss: Any  # 1 of the mean; (T, N) where each word has a loss of its own: what that is multiplied by
+    losses: Array | None  # (T, N): w (-log ŷ), 0 where nothing counts; None where only the mean was asked for
 
 
 def forward(
@@ -30,32 +31,45 @@ def forward(
     counts: Array,
     *,
     word_weights: Array | None = None,
+    each: bool = False,
     label_smoothing: float = 0.0,
     train: bool = True,
 ) -> tuple[Any, Cache]:
     """The loss of ``logits`` (T, N, V), whose memory is used up, where ``counts`` (T, N) is True.
 
     ``word_weights`` are (T, N), or (N,), one for all words of a sentence; any numbers, also below 0. Labels are smoothed only
-    without them: a reward is for what was said.
+    without them: a reward is for what was said. With ``each`` the cache has the loss of every word.
 
     Raises:
         ValueError: weights of another shape.
     """
-    if word_weights is None:
+    if word_weights is None and not each:
         loss, kernel = softmax_cross_entropy.forward(
             logits, targets, mask=counts, label_smoothing=label_smoothing, train=train, overwrite=True
         )
-        return loss, Cache(kernel, 1.0)
-    if word_weights.shape not in (counts.shape, counts.shape[1:]):
+        return loss, Cache(kernel, 1.0, None)
+    if word_weights is None:
+        weights = counts
+    elif word_weights.shape in (counts.shape, counts.shape[1:]):
+        weights, label_smoothing = np.where(counts, word_weights, 0), 0.0
+    else:
         raise ValueError(
             f"word_weights has the shape {word_weights.shape}; it is (T, N) = {counts.shape}, or (N,), "
             "a weight for each sentence"
         )
     losses, kernel = softmax_cross_entropy.forward(
-        logits, targets, mask=counts, reduction="none", train=train, overwrite=True
+        logits,
+        targets,
+        mask=counts,
+        label_smoothing=label_smoothing,
+        reduction="none",
+        train=train,
+        overwrite=True,
     )  # (T, N), 0 where nothing counts
-    share = np.where(counts, word_weights, 0).astype(losses.dtype) / np.maximum(counts.sum(), 1).astype(losses.dtype)
-    return (share * losses).sum(), Cache(kernel, share)
+    weights = weights.astype(losses.dtype)
+    losses = weights * losses
+    words = np.maximum(counts.sum(), 1).astype(losses.dtype)
+    return losses.sum() / words, Cache(kernel, weights / words, losses)
 
 
 def backward(cache: Cache) -> Array:

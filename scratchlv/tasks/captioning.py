@@ -23,26 +23,37 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.models.context import INIT_STATES
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
+ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
 MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(records.WordSettings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
     min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
+    gate: bool = False  # of the context of attention
+    init_state: str = INIT_STATES[0]  # of a decoder that sees regions
+    doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
+    drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
+    reinforce: float = 1.0  # the weight of REINFORCE's term,
+    entropy: float = 0.01  # and that of the entropy of α
     samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init_state not in INIT_STATES:
+            raise UserError(f"init_state={self.init_state}: there are {', '.join(INIT_STATES)}")
         if self.grammar not in scenes_world.GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
 
@@ -136,7 +147,7 @@ class Config(records.Config):
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
     start_from: str | None = None  # the folder of a run whose parameters it begins with
-    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetune_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +184,22 @@ def config(
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}", "samples": "training by cross-entropy"}
-    if model != "attention":
-        idle["attention"] = f"--model {model}"
+    idle |= dict.fromkeys(_idle(model), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return replace(asked, encoder=fits)
+
+
+def _idle(model: str) -> list[str]:
+    """The settings that change nothing of a model."""
+    found = []
+    if model not in ATTENDING:
+        found += ["attention", "gate"]
+    if model not in (*ATTENDING, "uniform"):
+        found += ["init_state"]
+    if model != "attention":
+        found += ["doubly_stochastic"]
+    return found if model == "hard-attention" else [*found, "drawn", "reinforce", "entropy"]
 
 
 class Run(training.Run[Config, Fitted]):
@@ -236,9 +258,9 @@ def dataset(
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     if config.finetune_metric is not None:
-        from scratchlv.tasks import finetuning
+        from scratchlv.tasks import finetune_metric
 
-        return finetuning.prepare(config, show_progress, say, folder)
+        return finetune_metric.prepare(config, show_progress, say, folder)
     train_set, val_set = sets(config, None if fitted is None else fitted.vocabulary, show_progress, say)
     run: Run = training.new(config, fitted or _fit(train_set))
     return training.job(run, run.seen(train_set), run.seen(val_set))
@@ -303,6 +325,11 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         feature_channels=fitted.feature_channels,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
+        gate=s.gate,
+        init_state=s.init_state,
+        doubly_stochastic=s.doubly_stochastic,
+        hard=HardAttention(drawn=s.drawn, reinforce=s.reinforce, entropy=s.entropy),
+        own_words=s.own_words,
         model=config.model,
     )
     return Captioner(widths, config.seed)
@@ -379,7 +406,7 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
-    points = run.config.model == "attention"  # uniform attention points nowhere
+    points = run.config.model in ATTENDING  # uniform attention points nowhere
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)

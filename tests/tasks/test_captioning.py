@@ -16,7 +16,8 @@ from scratchlv.tasks import captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
-MODELS = ("attention", "naive", "shortcut", "uniform")
+MODELS = ("attention", "hard-attention", "naive", "shortcut", "uniform")
+LOOKING = ("attention", "hard-attention")
 
 
 def made(model="attention", more=(), **options):
@@ -84,7 +85,7 @@ def test_attention_on_what_is_named_is_counted(monkeypatch):
 
 def test_only_who_looks_can_point(run):
     figures = captioning.evaluate(run, n=4)
-    looks = run.config.model == "attention"  # uniform attention does not choose
+    looks = run.config.model in LOOKING  # uniform attention does not choose
     assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
     assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
     assert figures["n"] == 4
@@ -100,7 +101,7 @@ def test_captions_of_picture_files(run, tmp_path, beam):
         assert told.path == str(path)
         assert len(told.words) == len(told.probabilities)
         assert all(0 < p <= 1 for p in told.probabilities)
-        if run.config.model in ("attention", "uniform"):
+        if run.config.model in (*LOOKING, "uniform"):
             assert told.alphas.shape == (len(told.words), 8, 8)
             assert captioning.attention_picture(told).width > 100
         else:
@@ -246,11 +247,60 @@ def test_markers_around_captions_are_said(photographs):
 
 @pytest.mark.parametrize(
     ("model", "setting", "reason"),
-    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")],
+    [
+        ("attention", "min_count=2", "--data scenes"),
+        ("uniform", "attention=8", "--model uniform"),
+        ("naive", "gate=true", "--model naive"),
+        ("uniform", "gate=true", "--model uniform"),
+        ("naive", "init_state=mean", "--model naive"),
+        ("shortcut", "init_state=mean", "--model shortcut"),
+        ("uniform", "doubly_stochastic=1", "--model uniform"),
+        ("hard-attention", "doubly_stochastic=1", "--model hard-attention"),
+        ("attention", "drawn=0.3", "--model attention"),
+        ("attention", "reinforce=2", "--model attention"),
+        ("naive", "entropy=0.1", "--model naive"),
+        ("attention", "schedule=constant", "scheduled_sampling=0"),
+        ("attention", "own_words=greedy", "scheduled_sampling=0"),
+    ],
 )
 def test_settings_that_do_nothing(model, setting, reason):
     with pytest.raises(UserError, match=f"{setting}: .* does nothing with {reason}; leave it out"):
         made(model, more=[setting])
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "saying"),
+    [
+        ("attention", "doubly_stochastic=-1", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=inf", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=nan", "0 or more, and finite"),
+        ("hard-attention", "reinforce=-1", "0 or more, and finite"),
+        ("hard-attention", "entropy=-0.1", "0 or more, and finite"),
+        ("hard-attention", "drawn=1.5", "0 to 1"),
+        ("hard-attention", "drawn=nan", "0 to 1"),
+        ("attention", "scheduled_sampling=1.01", "0 to 1"),
+        ("attention", "scheduled_sampling=-0.1", "0 to 1"),
+        ("attention", "schedule=quadratic", "linear, inverse-sigmoid, constant"),
+        ("attention", "own_words=best", "sample, greedy"),
+        ("attention", "init_state=median", "zero, mean"),
+        ("attention", "gate=maybe", "true or false"),
+    ],
+)
+def test_settings_out_of_range(model, setting, saying):
+    with pytest.raises(UserError, match=f"{setting.split('=')[0]}.*{saying}"):
+        made(model, more=[setting])
+
+
+def test_the_settings_reach_the_model():
+    asked = {"drawn": 0.25, "reinforce": 2.0, "entropy": 0.5, "gate": True, "init_state": "mean", "own_words": "greedy"}
+    more = [f"{name}={value}" for name, value in asked.items()]
+    found = made("hard-attention", more=[*more, "scheduled_sampling=0.1"]).model.config.decoder
+    assert (found.gate, found.init_state, found.own_words) == (True, "mean", "greedy")
+    assert (found.hard.drawn, found.hard.reinforce, found.hard.entropy) == (0.25, 2.0, 0.5)
+    assert made(more=["doubly_stochastic=0.5"]).model.config.decoder.doubly_stochastic == 0.5
+    plain = made().model.config.decoder
+    assert plain.hard is None
+    assert (plain.gate, plain.init_state, plain.doubly_stochastic) == (False, "zero", 0)
 
 
 def test_settings_of_scenes_do_nothing_for_photographs(photographs):
