@@ -24,6 +24,7 @@ from scratchlv.models import decoder
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.hard_attention import HardAttention
 from scratchlv.vision import conv_extractor, image_feature, regions
+from scratchlv.vision.finetuning import Finetuned
 
 CONTEXT = {
     "naive": "state",
@@ -36,7 +37,10 @@ CONTEXT = {
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
-    """The widths of a captioner. ``feature_channels`` is None when it has its own conv extractor."""
+    """The widths of a captioner.
+
+    ``feature_channels`` is None when it has its own conv extractor; of a backbone that is ``finetuned`` they are what comes out.
+    """
 
     vocabulary: int
     embedding: int = 64
@@ -44,6 +48,7 @@ class CaptionerConfig:
     attention: int = 128
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
+    finetuned: Finetuned | None = None
     dropout: float = 0.0
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
@@ -81,7 +86,7 @@ class Captioner:
         rng = np.random.default_rng([seed, 1])
         self.config = config
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
-        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
+        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params.update(encoder_params)
         self.buffers.update(decoder.init_buffers(config.decoder))
         self.packed: dict[str, Array] = {}  # see models.inference
@@ -108,7 +113,7 @@ class Captioner:
             scheduled_sampling=batch.scheduled_sampling,
             baseline=self.buffers.get(decoder.BASELINE),
             dropout_seed=batch.dropout_seed,
-            need_dx=self.config.feature_channels is None or "image.W" in self.params,
+            need_dx=regions.learns(self.config.feature_channels, self.config.finetuned) or "image.W" in self.params,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
@@ -127,6 +132,15 @@ class Captioner:
         buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
         self.buffers.update(buffers)
+        return self.start_from(x)
+
+    def look(self, pictures: Array) -> Array:
+        """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+        return x
+
+    def start_from(self, x: Array) -> DecoderState:
+        """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
         return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
@@ -138,8 +152,9 @@ class Captioner:
     def _encode(self, pictures: Array, train: bool) -> tuple[Array, Any]:
         """What the decoder is given of the pictures: regions (N, L, D), or the image feature (N, H)."""
         dtype = self.params["embedding.W"].dtype.type
+        channels, finetuned = self.config.feature_channels, self.config.finetuned
         x, regions_cache = regions.forward(
-            self.params, self.buffers, pictures, self.config.feature_channels, dtype, train=train
+            self.params, self.buffers, pictures, channels, dtype, finetuned=finetuned, train=train
         )
         if "image.W" not in self.params:
             return x, (None, regions_cache)

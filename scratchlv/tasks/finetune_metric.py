@@ -28,7 +28,6 @@ from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import load_model_tensors
-from scratchlv.vision.feature_store import read_ahead
 
 METRICS = {"cider": "photographs", "truth": "scenes"}  #: metric -> what it is of
 _GOALS = {"cider": "cider_d", "truth": "true_share"}  # the figures of validation
@@ -131,16 +130,20 @@ def prepare(config: captioning.Config, show_progress: bool, say: Say, folder: Pa
         tensors, state = run_folder.load_weights(beginning)
         load_model_tensors(run.model, tensors, beginning)
         say(f"beginning with {beginning}, step {state['step']}")
-    train_set, val_set = (run.seen(data) for data in captioning.sets(config, fitted.vocabulary, show_progress, say))
+    sets = captioning.sets(config, fitted.vocabulary, run.extractor, show_progress, say)
+    train_set, val_set = map(run.seen, sets)
     reward = cider_reward(train_set) if config.finetune_metric == "cider" else truth_reward(train_set)
     settings = config.settings
     learner = SelfCritical(run.model, reward, settings.samples, captioning.MOST_WORDS)
     shown = np.unique(train_set.picture_of)  # those that have captions; of a blind run, each in another's place
 
     def batch_at(step: int) -> PictureBatch:
-        numbers = shown[rows_of_batch(len(shown), step, settings.batch, config.seed)]
-        read_ahead(train_set.pictures, shown[rows_of_batch(len(shown), step + 1, settings.batch, config.seed)])
-        return PictureBatch(np.asarray(train_set.pictures[numbers]), numbers, (config.seed, _SEED, step))
+        numbers, following = (
+            shown[rows_of_batch(len(shown), k, settings.batch, config.seed)] for k in (step, step + 1)
+        )
+        pictures = train_set.shown(numbers, train_set.coins(len(numbers), step, config.seed))
+        train_set.read_ahead(following, train_set.coins(len(following), step + 1, config.seed))
+        return PictureBatch(pictures, numbers, (config.seed, _SEED, step))
 
     return Job(run, batch_at, lambda: _validate(run, val_set), learner=learner, goal=_GOALS[config.finetune_metric])
 

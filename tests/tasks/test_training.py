@@ -159,7 +159,9 @@ def test_a_run_says_what_it_was_asked_for_and_is_used_from_there(tmp_path):
     asked = config("lm")
     run = train(tmp_path / "run", asked)
     kept = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    assert kept.pop("sha256")
     assert kept == {"asked": to_json(asked), "fitted": to_json(run.fitted)}
+    assert checkpoint.load(tmp_path / "run")[1]["config"] == kept
     assert run_folder.read(tmp_path / "run")[0] == asked
     loaded = training.load(tmp_path / "run", "lm")
     assert loaded.vocabulary.to_json() == run.vocabulary.to_json()
