@@ -68,7 +68,7 @@ def config(
             raise UserError(f"{assignment}: with --start-from, {key} is that of the run; leave it out")
     photographs = metric == "cider"
     settings = dataclasses.replace(
-        before.settings,
+        before.settings.unregularised(),
         steps=1000,
         batch=64,
         learning_rate=2e-4,
@@ -77,6 +77,7 @@ def config(
         dropout=0.0,
         label_smoothing=0.0,
         scheduled_sampling=0.0,
+        drawn=0.0,  # in use, hard attention looks at the expectation
     )
     return dataclasses.replace(
         asked_again.with_data(start_from, before, asked.get("data")) if photographs else before,
