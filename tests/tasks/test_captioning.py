@@ -12,7 +12,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning
+from scratchlv.tasks import backbone, captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
@@ -122,8 +122,6 @@ def test_a_blind_run_is_shown_another_picture():
 
 
 def test_arguments_that_do_not_go_together():
-    with pytest.raises(UserError, match="--encoder efficientnet-lite0 does not go with --data scenes"):
-        made(encoder="efficientnet-lite0")
     with pytest.raises(UserError, match="grammar=klingon"):
         made(more=["grammar=klingon"])
     run = made()
@@ -159,11 +157,13 @@ def photographs(tmp_path, monkeypatch):
     (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
     asked = []
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress):
         asked.append(len(paths))
         return np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
 
-    monkeypatch.setattr(captioning, "photograph_features", features)
+    monkeypatch.setattr(captioning, "features_of", features)
+    monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: object())
     return tmp_path, asked
 
 
