@@ -68,9 +68,7 @@ class Captioner:
         rng = np.random.default_rng([seed, 1])
         self.config = config
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
-        encoder_params, self.buffers = regions.init(
-            rng, config.channels, config.feature_channels, config.finetuned
-        )
+        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params.update(encoder_params)
         self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:

@@ -30,7 +30,9 @@ _VECTORS = ("naive", "shortcut")  # models that take one vector for a whole pict
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(records.Settings):
-    crop: bool = False  # of photographs the middle, as torchvision tests its networks; False: the whole, brought to a square
+    crop: bool = (
+        False  # of photographs the middle, as torchvision tests its networks; False: the whole, brought to a square
+    )
     finetune_rate: float = 0.1  # the learning rate of what is finetuned, as a share of all others'
     batch_statistics: bool = False  # of what is finetuned, normalise by each batch's statistics; False: by ImageNet's
 

@@ -186,7 +186,9 @@ def up_to(network: Network, layer: str) -> tuple[str, ...]:
         UserError: it has no such layer.
     """
     if layer not in network.layers:
-        raise UserError(f"{network.name} has no layer {layer!r}; from the picture up it has {', '.join(network.layers)}")
+        raise UserError(
+            f"{network.name} has no layer {layer!r}; from the picture up it has {', '.join(network.layers)}"
+        )
     return network.layers[: network.layers.index(layer) + 1]
 
 

@@ -87,7 +87,9 @@ def extract(
         _complete(store, picture_of, digests, extractor, progress or (lambda done, total: None))
         rows = store.rows()
         return store.open([rows[digest] for digest in digests])
-    except _Changed as changed:  # of the same size and time it would be taken for the one that was listed, again and again
+    except (
+        _Changed
+    ) as changed:  # of the same size and time it would be taken for the one that was listed, again and again
         _note(folder / "pictures.jsonl", [[str(changed.path.absolute()), -1, -1, ""]])
         raise
     except OSError as error:

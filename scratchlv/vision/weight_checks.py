@@ -107,7 +107,9 @@ def _resnet(arrays: dict[str, np.ndarray]) -> str | None:
 
 
 def _plain(arrays: dict[str, np.ndarray]) -> str | None:
-    convolutions = [key for key, array in arrays.items() if re.fullmatch(r"features\.\d+\.weight", key) and array.ndim == 4]
+    convolutions = [
+        key for key, array in arrays.items() if re.fullmatch(r"features\.\d+\.weight", key) and array.ndim == 4
+    ]
     normalised = "_bn" if any(re.fullmatch(r"features\.\d+\.running_mean", key) for key in arrays) else ""
     if arrays["features.0.weight"].shape[2:] == (11, 11):
         return "alexnet"

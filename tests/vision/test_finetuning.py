@@ -73,7 +73,9 @@ def test_kernels_in_float32(network):
     params, buffers = finetuning.load(weights_of(network), finetuned)
     params = {name: array + np.float32(9 * name.endswith("beta")) for name, array in params.items()}
     if network is LITE:  # … and from ReLU6's
-        params = {name: array * np.float32(0.3 if name.endswith(("beta", "gamma")) else 1) for name, array in params.items()}
+        params = {
+            name: array * np.float32(0.3 if name.endswith(("beta", "gamma")) else 1) for name, array in params.items()
+        }
     x = pictures(network).astype(np.float32)
     dy = np.random.default_rng(1).standard_normal((len(x), 1, 1, network.classes))
     y, cache = finetuning.forward(params, buffers, x, finetuned)
