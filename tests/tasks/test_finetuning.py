@@ -13,7 +13,7 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
-from scratchlv.tasks import captioning, finetuning, run_folder, training
+from scratchlv.tasks import backbone, captioning, finetuning, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Interrupted, read_log
@@ -49,13 +49,15 @@ def photographs(tmp_path_factory):
     (folder / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:8]) + "\n")
     (folder / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         found = np.zeros((len(paths), 2, 2, 8), np.float32)
         found[np.arange(len(paths)), :, :, [int(path.stem) % 8 for path in paths]] = 1
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captioning, "photograph_features", features)
+        patch.setattr(captioning, "features_of", features)
+        patch.setattr(backbone, "pretrained", lambda config, fitted: None)
+        patch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
         yield folder
 
 
