@@ -7,6 +7,7 @@ from PIL import Image
 from scratchlv.errors import UserError
 from scratchlv.tasks import pictures
 from scratchlv.training.progress import Progress
+from scratchlv.vision import features
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_for_a_model_of_features_they_go_through_the_network(paths):
 
 
 def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypatch, tmp_path):
-    monkeypatch.setenv("SCRATCHLV_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(features, "cache_folder", lambda: tmp_path / "cache")
     shown = []
     monkeypatch.setattr(Progress, "update", lambda self, done, **values: shown.append(done))
     found = pictures.features_of(paths, Mean(), show_progress=False)
