@@ -537,7 +537,6 @@ def caption_images(
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
-
     for at in range(0, len(paths), size):
         some, pictures = _readable(run, list(paths[at : at + size]), unread)
         generated = run.caption(pictures, beam) if some else []

@@ -13,7 +13,7 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
-from scratchlv.tasks import captioning, finetune_metric, run_folder, training
+from scratchlv.tasks import backbone, captioning, finetune_metric, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
 from scratchlv.training.log import read_log
@@ -57,6 +57,8 @@ def photographs(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(captioning, "features_of", features)
+        patch.setattr(backbone, "pretrained", lambda config, fitted: None)
+        patch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
         yield folder
 
 
