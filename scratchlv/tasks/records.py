@@ -20,7 +20,7 @@ from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
 _POSITIVE = ("learning_rate", "clip", "finetune_rate")  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss", "doubly_stochastic", "reinforce", "entropy")
-_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
+_BELOW_ONE = ("dropout", "embedding_dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling")
 #: what keeps a model from learning a batch by heart
 _REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
