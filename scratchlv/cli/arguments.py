@@ -13,6 +13,19 @@ from scratchlv.errors import UserError
 from scratchlv.ops import KINDS
 
 Arguments = argparse.Namespace
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of Python, but ``--option=--`` gives the option the value ``--``, which that one leaves out."""
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
+
+
 _UNKNOWN = 10  # unknown words that are named, at most
 
 

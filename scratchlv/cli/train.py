@@ -71,7 +71,9 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _interrupted(task: str, folder: Path) -> int:
-    if not (folder / "config.json").exists():
+    from scratchlv.tasks import run_folder
+
+    if not run_folder.is_run(folder):
         insist("interrupted before its own training began; the same command goes on")
         return 130
     insist(f"interrupted; go on with: {command('train', task, '--out', folder, '--resume')}")
@@ -91,7 +93,7 @@ def _add_train(commands: Any) -> None:
         chosen = f" (default: {default})" if default else ""
         parser.add_argument("--data", metavar=metavar, help=f"what it learns from{chosen}")
         parser.add_argument("--model", choices=task.models, help=f"which model (default: {task.models[0]})")
-        parser.add_argument("--preset", choices=["quick", "full"], help="widths and steps (default: quick, in minutes)")
+        parser.add_argument("--preset", choices=task.presets, help="widths and steps (default: quick, in minutes)")
         parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
         add_settings(parser, None)
         add_threads(parser)
@@ -113,6 +115,11 @@ _BLIND = {"action": "store_true", "help": "show it another image's picture: the 
 _CHARACTERS = {
     "action": "store_true",
     "help": "read and write character by character: for texts without spaces between words",
+}
+_BPE = {
+    "type": int,
+    "metavar": "N",
+    "help": "read and write words in pieces, of N merges of byte-pair encoding that are learned from the texts",
 }
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
@@ -146,8 +153,8 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--layers": _LAYERS,
         "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
-    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
+    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
+    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
     "caption": {
         **_LOOK,
         "--blind": _BLIND,
@@ -180,7 +187,7 @@ _SETTINGS = ("layers", "cell", "hops")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:
-    from scratchlv.tasks import training
+    from scratchlv.tasks import run_folder, training
     from scratchlv.training.trainer import Interrupted
 
     given = vars(arguments)
@@ -190,14 +197,14 @@ def _train(arguments: Arguments) -> int | None:
         _refuse_with_overfitting(arguments, overrides)
     elif arguments.out is None:
         raise UserError("--out is missing: give the folder of the run")
-    if arguments.resume:
-        _change_run(arguments, overrides)
+    folder = arguments.out or Path()
     try:
-        training.train(
-            arguments.out or Path(),
-            None if arguments.resume else _config(arguments, overrides),
-            overfit_one_batch=arguments.overfit_one_batch,
-        )
+        if arguments.resume:
+            with run_folder.training_in(folder, new=False):
+                _change_run(arguments, overrides)
+                training.train(folder)
+        else:
+            training.train(folder, _config(arguments, overrides), overfit_one_batch=arguments.overfit_one_batch)
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:
@@ -294,6 +301,11 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
     )
+    evaluate.add_argument(
+        "--neural-cache",
+        metavar="N[,THETA,LAMBDA]",
+        help="of a language model: words said lately are likelier, after a cache of the last N states (THETA 0.3, LAMBDA 0.1)",
+    )
     add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
     evaluate.set_defaults(command=_evaluate)
@@ -316,6 +328,10 @@ def _evaluate(arguments: Arguments) -> None:
             raise UserError(f"--results does not go with {task.title}; leave it out")
         results.check(arguments.results)
         options["results"] = arguments.results
+    if arguments.neural_cache is not None:
+        if not task.neural_cache:
+            raise UserError(f"--neural-cache does not go with {task.title}; leave it out")
+        options["neural_cache"] = arguments.neural_cache
     figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
     if arguments.results is not None:
         print(f"wrote {arguments.results}", file=sys.stderr)

@@ -134,6 +134,15 @@ class Captioner:
         buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
         self.buffers.update(buffers)
+        return self.start_from(x)
+
+    def look(self, pictures: Array) -> Array:
+        """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+        return x
+
+    def start_from(self, x: Array) -> DecoderState:
+        """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
         return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:

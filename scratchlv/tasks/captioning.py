@@ -18,6 +18,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
+from scratchlv.data.scenes import Scene
 from scratchlv.data.text import bare_words, clean, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
@@ -33,6 +34,7 @@ from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
 if TYPE_CHECKING:
+    from scratchlv.show.looks import Caption
     from scratchlv.vision.backbones import Pretrained
     from scratchlv.vision.features import Extractor
 
@@ -117,6 +119,19 @@ def scenes_set(seed: int, split: str, n: int, settings: Settings) -> CaptionSet:
     captions = [vocabulary.encode(scenes_world.caption(s, settings.grammar).words) for s in scenes]
     names = [f"scene {s.seed}/{s.index}" for s in scenes]
     return CaptionSet(pictures, captions, np.arange(n), vocabulary, names, scenes)
+
+
+def training_captions(config: Config, vocabulary: Vocabulary) -> Iterator[list[str]]:
+    """The captions that a run was trained on, in the words that it knows; no picture is drawn or opened."""
+    if config.argument.kind == "scenes":
+        settings = config.settings
+        for scene in scenes_world.first_scenes(config.seed, "train", settings.n_train, settings.world):
+            yield list(scenes_world.caption(scene, settings.grammar).words)
+        return
+    cut = spaced_characters if config.characters else bare_words
+    for _, captions in photographs(config).split("train", skip_missing=config.skip_missing):
+        for caption in captions:
+            yield vocabulary.decode(vocabulary.encode(cut(caption)))
 
 
 def photographs(config: Config) -> Photographs:
@@ -402,9 +417,9 @@ def evaluate(
     """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else how like
     people's captions those of the run are (:func:`~scratchlv.metrics.caption_metrics`), as COCO's evaluation counts it.
 
-    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are. Of
-    a run by character, the figures are of characters, and named so. Into the file ``results`` go the captions of photographs, in
-    COCO's format.
+    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are,
+    ``cut_off`` how many captions did not end within the most words. Of a run by character, the figures are of characters, and
+    named so. Into the file ``results`` go the captions of photographs, in COCO's format.
     """
     if results is not None:
         _refuse_scenes_and_blind(run.config)
@@ -413,10 +428,12 @@ def evaluate(
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     if data.scenes is not None:
         return figures | truth(run, data, beam)
-    said = [run.text(run.words(g)) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
+    generated = run.caption(data.pictures[np.unique(data.picture_of)], beam)
+    said = [run.text(run.words(g)) for g in generated]
     if results is not None:
         write_results(results, image_ids(run, split, data.names), said)
-    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+    counts = {"cut_off": sum(not g.finished for g in generated), "n": len(said)}
+    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions)} | counts
 
 
 def likeness(run: Run, data: CaptionSet, said: Sequence[str]) -> dict[str, float]:
@@ -456,10 +473,14 @@ def write_results(file: Path, ids: Sequence[int | str], captions: Iterable[str])
 def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
+    return truth_of(run, data.scenes, run.caption(data.pictures[data.picture_of], beam))
+
+
+def truth_of(run: Run, scenes: Sequence[Scene], captions: Sequence[Generated]) -> dict[str, float]:
+    """The same of captions that were said before."""
     verdicts, hits, chances = [], [], []
     points = run.looks
-    captions = run.caption(data.pictures[data.picture_of], beam)
-    for g, scene in zip(captions, data.scenes, strict=True):
+    for g, scene in zip(captions, scenes, strict=True):
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
@@ -487,7 +508,7 @@ class Captioned:
     """A picture with its caption, word by word."""
 
     path: str
-    image: Array  # (H, W, 3) uint8
+    image: Array | None  # (H, W, 3) uint8, where it was asked for
     words: list[str]  # as said, <end> included
     text: str  # what they say
     probabilities: list[float]
@@ -498,24 +519,57 @@ class Captioned:
         return " ".join(said)[:1].upper() + " ".join(said)[1:]
 
 
-def caption_images(run: Run, paths: Sequence[Path], beam: int = 1, size: int = 100) -> Iterator[Captioned]:
-    """Caption pictures in any format that Pillow opens, ``size`` at a time.
+def caption_images(
+    run: Run,
+    paths: Sequence[Path],
+    beam: int = 1,
+    size: int = 64,
+    *,
+    images: bool = False,
+    unread: list[UserError] | None = None,
+    done: Callable[[int], None] | None = None,
+) -> Iterator[Captioned]:
+    """Caption pictures in any format that Pillow opens, ``size`` at a time; no more than these are in memory.
+
+    Args:
+        images: whether the pictures themselves are wanted as well: one at a time is then read again.
+        unread: why pictures could not be read; these are left out. Without it the first ends the work.
+        done: is told after how many pictures it is.
 
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
     from scratchlv.vision.images import load_image
 
-    for path in paths:  # every file is looked at before the work begins
-        load_image(path)
     for at in range(0, len(paths), size):
-        some = list(paths[at : at + size])
-        generated = run.caption(run.pictures_of(some), beam)
+        some, pictures = _readable(run, list(paths[at : at + size]), unread)
+        generated = run.caption(pictures, beam) if some else []
         for path, g in zip(some, generated, strict=True):
-            yield captioned(run, str(path), run.seen_image(path), g)
+            yield captioned(run, str(path), run.seen_image(path) if images else None, g)
+        if done is not None:
+            done(min(at + size, len(paths)))
 
 
-def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:
+def _readable(run: Run, paths: list[Path], unread: list[UserError] | None) -> tuple[list[Path], Any]:
+    """Those that can be read, and what the model takes of them. Mostly it is all, and each is decoded once."""
+    from scratchlv.vision.images import load_image
+
+    try:
+        return paths, run.pictures_of(paths)
+    except UserError:
+        if unread is None:
+            raise
+    readable = []
+    for path in paths:
+        try:
+            load_image(path)
+            readable.append(path)
+        except UserError as error:
+            unread.append(error)
+    return readable, run.pictures_of(readable) if readable else None
+
+
+def captioned(run: Run, path: str, image: Array | None, g: Generated) -> Captioned:
     said = run.words(g)
     words = said + ([SPECIALS[END]] if g.finished else [])
     alphas = None if g.alphas is None else g.alphas.reshape(-1, *grid(g))
@@ -532,4 +586,20 @@ def attention_picture(c: Captioned) -> Any:
 
     if c.alphas is None:
         raise UserError("this captioner has no attention to draw; train one with --model attention")
-    return attention_sheet(c.image, c.words, c.probabilities, c.alphas)
+    return attention_sheet(np.asarray(c.image), c.words, c.probabilities, c.alphas)
+
+
+def image_of(pictures: Any, names: Sequence[str], k: int) -> Array:
+    """Picture ``k`` of a set as bytes (H, W, 3): drawn, or the photograph of that name."""
+    from scratchlv.vision.images import load_image
+
+    return np.asarray(pictures[k]) if pictures.dtype == np.uint8 else load_image(names[k])
+
+
+def looked_at(c: Captioned, by: str = "", verdict: str = "") -> Caption:
+    """The caption as a page shows it beside its picture: :func:`scratchlv.show.looks.looks`."""
+    from scratchlv.show.looks import Caption, Word
+
+    alphas = [None] * len(c.words) if c.alphas is None else c.alphas
+    words = [Word(w, f"{w}: {p:.2f}", alpha) for w, p, alpha in zip(c.words, c.probabilities, alphas, strict=True)]
+    return Caption(words, by, verdict)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 #: Larger pictures are refused before they are decoded: a file of a few kilobytes can claim any size. In RGB this many
 #: pixels take 240 MB.
 MAX_PIXELS = 80_000_000
+_MAX_SCANNED = 1_500_000_000  # pixels that a JPEG goes through: progressive ones do so in about ten scans
+_MAX_CHUNKS = 200_000  # of a PNG; of 8 kB each they hold more than any picture may
+_STRIP = 1 << 20  # pixels that are computed with at once, in float64
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # of a JPEG, and no part of a scan
 
 
 def load_image(
@@ -52,6 +59,7 @@ def load_image(
             opened = Image.open(path if content is None else io.BytesIO(content))
         with opened as image:
             _check(path, image)
+            _check_content(path, image, content)
             deep = ";16" in str(image.tile)
             rgb = _rgb(_with_bytes(path, _upright(image), image.format, deep))
             if size is not None:
@@ -108,6 +116,48 @@ def _check(path: Path, image: Image.Image) -> None:
         raise UserError(f"{path} is a drawing ({image.format}), opened by running another program; convert it to PNG")
 
 
+def _check_content(path: Path, image: Image.Image, content: bytes | None) -> None:
+    """What Pillow does not: the checksums of a PNG, and how often a JPEG goes through its picture."""
+    if image.format == "PNG":
+        with open(path, "rb") if content is None else io.BytesIO(content) as file:
+            _check_chunks(path, file)
+    elif image.format in ("JPEG", "MPO"):
+        scans = _scans(path.read_bytes() if content is None else content)
+        if scans * image.width * image.height > _MAX_SCANNED:
+            raise UserError(
+                f"{path} goes through its picture {scans:,} times, to keep whoever opens it busy; take it out"
+            )
+
+
+def _check_chunks(path: Path, file: BinaryIO) -> None:
+    """Each chunk of a PNG ends in its CRC-32; Pillow skips those of the picture itself."""
+    file.seek(8)
+    for _ in range(_MAX_CHUNKS):
+        head = file.read(8)
+        length, name, crc = int.from_bytes(head[:4]), head[4:], zlib.crc32(head[4:])
+        while length > 0 and (part := file.read(min(length, _STRIP))):
+            crc, length = zlib.crc32(part, crc), length - len(part)
+        if file.read(4) != crc.to_bytes(4):
+            reason = "it is cut off" if length or len(head) < 8 else "it does not match its own checksum"
+            raise UserError(f"{path} cannot be decoded ({reason}); copy or download the picture again")
+        if name == b"IEND":
+            return
+    raise UserError(f"{path} has more than {_MAX_CHUNKS:,} chunks, to keep whoever opens it busy; take it out")
+
+
+def _scans(content: bytes) -> int:
+    """Scans of the first picture of a JPEG file."""
+    scans, at = 0, 2
+    while found := _MARKER.search(content, at):
+        marker, at = found[0][1], found.end()
+        if marker == 0xD9:  # the end of the picture
+            break
+        scans += marker == 0xDA
+        if marker not in (0x01, 0xD8):  # all others have a length
+            at += max(2, int.from_bytes(content[at : at + 2]))
+    return scans
+
+
 def _too_large(path: Path) -> UserError:
     return UserError(f"{path} has more than {MAX_PIXELS // 1_000_000} million pixels; scale the picture down")
 
@@ -127,23 +177,35 @@ def _with_bytes(path: Path, image: Image.Image, format: str | None, deep: bool) 
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise UserError(f"{path} has values that are no numbers; convert it to 8 or 16 bits")
-        low, high = _range(values, image.mode == "F", format == "PPM")
-        values = 255 * (values - low) / max(high - low, np.finfo(float).tiny)
-        return Image.fromarray(np.rint(values).astype(np.uint8))
-    if deep and np.asarray(image.convert("RGB")).max() < 16:
+        ends = []
+        for _, values in _strips(image):
+            if not np.isfinite(values).all():
+                raise UserError(f"{path} has values that are no numbers; convert it to 8 or 16 bits")
+            ends += [float(values.min()), float(values.max())]
+        low, high = _range(min(ends), max(ends), image.mode == "F", format == "PPM")
+        grey = np.empty((image.height, image.width), np.uint8)
+        for top, values in _strips(image):
+            values = 255 * (values - low) / max(high - low, np.finfo(float).tiny)
+            grey[top : top + len(values)] = np.rint(values)
+        return Image.fromarray(grey)
+    if deep and max(most for _, most in image.convert("RGB").getextrema()) < 16:  # type: ignore[misc]
         raise UserError(f"{path} uses 12 of its 16 bits for each colour, or fewer; convert it to 8 bits")
     return image
 
 
-def _range(values: np.ndarray, floats: bool, scaled: bool) -> tuple[float, float]:
-    """What is black and what is white among grey values: as the format says, or else as the values themselves do.
+def _strips(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of a picture as float64, some at a time, with the number of the first: 80 million pixels would be 640 MB."""
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        yield top, np.asarray(strip).astype(np.float64)
+
+
+def _range(least: float, most: float, floats: bool, scaled: bool) -> tuple[float, float]:
+    """What is black and what is white among grey values from ``least`` to ``most``: as the format says, or else as these do.
 
     ``scaled``: Pillow has scaled them to 16 bits by the largest that the file names, as PGM does.
     """
-    least, most = float(values.min()), float(values.max())
     usual = (1, 255) if floats else (65535,) if scaled else (255, 1023, 4095, 65535)
     return (0.0, next(top for top in usual if most <= top)) if least >= 0 and most <= usual[-1] else (least, most)
 

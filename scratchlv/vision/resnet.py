@@ -99,7 +99,7 @@ class ResNet:
                 yield Unit(layer, f"{key}.conv2", f"{key}.conv2", f"{key}.bn2", (3, 3, inside, inside))
                 yield Unit(layer, f"{key}.conv3", f"{key}.conv3", f"{key}.bn3", (inside, block.channels_out))
                 if block.changes:
-                    name, shape = f"{key}.downsample", (1, 1, channels_in, block.channels_out)
+                    name, shape = f"{key}.downsample", (channels_in, block.channels_out)
                     yield Unit(layer, name, f"{name}.0", f"{name}.1", shape)
         yield Unit("fc", "fc", "fc", None, (self._channels, self.classes))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, as_contiguous
 from scratchlv.initialisers import he
 from scratchlv.ops import batch_norm2d, conv2d, depthwise_conv2d, linear, relu
 
@@ -70,6 +70,7 @@ class Cache(NamedTuple):
     key: str
     operation: Any  # of the convolution
     conv: Any
+    spread: Any  # of x, its shape, and the stride by which pixels of it were left out; None: none were
     norm: Any  # None where it is folded in, or there is none
     relu: Any  # None where there is none, or it was done on the way
 
@@ -94,7 +95,7 @@ def forward(
     params, train = way.params, way.train
     W, b, gamma = (params.get(f"{key}.{part}") for part in ("W", "b", "gamma"))
     follow = {"relu": rectify and cap is None, "pool": pool}  # what can be done on the way of another operation
-    rectified = False
+    rectified, spread = False, None
     operation = _OPERATIONS[W.ndim]
     if operation is conv2d:
         fused = follow if gamma is None else {}
@@ -103,6 +104,9 @@ def forward(
     elif operation is depthwise_conv2d:
         x, conv = depthwise_conv2d.forward(x, W, b, stride=stride, padding=padding, train=train)
     else:
+        if stride > 1:
+            spread = x.shape, stride
+            x = as_contiguous(x[:, ::stride, ::stride])  # a window of one pixel sees no others
         x, conv = linear.forward(x, W, b, need_dx=need_dx, train=train)
     norm = rectifier = None
     if gamma is not None:
@@ -122,12 +126,12 @@ def forward(
             way.buffers[f"{key}.mean"], way.buffers[f"{key}.var"] = norm.running_mean, norm.running_var
     if rectify and not rectified:
         x, rectifier = relu.forward(x, cap=cap, train=train)
-    return x, Cache(key, operation, conv, norm, rectifier) if train else None
+    return x, Cache(key, operation, conv, spread, norm, rectifier) if train else None
 
 
 def backward(dy: Array, cache: Cache, grads: dict[str, Array]) -> Array | None:
     """``dx``; the gradients of the unit's parameters go into ``grads``, by their names."""
-    key, operation, conv, norm, rectifier = cache
+    key, operation, conv, spread, norm, rectifier = cache
     if rectifier is not None:
         (dy,) = relu.backward(dy, rectifier)
     if norm is not None:
@@ -135,6 +139,10 @@ def backward(dy: Array, cache: Cache, grads: dict[str, Array]) -> Array | None:
     dx, grads[f"{key}.W"], db = operation.backward(dy, conv)
     if db is not None:
         grads[f"{key}.b"] = db
+    if dx is not None and spread is not None:
+        (shape, stride), dseen = spread, dx
+        dx = np.zeros_like(dseen, shape=shape)
+        dx[:, ::stride, ::stride] = dseen
     return dx
 
 

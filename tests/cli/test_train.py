@@ -362,7 +362,9 @@ def test_a_checkpoint_of_another_model(capsys, run):
     config = json.loads((run / "config.json").read_text("utf-8"))
     config["asked"]["settings"]["hidden"] = 64
     (run / "config.json").write_text(json.dumps(config))
-    fails(capsys, "evaluate", run, saying=["shape", "another model"])
+    fails(
+        capsys, "evaluate", run, saying=["config.json is not what the run was trained with: hidden is 64, and was 128"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from scratchlv import decode
 from scratchlv.decode import Generated
 from scratchlv.models.captioner import Captioner, CaptionerConfig
 from scratchlv.tasks import self_critical
-from scratchlv.tasks.self_critical import PictureBatch, SelfCritical, mean_of_others
+from scratchlv.tasks.self_critical import PictureBatch, SelfCritical, mean_of_others, weighted
 from scratchlv.tokens import END, START
 
 MODELS = ("attention", "naive", "shortcut", "uniform")
@@ -126,6 +126,16 @@ def test_the_loss_is_minus_the_mean_reward_and_the_same_seed_draws_the_same():
     assert losses[0] == losses[1] and -10 <= losses[0] <= 0
     _, drawn = decode.explore(learner, TWO, seed=(0, 3, 1), samples=3, beside=False, max_length=LONGEST)
     assert losses[0] == -worth(drawn, [0, 1] * 3).mean()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_drawn_is_as_likely_as_the_pass_that_learns_from_it_says(model):
+    """So it is the p that is differentiated, normalised over this batch; and a loss with weights of 1 is the mean of −log p."""
+    made = captioner(model)
+    learner = SelfCritical(made, worth, samples=2, longest=LONGEST)
+    _, drawn = decode.explore(learner, TWO, seed=0, samples=2, beside=False, max_length=LONGEST)
+    loss, _ = made.forward(weighted(TWO, drawn, np.ones(4)))
+    assert float(loss) == pytest.approx(-np.mean([g.log_probability for g in drawn]), rel=1e-12)
 
 
 def test_statistics_of_a_batch_are_taken_in_once():
