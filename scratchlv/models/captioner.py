@@ -50,7 +50,7 @@ class CaptionerConfig:
     feature_channels: int | None = None
     finetuned: Finetuned | None = None
     dropout: float = 0.0  # of the deep output
-    embedding_dropout: float = 0.0  # of the word before
+    input_dropout: float = 0.0  # of the word before
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
     gate: bool = False  # these are Xu et al.'s: see models.context
@@ -71,7 +71,7 @@ class CaptionerConfig:
             hidden=self.hidden,
             attention=self.attention,
             dropout=self.dropout,
-            embedding_dropout=self.embedding_dropout,
+            input_dropout=self.input_dropout,
             label_smoothing=self.label_smoothing,
             gate=self.gate,
             init_state=self.init_state,

@@ -47,7 +47,7 @@ class DecoderConfig:
     attention: int = 128
     cell: str = "lstm"
     dropout: float = 0.0  # of the deep output
-    embedding_dropout: float = 0.0  # of the word before
+    input_dropout: float = 0.0  # of the word before
     label_smoothing: float = 0.0  # of the loss in training
     gate: bool = False  # of a context that attends
     init_state: str = INIT_STATES[0]  # of a decoder of regions

@@ -153,9 +153,9 @@ def forward(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
-    dropping = train and config.embedding_dropout > 0
+    dropping = train and config.input_dropout > 0
     words, dropped_words = dropout.forward(
-        words, p=config.embedding_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
     )
     context = draws = None
     hard = config.hard if train else None

@@ -48,7 +48,7 @@ class Settings(records.WordSettings, backbone_.Settings):
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
-    embedding_dropout: float = 0.0  # of the word before, which the decoder is given
+    input_dropout: float = 0.0  # of the word before, which the decoder is given
     gate: bool = False  # of the context of attention
     init_state: str = INIT_STATES[0]  # of a decoder that sees regions
     doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
@@ -391,7 +391,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         feature_channels=fitted.feature_channels,
         finetuned=config.finetuned,
         dropout=s.dropout,
-        embedding_dropout=s.embedding_dropout,
+        input_dropout=s.input_dropout,
         label_smoothing=s.label_smoothing,
         gate=s.gate,
         init_state=s.init_state,

@@ -75,7 +75,7 @@ def config(
         warmup=50,
         validate_every=100,
         dropout=0.0,
-        embedding_dropout=0.0,
+        input_dropout=0.0,
         label_smoothing=0.0,
     )
     return dataclasses.replace(
