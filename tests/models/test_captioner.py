@@ -57,8 +57,7 @@ def test_labels_are_smoothed_in_training_alone():
 def test_words_are_dropped_in_training_alone_and_not_as_the_deep_output_is():
     data = batch(feature_channels=7)
     dropping, deep, both, whole = (
-        captioner(feature_channels=7, input_dropout=p, dropout=q)
-        for p, q in ((0.5, 0), (0, 0.5), (0.5, 0.5), (0, 0))
+        captioner(feature_channels=7, input_dropout=p, dropout=q) for p, q in ((0.5, 0), (0, 0.5), (0.5, 0.5), (0, 0))
     )
     losses = {float(model.forward(data)[0]) for model in (dropping, deep, both, whole)}
     assert len(losses) == 4
