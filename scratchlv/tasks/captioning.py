@@ -171,7 +171,7 @@ def photographs_set(
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
     captions = [vocabulary.encode(w) for w in words]
-    more = {"mirrored": mirrored, "by_length": config.settings.by_length}
+    more: dict[str, Any] = {"mirrored": mirrored, "by_length": config.settings.by_length}
     return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
 
 
@@ -259,7 +259,7 @@ class Run(backbone_.Run[Config, Fitted]):
     def caption(self, pictures: Any, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        how = {"max_length": most_words(self.config), "no_repeat": self.no_repeat}
+        how: dict[str, Any] = {"max_length": most_words(self.config), "no_repeat": self.no_repeat}
         for at in range(0, len(pictures), size):
             batch = in_memory(pictures[at : at + size])
             found += greedy(self.model, batch, **how) if beam == 1 else beam_search(self.model, batch, beam=beam, **how)
@@ -542,8 +542,6 @@ def caption_images(
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
-    from scratchlv.vision.images import load_image
-
     for at in range(0, len(paths), size):
         some, pictures = _readable(run, list(paths[at : at + size]), unread)
         generated = run.caption(pictures, beam) if some else []
