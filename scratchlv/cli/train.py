@@ -273,13 +273,13 @@ def _finetuning_config(a: Arguments, options: dict[str, Any], overrides: list[st
     Raises:
         UserError: it cannot be fine-tuned so.
     """
-    from scratchlv.tasks import finetuning
+    from scratchlv.tasks import finetune_metric
 
     if a.overfit_one_batch:
         raise UserError("--overfit-one-batch is of training by cross-entropy; leave out --finetune-metric")
     start_from, metric = options.pop("start_from"), options.pop("finetune_metric")
     asked = options | {name: getattr(a, name) for name in ("data", "model", "preset", "seed")}
-    return finetuning.config(start_from, metric, asked, overrides)
+    return finetune_metric.config(start_from, metric, asked, overrides)
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ class Config(backbone_.Config):
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
     start_from: str | None = None  # the folder of a run whose parameters it begins with
-    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetune_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,9 +319,9 @@ def dataset(
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     if config.finetune_metric is not None:
-        from scratchlv.tasks import finetuning
+        from scratchlv.tasks import finetune_metric
 
-        return finetuning.prepare(config, show_progress, say, folder)
+        return finetune_metric.prepare(config, show_progress, say, folder)
     weights = backbone_.pretrained(config, fitted)
     extractor = backbone_.extractor(config, weights)
     vocabulary = None if fitted is None else fitted.vocabulary

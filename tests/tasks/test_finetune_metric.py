@@ -13,7 +13,7 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
-from scratchlv.tasks import captioning, finetuning, run_folder, training
+from scratchlv.tasks import captioning, finetune_metric, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Interrupted, read_log
@@ -71,7 +71,7 @@ def test_a_captioner_of_photographs_learns_by_cider(photographs_run, tmp_path):
     """Cross-entropy was stopped where no caption is right yet. The best that was validated is what the run then says."""
     said = []
     more = ["steps=40", "validate_every=20", "learning_rate=0.001", "warmup=5", "samples=4"]
-    config = finetuning.config(photographs_run, "cider", {}, more)
+    config = finetune_metric.config(photographs_run, "cider", {}, more)
     train(tmp_path / "run", config, said.append)
     assert any(line.startswith(f"beginning with {photographs_run}, step 100") for line in said)
     log = [line["validation"]["cider_d"] for line in read_log(tmp_path / "run" / "log.jsonl") if "validation" in line]
@@ -87,7 +87,7 @@ def test_a_captioner_of_photographs_learns_by_cider(photographs_run, tmp_path):
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_interrupted_and_resumed_it_ends_with_the_same_bits(scenes_run, tmp_path, monkeypatch, samples):
-    config = finetuning.config(
+    config = finetune_metric.config(
         scenes_run, "truth", {}, ["steps=5", "batch=4", f"samples={samples}", "validate_every=2"]
     )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -116,7 +116,7 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(scenes_run, tmp_path
 
 
 def test_killed_before_its_first_checkpoint_it_begins_with_the_same_parameters(scenes_run, tmp_path):
-    config = finetuning.config(scenes_run, "truth", {}, ["steps=2", "batch=4"])
+    config = finetune_metric.config(scenes_run, "truth", {}, ["steps=2", "batch=4"])
     _, fitted = run_folder.read(scenes_run)
     run_folder.create(tmp_path / "killed", config, fitted)
     train(tmp_path / "killed")
@@ -128,8 +128,8 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_same_parameters(s
 def test_what_it_begins_with_may_be_the_best(scenes_run, tmp_path, monkeypatch):
     """It only gets worse: what is used later are the parameters before the first step."""
     shares = iter([0.5, 0.4, 0.3])
-    monkeypatch.setattr(finetuning, "_validate", lambda run, data: {"true_share": next(shares)})
-    train(tmp_path / "run", finetuning.config(scenes_run, "truth", {}, ["steps=2", "batch=4", "validate_every=1"]))
+    monkeypatch.setattr(finetune_metric, "_validate", lambda run, data: {"true_share": next(shares)})
+    train(tmp_path / "run", finetune_metric.config(scenes_run, "truth", {}, ["steps=2", "batch=4", "validate_every=1"]))
     log = [line for line in read_log(tmp_path / "run" / "log.jsonl") if "validation" in line]
     assert [line["step"] for line in log] == [0, 1, 2]
     begun, _ = run_folder.load_weights(scenes_run)
@@ -154,7 +154,7 @@ def two_pictures():
 
 def test_reward_is_cider_with_ends():
     data = two_pictures()
-    reward = finetuning.cider_reward(data)
+    reward = finetune_metric.cider_reward(data)
     ended, cut, other = (
         said(data.vocabulary, *a) for a in (("a dog runs",), ("a dog runs", False), ("the cat sleeps",))
     )
@@ -174,7 +174,7 @@ def test_reward_is_cider_with_ends():
 
 def test_an_unknown_word_is_never_right():
     data = two_pictures()
-    reward = finetuning.cider_reward(data)
+    reward = finetune_metric.cider_reward(data)
     text = "the cat sleeps in a"
     words = data.vocabulary.encode(text.split())
     unknown = Generated(np.array([*words, UNK, END]), np.ones(7), None, 0.0)
@@ -190,8 +190,8 @@ def test_pictures_without_captions_are_passed_over():
     )
     captions = [said(data.vocabulary, "a dog runs"), said(data.vocabulary, "the cat sleeps")]
     assert (
-        finetuning.cider_reward(more)(captions, np.array([1, 3]))
-        == finetuning.cider_reward(data)(captions, np.array([0, 1]))
+        finetune_metric.cider_reward(more)(captions, np.array([1, 3]))
+        == finetune_metric.cider_reward(data)(captions, np.array([0, 1]))
     ).all()
 
 
@@ -200,7 +200,7 @@ def test_reward_of_scenes_is_their_truth():
     texts = [" ".join(caption(s).words) for s in scenes]
     vocabulary = Vocabulary(sorted({word for text in texts for word in text.split()}))
     data = CaptionSet(np.zeros((3, 1)), [[]] * 3, np.arange(3), vocabulary, ["a", "b", "c"], scenes)
-    reward = finetuning.truth_reward(data)
+    reward = finetune_metric.truth_reward(data)
     told = [said(vocabulary, texts[0]), said(vocabulary, texts[1], end=False), said(vocabulary, "")]
     assert reward(told, np.array([0, 1, 2])).tolist() == [1, 0, 0]
 
@@ -210,7 +210,7 @@ def test_reward_of_scenes_is_their_truth():
 
 def refused(*arguments):
     with pytest.raises(UserError) as error:
-        finetuning.config(*arguments)
+        finetune_metric.config(*arguments)
     return str(error.value)
 
 
@@ -243,10 +243,12 @@ def test_what_the_run_says_already(scenes_run, photographs_run, photographs, tmp
     for setting in ("hidden=32", "dropout=0.1", "label_smoothing=0.1", "n_train=9", "grammar=relations"):
         assert f"{setting}: with --start-from" in refused(scenes_run, "truth", {}, [setting])
     same = {"model": "naive", "preset": "quick", "blind": False, "data": None, "seed": None}
-    assert finetuning.config(scenes_run, "truth", same, ["samples=2"]).settings.samples == 2
+    assert finetune_metric.config(scenes_run, "truth", same, ["samples=2"]).settings.samples == 2
     with pytest.raises(UserError, match="samples does nothing with training by cross-entropy"):
         captioning.config("caption", "scenes", "naive", "quick", 0, ["samples=2"])
     moved = tmp_path / "moved"
     moved.symlink_to(photographs)
-    assert finetuning.config(photographs_run, "cider", {"data": f"flickr8k:{moved}"}, []).data.startswith("flickr8k:")
+    assert finetune_metric.config(photographs_run, "cider", {"data": f"flickr8k:{moved}"}, []).data.startswith(
+        "flickr8k:"
+    )
     assert "give flickr8k:DIR" in refused(photographs_run, "cider", {"data": "scenes"}, [])

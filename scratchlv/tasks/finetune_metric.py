@@ -72,13 +72,13 @@ def config(
             raise UserError(f"{assignment}: with --start-from, {key} is that of the run; leave it out")
     photographs = metric == "cider"
     settings = dataclasses.replace(
-        before.settings,
+        before.settings.unregularised(),
         **_PRESETS[metric],
         learning_rate=2e-4,
         warmup=50,
         dropout=0.0,
         input_dropout=0.0,
-        label_smoothing=0.0,
+        drawn=0.0,  # in use, hard attention looks at the expectation
     )
     return dataclasses.replace(
         asked_again.with_data(start_from, before, asked.get("data")) if photographs else before,
