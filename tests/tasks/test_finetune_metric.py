@@ -13,10 +13,11 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
-from scratchlv.tasks import captioning, finetune_metric, run_folder, training
+from scratchlv.tasks import backbone, captioning, finetune_metric, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
-from scratchlv.training.trainer import Interrupted, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.trainer import Interrupted
 
 SMALL = ["batch=8", "hidden=16", "embedding=8", "warmup=2"]
 OF_SCENES = [*SMALL, "n_train=40", "n_val=8", "least_objects=3", "most_objects=3"]
@@ -49,13 +50,15 @@ def photographs(tmp_path_factory):
     (folder / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:8]) + "\n")
     (folder / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         found = np.zeros((len(paths), 2, 2, 8), np.float32)
         found[np.arange(len(paths)), :, :, [int(path.stem) % 8 for path in paths]] = 1
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captioning, "photograph_features", features)
+        patch.setattr(captioning, "features_of", features)
+        patch.setattr(backbone, "pretrained", lambda config, fitted: None)
+        patch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
         yield folder
 
 
