@@ -11,6 +11,7 @@ from scratchlv.cli.arguments import (
     Arguments,
     add_backend,
     add_ensemble,
+    add_no_repeat,
     add_run,
     add_settings,
     add_threads,
@@ -297,6 +298,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    add_no_repeat(evaluate)
     add_ensemble(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
@@ -314,7 +316,7 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    if arguments.ensemble:
+    if arguments.ensemble or arguments.no_repeat:  # of captioners alone
         run = load_captioner(arguments)
     else:
         run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)

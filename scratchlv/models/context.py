@@ -46,7 +46,8 @@ class DecoderConfig:
     hidden: int = 128
     attention: int = 128
     cell: str = "lstm"
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     label_smoothing: float = 0.0  # of the loss in training
     gate: bool = False  # of a context that attends
     init_state: str = INIT_STATES[0]  # of a decoder of regions

@@ -50,6 +50,8 @@ from scratchlv.ops import dropout, embedding, linear, log_softmax
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
+_OF_WORDS = 1  # beside a batch's seed, that of the dropout of words
+
 
 class DecoderState(NamedTuple):
     """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
@@ -75,6 +77,7 @@ class Cache(NamedTuple):
     init_state: Any
     keys: Any
     words: Any
+    dropped_words: Any
     context: Any  # of the whole sequence at once, or of each step
     run: Any
     from_h: Any
@@ -153,6 +156,10 @@ def forward(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    dropping = train and config.input_dropout > 0
+    words, dropped_words = dropout.forward(
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+    )
     context = draws = None
     hard = config.hard if train else None
     if config.context in ATTENDING:
@@ -193,6 +200,7 @@ def forward(
         init_state_cache,
         keys_cache,
         words_cache,
+        dropped_words,
         context,
         run_cache,
         from_h,
@@ -241,6 +249,8 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
+    if cache.dropped_words is not None:
+        (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
     return dx if cache.need_dx else None, g
 

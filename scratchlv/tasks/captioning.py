@@ -48,6 +48,7 @@ class Settings(records.WordSettings, backbone_.Settings):
     hidden: int = 128
     attention: int = 128
     grammar: str = "places"  # of the captions of Scenes
+    input_dropout: float = 0.0  # of the word before, which the decoder is given
     gate: bool = False  # of the context of attention
     init_state: str = INIT_STATES[0]  # of a decoder that sees regions
     doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
@@ -80,13 +81,18 @@ _PHOTOGRAPHS = {
         validate_every=250,
     ),
     "full": Settings(
-        steps=6000,
+        steps=3000,
         batch=64,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        warmup=200,
         embedding=256,
         hidden=512,
-        attention=512,
+        attention=256,
         dropout=0.5,
+        input_dropout=0.4,
+        label_smoothing=0.1,
+        mirror=True,
+        by_length=True,
         validate_every=500,
     ),
 }
@@ -165,7 +171,7 @@ def photographs_set(
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
     captions = [vocabulary.encode(w) for w in words]
-    more = {"mirrored": mirrored, "by_length": config.settings.by_length}
+    more: dict[str, Any] = {"mirrored": mirrored, "by_length": config.settings.by_length}
     return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
 
 
@@ -248,17 +254,15 @@ class Run(backbone_.Run[Config, Fitted]):
         """The set as the run sees it."""
         return data.blind() if self.config.blind else data
 
-    def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
+    no_repeat = 0  #: as in :mod:`scratchlv.decode`, of all that it says
+
+    def caption(self, pictures: Any, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        most = most_words(self.config)
+        how: dict[str, Any] = {"max_length": most_words(self.config), "no_repeat": self.no_repeat}
         for at in range(0, len(pictures), size):
             batch = in_memory(pictures[at : at + size])
-            found += (
-                greedy(self.model, batch, max_length=most)
-                if beam == 1
-                else beam_search(self.model, batch, beam=beam, max_length=most)
-            )
+            found += greedy(self.model, batch, **how) if beam == 1 else beam_search(self.model, batch, beam=beam, **how)
         return found
 
     @property
@@ -390,6 +394,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         feature_channels=fitted.feature_channels,
         finetuned=config.finetuned,
         dropout=s.dropout,
+        input_dropout=s.input_dropout,
         label_smoothing=s.label_smoothing,
         gate=s.gate,
         init_state=s.init_state,

@@ -146,6 +146,12 @@ def test_one_picture_is_too_few_to_normalise_over(setting):
 # --- photographs -----------------------------------------------------------------------------------------------------
 
 
+class Unused:
+    """Stands in for a backbone that nobody asks."""
+
+    name, checksum, size, crop, shape = "unused", "0" * 32, (6, 4), None, (3, 3, 5)
+
+
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
     """Captions of pictures that nobody opens: rare words in each, and features by chance. ``asked`` are the pictures."""
@@ -166,8 +172,7 @@ def photographs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(captioning, "features_of", features)
     monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
-    stand_in = SimpleNamespace(name="net", checksum="0" * 32, size=(9, 9), crop=None, shape=(3, 3, 5))
-    monkeypatch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else stand_in)
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else Unused())
     return tmp_path, asked
 
 
