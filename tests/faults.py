@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--workers", type=int, default=2, help="processes that try inputs")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work here, and leave it (default: a temporary one)")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="work here, and leave it (default: a temporary one)"
+    )
     arguments = parser.parse_args(argv)
     root = arguments.keep or Path(tempfile.mkdtemp(prefix="scratchlv-faults-"))
     root.mkdir(parents=True, exist_ok=True)

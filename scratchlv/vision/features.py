@@ -28,7 +28,7 @@ import numpy as np
 from scratchlv.cache import cache_folder
 from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError, disk_is_full
-from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore
+from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore, is_checksum
 from scratchlv.vision.images import load_image
 
 _BATCH = 32  # pictures that the network is given at once, and that are lost at most when the process is killed
@@ -193,9 +193,10 @@ def _read_known(file: Path) -> dict[str, list]:
     known: dict[str, list] = {}
     with suppress(OSError), open(file, "rb") as lines:
         for line in lines:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, list) and [type(part) for part in entry] == [str, int, int, str]:
+                types = [type(part) for part in entry] if isinstance(entry, list) else []
+                if types == [str, int, int, str] and is_checksum(entry[3]):
                     known[entry[0]] = entry[1:]
     return known
 

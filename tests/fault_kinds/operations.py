@@ -41,7 +41,8 @@ def watched(folder: Path, before: Told = _nothing, after: Told = _nothing) -> It
     def fsync(descriptor: int) -> None:
         path = os.readlink(f"/proc/self/fd/{descriptor}")
         if not path.startswith(root):
-            return real["fsync"](descriptor)
+            real["fsync"](descriptor)
+            return
         before("fsync", path, None)
         real["fsync"](descriptor)
         after("fsync", path, None)

@@ -76,9 +76,7 @@ def difference(one: Path, other: Path) -> str | None:
 
 def log_difference(one: Path, other: Path) -> str | None:
     """What differs between the logs of two runs but the time that they took."""
-    said, others = (
-        [entry | {"seconds": 0} for entry in read_log(folder / "log.jsonl")] for folder in (one, other)
-    )
+    said, others = ([entry | {"seconds": 0} for entry in read_log(folder / "log.jsonl")] for folder in (one, other))
     lines = len((other / "log.jsonl").read_bytes().splitlines())
     if lines != len(others):
         return f"the log has {lines} lines, of which {len(others)} count"
