@@ -22,18 +22,18 @@ _FULL = ("open", "write", "fsync", "replace", "mkdir")
 _KINDS = ((errno.ENOSPC, _FULL), (errno.EROFS, ("open", "write", "replace", "unlink", "mkdir")))
 
 
-def run(every: int, seed: int, root: Path, undisturbed: dict[str, Path]) -> Report:
+def run(every: int, seed: int, root: Path) -> Report:
     """A run of a language model, once for each operation (for each ``every``-th), each kind of disk, and each duration."""
-    report, folder = Report("disks full or read-only"), root / "disk" / "run"
+    report, folder, whole = Report("disks full or read-only"), root / "disk" / "run", root / "whole-disk"
     counted: list[str] = []
     folder.parent.mkdir()
     with watched(folder.parent, before=lambda kind, path, more: counted.append(kind)):
-        tiny.train(folder, "lm")
-    shutil.rmtree(folder)
+        tiny.train(folder, "short lm")
+    folder.rename(whole)
     for code, kinds in _KINDS:
         for lasting in (True, False):
             for k in range(seed % every, len(counted), every):
-                broken = _broken(folder, k, code, kinds, lasting, undisturbed["lm"])
+                broken = _broken(folder, k, code, kinds, lasting, whole)
                 said = f"{errno.errorcode[code]} {'from' if lasting else 'at'} operation {k} of {len(counted)}"
                 report.note(
                     f"{errno.errorcode[code]} {'lasting' if lasting else 'once'}", broken and f"{said}: {broken}"
@@ -50,10 +50,7 @@ def _broken(folder: Path, at: int, code: int, kinds: tuple[str, ...], lasting: b
         if kind in kinds and (count[0] > at if lasting else count[0] == at + 1):
             raise OSError(code, os.strerror(code), path)
 
-    model, overrides = tiny.RUNS["lm"]
-    words = ["train", "lm", "--model", model, "--seed", "3", "--out", str(folder)]
-    for each in (*overrides, *tiny.WIDTHS):
-        words += ["--set", each]
+    words = ["train", *tiny.words("short lm"), "--out", str(folder)]
     out, error = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(error), tiny.hasty():
         before = _newest(folder)
@@ -69,7 +66,7 @@ def _broken(folder: Path, at: int, code: int, kinds: tuple[str, ...], lasting: b
     assert before is None
     with redirect_stdout(out), redirect_stderr(error):
         try:
-            tiny.go_on(folder, "lm")
+            tiny.go_on(folder, "short lm")
         except UserError as refused:
             return f"with space again: {refused}"
     return tiny.difference(whole, folder)

@@ -439,6 +439,10 @@ def run(n: int, seed: int, workers: int, root: Path, undisturbed: dict[str, Path
         report = reports.setdefault(kind, Report(f"inputs, {kind}"))
         broken = found["broken"] and f"seed {seed}, input {found['ends']}, {found['kind']}: {found['broken']}"
         report.note(found["outcome"] or "broken", broken or None)
+        if done % 1000 == 0:
+            print(
+                f"  {done:,} of {n:,} inputs, {sum(len(each.broken) for each in reports.values())} broken", flush=True
+            )
     for thread in threads:
         thread.join()
     return [reports[kind] for kind in sorted(reports)]

@@ -176,7 +176,8 @@ def _texts(**found: str) -> Callable[[random.Random], Files]:
 _KARPATHY = {
     "dataset": "x",
     "images": [
-        {"filename": f"{k}.png", "imgid": k, "split": split, "sentids": [k], "sentences": [{"tokens": ["a", "b"], "raw": "A b.", "imgid": k, "sentid": k}]}
+        {"filename": f"{k}.png", "imgid": k, "split": split, "sentids": [k],
+         "sentences": [{"tokens": ["a", "b"], "raw": "A b.", "imgid": k, "sentid": k}]}
         for k, split in enumerate(("train", "train", "val", "test", "restval"))
     ],
 }  # fmt: skip
@@ -216,7 +217,8 @@ ANNOTATIONS: dict[str, tuple[Callable[[random.Random], Files], str]] = {
     "flickr8k": (
         _texts(
             Flickr8k__token__txt="0.png#0\tA star .\n0.png#1\tred\n1.png#0\ta b c\n2.png#0\tc\n" * 2,
-            Flickr_8k__trainImages__txt="0.png\n1.png\n", Flickr_8k__devImages__txt="2.png\n", Flickr_8k__testImages__txt="1.png\n",
+            Flickr_8k__trainImages__txt="0.png\n1.png\n", Flickr_8k__devImages__txt="2.png\n",
+            Flickr_8k__testImages__txt="1.png\n",
         ),
         "flickr8k:{0}",
     ),
@@ -245,7 +247,10 @@ ANNOTATIONS: dict[str, tuple[Callable[[random.Random], Files], str]] = {
     "parallel": (_texts(a__txt=_LINES, b__txt=_LINES), "parallel:{0}/a.txt,{0}/b.txt"),
     "csv": (_texts(t__csv=_ROWS), "csv:{0}/t.csv:source:target"),
     "tsv": (_texts(t__tsv="a star\tune étoile\tby me\nthe red\tle rouge\n" * 4), "tsv:{0}/t.tsv"),
-    "jsonl": (_texts(t__jsonl='{"s": "a star", "t": "une étoile"}\n{"s": "red", "t": "rouge"}\n{"s": "the red star", "t": "x"}\n' * 3), "jsonl:{0}/t.jsonl:s:t"),
+    "jsonl": (
+        _texts(t__jsonl='{"s": "a star", "t": "une étoile"}\n{"s": "red", "t": "rouge"}\n{"s": "the red", "t": "x"}\n' * 3),
+        "jsonl:{0}/t.jsonl:s:t",
+    ),
     "multi30k": (
         lambda rng: {
             f"{part}.{language}": mutated(_LINES.encode(), rng) for part in ("train", "val") for language in ("en", "de")

@@ -61,16 +61,11 @@ def _both(words: list[str], **variables: str) -> list[tuple[int, bytes, str]]:
 
 
 def _train(folder: Path, *more: str) -> list[str]:
-    return ["-m", "scratchlv", "train", "lm", "--out", str(folder / "run"), *more]
+    return ["-m", "scratchlv", "train", *more, "--out", str(folder / "run")]
 
 
 def _alone(words: list[str]) -> None:
     subprocess.run([sys.executable, *words], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True)
-
-
-def _of_the_lm() -> list[str]:
-    model, overrides = tiny.RUNS["lm"]
-    return ["--model", model, "--seed", "3", *(word for each in (*overrides, *tiny.WIDTHS) for word in ("--set", each))]
 
 
 def _judged(ended: list[tuple[int, bytes, str]], folder: Path, whole: Path) -> str | None:
@@ -85,15 +80,15 @@ def _judged(ended: list[tuple[int, bytes, str]], folder: Path, whole: Path) -> s
 
 
 def _same_out(folder: Path) -> str | None:
-    whole, words = folder / "whole", _train(folder, *_of_the_lm())
+    whole, words = folder / "whole", _train(folder, *tiny.words("lm"))
     _alone(words)
     (folder / "run").rename(whole)
     return _judged(_both(words), folder, whole)
 
 
 def _same_resume(folder: Path) -> str | None:
-    whole, more = folder / "whole", _train(folder, "--resume", "--set", "steps=80")
-    _alone(_train(folder, *_of_the_lm()))
+    whole, more = folder / "whole", _train(folder, "lm", "--resume", "--set", "steps=80")
+    _alone(_train(folder, *tiny.words("lm")))
     shutil.copytree(folder / "run", whole)
     _alone(more)
     (folder / "run").rename(folder / "further")
