@@ -4,6 +4,7 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
 
     greedy         y_t = argmax p(y_t | …)
     sample         y_t ~ p(y_t | …)^(1 / temperature), among the k most likely (top-k) and the most likely p (top-p)
+    explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
@@ -27,6 +28,7 @@ from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
+_NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
 _WIDEST = 1000  # beam: each hypothesis is a copy of the state
 
@@ -115,6 +117,49 @@ def sample(
     return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
 
 
+def explore(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int | Sequence[int],
+    samples: int = 1,
+    beside: bool = True,
+    max_length: int = 40,
+) -> tuple[list[Generated], list[Generated]]:
+    """``samples`` sentences of each of N inputs, and the greedy ones (none if not ``beside``), for learning from rewards.
+
+    They are drawn from the model's p as it is, so that their gradient is that of an expectation: what is otherwise never said may
+    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once, and those that have
+    ended leave it. The samples of input n are those numbered n, N + n, 2 N + n … Where the model looked is not kept.
+
+    Raises:
+        UserError: the model gives no numbers.
+    """
+    rng, state = np.random.default_rng(seed), model.start(inputs)
+    N = next(_arrays(state)).shape[0]
+    greedy_ones = N if beside else 0
+    R = greedy_ones + samples * N
+    rows = np.arange(R)  # that are decoded
+    state, last = _take(state, rows % max(1, N)), np.full(R, START)
+    ended, lengths = np.zeros(R, bool), np.full(R, max_length)
+    tokens, log_ps = np.full((R, max_length), PAD), np.zeros((R, max_length))
+    for t in range(max_length):
+        closed = ended[rows]
+        if closed.all():
+            break
+        if closed.sum() > len(rows) / 4:  # fewer are not worth the copy
+            state, last, rows = _take(state, np.flatnonzero(~closed)), last[~closed], rows[~closed]
+        log_probs, state = _step(model, state, last)  # (rows, V)
+        first = np.searchsorted(rows, greedy_ones)
+        best = _argmax(log_probs[:first], _NEVER_SAID, 0)
+        last = np.concatenate([best, _drawn(log_probs[first:], rng)])
+        tokens[rows, t], log_ps[rows, t] = last, log_probs[np.arange(len(rows)), last]
+        ends = rows[(last == END) & ~ended[rows]]
+        ended[ends], lengths[ends] = True, t + 1
+    sentences = [_generated(tokens[r, :T], log_ps[r, :T], None) for r, T in enumerate(lengths.tolist())]
+    return sentences[:greedy_ones], sentences[greedy_ones:]
+
+
 def stream(
     model: Generator,
     inputs: Any,
@@ -180,10 +225,12 @@ def beam_search(
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
         allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
-        allowed = np.minimum(allowed, 0.0, dtype=np.float64)
         V = allowed.shape[1]
-        scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
-        parents, words = np.divmod(found, V)
+        K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
+        offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
+        scores, found = _largest((scores[..., None] + offered.reshape(N, B, K)).reshape(N, B * K), B)  # (N, B)
+        parents, place_offered = np.divmod(found, K)
+        words = words_offered.reshape(N, B, K)[rows[:, None], parents, place_offered]
         own = np.reshape(log_probs, (N, B, V))[rows[:, None], parents, words]
         steps.append(_BeamStep(words, own, parents, _alpha(state)))
 
@@ -196,10 +243,40 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel()), words.ravel()
+        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), same_inputs=True), words.ravel()
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
+
+
+# --- words that are given ----------------------------------------------------------------------------------------
+
+
+class Reading(NamedTuple):
+    """What a model thought of words that it was given, each after the words before it (teacher forcing)."""
+
+    log_probs: Array  # (T, N): log p(y_t | y_1 … y_{t-1}, inputs)
+    logit_gradients: Array  # (T, N): ‖∂ log p(y_t) / ∂ logits‖ = ‖onehot(y_t) − p‖
+    alphas: Array  # (T, N, …): where it looked; None when it does not look
+
+
+def read(model: Generator, state: Any, tokens: Array, rows: Array | None = None) -> Reading:
+    """Read the words ``tokens`` (T + 1, N), <start> first, from the state that ``model.start`` gave; padding is read as it is.
+
+    ``rows`` (N,): with which row of that state each sentence begins; so one look at a picture serves several sentences.
+    """
+    state = state if rows is None else _take(state, rows)
+    log_probs, gradients, alphas = [], [], []
+    for before, word in zip(tokens[:-1], tokens[1:], strict=True):
+        scores, state = _step(model, state, before)  # (N, V)
+        own = scores[np.arange(len(word)), word].astype(np.float64)
+        p = np.exp(scores, dtype=np.float64)
+        others = np.einsum("nv,nv->n", p, p) - np.exp(2 * own)  # Σ p² of the other words
+        log_probs.append(own)
+        gradients.append(np.sqrt(np.expm1(own) ** 2 + np.maximum(others, 0)))
+        alphas.append(_alpha(state))
+    looks = alphas and alphas[0] is not None
+    return Reading(np.array(log_probs), np.array(gradients), np.stack(alphas) if looks else None)
 
 
 # --- one word after the other ------------------------------------------------------------------------------------
@@ -269,7 +346,7 @@ def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arr
     if (most > -np.inf).all():
         return allowed
     if np.isnan(most).any():
-        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+        raise UserError(_NO_NUMBERS)
     others = np.setdiff1d(np.arange(V), forbidden)
     if not others.size:
         raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
@@ -285,6 +362,15 @@ def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arra
         if token in forbidden or not log_probs[n, token] > -np.inf:
             return _allowed(log_probs, forbidden, min_length).argmax(axis=1)
     return tokens
+
+
+def _drawn(log_probs: Array, rng: np.random.Generator) -> Array:
+    """Words (N,) drawn from log probabilities (N, V): the inverse of the cumulative distribution."""
+    reached = np.exp(log_probs, dtype=np.float64).cumsum(axis=1)
+    if not np.isfinite(reached[:, -1]).all():
+        raise UserError(_NO_NUMBERS)
+    u = 1 - rng.random((len(reached), 1))  # above 0, so that no word of probability 0 is drawn; 1 at most
+    return (reached >= u * reached[:, -1:]).argmax(axis=1)
 
 
 @dataclass
@@ -350,7 +436,7 @@ def _collect(words: Iterable[_Words]) -> list[Generated]:
     ]
 
 
-def _generated(tokens: Array, log_probs: Array, alphas: Array) -> Generated:
+def _generated(tokens: Array, log_probs: Array, alphas: Array | None) -> Generated:
     log_probs = log_probs.astype(np.float64)
     return Generated(tokens, np.exp(log_probs), alphas, float(log_probs.sum()))
 
@@ -414,9 +500,14 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array) -> Any:
-    """The state of ``rows``, in their order."""
+def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
+    what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        parts = [_take(part, rows) for part in state]
+        stay = getattr(state, "of_inputs", ()) if same_inputs else ()
+        names = getattr(state, "_fields", (None,) * len(state))
+        parts = [
+            part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)
+        ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

@@ -1,4 +1,7 @@
-"""The attending LSTM on a GPU: the launches of ``attention_lstm.cu``. What is a product over all steps is one product."""
+"""The attending LSTM on a GPU: the launches of ``attention_lstm.cu`` and of a file for each score.
+
+What is a product over all steps is one product.
+"""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +18,7 @@ from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
 from scratchlv.kernels.matmul.cuda import gemm
 
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
-THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
+THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu and .cuh
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
 
 
@@ -48,10 +51,15 @@ def limits(
     Wh: Any,
     b: Any,
     mask: Any = None,
+    Wg: Any = None,
+    bg: Any = None,
+    draws: Any = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
+    if Wg is not None or draws is not None:
+        return f"it has no kernel for {'a gate' if draws is None else 'regions that are drawn'}"
     return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
 
 
@@ -67,11 +75,14 @@ def forward(
     Wh: Array,
     b: Array,
     mask: Array | None = None,
+    Wg: Array | None = None,
+    bg: Array | None = None,
+    draws: Array | None = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
-    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask, Wg, bg, draws)
     words, x, keys, Wq, Wx, Wh = (as_contiguous(a) for a in (words, x, keys, Wq, Wx, Wh))
     v, mask = None if v is None else as_contiguous(v), as_mask(mask, x)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
@@ -104,7 +115,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dwords = gemm(da, Wx[:E], transpose_b=True).reshape(T, N, E)
     dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
     dWh = gemm(before, da, transpose_a=True)
-    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da))
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da), None, None)
 
 
 # --- Version 1: the launches of the rooms ----------------------------------------------------------------------------
@@ -188,7 +199,9 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
     _, N, L, D, A, H = sizes
     rows = -(-N // 32)
     jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
-    module = load("attention_lstm.cu")
+    module = load("attention_lstm.cu")  # a file in its place may have all kernels
+    if name not in module:
+        module = load(f"{name.split('_')[0]}_attention_lstm.cu")
     most = module.engine(on_gpu(arrays[0])).blocks_at_once(name, (THREADS,), SHARED)
     numbers = (np.int32(n) for n in sizes)
     module[name]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)

@@ -49,6 +49,33 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_backend(parser)
 
 
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ensemble",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another captioner that speaks with it, each word's probability the mean of theirs; may be given again",
+    )
+
+
+def load_captioner(arguments: Arguments) -> Any:
+    """The run, or the ensemble, that a command names.
+
+    Raises:
+        UserError: as :func:`scratchlv.tasks.training.load`, or they do not go together.
+    """
+    from scratchlv.tasks import ensembles, training
+
+    a = arguments
+    if not a.ensemble:
+        return training.load(a.run, "caption", step=a.step, weights=a.weights)
+    if a.step is not None:
+        raise UserError(f"--step {a.step} is a checkpoint of one run; leave it out with --ensemble")
+    return ensembles.load(a.run, a.ensemble, weights=a.weights)
+
+
 def add_settings(parser: argparse.ArgumentParser, seed: int | None = 0) -> None:
     """``seed``: its default, see :func:`add_seed`."""
     add_seed(parser, "of all that is random", seed)

@@ -7,19 +7,41 @@ import math
 import sys
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from scratchlv import __version__
 from scratchlv.data.scenes import World
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError, shortened
+from scratchlv.models.scheduled_sampling import CHOICES
 from scratchlv.tasks import TASKS, data_argument
 from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
-_POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
-_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
+_POSITIVE = ("learning_rate", "clip", "finetune_rate")  # these may be any number above 0, the rest are counts
+_ZERO_OR_MORE = (
+    "warmup",
+    "validate_every",
+    "attention_loss",
+    "doubly_stochastic",
+    "reinforce",
+    "entropy",
+    "init_scale",
+    "decay_from",
+)
+_BELOW_ONE = (
+    "dropout",
+    "label_smoothing",
+    "noise",
+    "momentum",
+    "embedding_dropout",
+    "weight_drop",
+    "decay",
+)  # and 0 or more
+_SHARES = ("drawn", "scheduled_sampling")
+#: what keeps a model from learning a batch by heart
+_REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
 _LARGEST = sys.float_info.max
 #: the largest of each; of scenes, a million pictures are 12 GB
 MOST_SCENES = 1_000_000
@@ -39,6 +61,9 @@ class Settings:
     learning_rate: float
     warmup: int = 100  # steps
     clip: float = 1.0
+    decay: float = 0.0  # of the learning rate, by this factor in steps, and not along a cosine; 0: along a cosine
+    decay_from: int = 1  # the first step of which it is lower
+    decay_every: int = 1  # steps, after which it is lowered again
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
@@ -59,8 +84,10 @@ class Settings:
                 right, wanted = 0 < value < math.inf, "above 0"
             elif name in _BELOW_ONE:
                 right, wanted = 0 <= value < 1, "0 or more and below 1"
+            elif name in _SHARES:
+                right, wanted = 0 <= value <= 1, "0 to 1"
             elif name in _ZERO_OR_MORE:
-                right, wanted = value >= 0, "0 or more"
+                right, wanted = 0 <= value < math.inf, "0 or more, and finite"
             else:
                 right, wanted = value >= 1, "1 or more"
             if not right:
@@ -76,6 +103,10 @@ class Settings:
                     f"optimiser={other}" for other, kind in OPTIMISERS.items() if name in kind.SETTINGS
                 )
                 raise UserError(f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; set {takers}")
+        if not self.decay and (self.decay_from, self.decay_every) != (1, 1):
+            raise UserError(
+                "decay_from and decay_every say when the learning rate is lowered; set by how much, as decay=0.5"
+            )
         if self.nesterov and not self.momentum:
             raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:
@@ -87,6 +118,30 @@ class Settings:
     def world(self) -> World:
         """What scenes may hold."""
         return World((self.least_objects, self.most_objects))
+
+    def unregularised(self) -> Self:
+        """The settings without what keeps a model from learning a batch by heart."""
+        here = {field.name for field in dataclasses.fields(self)}
+        none: dict[str, Any] = dict.fromkeys(here.intersection(_REGULARISERS), 0.0)
+        return dataclasses.replace(self, **none)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordSettings(Settings):
+    """Of tasks whose models say words: what the word before is in training."""
+
+    scheduled_sampling: float = 0.0  # the probability that it is the model's own, at last
+    schedule: str = SCHEDULES[0]  # how it gets there
+    own_words: str = CHOICES[0]  # how the model's own is chosen
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, there in (("schedule", SCHEDULES), ("own_words", CHOICES)):
+            if getattr(self, name) not in there:
+                raise UserError(f"{name}={getattr(self, name)}: there are {', '.join(there)}")
+
+    def own_word_probability(self, step: int) -> float:
+        return own_word_probability(step, self.steps, self.scheduled_sampling, self.schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +218,8 @@ def refuse_idle(config: Config, assignments: list[str], idle: dict[str, str]) ->
         UserError: there is one.
     """
     kind = config.argument.kind
+    if not getattr(config.settings, "scheduled_sampling", 0):
+        idle = idle | dict.fromkeys(("schedule", "own_words"), "scheduled_sampling=0")
     if kind != "scenes":
         idle = idle | dict.fromkeys(_OF_SCENES, f"--data {kind}")
     for assignment in assignments:

@@ -189,30 +189,6 @@ def _widened(numbers: np.ndarray, bfloat16: bool) -> np.ndarray:
     return (numbers.astype(np.uint32) << 16).view(np.float32) if bfloat16 else numbers
 
 
-class NamedWeights:
-    """The arrays of a file, each checked when it is taken."""
-
-    def __init__(self, arrays: dict[str, np.ndarray], source: str, network: str) -> None:
-        self.arrays, self.source, self.network = arrays, source, network
-
-    def take(self, key: str, *shape: int) -> np.ndarray:
-        """The array of that name, as float64.
-
-        Raises:
-            UserError: it is missing, has another shape, or holds NaN or infinity: these are not the network's weights.
-        """
-        array = self.arrays.get(key)
-        if array is None:
-            problem = f"has no {key!r}"
-        elif array.shape != shape:
-            problem = f"has {key!r} of shape {array.shape} instead of {shape}"
-        elif not np.isfinite(array).all():
-            problem = f"has NaN or infinity in {key!r}"
-        else:
-            return array.astype(np.float64)
-        raise UserError(f"{self.source} {problem}; give the weights of {self.network}")
-
-
 def checksum(params: dict[str, np.ndarray]) -> str:
     """Of a network's parameters: features computed by others have another."""
     digest = hashlib.blake2b(digest_size=16)

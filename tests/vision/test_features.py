@@ -23,6 +23,7 @@ class Mean:
 
     name = "mean"
     size = (6, 5)
+    crop = None
     shape = (1, 1, 3)
 
     def __init__(self, checksum="a" * 32, fail_at=None):
