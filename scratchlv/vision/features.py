@@ -243,8 +243,8 @@ def _read_known(file: Path) -> dict[str, list]:
             with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
                 types = [type(part) for part in entry] if isinstance(entry, list) else []
-                if types == [str, int, int, str] and is_checksum(entry[3]):
-                    known[entry[0]] = entry[1:]
+                if types == [str, int, int, str]:  # without a checksum that one is taken back
+                    known[entry[0]] = entry[1:] if is_checksum(entry[3]) else [-1, -1, ""]
     return known
 
 
