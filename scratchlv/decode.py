@@ -32,6 +32,7 @@ from scratchlv.tokens import END, PAD, START, UNK
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
 _NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+_WIDEST = 1000  # beam: each hypothesis is a copy of the state
 
 
 class Generator(Protocol):
@@ -211,8 +212,9 @@ def beam_search(
     Raises:
         UserError: an option is out of range, or the model gives no numbers.
     """
-    if beam < 1:
-        raise UserError(f"--beam {beam}: give 1 or more; 1 is greedy decoding")
+    if not 1 <= beam <= _WIDEST:
+        wanted = "1 or more; 1 is greedy decoding" if beam < 1 else f"{_WIDEST:,} or fewer"
+        raise UserError(f"--beam {beam}: give {wanted}")
     if not 0 <= length_normalisation <= 10:
         raise UserError(
             f"--length-normalisation {length_normalisation:g}: give 0 to 10; 0 is none, 1 is log p per word"

@@ -275,6 +275,18 @@ def test_a_disk_that_fills_up_on_the_way_is_one_sentence_and_nothing_is_lost(pho
     assert second.computed == 8
 
 
+def test_a_checksum_of_a_picture_that_is_damaged_in_its_list_is_made_again(photos, cache):
+    extract(photos, Mean(), cache)
+    noted = cache / "pictures.jsonl"
+    lines = noted.read_text().splitlines()
+    noted.write_text(
+        "\n".join(line[:-5] + "j" + line[-4:] if "3.png" in line else line for line in lines) + "\n" + "[" * 9999
+    )
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 0
+
+
 @pytest.mark.parametrize("content", ["", "[1]\n", '{"a": 1}', "\0", '["/x", 1, 2, 3]\n', "[[], 1, 2, 3]\n"])
 def test_a_damaged_list_of_pictures_is_made_anew(photos, cache, content):
     extract(photos, Mean(), cache)
