@@ -121,7 +121,9 @@ def _findings(
     found = merged([*simulated, *rest])
     if not found and slight == wrong:
         return [Finding(tuple(evidence.wrong), SLIGHT, f"{cause('epsilon')}, or a number with few digits")]
-    return found if explained_by(found) == wrong else [finding for finding in found if finding.what != ZERO]
+    if explained_by(found) == wrong:
+        return found
+    return [finding for finding in found if finding.what != ZERO and (finding.certain or finding in seen)]
 
 
 def _without_gates(what: str) -> str:
@@ -195,7 +197,7 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
 
 
 def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) -> list[Finding]:
-    """What explains some of the gradients; most of them first."""
+    """What explains some of the gradients; most of them first. It counts if all are explained: of some it may be an accident."""
     found = []
     for suspect in tried:
         if simulation.late:
@@ -204,7 +206,7 @@ def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) ->
         if ordered:
             alone = "" if strict else f", {ONE_WAY} {', '.join(ordered)} only"
             words = suspect.cause if strict else f"{suspect.cause}, or with something else on that way alone"
-            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words)))
+            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words, certain=False)))
             if strict and len(ordered) >= max(len(simulation.wrong) - 1, 1):
                 break
     parts = list(uses)
