@@ -109,3 +109,30 @@ def test_a_cache_of_arrays_is_kept_and_put_back_and_no_other_is():
     trial()
     runs.clear()
     assert all(trial() == {"x": True, "W": True} for _ in range(3)) and len(runs) == 3
+
+
+def test_a_shape_that_backward_is_not_made_for_is_no_trial():
+    def forward(p, A):  # p has two columns, and more would do no harm
+        return np.stack([p[:, 0], p[:, 1]], 1) @ A, (p, A)
+
+    def backward(dy, cache):
+        p, A = cache
+        dp = dy @ A.T
+        return np.stack([dp[:, 1], dp[:, 0]], 1), p[:, :2].T @ dy
+
+    given = {"p": normal(5, 2), "A": normal(2, 3)}
+    for trial in trials(forward, backward, given):
+        assert trial.returned() == {"p", "A"}
+
+
+def test_an_edited_forward_must_give_the_same_outputs():
+    factor = [2.0]
+
+    def forward(x):
+        return factor[0] * x, factor[0]
+
+    trial = trials(forward, lambda dy, factor: factor * dy, {"x": normal(4)})[0]
+    trial.forget()
+    assert trial() == {"x": True}
+    factor[0] = 3.0
+    assert trial() == {"x": False}
