@@ -24,6 +24,7 @@ CAUSES = {
     "target": "a target that is not subtracted: softmax minus the one-hot target",
     # products and sums
     "transposed": "the two factors of a matrix product exchanged: the gradient is transposed",
+    "letters": "letters of an einsum that are exchanged: an array is transposed, or one axis taken for another",
     "W for Wᵀ": "W used for Wᵀ",
     "missing factor": "a factor that is missing in a product{which}",
     "factor twice": "a factor that is there twice in a product{which}",
@@ -96,6 +97,7 @@ CAUSES = {
     "wrong name": "a wrong variable: {one} used for {other}",
     "wrong number": "a wrong number: {one} for {other}",
     "wrong function": "a wrong function in a local derivative: {one} for {other}",
+    "other function": "a wrong function: {one} used for {other}",
     "exchanged": "two arrays that are exchanged: {pair}",
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
@@ -128,6 +130,7 @@ REFINED_BY = {
     "wrong place": _PARTICULAR,
     "wrong number": _PARTICULAR,
     "wrong function": _PARTICULAR,
+    "other function": _PARTICULAR,
     "wrong rows": {"argmax", "ties", "stride", "padding", "off by one", "kernel not flipped", "reversed", "dropped step"},
     "exchanged": {"gates", "order", "another's gradient"},
     "mask": {
@@ -177,7 +180,15 @@ def at_odds(shown: str, named: str) -> bool:
 
 
 #: What is said of a mend after a colon is the mend itself.
-_SHOW_THE_MEND = {"wrong name", "wrong place", "wrong number", "wrong function", "untransposed", "exchanged"}
+_SHOW_THE_MEND = {
+    "wrong name",
+    "wrong place",
+    "wrong number",
+    "wrong function",
+    "untransposed",
+    "exchanged",
+    "other function",
+}
 
 
 def without_mend(words: str) -> str:

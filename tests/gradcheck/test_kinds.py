@@ -520,6 +520,53 @@ def inputs():
     return {"x": r.normal(size=(4, 3)), "W": r.normal(size=(3, 2)), "b": r.normal(size=2)}
 """
 
+NORMS = """
+import numpy as np
+
+def unit(v):  # columns of length one
+    size = np.sqrt((v * v).sum(0))
+    return v / size, size
+
+def back(du, v, size):
+    dsize = -(du * v).sum(0) / size**2
+    return du / size + dsize * v / size
+
+def forward(x, V, W):
+    A, a = unit(V)
+    h = np.tanh(x @ A)
+    B, b = unit(W)
+    return h @ B, (x, V, W, A, a, h, B, b)
+
+def backward(dy, cache):
+    x, V, W, A, a, h, B, b = cache
+    dz = (dy @ B.T) * (1 - h**2)
+    return dz @ A.T, back(x.T @ dz, V, a), back(h.T @ dy, W, b)
+
+def inputs():
+    r = np.random.default_rng(26)
+    return {"x": r.normal(size=(4, 3)), "V": r.normal(size=(3, 5)), "W": r.normal(size=(5, 2))}
+"""
+
+GROUPED = """
+import numpy as np
+
+def forward(x):  # groups of three channels, each around its own mean
+    n, c, l = x.shape
+    g = x.reshape(n, 2, c // 2 * l)
+    mean = g.mean(2, keepdims=True)
+    return ((g - mean) ** 2).reshape(x.shape), (g, mean, x.shape)
+
+def backward(dy, cache):
+    g, mean, shape = cache
+    n, c, l = shape
+    dg = 2 * (g - mean) * dy.reshape(g.shape)
+    dmean = -dg.sum(2, keepdims=True)
+    return (dg + dmean / (c // 2 * l)).reshape(shape)
+
+def inputs():
+    return {"x": np.random.default_rng(27).normal(size=(2, 6, 4))}
+"""
+
 KINDS = {  # the operation, a text in it, what it is replaced by, and words of the first sentence
     "all pieces": (
         BEST, "np.put_along_axis(ds, best[:, None], dtop[:, None], 1)", "ds += dtop[:, None]",
@@ -540,6 +587,7 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
     ),
     "a way by segments": (SHARES, "    da += dtotal[seg]\n", "", ["without the path through `total[:, None]`"]),
     "argument without its gap": (TAPS, "earlier(da, k * GAP)", "earlier(da, k)", ["line 22", "k * GAP"]),
+    "later for earlier": (TAPS, "earlier(da, k * GAP)", "later(da, k * GAP)", ["line 22", "later used for earlier"]),
     "stacked in the wrong order": (POINTS, "np.stack([du, dv], 1)", "np.stack([dv, du], 1)", ["line 14", "exchanged"]),
     "halves in the wrong order": (GATED, "np.concatenate([da, db], 1)", "np.concatenate([db, da], 1)", ["line 15", "exchanged"]),
     "the other half": (GATED, "dy * z[:, :h] * gate", "dy * z[:, h:] * gate", ["with `z[:, h:]`"]),
@@ -568,6 +616,13 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
         ["line 13", "the class that the model picks, for the target"],
     ),
     "closure's number": (CLOSURE, "dxw = dz * scale", "dxw = dz", ["the 0.3 of `scale * (x @ W)`"]),
+    "a helper that is called twice": (
+        NORMS,
+        "return du / size + dsize * v / size",
+        "return du / size",
+        ["without the path through `size`, of `v / size`"],
+    ),
+    "mean over too few": (GROUPED, "dmean / (c // 2 * l)", "dmean / l", ["a mean over the wrong number, a division by 4 for 12"]),
     "underscored": (UNDERSCORED, "d_out * b", "d_out", ["without the factor b"]),
 }  # fmt: skip
 

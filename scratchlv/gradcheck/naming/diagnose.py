@@ -74,6 +74,9 @@ def diagnose(
 KINDS = (states, missing, shared, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
 
 
+OF_A_HELPER = (missing, elementwise, softmaxes)
+
+
 def _in_time(evidence: Evidence, deadline: float) -> list[Finding]:
     """The findings of other inputs, if there is time to look for all."""
     if time.process_time() > deadline:
@@ -189,11 +192,26 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
             if origins.possible(suspect.changes) and simulation.explains_all(suspect.changes):
                 return [Finding(tuple(wrong), f"is what it would be {suspect.what}", suspect.cause)]
             tried.append(suspect)
+    helper = _of_a_helper(simulation, loops)
+    if helper is not None:
+        return [helper]
     parts = uses if explained_by(uses) == set(wrong) else _parts(simulation, uses, tried)
     if not parts:
         place = localised(simulation, loops, origins)
         return [place] if place is not None else []
     return parts
+
+
+def _of_a_helper(simulation: Simulation, loops: Loops) -> Finding | None:
+    """One change of a function that forward calls at several places."""
+    with simulation.by_helper() as several:
+        for kind in OF_A_HELPER if several else ():
+            for suspect in kind(simulation, loops):
+                if simulation.late:
+                    return None
+                if len(suspect.changes) > 1 and simulation.explains_all(suspect.changes):
+                    return Finding(tuple(simulation.wrong), f"is what it would be {suspect.what}", suspect.cause)
+    return None
 
 
 def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) -> list[Finding]:

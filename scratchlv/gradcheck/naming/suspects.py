@@ -250,4 +250,15 @@ def _factor_cause(simulation: Simulation, index: int, j: int, c: float) -> str:
         count = np.size(call.operands[0]) / max(np.size(call.output), 1)
         if abs(c / count - 1) < 1e-3:
             return cause("mean missing", number=f"{count:.0f}")
-    return words
+    return another_count(call, c) or words
+
+
+def another_count(call: Call, c: float) -> str:
+    """The cause, if a mean counts so many times because backward divides by another whole number."""
+    if call.name not in ("mean", "var", "std") or c <= 0:
+        return ""
+    count = np.size(call.operands[0]) / max(np.size(call.output), 1)
+    divided = count / c
+    if divided < 1.5 or abs(divided - round(divided)) > 1e-4 or abs(c - 1) < 1e-4:
+        return ""
+    return cause("another mean", one=f"{divided:.0f}", other=f"{count:.0f}")

@@ -381,7 +381,14 @@ def functions(site: Site) -> Iterator[Draft]:
     for name, other in site.facts.names.items():
         code = getattr(other, "__code__", None)
         if name != node.id and code and code.co_argcount == count and code.co_filename == function.__code__.co_filename:
-            yield Draft("S", f"with {name} for {node.id}", "local derivative", 1.5, {"S": parsed(name)})
+            key = "local derivative" if _is_derivative(name) and _is_derivative(node.id) else "other function"
+            details = {"one": node.id, "other": name}
+            yield Draft("S", f"with {name} for {node.id}", key, 1.5, {"S": parsed(name)}, details)
+
+
+def _is_derivative(name: str) -> bool:
+    """By its name: ``dtanh``, ``relu_grad``, ``sigmoid_prime``."""
+    return name.startswith("d") or any(word in name for word in ("grad", "deriv", "prime", "slope"))
 
 
 def orders(site: Site) -> Iterator[Draft]:
