@@ -113,26 +113,29 @@ def test_a_cache_of_arrays_is_kept_and_put_back_and_no_other_is():
 
 def test_a_shape_that_backward_is_not_made_for_is_no_trial():
     def forward(p, A):  # p has two columns, and more would do no harm
-        return np.stack([p[:, 0], p[:, 1]], 1) @ A, (p, A)
+        u, v = p[:, 0], p[:, 1]
+        return np.stack([u, v, u * v], 1) @ A, (u, v, A)
 
     def backward(dy, cache):
-        p, A = cache
-        dp = dy @ A.T
-        return np.stack([dp[:, 1], dp[:, 0]], 1), p[:, :2].T @ dy
+        u, v, A = cache
+        df = dy @ A.T
+        du, dv = df[:, 0] + df[:, 2] * v, df[:, 1] + df[:, 2] * u
+        return np.stack([dv, du], 1), np.stack([u, v, u * v], 1).T @ dy
 
-    given = {"p": normal(5, 2), "A": normal(2, 3)}
-    for trial in trials(forward, backward, given):
+    found = trials(forward, backward, {"p": normal(5, 2), "A": normal(3, 4)})
+    assert len(found) > 2
+    for trial in found:
         assert trial.returned() == {"p", "A"}
 
 
 def test_an_edited_forward_must_give_the_same_outputs():
-    factor = [2.0]
+    offset = [2.0]
 
     def forward(x):
-        return factor[0] * x, factor[0]
+        return 3 * x + offset[0], 3.0
 
     trial = trials(forward, lambda dy, factor: factor * dy, {"x": normal(4)})[0]
     trial.forget()
     assert trial() == {"x": True}
-    factor[0] = 3.0
+    offset[0] = 1.0
     assert trial() == {"x": False}
