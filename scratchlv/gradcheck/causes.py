@@ -70,6 +70,7 @@ CAUSES = {
     "epsilon": "an epsilon that only one of forward and backward has",
     # paths
     "missing path": "a path that is missing{which}",
+    "cancels": "terms that cancel, as where a factor is missing inside of a sum",
     "missing term": "a term that is missing",
     "too much": "something that does not belong there",
     # places

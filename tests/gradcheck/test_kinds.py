@@ -604,7 +604,13 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
     ),
     "shortcut of layers": (LAYERS, "g = g + da @ W[k].T", "g = da @ W[k].T", ["line 18", "g + da @ W[k].T"]),
     "memory that is not h": (MEMORY, "da = dy[t] + dseen", "da = dy[t]", ["seen"]),
-    "letters of an einsum": (SPECTRUM, "nik,njk->nij", "nik,nkj->nij", ["line 11", "nik,njk->nij"]),
+    "coverage that is kept too late": (
+        MEMORY,
+        "        kept.append((seen, a))\n        seen = seen + a\n",
+        "        seen = seen + a\n        kept.append((seen, a))\n",
+        ["line "],
+    ),
+    "letters of an einsum": (SPECTRUM, "nik,njk->nij", "nik,nkj->nij", ["line 11", "nik,njk->nij", "letters of an einsum"]),
     "sorted back the same way": (
         SORTED, "dx = np.zeros_like(x)\n    np.put_along_axis(dx, order, ds, 1)", "dx = np.take_along_axis(ds, order, 1)",
         ["line 12", "put_along_axis"],
@@ -630,6 +636,7 @@ SAYS_NOT = {
     "kept too late": ["derivative of σ", "dc in round"],
     "shortcut of layers": ["recurrent", "dh_next"],
     "memory that is not h": ["dh_next", "through h "],
+    "coverage that is kept too late": ["a term that is missing"],
     "argmax for the label": ["place of a maximum"],
     "underscored": ["dd_"],
 }

@@ -20,6 +20,7 @@ from scratchlv.gradcheck.trees import leaves
 
 GATES = {4: "ifgo", 3: "rzn"}  # the usual order of an LSTM's gates, and of a GRU's
 
+NOTHING = 1e-12  # of a gradient's largest element: what sums leave that cancel
 EXACT = 1e-6  # of the largest element: a number that nothing explains must be one and the same everywhere
 
 MOST_PARTS = 5  # along an axis, that are tried in another order
@@ -64,6 +65,8 @@ Hit = tuple[str, str] | tuple[str, str, bool] | None  # what is measured, the ca
 def _zero(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     if not np.any(a):
         return "is zero everywhere", cause("missing term"), False
+    if np.isfinite(n).all() and np.abs(a).max() <= NOTHING * np.abs(n).max():
+        return "is zero but for rounding", cause("cancels")
     return None
 
 

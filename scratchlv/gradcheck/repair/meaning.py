@@ -34,7 +34,7 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return key, details
     if key == "missing factor" and (mean := _of_division(site, new)) is not None:
         return mean
-    if key == "missing term" and _is_there(site, new):
+    if key == "missing term" and (_is_there(site, new) or _is_factor_of_a_product(site)):
         return "", {}
     if key in ("", "wrong rows"):
         return _of_place(site, new, evidence) or _of_division(site, new) or _of_name(site, new) or (key, details)
@@ -126,6 +126,12 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):
         return None
     return "wrong name", {"one": used, "other": wanted}
+
+
+def _is_factor_of_a_product(site: Site) -> bool:
+    """What is mended is a factor, such as an array of the cache: that another one is needed there does not make it a term."""
+    products = ast.Mult | ast.Div | ast.MatMult
+    return isinstance(site.node, ATOMS) and isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, products)
 
 
 def _is_there(site: Site, new: ast.expr) -> bool:
