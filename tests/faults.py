@@ -52,7 +52,7 @@ def inject(n: int, seed: int, only: tuple[str, ...] | list[str], workers: int, r
     runs = {
         "kills": lambda: [kills.run(n, seed, root, undisturbed)],
         "power": lambda: [power.run(n, seed, root, undisturbed), power.run_features(n, seed, root)],
-        "disks": lambda: [disks.run(max(1, 800 // n), seed, root, undisturbed)],
+        "disks": lambda: [disks.run(max(1, 200 // n), seed, root)],
         "flips": lambda: flips.run(5 * n // 2, seed, root, undisturbed),
         "weights": lambda: [weights.run(root)],
         "together": lambda: [together.run(max(1, n // 50), root)],

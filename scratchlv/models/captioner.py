@@ -49,7 +49,8 @@ class CaptionerConfig:
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
     finetuned: Finetuned | None = None
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
     gate: bool = False  # these are Xu et al.'s: see models.context
@@ -70,6 +71,7 @@ class CaptionerConfig:
             hidden=self.hidden,
             attention=self.attention,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
             label_smoothing=self.label_smoothing,
             gate=self.gate,
             init_state=self.init_state,

@@ -37,11 +37,11 @@ from scratchlv.models.context import (
     attention_keys,
     constant_context,
     constant_context_backward,
+    for_each,
     gated,
     init_state,
     init_state_backward,
     join,
-    uniform_attention,
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
@@ -50,9 +50,14 @@ from scratchlv.ops import dropout, embedding, linear, log_softmax
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
+_OF_WORDS = 1  # beside a batch's seed, that of the dropout of words
+
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
+
+    There may be several states to a source, as in a beam: N B of them to N sources, those of a source one after the other.
+    """
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
@@ -72,6 +77,7 @@ class Cache(NamedTuple):
     init_state: Any
     keys: Any
     words: Any
+    dropped_words: Any
     context: Any  # of the whole sequence at once, or of each step
     run: Any
     from_h: Any
@@ -150,6 +156,10 @@ def forward(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    dropping = train and config.input_dropout > 0
+    words, dropped_words = dropout.forward(
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+    )
     context = draws = None
     hard = config.hard if train else None
     if config.context in ATTENDING:
@@ -190,6 +200,7 @@ def forward(
         init_state_cache,
         keys_cache,
         words_cache,
+        dropped_words,
         context,
         run_cache,
         from_h,
@@ -238,6 +249,8 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
+    if cache.dropped_words is not None:
+        (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
     return dx if cache.need_dx else None, g
 
@@ -264,8 +277,8 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
         z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
         z = gated(p, config, z, state.layer[0])
     else:
-        z, _ = constant_context(config, source)
-        alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+        z, alpha = constant_context(config, source)
+        z, alpha = for_each(z, len(words)), for_each(alpha, len(words))
     hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words

@@ -38,6 +38,7 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
         place(pictures, like),
         model.config.feature_channels,
         like.dtype.type,
+        finetuned=model.config.finetuned,
         train=False,
     )  # (N, L, D)
     features = x[..., :-2]  # the two coordinates are no features

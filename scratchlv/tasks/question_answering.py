@@ -1,8 +1,8 @@
 """Visual question answering: train, evaluate and use a model on Scenes, easy-VQA, DAQUAR, VQA or CLEVR.
 
 As the lecture's CNN comes trained on ImageNet, the encoder is trained before: on Scenes it is the conv extractor of a captioner
-(trained first, into ``encoder/``, or given by ``--encoder``), or a pretrained network that ``--backbone`` names; photographs
-are seen through one of these. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
+(trained first, into ``encoder/``, or given by ``--encoder``), or a pretrained network that ``--backbone`` names, as it is for
+photographs. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
 alone the second hop is not found in minutes.

