@@ -70,8 +70,9 @@ def config(
     settings = dataclasses.replace(
         before.settings.unregularised(),
         steps=1000,
-        batch=64,
-        learning_rate=2e-4,
+        batch=16,  # pictures
+        samples=5,
+        learning_rate=1e-4,
         warmup=50,
         validate_every=100,
         dropout=0.0,
