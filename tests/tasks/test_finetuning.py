@@ -16,7 +16,8 @@ from scratchlv.metrics import CiderD
 from scratchlv.tasks import backbone, captioning, finetuning, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
-from scratchlv.training.trainer import Interrupted, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.trainer import Interrupted
 
 SMALL = ["batch=8", "hidden=16", "embedding=8", "warmup=2"]
 OF_SCENES = [*SMALL, "n_train=40", "n_val=8", "least_objects=3", "most_objects=3"]
