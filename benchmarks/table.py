@@ -47,6 +47,11 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("hoisted", "captioner.features", "Hoisted"),
         baseline("hoisted, compiled attention", "captioner.features", "Hoisted", True, kind=COMPILED),
     ),
+    "caption-beam": (
+        baseline("beams share the keys", "captioner.beam_search", True, False),
+        baseline("the keys for each beam", "captioner.beam_search", False, False),
+        baseline("beams share the keys, compiled attention", "captioner.beam_search", True, True, kind=COMPILED),
+    ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
     "vgg16-n1": (
         baseline("contiguous", "vision.vgg", 1, False),
@@ -64,6 +69,10 @@ BASELINES: dict[str, tuple[Side, ...]] = {
     "resnet-stem": (
         baseline("contiguous", "vision.stem", False),
         baseline("channels-last", "vision.stem", True),
+    ),
+    "finetune-resnet50": (
+        baseline("contiguous", "vision.finetuning", False),
+        baseline("channels-last", "vision.finetuning", True),
     ),
     "decode-n1": (
         baseline("nn.LSTMCell", "decoding.greedy", 1, "cell", False),

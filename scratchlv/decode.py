@@ -4,10 +4,13 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
 
     greedy         y_t = argmax p(y_t | …)
     sample         y_t ~ p(y_t | …)^(1 / temperature), among the k most likely (top-k) and the most likely p (top-p)
+    explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
-at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said.
+at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what was
+likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
+second time (Paulus et al. 2018).
 
 Shapes: N inputs, B hypotheses for each, T words, V words known.
 """
@@ -21,13 +24,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
+_NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+_WIDEST = 1000  # beam: each hypothesis is a copy of the state
 
 
 class Generator(Protocol):
@@ -66,6 +71,7 @@ def greedy(
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """The most likely word, each time, until every sentence has ended or is ``max_length`` long.
 
@@ -76,11 +82,12 @@ def greedy(
         min_length: ``<end>`` is not said before so many words.
         prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
         ban: tokens that are not said, besides ``<pad>``, ``<start>`` and ``<unk>``, which never are.
+        no_repeat: no so many words in a row are said twice; 0: any may be.
 
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban))
+    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban, no_repeat))
 
 
 def sample(
@@ -112,6 +119,49 @@ def sample(
     """
     sampler = _Sampler(seed, temperature, top_k, top_p)
     return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
+
+
+def explore(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int | Sequence[int],
+    samples: int = 1,
+    beside: bool = True,
+    max_length: int = 40,
+) -> tuple[list[Generated], list[Generated]]:
+    """``samples`` sentences of each of N inputs, and the greedy ones (none if not ``beside``), for learning from rewards.
+
+    They are drawn from the model's p as it is, so that their gradient is that of an expectation: what is otherwise never said may
+    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once, and those that have
+    ended leave it. The samples of input n are those numbered n, N + n, 2 N + n … Where the model looked is not kept.
+
+    Raises:
+        UserError: the model gives no numbers.
+    """
+    rng, state = np.random.default_rng(seed), model.start(inputs)
+    N = next(_arrays(state)).shape[0]
+    greedy_ones = N if beside else 0
+    R = greedy_ones + samples * N
+    rows = np.arange(R)  # that are decoded
+    state, last = _take(state, rows % max(1, N)), np.full(R, START)
+    ended, lengths = np.zeros(R, bool), np.full(R, max_length)
+    tokens, log_ps = np.full((R, max_length), PAD), np.zeros((R, max_length))
+    for t in range(max_length):
+        closed = ended[rows]
+        if closed.all():
+            break
+        if closed.sum() > len(rows) / 4:  # fewer are not worth the copy
+            state, last, rows = _take(state, np.flatnonzero(~closed)), last[~closed], rows[~closed]
+        log_probs, state = _step(model, state, last)  # (rows, V)
+        first = np.searchsorted(rows, greedy_ones)
+        best = _argmax(log_probs[:first], _NEVER_SAID, 0)
+        last = np.concatenate([best, _drawn(log_probs[first:], rng)])
+        tokens[rows, t], log_ps[rows, t] = last, log_probs[np.arange(len(rows)), last]
+        ends = rows[(last == END) & ~ended[rows]]
+        ended[ends], lengths[ends] = True, t + 1
+    sentences = [_generated(tokens[r, :T], log_ps[r, :T], None) for r, T in enumerate(lengths.tolist())]
+    return sentences[:greedy_ones], sentences[greedy_ones:]
 
 
 def stream(
@@ -150,6 +200,7 @@ def beam_search(
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
 
@@ -161,27 +212,33 @@ def beam_search(
     Raises:
         UserError: an option is out of range, or the model gives no numbers.
     """
-    if beam < 1:
-        raise UserError(f"--beam {beam}: give 1 or more; 1 is greedy decoding")
+    if not 1 <= beam <= _WIDEST:
+        wanted = "1 or more; 1 is greedy decoding" if beam < 1 else f"{_WIDEST:,} or fewer"
+        raise UserError(f"--beam {beam}: give {wanted}")
     if not 0 <= length_normalisation <= 10:
         raise UserError(
             f"--length-normalisation {length_normalisation:g}: give 0 to 10; 0 is none, 1 is log p per word"
         )
+    _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)
     N, B = len(tokens), beam
     rows = np.arange(N)
-    state, tokens = _take(state, np.repeat(rows, B)), np.repeat(tokens, B)  # (N B, …)
+    state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
+    said = np.empty((N * B, 0), np.int64)  # by each hypothesis
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
-        allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
-        allowed = np.minimum(allowed, 0.0, dtype=np.float64)
+        possible = _without_repeats(log_probs, said, no_repeat)
+        allowed = _allowed(possible, _forbidden(len(steps), min_length, ban), min_length)
         V = allowed.shape[1]
-        scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
-        parents, words = np.divmod(found, V)
+        K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
+        offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
+        scores, found = _largest((scores[..., None] + offered.reshape(N, B, K)).reshape(N, B * K), B)  # (N, B)
+        parents, place_offered = np.divmod(found, K)
+        words = words_offered.reshape(N, B, K)[rows[:, None], parents, place_offered]
         own = np.reshape(log_probs, (N, B, V))[rows[:, None], parents, words]
         steps.append(_BeamStep(words, own, parents, _alpha(state)))
 
@@ -194,10 +251,43 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel()), words.ravel()
+        continued = (rows[:, None] * B + parents).ravel()
+        state, tokens = _take(state, continued, keep_inputs=True), words.ravel()
+        if no_repeat:
+            said = np.concatenate([said[continued], tokens[:, None]], axis=1)
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
+
+
+# --- words that are given ----------------------------------------------------------------------------------------
+
+
+class Reading(NamedTuple):
+    """What a model thought of words that it was given, each after the words before it (teacher forcing)."""
+
+    log_probs: Array  # (T, N): log p(y_t | y_1 … y_{t-1}, inputs)
+    logit_gradients: Array  # (T, N): ‖∂ log p(y_t) / ∂ logits‖ = ‖onehot(y_t) − p‖
+    alphas: Array  # (T, N, …): where it looked; None when it does not look
+
+
+def read(model: Generator, state: Any, tokens: Array, rows: Array | None = None) -> Reading:
+    """Read the words ``tokens`` (T + 1, N), <start> first, from the state that ``model.start`` gave; padding is read as it is.
+
+    ``rows`` (N,): with which row of that state each sentence begins; so one look at a picture serves several sentences.
+    """
+    state = state if rows is None else _take(state, rows)
+    log_probs, gradients, alphas = [], [], []
+    for before, word in zip(tokens[:-1], tokens[1:], strict=True):
+        scores, state = _step(model, state, before)  # (N, V)
+        own = scores[np.arange(len(word)), word].astype(np.float64)
+        p = np.exp(scores, dtype=np.float64)
+        others = np.einsum("nv,nv->n", p, p) - np.exp(2 * own)  # Σ p² of the other words
+        log_probs.append(own)
+        gradients.append(np.sqrt(np.expm1(own) ** 2 + np.maximum(others, 0)))
+        alphas.append(_alpha(state))
+    looks = alphas and alphas[0] is not None
+    return Reading(np.array(log_probs), np.array(gradients), np.stack(alphas) if looks else None)
 
 
 # --- one word after the other ------------------------------------------------------------------------------------
@@ -219,20 +309,26 @@ def _draw(
     min_length: int,
     prompt: Array | None,
     ban: Sequence[int],
+    no_repeat: int = 0,
 ) -> Iterator[_Words]:
     """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others."""
+    _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)  # mistakes show before the first word
 
     def words() -> Iterator[_Words]:
         nonlocal state, tokens
         ended = np.zeros(len(tokens), bool)
+        said = np.empty((len(tokens), 0), np.int64)
         for t in range(max_length):
             if ended.all():
                 return
             log_probs, state = _step(model, state, tokens)
-            tokens = choose(log_probs, _forbidden(t, min_length, ban), min_length)
+            possible = _without_repeats(log_probs, said, no_repeat)
+            tokens = choose(possible, _forbidden(t, min_length, ban), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
+            if no_repeat:
+                said = np.concatenate([said, tokens[:, None]], axis=1)
 
     return words()
 
@@ -258,16 +354,35 @@ def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
     return [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
 
 
+def _check_no_repeat(n: int) -> None:
+    if n < 0:
+        raise UserError(f"--no-repeat {n}: give 1 or more words in a row, or 0 for any")
+
+
+def _without_repeats(log_probs: Array, said: Array, n: int) -> Array:
+    """The log probabilities (R, V), and -inf where a word would say ``n`` words in a row again that are in ``said`` (R, t)."""
+    t = said.shape[1]
+    if n == 0 or t < n:
+        return log_probs
+    possible = log_probs.copy()
+    last = said[:, t - n + 1 :]  # (R, n - 1), that the next word follows
+    for at in range(t - n + 1):
+        again = np.flatnonzero((said[:, at : at + n - 1] == last).all(axis=1))
+        possible[again, said[again, at + n - 1]] += -np.inf  # a NaN stays one
+    return possible
+
+
 def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
     """The log probabilities (N, V), and -inf where a word may not be said."""
     V = log_probs.shape[1]
-    allowed = log_probs.copy()
+    allowed = empty(log_probs.shape, log_probs)
+    allowed[...] = log_probs
     allowed[:, forbidden] += -np.inf  # a NaN stays one
     most = allowed.max(axis=1)  # NaN if there is one
     if (most > -np.inf).all():
         return allowed
     if np.isnan(most).any():
-        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+        raise UserError(_NO_NUMBERS)
     others = np.setdiff1d(np.arange(V), forbidden)
     if not others.size:
         raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
@@ -283,6 +398,15 @@ def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arra
         if token in forbidden or not log_probs[n, token] > -np.inf:
             return _allowed(log_probs, forbidden, min_length).argmax(axis=1)
     return tokens
+
+
+def _drawn(log_probs: Array, rng: np.random.Generator) -> Array:
+    """Words (N,) drawn from log probabilities (N, V): the inverse of the cumulative distribution."""
+    reached = np.exp(log_probs, dtype=np.float64).cumsum(axis=1)
+    if not np.isfinite(reached[:, -1]).all():
+        raise UserError(_NO_NUMBERS)
+    u = 1 - rng.random((len(reached), 1))  # above 0, so that no word of probability 0 is drawn; 1 at most
+    return (reached >= u * reached[:, -1:]).argmax(axis=1)
 
 
 @dataclass
@@ -348,7 +472,7 @@ def _collect(words: Iterable[_Words]) -> list[Generated]:
     ]
 
 
-def _generated(tokens: Array, log_probs: Array, alphas: Array) -> Generated:
+def _generated(tokens: Array, log_probs: Array, alphas: Array | None) -> Generated:
     log_probs = log_probs.astype(np.float64)
     return Generated(tokens, np.exp(log_probs), alphas, float(log_probs.sum()))
 
@@ -412,9 +536,13 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array) -> Any:
-    """The state of ``rows``, in their order."""
+def _take(state: Any, rows: Array, keep_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``keep_inputs`` what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        parts = [_take(part, rows) for part in state]
+        stay = getattr(state, "of_inputs", ()) if keep_inputs else ()
+        names = getattr(state, "_fields", (None,) * len(state))
+        parts = [
+            part if name in stay else _take(part, rows, keep_inputs) for name, part in zip(names, state, strict=True)
+        ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from scratchlv.decode import Generated, beam_search, greedy, sample, stream
+from scratchlv.decode import Generated, beam_search, explore, greedy, sample, stream
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
@@ -243,6 +243,30 @@ def test_nothing_is_drawn_once_every_sentence_has_ended(way):
     model = Chain()
     assert said(way(model, np.concatenate([short, long]), max_length=40)) == [[END], [A, B, END]]
     assert model.steps == 3
+
+
+@pytest.mark.parametrize("model", ["attention", "uniform", "shortcut", "naive"])
+def test_a_beam_leaves_what_is_of_inputs_where_it_is_and_nothing_else(monkeypatch, model):
+    """What a picture is like is the same for all that is said of it; what was said so far is not."""
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
+    from scratchlv.models.decoder import DecoderState
+
+    rng = np.random.default_rng(0)
+    config = CaptionerConfig(vocabulary=9, embedding=6, hidden=7, attention=5, feature_channels=4, model=model)
+    captioner = Captioner(config)
+    captioner.params = {
+        name: rng.normal(0, 1, each.shape).astype(np.float32) for name, each in captioner.params.items()
+    }
+    pictures = rng.standard_normal((6, 2, 3, 4)).astype(np.float32)
+    found = beam_search(captioner, pictures, beam=4, max_length=8)
+    monkeypatch.setattr(DecoderState, "of_inputs", ())
+    moved = beam_search(captioner, pictures, beam=4, max_length=8)
+    for one, other in zip(found, moved, strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_allclose(one.log_probability, other.log_probability, rtol=1e-5)
+        if one.alphas is not None:
+            np.testing.assert_allclose(one.alphas, other.alphas, rtol=1e-4)
+    assert len({each.log_probability for each in found}) > 1
 
 
 # --- greedy ------------------------------------------------------------------------------------------------------
@@ -507,3 +531,122 @@ def test_a_mistake_shows_before_the_first_word():
         stream(Chain(), chains(1), top_k=3)
     with pytest.raises(ValueError, match="size 1"):
         next(stream(Chain(), chains(2)))
+
+
+# --- to learn from rewards -------------------------------------------------------------------------------------------
+
+
+def test_exploring_draws_from_the_model_itself():
+    """Of 3 chains 20,000 sentences of up to two words each: every share is within 5 standard deviations of its p."""
+    tables, n = chains(3), 20_000
+    _, drawn = explore(Chain(), tables, seed=0, samples=n, beside=False, max_length=2)
+    assert len(drawn) == 3 * n
+    for row in range(3):
+        counts: dict[tuple[int, ...], int] = {}
+        for sentence in drawn[row::3]:
+            key = tuple(sentence.tokens.tolist())
+            counts[key] = counts.get(key, 0) + 1
+        for one in range(V):
+            others = [()] if one == END else [(other,) for other in range(V)]
+            for other in others:
+                words = (one, *other)
+                p = math.exp(log_p(tables[row], words).sum())
+                assert abs(counts.get(words, 0) - n * p) <= 5 * math.sqrt(n * p * (1 - p)) + 1e-9, words
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_beside_what_is_drawn_stand_the_greedy_ones(samples):
+    """Rows leave the batch when they end: what the others say, and how likely it is, stays what it was."""
+    tables = chains(7, seed=3)
+    best, drawn = explore(Chain(), tables, seed=1, samples=samples, max_length=12)
+    alone = greedy(Chain(looks=False), tables, max_length=12)
+    assert [g.tokens.tolist() for g in best] == [g.tokens.tolist() for g in alone]
+    assert [g.log_probability for g in best] == pytest.approx([g.log_probability for g in alone])
+    assert len({len(g.tokens) for g in drawn}) > 2
+    for k, sentence in enumerate(drawn):
+        words = sentence.tokens.tolist()
+        assert sentence.log_probability == pytest.approx(log_p(tables[k % 7], words).sum())
+        assert END not in words[:-1] and (sentence.finished or len(words) == 12)
+
+
+def test_a_row_that_has_ended_is_not_decoded_for_long():
+    """All but one of eight end at once: the model is asked for few rows more."""
+
+    class Counting(Chain):
+        rows = 0
+
+        def step(self, state, tokens):
+            self.rows += len(tokens)
+            return super().step(state, tokens)
+
+    ends, goes_on = table(start={END: 1}), table(start={A: 1}, a={A: 1})
+    model = Counting()
+    _, drawn = explore(model, np.concatenate([*[ends] * 7, goes_on]), seed=0, beside=False, max_length=10)
+    assert [len(g.tokens) for g in drawn] == [1] * 7 + [10]
+    assert model.rows == 8 + 9
+
+
+def test_exploring_the_same_seed_says_the_same():
+    said = [[g.tokens.tolist() for g in explore(Chain(), chains(4), seed=(5, step))[1]] for step in (1, 1, 2)]
+    assert said[0] == said[1] != said[2]
+    assert explore(Chain(), chains(0), seed=0) == ([], [])
+
+
+def test_exploring_what_are_no_numbers():
+    with pytest.raises(UserError, match="no numbers"):
+        explore(Chain(), np.full((2, V, V, V), np.nan), seed=0, beside=False)
+
+
+def repeats(tokens, n) -> bool:
+    some = list(zip(*(tokens[i:] for i in range(n)), strict=False))
+    return len(set(some)) < len(some)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("beam", [None, 1, 4])
+def test_no_words_in_a_row_are_said_twice(n, beam):
+    """And all that is not forbidden stays as it was: a sentence that repeats nothing is the same with and without."""
+    tables = chains(40, seed=5)
+
+    def say(**how):
+        said = greedy(Chain(), tables, **how) if beam is None else beam_search(Chain(), tables, beam=beam, **how)
+        return [g.tokens.tolist() for g in said]
+
+    free, held = say(max_length=9, min_length=4), say(max_length=9, min_length=4, no_repeat=n)
+    assert any(repeats(tokens, n) for tokens in free)
+    assert not any(repeats(tokens, n) for tokens in held if enough(tokens, n))
+    if beam in (None, 1):
+        assert [a for a in free if not repeats(a, n)] == [
+            b for a, b in zip(free, held, strict=True) if not repeats(a, n)
+        ]
+
+
+def enough(tokens, n) -> bool:
+    """Whether there were words that had not been said: of a few words there are no more than so many different rows."""
+    return len(tokens) <= (V - 4) ** n
+
+
+def test_the_best_sentence_without_repeats_is_found():
+    """A wide beam finds what a search of all sentences finds."""
+    tables = chains(6, seed=9)
+    for row, g in enumerate(beam_search(Chain(), tables, beam=400, max_length=4, no_repeat=2)):
+        every = [
+            words
+            for length in range(4)
+            for open_ in itertools.product([t for t in range(V) if t not in (PAD, START, UNK, END)], repeat=length)
+            if not repeats(words := (*open_, END), 2)
+        ]
+        best = max(every, key=lambda words: log_p(tables[row], words).sum() / len(words))
+        assert tuple(g.tokens.tolist()) == best
+
+
+def test_probabilities_are_the_models_own_where_a_word_was_forbidden():
+    tables = chains(20, seed=5)
+    for row, g in enumerate(greedy(Chain(), tables, max_length=6, no_repeat=1)):
+        np.testing.assert_allclose(np.log(g.probabilities), log_p(tables[row], g.tokens.tolist()), rtol=1e-6)
+
+
+def test_fewer_than_no_words_in_a_row_are_a_mistake():
+    for search in (greedy, beam_search):
+        with pytest.raises(UserError, match="--no-repeat -1: give 1 or more"):
+            search(Chain(), chains(1), no_repeat=-1)

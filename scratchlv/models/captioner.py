@@ -1,9 +1,10 @@
-"""Image captioning, four ways (Vinyals et al. 2015; Xu et al. 2015, *Show, Attend and Tell*).
+"""Image captioning, five ways (Vinyals et al. 2015; Xu et al. 2015, *Show, Attend and Tell*).
 
     naive       the image feature v is the decoder's first state, and never seen again
     shortcut    v is joined at every step
     uniform     z = Σ x_l / L at every step: the lecture's "no attention"
     attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step
+    hard-attention    in training z = x_s, s drawn from α, of a share of the sentences (:mod:`scratchlv.models.hard_attention`)
 
 The decoder is one and the same (:mod:`scratchlv.models.decoder`); they differ in how it looks. The picture is L regions
 x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mod:`scratchlv.vision.image_feature`).
@@ -21,14 +22,25 @@ from scratchlv.batches import CaptionBatch
 from scratchlv.device import place
 from scratchlv.models import decoder
 from scratchlv.models.decoder import DecoderConfig, DecoderState
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.vision import conv_extractor, image_feature, regions
+from scratchlv.vision.finetuning import Finetuned
 
-CONTEXT = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
+CONTEXT = {
+    "naive": "state",
+    "shortcut": "shortcut",
+    "uniform": "uniform",
+    "attention": "additive",
+    "hard-attention": "additive",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
-    """The widths of a captioner. ``feature_channels`` is None when it has its own conv extractor."""
+    """The widths of a captioner.
+
+    ``feature_channels`` is None when it has its own conv extractor; of a backbone that is ``finetuned`` they are what comes out.
+    """
 
     vocabulary: int
     embedding: int = 64
@@ -36,9 +48,16 @@ class CaptionerConfig:
     attention: int = 128
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
-    dropout: float = 0.0
+    finetuned: Finetuned | None = None
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
+    gate: bool = False  # these are Xu et al.'s: see models.context
+    init_state: str = "zero"
+    doubly_stochastic: float = 0.0
+    hard: HardAttention = HardAttention()  # of model "hard-attention"
+    own_words: str = "sample"  # of scheduled sampling
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -52,7 +71,13 @@ class CaptionerConfig:
             hidden=self.hidden,
             attention=self.attention,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
             label_smoothing=self.label_smoothing,
+            gate=self.gate,
+            init_state=self.init_state,
+            doubly_stochastic=self.doubly_stochastic,
+            hard=self.hard if self.model == "hard-attention" else None,
+            own_words=self.own_words,
         )
 
 
@@ -63,8 +88,9 @@ class Captioner:
         rng = np.random.default_rng([seed, 1])
         self.config = config
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
-        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
+        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params.update(encoder_params)
+        self.buffers.update(decoder.init_buffers(config.decoder))
         self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:
             L = None if config.feature_channels is not None else conv_extractor.GRID**2
@@ -85,8 +111,11 @@ class Captioner:
             x,
             batch.tokens,
             batch.lengths,
+            word_weights=batch.word_weights,
+            scheduled_sampling=batch.scheduled_sampling,
+            baseline=self.buffers.get(decoder.BASELINE),
             dropout_seed=batch.dropout_seed,
-            need_dx=self.config.feature_channels is None or "image.W" in self.params,
+            need_dx=regions.learns(self.config.feature_channels, self.config.finetuned) or "image.W" in self.params,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
@@ -100,9 +129,20 @@ class Captioner:
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
-    def start(self, pictures: Array) -> DecoderState:
-        """The state before the first word."""
+    def start(self, pictures: Array, *, train: bool = False) -> DecoderState:
+        """The state before the first word; with ``train``, as in training, where what is normalised is so over the batch."""
+        buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
+        self.buffers.update(buffers)
+        return self.start_from(x)
+
+    def look(self, pictures: Array) -> Array:
+        """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+        return x
+
+    def start_from(self, x: Array) -> DecoderState:
+        """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
         return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
@@ -114,8 +154,9 @@ class Captioner:
     def _encode(self, pictures: Array, train: bool) -> tuple[Array, Any]:
         """What the decoder is given of the pictures: regions (N, L, D), or the image feature (N, H)."""
         dtype = self.params["embedding.W"].dtype.type
+        channels, finetuned = self.config.feature_channels, self.config.finetuned
         x, regions_cache = regions.forward(
-            self.params, self.buffers, pictures, self.config.feature_channels, dtype, train=train
+            self.params, self.buffers, pictures, channels, dtype, finetuned=finetuned, train=train
         )
         if "image.W" not in self.params:
             return x, (None, regions_cache)

@@ -6,6 +6,12 @@
     "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
     "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
 
+Three things of Xu et al. 2015 are there to be asked for, where there are regions:
+
+    gate               z_t = β_t Σ_l α_l x_l,  β_t = σ(w_β · h_{t-1} + b_β): how much the decoder cares about the picture now
+    init_state "mean"  h_0, c_0 = tanh(W x̄ + b), x̄ the mean of the regions; else they are 0
+    hard               in training, regions are drawn (:mod:`scratchlv.models.hard_attention`)
+
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding.
 """
@@ -18,9 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array, add, as_contiguous, empty
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.models.recurrent import LayerState, layer_backward, layer_forward, zero_state
-from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear
+from scratchlv.models.scheduled_sampling import CHOICES
+from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear, sigmoid
 
+INIT_STATES = ("zero", "mean")
 CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
@@ -37,12 +46,27 @@ class DecoderConfig:
     hidden: int = 128
     attention: int = 128
     cell: str = "lstm"
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     label_smoothing: float = 0.0  # of the loss in training
+    gate: bool = False  # of a context that attends
+    init_state: str = INIT_STATES[0]  # of a decoder of regions
+    doubly_stochastic: float = 0.0  # λ of the penalty, in training
+    hard: HardAttention | None = None  # regions are drawn, in training
+    own_words: str = CHOICES[0]  # how they are chosen in scheduled sampling
 
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
             raise ValueError(f"there is no context {self.context!r}; there are {', '.join(CONTEXTS)}")
+        if self.init_state not in INIT_STATES or self.own_words not in CHOICES:
+            raise ValueError(f"init_state is one of {', '.join(INIT_STATES)}, own_words of {', '.join(CHOICES)}")
+        if self.init_state != INIT_STATES[0] and self.context in VECTOR:
+            raise ValueError(f"a decoder with the context {self.context!r} has no regions to begin with the mean of")
+        looks = self.context in ATTENDING and self.cell == "lstm"
+        if (self.gate or self.doubly_stochastic or self.hard) and not looks:
+            raise ValueError("a gate, the doubly stochastic penalty and hard attention are of an LSTM that attends")
+        if self.hard and self.doubly_stochastic:
+            raise ValueError("the doubly stochastic penalty is of soft attention, not of hard")
 
 
 class Source(NamedTuple):
@@ -59,23 +83,30 @@ class Source(NamedTuple):
 class InitStateCache(NamedTuple):
     linear: Any
     state: Array  # (N, states · H), after tanh
+    alpha: Array | None  # (N, L): what the regions had a part of in their mean; None of a vector
 
 
-def init_state(p: dict, config: DecoderConfig, x: Array, train: bool) -> tuple[LayerState, InitStateCache | None]:
-    """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
-    zero = zero_state(config.cell, x.shape[0], config.hidden, x)
-    if config.context != "state":
+def init_state(
+    p: dict, config: DecoderConfig, source: Source, need_dx: bool, train: bool
+) -> tuple[LayerState, InitStateCache | None]:
+    """Zero; or tanh(W v + b), where the first state is all that the decoder gets, or v is the mean of the regions."""
+    zero = zero_state(config.cell, source.x.shape[0], config.hidden, source.x)
+    if config.context != "state" and config.init_state == "zero":
         return zero, None
-    a, cache = linear.forward(x, p["init_state.W"], p["init_state.b"], train=train)  # (N, states · H)
+    v, alpha = source.x, None
+    if config.context != "state":
+        v, alpha = mean_of_regions(source)  # (N, D)
+    a, cache = linear.forward(v, p["init_state.W"], p["init_state.b"], need_dx=need_dx, train=train)  # (N, states · H)
     state = np.tanh(a)
     parts = tuple(as_contiguous(part) for part in np.split(state, len(zero), axis=1))
-    return parts, InitStateCache(cache, state) if train else None
+    return parts, InitStateCache(cache, state, alpha) if train else None
 
 
-def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array, dict[str, Array]]:
+def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array | None, dict[str, Array]]:
+    """The gradient of the source, None where that is data, and the weights' by name."""
     da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
-    dx, dW, db = linear.backward(da, cache.linear)
-    return dx, {"init_state.W": dW, "init_state.b": db}
+    dv, dW, db = linear.backward(da, cache.linear)
+    return constant_context_backward(dv, cache.alpha), {"init_state.W": dW, "init_state.b": db}
 
 
 # --- a context that does not move ----------------------------------------------------------------------------------
@@ -87,8 +118,7 @@ def constant_context(config: DecoderConfig, source: Source) -> tuple[Array | Non
         return None, None
     if config.context == "shortcut":
         return source.x, None
-    alpha = uniform_attention(source.x, source.mask)  # (N, L)
-    return (alpha[:, None] @ source.x)[:, 0], alpha
+    return mean_of_regions(source)
 
 
 def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
@@ -96,6 +126,12 @@ def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | 
         return dz
     dx = empty((*alpha.shape, dz.shape[1]), dz)
     return np.multiply(alpha[:, :, None], dz[:, None], out=dx)
+
+
+def mean_of_regions(source: Source) -> tuple[Array, Array]:
+    """The mean (N, D) of the regions that there are, and each one's part in it (N, L)."""
+    alpha = uniform_attention(source.x, source.mask)
+    return (alpha[:, None] @ source.x)[:, 0], alpha
 
 
 def uniform_attention(x: Array, mask: Array | None) -> Array:
@@ -125,14 +161,28 @@ def attention_keys(p: dict, config: DecoderConfig, x: Array, need_dx: bool, trai
 
 
 def attend(p: dict, config: DecoderConfig, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
-    """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
+    """z (N, D) and α (N, L) for the state ``h`` (N, H); of N B states, B look at each source, one after the other."""
     x, keys, mask = source
     if config.context == "dot":
-        (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
-        return z, alpha, cache
-    query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
-    (z, alpha), cache = additive_attention.forward(x, keys, query, p["attention.v"], mask, train=train)
-    return z, alpha, (query_cache, cache)
+        query, query_cache = h, None
+        (z, alpha), cache = dot_product_attention.forward(x, x, _by_source(h, x), p["attention.W"], mask, train=train)
+    else:
+        query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
+        (z, alpha), cache = additive_attention.forward(
+            x, keys, _by_source(query, x), p["attention.v"], mask, train=train
+        )
+    z, alpha = z.reshape(len(query), -1), alpha.reshape(len(query), -1)
+    return z, alpha, cache if config.context == "dot" else (query_cache, cache)
+
+
+def _by_source(query: Array, x: Array) -> Array:
+    """Queries as attention takes them: one for each source (N, A), or several (N, B, A)."""
+    return query if len(query) == len(x) else query.reshape(len(x), -1, query.shape[1])
+
+
+def for_each(z: Array | None, n: int) -> Array | None:
+    """What is made of N sources, for each of n = N B states."""
+    return z if z is None or len(z) == n else np.repeat(z, n // len(z), axis=0)
 
 
 def _attend_backward(
@@ -148,33 +198,65 @@ def _attend_backward(
     return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
 
 
+def gated(p: dict, config: DecoderConfig, z: Array, h: Array) -> Array:
+    """β z (N, D), as a decoder that speaks has it: β = σ(w · h + b) of the state before, (N, H)."""
+    if not config.gate:
+        return z
+    beta, _ = sigmoid.forward(h @ p["gate.W"] + p["gate.b"], train=False)  # (N,)
+    return beta[:, None] * z
+
+
+class Run(NamedTuple):
+    """What the decoder did while it looked: of all steps, and the cache."""
+
+    h: Array  # (T, N, H)
+    z: Array  # (T, N, D)
+    alpha: Array | None  # (T, N, L); None of cells that look step by step
+    looked: Array | None  # (T, N, L): α, or one-hot where a region was drawn
+    cache: Any
+
+
 def attend_through(
-    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
-) -> tuple[Array, Array, Any]:
-    """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
+    p: dict,
+    config: DecoderConfig,
+    source: Source,
+    words: Array,
+    state: LayerState,
+    draws: Array | None,
+    need_dx: bool,
+    train: bool,
+) -> Run:
+    """Look and run the cell, step by step; ``draws`` (T, N) draw regions, as the room attention_lstm has it."""
     if config.cell != "lstm":
-        return _attend_step_by_step(p, config, source, words, state, train)
+        hs, zs, steps = _attend_step_by_step(p, config, source, words, state, train)
+        return Run(hs, zs, None, None, steps)
     x, keys, mask = source
     cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
     if config.context == "dot":  # the regions are their own keys
         score: tuple = x, *state, p["attention.W"], None
     else:
         score = keys, *state, p["attention.Wh"], p["attention.v"]
-    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, need_dx=need_dx, train=train)
-    return hs, zs, cache
+    gate = p.get("gate.W"), p.get("gate.b")
+    (hs, zs, alphas), cache = attention_lstm.forward(
+        words, x, *score, *cell, mask, *gate, draws, need_dx=need_dx, train=train
+    )
+    return Run(hs, zs, alphas, cache.looked if train and draws is not None else None, cache)
 
 
 def attend_through_backward(
-    config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
-) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+    config: DecoderConfig, dhs: Array, dzs: Array, dalphas: Array | None, cache: Any
+) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
-    grads = attention_lstm.backward((dhs, dzs, None), cache)
+    grads = attention_lstm.backward((dhs, dzs, dalphas), cache)
     g = {"decoder.Wx": grads.dWx, "decoder.Wh": grads.dWh, "decoder.b": grads.db}
+    if config.gate:
+        g |= {"gate.W": grads.dWg, "gate.b": grads.dbg}
+    dstate = grads.dh0, grads.dc0
     if config.context == "dot":
-        return add(grads.dx, grads.dkeys), None, grads.dwords, g | {"attention.W": grads.dWq}
-    return grads.dx, grads.dkeys, grads.dwords, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
+        return add(grads.dx, grads.dkeys), None, grads.dwords, dstate, g | {"attention.W": grads.dWq}
+    return grads.dx, grads.dkeys, grads.dwords, dstate, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
 
 
 def _attend_step_by_step(
@@ -193,7 +275,7 @@ def _attend_step_by_step(
 
 def _attend_step_by_step_backward(
     config: DecoderConfig, dhs: Array, dzs: Array, steps: list
-) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+) -> tuple[Array, Array | None, Array, LayerState, dict[str, Array]]:
     """The same weights at every step: their gradients add up."""
     E = config.embedding
     dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))
@@ -210,4 +292,5 @@ def _attend_step_by_step_backward(
         dkeys = add(dkeys, dkeys_t)
         for name, d in {**cell_grads, **attention_grads}.items():
             g[name] = add(g.get(name), d)
-    return dx, dkeys, dwords, g
+    assert dstate is not None
+    return dx, dkeys, dwords, dstate, g

@@ -7,7 +7,9 @@ The word before is y_{t-1}; what the model is told about its source, at step t, 
 
 Models differ in how z_t is made, and in nothing else: :mod:`scratchlv.models.context` has the five ways.
 
-In training the word before is the true one (teacher forcing). The loss is the mean over words of -log ŷ_t[y_t].
+In training the word before is the true one (teacher forcing), or now and then the model's own
+(:mod:`scratchlv.models.scheduled_sampling`). The loss is the mean over words of -log ŷ_t[y_t]; of the attention there may be more
+(:mod:`scratchlv.models.doubly_stochastic`, :mod:`scratchlv.models.hard_attention`).
 
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding, V words.
@@ -15,12 +17,15 @@ H wide state, E wide embedding, V words.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, add
+from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
+from scratchlv.models import doubly_stochastic, hard_attention, word_loss
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
@@ -32,24 +37,27 @@ from scratchlv.models.context import (
     attention_keys,
     constant_context,
     constant_context_backward,
+    for_each,
+    gated,
     init_state,
     init_state_backward,
     join,
-    uniform_attention,
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
-from scratchlv.ops import (
-    dropout,
-    embedding,
-    linear,
-    log_softmax,
-    softmax_cross_entropy,
-)
+from scratchlv.models.scheduled_sampling import words_before
+from scratchlv.ops import dropout, embedding, linear, log_softmax
+
+BASELINE = "hard_attention.baseline"  #: its name among the buffers
+
+_OF_WORDS = 1  # beside a batch's seed, that of the dropout of words
 
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
+
+    There may be several states to a source, as in a beam: N B of them to N sources, those of a source one after the other.
+    """
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
@@ -58,12 +66,18 @@ class DecoderState(NamedTuple):
     alpha: Array | None  # (N, L)
     params: dict[str, Array]  # as they serve many steps
 
+    @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """The fields that are the same for all that is said of an input."""
+        return "x", "keys", "mask"
+
 
 class Cache(NamedTuple):
     need_dx: bool
     init_state: Any
     keys: Any
     words: Any
+    dropped_words: Any
     context: Any  # of the whole sequence at once, or of each step
     run: Any
     from_h: Any
@@ -71,6 +85,7 @@ class Cache(NamedTuple):
     dropped: Any
     logits: Any
     loss: Any
+    attention_loss: Any
 
 
 def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
@@ -84,9 +99,11 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
         p["attention.v"] = normal(rng, A, scale=A**-0.5)
     elif config.context == "dot":
         p["attention.W"] = uniform(rng, H, D)
-    elif config.context == "state":
+    if config.context == "state" or config.init_state == "mean":
         width = H * (2 if config.cell == "lstm" else 1)
         p["init_state.W"], p["init_state.b"] = uniform(rng, D, width), np.zeros(width, np.float32)
+    if config.gate:
+        p["gate.W"], p["gate.b"] = normal(rng, H, scale=H**-0.5), np.zeros(1, np.float32)
     input_size = E if config.context == "state" else E + D
     p.update(init_layer(rng, "decoder", config.cell, input_size, H))
     p["output.Wh"] = uniform(rng, H, E)
@@ -94,6 +111,11 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
         p["output.Wz"] = uniform(rng, D, E)
     p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
     return p
+
+
+def init_buffers(config: DecoderConfig) -> dict[str, Array]:
+    """What is learned without a gradient: the baseline of hard attention, the loss of a word that a model knows nothing of."""
+    return {} if config.hard is None else {BASELINE: np.full(1, np.log(config.vocabulary), np.float32)}
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -107,6 +129,9 @@ def forward(
     lengths: Array,
     *,
     mask: Array | None = None,
+    word_weights: Array | None = None,
+    scheduled_sampling: float = 0.0,
+    baseline: Array | None = None,
     dropout_seed: int = 0,
     need_dx: bool = True,
     train: bool = True,
@@ -114,19 +139,37 @@ def forward(
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``need_dx=False`` says that
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``word_weights``, (T, N) or (N,),
+    multiply the losses of the words (:mod:`scratchlv.models.word_loss`). With the probability ``scheduled_sampling`` a word
+    before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved. ``need_dx=False`` says that
     nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
-    words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
-    state, init_state_cache = init_state(p, config, x, train)
-    keys_cache = context = None
+    counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
+    keys, keys_cache = attention_keys(p, config, x, need_dx, train)
+    source = Source(x, keys, mask)
+    state, init_state_cache = init_state(p, config, source, need_dx, train)
+    before = tokens[:-1]
+    if train and scheduled_sampling > 0:
+        begun = DecoderState(*source, state, None, decoding_params(p, {}))
+        before = words_before(
+            begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
+        )
+    words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    dropping = train and config.input_dropout > 0
+    words, dropped_words = dropout.forward(
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+    )
+    context = draws = None
+    hard = config.hard if train else None
     if config.context in ATTENDING:
-        keys, keys_cache = attention_keys(p, config, x, need_dx, train)
-        hs, z, run = attend_through(p, config, Source(x, keys, mask), words, state, need_dx, train)  # z (T, N, D)
+        if hard is not None:
+            draws = place(hard_attention.draw(hard, dropout_seed, *before.shape), x)
+        run = attend_through(p, config, source, words, state, draws, need_dx, train)
+        hs, z, run_cache = run.h, run.z, run.cache  # z (T, N, D)
     else:
-        z, context = constant_context(config, Source(x, mask=mask))  # (N, D)
-        hs, _, run = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
+        z, context = constant_context(config, source)  # (N, D)
+        hs, _, run_cache = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
 
     deep, from_h = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
     deep += words
@@ -136,23 +179,36 @@ def forward(
         deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
-    counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
-    smoothing = config.label_smoothing if train else 0.0
-    loss, loss_cache = softmax_cross_entropy.forward(
-        logits, tokens[1:], mask=counts, label_smoothing=smoothing, train=train, overwrite=True
+    loss, loss_cache = word_loss.forward(
+        logits,
+        tokens[1:],
+        counts,
+        word_weights=word_weights,
+        each=hard is not None,
+        label_smoothing=config.label_smoothing if train else 0.0,
+        train=train,
     )
+    attention_cache = None
+    if hard is not None:
+        of_draws, attention_cache = hard_attention.forward(hard, run, draws, loss_cache.losses, counts, baseline)
+        loss = loss + of_draws
+    elif train and config.doubly_stochastic > 0:
+        penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask, config.doubly_stochastic)
+        loss = loss + penalty
     cache = Cache(
         need_dx,
         init_state_cache,
         keys_cache,
         words_cache,
+        dropped_words,
         context,
-        run,
+        run_cache,
         from_h,
         from_z,
         dropped,
         logits_cache,
         loss_cache,
+        attention_cache,
     )
     return loss, cache
 
@@ -163,7 +219,11 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     ``dx`` is None where the source was data.
     """
     g: dict[str, Array] = {}
-    (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+    dalphas = None  # (T, N, L)
+    if cache.attention_loss is not None:
+        of_attention = doubly_stochastic if config.hard is None else hard_attention
+        dalphas = of_attention.backward(cache.attention_loss)
+    dlogits = word_loss.backward(cache.loss)
     ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
@@ -174,7 +234,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
     if config.context in ATTENDING:
-        dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
+        dx, dkeys, dwords, dstate, grads = attend_through_backward(config, dhs, dz, dalphas, cache.run)
         if dkeys is not None:
             dx, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys, dx=dx)
     else:
@@ -183,11 +243,14 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         if dz is not None:
             dz += djoined[:, :, config.embedding :].sum(axis=0)  # the same z at every step
         dx = constant_context_backward(dz, cache.context)
-        if cache.init_state is not None:
-            dx, init_state_grads = init_state_backward(dstate, cache.init_state)
-            g.update(init_state_grads)
+    if cache.init_state is not None:
+        dx_of_state, init_state_grads = init_state_backward(dstate, cache.init_state)
+        dx = add(dx, dx_of_state)  # the regions were looked at, and their mean began the decoder
+        g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
+    if cache.dropped_words is not None:
+        (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
     return dx if cache.need_dx else None, g
 
@@ -199,7 +262,7 @@ def start(
     p: dict, config: DecoderConfig, x: Array, mask: Array | None = None, *, packed: dict[str, Array]
 ) -> DecoderState:
     """The state before the first word; ``packed`` are weights that were packed before."""
-    layer, _ = init_state(p, config, x, train=False)
+    layer, _ = init_state(p, config, Source(x, mask=mask), need_dx=False, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
     return DecoderState(x, keys, mask, layer, alpha, decoding_params(p, packed))
@@ -212,9 +275,10 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     source = Source(state.x, state.keys, state.mask)
     if config.context in ATTENDING:
         z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
+        z = gated(p, config, z, state.layer[0])
     else:
-        z, _ = constant_context(config, source)
-        alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+        z, alpha = constant_context(config, source)
+        z, alpha = for_each(z, len(words)), for_each(alpha, len(words))
     hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words

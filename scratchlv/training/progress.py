@@ -8,6 +8,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
+from scratchlv.output import harmless, styled
+
 _WINDOW = 50  # the speed is measured over this many updates: the first, slow ones are soon forgotten
 
 
@@ -18,11 +20,13 @@ class Progress:
             progress.update(201, loss=2.31)
 
     On a terminal it is a bar; elsewhere a line each tenth of the way, and in between each 5 seconds at first, each minute
-    in a long run. ``enabled=False`` shows nothing at all.
+    in a long run. ``enabled=False`` shows nothing at all, and ``bar=False`` lines on a terminal, too: among other lines.
     """
 
-    def __init__(self, total: int, unit: str = "step", enabled: bool = True, start: int = 0) -> None:
-        self.total, self.unit = total, unit
+    def __init__(
+        self, total: int, unit: str = "step", enabled: bool = True, start: int = 0, *, bar: bool = True
+    ) -> None:
+        self.total, self.unit, self._wants_bar = total, unit, bar
         self.enabled = enabled and sys.stderr is not None  # None where there is no console at all
         self._done, self._fields = start, {}  # type: int, dict[str, Any]
         self._bar: Any = None
@@ -31,7 +35,7 @@ class Progress:
         self._began = self._said_at = monotonic()
         self._said, self._updated = self._done, False
         self._recent: deque[tuple[float, int]] = deque([(self._began, self._done)], maxlen=_WINDOW)
-        if self.enabled and sys.stderr.isatty():
+        if self.enabled and self._wants_bar and sys.stderr.isatty():
             self._bar, self._task = _start_bar(self.total, self._done)
         return self
 
@@ -60,7 +64,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line of text, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(harmless(text), markup=False, highlight=False)
         elif self.enabled:
             print(text, file=sys.stderr, flush=True)
 
@@ -87,7 +91,12 @@ def _start_bar(total: int, done: int) -> tuple[Any, Any]:
 
     # what does not fit is cut without Rich's mark, which is not in every encoding
     text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="crop", ratio=3))
-    bar = Bar(BarColumn(bar_width=None, table_column=Column(ratio=1)), text, console=Console(stderr=True), expand=True)
+    bar = Bar(
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        text,
+        console=Console(file=styled(sys.stderr)),
+        expand=True,
+    )
     bar.start()
     return bar, bar.add_task("", total=total, completed=done, text="")
 

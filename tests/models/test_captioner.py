@@ -6,7 +6,7 @@ import pytest
 import scratchlv
 from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
-from scratchlv.models import decoder
+from scratchlv.models import decoder, doubly_stochastic
 from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
 from scratchlv.tokens import END
 
@@ -54,13 +54,144 @@ def test_labels_are_smoothed_in_training_alone():
     assert smoothed.forward(data, train=False)[0] == plain.forward(data, train=False)[0]
 
 
+def test_words_are_dropped_in_training_alone_and_not_as_the_deep_output_is():
+    data = batch(feature_channels=7)
+    dropping, deep, both, whole = (
+        captioner(feature_channels=7, input_dropout=p, dropout=q) for p, q in ((0.5, 0), (0, 0.5), (0.5, 0.5), (0, 0))
+    )
+    losses = {float(model.forward(data)[0]) for model in (dropping, deep, both, whole)}
+    assert len(losses) == 4
+    assert dropping.forward(data, train=False)[0] == whole.forward(data, train=False)[0]
+    _, (_, kept) = both.forward(data)
+    assert kept.dropped_words.key != kept.dropped.key  # or the same places were dropped twice
+
+
+DIFFERENTIABLE = [name for name in CONTEXT if name != "hard-attention"]  # what is drawn: test_hard_attention.py
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_every_gradient_where_words_are_dropped(name):
+    model = in_float64(captioner(name, 7, dropout=0.3, input_dropout=0.4))
+    report = check_gradients(model, batch(7))
+    assert report.ok, str(report)
+
+
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-@pytest.mark.parametrize("name", CONTEXT)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     size = (64, 64) if name in ("naive", "shortcut") else (16, 24)  # a fully connected layer knows one size of picture
     model = in_float64(captioner(name, feature_channels, dropout))
     report = check_gradients(model, batch(feature_channels, size))
     assert report.ok, str(report)
+
+
+#: of Xu et al. 2015
+OPTIONS = {
+    "gate": {"gate": True},
+    "the first state of the mean": {"init_state": "mean"},
+    "doubly stochastic": {"doubly_stochastic": 0.3},
+    "all": {"gate": True, "init_state": "mean", "doubly_stochastic": 0.3},
+}
+options = pytest.mark.parametrize("option", OPTIONS)
+
+
+@pytest.mark.parametrize("own_encoder", [True, False])
+@options
+def test_every_gradient_of_the_whole_model_with(option, own_encoder):
+    features = None if own_encoder else 7
+    model = in_float64(captioner("attention", features, **OPTIONS[option]), 2)
+    report = check_gradients(model, batch(features))
+    assert report.ok, str(report)
+
+
+def test_every_gradient_of_uniform_attention_that_begins_with_the_mean():
+    model = in_float64(captioner("uniform", init_state="mean"))
+    report = check_gradients(model, batch())
+    assert report.ok, str(report)
+
+
+@options
+def test_the_kernels_give_the_gradients_of_the_reference_with(option):
+    check_kernels(lambda: captioner(**OPTIONS[option]), batch())
+
+
+@options
+def test_padding_changes_nothing_with(option):
+    data = batch(7)
+    longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
+    check_same(captioner("attention", 7, **OPTIONS[option]), data, longer, 1e-6)
+
+
+def test_the_penalty_is_for_training_alone_and_is_that_of_the_weights():
+    plain, penalised = (captioner(feature_channels=7, doubly_stochastic=x) for x in (0.0, 0.3))
+    data = batch(7)
+    assert plain.forward(data, train=False)[0] == penalised.forward(data, train=False)[0]
+    state, alphas = plain.start(data.pictures), []
+    for words in data.tokens[:-1]:
+        _, state = plain.step(state, words)
+        alphas.append(state.alpha)
+    counts = np.arange(5)[:, None] < data.lengths
+    penalty, _ = doubly_stochastic.forward(np.stack(alphas), counts, None, 0.3)
+    assert penalised.forward(data)[0] == pytest.approx(plain.forward(data)[0] + penalty, rel=1e-5)
+
+
+def test_a_closed_gate_hides_the_picture():
+    """With the gate at 0 no word depends on it."""
+    model, data = captioner(feature_channels=7, gate=True), batch(7)
+    other = data._replace(pictures=data.pictures[::-1].copy())
+    assert model.forward(data)[0] != model.forward(other)[0]
+    model.params["gate.b"][:] = -200  # σ is 0 in float32, and its gradient too
+    (loss, cache), (same, _) = model.forward(data), model.forward(other)
+    assert loss == same
+    assert not np.any(model.backward(cache)["attention.v"])
+    states = model.start(data.pictures), model.start(other.pictures)
+    said, other_said = (model.step(state, data.tokens[0])[0] for state in states)
+    np.testing.assert_array_equal(said, other_said)
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "saying"),
+    [
+        ("naive", {"gate": True}, "of an LSTM that attends"),
+        ("uniform", {"doubly_stochastic": 0.1}, "of an LSTM that attends"),
+        ("shortcut", {"init_state": "mean"}, "no regions to begin with the mean of"),
+        ("hard-attention", {"doubly_stochastic": 0.1}, "of soft attention"),
+        ("attention", {"init_state": "median"}, "one of zero, mean"),
+        ("attention", {"own_words": "best"}, "of sample, greedy"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(model, more, saying):
+    with pytest.raises(ValueError, match=saying):
+        captioner(model, **more)
+
+
+REWARDS = {
+    "of sentences": np.array([0.5, -1.5, 2.0]),
+    "of words": np.random.default_rng(7).standard_normal((5, 3)),
+}
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_every_gradient_of_weighted_words(of):
+    """As self-critical training has them: reward - baseline, above and below 0."""
+    report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7)._replace(word_weights=REWARDS[of]))
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_the_kernels_give_the_gradients_of_weighted_words(of):
+    check_kernels(lambda: captioner(feature_channels=7), batch(7)._replace(word_weights=REWARDS[of]))
+
+
+def test_the_loss_of_weighted_words_is_what_steps_say_of_them():
+    model, data = captioner(feature_channels=7), batch(7)
+    loss, _ = model.forward(data._replace(word_weights=REWARDS["of sentences"]))
+    state, total = model.start(data.pictures), 0.0
+    for t in range(5):
+        log_probs, state = model.step(state, data.tokens[t])
+        said = log_probs[np.arange(3), data.tokens[t + 1]]
+        total -= (said * REWARDS["of sentences"])[t < data.lengths].sum()
+    assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
 
 
 # each way that a gradient takes through the decoder, and the parameters that it reaches: take it away, and they are wrong
@@ -80,15 +211,15 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
     """The check above can fail."""
     through = decoder.attend_through_backward
 
-    def without(config, dhs, dzs, cache):
+    def without(config, dhs, dzs, dalphas, cache):
         if way == "from the query to the state before":
             cache = cache._replace(Wq=0 * cache.Wq)
         dhs = 0 * dhs if way == "from the deep output to the state" else dhs
         dzs = 0 * dzs if way == "from the deep output to the context" else dzs
-        dx, dkeys, dwords, grads = through(config, dhs, dzs, cache)
+        dx, dkeys, dwords, dstate, grads = through(config, dhs, dzs, dalphas, cache)
         dwords = 0 * dwords if way == "from the cell to the words" else dwords
         dkeys = 0 * dkeys if way == "from the scores to the keys" else dkeys
-        return dx, dkeys, dwords, grads
+        return dx, dkeys, dwords, dstate, grads
 
     monkeypatch.setattr(decoder, "attend_through_backward", without)
     report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7))
@@ -140,16 +271,18 @@ def test_padding_changes_nothing(name):
     check_same(captioner(name, 7), data, longer, 1e-6)
 
 
-@pytest.mark.parametrize("name", CONTEXT)
-def test_steps_say_what_teacher_forcing_says(name):
+@pytest.mark.parametrize(
+    ("name", "option"), [*((name, None) for name in CONTEXT), *(("attention", option) for option in OPTIONS)]
+)
+def test_steps_say_what_teacher_forcing_says(name, option):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
-    model, data = captioner(name, 7), batch(7)
+    model, data = captioner(name, 7, **OPTIONS.get(option, {})), batch(7)
     loss, _ = model.forward(data, train=False)
     state, total = model.start(data.pictures), 0.0
     for t in range(5):
         log_probs, state = model.step(state, data.tokens[t])
         np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
-        if name in ("uniform", "attention"):
+        if name in ("uniform", "attention", "hard-attention"):
             np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
         else:
             assert state.alpha is None

@@ -12,11 +12,12 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning
+from scratchlv.tasks import backbone, captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
-MODELS = ("attention", "naive", "shortcut", "uniform")
+MODELS = ("attention", "hard-attention", "naive", "shortcut", "uniform")
+LOOKING = ("attention", "hard-attention")
 
 
 def made(model="attention", more=(), **options):
@@ -84,7 +85,7 @@ def test_attention_on_what_is_named_is_counted(monkeypatch):
 
 def test_only_who_looks_can_point(run):
     figures = captioning.evaluate(run, n=4)
-    looks = run.config.model == "attention"  # uniform attention does not choose
+    looks = run.config.model in LOOKING  # uniform attention does not choose
     assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
     assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
     assert figures["n"] == 4
@@ -96,11 +97,11 @@ def test_captions_of_picture_files(run, tmp_path, beam):
     paths = [tmp_path / "wide.png", tmp_path / "tall.jpg"]
     for path, shape in zip(paths, ((40, 90, 3), (90, 30, 3)), strict=True):
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
-    for path, told in zip(paths, captioning.caption_images(run, paths, beam), strict=True):
+    for path, told in zip(paths, captioning.caption_images(run, paths, beam, images=True), strict=True):
         assert told.path == str(path)
         assert len(told.words) == len(told.probabilities)
         assert all(0 < p <= 1 for p in told.probabilities)
-        if run.config.model in ("attention", "uniform"):
+        if run.config.model in (*LOOKING, "uniform"):
             assert told.alphas.shape == (len(told.words), 8, 8)
             assert captioning.attention_picture(told).width > 100
         else:
@@ -122,8 +123,6 @@ def test_a_blind_run_is_shown_another_picture():
 
 
 def test_arguments_that_do_not_go_together():
-    with pytest.raises(UserError, match="--encoder efficientnet-lite0 does not go with --data scenes"):
-        made(encoder="efficientnet-lite0")
     with pytest.raises(UserError, match="grammar=klingon"):
         made(more=["grammar=klingon"])
     run = made()
@@ -146,6 +145,12 @@ def test_one_picture_is_too_few_to_normalise_over(setting):
 # --- photographs -----------------------------------------------------------------------------------------------------
 
 
+class Unused:
+    """Stands in for a backbone that nobody asks."""
+
+    name, checksum, size, crop, shape = "unused", "0" * 32, (6, 4), None, (3, 3, 5)
+
+
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
     """Captions of pictures that nobody opens: rare words in each, and features by chance. ``asked`` are the pictures."""
@@ -159,11 +164,14 @@ def photographs(tmp_path, monkeypatch):
     (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
     asked = []
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         asked.append(len(paths))
-        return np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        seen = np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        return seen[:, :, ::-1] if extractor.name.endswith("mirrored") else seen
 
-    monkeypatch.setattr(captioning, "photograph_features", features)
+    monkeypatch.setattr(captioning, "features_of", features)
+    monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else Unused())
     return tmp_path, asked
 
 
@@ -179,8 +187,29 @@ def test_bleu_of_captions_is_of_the_words_as_they_were_written(photographs, monk
     assert run.vocabulary.words[4:] == ("a", "near")
     monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: ["a", "<unk>", "near", "a", "<unk>"], nowhere))
     figures = captioning.evaluate(run)
-    assert figures["bleu"] < 15
+    assert figures["bleu_4"] < 15
     assert figures["unknown_share"] == pytest.approx(2 / 5)
+
+
+def test_mirrored_photographs_are_for_training_alone(photographs):
+    """Eight to train on, and the same in a mirror; four to validate on, as they are."""
+    folder, asked = photographs
+    of_photographs(folder, "mirror=true")
+    assert asked == [8, 8, 4]
+    config = captioning.config(
+        "caption", f"flickr8k:{folder}", "attention", "quick", 0, ["mirror=true", "by_length=true"]
+    )
+    extractor = backbone.extractor(config, backbone.pretrained(config, None))
+    data = captioning.dataset(config, None, "train", extractor=extractor, mirror=True)
+    np.testing.assert_array_equal(data.mirrored, data.pictures[:, :, ::-1])
+    assert data.by_length
+    assert captioning.dataset(config, data.vocabulary, "val", extractor=extractor).mirrored is None
+
+
+@pytest.mark.parametrize("setting", ["mirror=true", "by_length=true", "min_count=3"])
+def test_settings_of_photographs_are_refused_for_scenes(setting):
+    with pytest.raises(UserError, match="does nothing with --data scenes"):
+        captioning.config("caption", "scenes", "attention", "quick", 0, [setting])
 
 
 @pytest.mark.parametrize("beam", [1, 2])
@@ -203,13 +232,36 @@ def test_captions_character_by_character(photographs):
     folder, said = photographs[0], []
     run = of_photographs(folder, "min_count=1", say=said.append, characters=True)
     assert {"A", " ", "."} <= set(run.vocabulary.words)
-    assert "bleu_of_characters" in captioning.evaluate(run)
+    assert {"bleu_4_of_characters", "cider_d_of_characters"} <= captioning.evaluate(run).keys()
     (generated,) = run.caption(run.dataset("val", n=1).pictures)
     assert captioning.captioned(run, "x", np.zeros((9, 9, 3), np.uint8), generated).text == "".join(
         run.words(generated)
     )
     with pytest.raises(UserError, match="--characters goes with captions of your own"):
         made(characters=True)
+
+
+def test_captions_that_are_longer_than_any_that_is_said(photographs, monkeypatch):
+    """They are learned whole; how many there are is said, and so is how many of the run's own were cut off."""
+    folder, said = photographs[0], []
+    file = folder / "Flickr8k.token.txt"
+    long = " ".join(["near"] * 40)
+    file.write_text(
+        file.read_text().replace("A rare00 near", long).replace("A rare10 near", long.removesuffix(" near"))
+    )
+    run = of_photographs(folder, "min_count=1", say=said.append)
+    assert (
+        "2 of 16 captions to train on have 40 words or more, the longest 42: they are learned whole, but what"
+        in "".join(said)
+    )
+    assert max(map(len, run.dataset("train").captions)) == 42
+    run.model.params["output.b"][END] = -50.0
+    assert captioning.evaluate(run)["cut_off"] == 4
+    run.model.params["output.b"][END] = 50.0
+    assert captioning.evaluate(run)["cut_off"] == 0
+    said.clear()
+    of_photographs(folder, "min_count=1", say=said.append, characters=True)
+    assert any("have 200 characters or more" in line for line in said)
 
 
 def test_markers_around_captions_are_said(photographs):
@@ -223,11 +275,60 @@ def test_markers_around_captions_are_said(photographs):
 
 @pytest.mark.parametrize(
     ("model", "setting", "reason"),
-    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")],
+    [
+        ("attention", "min_count=2", "--data scenes"),
+        ("uniform", "attention=8", "--model uniform"),
+        ("naive", "gate=true", "--model naive"),
+        ("uniform", "gate=true", "--model uniform"),
+        ("naive", "init_state=mean", "--model naive"),
+        ("shortcut", "init_state=mean", "--model shortcut"),
+        ("uniform", "doubly_stochastic=1", "--model uniform"),
+        ("hard-attention", "doubly_stochastic=1", "--model hard-attention"),
+        ("attention", "drawn=0.3", "--model attention"),
+        ("attention", "reinforce=2", "--model attention"),
+        ("naive", "entropy=0.1", "--model naive"),
+        ("attention", "schedule=constant", "scheduled_sampling=0"),
+        ("attention", "own_words=greedy", "scheduled_sampling=0"),
+    ],
 )
 def test_settings_that_do_nothing(model, setting, reason):
     with pytest.raises(UserError, match=f"{setting}: .* does nothing with {reason}; leave it out"):
         made(model, more=[setting])
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "saying"),
+    [
+        ("attention", "doubly_stochastic=-1", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=inf", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=nan", "0 or more, and finite"),
+        ("hard-attention", "reinforce=-1", "0 or more, and finite"),
+        ("hard-attention", "entropy=-0.1", "0 or more, and finite"),
+        ("hard-attention", "drawn=1.5", "0 to 1"),
+        ("hard-attention", "drawn=nan", "0 to 1"),
+        ("attention", "scheduled_sampling=1.01", "0 to 1"),
+        ("attention", "scheduled_sampling=-0.1", "0 to 1"),
+        ("attention", "schedule=quadratic", "linear, inverse-sigmoid, constant"),
+        ("attention", "own_words=best", "sample, greedy"),
+        ("attention", "init_state=median", "zero, mean"),
+        ("attention", "gate=maybe", "true or false"),
+    ],
+)
+def test_settings_out_of_range(model, setting, saying):
+    with pytest.raises(UserError, match=f"{setting.split('=')[0]}.*{saying}"):
+        made(model, more=[setting])
+
+
+def test_the_settings_reach_the_model():
+    asked = {"drawn": 0.25, "reinforce": 2.0, "entropy": 0.5, "gate": True, "init_state": "mean", "own_words": "greedy"}
+    more = [f"{name}={value}" for name, value in asked.items()]
+    found = made("hard-attention", more=[*more, "scheduled_sampling=0.1"]).model.config.decoder
+    assert (found.gate, found.init_state, found.own_words) == (True, "mean", "greedy")
+    assert (found.hard.drawn, found.hard.reinforce, found.hard.entropy) == (0.25, 2.0, 0.5)
+    assert made(more=["doubly_stochastic=0.5"]).model.config.decoder.doubly_stochastic == 0.5
+    plain = made().model.config.decoder
+    assert plain.hard is None
+    assert (plain.gate, plain.init_state, plain.doubly_stochastic) == (False, "zero", 0)
 
 
 def test_settings_of_scenes_do_nothing_for_photographs(photographs):
@@ -271,7 +372,7 @@ def test_the_same_photographs_in_other_formats(photographs, form):
     ours, theirs = of_photographs(folder), of_photographs(folder, data=form(folder))
     assert theirs.vocabulary.words == ours.vocabulary.words
     for split in ("train", "val"):
-        assert theirs.dataset(split).words == ours.dataset(split).words
+        assert theirs.dataset(split).texts == ours.dataset(split).texts
 
 
 def test_a_file_of_captions_is_read_once_to_train(photographs, monkeypatch):
@@ -326,8 +427,29 @@ def test_many_pictures_are_captioned_in_pieces(tmp_path, monkeypatch):
     found = list(captioning.caption_images(run, paths, size=2))
     assert sizes == [2, 2, 1]
     assert [c.text for c in found] == [run.text(run.words(g)) for g in whole]
-    (tmp_path / "3.png").write_bytes(b"nothing")
-    sizes.clear()
-    with pytest.raises(UserError, match=r"3\.png is no picture"):
-        next(captioning.caption_images(run, paths, size=2))
-    assert not sizes
+    assert all(c.image is None for c in found)  # full-size pictures are read when they are wanted
+    with_images = captioning.caption_images(run, paths, size=2, images=True)
+    assert [c.image.mean() for c in with_images] == [0, 50, 100, 150, 200]
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, monkeypatch):
+    run, done, decoded = made(), [], []
+    for i in range(7):
+        Image.fromarray(np.full((8, 8, 3), 30 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    for i in (2, 4, 5):
+        (tmp_path / f"{i}.png").write_bytes(b"nothing")
+    paths, unread = sorted(tmp_path.iterdir()), []
+    found = list(captioning.caption_images(run, paths, size=2, unread=unread, done=done.append))
+    assert [Path(c.path).name for c in found] == ["0.png", "1.png", "3.png", "6.png"]
+    assert [str(error).split(" is no picture")[0] for error in unread] == [
+        str(tmp_path / f"{i}.png") for i in (2, 4, 5)
+    ]
+    assert done == [2, 4, 6, 7]
+    alone = [next(captioning.caption_images(run, [Path(c.path)])).text for c in found]
+    assert [c.text for c in found] == alone
+    with pytest.raises(UserError, match=r"2\.png is no picture"):
+        list(captioning.caption_images(run, paths, size=2))
+    original = captioning.pictures_of
+    monkeypatch.setattr(captioning, "pictures_of", lambda paths, c: decoded.extend(paths) or original(paths, c))
+    list(captioning.caption_images(run, [paths[0], paths[1], paths[3]], unread=[]))
+    assert decoded == [paths[0], paths[1], paths[3]]  # once, where all can be read

@@ -15,8 +15,9 @@ import pytest
 
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint
-from scratchlv.training.optimisers import FlatParameters, learning_rate
-from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.optimisers import Decay, FlatParameters, learning_rate
+from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings
 
 
 class Line:
@@ -87,6 +88,28 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path):
         log.write('{"step": 40, "lo')  # killed while writing
     t.resume()
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == [10, 20]
+
+
+def test_killed_before_the_first_checkpoint_each_step_stands_in_the_log_once(tmp_path):
+    t = trainer(tmp_path)
+    for step in (10, 20):
+        t._log(step=step, loss=9.0)
+    second = trainer(tmp_path, dataclasses.replace(SETTINGS, steps=30))
+    second.resume()
+    second.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30]
+
+
+@pytest.mark.parametrize("state", [{"step": 5}, {"step": 5, "seconds": "x", "best_loss": None}])
+def test_a_checkpoint_of_something_else_is_no_traceback(tmp_path, state):
+    t = trainer(tmp_path)
+    t.step = 5
+    t.save()
+    tensors, _ = checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, tensors, state)
+    with pytest.raises(UserError, match="the checkpoint of step 5 .* is not that of a training"):
+        trainer(tmp_path).resume()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -182,21 +205,47 @@ def test_flat_parameters_are_the_parameters():
     assert params["a"][0, 0] == 7
     assert params["a"].base is not None
     grads, norm, factor = flat.collect({"a": np.full((2, 3), 2.0), "b": np.float32([3, -4])}, 3.5)
-    assert grads.tolist() == [2] * 6 + [3, -4]
+    assert [part.tolist() for part in flat.views(grads).values()] == [[[2] * 3] * 2, [3, -4]]
     assert (norm, factor) == (7, 0.5)
+
+
+def test_every_parameter_begins_at_a_multiple_of_256_bytes_and_nothing_lies_between():
+    sizes = {"bias of 13": 13, "one": 1, "none": 0, "whole": 64, "large": 5003}
+    params = {name: np.full(size, 1 + k, np.float32) for k, (name, size) in enumerate(sizes.items())}
+    flat = FlatParameters(params)
+    start = flat.values.ctypes.data
+    assert [(params[name].ctypes.data - start) % 256 for name in sizes if sizes[name]] == [0, 0, 0, 0]
+    assert all((params[name] == 1 + k).all() for k, name in enumerate(sizes))
+    flat.grads[:] = np.nan
+    grads, norm, _ = flat.collect({name: np.ones(size, np.float32) for name, size in sizes.items()}, 1.0)
+    assert np.count_nonzero(grads) == sum(sizes.values())
+    assert norm == pytest.approx(sum(sizes.values()) ** 0.5)
+    packed = flat.packed(flat.values)
+    np.testing.assert_array_equal(packed, np.concatenate([np.ravel(params[name]) for name in sizes]))
+    np.testing.assert_array_equal(flat.unpacked(packed), flat.values)
+    assert flat.unpacked(packed[1:]).shape == packed[1:].shape
 
 
 @pytest.mark.parametrize("size", [1, 31, 8191, 8192, 8193, 100_003])
 def test_the_norm_is_that_of_all_gradients_together(size):
     grads = {name: np.random.default_rng(k).standard_normal(size).astype(np.float32) for k, name in enumerate("ab")}
-    flat, norm, _ = FlatParameters({name: np.zeros_like(grad) for name, grad in grads.items()}).collect(grads, 1.0)
-    np.testing.assert_array_equal(flat, np.concatenate([*grads.values()]))
-    assert norm == pytest.approx(np.linalg.norm(flat.astype(np.float64)), rel=1e-6)
+    flat = FlatParameters({name: np.zeros_like(grad) for name, grad in grads.items()})
+    collected, norm, _ = flat.collect(grads, 1.0)
+    np.testing.assert_array_equal(flat.packed(collected), np.concatenate([*grads.values()]))
+    assert norm == pytest.approx(np.linalg.norm(collected.astype(np.float64)), rel=1e-6)
 
 
 def test_a_gradient_of_another_shape_is_named():
     with pytest.raises(ValueError, match=r"gradient of a has the shape \(3, 2\), not \(2, 3\)"):
         FlatParameters({"a": np.zeros((2, 3), np.float32)}).collect({"a": np.zeros((3, 2), np.float32)}, 1.0)
+
+
+def test_the_schedule_of_zaremba_and_others():
+    """1 for four epochs, then half of it after each: in the fifth 0.5, in the sixth 0.25."""
+    decay = Decay(0.5, first=400, every=100)
+    rates = [learning_rate(s, 1300, 20.0, 0, decay) for s in range(1300)]
+    assert [rates[s] for s in (0, 399, 400, 499, 500, 1299)] == [20, 20, 10, 10, 5, 20 * 0.5**9]
+    assert learning_rate(4, 1300, 20.0, 10, decay) == 10  # a warm-up comes before it
 
 
 def test_the_schedule():

@@ -23,6 +23,7 @@ class Mean:
 
     name = "mean"
     size = (6, 5)
+    crop = None
     shape = (1, 1, 3)
 
     def __init__(self, checksum="a" * 32, fail_at=None):
@@ -193,7 +194,7 @@ def test_two_sets_share_what_they_have_in_common(photos, cache):
     extract(photos[:7], Mean(), cache)
     extract(photos[3:], Mean(), cache)
     assert len(stored(cache)["features.f16"]) == 11 * 6
-    assert set(stored(cache)) == {"features.f16", "rows.txt"}
+    assert set(stored(cache)) == {"features.f16", "rows.crc", "rows.txt"}
 
 
 @pytest.mark.parametrize("damage", ["no array", "cut list", "other list", "no list", "text"])
@@ -214,6 +215,31 @@ def test_damaged_files_are_made_anew(photos, cache, damage):
     second = Mean()
     assert np.array_equal(extract(photos[:10], second, cache), colours(range(10)))
     assert second.computed == 10
+
+
+@pytest.mark.parametrize("at", [0, 5 * 6 + 3, 11 * 6 - 1])
+def test_a_picture_of_which_the_disk_changed_the_features_gets_them_anew(photos, cache, at):
+    extract(photos, Mean(), cache)
+    whole = stored(cache)
+    (array,) = cache.glob("mean-*/features.f16")
+    content = bytearray(array.read_bytes())
+    content[at] ^= 1
+    array.write_bytes(content)
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 1
+    assert stored(cache) == whole
+
+
+def test_a_cache_from_before_there_were_crcs_gets_them(photos, cache):
+    extract(photos, Mean(), cache)
+    whole = stored(cache)
+    (crcs,) = cache.glob("mean-*/rows.crc")
+    crcs.unlink()
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 0
+    assert stored(cache) == whole
 
 
 def test_no_space_for_the_features_is_said_before_they_are_made(photos, cache, monkeypatch):
@@ -247,6 +273,18 @@ def test_a_disk_that_fills_up_on_the_way_is_one_sentence_and_nothing_is_lost(pho
     second = Mean()
     assert np.array_equal(extract(photos, second, cache), colours(range(11)))
     assert second.computed == 8
+
+
+def test_a_checksum_of_a_picture_that_is_damaged_in_its_list_is_made_again(photos, cache):
+    extract(photos, Mean(), cache)
+    noted = cache / "pictures.jsonl"
+    lines = noted.read_text().splitlines()
+    noted.write_text(
+        "\n".join(line[:-5] + "j" + line[-4:] if "3.png" in line else line for line in lines) + "\n" + "[" * 9999
+    )
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 0
 
 
 @pytest.mark.parametrize("content", ["", "[1]\n", '{"a": 1}', "\0", '["/x", 1, 2, 3]\n', "[[], 1, 2, 3]\n"])
@@ -327,3 +365,39 @@ def test_the_default_folder(monkeypatch, tmp_path, photos):
     assert (tmp_path / "mine" / "pictures.jsonl").is_file()
     monkeypatch.delenv("SCRATCHLV_CACHE")
     assert cache_folder().parts[-2:] == (".cache", "scratchlv")
+
+
+@pytest.mark.parametrize("what", ["removed", "changed"])
+def test_a_folder_that_changes_meanwhile(photos, cache, monkeypatch, what):
+    """Between the listing, which makes the checksums, and the decoding: no picture gets the features of another."""
+    listed = module._digests
+
+    def and_then(paths, known):
+        digests = listed(paths, known)
+        status = photos[4].stat()
+        if what == "removed":
+            photos[4].unlink()
+        else:  # of the same size and time, as a copy that keeps them has
+            content = photos[5].read_bytes()
+            photos[4].write_bytes(content + bytes(status.st_size - len(content)))
+            os.utime(photos[4], ns=(status.st_atime_ns, status.st_mtime_ns))
+        return digests
+
+    monkeypatch.setattr(module, "_digests", and_then)
+    said = "was there when the pictures were listed, and is gone" if what == "removed" else "was changed while features"
+    with pytest.raises(UserError, match=rf"4\.png {said}.*; start again when nothing writes there"):
+        extract(photos, Mean(), cache)
+    monkeypatch.setattr(module, "_digests", listed)
+    left = photos[:4] + photos[5:] if what == "removed" else photos
+    values = [0, 1, 2, 3, *([] if what == "removed" else [5]), *range(5, 11)]
+    assert np.array_equal(extract(left, Mean(), cache), colours(values))
+
+
+def test_pictures_that_were_drawn(cache):
+    drawn = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (7, 8, 7, 9)])
+    first = Mean()
+    assert np.array_equal(np.asarray(extract(drawn, first, cache))[:, 0, 0, 0], [7, 8, 7, 9])
+    assert first.computed == 3  # each content once
+    again = Mean()
+    assert np.array_equal(np.asarray(extract(drawn[::-1], again, cache))[:, 0, 0, 0], [9, 7, 8, 7])
+    assert again.computed == 0
