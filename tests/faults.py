@@ -1,6 +1,6 @@
 """Injects faults, counts them, and says which promises of docs/reliability.md were not kept.
 
-    python tests/faults.py                     all of it: half an hour on two cores
+    python tests/faults.py                     all of it: hours on two cores
     python tests/faults.py --n 4               a glimpse of each
     python tests/faults.py --only kills fuzz   these kinds alone
     python tests/faults.py --seed 7            others, drawn at random

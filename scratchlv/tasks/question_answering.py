@@ -283,6 +283,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     backbone_.begin_finetuning(run.model, config, weights)
     if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
         grid, _ = backbone_.fitted_channels(config, train_set.pictures)
+        assert grid is not None  # of features, or of what is finetuned
         train_set = train_set.with_attention_target(settings.hops, grid)
     val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found, extractor)
     say(

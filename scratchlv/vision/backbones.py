@@ -30,13 +30,30 @@ _BATCH = 16  # pictures at once: enough that waking the threads, a hundred times
 class Network(Protocol):
     """An architecture, without weights."""
 
-    name: str
-    title: str
-    side: int  # of the pictures that it was trained on
-    crop: int  # the shorter side of a photograph when its middle is cut out
-    eps: float
-    regions: str  # the layer that attention looks at
-    vector: str  # the layer for models that do not attend
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def side(self) -> int:
+        """Of the pictures that it was trained on."""
+
+    @property
+    def crop(self) -> int:
+        """The shorter side of a photograph when its middle is cut out."""
+
+    @property
+    def eps(self) -> float: ...
+
+    @property
+    def regions(self) -> str:
+        """The layer that attention looks at."""
+
+    @property
+    def vector(self) -> str:
+        """The layer for models that do not attend."""
 
     @property
     def layers(self) -> tuple[str, ...]: ...

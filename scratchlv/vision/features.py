@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,10 +40,20 @@ _THREADS = max(1, usable_cores().n // 2)  # that decode pictures, while the netw
 class Extractor(Protocol):
     """What turns pictures into features; a Backbone is one."""
 
-    name: str
-    checksum: str  # of its weights
-    size: tuple[int, int]  # (height, width) of the pictures it wants
-    crop: int | None  # the shorter side of a photograph before its middle is cut out; None: it wants the whole picture
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def checksum(self) -> str:
+        """Of its weights."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures it wants."""
+
+    @property
+    def crop(self) -> int | None:
+        """The shorter side of a photograph before its middle is cut out; None: it wants the whole picture."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -231,7 +241,8 @@ def _digests(paths: list[Path], known_file: Path) -> list[str]:
     return digests
 
 
-def _checksum(file: BinaryIO) -> str:
+def _checksum(file: Any) -> str:
+    """Of what a binary file holds."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

@@ -104,9 +104,14 @@ def _features(n: int, rng: np.random.Generator, root: Path) -> Report:
 
     def look(path: Path, at: int) -> tuple[str, str | None]:
         kept = {file: file.read_bytes() for file in files if file != path}
-        same = np.asarray(features.extract(paths, Mean(), cache)).tobytes() == right
+        said = path.name
+        try:
+            found = features.extract(paths, Mean(), cache)
+        except UserError:  # the checksum of a picture in the list is another: taken back, and right when started again
+            said, found = f"{path.name}, said once", features.extract(paths, Mean(), cache)
+        same = np.asarray(found).tobytes() == right
         for file, content in kept.items():
             file.write_bytes(content)
-        return path.name, None if same else "used as it is"
+        return said, None if same else "used as it is"
 
     return _flipped(n, rng, files, look, Report("bits flipped in cached features"))

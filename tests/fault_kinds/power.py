@@ -196,7 +196,7 @@ def _broken(to: Path, where: Cut, whole: Path, task: str) -> str | None:
 class Mean:
     """Features that are quick to make, and tell which picture they are of."""
 
-    name, checksum, size, shape = "mean", "a" * 32, (4, 4), (2, 3)
+    name, checksum, size, crop, shape = "mean", "a" * 32, (4, 4), None, (2, 3)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         mean = images.mean((1, 2))

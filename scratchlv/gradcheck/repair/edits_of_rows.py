@@ -82,12 +82,11 @@ def _along_axis(line: Line) -> Iterator[Edit]:
         return
     if isinstance(value, ast.Call) and name_of(value.func) == "take_along_axis" and len(value.args) >= 2:
         rest = ", ".join(ast.unparse(each) for each in value.args[1:2])
-        axis = (
-            ast.unparse(value.args[2] if len(value.args) > 2 else value.keywords[0].value) if _has_axis(value) else "-1"
-        )
+        axes = [*value.args[2:], *(each.value for each in value.keywords)]
+        along = ast.unparse(axes[0]) if axes else "-1"
         taken = ast.unparse(value.args[0])
         lines = (
-            f"{target.id} = {numpy}.zeros_like({taken})\n{numpy}.put_along_axis({target.id}, {rest}, {taken}, {axis})"
+            f"{target.id} = {numpy}.zeros_like({taken})\n{numpy}.put_along_axis({target.id}, {rest}, {taken}, {along})"
         )
         how = "with np.put_along_axis into zeros for np.take_along_axis"
         yield line.edit(partial(_statements, lines, statement), how, "taken back", 0.8, 3)
@@ -104,10 +103,6 @@ def _along_axis(line: Line) -> Iterator[Edit]:
         shown = f"{numpy}.expand_dims(V, {axis})" if alone else "V"
         new = partial(call, f"{numpy}.put_along_axis({target.id}, {text}, {shown}, {axis})", value, statement)
         yield line.edit(new, "with np.put_along_axis", "all places", 0.8, 3)
-
-
-def _has_axis(node: ast.Call) -> bool:
-    return len(node.args) > 2 or bool(node.keywords)
 
 
 def _places(line: Line, shape: tuple[int, ...]) -> Iterator[Place]:

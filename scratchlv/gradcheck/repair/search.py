@@ -159,8 +159,8 @@ class Search:
 
     def _kept(self) -> bool:
         """Whether backward is right if forward keeps another array for it, or keeps it earlier, and its outputs stay."""
-        forget = [getattr(test, "forget", None) for test in self.tests]
-        if self.forward is None or None in forget:
+        forget = [test.forget for test in self.tests if hasattr(test, "forget")]
+        if self.forward is None or len(forget) < len(self.tests):
             return False
         inputs, forward, roots = self.evidence.inputs, self.forward, unwrapped(self.forward)
         candidates = []
