@@ -13,6 +13,18 @@ ELSEWHERE = {
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/timing.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
+    "scratchlv/gradcheck/repair/edits_of_counts.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_rows.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_what_is_kept.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
     "scratchlv/gradcheck/repair/edits_of_names.py": (
         "tests/gradcheck/repair/test_edits.py",
         "each kind of edit mends a bug there",
