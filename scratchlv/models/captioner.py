@@ -39,6 +39,7 @@ class CaptionerConfig:
     dropout: float = 0.0
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
+    query: str = "previous"
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -53,6 +54,7 @@ class CaptionerConfig:
             attention=self.attention,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
+            query=self.query,
         )
 
 

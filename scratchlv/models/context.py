@@ -23,6 +23,7 @@ from scratchlv.ops import additive_attention, attention_lstm, dot_product_attent
 
 CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
+QUERIES = ("previous", "current")  # h_{t-1} or h_t: whose state asks where to look for word t
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -39,10 +40,13 @@ class DecoderConfig:
     cell: str = "lstm"
     dropout: float = 0.0
     label_smoothing: float = 0.0  # of the loss in training
+    query: str = QUERIES[0]  # of attention: the state before the word y_{t-1}, or the one that has read it
 
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
             raise ValueError(f"there is no context {self.context!r}; there are {', '.join(CONTEXTS)}")
+        if self.query not in QUERIES:
+            raise ValueError(f"there is no query {self.query!r}; there are {', '.join(QUERIES)}")
 
 
 class Source(NamedTuple):
@@ -166,15 +170,16 @@ def attend_through(
 
 def attend_through_backward(
     config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
-) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
     grads = attention_lstm.backward((dhs, dzs, None), cache)
     g = {"decoder.Wx": grads.dWx, "decoder.Wh": grads.dWh, "decoder.b": grads.db}
+    dstate = (grads.dh0, grads.dc0)
     if config.context == "dot":
-        return add(grads.dx, grads.dkeys), None, grads.dwords, g | {"attention.W": grads.dWq}
-    return grads.dx, grads.dkeys, grads.dwords, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
+        return add(grads.dx, grads.dkeys), None, grads.dwords, dstate, g | {"attention.W": grads.dWq}
+    return grads.dx, grads.dkeys, grads.dwords, dstate, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
 
 
 def _attend_step_by_step(
@@ -210,4 +215,5 @@ def _attend_step_by_step_backward(
         dkeys = add(dkeys, dkeys_t)
         for name, d in {**cell_grads, **attention_grads}.items():
             g[name] = add(g.get(name), d)
-    return dx, dkeys, dwords, g
+    assert dstate is not None
+    return dx, dkeys, dwords, dstate, g

@@ -56,6 +56,7 @@ class DecoderState(NamedTuple):
     mask: Array | None
     layer: LayerState
     alpha: Array | None  # (N, L)
+    z: Array | None  # (N, D), what it saw then
     params: dict[str, Array]  # as they serve many steps
 
 
@@ -118,12 +119,22 @@ def forward(
     nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
-    words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    current = config.context in ATTENDING and config.query == "current"
+    words, words_cache = embedding.forward(tokens if current else tokens[:-1], p["embedding.W"], train=train)
     state, init_state_cache = init_state(p, config, x, train)
     keys_cache = context = None
     if config.context in ATTENDING:
         keys, keys_cache = attention_keys(p, config, x, need_dx, train)
-        hs, z, run = attend_through(p, config, Source(x, keys, mask), words, state, need_dx, train)  # z (T, N, D)
+        source = Source(x, keys, mask)
+        if current:
+            # h_1 has read <start>; then the kernel looks with h_t, and reads y_t and z_t into h_{t+1}; the last is not asked
+            no_z = np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
+            first, state, context = layer_forward(p, "decoder", config.cell, join(words[:1], no_z), state, train=train)
+            after, z, run = attend_through(p, config, source, words[1:], state, need_dx, train)
+            hs = np.concatenate([first, after[:-1]])
+            words = words[:-1]
+        else:
+            hs, z, run = attend_through(p, config, source, words, state, need_dx, train)  # z (T, N, D)
     else:
         z, context = constant_context(config, Source(x, mask=mask))  # (N, D)
         hs, _, run = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
@@ -174,7 +185,18 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
     if config.context in ATTENDING:
-        dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
+        if cache.context is None:
+            dx, dkeys, dwords, _, grads = attend_through_backward(config, dhs, dz, cache.run)
+        else:
+            dafter = np.zeros_like(dhs)
+            dafter[:-1] = dhs[1:]
+            dx, dkeys, dafter_words, dstate, grads = attend_through_backward(config, dafter, dz, cache.run)
+            djoined, _, first_grads = layer_backward(dhs[:1], dstate, cache.context)
+            for name, d in first_grads.items():
+                grads[name] += d
+            dwords = np.concatenate([djoined[:, :, : config.embedding], dafter_words])
+            zero = np.zeros_like(ddeep[:1])
+            ddeep = np.concatenate([ddeep, zero])
         if dkeys is not None:
             dx, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys, dx=dx)
     else:
@@ -202,7 +224,10 @@ def start(
     layer, _ = init_state(p, config, x, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    return DecoderState(x, keys, mask, layer, alpha, decoding_params(p, packed))
+    z = None
+    if config.context in ATTENDING and config.query == "current":
+        z = np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
+    return DecoderState(x, keys, mask, layer, alpha, z, decoding_params(p, packed))
 
 
 def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
@@ -210,12 +235,17 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     p = state.params
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     source = Source(state.x, state.keys, state.mask)
-    if config.context in ATTENDING:
-        z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
+    if state.z is not None:
+        hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], state.z), state.layer, train=False)
+        z, alpha, _ = attend(p, config, source, layer[0], train=False)
+        state = state._replace(z=z)
     else:
-        z, _ = constant_context(config, source)
-        alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
-    hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
+        if config.context in ATTENDING:
+            z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
+        else:
+            z, _ = constant_context(config, source)
+            alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+        hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
     deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
     deep += words
     if z is not None:

@@ -37,6 +37,7 @@ class Settings(records.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
+    query: str = "previous"
     grammar: str = "places"  # of the captions of Scenes
     min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
 
@@ -274,6 +275,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
         model=config.model,
+        query=s.query,
     )
     return Captioner(widths, config.seed)
 
