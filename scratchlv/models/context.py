@@ -6,6 +6,13 @@
     "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
     "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
 
+The query is h_{t-1}, the state before y_{t-1} is read; or, with ``query="current"``, the state after it, and the cell is given
+the context of the step before (Luong et al. 2015, "input feeding"; z_0 = 0):
+
+    h_t = cell(h_{t-1}, [W_emb y_{t-1}, z_{t-1}]),  z_t = attention(x, h_t)
+
+What is named by several words is then looked for by all that are said of it: after "a small red", by small and by red.
+
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding.
 """
@@ -23,7 +30,7 @@ from scratchlv.ops import additive_attention, attention_lstm, dot_product_attent
 
 CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
-QUERIES = ("previous", "current")  # h_{t-1} or h_t: whose state asks where to look for word t
+QUERIES = ("previous", "current")  # h_{t-1}, which has not read y_{t-1} yet; or h_t, which has
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -40,13 +47,12 @@ class DecoderConfig:
     cell: str = "lstm"
     dropout: float = 0.0
     label_smoothing: float = 0.0  # of the loss in training
-    query: str = QUERIES[0]  # of attention: the state before the word y_{t-1}, or the one that has read it
+    query: str = QUERIES[0]  # the state that asks where to look
 
     def __post_init__(self) -> None:
-        if self.context not in CONTEXTS:
-            raise ValueError(f"there is no context {self.context!r}; there are {', '.join(CONTEXTS)}")
-        if self.query not in QUERIES:
-            raise ValueError(f"there is no query {self.query!r}; there are {', '.join(QUERIES)}")
+        for what, given, there in (("context", self.context, CONTEXTS), ("query", self.query, QUERIES)):
+            if given not in there:
+                raise ValueError(f"there is no {what} {given!r}; there are {', '.join(there)}")
 
 
 class Source(NamedTuple):
@@ -156,6 +162,44 @@ def attend_through(
     p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
 ) -> tuple[Array, Array, Any]:
     """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
+    if config.query == "previous":
+        return _look_then_read(p, config, source, words, state, need_dx, train)
+    joined = join(words[:1], no_context(source.x))
+    first, state, read = layer_forward(p, "decoder", config.cell, joined, state, train=train)  # (1, N, H), h_1
+    # from here on it is the same loop, which looks with h_t and reads the next word into h_{t+1}: the last has none to read
+    following = np.zeros_like(words)
+    following[:-1] = words[1:]
+    later, zs, run = _look_then_read(p, config, source, following, state, need_dx, train)
+    return np.concatenate([first, later[:-1]]), zs, (read, run)
+
+
+def attend_through_backward(
+    config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
+) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+    if config.query == "previous":
+        dx, dkeys, dwords, _, grads = _look_then_read_backward(config, dhs, dzs, cache)
+        return dx, dkeys, dwords, grads
+    read, run = cache
+    dlater = np.zeros_like(dhs)
+    dlater[:-1] = dhs[1:]
+    dx, dkeys, dfollowing, dstate, grads = _look_then_read_backward(config, dlater, dzs, run)
+    djoined, _, of_first = layer_backward(dhs[:1], dstate, read)
+    for name, d in of_first.items():
+        grads[name] += d  # the same cell read the first word
+    dwords = np.concatenate([djoined[:, :, : config.embedding], dfollowing[:-1]])
+    return dx, dkeys, dwords, grads
+
+
+def no_context(x: Array) -> Array:
+    """z_0 = 0 (N, D): nothing was looked at yet."""
+    return np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
+
+
+def _look_then_read(
+    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
+) -> tuple[Array, Array, Any]:
+    """z_t from h_{t-1}, then the cell on [W_emb y_{t-1}, z_t]: all h (T, N, H), all z (T, N, D), and the cache."""
     if config.cell != "lstm":
         return _attend_step_by_step(p, config, source, words, state, train)
     x, keys, mask = source
@@ -168,15 +212,15 @@ def attend_through(
     return hs, zs, cache
 
 
-def attend_through_backward(
+def _look_then_read_backward(
     config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
 ) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
+    """``dx``, ``dkeys``, ``dwords`` (T, N, E), the gradient of the first state, and the weights'."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
     grads = attention_lstm.backward((dhs, dzs, None), cache)
     g = {"decoder.Wx": grads.dWx, "decoder.Wh": grads.dWh, "decoder.b": grads.db}
-    dstate = (grads.dh0, grads.dc0)
+    dstate = grads.dh0, grads.dc0
     if config.context == "dot":
         return add(grads.dx, grads.dkeys), None, grads.dwords, dstate, g | {"attention.W": grads.dWq}
     return grads.dx, grads.dkeys, grads.dwords, dstate, g | {"attention.Wh": grads.dWq, "attention.v": grads.dv}
@@ -215,5 +259,5 @@ def _attend_step_by_step_backward(
         dkeys = add(dkeys, dkeys_t)
         for name, d in {**cell_grads, **attention_grads}.items():
             g[name] = add(g.get(name), d)
-    assert dstate is not None
+    assert dstate is not None  # there is a step
     return dx, dkeys, dwords, dstate, g

@@ -35,6 +35,7 @@ from scratchlv.models.context import (
     init_state,
     init_state_backward,
     join,
+    no_context,
     uniform_attention,
 )
 from scratchlv.models.inference import decoding_params
@@ -56,7 +57,7 @@ class DecoderState(NamedTuple):
     mask: Array | None
     layer: LayerState
     alpha: Array | None  # (N, L)
-    z: Array | None  # (N, D), what it saw then
+    z: Array | None  # (N, D), what it saw there, where the cell has yet to read it
     params: dict[str, Array]  # as they serve many steps
 
 
@@ -119,22 +120,12 @@ def forward(
     nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
-    current = config.context in ATTENDING and config.query == "current"
-    words, words_cache = embedding.forward(tokens if current else tokens[:-1], p["embedding.W"], train=train)
+    words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
     state, init_state_cache = init_state(p, config, x, train)
     keys_cache = context = None
     if config.context in ATTENDING:
         keys, keys_cache = attention_keys(p, config, x, need_dx, train)
-        source = Source(x, keys, mask)
-        if current:
-            # h_1 has read <start>; then the kernel looks with h_t, and reads y_t and z_t into h_{t+1}; the last is not asked
-            no_z = np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
-            first, state, context = layer_forward(p, "decoder", config.cell, join(words[:1], no_z), state, train=train)
-            after, z, run = attend_through(p, config, source, words[1:], state, need_dx, train)
-            hs = np.concatenate([first, after[:-1]])
-            words = words[:-1]
-        else:
-            hs, z, run = attend_through(p, config, source, words, state, need_dx, train)  # z (T, N, D)
+        hs, z, run = attend_through(p, config, Source(x, keys, mask), words, state, need_dx, train)  # z (T, N, D)
     else:
         z, context = constant_context(config, Source(x, mask=mask))  # (N, D)
         hs, _, run = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
@@ -185,18 +176,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
     if config.context in ATTENDING:
-        if cache.context is None:
-            dx, dkeys, dwords, _, grads = attend_through_backward(config, dhs, dz, cache.run)
-        else:
-            dafter = np.zeros_like(dhs)
-            dafter[:-1] = dhs[1:]
-            dx, dkeys, dafter_words, dstate, grads = attend_through_backward(config, dafter, dz, cache.run)
-            djoined, _, first_grads = layer_backward(dhs[:1], dstate, cache.context)
-            for name, d in first_grads.items():
-                grads[name] += d
-            dwords = np.concatenate([djoined[:, :, : config.embedding], dafter_words])
-            zero = np.zeros_like(ddeep[:1])
-            ddeep = np.concatenate([ddeep, zero])
+        dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
         if dkeys is not None:
             dx, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys, dx=dx)
     else:
@@ -224,9 +204,7 @@ def start(
     layer, _ = init_state(p, config, x, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    z = None
-    if config.context in ATTENDING and config.query == "current":
-        z = np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
+    z = no_context(x) if config.context in ATTENDING and config.query == "current" else None
     return DecoderState(x, keys, mask, layer, alpha, z, decoding_params(p, packed))
 
 
@@ -234,22 +212,32 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
     p = state.params
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
-    source = Source(state.x, state.keys, state.mask)
-    if state.z is not None:
-        hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], state.z), state.layer, train=False)
-        z, alpha, _ = attend(p, config, source, layer[0], train=False)
-        state = state._replace(z=z)
-    else:
-        if config.context in ATTENDING:
-            z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
-        else:
-            z, _ = constant_context(config, source)
-            alpha = uniform_attention(state.x, state.mask) if config.context == "uniform" else None
-        hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
-    deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
+    if state.z is None:  # look, then read the word and what was seen
+        z, alpha = _look(p, config, state, state.layer[0])
+        layer = _read(p, config, words, z, state.layer)
+    else:  # read the word and what was seen before, then look
+        layer = _read(p, config, words, state.z, state.layer)
+        z, alpha = _look(p, config, state, layer[0])
+    deep, _ = linear.forward(layer[0], p["output.Wh"], train=False)
     deep += words
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
     logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
     log_probs, _ = log_softmax.forward(logits, train=False)
-    return log_probs, state._replace(layer=layer, alpha=alpha)
+    return log_probs, state._replace(layer=layer, alpha=alpha, z=None if state.z is None else z)
+
+
+def _look(p: dict, config: DecoderConfig, state: DecoderState, h: Array) -> tuple[Array | None, Array | None]:
+    """The context (N, D) that is seen with ``h``, and where; None where there is none."""
+    source = Source(state.x, state.keys, state.mask)
+    if config.context in ATTENDING:
+        z, alpha, _ = attend(p, config, source, h, train=False)
+        return z, alpha
+    z, _ = constant_context(config, source)
+    return z, uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+
+
+def _read(p: dict, config: DecoderConfig, words: Array, z: Array | None, layer: LayerState) -> LayerState:
+    """The state after ``words`` (N, E) and ``z``."""
+    _, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), layer, train=False)
+    return layer
