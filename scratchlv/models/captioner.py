@@ -20,6 +20,7 @@ from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch
 from scratchlv.device import place
 from scratchlv.models import decoder
+from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.vision import conv_extractor, image_feature, regions
 
@@ -39,12 +40,19 @@ class CaptionerConfig:
     dropout: float = 0.0
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
-    query: str = "previous"
+    query: str = QUERIES[0]  # of attention
+    sharpening: float = 1.0  # of attention when it says something
+    frequencies: int = 0  # of a region's positional encoding
+
+    @property
+    def region(self) -> int:
+        """D, the numbers of a region."""
+        return regions.width(self.channels, self.feature_channels, self.frequencies)
 
     @property
     def decoder(self) -> DecoderConfig:
         context = CONTEXT[self.model]
-        source = self.hidden if context in decoder.VECTOR else regions.width(self.channels, self.feature_channels)
+        source = self.hidden if context in decoder.VECTOR else self.region
         return DecoderConfig(
             context=context,
             vocabulary=self.vocabulary,
@@ -55,6 +63,7 @@ class CaptionerConfig:
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
             query=self.query,
+            sharpening=self.sharpening,
         )
 
 
@@ -70,8 +79,7 @@ class Captioner:
         self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:
             L = None if config.feature_channels is not None else conv_extractor.GRID**2
-            D = regions.width(config.channels, config.feature_channels)
-            feature_params, statistics = image_feature.init(rng, L, D, config.hidden)
+            feature_params, statistics = image_feature.init(rng, L, config.region, config.hidden)
             self.params.update(feature_params)
             self.buffers.update(statistics)
 
@@ -116,8 +124,15 @@ class Captioner:
     def _encode(self, pictures: Array, train: bool) -> tuple[Array, Any]:
         """What the decoder is given of the pictures: regions (N, L, D), or the image feature (N, H)."""
         dtype = self.params["embedding.W"].dtype.type
+        config = self.config
         x, regions_cache = regions.forward(
-            self.params, self.buffers, pictures, self.config.feature_channels, dtype, train=train
+            self.params,
+            self.buffers,
+            pictures,
+            config.feature_channels,
+            dtype,
+            frequencies=config.frequencies,
+            train=train,
         )
         if "image.W" not in self.params:
             return x, (None, regions_cache)

@@ -48,6 +48,7 @@ class DecoderConfig:
     dropout: float = 0.0
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # the state that asks where to look
+    sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it
 
     def __post_init__(self) -> None:
         for what, given, there in (("context", self.context, CONTEXTS), ("query", self.query, QUERIES)):

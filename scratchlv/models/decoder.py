@@ -200,7 +200,13 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
 def start(
     p: dict, config: DecoderConfig, x: Array, mask: Array | None = None, *, packed: dict[str, Array]
 ) -> DecoderState:
-    """The state before the first word; ``packed`` are weights that were packed before."""
+    """The state before the first word; ``packed`` are weights that were packed before.
+
+    From here on attention is α = softmax(β e), with β = ``config.sharpening``: above 1 it keeps to fewer regions than it was
+    trained to (Chorowski et al. 2015), so that what is said of one thing is read from one thing.
+    """
+    if config.sharpening != 1:
+        p = p | {"attention.v": p["attention.v"] * p["attention.v"].dtype.type(config.sharpening)}  # e is linear in v
     layer, _ = init_state(p, config, x, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])

@@ -23,6 +23,7 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.models.context import QUERIES
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
@@ -37,7 +38,9 @@ class Settings(records.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
-    query: str = "previous"
+    query: str = QUERIES[0]  # of attention: the state before the last word was read, or the one after
+    sharpening: float = 1.0  # of attention when a caption is said; above 1 it keeps to fewer regions
+    frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     grammar: str = "places"  # of the captions of Scenes
     min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
 
@@ -171,7 +174,7 @@ def config(
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
     if model != "attention":
-        idle["attention"] = f"--model {model}"
+        idle |= dict.fromkeys(("attention", "query", "sharpening"), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return replace(asked, encoder=fits)
@@ -276,6 +279,8 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         label_smoothing=s.label_smoothing,
         model=config.model,
         query=s.query,
+        sharpening=s.sharpening,
+        frequencies=s.frequencies,
     )
     return Captioner(widths, config.seed)
 

@@ -16,8 +16,8 @@ from scratchlv.tasks import TASKS, data_argument
 from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
 
-_POSITIVE = ("learning_rate", "clip")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss")
+_POSITIVE = ("learning_rate", "clip", "sharpening")  # these may be any number above 0, the rest are counts
+_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss", "frequencies")
 _BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
 
 

@@ -1,10 +1,13 @@
 """What a model sees: a picture as L regions, each with its place, and the gradient back to the conv extractor.
 
-    x ∈ R^{H×W×C}  →  L = H·W regions of D = C + 2 numbers
+    x ∈ R^{H×W×C}  →  L = H·W regions of D = C + 2 + 4 F numbers
 
 The two numbers added are the region's coordinates, from -1 to 1: a weighted sum of regions forgets their order, so that
-each must itself know where it is. With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained
-features, (N, h, w, C), and nothing is learned below them.
+each must itself know where it is. F frequencies add waves of them, sin(k π x / 2) and cos(k π x / 2) for k = 1 … F: the
+positional encoding of Vaswani et al. 2017 in two dimensions. "In the middle" is then a linear map's to tell.
+
+With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained features, (N, h, w, C), and nothing is
+learned below them.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from scratchlv.vision import conv_extractor
 
 class Cache(NamedTuple):
     blocks: list  # of the conv extractor
-    grid: tuple[int, int]
+    shape: tuple[int, int, int]  # of a picture's features: rows, columns, channels
 
 
 def init(
@@ -31,38 +34,45 @@ def init(
     return conv_extractor.init(rng, channels) if feature_channels is None else ({}, {})
 
 
-def width(channels: tuple[int, int, int], feature_channels: int | None) -> int:
+def width(channels: tuple[int, int, int], feature_channels: int | None, frequencies: int = 0) -> int:
     """D, the numbers of a region."""
-    return (channels[-1] if feature_channels is None else feature_channels) + 2
+    return (channels[-1] if feature_channels is None else feature_channels) + 2 + 4 * frequencies
 
 
 def forward(
-    params: dict, buffers: dict, pictures: Array, feature_channels: int | None, dtype: Any = np.float32, *, train: bool
+    params: dict,
+    buffers: dict,
+    pictures: Array,
+    feature_channels: int | None,
+    dtype: Any = np.float32,
+    *,
+    frequencies: int = 0,
+    train: bool,
 ) -> tuple[Array, Cache | None]:
     """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
     if feature_channels is not None:
         features = as_contiguous(pictures, dtype)  # from float16: only this batch is ever float32
-        return _with_coordinates(features, unit_size=True), None
+        return _with_position(features, frequencies, unit_size=True), None
     x = conv_extractor.preprocess(pictures, dtype)
     features, blocks = conv_extractor.forward(params, buffers, x, train=train)
-    return _with_coordinates(features), Cache(blocks, features.shape[1:3]) if train else None
+    return _with_position(features, frequencies), Cache(blocks, features.shape[1:]) if train else None
 
 
 def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
     """Gradients of the conv extractor by the names of its parameters; places have none."""
     if cache is None:
         return {}
-    dfeatures = as_contiguous(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
+    dfeatures = as_contiguous(dregions[..., : cache.shape[-1]]).reshape(dregions.shape[0], *cache.shape)
     return conv_extractor.backward(dfeatures, cache.blocks)
 
 
-def _with_coordinates(features: Array, *, unit_size: bool = False) -> Array:
-    """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1.
+def _with_position(features: Array, frequencies: int, *, unit_size: bool = False) -> Array:
+    """Features (N, h, w, C) as regions (N, h w, D), each with its place: across and down, from -1 to 1, and their waves.
 
     With ``unit_size`` those of each picture get a mean square of 1: networks' may be of any size.
     """
     N, h, w, C = features.shape
-    regions = empty((N, h, w, C + 2), features)
+    regions = empty((N, h, w, C + 2 + 4 * frequencies), features)
     if unit_size:
         rms_norm.forward(features, out=regions, train=False)
     else:
@@ -70,4 +80,10 @@ def _with_coordinates(features: Array, *, unit_size: bool = False) -> Array:
     across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))
     regions[..., C] = place(across, regions)
     regions[..., C + 1] = place(down[:, None], regions)
-    return regions.reshape(N, h * w, C + 2)
+    for k in range(1, frequencies + 1):
+        at = C + 2 + 4 * (k - 1)
+        for wave in (np.sin, np.cos):
+            regions[..., at] = place(wave(k * np.pi / 2 * across), regions)
+            regions[..., at + 1] = place(wave(k * np.pi / 2 * down)[:, None], regions)
+            at += 2
+    return regions.reshape(N, h * w, -1)

@@ -67,6 +67,13 @@ def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("name", ["attention, current", "shortcut"])
+def test_every_gradient_with_a_positional_encoding(name):
+    size = (64, 64) if name == "shortcut" else (16, 24)
+    report = check_gradients(in_float64(captioner(name, frequencies=2)), batch(size=size))
+    assert report.ok, str(report)
+
+
 # each way that a gradient takes through the decoder, and the parameters that it reaches: take it away, and they are wrong
 CELL, QUERY = {"decoder.Wx", "decoder.Wh", "decoder.b"}, {"attention.Wh", "attention.v"}
 KEYS, WORDS = {"attention.Wx", "attention.b"}, {"embedding.W"}
@@ -188,6 +195,16 @@ def test_steps_say_what_teacher_forcing_says(name):
             assert state.alpha is None
         total -= log_probs[np.arange(3), data.tokens[t + 1]][t < data.lengths].sum()
     assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attention", "attention, current"])
+def test_sharpened_attention_is_the_softmax_of_larger_scores(name):
+    data = batch(7)
+    plain, sharp = (in_float64(captioner(name, 7, sharpening=by)) for by in (1.0, 2.5))
+    (_, soft), (_, sharpened) = (m.step(m.start(data.pictures), data.tokens[0]) for m in (plain, sharp))
+    powers = soft.alpha**2.5
+    np.testing.assert_allclose(sharpened.alpha, powers / powers.sum(axis=1, keepdims=True), rtol=1e-9)
+    assert plain.forward(data)[0] == sharp.forward(data)[0]  # training knows nothing of it
 
 
 def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
