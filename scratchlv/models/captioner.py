@@ -3,7 +3,7 @@
     naive       the image feature v is the decoder's first state, and never seen again
     shortcut    v is joined at every step
     uniform     z = Σ x_l / L at every step: the lecture's "no attention"
-    attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step
+    attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step; or of h_t, with query="current"
 
 The decoder is one and the same (:mod:`scratchlv.models.decoder`); they differ in how it looks. The picture is L regions
 x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mod:`scratchlv.vision.image_feature`).
@@ -40,14 +40,19 @@ class CaptionerConfig:
     dropout: float = 0.0
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
-    query: str = QUERIES[0]  # of attention
-    sharpening: float = 1.0  # of attention when it says something
-    frequencies: int = 0  # of a region's positional encoding
+    query: str = QUERIES[0]  # these three are of a captioner that attends: whose state asks,
+    sharpening: float = 1.0  # how much sharper it looks when it says something,
+    frequencies: int = 0  # and the waves of a region's place
 
     @property
     def region(self) -> int:
         """D, the numbers of a region."""
-        return regions.width(self.channels, self.feature_channels, self.frequencies)
+        return regions.width(self.channels, self.feature_channels, self.waves)
+
+    @property
+    def waves(self) -> int:
+        """The frequencies of a region's place: a mean of all regions would have the same of every picture."""
+        return self.frequencies if CONTEXT[self.model] in decoder.ATTENDING else 0
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -131,7 +136,7 @@ class Captioner:
             pictures,
             config.feature_channels,
             dtype,
-            frequencies=config.frequencies,
+            frequencies=config.waves,
             train=train,
         )
         if "image.W" not in self.params:

@@ -48,6 +48,8 @@ class Settings(records.Settings):
         super().__post_init__()
         if self.grammar not in scenes_world.GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
 
 
 _PHOTOGRAPHS = {
@@ -174,7 +176,7 @@ def config(
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
     if model != "attention":
-        idle |= dict.fromkeys(("attention", "query", "sharpening"), f"--model {model}")
+        idle |= dict.fromkeys(("attention", "query", "sharpening", "frequencies"), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return replace(asked, encoder=fits)

@@ -223,11 +223,25 @@ def test_markers_around_captions_are_said(photographs):
 
 @pytest.mark.parametrize(
     ("model", "setting", "reason"),
-    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")],
+    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")]
+    + [
+        (model, each, f"--model {model}")
+        for model in ("naive", "uniform")
+        for each in ("query=current", "sharpening=2", "frequencies=4")
+    ],
 )
 def test_settings_that_do_nothing(model, setting, reason):
     with pytest.raises(UserError, match=f"{setting}: .* does nothing with {reason}; leave it out"):
         made(model, more=[setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [("query=next", "there are previous, current"), ("sharpening=0.0", "above 0"), ("frequencies=-1", "0 or more")],
+)
+def test_settings_of_attention_that_are_wrong(setting, wrong):
+    with pytest.raises(UserError, match=f"{setting}: .*{wrong}"):
+        made(more=[setting])
 
 
 def test_settings_of_scenes_do_nothing_for_photographs(photographs):
