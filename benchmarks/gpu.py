@@ -2,10 +2,12 @@
 
     python benchmarks/gpu.py [--only NAME…] [--json FILE] [--seconds N] [--minutes N]
 
-In this order: ceilings measured in the same run (bandwidth, products, launches, grid synchronisation); every version of every
-room's kernels; the LSTM layer against nn.LSTM; steps of whole models against PyTorch, eager and, last, compiled. What is wrong is
-not timed. All is said as it is found, and ends with a table. A part that fails is told and the others go on, in a new process
-where it had to be: after a kernel that reads where it may not, no other runs in the same one, and a part that hangs is ended.
+In this order: ceilings measured in the same run (bandwidth, products, launches, grid synchronisation); what there is a goal
+for (the LSTM layer against nn.LSTM, the captioner with attention against PyTorch, eager and compiled, and their kernels);
+every version of every other room's kernels; steps of other models against PyTorch, eager and, last, compiled. What is wrong
+is not timed. All is said as it is found, and ends with a table. A part that fails is told and the others go on, in a new
+process where it had to be: after a kernel that reads where it may not, no other runs in the same one, and a part that hangs
+is ended.
 The exit status is 1 if any part failed.
 """
 
@@ -34,6 +36,15 @@ from scratchlv.training.checkpoint import write_json_atomically as write  # noqa
 PART_SECONDS = 75  # the longest that a part may take
 COMPILE_SECONDS = 60  # all that is compiled by PyTorch, together
 FRESH_PROCESS = 3  # exit status of a worker whose GPU does not answer any more
+LAYER_GOALS = {"float32": 190, "tf32": 110}  # microseconds of the LSTM layer's step, on an H100
+GOALS_FIRST = (
+    "recurrent",
+    "kernel:additive_attention",
+    "kernel:attention_lstm",
+    "kernel:lstm",
+    "step:attention-captioner-hoisted",
+    "compiled:attention-captioner-hoisted",
+)
 Document = dict[str, Any]
 
 
@@ -65,7 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="parts, rooms or cases that begin so")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--seconds", type=float, default=0.25, metavar="N", help="for one timing (0.25)")
-    parser.add_argument("--minutes", type=float, default=8.0, metavar="N", help="for all (8)")
+    parser.add_argument("--minutes", type=float, default=6.5, metavar="N", help="for all (6.5)")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("parts", nargs="*", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -111,11 +122,11 @@ def all_parts() -> list[str]:
     on_the_cpu_alone = ("-bfloat16", "-int8")  # weights in fewer bits
     cases = {name: case for name, case in all_cases().items() if not name.endswith(on_the_cpu_alone)}
     compiled = [name for name, case in cases.items() if any(side.kind == COMPILED for side in case.sides)]
-    compiled.sort(key=lambda name: not name.startswith("attention"))  # there is a goal: while there is time
     kinds = (("kernel", rooms), ("step", list(cases)), ("compiled", compiled))
     kernels, steps, last = ([f"{kind}:{name}" for name in names] for kind, names in kinds)
     ceilings = [f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "grid_syncs")]
-    return ["header", *ceilings, *kernels, "recurrent", *steps, *last]
+    others = [part for part in (*kernels, *steps, *last) if part not in GOALS_FIRST]
+    return ["header", *ceilings, *GOALS_FIRST, *others]
 
 
 # --- the parent ------------------------------------------------------------------------------------------------------
@@ -376,14 +387,21 @@ def cases_table(document: Document) -> str:
 def layer_lines(rows: list[dict]) -> list[tuple[str, ...]]:
     """Our fastest LSTM layer in each precision against nn.LSTM in the same."""
     good, lines = [row for row in rows if "side" in row], []
-    for precision in ("float32", "tf32"):
+    for precision in LAYER_GOALS:
         ours = [row for row in good if row["side"].startswith("ours") and row["precision"] == precision]
         theirs = [row for row in good if row["side"] == f"nn.LSTM, {precision}"]
         if ours and theirs:
             mine, baseline = min(ours, key=lambda row: row["us"]), theirs[0]
-            met = mine["us"] < baseline["us"] and mine["us"] <= 190
+            met = mine["us"] < baseline["us"] and mine["us"] <= LAYER_GOALS[precision]
             figures = brief(mine["us"]), baseline["side"], brief(baseline["us"]), f"{baseline['us'] / mine['us']:.2f}"
-            lines.append((f"LSTM layer: {mine['side']}", *figures, "> 1, and 190 us", "met" if met else "MISSED"))
+            lines.append(
+                (
+                    f"LSTM layer: {mine['side']}",
+                    *figures,
+                    f"> 1, and {LAYER_GOALS[precision]} us",
+                    "met" if met else "MISSED",
+                )
+            )
     return lines
 
 

@@ -90,6 +90,11 @@ def zeros(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     return array
 
 
+def aligned_size(n: int, align: int) -> int:
+    """``n``, and as many more as what follows must wait for its multiple of ``align``."""
+    return -(-n // align) * align
+
+
 def as_contiguous(array: Any, dtype: Any = None) -> Any:
     """``array``, of NumPy or CuPy, as kernels take it: C-contiguous, aligned, not marked read-only; copied only where it must be.
 

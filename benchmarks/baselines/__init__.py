@@ -17,9 +17,13 @@ _device = torch.device("cpu")
 
 
 def use_device(name: str) -> None:
-    """From now on baselines are built on this device; ``benchmarks/gpu.py`` asks for "cuda"."""
+    """From now on baselines are built on this device; ``benchmarks/gpu.py`` asks for "cuda".
+
+    There cuDNN may try its algorithms and keep the fastest, as those do who want speed of it: shapes repeat.
+    """
     global _device
     _device = torch.device(name)
+    torch.backends.cudnn.benchmark = _device.type == "cuda"
 
 
 def device() -> torch.device:

@@ -1,4 +1,7 @@
-"""The attending LSTM on a GPU: the launches of ``attention_lstm.cu``. What is a product over all steps is one product."""
+"""The attending LSTM on a GPU: the launches of ``attention_lstm.cu`` and of a file for each score.
+
+What is a product over all steps is one product.
+"""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +18,7 @@ from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
 from scratchlv.kernels.matmul.cuda import gemm
 
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
-THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu
+THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu and .cuh
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
 
 
@@ -188,7 +191,9 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
     _, N, L, D, A, H = sizes
     rows = -(-N // 32)
     jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
-    module = load("attention_lstm.cu")
+    module = load("attention_lstm.cu")  # a file in its place may have all kernels
+    if name not in module:
+        module = load(f"{name.split('_')[0]}_attention_lstm.cu")
     most = module.engine(on_gpu(arrays[0])).blocks_at_once(name, (THREADS,), SHARED)
     numbers = (np.int32(n) for n in sizes)
     module[name]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)

@@ -15,6 +15,10 @@ from scratchlv.cuda.precision import precision
 ROWS = 8  # that a block takes through a step at a time; MOST_ROWS in recurrent.cuh
 FOUR = 9  # as there
 MOST_THREADS = 256  # of a block, as the kernels' __launch_bounds__ say
+SYNC_CYCLES = (
+    2000  # of one grid.sync(): an estimate, about 1.1 µs on Hopper; benchmarks/gpu.py measures it (grid_sync_us)
+)
+PASS_CYCLES = 400  # for the barriers of a block and the filling of its pipelines, there and back: an estimate
 
 
 class Plan(NamedTuple):
@@ -83,7 +87,7 @@ def layout(
     product = (weights + weights_back) * max(4 * rows_multiplied, 16 * takes) / 128
     traffic = 4 * (rows * H + 2 * rows * units * column_blocks) / 64
     shape = column_blocks, row_blocks, quads, rows, threads, lanes, tf32
-    return Plan(*shape, forward_bytes, backward_bytes, cycles=product + traffic + 1000 * takes)
+    return Plan(*shape, forward_bytes, backward_bytes, cycles=product + traffic + PASS_CYCLES * takes + 2 * SYNC_CYCLES)
 
 
 def plan_for(like: Any, N: int, H: int, gates: int = 4) -> Plan | None:

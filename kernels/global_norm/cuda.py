@@ -21,10 +21,12 @@ def limits(grads: tuple[Any, ...], out: Any, **settings: Any) -> str | None:
     return cannot_serve(*grads, out) or (None if out.flags.c_contiguous else "out is not contiguous")
 
 
-def step(grads: tuple[Array, ...], out: Array, *, max_norm: float) -> tuple[Array, Array]:
+def step(grads: tuple[Array, ...], out: Array, *, max_norm: float, align: int = 1) -> tuple[Array, Array]:
     """The norm and the factor, arrays without axes. The order of the additions depends on the size alone."""
-    for g, part in parts(grads, out):
+    for g, part, gap in parts(grads, out, align):
         part[...] = g
+        if gap.size:
+            gap[...] = 0
     count = min(MOST_PARTS, max(1, -(-out.size // 4096)))
     sums, norm, factor = empty(count, out), empty((), out), empty((), out)
     module = load("global_norm.cu")

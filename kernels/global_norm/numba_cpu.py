@@ -21,9 +21,10 @@ def limits(grads: tuple[Any, ...], out: Any, **settings: Any) -> str | None:
     return float32_only(*grads, out) or (None if out.flags.carray else "out is not contiguous, aligned and writeable")
 
 
-def step(grads: tuple[np.ndarray, ...], out: np.ndarray, *, max_norm: float) -> tuple[float, float]:
+def step(grads: tuple[np.ndarray, ...], out: np.ndarray, *, max_norm: float, align: int = 1) -> tuple[float, float]:
     squares, past_caches = 0.0, wants_nontemporal(out[: out.size // 16 * 16])
-    for g, part in parts(grads, out):
+    for g, part, gap in parts(grads, out, align):
+        gap[...] = 0
         of_blocks = np.empty(-(-g.size // BLOCK))
         around = past_caches and part.ctypes.data % CACHE_LINE == 0
         _copy_and_sum_squares(as_contiguous(g).reshape(-1), part.reshape(-1), of_blocks, around)

@@ -66,7 +66,7 @@ matmul_2(const float* __restrict__ a, const float* __restrict__ b, const float* 
 }
 
 // 3. A thread has rows y, y + 16, … and columns x, x + 16, … of a tile of C: neighbours read neighbouring banks.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 matmul_3(const float* __restrict__ a, const float* __restrict__ b, const float* __restrict__ bias, float* c, int M, int N, int K,
          int transpose_a, int transpose_b, int accumulate) {
     __shared__ float tile_a[DEPTH][SIDE + 1], tile_b[DEPTH][SIDE + 1];

@@ -33,7 +33,7 @@ rmsprop_1(float* __restrict__ params, const float* __restrict__ grads, float* __
         update(params[i], grads[i], v[i], velocity ? velocity + i : nullptr, rates);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 rmsprop_2(float* __restrict__ params, const float* __restrict__ grads, float* __restrict__ v, float* __restrict__ velocity,
           const float* __restrict__ factor, float lr, float one_minus_rho, float eps, float weight_decay, float grad_scale,
           float momentum, long long n) {

@@ -63,6 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
     kind = getattr(arguments, "weights", "float32")
     if kind != "float32":
         raise UserError(f"--weights {kind} goes with --backend cpu; on a GPU, --precision bf16 reads half as much")
+    from scratchlv.cuda.ahead import compile_ahead
     from scratchlv.cuda.availability import what_is_wrong
     from scratchlv.cuda.precision import use_precision
     from scratchlv.device import use_backend
@@ -71,6 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if problem is not None:
         raise UserError(f"--backend {arguments.backend}: {problem}")
     use_backend(arguments.backend)
+    compile_ahead()
     with use_precision(arguments.precision):
         return arguments.command(arguments) or 0
 

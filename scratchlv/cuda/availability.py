@@ -80,14 +80,27 @@ def _of_the_chip(cupy: Any) -> Iterator[str]:
         )
 
 
+#: a kernel that includes the one header of CUDA's own that ours include; CuPy's wheels do not bring it
+_WITH_HEADERS = '#include <cooperative_groups.h>\nextern "C" __global__ void nothing() {}\n'
+
+
 def _of_the_compiler(cupy: Any) -> Iterator[str]:
-    """CuPy loads NVRTC and cuBLAS when they are first needed: better now than in the middle of a step."""
+    """CuPy loads NVRTC and cuBLAS when they are first needed, and finds CUDA's headers when a kernel asks for them: better
+    now than in the middle of a step."""
     for library, probe in (("NVRTC", lambda: cupy.cuda.nvrtc.getVersion()), ("cuBLAS", cupy.cuda.get_cublas_handle)):
         try:
             probe()
         except Exception as error:
             first_line = str(error).splitlines()[0]
             yield f"{library} does not load ({first_line}); {_INSTALL}, which brings it"
+            return
+    try:
+        cupy.RawModule(code=_WITH_HEADERS, options=("-std=c++17",)).compile()
+    except Exception as error:
+        first_line = str(error).strip().splitlines()[0]
+        yield (
+            f"CUDA's headers are not found ({first_line}); {_INSTALL}, which brings them, or set CUDA_PATH to a CUDA toolkit"
+        )
 
 
 def _cupy_packages() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scratchlv.cuda.signature import Signature, check_arguments, read_signatures
+from scratchlv.cuda.signature import DTYPES, Signature, check_arguments, read_signatures
 from scratchlv.cuda.sources import read_source, sources
 
 MOST_SHARED = 227 * 1024  # bytes a block can have on the chips of compute capability 9.0; an older chip has less
@@ -25,6 +25,8 @@ class Engine(Protocol):
     ) -> None: ...
 
     def blocks_at_once(self, name: str, block: tuple[int, ...], shared: int = 0) -> int: ...
+
+    def compile(self) -> None: ...
 
 
 class Module(Mapping[str, "Kernel"]):
@@ -68,6 +70,7 @@ class Kernel:
 
     def __init__(self, module: Module, signature: Signature) -> None:
         self.module, self.signature = module, signature
+        self._right: dict[tuple, type] = {}  # kinds of arguments that were found right, and the type of their arrays
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any, shared: int = 0, cooperative: bool = False
@@ -82,14 +85,26 @@ class Kernel:
             TypeError: an argument is not what the source names: see :func:`check_arguments`.
             ValueError: the block, the grid or the shared memory is larger than can be launched.
         """
-        array_type = _array_type(arguments)
-        check_arguments(self.signature, arguments, array_type)
+        array_type = self._checked(arguments)
         grid, block = _three("grid", grid), _three("block", block)
         if math.prod(grid) == 0:
             return
         self._check_shape(grid, block, shared)
         engine = self.module.engine(on_gpu=array_type is not np.ndarray)
         engine.launch(self.signature.name, grid, block, arguments, shared, cooperative)
+
+    def _checked(self, arguments: tuple) -> type:
+        """The type of the arrays, once the arguments are found right.
+
+        To read each against the signature takes as long as a small kernel: what was right once is right when it comes again.
+        """
+        kinds = tuple(map(_kind, arguments))
+        array_type = self._right.get(kinds)
+        if array_type is None:
+            array_type = _array_type(arguments)
+            check_arguments(self.signature, arguments, array_type)
+            self._right[kinds] = array_type
+        return array_type
 
     def _check_shape(self, grid: tuple, block: tuple, shared: int) -> None:
         name, threads = self.signature.name, math.prod(block)
@@ -139,6 +154,20 @@ def _find(path: Path) -> Path:
         if source.name == path.name:
             return source
     return path
+
+
+_BARE = {type(None), *(dtype.type for dtypes in DTYPES.values() for dtype in dtypes)}
+
+
+def _kind(argument: Any) -> Any:
+    """All that :func:`check_arguments` asks of an argument, in as few steps as may be."""
+    kind = type(argument)
+    if kind in _BARE:
+        return kind
+    flags = getattr(argument, "flags", None)
+    if flags is None:
+        return kind
+    return argument.dtype, flags.num if kind is np.ndarray else (kind, flags.c_contiguous)
 
 
 def _array_type(arguments: tuple) -> type:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 from scratchlv.device import to_host
+from scratchlv.memory import aligned_size
 from scratchlv.ops import adam, global_norm, rmsprop, sgd
 from scratchlv.training import checkpoint
 
@@ -17,14 +18,24 @@ from scratchlv.training import checkpoint
 class FlatParameters:
     """The parameters of a model in one flat buffer, each name a view of its part: the optimiser sweeps memory once.
 
+    Each part begins at a multiple of 256 bytes, as a GPU's own allocations do: kernels that read four numbers at once, and
+    cuBLAS, want them so, and one bias of 13 numbers would move all that follow. What lies between the parts is 0 and stays 0.
     ``params`` is changed in place: its arrays become the views.
     """
 
+    ALIGN = 64  # numbers
+
     def __init__(self, params: dict[str, Array]) -> None:
         self.shapes = {name: array.shape for name, array in params.items()}
-        self.values = np.concatenate([np.ravel(array) for array in params.values()])
+        first = next(iter(params.values()))
+        size = sum(aligned_size(math.prod(shape), self.ALIGN) for shape in self.shapes.values())
+        self.values = empty((size,), first)
+        self.values[...] = 0
         self.grads = np.zeros_like(self.values)
-        params.update(self.views(self.values))
+        views = self.views(self.values)
+        for name, array in params.items():
+            views[name][...] = array
+        params.update(views)
 
     def views(self, flat: Array) -> dict[str, Array]:
         """``flat``, cut into arrays by name."""
@@ -32,8 +43,22 @@ class FlatParameters:
         for name, shape in self.shapes.items():
             size = math.prod(shape)
             parts[name] = flat[at : at + size].reshape(shape)
-            at += size
+            at += aligned_size(size, self.ALIGN)
         return parts
+
+    def packed(self, flat: np.ndarray) -> np.ndarray:
+        """``flat`` (n,) without what lies between its parts: so a checkpoint keeps what an optimiser remembers."""
+        return np.concatenate([part.reshape(-1) for part in self.views(flat).values()])
+
+    def unpacked(self, packed: np.ndarray) -> np.ndarray:
+        """What :meth:`packed` was made of; an array of another size is returned as it is."""
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        if packed.shape != (sum(sizes),):
+            return packed
+        flat = np.zeros(self.values.shape, packed.dtype)
+        for part, values in zip(self.views(flat).values(), np.split(packed, np.cumsum(sizes)[:-1]), strict=True):
+            part[...] = values.reshape(part.shape)
+        return flat
 
     def collect(self, grads: dict[str, Array], clip: float) -> tuple[Array, Any, Any]:
         """The gradients in the flat buffer ``grads``, their norm, and the factor that clips it at ``clip``.
@@ -45,7 +70,8 @@ class FlatParameters:
         for name, shape in self.shapes.items():
             if grads[name].shape != shape:
                 raise ValueError(f"the gradient of {name} has the shape {grads[name].shape}, not {shape}")
-        norm, factor = global_norm.step(tuple(grads[name] for name in self.shapes), self.grads, max_norm=clip)
+        ordered = tuple(grads[name] for name in self.shapes)
+        norm, factor = global_norm.step(ordered, self.grads, max_norm=clip, align=self.ALIGN)
         return self.grads, norm, factor
 
 

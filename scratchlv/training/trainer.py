@@ -172,7 +172,8 @@ class Trainer:
         if self.folder is None:
             return
         self.sync_metrics()
-        tensors = model_tensors(self.model) | self.optimiser.state_tensors()
+        remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
+        tensors = model_tensors(self.model) | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss
         checkpoint.save(self.folder, tensors, {"step": self.step, "seconds": self.seconds, "best_loss": best})
 
@@ -183,7 +184,8 @@ class Trainer:
             return  # killed before the first checkpoint: begin again
         tensors, state = checkpoint.load(self.folder, step)
         load_model_tensors(self.model, tensors, self.folder)
-        self.optimiser.load_state_tensors(tensors, state["step"], self.folder)
+        remembered = {name: self.flat.unpacked(array) for name, array in tensors.items()}
+        self.optimiser.load_state_tensors(remembered, state["step"], self.folder)
         self.step, self.seconds = state["step"], state["seconds"]
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         log = self.folder / "log.jsonl"

@@ -203,6 +203,8 @@ def test_parts_are_chosen_by_their_room_or_case(gpu, capsys):
     ceilings = ["header", *(f"ceiling:{name}" for name in ("bandwidths", "products", "launches", "grid_syncs"))]
     assert gpu.choose([]) == gpu.all_parts()
     assert gpu.choose(["adam"]) == [*ceilings, "kernel:adam", "step:adam"]
+    assert gpu.all_parts()[5 : 5 + len(gpu.GOALS_FIRST)] == [*gpu.GOALS_FIRST]
+    assert len(set(gpu.all_parts())) == len(gpu.all_parts())
     assert gpu.choose(["recurrent", "compiled:attention"])[-2:] == ["recurrent", "compiled:attention-captioner-hoisted"]
     with pytest.raises(SystemExit) as ended:
         gpu.choose(["adam", "mamba"])

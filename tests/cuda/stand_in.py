@@ -16,6 +16,7 @@ import functools
 import sys
 import time
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,13 +24,18 @@ from scratchlv.cuda.emulator import CpuModule
 from scratchlv.cuda.signature import read_signatures
 from scratchlv.cuda.sources import read_source, sources
 
+from .budget import read_budget
+
 
 class Gpu:
     """What happened on the device since the counters were set to 0."""
 
     round_trips = 0
     allocated = 0
-    launches: collections.Counter = collections.Counter()
+    launches: ClassVar[collections.Counter] = collections.Counter()
+    options: ClassVar[dict] = {}  # that a file was compiled with
+    compiled: ClassVar[collections.Counter] = collections.Counter()  # (file, cooperatively)
+    current = 0  # the device that launches go to
     processors = 4
     shared_memory = 227 * 1024
 
@@ -244,7 +250,9 @@ class RawModule:
     """Kernels from their source, which is that of one of the project's files."""
 
     def __init__(self, *, code, options=(), enable_cooperative_groups=False):
+        self._cooperative = enable_cooperative_groups
         (self._path,) = (path for path in sources() if path.read_text("utf-8") == code)
+        Gpu.options[self._path.name] = options
         self._cooperative = enable_cooperative_groups
         self._signatures = read_signatures(read_source(self._path))
 
@@ -252,16 +260,36 @@ class RawModule:
     def _module(self):
         return CpuModule(self._path, tuple(self._signatures))
 
+    def compile(self, log_stream=None):
+        Gpu.compiled[self._path.name, self._cooperative] += 1
+
     def get_function(self, name):
         return _Function(self, name)
 
 
+@functools.cache
+def _declared(kernel):
+    """Bytes of shared memory that a kernel declares, as its compiler said."""
+    return read_budget()[kernel]["shared"]
+
+
 class _Function:
-    max_dynamic_shared_size_bytes = 48 * 1024
+    """A kernel; what it declares of shared memory lessens what is there for a launch."""
 
     def __init__(self, module, name):
         self._module, self._name = module, name
         self.kernel = SimpleNamespace(ptr=0)
+        self.shared_size_bytes = _declared(f"{module._path.name} {name}")
+        self._asked = {}  # by device
+
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self._asked.get(Gpu.current, 48 * 1024 - self.shared_size_bytes)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        assert self.shared_size_bytes + size <= Gpu.shared_memory, "more shared memory than a block can have"
+        self._asked[Gpu.current] = size
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "more shared memory than was asked for"
@@ -308,6 +336,12 @@ class Device:
     def __init__(self, id=0):
         self.id = id
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
     @property
     def attributes(self):
         return {"MultiProcessorCount": Gpu.processors, "MaxSharedMemoryPerBlockOptin": Gpu.shared_memory}
@@ -329,6 +363,7 @@ def get_elapsed_time(start_event, end_event):
 
 
 _runtime = SimpleNamespace(
+    getDevice=lambda: Gpu.current,
     runtimeGetVersion=lambda: 13000,
     driverGetVersion=lambda: 13000,
     getDeviceProperties=lambda device: {"name": b"a stand-in", "totalGlobalMem": 1 << 30, "major": 9, "minor": 0},
@@ -346,6 +381,7 @@ def module() -> dict[str, ModuleType]:
     cuda = ModuleType("cupy.cuda")
     cuda.driver, cuda.device, cuda.Device = driver, device, Device
     cuda.get_cublas_handle = device.get_cublas_handle
+    cuda.nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
     cuda.Event, cuda.get_elapsed_time, cuda.runtime = Event, get_elapsed_time, _runtime
     cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     cupy.cuda = cuda
@@ -361,6 +397,7 @@ def install(monkeypatch) -> None:
     for name, fake in module().items():
         monkeypatch.setitem(sys.modules, name, fake)
     launch._load.cache_clear()
-    Gpu.round_trips = Gpu.allocated = 0
+    Gpu.round_trips = Gpu.allocated = Gpu.current = 0
     Gpu.launches.clear()
+    Gpu.compiled.clear()
     _free.clear()

@@ -92,7 +92,9 @@ def test_recurrent_layers(kind, size):
         of_x, of_h = b[: gates * H], torch.zeros_like(b[: gates * H])
         if kind == "gru":  # the last part is a bias of what comes from h
             of_h = torch.cat([of_h[: 2 * H], b[3 * H :]])
-        weights = {"weight_ih_l0": Wx.T, "weight_hh_l0": Wh.T, "bias_ih_l0": of_x, "bias_hh_l0": of_h}
+        # cuDNN takes weights as they lie in memory: a transposed view would be copied by it, or worse
+        weights = {"weight_ih_l0": Wx.T.contiguous(), "weight_hh_l0": Wh.T.contiguous()}
+        weights |= {"bias_ih_l0": of_x, "bias_hh_l0": of_h}
         state = tuple(part[None] for part in state)
         y, last = torch.func.functional_call(net, weights, (x, state if kind == "lstm" else state[0]))
         return (y, last[1][0]) if kind == "lstm" else y

@@ -13,7 +13,7 @@ from scratchlv.cuda import availability
 from scratchlv.errors import UserError
 
 
-def cupy_of(driver=13000, runtime=13000, count=1, capability="90", nvrtc=None, cublas=None):
+def cupy_of(driver=13000, runtime=13000, count=1, capability="90", nvrtc=None, cublas=None, headers=None):
     """A CuPy that says these things; an exception is raised where a number was asked for."""
 
     def give(value):
@@ -33,6 +33,7 @@ def cupy_of(driver=13000, runtime=13000, count=1, capability="90", nvrtc=None, c
         nvrtc=SimpleNamespace(getVersion=give(nvrtc)),
         get_cublas_handle=give(cublas),
     )
+    module.RawModule = lambda code, options: SimpleNamespace(compile=give(headers if "#include <" in code else None))
     module.ndarray = type("ndarray", (), {})
     return module
 
@@ -70,6 +71,10 @@ NO_DRIVER = RuntimeError("cudaErrorInsufficientDriver")
         ({"capability": "61"}, "GPU 0 has compute capability 6.1, and the kernels need 7.5 or later"),
         ({"nvrtc": ImportError("no libnvrtc\nlooked here\nand there")}, r"NVRTC does not load \(no libnvrtc\); pip"),
         ({"cublas": ImportError("no libcublas")}, r"cuBLAS does not load \(no libcublas\); pip"),
+        (
+            {"headers": RuntimeError("kern.cu(1): catastrophic error: cannot open source file\n1 error")},
+            r"CUDA's headers are not found \(kern.cu\(1\): .*source file\); pip install .* or set CUDA_PATH",
+        ),
     ],
 )
 def test_each_trouble_is_one_sentence(machine, says, sentence, capsys):

@@ -51,6 +51,29 @@ def test_a_wrong_argument_is_refused(wrong, message):
         twice(**wrong)
 
 
+@needs_compiler
+def test_what_was_right_once_lets_nothing_else_through():
+    """The launcher remembers kinds of arguments that were right: each refusal must stand after a launch, too."""
+    x, y = np.ones(64, np.float32), np.zeros(64, np.float32)
+    twice(x, y)
+    read_only = np.zeros(64, np.float32)
+    read_only.flags.writeable = False
+    wrong = {
+        "plain Python number": (x, y, 32),
+        "float64": (x.astype(float), y),
+        "not contiguous": (x[::2], y),
+        "not aligned": (np.ones(257, np.uint8)[1:].view(np.float32), y),
+        "read-only": (x, read_only),
+        "the type builtins.list": (x.tolist(), y),
+    }
+    for message, arguments in wrong.items():
+        for _ in range(2):
+            with pytest.raises(TypeError, match=message):
+                twice(*arguments)
+    with pytest.raises(TypeError, match="takes 4 arguments"):
+        load(SOURCE)["twice"]((1,), (32,), x, y, np.int32(32))
+
+
 def test_an_array_that_is_written_to_must_be_writeable():
     y = np.zeros(32, np.float32)
     y.flags.writeable = False

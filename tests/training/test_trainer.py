@@ -182,16 +182,34 @@ def test_flat_parameters_are_the_parameters():
     assert params["a"][0, 0] == 7
     assert params["a"].base is not None
     grads, norm, factor = flat.collect({"a": np.full((2, 3), 2.0), "b": np.float32([3, -4])}, 3.5)
-    assert grads.tolist() == [2] * 6 + [3, -4]
+    assert [part.tolist() for part in flat.views(grads).values()] == [[[2] * 3] * 2, [3, -4]]
     assert (norm, factor) == (7, 0.5)
+
+
+def test_every_parameter_begins_at_a_multiple_of_256_bytes_and_nothing_lies_between():
+    sizes = {"bias of 13": 13, "one": 1, "none": 0, "whole": 64, "large": 5003}
+    params = {name: np.full(size, 1 + k, np.float32) for k, (name, size) in enumerate(sizes.items())}
+    flat = FlatParameters(params)
+    start = flat.values.ctypes.data
+    assert [(params[name].ctypes.data - start) % 256 for name in sizes if sizes[name]] == [0, 0, 0, 0]
+    assert all((params[name] == 1 + k).all() for k, name in enumerate(sizes))
+    flat.grads[:] = np.nan
+    grads, norm, _ = flat.collect({name: np.ones(size, np.float32) for name, size in sizes.items()}, 1.0)
+    assert np.count_nonzero(grads) == sum(sizes.values())
+    assert norm == pytest.approx(sum(sizes.values()) ** 0.5)
+    packed = flat.packed(flat.values)
+    np.testing.assert_array_equal(packed, np.concatenate([np.ravel(params[name]) for name in sizes]))
+    np.testing.assert_array_equal(flat.unpacked(packed), flat.values)
+    assert flat.unpacked(packed[1:]).shape == packed[1:].shape
 
 
 @pytest.mark.parametrize("size", [1, 31, 8191, 8192, 8193, 100_003])
 def test_the_norm_is_that_of_all_gradients_together(size):
     grads = {name: np.random.default_rng(k).standard_normal(size).astype(np.float32) for k, name in enumerate("ab")}
-    flat, norm, _ = FlatParameters({name: np.zeros_like(grad) for name, grad in grads.items()}).collect(grads, 1.0)
-    np.testing.assert_array_equal(flat, np.concatenate([*grads.values()]))
-    assert norm == pytest.approx(np.linalg.norm(flat.astype(np.float64)), rel=1e-6)
+    flat = FlatParameters({name: np.zeros_like(grad) for name, grad in grads.items()})
+    collected, norm, _ = flat.collect(grads, 1.0)
+    np.testing.assert_array_equal(flat.packed(collected), np.concatenate([*grads.values()]))
+    assert norm == pytest.approx(np.linalg.norm(collected.astype(np.float64)), rel=1e-6)
 
 
 def test_a_gradient_of_another_shape_is_named():
