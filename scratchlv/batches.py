@@ -51,6 +51,8 @@ class PairBatch(NamedTuple):
     tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
+    word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
+    scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
 
     @property
     def weight(self) -> int:
@@ -65,6 +67,8 @@ class CaptionBatch(NamedTuple):
     tokens: Array  # (T + 1, N): <start>, the words, <end>, padding
     lengths: Array  # (N,): how many of the T predictions count
     dropout_seed: int = 0
+    word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
+    scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
 
     @property
     def weight(self) -> int:

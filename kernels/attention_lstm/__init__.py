@@ -34,6 +34,15 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
     for name, additive in (("nowhere to look", True), ("nowhere to look, dot", False)):
         found[name] = case(4, 3, 5, 2, 3, 4, 6, masked=True, additive=additive)
         found[name]["mask"][1] = False
+    found["gate"] = case(4, 3, 5, 2, 6, 7, 4, gated=True)
+    found["gate, dot, mask"] = case(4, 3, 6, 2, 3, 5, 4, masked=True, additive=False, gated=True)
+    found["closed and open gates"] = case(4, 3, 5, 2, 6, 7, 4, gated=True)
+    found["closed and open gates"]["Wg"] *= 30
+    found["drawn"] = case(4, 3, 5, 2, 6, 7, 4, drawn=True)
+    found["drawn, gate, mask"] = case(4, 3, 5, 2, 3, 4, 6, masked=True, gated=True, drawn=True)
+    found["drawn, dot, larger than a block"] = case(3, 13, 37, 17, 19, 35, 33, True, False, gated=True, drawn=True)
+    found["drawn, nowhere to look"] = case(4, 3, 5, 2, 3, 4, 6, masked=True, gated=True, drawn=True)
+    found["drawn, nowhere to look"]["mask"][1] = False
     return found
 
 
@@ -70,13 +79,15 @@ def _cases_from(rng: np.random.Generator):
         masked: bool = False,
         additive: bool = True,
         left_out: slice = slice(0),
+        gated: bool = False,
+        drawn: bool = False,
     ) -> dict:
         mask = None
         if masked:
             mask = rng.random((N, L)) < 0.6
             mask[:, 0] = True
             mask[:, left_out] = False
-        return {
+        arrays = {
             "words": rng.standard_normal((T, N, E)),
             "x": rng.standard_normal((N, L, D)),
             "keys": rng.standard_normal((N, L, A)),
@@ -88,6 +99,26 @@ def _cases_from(rng: np.random.Generator):
             "Wh": rng.standard_normal((H, 4 * H)) / H**0.5,
             "b": rng.standard_normal(4 * H),
             "mask": mask,
+            "Wg": rng.standard_normal(H) / H**0.5 if gated else None,
+            "bg": rng.standard_normal(1) if gated else None,
         }
+        if drawn:
+            arrays["draws"] = _clear_of_edges(arrays, rng)
+            arrays["draws"][:, N // 2 + 1 :] = -1  # these look everywhere
+        return arrays
 
     return case
+
+
+def _clear_of_edges(arrays: dict, rng: np.random.Generator) -> np.ndarray:
+    """Draws (T, N), all at least 1e-3 from where they would draw another region: no rounding moves them there."""
+    from scratchlv.kernels.attention_lstm.reference import DRAWS, forward
+
+    draws = np.zeros(arrays["words"].shape[:2], np.int64)
+    for t in range(len(draws)):  # what is drawn at a step changes what comes after it
+        near = np.ones(draws.shape[1], bool)
+        while near.any():
+            draws[t, near] = rng.integers(0, DRAWS, near.sum())
+            (_, _, alpha), _ = forward(**arrays | {"draws": draws}, train=False)
+            near = (np.abs(alpha[t].cumsum(axis=1) - draws[t, :, None] / DRAWS) < 1e-3).any(axis=1)
+    return draws

@@ -51,10 +51,15 @@ def limits(
     Wh: Any,
     b: Any,
     mask: Any = None,
+    Wg: Any = None,
+    bg: Any = None,
+    draws: Any = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
+    if Wg is not None or draws is not None:
+        return f"it has no kernel for {'a gate' if draws is None else 'regions that are drawn'}"
     return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
 
 
@@ -70,11 +75,14 @@ def forward(
     Wh: Array,
     b: Array,
     mask: Array | None = None,
+    Wg: Array | None = None,
+    bg: Array | None = None,
+    draws: Array | None = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
-    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask, Wg, bg, draws)
     words, x, keys, Wq, Wx, Wh = (as_contiguous(a) for a in (words, x, keys, Wq, Wx, Wh))
     v, mask = None if v is None else as_contiguous(v), as_mask(mask, x)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
@@ -107,7 +115,7 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dwords = gemm(da, Wx[:E], transpose_b=True).reshape(T, N, E)
     dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
     dWh = gemm(before, da, transpose_a=True)
-    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da))
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da), None, None)
 
 
 # --- Version 1: the launches of the rooms ----------------------------------------------------------------------------

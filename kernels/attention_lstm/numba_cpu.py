@@ -13,6 +13,9 @@ and as exact.
 
 1 - 2 r is exact to the last bits of 1, which is enough for the scores. The gradient of v is a sum of tanh itself: where keys and
 queries are small, so is tanh, and it is (p - 1) r, with p - 1 = e^{2k} (e^{2q} - 1) + (e^{2k} - 1).
+
+A gate and drawn regions are compiled only where they are asked for: without them the loop is what it would be if nobody had
+ever thought of them, to the bit.
 """
 
 from typing import Any, NamedTuple
@@ -20,16 +23,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
-from scratchlv.kernels.additive_attention.numba_cpu import as_mask, attend, attend_backward, weighted_sum
+from scratchlv.kernels.additive_attention.numba_cpu import (
+    add_outer,
+    as_mask,
+    attend,
+    attend_backward,
+    weighted_sum,
+)
+from scratchlv.kernels.additive_attention.queries import softmax_backward_of_row, softmax_of_row
 from scratchlv.kernels.additive_attention.row_sums import (
     add_derivatives_of_rows,
     derivatives_over_steps,
     dots_of_rows,
     scores_of_rows,
 )
-from scratchlv.kernels.attention_lstm.reference import Gradients, check
+from scratchlv.kernels.attention_lstm.reference import DRAWS, Gradients, check
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.fast_math import FLAGS, exp, expm1
+from scratchlv.kernels.building_blocks.fast_math import FLAGS, dot, exp, expm1, sigmoid
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.kernels.lstm.numba_cpu import cells, cells_backward
@@ -43,12 +53,23 @@ from scratchlv.kernels.matmul.numba_cpu import (
 )
 from scratchlv.memory import as_contiguous, empty, empty_like, zeros
 
-ONE, TWO, FOUR = np.float32(1), np.float32(2), np.float32(4)
+ZERO, ONE, TWO, FOUR = np.float32(0), np.float32(1), np.float32(2), np.float32(4)
 MOST_KEY, MOST_QUERY, MOST_SUM = np.float32(14), np.float32(28), np.float32(42)
 _NO_V = np.empty(0, np.float32)  # the score is a dot product
 #: Bytes of pictures that a thread takes through all steps together: they stay in the last-level cache from step to step.
 AT_ONCE = value("attention_lstm.at_once")
 FEWEST = 8  #: pictures; with fewer rows at a time the matrix products would take longer
+
+
+class Extra(NamedTuple):
+    """What only some calls have: a gate, drawn regions, or both. What is absent has a size of 0."""
+
+    Wg: np.ndarray  # (H,)
+    bg: np.ndarray  # (1,)
+    draws: np.ndarray  # (T, N)
+    looked: np.ndarray  # (T, N, L), s; α itself where nothing is drawn
+    context: np.ndarray  # (T, N, D), before the gate; z itself where there is none
+    gate: np.ndarray  # (T, N), after σ
 
 
 class Cache(NamedTuple):
@@ -67,7 +88,13 @@ class Cache(NamedTuple):
     v: np.ndarray | None  # (A,)
     Wx: np.ndarray  # (E + D, 4H)
     Wh: np.ndarray  # (H, 4H)
+    extra: Extra | None
     need_dx: bool
+
+    @property
+    def looked(self) -> np.ndarray:
+        """s (T, N, L), which is α where no region was drawn."""
+        return self.alpha if self.extra is None else self.extra.looked
 
 
 def limits(
@@ -82,11 +109,14 @@ def limits(
     Wh: Any,
     b: Any,
     mask: Any = None,
+    Wg: Any = None,
+    bg: Any = None,
+    draws: Any = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
-    return float32_only(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
+    return float32_only(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, Wg, bg)
 
 
 def forward(
@@ -101,11 +131,14 @@ def forward(
     Wh: np.ndarray,
     b: np.ndarray,
     mask: np.ndarray | None = None,
+    Wg: np.ndarray | None = None,
+    bg: np.ndarray | None = None,
+    draws: np.ndarray | None = None,
     *,
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], Cache | None]:
-    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask)
+    check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask, Wg, bg, draws)
     words, x, keys = (as_contiguous(a) for a in (words, x, keys))
     v = None if v is None else as_contiguous(v)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
@@ -118,13 +151,24 @@ def forward(
     work = empty((parts_of_batch(x, keys), work_space(N, max(H, D))))
     v_or_none = _NO_V if v is None else v
     attention = x, keys, factors, overflows, v_or_none, as_mask(mask, N)
-    _forward(multiply.address, gates, attention, panels, query, alpha, z, h, c, np.full(N, T), work)
-    cache = Cache(words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx)
+    extra = _extra(Wg, bg, draws, alpha, z)
+    _forward(multiply.address, gates, attention, panels, query, alpha, z, h, c, np.full(N, T), work, extra)
+    cache = Cache(words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, need_dx)
     return (h[1:], z, alpha), cache if train else None
 
 
+def _extra(Wg: Any, bg: Any, draws: Any, alpha: np.ndarray, z: np.ndarray) -> Extra | None:
+    if Wg is None and draws is None:
+        return None
+    looked = alpha if draws is None else empty_like(alpha)
+    draws = np.empty((0, 0), np.int64) if draws is None else as_contiguous(draws, np.int64)
+    if Wg is None:
+        return Extra(empty(0), empty(0), draws, looked, z, empty((0, 0)))
+    return Extra(as_contiguous(Wg), as_contiguous(bg), draws, looked, empty_like(z), empty(z.shape[:2]))
+
+
 def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None], cache: Cache) -> Gradients:
-    words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
+    words, x, keys, factors, overflows, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, need_dx = cache
     (T, N, E), H, A = words.shape, h.shape[2], keys.shape[2]
     dh_out, dz_out, dalpha_out = dy
     dh_out = zeros((T, N, H)) if dh_out is None else as_contiguous(dh_out)
@@ -139,7 +183,9 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
     upstream = dh_out, dalpha_out
     attention = x, keys, factors, overflows, v_or_none, query, alpha
     lengths = np.full(gates.shape[1], T)
-    _backward(multiply.address, da, dquery, de, dz, dh, dc, upstream, attention, c, gates, panels, lengths, work)
+    dgate = None if extra is None else empty(extra.gate.shape)
+    steps = attention, c, gates, panels, lengths, work
+    _backward(multiply.address, da, dquery, de, dz, dh, dc, dgate, upstream, *steps, extra)
     dkeys, dv, dx = empty_like(keys), None, None
     if v is None:
         _sum_over_steps(de, query, dkeys)  # e = keys · query
@@ -149,7 +195,7 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
         dv = dv_partial.sum(0, dtype=np.float64).astype(np.float32)
     if need_dx:
         dx = empty_like(x)
-        _sum_over_steps(alpha, dz, dx)  # z = Σ α x
+        _sum_over_steps(cache.looked, dz, dx)  # z = Σ s x
     words2, da2, dquery2 = words.reshape(T * N, E), da.reshape(T * N, 4 * H), dquery.reshape(T * N, A)
     h2, z2 = h[:T].reshape(T * N, H), z.reshape(T * N, z.shape[2])
     dWx, db = empty_like(Wx), empty(4 * H)
@@ -157,7 +203,11 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
     gemm(z2, da2, dWx[E:], transpose_a=True)
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
-    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db)
+    dWg = dbg = None
+    if extra is not None and extra.Wg.size:
+        dWg = gemm(h2, dgate.reshape(T * N, 1), transpose_a=True).reshape(H)
+        dbg = dgate.sum(dtype=np.float64, keepdims=True).astype(np.float32).reshape(1)
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db, dWg, dbg)
 
 
 def parts_of_batch(x: np.ndarray, keys: np.ndarray) -> int:
@@ -172,7 +222,8 @@ def parts_of_batch(x: np.ndarray, keys: np.ndarray) -> int:
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths, work):
+def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths, work, extra):
+    # Without extra, which is None then, its branches are not compiled.
     x, keys, factors, overflows, v, mask = attention
     T, N, L = alpha.shape
     A = keys.shape[2]
@@ -193,13 +244,16 @@ def _forward(multiply, gates, attention, panels, query, alpha, z, h, c, lengths,
                     scores_of_rows(rows, e_query, v, sums)
                 else:
                     dots_of_rows(keys[n], query[t, n], sums)
-                attend(sums, mask[n], x[n], alpha[t, n], z[t, n])
+                if extra is None:
+                    attend(sums, mask[n], x[n], alpha[t, n], z[t, n])
+                else:
+                    look(sums, mask[n], x[n], h[t, n], alpha[t, n], z[t, n], extra, t, n)
             add_rows_product(multiply, z[t], from_z, gates[t], first, last, work[part])
             cells(gates, h, c, t, lengths, first, last)
 
 
 @kernel(parallel=True, fastmath=FLAGS)
-def _backward(multiply, da, dquery, de, dz, dh, dc, upstream, attention, c, gates, panels, lengths, work):
+def _backward(multiply, da, dquery, de, dz, dh, dc, dgate, upstream, attention, c, gates, panels, lengths, work, extra):
     """``dz`` enters as the upstream gradient; ``dh`` and ``dc`` leave as those of the first state."""
     dh_out, dalpha_out = upstream
     x, keys, factors, overflows, v, query, alpha = attention
@@ -215,7 +269,10 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, upstream, attention, c, gate
             add_rows_product(multiply, da[t], to_z, dz[t], first, last, work[part])
             for i in range(last - first):
                 n = first + i if t % 2 else last - 1 - i  # to and fro: the last ones are still at hand
-                attend_backward(dz[t, n], dalpha_out[t, n], x[n], alpha[t, n], sums, de[t, n])
+                if extra is None:
+                    attend_backward(dz[t, n], dalpha_out[t, n], x[n], alpha[t, n], sums, de[t, n])
+                else:
+                    look_backward(dz[t, n], dalpha_out[t, n], x[n], alpha[t, n], sums, de[t, n], dgate, extra, t, n)
                 if v.size:
                     rows = both_factors(keys[n], factors[n], overflows[n], query[t, n], e_query, exp_sums)
                     query_gradient(de[t, n], rows, e_query, v, dquery[t, n])
@@ -223,9 +280,66 @@ def _backward(multiply, da, dquery, de, dz, dh, dc, upstream, attention, c, gate
                     weighted_sum(de[t, n], keys[n], dquery[t, n])
             add_rows_product(multiply, da[t], to_h, dh, first, last, work[part])
             add_rows_product(multiply, dquery[t], from_query_to_h, dh, first, last, work[part])
+            if extra is not None:
+                add_gate_gradient(dgate[t], extra.Wg, dh, first, last)
 
 
 # --- one step of one picture -----------------------------------------------------------------------------------------
+
+
+@kernel(fastmath=FLAGS)
+def look(scores, mask, regions, state, weights, z, extra, t, n):
+    """:func:`attend` where a region may be drawn, and the context goes through a gate."""
+    softmax_of_row(scores, mask, weights.size, weights)
+    context, looked = extra.context[t, n], weights
+    if extra.draws.size:
+        looked = extra.looked[t, n]
+        pick(weights, extra.draws[t, n], looked)
+    weighted_sum(looked, regions, context)
+    if extra.Wg.size:
+        beta = sigmoid(np.float32(dot(state, extra.Wg) + extra.bg[0]))
+        extra.gate[t, n] = beta
+        for d in range(z.size):
+            z[d] = beta * context[d]
+
+
+@kernel(fastmath=FLAGS)
+def add_gate_gradient(dgate, Wg, dh, first, last):
+    """``dh[n] += dgate[n] Wg``, where there is a gate."""
+    if Wg.size:
+        add_outer(dgate[first:last], Wg, dh[first:last])
+
+
+@kernel()
+def pick(weights, draw, looked):
+    """``looked`` (L,): one-hot at the region that is drawn, the weights themselves where ``draw`` is below 0."""
+    reached = 0.0
+    for l in range(weights.size):
+        reached += np.float64(weights[l])
+    draws_at = draw / DRAWS * reached
+    of_none = ZERO * np.float32(reached)  # of NaN, NaN
+    reached, passed = 0.0, False
+    for l in range(weights.size):
+        reached += np.float64(weights[l])
+        now = reached > draws_at
+        looked[l] = weights[l] if draw < 0 else of_none + (ONE if now and not passed else ZERO)
+        passed = now
+
+
+@kernel(fastmath=FLAGS)
+def look_backward(dz, dweights, regions, weights, sums, dscores, dgate, extra, t, n):
+    """The way back of :func:`look`; ``dz`` (D,) becomes the gradient of the context before the gate."""
+    if extra.Wg.size:
+        beta = extra.gate[t, n]
+        dgate[t, n] = np.float32(dot(dz, extra.context[t, n])) * beta * (ONE - beta)
+        for d in range(dz.size):
+            dz[d] *= beta
+    if extra.draws.size and extra.draws[t, n] >= 0:  # what was drawn is looked at whatever the weights are
+        for l in range(weights.size):
+            dscores[l] = dweights[l]
+        softmax_backward_of_row(weights, dscores, weights.size)
+    else:
+        attend_backward(dz, dweights, regions, weights, sums, dscores)
 
 
 @kernel(fastmath=FLAGS)

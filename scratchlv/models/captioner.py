@@ -1,9 +1,10 @@
-"""Image captioning, four ways (Vinyals et al. 2015; Xu et al. 2015, *Show, Attend and Tell*).
+"""Image captioning, five ways (Vinyals et al. 2015; Xu et al. 2015, *Show, Attend and Tell*).
 
     naive       the image feature v is the decoder's first state, and never seen again
     shortcut    v is joined at every step
     uniform     z = Σ x_l / L at every step: the lecture's "no attention"
     attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step; or of h_t, with query="current"
+    hard-attention    in training z = x_s, s drawn from α, of a share of the sentences (:mod:`scratchlv.models.hard_attention`)
 
 The decoder is one and the same (:mod:`scratchlv.models.decoder`); they differ in how it looks. The picture is L regions
 x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mod:`scratchlv.vision.image_feature`).
@@ -22,9 +23,16 @@ from scratchlv.device import place
 from scratchlv.models import decoder
 from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.vision import conv_extractor, image_feature, regions
 
-CONTEXT = {"naive": "state", "shortcut": "shortcut", "uniform": "uniform", "attention": "additive"}
+CONTEXT = {
+    "naive": "state",
+    "shortcut": "shortcut",
+    "uniform": "uniform",
+    "attention": "additive",
+    "hard-attention": "additive",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,11 @@ class CaptionerConfig:
     query: str = QUERIES[0]  # these three are of a captioner that attends: whose state asks,
     sharpening: float = 1.0  # how much sharper it looks when it says something,
     frequencies: int = 0  # and the waves of a region's place
+    gate: bool = False  # these are Xu et al.'s: see models.context
+    init_state: str = "zero"
+    doubly_stochastic: float = 0.0
+    hard: HardAttention = HardAttention()  # of model "hard-attention"
+    own_words: str = "sample"  # of scheduled sampling
 
     @property
     def region(self) -> int:
@@ -69,6 +82,11 @@ class CaptionerConfig:
             label_smoothing=self.label_smoothing,
             query=self.query,
             sharpening=self.sharpening,
+            gate=self.gate,
+            init_state=self.init_state,
+            doubly_stochastic=self.doubly_stochastic,
+            hard=self.hard if self.model == "hard-attention" else None,
+            own_words=self.own_words,
         )
 
 
@@ -81,6 +99,7 @@ class Captioner:
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
         encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
         self.params.update(encoder_params)
+        self.buffers.update(decoder.init_buffers(config.decoder))
         self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:
             L = None if config.feature_channels is not None else conv_extractor.GRID**2
@@ -100,6 +119,9 @@ class Captioner:
             x,
             batch.tokens,
             batch.lengths,
+            word_weights=batch.word_weights,
+            scheduled_sampling=batch.scheduled_sampling,
+            baseline=self.buffers.get(decoder.BASELINE),
             dropout_seed=batch.dropout_seed,
             need_dx=self.config.feature_channels is None or "image.W" in self.params,
             train=train,

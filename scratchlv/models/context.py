@@ -13,6 +13,12 @@ the context of the step before (Luong et al. 2015, "input feeding"; z_0 = 0):
 
 What is named by several words is then looked for by all that are said of it: after "a small red", by small and by red.
 
+Three things of Xu et al. 2015 are there to be asked for, where there are regions:
+
+    gate               z_t = β_t Σ_l α_l x_l,  β_t = σ(w_β · h_{t-1} + b_β): how much the decoder cares about the picture now
+    init_state "mean"  h_0, c_0 = tanh(W x̄ + b), x̄ the mean of the regions; else they are 0
+    hard               in training, regions are drawn (:mod:`scratchlv.models.hard_attention`)
+
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding.
 """
@@ -25,9 +31,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array, add, as_contiguous, empty
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.models.recurrent import LayerState, layer_backward, layer_forward, zero_state
-from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear
+from scratchlv.models.scheduled_sampling import CHOICES
+from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, linear, sigmoid
 
+INIT_STATES = ("zero", "mean")
 CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
 QUERIES = ("previous", "current")  # h_{t-1}, which has not read y_{t-1} yet; or h_t, which has
@@ -49,11 +58,25 @@ class DecoderConfig:
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # the state that asks where to look
     sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it
+    gate: bool = False  # of a context that attends
+    init_state: str = INIT_STATES[0]  # of a decoder of regions
+    doubly_stochastic: float = 0.0  # λ of the penalty, in training
+    hard: HardAttention | None = None  # regions are drawn, in training
+    own_words: str = CHOICES[0]  # how they are chosen in scheduled sampling
 
     def __post_init__(self) -> None:
         for what, given, there in (("context", self.context, CONTEXTS), ("query", self.query, QUERIES)):
             if given not in there:
                 raise ValueError(f"there is no {what} {given!r}; there are {', '.join(there)}")
+        if self.init_state not in INIT_STATES or self.own_words not in CHOICES:
+            raise ValueError(f"init_state is one of {', '.join(INIT_STATES)}, own_words of {', '.join(CHOICES)}")
+        if self.init_state != INIT_STATES[0] and self.context in VECTOR:
+            raise ValueError(f"a decoder with the context {self.context!r} has no regions to begin with the mean of")
+        looks = self.context in ATTENDING and self.cell == "lstm"
+        if (self.gate or self.doubly_stochastic or self.hard) and not looks:
+            raise ValueError("a gate, the doubly stochastic penalty and hard attention are of an LSTM that attends")
+        if self.hard and self.doubly_stochastic:
+            raise ValueError("the doubly stochastic penalty is of soft attention, not of hard")
 
 
 class Source(NamedTuple):
@@ -70,23 +93,30 @@ class Source(NamedTuple):
 class InitStateCache(NamedTuple):
     linear: Any
     state: Array  # (N, states · H), after tanh
+    alpha: Array | None  # (N, L): what the regions had a part of in their mean; None of a vector
 
 
-def init_state(p: dict, config: DecoderConfig, x: Array, train: bool) -> tuple[LayerState, InitStateCache | None]:
-    """Zero; or, where the first state is all that the decoder gets, tanh(W v + b)."""
-    zero = zero_state(config.cell, x.shape[0], config.hidden, x)
-    if config.context != "state":
+def init_state(
+    p: dict, config: DecoderConfig, source: Source, need_dx: bool, train: bool
+) -> tuple[LayerState, InitStateCache | None]:
+    """Zero; or tanh(W v + b), where the first state is all that the decoder gets, or v is the mean of the regions."""
+    zero = zero_state(config.cell, source.x.shape[0], config.hidden, source.x)
+    if config.context != "state" and config.init_state == "zero":
         return zero, None
-    a, cache = linear.forward(x, p["init_state.W"], p["init_state.b"], train=train)  # (N, states · H)
+    v, alpha = source.x, None
+    if config.context != "state":
+        v, alpha = mean_of_regions(source)  # (N, D)
+    a, cache = linear.forward(v, p["init_state.W"], p["init_state.b"], need_dx=need_dx, train=train)  # (N, states · H)
     state = np.tanh(a)
     parts = tuple(as_contiguous(part) for part in np.split(state, len(zero), axis=1))
-    return parts, InitStateCache(cache, state) if train else None
+    return parts, InitStateCache(cache, state, alpha) if train else None
 
 
-def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array, dict[str, Array]]:
+def init_state_backward(dstate: LayerState, cache: InitStateCache) -> tuple[Array | None, dict[str, Array]]:
+    """The gradient of the source, None where that is data, and the weights' by name."""
     da = np.concatenate(dstate, axis=1) * (1 - cache.state**2)
-    dx, dW, db = linear.backward(da, cache.linear)
-    return dx, {"init_state.W": dW, "init_state.b": db}
+    dv, dW, db = linear.backward(da, cache.linear)
+    return constant_context_backward(dv, cache.alpha), {"init_state.W": dW, "init_state.b": db}
 
 
 # --- a context that does not move ----------------------------------------------------------------------------------
@@ -98,8 +128,7 @@ def constant_context(config: DecoderConfig, source: Source) -> tuple[Array | Non
         return None, None
     if config.context == "shortcut":
         return source.x, None
-    alpha = uniform_attention(source.x, source.mask)  # (N, L)
-    return (alpha[:, None] @ source.x)[:, 0], alpha
+    return mean_of_regions(source)
 
 
 def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | None:
@@ -107,6 +136,12 @@ def constant_context_backward(dz: Array | None, alpha: Array | None) -> Array | 
         return dz
     dx = empty((*alpha.shape, dz.shape[1]), dz)
     return np.multiply(alpha[:, :, None], dz[:, None], out=dx)
+
+
+def mean_of_regions(source: Source) -> tuple[Array, Array]:
+    """The mean (N, D) of the regions that there are, and each one's part in it (N, L)."""
+    alpha = uniform_attention(source.x, source.mask)
+    return (alpha[:, None] @ source.x)[:, 0], alpha
 
 
 def uniform_attention(x: Array, mask: Array | None) -> Array:
@@ -159,37 +194,61 @@ def _attend_backward(
     return dx, dkeys, dh, {"attention.v": dv, "attention.Wh": dWh}
 
 
+def gated(p: dict, config: DecoderConfig, z: Array, h: Array) -> Array:
+    """β z (N, D), as a decoder that speaks has it: β = σ(w · h + b) of the state before, (N, H)."""
+    if not config.gate:
+        return z
+    beta, _ = sigmoid.forward(h @ p["gate.W"] + p["gate.b"], train=False)  # (N,)
+    return beta[:, None] * z
+
+
+class Run(NamedTuple):
+    """What the decoder did while it looked: of all steps, and the cache."""
+
+    h: Array  # (T, N, H)
+    z: Array  # (T, N, D)
+    alpha: Array | None  # (T, N, L); None of cells that look step by step
+    looked: Array | None  # (T, N, L): α, or one-hot where a region was drawn
+    cache: Any
+
+
 def attend_through(
-    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
-) -> tuple[Array, Array, Any]:
-    """Look and run the cell, step by step: all h (T, N, H), all z (T, N, D), and the cache."""
+    p: dict,
+    config: DecoderConfig,
+    source: Source,
+    words: Array,
+    state: LayerState,
+    draws: Array | None,
+    need_dx: bool,
+    train: bool,
+) -> Run:
+    """Look and run the cell, step by step; ``draws`` (T, N) draw regions, as the room attention_lstm has it."""
     if config.query == "previous":
-        return _look_then_read(p, config, source, words, state, need_dx, train)
+        return _look_then_read(p, config, source, words, state, draws, need_dx, train)
     joined = join(words[:1], no_context(source.x))
     first, state, read = layer_forward(p, "decoder", config.cell, joined, state, train=train)  # (1, N, H), h_1
     # from here on it is the same loop, which looks with h_t and reads the next word into h_{t+1}: the last has none to read
     following = np.zeros_like(words)
     following[:-1] = words[1:]
-    later, zs, run = _look_then_read(p, config, source, following, state, need_dx, train)
-    return np.concatenate([first, later[:-1]]), zs, (read, run)
+    run = _look_then_read(p, config, source, following, state, draws, need_dx, train)
+    return run._replace(h=np.concatenate([first, run.h[:-1]]), cache=(read, run.cache))
 
 
 def attend_through_backward(
-    config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
-) -> tuple[Array | None, Array | None, Array, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E) and the weights' gradients."""
+    config: DecoderConfig, dhs: Array, dzs: Array, dalphas: Array | None, cache: Any
+) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
     if config.query == "previous":
-        dx, dkeys, dwords, _, grads = _look_then_read_backward(config, dhs, dzs, cache)
-        return dx, dkeys, dwords, grads
+        return _look_then_read_backward(config, dhs, dzs, dalphas, cache)
     read, run = cache
     dlater = np.zeros_like(dhs)
     dlater[:-1] = dhs[1:]
-    dx, dkeys, dfollowing, dstate, grads = _look_then_read_backward(config, dlater, dzs, run)
-    djoined, _, of_first = layer_backward(dhs[:1], dstate, read)
+    dx, dkeys, dfollowing, dstate, grads = _look_then_read_backward(config, dlater, dzs, dalphas, run)
+    djoined, dstate, of_first = layer_backward(dhs[:1], dstate, read)
     for name, d in of_first.items():
         grads[name] += d  # the same cell read the first word
     dwords = np.concatenate([djoined[:, :, : config.embedding], dfollowing[:-1]])
-    return dx, dkeys, dwords, grads
+    return dx, dkeys, dwords, dstate, grads
 
 
 def no_context(x: Array) -> Array:
@@ -198,29 +257,41 @@ def no_context(x: Array) -> Array:
 
 
 def _look_then_read(
-    p: dict, config: DecoderConfig, source: Source, words: Array, state: LayerState, need_dx: bool, train: bool
-) -> tuple[Array, Array, Any]:
-    """z_t from h_{t-1}, then the cell on [W_emb y_{t-1}, z_t]: all h (T, N, H), all z (T, N, D), and the cache."""
+    p: dict,
+    config: DecoderConfig,
+    source: Source,
+    words: Array,
+    state: LayerState,
+    draws: Array | None,
+    need_dx: bool,
+    train: bool,
+) -> Run:
+    """z_t from h_{t-1}, then the cell on [W_emb y_{t-1}, z_t]."""
     if config.cell != "lstm":
-        return _attend_step_by_step(p, config, source, words, state, train)
+        hs, zs, steps = _attend_step_by_step(p, config, source, words, state, train)
+        return Run(hs, zs, None, None, steps)
     x, keys, mask = source
     cell = p["decoder.Wx"], p["decoder.Wh"], p["decoder.b"]
     if config.context == "dot":  # the regions are their own keys
         score: tuple = x, *state, p["attention.W"], None
     else:
         score = keys, *state, p["attention.Wh"], p["attention.v"]
-    (hs, zs, _), cache = attention_lstm.forward(words, x, *score, *cell, mask, need_dx=need_dx, train=train)
-    return hs, zs, cache
+    gate = p.get("gate.W"), p.get("gate.b")
+    (hs, zs, alphas), cache = attention_lstm.forward(
+        words, x, *score, *cell, mask, *gate, draws, need_dx=need_dx, train=train
+    )
+    return Run(hs, zs, alphas, cache.looked if train and draws is not None else None, cache)
 
 
 def _look_then_read_backward(
-    config: DecoderConfig, dhs: Array, dzs: Array, cache: Any
+    config: DecoderConfig, dhs: Array, dzs: Array, dalphas: Array | None, cache: Any
 ) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
-    """``dx``, ``dkeys``, ``dwords`` (T, N, E), the gradient of the first state, and the weights'."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
-    grads = attention_lstm.backward((dhs, dzs, None), cache)
+    grads = attention_lstm.backward((dhs, dzs, dalphas), cache)
     g = {"decoder.Wx": grads.dWx, "decoder.Wh": grads.dWh, "decoder.b": grads.db}
+    if config.gate:
+        g |= {"gate.W": grads.dWg, "gate.b": grads.dbg}
     dstate = grads.dh0, grads.dc0
     if config.context == "dot":
         return add(grads.dx, grads.dkeys), None, grads.dwords, dstate, g | {"attention.W": grads.dWq}
@@ -243,7 +314,7 @@ def _attend_step_by_step(
 
 def _attend_step_by_step_backward(
     config: DecoderConfig, dhs: Array, dzs: Array, steps: list
-) -> tuple[Array, Array | None, Array, dict[str, Array]]:
+) -> tuple[Array, Array | None, Array, LayerState, dict[str, Array]]:
     """The same weights at every step: their gradients add up."""
     E = config.embedding
     dwords = np.empty_like(dhs, shape=(*dhs.shape[:2], E))

@@ -7,7 +7,9 @@ The word before is y_{t-1}; what the model is told about its source, at step t, 
 
 Models differ in how z_t is made, and in nothing else: :mod:`scratchlv.models.context` has the five ways.
 
-In training the word before is the true one (teacher forcing). The loss is the mean over words of -log ŷ_t[y_t].
+In training the word before is the true one (teacher forcing), or now and then the model's own
+(:mod:`scratchlv.models.scheduled_sampling`). The loss is the mean over words of -log ŷ_t[y_t]; of the attention there may be more
+(:mod:`scratchlv.models.doubly_stochastic`, :mod:`scratchlv.models.hard_attention`).
 
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding, V words.
@@ -15,12 +17,15 @@ H wide state, E wide embedding, V words.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, add
+from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
+from scratchlv.models import doubly_stochastic, hard_attention, word_loss
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
@@ -32,6 +37,7 @@ from scratchlv.models.context import (
     attention_keys,
     constant_context,
     constant_context_backward,
+    gated,
     init_state,
     init_state_backward,
     join,
@@ -40,13 +46,10 @@ from scratchlv.models.context import (
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
-from scratchlv.ops import (
-    dropout,
-    embedding,
-    linear,
-    log_softmax,
-    softmax_cross_entropy,
-)
+from scratchlv.models.scheduled_sampling import words_before
+from scratchlv.ops import dropout, embedding, linear, log_softmax
+
+BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
 
 class DecoderState(NamedTuple):
@@ -73,6 +76,7 @@ class Cache(NamedTuple):
     dropped: Any
     logits: Any
     loss: Any
+    attention_loss: Any
 
 
 def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
@@ -86,9 +90,11 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
         p["attention.v"] = normal(rng, A, scale=A**-0.5)
     elif config.context == "dot":
         p["attention.W"] = uniform(rng, H, D)
-    elif config.context == "state":
+    if config.context == "state" or config.init_state == "mean":
         width = H * (2 if config.cell == "lstm" else 1)
         p["init_state.W"], p["init_state.b"] = uniform(rng, D, width), np.zeros(width, np.float32)
+    if config.gate:
+        p["gate.W"], p["gate.b"] = normal(rng, H, scale=H**-0.5), np.zeros(1, np.float32)
     input_size = E if config.context == "state" else E + D
     p.update(init_layer(rng, "decoder", config.cell, input_size, H))
     p["output.Wh"] = uniform(rng, H, E)
@@ -96,6 +102,11 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
         p["output.Wz"] = uniform(rng, D, E)
     p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
     return p
+
+
+def init_buffers(config: DecoderConfig) -> dict[str, Array]:
+    """What is learned without a gradient: the baseline of hard attention, the loss of a word that a model knows nothing of."""
+    return {} if config.hard is None else {BASELINE: np.full(1, np.log(config.vocabulary), np.float32)}
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -109,6 +120,9 @@ def forward(
     lengths: Array,
     *,
     mask: Array | None = None,
+    word_weights: Array | None = None,
+    scheduled_sampling: float = 0.0,
+    baseline: Array | None = None,
     dropout_seed: int = 0,
     need_dx: bool = True,
     train: bool = True,
@@ -116,19 +130,32 @@ def forward(
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``need_dx=False`` says that
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``word_weights``, (T, N) or (N,),
+    multiply the losses of the words (:mod:`scratchlv.models.word_loss`). With the probability ``scheduled_sampling`` a word
+    before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved. ``need_dx=False`` says that
     nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
-    words, words_cache = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
-    state, init_state_cache = init_state(p, config, x, train)
-    keys_cache = context = None
+    counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
+    keys, keys_cache = attention_keys(p, config, x, need_dx, train)
+    source = Source(x, keys, mask)
+    state, init_state_cache = init_state(p, config, source, need_dx, train)
+    before = tokens[:-1]
+    if train and scheduled_sampling > 0:
+        begun = DecoderState(*source, state, None, _nothing_seen(config, x), decoding_params(p, {}))
+        before = words_before(
+            begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
+        )
+    words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    context = draws = None
     if config.context in ATTENDING:
-        keys, keys_cache = attention_keys(p, config, x, need_dx, train)
-        hs, z, run = attend_through(p, config, Source(x, keys, mask), words, state, need_dx, train)  # z (T, N, D)
+        if train and config.hard is not None:
+            draws = place(hard_attention.draw(config.hard, dropout_seed, *before.shape), x)
+        run = attend_through(p, config, source, words, state, draws, need_dx, train)
+        hs, z, run_cache = run.h, run.z, run.cache  # z (T, N, D)
     else:
-        z, context = constant_context(config, Source(x, mask=mask))  # (N, D)
-        hs, _, run = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
+        z, context = constant_context(config, source)  # (N, D)
+        hs, _, run_cache = layer_forward(p, "decoder", config.cell, join(words, z), state, train=train)
 
     deep, from_h = linear.forward(hs, p["output.Wh"], train=train)  # (T, N, E)
     deep += words
@@ -138,23 +165,37 @@ def forward(
         deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
     logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
-    counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
-    smoothing = config.label_smoothing if train else 0.0
-    loss, loss_cache = softmax_cross_entropy.forward(
-        logits, tokens[1:], mask=counts, label_smoothing=smoothing, train=train, overwrite=True
+    loss, loss_cache = word_loss.forward(
+        logits,
+        tokens[1:],
+        counts,
+        word_weights=word_weights,
+        each=draws is not None,
+        label_smoothing=config.label_smoothing if train else 0.0,
+        train=train,
     )
+    attention_cache = None
+    if draws is not None:
+        of_attention, attention_cache = hard_attention.forward(
+            config.hard, run.alpha, run.looked, draws, loss_cache.losses, counts, baseline
+        )
+        loss = loss + of_attention
+    elif train and config.doubly_stochastic > 0:
+        penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask)
+        loss = loss + config.doubly_stochastic * penalty
     cache = Cache(
         need_dx,
         init_state_cache,
         keys_cache,
         words_cache,
         context,
-        run,
+        run_cache,
         from_h,
         from_z,
         dropped,
         logits_cache,
         loss_cache,
+        attention_cache,
     )
     return loss, cache
 
@@ -165,7 +206,10 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     ``dx`` is None where the source was data.
     """
     g: dict[str, Array] = {}
-    (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+    dalphas = cache.attention_loss  # hard attention's; None where the attention costs nothing itself
+    if config.hard is None and cache.attention_loss is not None:
+        dalphas = config.doubly_stochastic * doubly_stochastic.backward(cache.attention_loss)
+    dlogits = word_loss.backward(cache.loss)
     ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
@@ -176,7 +220,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
 
     if config.context in ATTENDING:
-        dx, dkeys, dwords, grads = attend_through_backward(config, dhs, dz, cache.run)
+        dx, dkeys, dwords, dstate, grads = attend_through_backward(config, dhs, dz, dalphas, cache.run)
         if dkeys is not None:
             dx, g["attention.Wx"], g["attention.b"] = linear.backward(dkeys, cache.keys, dx=dx)
     else:
@@ -185,9 +229,10 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         if dz is not None:
             dz += djoined[:, :, config.embedding :].sum(axis=0)  # the same z at every step
         dx = constant_context_backward(dz, cache.context)
-        if cache.init_state is not None:
-            dx, init_state_grads = init_state_backward(dstate, cache.init_state)
-            g.update(init_state_grads)
+    if cache.init_state is not None:
+        dx_of_state, init_state_grads = init_state_backward(dstate, cache.init_state)
+        dx = add(dx, dx_of_state)  # the regions were looked at, and their mean began the decoder
+        g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
@@ -207,11 +252,15 @@ def start(
     """
     if config.sharpening != 1:
         p = p | {"attention.v": p["attention.v"] * p["attention.v"].dtype.type(config.sharpening)}  # e is linear in v
-    layer, _ = init_state(p, config, x, train=False)
+    layer, _ = init_state(p, config, Source(x, mask=mask), need_dx=False, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    z = no_context(x) if config.context in ATTENDING and config.query == "current" else None
-    return DecoderState(x, keys, mask, layer, alpha, z, decoding_params(p, packed))
+    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), decoding_params(p, packed))
+
+
+def _nothing_seen(config: DecoderConfig, x: Array) -> Array | None:
+    """z before the first word, where the cell reads the context of the step before."""
+    return no_context(x) if config.context in ATTENDING and config.query == "current" else None
 
 
 def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
@@ -238,7 +287,7 @@ def _look(p: dict, config: DecoderConfig, state: DecoderState, h: Array) -> tupl
     source = Source(state.x, state.keys, state.mask)
     if config.context in ATTENDING:
         z, alpha, _ = attend(p, config, source, h, train=False)
-        return z, alpha
+        return gated(p, config, z, h), alpha
     z, _ = constant_context(config, source)
     return z, uniform_attention(state.x, state.mask) if config.context == "uniform" else None
 

@@ -51,6 +51,7 @@ class TranslatorConfig:
     cell: str = "lstm"
     dropout: float = 0.0
     label_smoothing: float = 0.0  # of the loss in training
+    own_words: str = "sample"  # of scheduled sampling
 
     @property
     def decoder(self) -> DecoderConfig:
@@ -65,6 +66,7 @@ class TranslatorConfig:
             cell=self.cell,
             dropout=self.dropout,
             label_smoothing=self.label_smoothing,
+            own_words=self.own_words,
         )
 
 
@@ -95,6 +97,8 @@ class Translator:
             batch.tokens,
             batch.lengths,
             mask=mask,
+            word_weights=batch.word_weights,
+            scheduled_sampling=batch.scheduled_sampling,
             dropout_seed=batch.dropout_seed,
             train=train,
         )

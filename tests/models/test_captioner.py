@@ -58,8 +58,11 @@ def test_labels_are_smoothed_in_training_alone():
     assert smoothed.forward(data, train=False)[0] == plain.forward(data, train=False)[0]
 
 
+DIFFERENTIABLE = [name for name in LOOKS if name != "hard-attention"]  # what is drawn: test_hard_attention.py
+
+
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     size = (64, 64) if name in ("naive", "shortcut") else (16, 24)  # a fully connected layer knows one size of picture
     model = in_float64(captioner(name, feature_channels, dropout))
@@ -72,11 +75,46 @@ def test_every_gradient_with_a_positional_encoding():
     assert report.ok, str(report)
 
 
+def test_every_gradient_of_the_current_query_with_what_xu_et_al_have():
+    model = captioner("attention, current", 7, gate=True, init_state="mean", doubly_stochastic=0.5)
+    report = check_gradients(in_float64(model), batch(7))
+    assert report.ok, str(report)
+
+
 def test_waves_of_places_are_for_those_who_choose_among_them():
     assert captioner("attention", 7, frequencies=2).params["decoder.Wx"].shape[0] == 5 + 7 + 2 + 8
     for name in ("uniform", "shortcut"):
         plain, with_waves = captioner(name, 7), captioner(name, 7, frequencies=2)
         assert {k: a.shape for k, a in plain.params.items()} == {k: a.shape for k, a in with_waves.params.items()}
+
+
+REWARDS = {
+    "of sentences": np.array([0.5, -1.5, 2.0]),
+    "of words": np.random.default_rng(7).standard_normal((5, 3)),
+}
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_every_gradient_of_weighted_words(of):
+    """As self-critical training has them: reward - baseline, above and below 0."""
+    report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7)._replace(word_weights=REWARDS[of]))
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("of", REWARDS)
+def test_the_kernels_give_the_gradients_of_weighted_words(of):
+    check_kernels(lambda: captioner(feature_channels=7), batch(7)._replace(word_weights=REWARDS[of]))
+
+
+def test_the_loss_of_weighted_words_is_what_steps_say_of_them():
+    model, data = captioner(feature_channels=7), batch(7)
+    loss, _ = model.forward(data._replace(word_weights=REWARDS["of sentences"]))
+    state, total = model.start(data.pictures), 0.0
+    for t in range(5):
+        log_probs, state = model.step(state, data.tokens[t])
+        said = log_probs[np.arange(3), data.tokens[t + 1]]
+        total -= (said * REWARDS["of sentences"])[t < data.lengths].sum()
+    assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
 
 
 # each way that a gradient takes through the decoder, and the parameters that it reaches: take it away, and they are wrong
@@ -105,15 +143,15 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
     """The check above can fail."""
     through = decoder.attend_through_backward
 
-    def without(config, dhs, dzs, cache):
+    def without(config, dhs, dzs, dalphas, cache):
         if way == "from the query to the state before":
             cache = cache._replace(Wq=0 * cache.Wq)
         dhs = 0 * dhs if way == "from the deep output to the state" else dhs
         dzs = 0 * dzs if way == "from the deep output to the context" else dzs
-        dx, dkeys, dwords, grads = through(config, dhs, dzs, cache)
+        dx, dkeys, dwords, dstate, grads = through(config, dhs, dzs, dalphas, cache)
         dwords = 0 * dwords if way == "from the cell to the words" else dwords
         dkeys = 0 * dkeys if way == "from the scores to the keys" else dkeys
-        return dx, dkeys, dwords, grads
+        return dx, dkeys, dwords, dstate, grads
 
     monkeypatch.setattr(decoder, "attend_through_backward", without)
     report = check_gradients(in_float64(captioner(feature_channels=7)), batch(7))
