@@ -79,13 +79,16 @@ READERS: dict[str, Callable[..., Photographs]] = {"flickr8k": Flickr8k, "karpath
 PRESETS = {
     ("scenes", "quick"): Settings(steps=1700, batch=32, learning_rate=4e-3),
     ("scenes", "full"): Settings(
-        steps=10_000,
+        steps=6000,
         batch=64,
         learning_rate=3e-3,
-        n_train=150_000,
+        n_train=100_000,
         most_objects=8,
         grammar="relations",
         hidden=256,
+        query="current",
+        sharpening=3.0,
+        frequencies=4,
         validate_every=1000,
     ),
     **{(kind, preset): settings for kind in READERS for preset, settings in _PHOTOGRAPHS.items()},
