@@ -36,6 +36,7 @@ class StreamBatch(NamedTuple):
     tokens: Array
     first: bool = True  # these are the beginnings of their streams: nothing came before
     dropout_seed: int = 0
+    scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
 
     @property
     def weight(self) -> int:

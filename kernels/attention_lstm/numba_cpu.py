@@ -204,7 +204,7 @@ def backward(dy: tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None],
     dwords = gemm(da2, Wx[:E], transpose_b=True).reshape(words.shape)
     dWq, dWh = gemm(h2, dquery2, transpose_a=True), gemm(h2, da2, transpose_a=True)
     dWg = dbg = None
-    if extra is not None and extra.Wg.size:
+    if extra is not None and dgate is not None and extra.bg.size:
         dWg = gemm(h2, dgate.reshape(T * N, 1), transpose_a=True).reshape(H)
         dbg = dgate.sum(dtype=np.float64, keepdims=True).astype(np.float32).reshape(1)
     return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, db, dWg, dbg)
@@ -296,7 +296,7 @@ def look(scores, mask, regions, state, weights, z, extra, t, n):
         looked = extra.looked[t, n]
         pick(weights, extra.draws[t, n], looked)
     weighted_sum(looked, regions, context)
-    if extra.Wg.size:
+    if extra.bg.size:
         beta = sigmoid(np.float32(dot(state, extra.Wg) + extra.bg[0]))
         extra.gate[t, n] = beta
         for d in range(z.size):
@@ -329,7 +329,7 @@ def pick(weights, draw, looked):
 @kernel(fastmath=FLAGS)
 def look_backward(dz, dweights, regions, weights, sums, dscores, dgate, extra, t, n):
     """The way back of :func:`look`; ``dz`` (D,) becomes the gradient of the context before the gate."""
-    if extra.Wg.size:
+    if extra.bg.size:
         beta = extra.gate[t, n]
         dgate[t, n] = np.float32(dot(dz, extra.context[t, n])) * beta * (ONE - beta)
         for d in range(dz.size):

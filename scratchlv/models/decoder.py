@@ -148,9 +148,10 @@ def forward(
         )
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
     context = draws = None
+    hard = config.hard if train else None
     if config.context in ATTENDING:
-        if train and config.hard is not None:
-            draws = place(hard_attention.draw(config.hard, dropout_seed, *before.shape), x)
+        if hard is not None:
+            draws = place(hard_attention.draw(hard, dropout_seed, *before.shape), x)
         run = attend_through(p, config, source, words, state, draws, need_dx, train)
         hs, z, run_cache = run.h, run.z, run.cache  # z (T, N, D)
     else:
@@ -170,19 +171,17 @@ def forward(
         tokens[1:],
         counts,
         word_weights=word_weights,
-        each=draws is not None,
+        each=hard is not None,
         label_smoothing=config.label_smoothing if train else 0.0,
         train=train,
     )
     attention_cache = None
-    if draws is not None:
-        of_attention, attention_cache = hard_attention.forward(
-            config.hard, run.alpha, run.looked, draws, loss_cache.losses, counts, baseline
-        )
-        loss = loss + of_attention
+    if hard is not None:
+        of_draws, attention_cache = hard_attention.forward(hard, run, draws, loss_cache.losses, counts, baseline)
+        loss = loss + of_draws
     elif train and config.doubly_stochastic > 0:
-        penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask)
-        loss = loss + config.doubly_stochastic * penalty
+        penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask, config.doubly_stochastic)
+        loss = loss + penalty
     cache = Cache(
         need_dx,
         init_state_cache,
@@ -206,9 +205,10 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     ``dx`` is None where the source was data.
     """
     g: dict[str, Array] = {}
-    dalphas = cache.attention_loss  # hard attention's; None where the attention costs nothing itself
-    if config.hard is None and cache.attention_loss is not None:
-        dalphas = config.doubly_stochastic * doubly_stochastic.backward(cache.attention_loss)
+    dalphas = None  # (T, N, L)
+    if cache.attention_loss is not None:
+        of_attention = doubly_stochastic if config.hard is None else hard_attention
+        dalphas = of_attention.backward(cache.attention_loss)
     dlogits = word_loss.backward(cache.loss)
     ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:

@@ -29,7 +29,7 @@ Shapes: T steps, N sentences, L regions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -58,14 +58,21 @@ def draw(how: HardAttention, seed: int, T: int, N: int) -> Array:
     return np.where(drawn, rng.integers(0, DRAWS, (T, N)), -1)
 
 
-def forward(
-    how: HardAttention, alphas: Array, looked: Array, draws: Array, losses: Array, counts: Array, baseline: Array
-) -> tuple[Any, Array]:
-    """What is added to the mean of ``losses`` (T, N), -λ_e H, and the gradient by ``alphas`` (T, N, L).
+class Looked(Protocol):
+    """What a decoder did while it looked."""
 
-    ``looked`` (T, N, L) is one-hot where ``draws`` (T, N) is 0 or more; ``counts`` (T, N) says which words count. ``baseline``
-    (1,) is b, and is moved.
+    alpha: Array  # (T, N, L)
+    looked: Array  # (T, N, L): α, or one-hot where a region was drawn
+
+
+def forward(
+    how: HardAttention, run: Looked, draws: Array, losses: Array, counts: Array, baseline: Array
+) -> tuple[Any, Array]:
+    """What is added to the mean of ``losses`` (T, N), -λ_e H, and the gradient by the weights (T, N, L).
+
+    ``counts`` (T, N) says which words count. ``baseline`` (1,) is b, and is moved.
     """
+    alphas = run.alpha
     words = np.maximum(counts.sum(), 1).astype(alphas.dtype)
     safe = np.maximum(alphas, np.finfo(alphas.dtype).tiny)  # a weight of 0 has 0 log 0 = 0, and is not drawn
     log_alphas = np.log(safe)
@@ -75,10 +82,15 @@ def forward(
     costs = np.where(counts, losses - baseline, 0) - how.entropy * entropies
     to_go = np.cumsum(costs[::-1], axis=0)[::-1] + how.entropy * entropies  # (T, N): G
     advantages = np.where(drawn, to_go, 0)
-    dalphas = how.reinforce * advantages[:, :, None] * (looked / safe)  # ∂log α[s] = 1 / α[s]
+    dalphas = how.reinforce * advantages[:, :, None] * (run.looked / safe)  # ∂log α[s] = 1 / α[s]
     dalphas += how.entropy * np.where(counts[:, :, None], log_alphas + 1, 0)
 
     n = drawn.sum()
     mean = np.where(drawn, losses, 0).sum() / np.maximum(n, 1)
     baseline[...] = np.where(n > 0, _KEPT * baseline + (1 - _KEPT) * mean, baseline)
     return -how.entropy * entropies.sum() / words, (dalphas / words).astype(alphas.dtype)
+
+
+def backward(cache: Array) -> Array:
+    """``dalphas`` (T, N, L), as ``forward`` found it: the losses that it is made of are numbers to it."""
+    return cache

@@ -24,6 +24,7 @@ from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
+from scratchlv.models.scheduled_sampling import words_before
 from scratchlv.ops import dropout, embedding, linear, log_softmax, softmax_cross_entropy
 
 
@@ -39,6 +40,7 @@ class LanguageModelConfig:
     dropout: float = 0.0
     streams: int = 20
     label_smoothing: float = 0.0  # of the loss in training
+    own_words: str = "sample"  # of scheduled sampling
 
 
 class LanguageModelState(NamedTuple):
@@ -86,18 +88,34 @@ class LanguageModel:
         """Mean loss per word, in nats, and the cache that ``backward`` takes. In training, the state is carried on."""
         N = batch.tokens.shape[1]
         state = self.zero_state(N) if batch.first or not train else self._carried()
-        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, train=train)
+        own = batch.scheduled_sampling if train else 0.0
+        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, own, train=train)
         if train:
             self._carry(state)
         return loss, cache
 
     def read(
-        self, tokens: Array, state: State, dropout_seed: int = 0, *, train: bool = False
+        self,
+        tokens: Array,
+        state: State,
+        dropout_seed: int = 0,
+        scheduled_sampling: float = 0.0,
+        *,
+        train: bool = False,
     ) -> tuple[Any, State, Cache]:
-        """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache."""
+        """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache.
+
+        With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own.
+        """
         p, drop = self.params, self.config.dropout
         tokens = place(tokens, p["embedding.W"])
-        x, words = embedding.forward(tokens[:-1], p["embedding.W"], train=train)  # (T, N, E)
+        before = tokens[:-1]
+        if scheduled_sampling > 0:
+            begun = LanguageModelState(state, decoding_params(p, {}))
+            before = words_before(
+                begun, self.step, tokens, None, scheduled_sampling, self.config.own_words, dropout_seed
+            )
+        x, words = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E)
         h, state, layers = stack_forward(
             p, "recurrent", self.config.cell, x, state, p=drop, seed=(dropout_seed,), train=train
         )  # (T, N, H)

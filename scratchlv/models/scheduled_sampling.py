@@ -33,7 +33,7 @@ Step = Callable[[Any, Array], tuple[Array, Any]]
 
 
 def words_before(
-    state: Any, step: Step, tokens: Array, lengths: Array, probability: float, choice: str, seed: int
+    state: Any, step: Step, tokens: Array, lengths: Array | None, probability: float, choice: str, seed: int
 ) -> Array:
     """y' (T, N): ``tokens[:-1]``, each but the first, <start>, with ``probability`` the model's own word instead.
 
@@ -43,7 +43,8 @@ def words_before(
     said = tokens[:-1].copy()
     T, N = said.shape
     own = place(np.random.default_rng([seed, 5]).random((T, N)) < probability, said)
-    own = own & (np.arange(T, like=lengths)[:, None] < lengths)
+    if lengths is not None:
+        own = own & (np.arange(T, like=lengths)[:, None] < lengths)
     own[:1] = False
     draws = place(np.random.default_rng([seed, 6]).random((T, N)), said)
     last = max(np.flatnonzero(own.any(axis=1)).tolist(), default=0)

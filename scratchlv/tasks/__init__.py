@@ -44,7 +44,7 @@ TASKS = {
     "caption": Task(
         "image captioning",
         "captioning",
-        ("attention", "naive", "shortcut", "uniform"),
+        ("attention", "hard-attention", "naive", "shortcut", "uniform"),
         ("scenes", "flickr8k", "karpathy", "coco"),
         "caption",
         beam=True,

@@ -23,18 +23,20 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
-from scratchlv.models.context import QUERIES
+from scratchlv.models.context import INIT_STATES, QUERIES
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
+ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
 _MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(records.WordSettings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -43,9 +45,17 @@ class Settings(records.Settings):
     frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     grammar: str = "places"  # of the captions of Scenes
     min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
+    gate: bool = False  # of the context of attention
+    init_state: str = INIT_STATES[0]  # of a decoder that sees regions
+    doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
+    drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
+    reinforce: float = 1.0  # the weight of REINFORCE's term,
+    entropy: float = 0.01  # and that of the entropy of α
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init_state not in INIT_STATES:
+            raise UserError(f"init_state={self.init_state}: there are {', '.join(INIT_STATES)}")
         if self.grammar not in scenes_world.GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
         if self.query not in QUERIES:
@@ -178,11 +188,22 @@ def config(
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
     idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
-    if model != "attention":
-        idle |= dict.fromkeys(("attention", "query", "sharpening", "frequencies"), f"--model {model}")
+    idle |= dict.fromkeys(_idle(model), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
     return replace(asked, encoder=fits)
+
+
+def _idle(model: str) -> list[str]:
+    """The settings that change nothing of a model."""
+    found = []
+    if model not in ATTENDING:
+        found += ["attention", "gate", "query", "sharpening", "frequencies"]
+    if model not in (*ATTENDING, "uniform"):
+        found += ["init_state"]
+    if model != "attention":
+        found += ["doubly_stochastic"]
+    return found if model == "hard-attention" else [*found, "drawn", "reinforce", "entropy"]
 
 
 class Run(training.Run[Config, Fitted]):
@@ -282,6 +303,11 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         feature_channels=fitted.feature_channels,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
+        gate=s.gate,
+        init_state=s.init_state,
+        doubly_stochastic=s.doubly_stochastic,
+        hard=HardAttention(drawn=s.drawn, reinforce=s.reinforce, entropy=s.entropy),
+        own_words=s.own_words,
         model=config.model,
         query=s.query,
         sharpening=s.sharpening,
@@ -352,7 +378,7 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
     verdicts, hits, chances = [], [], []
-    points = run.config.model == "attention"  # uniform attention points nowhere
+    points = run.config.model in ATTENDING  # uniform attention points nowhere
     captions = run.caption(data.pictures[data.picture_of], beam)
     for g, scene in zip(captions, data.scenes, strict=True):
         words = run.words(g)

@@ -31,7 +31,7 @@ NEW_LINE = "\n"  # ends a line of characters; sentences of words end in <end>
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(records.WordSettings):
     """``batch`` streams are read side by side, ``unroll`` words at a time."""
 
     unroll: int = 35
@@ -168,6 +168,7 @@ def build(config: Config, fitted: Fitted) -> LanguageModel:
         cell=config.model,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
+        own_words=s.own_words,
         streams=fitted.streams,
     )
     return LanguageModel(widths, config.seed)

@@ -6,19 +6,32 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from scratchlv import __version__
 from scratchlv.data.scenes import World
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
+from scratchlv.models.scheduled_sampling import CHOICES
 from scratchlv.tasks import TASKS, data_argument
 from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
 _POSITIVE = ("learning_rate", "clip", "sharpening")  # these may be any number above 0, the rest are counts
-_ZERO_OR_MORE = ("warmup", "validate_every", "attention_loss", "frequencies")
+_ZERO_OR_MORE = (
+    "warmup",
+    "validate_every",
+    "attention_loss",
+    "frequencies",
+    "doubly_stochastic",
+    "reinforce",
+    "entropy",
+)
 _BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
+_SHARES = ("drawn", "scheduled_sampling")
+#: what keeps a model from learning a batch by heart
+_REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +63,10 @@ class Settings:
                 right, wanted = 0 < value < math.inf, "above 0"
             elif name in _BELOW_ONE:
                 right, wanted = 0 <= value < 1, "0 or more and below 1"
+            elif name in _SHARES:
+                right, wanted = 0 <= value <= 1, "0 to 1"
             elif name in _ZERO_OR_MORE:
-                right, wanted = value >= 0, "0 or more"
+                right, wanted = 0 <= value < math.inf, "0 or more"
             else:
                 right, wanted = value >= 1, "1 or more"
             if not right:
@@ -75,6 +90,30 @@ class Settings:
     def world(self) -> World:
         """What scenes may hold."""
         return World((self.least_objects, self.most_objects))
+
+    def unregularised(self) -> Self:
+        """The settings without what keeps a model from learning a batch by heart."""
+        here = {field.name for field in dataclasses.fields(self)}
+        none: dict[str, Any] = dict.fromkeys(here.intersection(_REGULARISERS), 0.0)
+        return dataclasses.replace(self, **none)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordSettings(Settings):
+    """Of tasks whose models say words: what the word before is in training."""
+
+    scheduled_sampling: float = 0.0  # the probability that it is the model's own, at last
+    schedule: str = SCHEDULES[0]  # how it gets there
+    own_words: str = CHOICES[0]  # how the model's own is chosen
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, there in (("schedule", SCHEDULES), ("own_words", CHOICES)):
+            if getattr(self, name) not in there:
+                raise UserError(f"{name}={getattr(self, name)}: there are {', '.join(there)}")
+
+    def own_word_probability(self, step: int) -> float:
+        return own_word_probability(step, self.steps, self.scheduled_sampling, self.schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +190,8 @@ def refuse_idle(config: Config, assignments: list[str], idle: dict[str, str]) ->
         UserError: there is one.
     """
     kind = config.argument.kind
+    if not getattr(config.settings, "scheduled_sampling", 0):
+        idle = idle | dict.fromkeys(("schedule", "own_words"), "scheduled_sampling=0")
     if kind != "scenes":
         idle = idle | dict.fromkeys(_OF_SCENES, f"--data {kind}")
     for assignment in assignments:

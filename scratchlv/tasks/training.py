@@ -14,7 +14,7 @@ from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
-from scratchlv.tasks.records import Config, Fitted, Settings
+from scratchlv.tasks.records import Config, Fitted, Settings, WordSettings
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 
 Say = Callable[[str], None]
@@ -58,8 +58,14 @@ def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
         run,
         batch_at=lambda step: train_set.training_batch(step, size, seed),
         validate=lambda: {"loss": val_set.mean_loss(run.model)},
-    )
-    return whole._replace(**more)
+    )._replace(**more)
+    settings = run.config.settings
+    if isinstance(settings, WordSettings) and settings.scheduled_sampling:
+        batch_at = whole.batch_at
+        whole = whole._replace(
+            batch_at=lambda step: batch_at(step)._replace(scheduled_sampling=settings.own_word_probability(step))
+        )
+    return whole
 
 
 def new(config: Config, fitted: Fitted) -> Any:
@@ -105,8 +111,8 @@ def train(
     prepare = TASKS[config.task].load().prepare
     with compiling_together(say, config.task, config.model):
         if overfit_one_batch:
-            # a smoothed loss does not fall to 0, however well the batch is known
-            config = replace(config, settings=replace(config.settings, label_smoothing=0.0))
+            # a smoothed loss does not fall to 0, however well the batch is known; nor does one with a penalty
+            config = replace(config, settings=config.settings.unregularised())
             with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
                 return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
         return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)

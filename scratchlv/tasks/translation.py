@@ -31,7 +31,7 @@ _LETTERS = 5  # of a word, about: by character texts are so many times as long
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(records.WordSettings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -246,6 +246,7 @@ def build(config: Config, fitted: Fitted) -> Translator:
         cell=s.cell,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
+        own_words=s.own_words,
     )
     return Translator(widths, config.seed)
 

@@ -27,7 +27,14 @@ MANY_BLOCKS = {
     ),
     "attention_lstm": ("larger than a block",),
 }
-NOT_SERVED = {"gru": ("reset before", "reset before, lengths")}  #: as the CUDA variant says
+#: as the CUDA variant says
+NOT_SERVED = {
+    "gru": ("reset before", "reset before, lengths"),
+    "attention_lstm": (
+        *("gate", "gate, dot, mask", "closed and open gates", "drawn", "drawn, gate, mask"),
+        *("drawn, dot, larger than a block", "drawn, nowhere to look"),
+    ),
+}
 
 
 def versions(name):

@@ -5,6 +5,7 @@ import pytest
 
 from scratchlv.gradcheck import compare
 from scratchlv.kernels.attention_lstm import cases, numba_cpu
+from scratchlv.kernels.attention_lstm.reference import DRAWS
 from scratchlv.ops import additive_attention, attention_lstm, dot_product_attention, lstm
 
 rng = np.random.default_rng(0)
@@ -31,7 +32,18 @@ def inputs(additive=True, **changed):
         "b": (4 * H,),
     }
     arrays = {name: normal(*shape) for name, shape in shapes.items()}
-    return arrays | ({} if additive else {"v": None}) | changed
+    return arrays | {"Wg": None, "bg": None} | ({} if additive else {"v": None}) | changed
+
+
+def gate():
+    return {"Wg": normal(H), "bg": normal(1)}
+
+
+def some_draws():
+    """Of the first picture nothing is drawn."""
+    found = rng.integers(0, DRAWS, (T, N))
+    found[:, 0] = -1
+    return found
 
 
 def run(variant, arguments, dy=None, **settings):
@@ -104,7 +116,8 @@ def test_a_masked_region_might_as_well_not_be_there(variant):
     for got, expected in ((h, h_kept), (z, z_kept), (alpha[:, :, kept], alpha_kept)):
         assert_close(got, expected)
     for k, (got, expected) in enumerate(zip(grads, grads_kept, strict=True)):
-        assert_close(got[:, kept] if k in (1, 2) else got, expected)
+        if got is not None:
+            assert_close(got[:, kept] if k in (1, 2) else got, expected)
 
 
 @variants
@@ -131,7 +144,104 @@ def test_the_gradient_of_data_is_not_made_and_all_others_are_the_same(variant):
     assert dx.any()
     assert nothing is None
     for a, b in zip((dwords, *others), (dwords_again, *same), strict=True):
-        np.testing.assert_array_equal(a, b)
+        if a is not None:
+            np.testing.assert_array_equal(a, b)
+
+
+# --- the gate, and regions that are drawn ----------------------------------------------------------------------------
+
+
+@variants
+def test_the_gate_is_sigma_of_the_state_before_and_scales_the_context(variant):
+    given = inputs(**gate())
+    (h, z, alpha), _ = run(variant, given)
+    before = np.concatenate([given["h0"][None], h[:-1]])  # (T, N, H)
+    beta = 1 / (1 + np.exp(-(before @ given["Wg"] + given["bg"])))  # (T, N)
+    context = np.einsum("tnl,nld->tnd", alpha, given["x"])
+    assert_close(z, beta[:, :, None] * context)
+
+
+@variants
+def test_an_open_gate_is_none_and_a_closed_one_hides_the_regions(variant):
+    given = inputs(**gate())
+    given["Wg"][:] = 0
+    dy = normal(T, N, H), normal(T, N, D), normal(T, N, L)
+    (plain, plain_grads), (opened, opened_grads) = (
+        run(variant, given | changed, dy) for changed in ({"Wg": None, "bg": None}, {"bg": np.float32([50])})
+    )
+    for got, expected in zip((*opened, *opened_grads[:10]), (*plain, *plain_grads[:10]), strict=True):
+        assert_close(got, expected)
+    (_, z, _), grads = run(variant, given | {"bg": np.float32([-120])}, (dy[0], dy[1], None))
+    assert not z.any()
+    assert not grads.dx.any()
+    assert not grads.dkeys.any()
+    assert not grads.dbg.any()
+
+
+@variants
+@scores
+def test_a_region_that_is_drawn_is_the_context(variant, additive):
+    """The first whose cumulated weight is past the draw; a column without draws is soft attention."""
+    given = inputs(additive, draws=some_draws())
+    (h, z, alpha), _ = run(variant, given)
+    reached = alpha.astype(np.float64).cumsum(axis=2)
+    for t in range(T):
+        assert_close(z[t, 0], alpha[t, 0] @ given["x"][0])
+        for n in range(1, N):
+            at = given["draws"][t, n] / DRAWS * reached[t, n, -1]
+            region = np.flatnonzero(reached[t, n] > at)[0]
+            np.testing.assert_array_equal(z[t, n], given["x"][n, region])
+    soft, _ = run(variant, given | {"draws": None})
+    for got, expected in zip((h, z, alpha), soft, strict=True):
+        np.testing.assert_array_equal(got[:, 0], expected[:, 0])
+        assert np.abs(got[:, 1:] - expected[:, 1:]).max() > 1e-3
+
+
+@variants
+def test_no_gradient_goes_from_a_region_that_was_drawn_to_where_it_was_looked(variant):
+    """But for what the weights themselves are told."""
+    given = inputs(draws=rng.integers(0, DRAWS, (T, N)))
+    _, grads = run(variant, given, (normal(T, N, H), normal(T, N, D), None))
+    assert not grads.dkeys.any()
+    assert not grads.dWq.any()
+    assert not grads.dv.any()
+    assert grads.dx.any()
+    _, told = run(variant, given, (None, None, normal(T, N, L)))
+    assert told.dkeys.any()
+    assert told.dv.any()
+
+
+def test_both_variants_draw_the_same():
+    given = inputs(draws=rng.integers(0, DRAWS, (T, N)), **gate())
+    found = {}
+    for variant in ("reference", "numba_cpu"):
+        _, cache = attention_lstm.variant(variant).forward(**given)
+        found[variant] = cache.looked
+    np.testing.assert_array_equal(found["reference"], found["numba_cpu"])
+    assert (found["reference"].sum(axis=2) == 1).all()
+
+
+def test_a_gpu_says_what_it_has_no_kernel_for():
+    module = attention_lstm.variant("cuda")
+    assert module.limits(**inputs(**gate())) == "it has no kernel for a gate"
+    assert module.limits(**inputs(draws=some_draws())) == "it has no kernel for regions that are drawn"
+
+
+@variants
+@pytest.mark.parametrize(
+    ("wrong", "saying"),
+    [
+        ({"bg": None}, "a gate is Wg and bg together; one of them is missing"),
+        ({"Wg": None}, "a gate is Wg and bg together; one of them is missing"),
+        (
+            {"draws": np.zeros((T, N))},
+            r"draws are integers below 2\*\*24, and -1 where nothing is drawn; they are float64",
+        ),
+    ],
+)
+def test_half_a_gate_and_draws_that_are_no_integers_are_refused(variant, wrong, saying):
+    with pytest.raises(ValueError, match=saying):
+        attention_lstm.variant(variant).forward(**inputs(**gate()) | wrong)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +355,12 @@ def backwards(array):
     return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
 
 
+@pytest.mark.parametrize("extra", [False, True])
 @scores
 @pytest.mark.parametrize("layout", [misaligned, read_only, backwards, np.asfortranarray])
-def test_any_layout_gives_the_same_bits(layout, additive):
-    given, dy = inputs(additive), (normal(T, N, H), normal(T, N, D), normal(T, N, L))
+def test_any_layout_gives_the_same_bits(layout, additive, extra):
+    more = gate() | {"draws": some_draws()} if extra else {}
+    given, dy = inputs(additive, **more), (normal(T, N, H), normal(T, N, D), normal(T, N, L))
     y, grads = run("numba_cpu", given, dy)
     y_laid, grads_laid = run(
         "numba_cpu", {k: v if v is None else layout(v) for k, v in given.items()}, tuple(map(layout, dy))
@@ -278,7 +390,10 @@ def test_keys_may_be_the_regions_themselves():
         assert a is b is None or a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize("case", ["odd", "larger than a block", "larger than a block, dot", "dot, mask"])
+@pytest.mark.parametrize(
+    "case",
+    ["odd", "larger than a block", "larger than a block, dot", "dot, mask", "drawn, dot, larger than a block"],
+)
 def test_no_number_of_threads_changes_a_bit(case, monkeypatch):
     """Nor of parts of the batch. More threads than rows are among them, and parts of a single picture."""
     given = {
@@ -320,10 +435,14 @@ def test_there_must_be_a_region(variant):
         ("Wh", (H, 3 * H)),
         ("b", (1,)),
         ("mask", (N, 1)),
+        ("Wg", (1,)),
+        ("bg", (H,)),
+        ("draws", (N, T)),
     ],
 )
 def test_shapes_that_do_not_fit_are_named(variant, name, shape):
     """Before a kernel reads past their ends, and before NumPy stretches what is 1 wide."""
-    wrong = np.ones(shape, bool if name == "mask" else np.float32)
+    wrong = np.ones(shape, {"mask": bool, "draws": int}.get(name, np.float32))
+    others = gate() if name in ("Wg", "bg") else {}
     with pytest.raises(ValueError, match=f"^{name} has the shape .*; keys .* need"):
-        attention_lstm.variant(variant).forward(**inputs(**{name: wrong}))
+        attention_lstm.variant(variant).forward(**inputs(**others | {name: wrong}))

@@ -48,6 +48,7 @@ SETTINGS = {
     "dot_product_attention, no W, mask": ("dot_product_attention", {"query": "N A", "W": None, "mask": "N L"}),
     "attention_lstm, no v": ("attention_lstm", {"v": None}),
     "attention_lstm, mask": ("attention_lstm", {"mask": "N L"}),
+    "attention_lstm, gate, drawn": ("attention_lstm", {"Wg": "H", "bg": "1", "draws": "T N"}),
     "softmax, mask": ("softmax", {"logits": "T N V", "mask": "T N V"}),
     "softmax_cross_entropy, mask": ("softmax_cross_entropy", {"mask": "N"}),
     "conv2d, ReLU, pooled": ("conv2d", {"relu": True, "pool": True}),
@@ -88,7 +89,7 @@ def inputs(name, sizes, changes=MappingProxyType({})):
         if not isinstance(shape, str) or key == "nonlinearity":
             return shape
         shape = tuple(eval(part, {}, sizes) for part in shape.split())
-        if key in ("tokens", "targets"):
+        if key in ("tokens", "targets", "draws"):
             return np.zeros(shape, int)
         if key == "lengths":
             return np.full(shape, min(1, sizes["T"]))

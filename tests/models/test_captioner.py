@@ -6,7 +6,7 @@ import pytest
 import scratchlv
 from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
-from scratchlv.models import context, decoder
+from scratchlv.models import context, decoder, doubly_stochastic
 from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
 from scratchlv.tokens import END
 
@@ -75,17 +75,92 @@ def test_every_gradient_with_a_positional_encoding():
     assert report.ok, str(report)
 
 
-def test_every_gradient_of_the_current_query_with_what_xu_et_al_have():
-    model = captioner("attention, current", 7, gate=True, init_state="mean", doubly_stochastic=0.5)
-    report = check_gradients(in_float64(model), batch(7))
-    assert report.ok, str(report)
-
-
 def test_waves_of_places_are_for_those_who_choose_among_them():
     assert captioner("attention", 7, frequencies=2).params["decoder.Wx"].shape[0] == 5 + 7 + 2 + 8
     for name in ("uniform", "shortcut"):
         plain, with_waves = captioner(name, 7), captioner(name, 7, frequencies=2)
         assert {k: a.shape for k, a in plain.params.items()} == {k: a.shape for k, a in with_waves.params.items()}
+
+
+#: of Xu et al. 2015
+OPTIONS = {
+    "gate": {"gate": True},
+    "the first state of the mean": {"init_state": "mean"},
+    "doubly stochastic": {"doubly_stochastic": 0.3},
+    "all": {"gate": True, "init_state": "mean", "doubly_stochastic": 0.3},
+    "all, with the current query": {"gate": True, "init_state": "mean", "doubly_stochastic": 0.3, "query": "current"},
+}
+options = pytest.mark.parametrize("option", OPTIONS)
+
+
+@pytest.mark.parametrize("own_encoder", [True, False])
+@options
+def test_every_gradient_of_the_whole_model_with(option, own_encoder):
+    features = None if own_encoder else 7
+    model = in_float64(captioner("attention", features, **OPTIONS[option]), 2)
+    report = check_gradients(model, batch(features))
+    assert report.ok, str(report)
+
+
+def test_every_gradient_of_uniform_attention_that_begins_with_the_mean():
+    model = in_float64(captioner("uniform", init_state="mean"))
+    report = check_gradients(model, batch())
+    assert report.ok, str(report)
+
+
+@options
+def test_the_kernels_give_the_gradients_of_the_reference_with(option):
+    check_kernels(lambda: captioner(**OPTIONS[option]), batch())
+
+
+@options
+def test_padding_changes_nothing_with(option):
+    data = batch(7)
+    longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
+    check_same(captioner("attention", 7, **OPTIONS[option]), data, longer, 1e-6)
+
+
+def test_the_penalty_is_for_training_alone_and_is_that_of_the_weights():
+    plain, penalised = (captioner(feature_channels=7, doubly_stochastic=x) for x in (0.0, 0.3))
+    data = batch(7)
+    assert plain.forward(data, train=False)[0] == penalised.forward(data, train=False)[0]
+    state, alphas = plain.start(data.pictures), []
+    for words in data.tokens[:-1]:
+        _, state = plain.step(state, words)
+        alphas.append(state.alpha)
+    counts = np.arange(5)[:, None] < data.lengths
+    penalty, _ = doubly_stochastic.forward(np.stack(alphas), counts, None, 0.3)
+    assert penalised.forward(data)[0] == pytest.approx(plain.forward(data)[0] + penalty, rel=1e-5)
+
+
+def test_a_closed_gate_hides_the_picture():
+    """With the gate at 0 no word depends on it."""
+    model, data = captioner(feature_channels=7, gate=True), batch(7)
+    other = data._replace(pictures=data.pictures[::-1].copy())
+    assert model.forward(data)[0] != model.forward(other)[0]
+    model.params["gate.b"][:] = -200  # σ is 0 in float32, and its gradient too
+    (loss, cache), (same, _) = model.forward(data), model.forward(other)
+    assert loss == same
+    assert not np.any(model.backward(cache)["attention.v"])
+    states = model.start(data.pictures), model.start(other.pictures)
+    said, other_said = (model.step(state, data.tokens[0])[0] for state in states)
+    np.testing.assert_array_equal(said, other_said)
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "saying"),
+    [
+        ("naive", {"gate": True}, "of an LSTM that attends"),
+        ("uniform", {"doubly_stochastic": 0.1}, "of an LSTM that attends"),
+        ("shortcut", {"init_state": "mean"}, "no regions to begin with the mean of"),
+        ("hard-attention", {"doubly_stochastic": 0.1}, "of soft attention"),
+        ("attention", {"init_state": "median"}, "one of zero, mean"),
+        ("attention", {"own_words": "best"}, "of sample, greedy"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(model, more, saying):
+    with pytest.raises(ValueError, match=saying):
+        captioner(model, **more)
 
 
 REWARDS = {
@@ -223,10 +298,12 @@ def test_padding_changes_nothing(name):
     check_same(captioner(name, 7), data, longer, 1e-6)
 
 
-@pytest.mark.parametrize("name", LOOKS)
-def test_steps_say_what_teacher_forcing_says(name):
+@pytest.mark.parametrize(
+    ("name", "option"), [*((name, None) for name in LOOKS), *(("attention", option) for option in OPTIONS)]
+)
+def test_steps_say_what_teacher_forcing_says(name, option):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
-    model, data = captioner(name, 7), batch(7)
+    model, data = captioner(name, 7, **OPTIONS.get(option, {})), batch(7)
     loss, _ = model.forward(data, train=False)
     state, total = model.start(data.pictures), 0.0
     for t in range(5):

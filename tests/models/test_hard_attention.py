@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,9 +57,9 @@ class Paths:
         monkeypatch.setattr(reference, "pick", lambda alpha, l: np.where(l[:, None] >= 0, one_hot[l], alpha))
         forward = hard_attention.forward
 
-        def recorded(how, alphas, *rest):
-            self.alphas = alphas
-            return forward(how, alphas, *rest)
+        def recorded(how, run, *rest):
+            self.alphas = run.alpha
+            return forward(how, run, *rest)
 
         monkeypatch.setattr(hard_attention, "forward", recorded)
 
@@ -133,12 +134,12 @@ def test_an_estimate_that_is_biased_is_found(bug, monkeypatch):
     paths = Paths(monkeypatch, in_float64(captioner(how), 2), batch(), [True, True])
     right = hard_attention.forward
 
-    def biased(how, alphas, looked, draws, losses, counts, baseline):
-        b = baseline.copy()
-        loss, dalphas = right(how, alphas, looked, draws, losses, counts, baseline)
+    def biased(how, run, draws, losses, counts, baseline):
+        b, alphas = baseline.copy(), run.alpha
+        loss, dalphas = right(how, run, draws, losses, counts, baseline)
         if bug == "the scale":
             dalphas = 1.01 * dalphas
-        drawn = (looked / alphas) * counts[:, :, None] / counts.sum()
+        drawn = (run.looked / alphas) * counts[:, :, None] / counts.sum()
         if bug == "not its own word":
             dalphas = dalphas - drawn * (losses - b)[:, :, None]
         if bug == "the entropy to come":
@@ -237,9 +238,9 @@ def test_the_baseline_of_a_step_is_that_of_the_step_before():
         model.buffers[BASELINE][...] = 0.5  # whatever it becomes later
         found.append(model.backward(cache)["attention.v"])
     how, draws = HardAttention(drawn=1.0, entropy=0.0), np.zeros((1, 1), int)
-    alphas, looked, losses = np.array([[[0.25, 0.75]]]), np.array([[[1.0, 0]]]), np.array([[3.0]])
-    _, dalphas = hard_attention.forward(how, alphas, looked, draws, losses, draws == 0, np.array([1.0]))
-    np.testing.assert_allclose(dalphas, [[[(3 - 1) / 0.25, 0]]])
+    run = SimpleNamespace(alpha=np.array([[[0.25, 0.75]]]), looked=np.array([[[1.0, 0]]]))
+    _, cache = hard_attention.forward(how, run, draws, np.array([[3.0]]), draws == 0, np.array([1.0]))
+    np.testing.assert_allclose(hard_attention.backward(cache), [[[(3 - 1) / 0.25, 0]]])
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
