@@ -47,6 +47,11 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("hoisted", "captioner.features", "Hoisted"),
         baseline("hoisted, compiled attention", "captioner.features", "Hoisted", True, kind=COMPILED),
     ),
+    "caption-beam": (
+        baseline("beams share the keys", "captioner.beam_search", True, False),
+        baseline("the keys for each beam", "captioner.beam_search", False, False),
+        baseline("beams share the keys, compiled attention", "captioner.beam_search", True, True, kind=COMPILED),
+    ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
     "vgg16-n1": (
         baseline("contiguous", "vision.vgg", 1, False),

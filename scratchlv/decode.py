@@ -178,10 +178,12 @@ def beam_search(
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
         allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
-        allowed = np.minimum(allowed, 0.0, dtype=np.float64)
         V = allowed.shape[1]
-        scores, found = _largest((scores[..., None] + allowed.reshape(N, B, V)).reshape(N, B * V), B)  # (N, B)
-        parents, words = np.divmod(found, V)
+        K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
+        offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
+        scores, found = _largest((scores[..., None] + offered.reshape(N, B, K)).reshape(N, B * K), B)  # (N, B)
+        parents, place_offered = np.divmod(found, K)
+        words = words_offered.reshape(N, B, K)[rows[:, None], parents, place_offered]
         own = np.reshape(log_probs, (N, B, V))[rows[:, None], parents, words]
         steps.append(_BeamStep(words, own, parents, _alpha(state)))
 
@@ -194,10 +196,40 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel()), words.ravel()
+        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), same_inputs=True), words.ravel()
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
+
+
+# --- words that are given ----------------------------------------------------------------------------------------
+
+
+class Reading(NamedTuple):
+    """What a model thought of words that it was given, each after the words before it (teacher forcing)."""
+
+    log_probs: Array  # (T, N): log p(y_t | y_1 … y_{t-1}, inputs)
+    logit_gradients: Array  # (T, N): ‖∂ log p(y_t) / ∂ logits‖ = ‖onehot(y_t) − p‖
+    alphas: Array  # (T, N, …): where it looked; None when it does not look
+
+
+def read(model: Generator, state: Any, tokens: Array, rows: Array | None = None) -> Reading:
+    """Read the words ``tokens`` (T + 1, N), <start> first, from the state that ``model.start`` gave; padding is read as it is.
+
+    ``rows`` (N,): with which row of that state each sentence begins; so one look at a picture serves several sentences.
+    """
+    state = state if rows is None else _take(state, rows)
+    log_probs, gradients, alphas = [], [], []
+    for before, word in zip(tokens[:-1], tokens[1:], strict=True):
+        scores, state = _step(model, state, before)  # (N, V)
+        own = scores[np.arange(len(word)), word].astype(np.float64)
+        p = np.exp(scores, dtype=np.float64)
+        others = np.einsum("nv,nv->n", p, p) - np.exp(2 * own)  # Σ p² of the other words
+        log_probs.append(own)
+        gradients.append(np.sqrt(np.expm1(own) ** 2 + np.maximum(others, 0)))
+        alphas.append(_alpha(state))
+    looks = alphas and alphas[0] is not None
+    return Reading(np.array(log_probs), np.array(gradients), np.stack(alphas) if looks else None)
 
 
 # --- one word after the other ------------------------------------------------------------------------------------
@@ -412,9 +444,14 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array) -> Any:
-    """The state of ``rows``, in their order."""
+def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
+    what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        parts = [_take(part, rows) for part in state]
+        stay = getattr(state, "of_inputs", ()) if same_inputs else ()
+        names = getattr(state, "_fields", (None,) * len(state))
+        parts = [
+            part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)
+        ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

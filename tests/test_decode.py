@@ -245,6 +245,29 @@ def test_nothing_is_drawn_once_every_sentence_has_ended(way):
     assert model.steps == 3
 
 
+@pytest.mark.parametrize("model", ["attention", "uniform", "shortcut", "naive"])
+def test_a_beam_leaves_what_is_of_inputs_where_it_is_and_nothing_else(monkeypatch, model):
+    """What a picture is like is the same for all that is said of it; what was said so far is not."""
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
+    from scratchlv.models.decoder import DecoderState
+
+    rng = np.random.default_rng(0)
+    config = CaptionerConfig(vocabulary=9, embedding=6, hidden=7, attention=5, feature_channels=4, model=model)
+    captioner = Captioner(config)
+    captioner.params = {
+        name: rng.normal(0, 1, each.shape).astype(np.float32) for name, each in captioner.params.items()
+    }
+    pictures = rng.standard_normal((6, 2, 3, 4)).astype(np.float32)
+    found = beam_search(captioner, pictures, beam=4, max_length=8)
+    monkeypatch.setattr(DecoderState, "of_inputs", ())
+    moved = beam_search(captioner, pictures, beam=4, max_length=8)
+    for one, other in zip(found, moved, strict=True):
+        assert one.log_probability == other.log_probability
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        np.testing.assert_array_equal(one.alphas, other.alphas)
+    assert len({each.log_probability for each in found}) > 1
+
+
 # --- greedy ------------------------------------------------------------------------------------------------------
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from case import Task
-from cases.captioner import demo_problem, problem
+from cases.captioner import BEAM, CHUNK, WORDS, beam_problem, demo_problem, problem
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from baselines import NCHW, Twin, device, given, training_task
+from scratchlv.tokens import END, PAD, START, UNK
 
 Tensor = torch.Tensor
 
@@ -125,6 +126,54 @@ def features(kind: str, compiled: bool = False, whole: dict[str, Any] | None = N
     )  # packing wants them on the CPU
     loss: Any = net if whole is None else torch.compile(net, **whole)
     return training_task(net, lambda: loss(regions(unit_size(maps)), tokens, lengths), twin)
+
+
+def attend_in_beams(x: Tensor, keys: Tensor, query: Tensor, score: Tensor) -> Tensor:
+    """z (N, B, D) of B queries (N, B, A) for the same regions; or, of regions for each beam, B is 1."""
+    e = torch.tanh(keys[:, None] + query[:, :, None]) @ score  # (N, B, L)
+    return torch.bmm(torch.softmax(e, dim=2), x)
+
+
+def beam_search(share: bool, compiled: bool) -> Task:
+    """The best of the captions that ``BEAM`` hypotheses of each photograph come to, all of a chunk at once; none ends."""
+    model, features = beam_problem()
+    net = Decoder(model.params).to(device()).eval()
+    net.tied(model.params)
+    attend: Any = torch.compile(attend_in_beams) if compiled else attend_in_beams
+    maps, V = given(features), net.out.out_features
+    forbidden = torch.zeros(V, device=maps.device)
+    forbidden[[PAD, START, UNK, END]] = -torch.inf
+
+    def words(x: Tensor) -> tuple[Tensor, Tensor]:
+        N, keys = len(x), net.key(x)
+        if not share:
+            x, keys = x.repeat_interleave(BEAM, dim=0), keys.repeat_interleave(BEAM, dim=0)
+        h = c = torch.zeros(N * BEAM, net.cell.hidden_size, device=x.device)
+        tokens = torch.full((N * BEAM,), START, device=x.device)
+        scores = torch.full((N, BEAM, 1), -torch.inf, device=x.device)
+        scores[:, 0] = 0
+        said = torch.empty(N, BEAM, 0, dtype=torch.int64, device=x.device)
+        first = torch.arange(N, device=x.device)[:, None] * BEAM
+        for _ in range(WORDS):
+            word = net.embedding(tokens)
+            z = attend(x, keys, net.query(h).view(len(x), -1, keys.shape[2]), net.score.weight[0]).view(N * BEAM, -1)
+            h, c = net.cell(torch.cat([word, z], dim=1), (h, c))
+            logits = net.out(word + net.from_h(h) + net.from_z(z))
+            allowed = scores + (torch.log_softmax(logits, dim=1) + forbidden).view(N, BEAM, V)
+            best, found = allowed.view(N, -1).topk(BEAM)
+            parents, chosen = found // V, found % V
+            rows = (first + parents).view(-1)
+            said = torch.cat(
+                [said.gather(1, parents[..., None].expand(-1, -1, said.shape[2])), chosen[..., None]], dim=2
+            )
+            h, c, tokens, scores = h[rows], c[rows], chosen.view(-1), best[..., None]
+        return said[:, 0], scores[:, 0, 0]
+
+    @torch.inference_mode()
+    def step() -> list[tuple[Tensor, Tensor]]:
+        return [words(regions(unit_size(part))) for part in maps.split(CHUNK)]
+
+    return Task(step, lambda: {"log_probability": torch.cat([scores for _, scores in step()]).double().cpu().numpy()})
 
 
 class Encoder(nn.Sequential):

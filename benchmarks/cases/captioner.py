@@ -1,4 +1,4 @@
-"""Captioners: soft attention over given features, and the training step of ``scratchlv demo``.
+"""Captioners: soft attention over given features, captions by beam search, and the training step of ``scratchlv demo``.
 
 The baseline of the first is written twice: as the best-known tutorial does it (sgrvinod, *a PyTorch Tutorial to Image
 Captioning*), which projects all regions again and computes the logits at each step, and with both taken out of the loop.
@@ -48,6 +48,55 @@ def demo_problem() -> tuple[Any, Any, Any]:
     return Captioner(shape, seed=0), data.training_batch(0, settings.batch, 0), settings
 
 
+PHOTOGRAPHS, BEAM, WORDS = 500, 5, 12  #: of ``caption-beam``
+CHUNK = 100  #: photographs together, as ``Run.caption`` has it
+
+
+def beam_problem() -> tuple[Any, np.ndarray]:
+    """The captioner of the quick preset of Flickr8k, and features as EfficientNet-Lite0 has them."""
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
+    from scratchlv.models.inference import make_ready
+    from scratchlv.tasks.captioning import PRESETS
+
+    s, rng = PRESETS["flickr8k", "quick"], np.random.default_rng(2)
+    widths = CaptionerConfig(
+        vocabulary=2549, embedding=s.embedding, hidden=s.hidden, attention=s.attention, feature_channels=320
+    )
+    model = Captioner(widths, seed=0)
+    for name in (
+        "embedding.W",
+        "output.Wo",
+    ):  # wide apart, as what was learned: so that rounding seldom chooses the words
+        model.params[name] *= 10
+    make_ready(model)
+    return model, np.maximum(rng.standard_normal((PHOTOGRAPHS, 7, 7, 320)), 0).astype(np.float32)
+
+
+def caption_beam() -> Task:
+    """As ``scratchlv caption --beam 5`` does it, of captions of as many words; the best of each, with its log probability."""
+    from scratchlv import decode
+    from scratchlv.device import backend, to_backend
+    from scratchlv.models.inference import make_ready
+
+    model, features = beam_problem()
+    if backend() != "cpu":
+        make_ready(to_backend(model))
+
+    def step() -> list:
+        parts = (features[at : at + CHUNK] for at in range(0, PHOTOGRAPHS, CHUNK))
+        options = {"beam": BEAM, "max_length": WORDS, "min_length": WORDS}
+        return [said for part in parts for said in decode.beam_search(model, part, **options)]
+
+    return Task(step, lambda: {"log_probability": np.array([said.log_probability for said in step()])})
+
+
+def _beam_phases() -> tuple[Phase, ...]:
+    D, L, E, H, A, V = 322, 49, 128, 256, 256, 2549
+    rows, once = PHOTOGRAPHS * BEAM * WORDS, matmul_flops(PHOTOGRAPHS * L, D, A)
+    each = matmul_flops(rows, H, A) + matmul_flops(rows, E + D + H, 4 * H) + matmul_flops(rows, H + D, E)
+    return (Phase(once + each + matmul_flops(rows, E, V) + 2.0 * rows * L * (A + D), 4.0 * PHOTOGRAPHS * L * 320),)
+
+
 def train_demo() -> Task:
     """A step of the trainer: forward, backward, clipping, Adam. The results are those before the first update."""
     from scratchlv.training.trainer import Trainer, TrainSettings
@@ -86,6 +135,14 @@ CASES = (
         train,
         _phases(),
         Goal(ratio=4, ratio_best=2.5),
+    ),
+    Case(
+        "caption-beam",
+        "captions of 500 photographs, features of 7×7×320 given, H=A=256, V=2,549, beam 5, 12 words",
+        caption_beam,
+        _beam_phases(),
+        Goal(ratio_best=1.05),
+        tolerance=1e-3,
     ),
     Case(
         "demo-step",

@@ -1,4 +1,4 @@
-"""The commands that use a run: generate, translate, summarize, caption, answer."""
+"""The commands that use a run: generate, translate, summarize, caption, answer, probe."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_run, add_seed, numbered, save_picture, say_unknown
+from scratchlv.cli.arguments import (
+    Arguments,
+    add_backend,
+    add_run,
+    add_seed,
+    add_threads,
+    numbered,
+    save_picture,
+    say_unknown,
+)
 from scratchlv.errors import UserError
 from scratchlv.output import unread
 from scratchlv.shell import path_of
+
+_FEW = 16  # pictures that need no progress to be shown
 
 
 def add_commands(commands: Any) -> None:
@@ -20,6 +31,7 @@ def add_commands(commands: Any) -> None:
     _add_summarize(commands)
     _add_caption(commands)
     _add_answer(commands)
+    _add_probe(commands)
 
 
 def _add_beam(parser: Any) -> None:
@@ -140,7 +152,13 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
 
 
 def _add_caption(commands: Any) -> None:
-    caption = commands.add_parser("caption", help="say what is in a picture, word by word")
+    caption = commands.add_parser(
+        "caption",
+        help="say what is in a picture, word by word",
+        description="Pictures are captioned some at a time, however many there are. Of a folder all that end as pictures do "
+        "(.jpg, .png …) are taken, and those of the folders in it; names that begin with a dot are left out. A picture that "
+        "cannot be read is named at the end, the others are captioned all the same, and the exit status is 2.",
+    )
     add_run(caption)
     caption.add_argument(
         "images", type=Path, nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of pictures, in order of name"
@@ -156,29 +174,54 @@ def _caption(arguments: Arguments) -> None:
     from scratchlv.data.coco import image_ids_of
     from scratchlv.tasks import captioning, results, training
     from scratchlv.tasks.pictures import all_pictures
+    from scratchlv.training.progress import Progress
 
     run = training.load(arguments.run, "caption", step=arguments.step, weights=arguments.weights)
     if arguments.picture and run.config.model in ("naive", "shortcut"):
         raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
     images = all_pictures(arguments.images)
-    ids = []
     if arguments.results:
         results.check(arguments.results)
-        ids = image_ids_of(images)
-    captions = []
-    for i, c in enumerate(captioning.caption_images(run, images, arguments.beam), 1):
-        captions.append(c.text)
-        if arguments.json:
-            fields = {"image": c.path, "caption": c.text}
-            attention = None if c.alphas is None else c.alphas.tolist()
-            print(json.dumps(fields | {"words": c.words, "probabilities": c.probabilities, "attention": attention}))
-        else:
-            print(f"{c.path}: {c}")
-        if arguments.picture:
-            save_picture(captioning.attention_picture(c), numbered(arguments.picture, i, len(images)))
+        image_ids_of(images)
+    unread: list[UserError] = []
+    said: dict[Path, str] = {}
+    with Progress(len(images), "picture", len(images) > _FEW, bar=not sys.stdout.isatty()) as progress:
+        for c in captioning.caption_images(
+            run, images, arguments.beam, images=bool(arguments.picture), unread=unread, done=progress.update
+        ):
+            said[Path(c.path)] = c.text
+            _say_caption(c, arguments.json)
+            if arguments.picture:
+                save_picture(captioning.attention_picture(c), numbered(arguments.picture, len(said), len(images)))
     if arguments.results:
-        captioning.write_results(arguments.results, ids, captions)
+        captioning.write_results(arguments.results, image_ids_of([*said]), said.values())
         print(f"wrote {arguments.results}", file=sys.stderr)
+    _refuse_unread(unread, len(images))
+
+
+def _say_caption(c: Any, as_json: bool) -> None:
+    if as_json:
+        fields = {"image": c.path, "caption": c.text, "words": c.words, "probabilities": c.probabilities}
+        print(json.dumps(fields | {"attention": None if c.alphas is None else c.alphas.tolist()}))
+    else:
+        print(f"{c.path}: {c}")
+
+
+def _refuse_unread(unread: list[UserError], n: int) -> None:
+    """
+    Raises:
+        UserError: there are pictures that could not be read; each is named first.
+    """
+    if not unread:
+        return
+    others = {0: "none is captioned", 1: "the other one is captioned"}.get(
+        n - len(unread), f"the other {n - len(unread):,} are captioned"
+    )
+    if len(unread) == 1:
+        raise UserError(f"{unread[0]}" + f" ({others})" * (n > 1))
+    for error in unread:
+        print(f"not captioned: {error}", file=sys.stderr)
+    raise UserError(f"{len(unread):,} of {n:,} pictures could not be read; {others}")
 
 
 # --- answer --------------------------------------------------------------------------------------------------------
@@ -211,3 +254,50 @@ def _answer(arguments: Arguments) -> None:
         print("  ".join(f"{word}({p:.2f})" for word, p in answered.answers))
     if arguments.picture:
         save_picture(module.picture(answered), arguments.picture)
+
+
+# --- probe ---------------------------------------------------------------------------------------------------------
+
+
+def _add_probe(commands: Any) -> None:
+    probe = commands.add_parser(
+        "probe",
+        help="does a captioner look at the picture? several runs side by side",
+        description="Of captioning runs on the same pictures: what each word owes to its picture, how far its gradient reaches "
+        "back, how often the caption stays when the picture is swapped, and whether what is attended matters. A table; with "
+        "--out, a page with plots and captions, where the word under the pointer shows its attention.",
+    )
+    probe.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="runs of scratchlv train caption, of the same data"
+    )
+    probe.add_argument("--out", type=Path, metavar="REPORT.html", help="write a page, in one file")
+    probe.add_argument("--json", type=Path, metavar="FILE", help="write all figures and captions there")
+    probe.add_argument(
+        "--n", type=int, default=500, metavar="N", help="pictures (default: 500, or as many as there are)"
+    )
+    probe.add_argument("--split", default="val", help="val, test; on scenes also train, compositional (default: val)")
+    probe.add_argument("--data", metavar="DATA", help="where the data is now (default: where they were trained)")
+    probe.add_argument("--step", type=int, metavar="N", help="the checkpoints of this step, rather than the best")
+    add_threads(probe)
+    add_backend(probe)
+    probe.set_defaults(command=_probe)
+
+
+def _probe(arguments: Arguments) -> None:
+    from scratchlv.bench.text import aligned
+    from scratchlv.tasks import probe, probe_report
+
+    a = arguments
+    found = probe.probe(a.runs, split=a.split, n=a.n, data=a.data, load={"step": a.step})
+    rows = probe.rows(found)
+    lines = [probe.header(found)]
+    lines += [[probe.FIGURES[name].label, *(value for value, _ in cells)] for name, cells in rows]
+    print(aligned(lines, left=(0,)))
+    for run in found.runs:
+        for why in dict.fromkeys(run.missing[name] for name, _ in rows if name in run.missing):
+            print(f"—  {run.name}: {why}")
+    if a.json is not None:
+        probe.write_json(a.json, found)
+        print(f"wrote {a.json}", file=sys.stderr)
+    if a.out is not None:
+        print(f"wrote {probe_report.write(a.out, found)}", file=sys.stderr)

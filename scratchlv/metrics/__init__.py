@@ -6,6 +6,7 @@ Texts are lists of tokens: how to cut them is decided where they are read. Answe
 
 from scratchlv.metrics.basic import exact_match, perplexity
 from scratchlv.metrics.bleu import Bleu, bleu
+from scratchlv.metrics.diversity import distinct_share, mean_length, novel_share, same_share, vocabulary_used
 from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
 from scratchlv.metrics.rouge import RougeL, rouge_l
 from scratchlv.metrics.vqa import vqa_accuracy
@@ -14,12 +15,17 @@ __all__ = [
     "Bleu",
     "RougeL",
     "bleu",
+    "distinct_share",
     "exact_match",
+    "mean_length",
+    "novel_share",
     "perplexity",
     "pointing",
     "pointing_accuracy",
     "pointing_chance",
     "rouge_l",
+    "same_share",
     "true_share",
+    "vocabulary_used",
     "vqa_accuracy",
 ]

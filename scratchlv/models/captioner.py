@@ -139,7 +139,15 @@ class Captioner:
 
     def start(self, pictures: Array) -> DecoderState:
         """The state before the first word."""
+        return self.start_from(self.look(pictures))
+
+    def look(self, pictures: Array) -> Array:
+        """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
+        return x
+
+    def start_from(self, x: Array) -> DecoderState:
+        """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
         return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:

@@ -63,6 +63,11 @@ class DecoderState(NamedTuple):
     z: Array | None  # (N, D), what it saw there, where the cell has yet to read it
     params: dict[str, Array]  # as they serve many steps
 
+    @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """The fields that are the same for all that is said of an input."""
+        return "x", "keys", "mask"
+
 
 class Cache(NamedTuple):
     need_dx: bool

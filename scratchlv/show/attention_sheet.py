@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out
 from scratchlv.show.lettering import write
+from scratchlv.show.overlay import lit
 
 _SIDE = 176  # the longer side of each picture, in pixels
 _TITLE = 30  # height of a title
 _FONT = 18
 _GAP = 14
-_DIMMED = 0.22  # brightness of what is not looked at
-_MARK = (255, 90, 60)
 
 
 def attention_sheet(
@@ -29,7 +28,7 @@ def attention_sheet(
 ) -> Image.Image:
     """The picture, then the picture once for each word, lit where the model looked, under the word and its probability.
 
-    Light is relative: the most attended place of each word keeps its full brightness.
+    Light is relative: the most attended place of each word keeps its full brightness (:mod:`scratchlv.show.overlay`).
 
     Args:
         image: (H, W, 3) uint8, of any size.
@@ -57,34 +56,6 @@ def attention_sheet(
         tiles.append(tile(lit(picture, alphas[t], mark), shown, p))
     rows = -(-len(tiles) // columns)
     return lay_out(tiles, -(-len(tiles) // rows), _GAP)
-
-
-def attention_map(alpha: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Attention weights (rows, cols) as smooth light over ``size = (width, height)`` pixels, (height, width) in 0..1."""
-    peak = alpha.max()
-    relative = (alpha / peak if peak > 0 else np.zeros_like(alpha)).astype(np.float32)
-    cell = max(size[0] / alpha.shape[1], size[1] / alpha.shape[0])
-    light = Image.fromarray(relative).resize(size, Image.Resampling.BICUBIC)
-    # an 8-bit picture is what the blur takes; bicubic overshoots by a little at an edge
-    light8 = Image.fromarray((np.asarray(light).clip(0, 1) * 255).astype(np.uint8))
-    smooth = np.asarray(light8.filter(ImageFilter.GaussianBlur(cell / 4)), np.float64)
-    return smooth / max(smooth.max(), 1.0)
-
-
-def lit(picture: Image.Image, alpha: np.ndarray, mark: bool = False) -> Image.Image:
-    """The picture, dim but for where attention weights (rows, cols) fall; ``mark`` frames the most attended cell."""
-    light = attention_map(alpha, picture.size)[..., None]  # (height, width, 1)
-    pixels = np.asarray(picture, np.float64)
-    grey = pixels.mean(axis=2, keepdims=True)
-    dim = _DIMMED * (0.5 * pixels + 0.5 * grey)
-    shown = Image.fromarray((dim + light * (pixels - dim)).round().astype(np.uint8))
-    if mark:
-        row, col = divmod(int(alpha.argmax()), alpha.shape[1])
-        w, h = picture.width / alpha.shape[1], picture.height / alpha.shape[0]
-        ImageDraw.Draw(shown).rectangle(
-            (col * w, row * h, (col + 1) * w - 1, (row + 1) * h - 1), outline=_MARK, width=2
-        )
-    return shown
 
 
 def tile(picture: Image.Image, title: str, probability: float | None = None) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 Point = tuple[float, float]
@@ -15,7 +15,7 @@ _MOST_POINTS = 600  # of one curve: more cannot be told apart at this width
 
 
 def curves_svg(
-    series: dict[str, Sequence[Point]], title: str, x_label: str, y_label: str, *, log_y: bool = False
+    series: Mapping[str, Sequence[Point]], title: str, x_label: str, y_label: str, *, log_y: bool = False
 ) -> str:
     """Lines with axes, ticks and a legend; text and axes take the colour of the page around them.
 

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from scratchlv.show import FAINT, INK, PAPER, clip, fit, font, lay_out, text_width, wrap
 from scratchlv.show.alignment_picture import shade
-from scratchlv.show.attention_sheet import lit, tile
+from scratchlv.show.attention_sheet import tile
 from scratchlv.show.lettering import write
+from scratchlv.show.overlay import lit
 
 _SIDE = 208  # the longer side of each picture, in pixels
 _COLUMNS = 4  # pictures in a row, at most

@@ -7,7 +7,6 @@ A front end that shows no HTML gets the picture that the command line writes.
 
 from __future__ import annotations
 
-import base64
 import io
 import itertools
 import os
@@ -20,8 +19,9 @@ from PIL import Image
 
 from scratchlv.show import fit
 from scratchlv.show.alignment_picture import alignment_picture
-from scratchlv.show.attention_sheet import attention_sheet, lit
+from scratchlv.show.attention_sheet import attention_sheet
 from scratchlv.show.hops_picture import Answers, hops_picture, hops_table
+from scratchlv.show.looks import photo_url, veil_url
 
 _SIDE = 320  # the longer side of a picture, in pixels
 _numbers = itertools.count()  # of views: those of one notebook must not share the names of their buttons
@@ -34,7 +34,8 @@ _CSS = """
 #{id} input:checked + label {{ border-color: #0b57d0; box-shadow: 0 0 0 1px #0b57d0; }}
 #{id} input:focus-visible + label {{ outline: 3px solid #0b57d0; outline-offset: 1px; }}
 #{id} .at {{ display: none; margin: .6rem 0; }}
-#{id} .at img {{ display: block; max-width: 100%; border-radius: 6px; }}
+#{id} .photo {{ display: block; position: relative; max-width: 100%; border-radius: 6px; background-size: cover; }}
+#{id} .photo img {{ display: block; width: 100%; height: 100%; }}
 #{id} .at span {{ display: inline-block; padding: .05rem .35rem; margin: .1rem 0; border-radius: 4px; }}
 #{id} .at p {{ margin: .1rem 0; }}
 #{id} table {{ border-collapse: collapse; }}
@@ -53,12 +54,22 @@ class Choice(NamedTuple):
 class View:
     """Shown by notebooks; :attr:`picture` is the same on paper."""
 
-    def __init__(self, picture: Image.Image, choices: Sequence[Choice], above: str = "", below: str = "") -> None:
-        self.picture = picture
+    def __init__(
+        self,
+        picture: Image.Image,
+        choices: Sequence[Choice],
+        above: str = "",
+        below: str = "",
+        photo: Image.Image | None = None,
+    ) -> None:
+        """``photo`` stands in the page once: it is the ground of every choice of the class ``photo``."""
+        self.picture, self._photo = picture, photo
         self._choices, self._above, self._below = choices, above, below
 
     def _repr_png_(self) -> bytes:
-        return _encoded(self.picture, "PNG")
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "PNG")
+        return buffer.getvalue()
 
     def _repr_html_(self) -> str:
         name = f"scratchlv-{os.getpid()}-{next(_numbers)}"
@@ -70,6 +81,8 @@ class View:
             for k, choice in enumerate(self._choices)
         ]
         seen = [f'<div class="at at-{k}">{choice.seen}</div>' for k, choice in enumerate(self._choices)]
+        if self._photo is not None:
+            rules.append(f"#{name} .photo {{ background-image: url({photo_url(self._photo)}); }}")
         style = f"<style>{_CSS.format(id=name)}{' '.join(rules)}</style>"
         return f'{style}<div id="{name}">{self._above}{"".join(buttons)}{"".join(seen)}{self._below}</div>'
 
@@ -77,11 +90,12 @@ class View:
 def attention(image: np.ndarray, words: Sequence[str], probabilities: Sequence[float], alphas: np.ndarray) -> View:
     """Where a captioner looked at each word; arguments and errors are those of :func:`attention_sheet`."""
     sheet = attention_sheet(image, words, probabilities, alphas)
+    photo = fit(Image.fromarray(np.asarray(image)), _SIDE)
     choices = [
-        Choice(word, f"{p:.2f}", _picture(image, alpha, f"where the model looked when it said {word}"))
+        Choice(word, f"{p:.2f}", _veiled(photo, alpha, f"where the model looked when it said {word}"))
         for word, p, alpha in zip(words, probabilities, alphas, strict=True)
     ]
-    return View(sheet, choices)
+    return View(sheet, choices, photo=photo)
 
 
 def alignment(source: Sequence[str], target: Sequence[str], alphas: np.ndarray) -> View:
@@ -106,9 +120,11 @@ def hops(
     :func:`hops_table`.
     """
     words = question.split() if isinstance(question, str) else [*question]
+    photo = None
     if isinstance(seen, np.ndarray):
         picture = hops_picture(seen, words, alphas, answers, truth)
-        shown = [_picture(seen, alpha, f"where the model looked at hop {k}") for k, alpha in enumerate(alphas, 1)]
+        photo = fit(Image.fromarray(seen), _SIDE)
+        shown = [_veiled(photo, alpha, f"where the model looked at hop {k}") for k, alpha in enumerate(alphas, 1)]
     else:
         picture = hops_table(seen, alphas, " ".join(words), answers, truth)
         shown = [
@@ -119,19 +135,14 @@ def hops(
     rows = "".join(f"<tr><td>{escape(word)}{' ✓' * (word == truth)}</td><td>{p:.2f}</td></tr>" for word, p in answers)
     missed = truth is not None and truth not in [word for word, _ in answers]
     right = f"<p>right: {escape(str(truth))}</p>" if missed else ""
-    return View(picture, choices, f"<p><b>{escape(' '.join(words))}</b></p>", f"<table>{rows}</table>{right}")
+    return View(picture, choices, f"<p><b>{escape(' '.join(words))}</b></p>", f"<table>{rows}</table>{right}", photo)
 
 
-def _picture(image: np.ndarray, alpha: np.ndarray, told: str) -> str:
-    picture = lit(fit(Image.fromarray(np.asarray(image)), _SIDE), np.asarray(alpha, np.float64))
-    data = base64.b64encode(_encoded(picture, "JPEG")).decode()
-    return f'<img src="data:image/jpeg;base64,{data}" width="{picture.width}" height="{picture.height}" alt="{escape(told)}">'
-
-
-def _encoded(picture: Image.Image, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind)
-    return buffer.getvalue()
+def _veiled(photo: Image.Image, alpha: np.ndarray, told: str) -> str:
+    """The photograph of the view under a veil."""
+    over = veil_url(np.asarray(alpha, np.float64), photo.size)
+    shape = f"width: {photo.width}px; aspect-ratio: {photo.width} / {photo.height}"
+    return f'<div class="photo" style="{shape}"><img src="{over}" alt="{escape(told)}"></div>'
 
 
 def _shaded(word: str, weight: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
+from scratchlv.data.scenes import Scene
 from scratchlv.data.text import bare_words, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
@@ -30,6 +31,9 @@ from scratchlv.tasks import results as results_
 from scratchlv.tasks.pictures import photograph_features, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
+
+if TYPE_CHECKING:
+    from scratchlv.show.looks import Caption
 
 ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
 _MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
@@ -115,6 +119,19 @@ def scenes_set(seed: int, split: str, n: int, settings: Settings) -> CaptionSet:
     captions = [vocabulary.encode(scenes_world.caption(s, settings.grammar).words) for s in scenes]
     names = [f"scene {s.seed}/{s.index}" for s in scenes]
     return CaptionSet(pictures, captions, np.arange(n), vocabulary, names, scenes)
+
+
+def training_captions(config: Config, vocabulary: Vocabulary) -> Iterator[list[str]]:
+    """The captions that a run was trained on, in the words that it knows; no picture is drawn or opened."""
+    if config.argument.kind == "scenes":
+        settings = config.settings
+        for scene in scenes_world.first_scenes(config.seed, "train", settings.n_train, settings.world):
+            yield list(scenes_world.caption(scene, settings.grammar).words)
+        return
+    cut = spaced_characters if config.characters else bare_words
+    for _, captions in photographs(config).split("train", skip_missing=config.skip_missing):
+        for caption in captions:
+            yield vocabulary.decode(vocabulary.encode(cut(caption)))
 
 
 def photographs(config: Config) -> Photographs:
@@ -377,10 +394,14 @@ def write_results(file: Path, ids: Sequence[int | str], captions: Iterable[str])
 def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
     """Share of true captions, and how often the attention pointed at what was named; ``chance`` is a random cell's."""
     assert data.scenes is not None
+    return truth_of(run, data.scenes, run.caption(data.pictures[data.picture_of], beam))
+
+
+def truth_of(run: Run, scenes: Sequence[Scene], captions: Sequence[Generated]) -> dict[str, float]:
+    """The same of captions that were said before."""
     verdicts, hits, chances = [], [], []
     points = run.config.model in ATTENDING  # uniform attention points nowhere
-    captions = run.caption(data.pictures[data.picture_of], beam)
-    for g, scene in zip(captions, data.scenes, strict=True):
+    for g, scene in zip(captions, scenes, strict=True):
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
@@ -408,7 +429,7 @@ class Captioned:
     """A picture with its caption, word by word."""
 
     path: str
-    image: Array  # (H, W, 3) uint8
+    image: Array | None  # (H, W, 3) uint8, where it was asked for
     words: list[str]  # as said, <end> included
     text: str  # what they say
     probabilities: list[float]
@@ -419,24 +440,59 @@ class Captioned:
         return " ".join(said)[:1].upper() + " ".join(said)[1:]
 
 
-def caption_images(run: Run, paths: Sequence[Path], beam: int = 1, size: int = 100) -> Iterator[Captioned]:
-    """Caption pictures in any format that Pillow opens, ``size`` at a time.
+def caption_images(
+    run: Run,
+    paths: Sequence[Path],
+    beam: int = 1,
+    size: int = 64,
+    *,
+    images: bool = False,
+    unread: list[UserError] | None = None,
+    done: Callable[[int], None] | None = None,
+) -> Iterator[Captioned]:
+    """Caption pictures in any format that Pillow opens, ``size`` at a time; no more than these are in memory.
+
+    Args:
+        images: whether the pictures themselves are wanted as well: one at a time is then read again.
+        unread: why pictures could not be read; these are left out. Without it the first ends the work.
+        done: is told after how many pictures it is.
 
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
     from scratchlv.vision.images import load_image
 
-    for path in paths:  # every file is looked at before the work begins
-        load_image(path)
     for at in range(0, len(paths), size):
-        some = list(paths[at : at + size])
-        generated = run.caption(pictures_of(some, run.model.config.feature_channels), beam)
+        some, pictures = _readable(list(paths[at : at + size]), run.model.config.feature_channels, unread)
+        generated = run.caption(pictures, beam) if some else []
         for path, g in zip(some, generated, strict=True):
-            yield captioned(run, str(path), load_image(path), g)
+            yield captioned(run, str(path), load_image(path) if images else None, g)
+        if done is not None:
+            done(min(at + size, len(paths)))
 
 
-def captioned(run: Run, path: str, image: Array, g: Generated) -> Captioned:
+def _readable(
+    paths: list[Path], feature_channels: int | None, unread: list[UserError] | None
+) -> tuple[list[Path], Array | None]:
+    """Those that can be read, and what the model takes of them. Mostly it is all, and each is decoded once."""
+    from scratchlv.vision.images import load_image
+
+    try:
+        return paths, pictures_of(paths, feature_channels)
+    except UserError:
+        if unread is None:
+            raise
+    readable = []
+    for path in paths:
+        try:
+            load_image(path)
+            readable.append(path)
+        except UserError as error:
+            unread.append(error)
+    return readable, pictures_of(readable, feature_channels) if readable else None
+
+
+def captioned(run: Run, path: str, image: Array | None, g: Generated) -> Captioned:
     said = run.words(g)
     words = said + ([SPECIALS[END]] if g.finished else [])
     alphas = None if g.alphas is None else g.alphas.reshape(-1, *grid(g))
@@ -453,4 +509,20 @@ def attention_picture(c: Captioned) -> Any:
 
     if c.alphas is None:
         raise UserError("this captioner has no attention to draw; train one with --model attention")
-    return attention_sheet(c.image, c.words, c.probabilities, c.alphas)
+    return attention_sheet(np.asarray(c.image), c.words, c.probabilities, c.alphas)
+
+
+def image_of(pictures: Any, names: Sequence[str], k: int) -> Array:
+    """Picture ``k`` of a set as bytes (H, W, 3): drawn, or the photograph of that name."""
+    from scratchlv.vision.images import load_image
+
+    return np.asarray(pictures[k]) if pictures.dtype == np.uint8 else load_image(names[k])
+
+
+def looked_at(c: Captioned, by: str = "", verdict: str = "") -> Caption:
+    """The caption as a page shows it beside its picture: :func:`scratchlv.show.looks.looks`."""
+    from scratchlv.show.looks import Caption, Word
+
+    alphas = [None] * len(c.words) if c.alphas is None else c.alphas
+    words = [Word(w, f"{w}: {p:.2f}", alpha) for w, p, alpha in zip(c.words, c.probabilities, alphas, strict=True)]
+    return Caption(words, by, verdict)

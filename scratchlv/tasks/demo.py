@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.captions import CaptionSet
 from scratchlv.tasks import captioning, training
@@ -88,19 +90,18 @@ def write_report(
     folder: Path, title: str, facts: dict[str, Any], examples: list[tuple[Captioned, scenes_world.Verdict]]
 ) -> None:
     """``report.html``, one file with curves, pictures and captions; and ``attention.png``, the first picture of it."""
+    from scratchlv.show import report
     from scratchlv.show.curves import curves_svg
-    from scratchlv.show.report import write_report as write_html
+    from scratchlv.show.looks import looks
 
     log = [line for line in read_log(folder / "log.jsonl") if "loss" in line]
     loss = [(line["step"], line["loss"]) for line in log]
     svg = curves_svg({"training": loss}, "Loss per word", "step", "nats", log_y=True)
-    sheets = [
-        (
-            captioning.attention_picture(e),
-            " ".join(e.words),
-            "true" if v.true else f"false: {v.reason}",
-        )
+    captioning.attention_picture(examples[0][0]).save(folder / "attention.png")
+    figures = [
+        looks(np.asarray(e.image), [captioning.looked_at(e, verdict="true" if v.true else f"false: {v.reason}")])
         for e, v in examples
     ]
-    sheets[0][0].save(folder / "attention.png")
-    write_html(folder / "report.html", title, {k: str(v) for k, v in facts.items()}, [svg], sheets)
+    told = report.note("Point at a word, or go to it by the Tab key, to see where the model looked when it said it.")
+    sections = {"Curves": report.curves([svg]), "Examples": told + "\n".join(figures)}
+    report.write_report(folder / "report.html", title, {k: str(v) for k, v in facts.items()}, sections)

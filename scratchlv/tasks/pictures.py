@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +17,31 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", "
 
 
 def all_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures among paths, those in a folder in the order of their names.
+    """The pictures among paths, those in a folder in the order of their names, then those of the folders in it.
+
+    Files and folders whose names begin with a dot are left out, unless they are given themselves.
 
     Raises:
         UserError: a folder has none.
     """
     found: list[Path] = []
     for path in paths:
-        inside = (
-            sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES) if path.is_dir() else [path]
-        )
+        inside = _inside(path) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path} is a folder without pictures; give pictures, or a folder of them")
         found += inside
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    def stop(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for root, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names = sorted(name for name in files if not name.startswith("."))
+        found += [Path(root, name) for name in names if name.lower().endswith(_SUFFIXES)]
     return found
 
 

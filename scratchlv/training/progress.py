@@ -18,11 +18,13 @@ class Progress:
             progress.update(201, loss=2.31)
 
     On a terminal it is a bar; elsewhere a line each tenth of the way, and in between each 5 seconds at first, each minute
-    in a long run. ``enabled=False`` shows nothing at all.
+    in a long run. ``enabled=False`` shows nothing at all, and ``bar=False`` lines on a terminal, too: among other lines.
     """
 
-    def __init__(self, total: int, unit: str = "step", enabled: bool = True, start: int = 0) -> None:
-        self.total, self.unit = total, unit
+    def __init__(
+        self, total: int, unit: str = "step", enabled: bool = True, start: int = 0, *, bar: bool = True
+    ) -> None:
+        self.total, self.unit, self._wants_bar = total, unit, bar
         self.enabled = enabled and sys.stderr is not None  # None where there is no console at all
         self._done, self._fields = start, {}  # type: int, dict[str, Any]
         self._bar: Any = None
@@ -31,7 +33,7 @@ class Progress:
         self._began = self._said_at = monotonic()
         self._said, self._updated = self._done, False
         self._recent: deque[tuple[float, int]] = deque([(self._began, self._done)], maxlen=_WINDOW)
-        if self.enabled and sys.stderr.isatty():
+        if self.enabled and self._wants_bar and sys.stderr.isatty():
             self._bar, self._task = _start_bar(self.total, self._done)
         return self
 

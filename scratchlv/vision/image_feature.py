@@ -17,6 +17,8 @@ from scratchlv.arrays import Array, empty
 from scratchlv.initialisers import uniform
 from scratchlv.ops import batch_norm2d, linear, relu
 
+_EPS = 1e-5  # of BN
+
 
 class Cache(NamedTuple):
     regions: tuple[int, int, int]
@@ -71,3 +73,14 @@ def backward(dv: Array, cache: Cache) -> tuple[Array, dict[str, Array]]:
     dregions = empty((N, L, D), dx)
     dregions[...] = (dx / dx.dtype.type(L))[:, None]
     return dregions, g
+
+
+def picture_gradient(params: dict, buffers: dict, regions: Array, dv: Array) -> Array:
+    """``dregions`` (N, L, D) from ``dv``, of a model in use: BN applies the running statistics, which are constants."""
+    N, L, D = regions.shape
+    W, mean = params["image.W"], params["image.W"].shape[0] == D
+    x = regions.mean(axis=1) if mean else regions.reshape(N, L * D)
+    scale = params["image.gamma"] / np.sqrt(buffers["image.var"] + _EPS)
+    v = (x @ W - buffers["image.mean"]) * scale + params["image.beta"]  # before the rectifier
+    dx = (dv * (v > 0) * scale) @ W.T
+    return np.repeat(dx[:, None] / L, L, axis=1) if mean else dx.reshape(N, L, D)

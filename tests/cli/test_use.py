@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -263,13 +264,43 @@ def test_pictures_that_are_none(capsys, trained, tmp_path):
     Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
     for name in ("text.png", "empty.png", "cut.png", "bomb.png", "absent.png"):
         fails(capsys, "caption", trained, good, tmp_path / name, saying=[name])
-    fails(capsys, "caption", trained, tmp_path, saying=[str(tmp_path)])
+    capsys.readouterr()
+    assert main(["caption", str(trained), str(tmp_path), "--json", "--results", str(tmp_path / "results.json")]) == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["image"] == str(good)
+    assert [entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())] == ["good.png"]
+    named = [line for line in said.err.splitlines() if line.startswith("not captioned: ")]
+    assert [Path(line.split()[2]).stem for line in named] == ["bomb", "cut", "empty", "text"]
+    assert said.err.splitlines()[-1] == "scratchlv: 4 of 5 pictures could not be read; the other one is captioned"
     fails(capsys, "caption", trained, good, "--picture", tmp_path / "no" / "attention.png", saying=["attention.png"])
 
 
 def test_options_of_sampling_do_nothing_for_the_likeliest_word(capsys, runs):
     fails(capsys, "generate", runs("lm"), "--greedy", "--seed", 0, saying=["--greedy", "--seed"])
     fails(capsys, "generate", runs("lm"), "--greedy", "-n", 2, saying=["-n 2", "--greedy gives one text"])
+
+
+def test_folders_are_captioned_with_progress_and_folders_in_them(capsys, trained, tmp_path):
+    for i in range(12):
+        picture(tmp_path / f"{i:02}.png")
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    for name in ("b.jpg", "deep/A.PNG", "deep/.hidden.png"):
+        picture(tmp_path / "more" / name.replace(".hidden", "x")).rename(tmp_path / "more" / name)
+    (tmp_path / ".cache").mkdir()
+    picture(tmp_path / ".cache" / "c.png")
+    for i in range(5):
+        picture(tmp_path / "more" / f"{i}.png")
+    capsys.readouterr()
+    assert main(["caption", str(trained), str(tmp_path), "--beam", "2"]) == 0
+    said = capsys.readouterr()
+    names = [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in said.out.splitlines()]
+    assert names == [
+        *(f"{i:02}.png" for i in range(12)),
+        *(f"more/{i}.png" for i in range(5)),
+        "more/b.jpg",
+        "more/deep/A.PNG",
+    ]
+    assert "picture 19/19" in said.err
 
 
 @pytest.mark.parametrize("model", ["naive", "shortcut"])

@@ -6,7 +6,8 @@ from PIL import Image
 
 from scratchlv.show import attention_sheet as attention
 from scratchlv.show import fit, text_width
-from scratchlv.show.attention_sheet import attention_map, attention_sheet
+from scratchlv.show.attention_sheet import attention_sheet
+from scratchlv.show.overlay import _MARK
 
 
 def one_hot(*cells: tuple[int, int], rows: int = 8, cols: int = 8) -> np.ndarray:
@@ -33,11 +34,9 @@ def test_light_falls_where_the_model_looked():
     np.testing.assert_array_equal(tile(sheet, 0, 5), 200)  # the original first
     for k, (row, col) in enumerate(cells, 1):
         picture = tile(sheet, k, 5)[..., 0]
-        brightest = np.unravel_index(picture.argmax(), picture.shape)
-        assert (brightest[0] // 22, brightest[1] // 22) == (row, col)
-        assert picture.max() > 195 and picture.min() < 60
-        # smooth: no step between neighbouring pixels as large as an unsmoothed cell would make
-        assert np.abs(np.diff(picture, axis=1)).max() < 30
+        inside = picture[22 * row + 5 : 22 * row + 17, 22 * col + 5 : 22 * col + 17]
+        assert inside.mean() > 150  # nearly as bright as the picture
+        assert np.median(picture) < 85  # what is not looked at
 
 
 def test_looking_everywhere_dims_nothing():
@@ -46,13 +45,7 @@ def test_looking_everywhere_dims_nothing():
 
 
 def test_looking_nowhere_dims_all():
-    assert tile(attention_sheet(GREY, ["a"], [1.0], np.zeros((1, 7, 7))), 1, 2).max() < 60
-
-
-def test_light_does_not_depend_on_the_scale_of_the_weights():
-    alpha = np.random.default_rng(0).random((8, 8))
-    np.testing.assert_allclose(attention_map(alpha, (176, 176)), attention_map(alpha * 1e-6, (176, 176)), atol=0.01)
-    assert attention_map(alpha, (176, 100)).shape == (100, 176) and attention_map(alpha, (176, 100)).max() == 1
+    assert tile(attention_sheet(GREY, ["a"], [1.0], np.zeros((1, 7, 7))), 1, 2).max() < 85
 
 
 def test_titles_are_written(monkeypatch):
@@ -92,7 +85,7 @@ def test_any_size_of_picture(size):
 
 def test_the_mark_frames_the_most_attended_cell():
     sheet = attention_sheet(GREY, ["a"], [1.0], one_hot((2, 5)), mark=True)
-    rows, cols = np.nonzero((tile(sheet, 1, 2) == attention._MARK).all(axis=2))
+    rows, cols = np.nonzero((tile(sheet, 1, 2) == _MARK).all(axis=2))
     assert (rows.min(), rows.max(), cols.min(), cols.max()) == (44, 65, 110, 131)
 
 

@@ -96,7 +96,7 @@ def test_captions_of_picture_files(run, tmp_path, beam):
     paths = [tmp_path / "wide.png", tmp_path / "tall.jpg"]
     for path, shape in zip(paths, ((40, 90, 3), (90, 30, 3)), strict=True):
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
-    for path, told in zip(paths, captioning.caption_images(run, paths, beam), strict=True):
+    for path, told in zip(paths, captioning.caption_images(run, paths, beam, images=True), strict=True):
         assert told.path == str(path)
         assert len(told.words) == len(told.probabilities)
         assert all(0 < p <= 1 for p in told.probabilities)
@@ -340,8 +340,29 @@ def test_many_pictures_are_captioned_in_pieces(tmp_path, monkeypatch):
     found = list(captioning.caption_images(run, paths, size=2))
     assert sizes == [2, 2, 1]
     assert [c.text for c in found] == [run.text(run.words(g)) for g in whole]
-    (tmp_path / "3.png").write_bytes(b"nothing")
-    sizes.clear()
-    with pytest.raises(UserError, match=r"3\.png is no picture"):
-        next(captioning.caption_images(run, paths, size=2))
-    assert not sizes
+    assert all(c.image is None for c in found)  # full-size pictures are read when they are wanted
+    with_images = captioning.caption_images(run, paths, size=2, images=True)
+    assert [c.image.mean() for c in with_images] == [0, 50, 100, 150, 200]
+
+
+def test_pictures_that_cannot_be_read_are_left_out_and_named(tmp_path, monkeypatch):
+    run, done, decoded = made(), [], []
+    for i in range(7):
+        Image.fromarray(np.full((8, 8, 3), 30 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    for i in (2, 4, 5):
+        (tmp_path / f"{i}.png").write_bytes(b"nothing")
+    paths, unread = sorted(tmp_path.iterdir()), []
+    found = list(captioning.caption_images(run, paths, size=2, unread=unread, done=done.append))
+    assert [Path(c.path).name for c in found] == ["0.png", "1.png", "3.png", "6.png"]
+    assert [str(error).split(" is no picture")[0] for error in unread] == [
+        str(tmp_path / f"{i}.png") for i in (2, 4, 5)
+    ]
+    assert done == [2, 4, 6, 7]
+    alone = [next(captioning.caption_images(run, [Path(c.path)])).text for c in found]
+    assert [c.text for c in found] == alone
+    with pytest.raises(UserError, match=r"2\.png is no picture"):
+        list(captioning.caption_images(run, paths, size=2))
+    original = captioning.pictures_of
+    monkeypatch.setattr(captioning, "pictures_of", lambda paths, c: decoded.extend(paths) or original(paths, c))
+    list(captioning.caption_images(run, [paths[0], paths[1], paths[3]], unread=[]))
+    assert decoded == [paths[0], paths[1], paths[3]]  # once, where all can be read

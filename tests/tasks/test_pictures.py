@@ -22,6 +22,7 @@ def test_folders_hold_pictures_in_order_of_name_and_other_files(paths, tmp_path)
     (tmp_path / "notes.txt").touch()
     assert pictures.all_pictures([paths[0], tmp_path]) == [paths[0], *sorted(paths)]
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".hidden.png").touch()
     with pytest.raises(UserError, match="empty is a folder without pictures"):
         pictures.all_pictures([tmp_path / "empty"])
     assert pictures.all_pictures([tmp_path / "nowhere.png"]) == [tmp_path / "nowhere.png"]  # who opens it will say so
