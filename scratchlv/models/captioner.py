@@ -63,6 +63,11 @@ class CaptionerConfig:
         return regions.width(self.channels, self.feature_channels, self.waves)
 
     @property
+    def features(self) -> int:
+        """C, those of them that come from the picture: the others say where the region is."""
+        return self.region - regions.of_place(self.waves)
+
+    @property
     def waves(self) -> int:
         """The frequencies of a region's place: a mean of all regions would have the same of every picture."""
         return self.frequencies if CONTEXT[self.model] in decoder.ATTENDING else 0

@@ -36,7 +36,12 @@ def init(
 
 def width(channels: tuple[int, int, int], feature_channels: int | None, frequencies: int = 0) -> int:
     """D, the numbers of a region."""
-    return (channels[-1] if feature_channels is None else feature_channels) + 2 + 4 * frequencies
+    return (channels[-1] if feature_channels is None else feature_channels) + of_place(frequencies)
+
+
+def of_place(frequencies: int = 0) -> int:
+    """How many numbers of a region, its last, say where it is."""
+    return 2 + 4 * frequencies
 
 
 def forward(
@@ -72,7 +77,7 @@ def _with_position(features: Array, frequencies: int, *, unit_size: bool = False
     With ``unit_size`` those of each picture get a mean square of 1: networks' may be of any size.
     """
     N, h, w, C = features.shape
-    regions = empty((N, h, w, C + 2 + 4 * frequencies), features)
+    regions = empty((N, h, w, C + of_place(frequencies)), features)
     if unit_size:
         rms_norm.forward(features, out=regions, train=False)
     else:
