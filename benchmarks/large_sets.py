@@ -105,9 +105,9 @@ class MadeUp:
     size = (8, 8)
 
     def __init__(self) -> None:
-        from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+        from scratchlv.vision import backbones
 
-        network = EfficientNetLite0.load()
+        network = backbones.load("efficientnet-lite0")
         self.name, self.checksum, self.shape = network.name, network.checksum, network.shape
         self.table = np.random.default_rng(1).standard_normal((256, *self.shape), np.float32)
 
@@ -315,12 +315,12 @@ def float16(a: argparse.Namespace) -> dict[str, Any]:
     from scratchlv.data.text import bare_words
     from scratchlv.data.vocabulary import Vocabulary
     from scratchlv.tasks import captioning
-    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+    from scratchlv.vision import backbones
     from scratchlv.vision.images import load_image
 
     settings = captioning.PRESETS["flickr8k", "quick"]
     n, held_out = 1000, 200
-    network = EfficientNetLite0.load()
+    network = backbones.load("efficientnet-lite0")
     items = Flickr8k(a.photographs).split("train")[: n + held_out]
     exact = np.concatenate([network.features(load_image(path, network.size)[None]) for path, _ in items])
     half = exact.astype(np.float16)

@@ -70,6 +70,10 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("contiguous", "vision.stem", False),
         baseline("channels-last", "vision.stem", True),
     ),
+    "finetune-resnet50": (
+        baseline("contiguous", "vision.finetuning", False),
+        baseline("channels-last", "vision.finetuning", True),
+    ),
     "decode-n1": (
         baseline("nn.LSTMCell", "decoding.greedy", 1, "cell", False),
         baseline("nn.LSTM", "decoding.greedy", 1, "layer", False),

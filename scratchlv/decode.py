@@ -4,6 +4,7 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
 
     greedy         y_t = argmax p(y_t | …)
     sample         y_t ~ p(y_t | …)^(1 / temperature), among the k most likely (top-k) and the most likely p (top-p)
+    explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
@@ -27,6 +28,7 @@ from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
+_NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
 
 
@@ -112,6 +114,49 @@ def sample(
     """
     sampler = _Sampler(seed, temperature, top_k, top_p)
     return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
+
+
+def explore(
+    model: Generator,
+    inputs: Any,
+    *,
+    seed: int | Sequence[int],
+    samples: int = 1,
+    beside: bool = True,
+    max_length: int = 40,
+) -> tuple[list[Generated], list[Generated]]:
+    """``samples`` sentences of each of N inputs, and the greedy ones (none if not ``beside``), for learning from rewards.
+
+    They are drawn from the model's p as it is, so that their gradient is that of an expectation: what is otherwise never said may
+    be. The greedy ones are as :func:`greedy` says them. All are decoded in one batch, the source read once, and those that have
+    ended leave it. The samples of input n are those numbered n, N + n, 2 N + n … Where the model looked is not kept.
+
+    Raises:
+        UserError: the model gives no numbers.
+    """
+    rng, state = np.random.default_rng(seed), model.start(inputs)
+    N = next(_arrays(state)).shape[0]
+    greedy_ones = N if beside else 0
+    R = greedy_ones + samples * N
+    rows = np.arange(R)  # that are decoded
+    state, last = _take(state, rows % max(1, N)), np.full(R, START)
+    ended, lengths = np.zeros(R, bool), np.full(R, max_length)
+    tokens, log_ps = np.full((R, max_length), PAD), np.zeros((R, max_length))
+    for t in range(max_length):
+        closed = ended[rows]
+        if closed.all():
+            break
+        if closed.sum() > len(rows) / 4:  # fewer are not worth the copy
+            state, last, rows = _take(state, np.flatnonzero(~closed)), last[~closed], rows[~closed]
+        log_probs, state = _step(model, state, last)  # (rows, V)
+        first = np.searchsorted(rows, greedy_ones)
+        best = _argmax(log_probs[:first], _NEVER_SAID, 0)
+        last = np.concatenate([best, _drawn(log_probs[first:], rng)])
+        tokens[rows, t], log_ps[rows, t] = last, log_probs[np.arange(len(rows)), last]
+        ends = rows[(last == END) & ~ended[rows]]
+        ended[ends], lengths[ends] = True, t + 1
+    sentences = [_generated(tokens[r, :T], log_ps[r, :T], None) for r, T in enumerate(lengths.tolist())]
+    return sentences[:greedy_ones], sentences[greedy_ones:]
 
 
 def stream(
@@ -299,7 +344,7 @@ def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arr
     if (most > -np.inf).all():
         return allowed
     if np.isnan(most).any():
-        raise UserError("the model's probabilities are no numbers: its weights are damaged; use another checkpoint")
+        raise UserError(_NO_NUMBERS)
     others = np.setdiff1d(np.arange(V), forbidden)
     if not others.size:
         raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
@@ -315,6 +360,15 @@ def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arra
         if token in forbidden or not log_probs[n, token] > -np.inf:
             return _allowed(log_probs, forbidden, min_length).argmax(axis=1)
     return tokens
+
+
+def _drawn(log_probs: Array, rng: np.random.Generator) -> Array:
+    """Words (N,) drawn from log probabilities (N, V): the inverse of the cumulative distribution."""
+    reached = np.exp(log_probs, dtype=np.float64).cumsum(axis=1)
+    if not np.isfinite(reached[:, -1]).all():
+        raise UserError(_NO_NUMBERS)
+    u = 1 - rng.random((len(reached), 1))  # above 0, so that no word of probability 0 is drawn; 1 at most
+    return (reached >= u * reached[:, -1:]).argmax(axis=1)
 
 
 @dataclass
@@ -380,7 +434,7 @@ def _collect(words: Iterable[_Words]) -> list[Generated]:
     ]
 
 
-def _generated(tokens: Array, log_probs: Array, alphas: Array) -> Generated:
+def _generated(tokens: Array, log_probs: Array, alphas: Array | None) -> Generated:
     log_probs = log_probs.astype(np.float64)
     return Generated(tokens, np.exp(log_probs), alphas, float(log_probs.sum()))
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import reprlib
 
 
 class UserError(Exception):
@@ -13,6 +15,27 @@ class UserError(Exception):
 
 class KernelsUnavailable(ImportError):
     """The kernels of the CPU cannot be had, for a reason that the user can mend; the references run all the same."""
+
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxstring, _short.maxother, _short.maxlong = 2, 80, 80, 40
+
+
+def shortened(found: object) -> str:
+    """What a file or a user gave, as Python writes it, at a length that can be read in a sentence."""
+    try:
+        return _short.repr(found)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return "a number of thousands of digits"
+
+
+_LONG = re.compile(r"\S{400,}")
+
+
+def readable(sentence: str) -> str:
+    """A sentence with what is very long in it, such as a path, cut in the middle."""
+    sentence = _LONG.sub(lambda found: f"{found[0][:120]}…{found[0][-60:]}", sentence)
+    return sentence if len(sentence) <= 2000 else f"{sentence[:1200]} … {sentence[-700:]}"
 
 
 _SPACE = "free some space or choose another folder"

@@ -1,4 +1,8 @@
-"""What is printed reaches whoever reads it: in characters that the encoding has, and without harm when nobody reads it."""
+"""What is printed reaches whoever reads it: in characters that the encoding has, and without harm when nobody reads it.
+
+Nor does it do harm to the terminal: control characters, which the name of a file or the caption of a picture may hold, are
+written out. What moves the cursor or colours text on purpose goes to :func:`styled`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -21,6 +26,7 @@ _SPELT = {
     **{"α": "alpha", "β": "beta", "δ": "delta", "ε": "eps", "θ": "theta", "λ": "lambda", "σ": "sigma", "τ": "tau"},
     **{"Σ": "sum ", "ℓ": "l", "█": "#", "▓": "#", "▒": ":", "░": ":"},
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but tabs and line ends
 _NOBODY = (errno.EPIPE, errno.EIO)  # the other end of the pipe is closed, the terminal is gone
 
 
@@ -30,6 +36,11 @@ _NOBODY = (errno.EPIPE, errno.EIO)  # the other end of the pipe is closed, the t
 def spelt(text: str, encoding: str | None) -> str:
     """The text in characters that the encoding has; what has no spelling is escaped, so that nothing is lost."""
     return text.encode(encoding or "utf-8", SPELT).decode(encoding or "utf-8")
+
+
+def harmless(text: str) -> str:
+    """The text with its control characters written out: a terminal would obey them."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:
@@ -69,6 +80,31 @@ class _Outlet(io.FileIO):
             os.dup2(nowhere, self.fileno())  # for child processes as well
             os.close(nowhere)
             return len(data)
+
+
+class _Text(io.TextIOWrapper):
+    """Writes text without control characters."""
+
+    def write(self, text: str) -> int:
+        return super().write(harmless(text))
+
+
+class _Styled:
+    """A stream as it was, control characters and all."""
+
+    def __init__(self, stream: _Text) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return io.TextIOWrapper.write(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def styled(stream: TextIO) -> Any:
+    """The stream for those who move the cursor or colour text; what others wrote is theirs to make :func:`harmless`."""
+    return _Styled(stream) if isinstance(stream, _Text) else stream
 
 
 @contextlib.contextmanager
@@ -130,7 +166,7 @@ def _outlet_of(stream: TextIO | None, descriptor: int) -> TextIO:
         stream.flush()
         descriptor, encoding = stream.fileno(), stream.encoding
     buffer = io.BufferedWriter(_Outlet(descriptor))
-    return io.TextIOWrapper(buffer, encoding=encoding, errors=SPELT, line_buffering=True)
+    return _Text(buffer, encoding=encoding, errors=SPELT, line_buffering=True)
 
 
 def _raw(stream: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from scratchlv.decode import Generated, beam_search, greedy, sample, stream
+from scratchlv.decode import Generated, beam_search, explore, greedy, sample, stream
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
@@ -530,3 +530,67 @@ def test_a_mistake_shows_before_the_first_word():
         stream(Chain(), chains(1), top_k=3)
     with pytest.raises(ValueError, match="size 1"):
         next(stream(Chain(), chains(2)))
+
+
+# --- to learn from rewards -------------------------------------------------------------------------------------------
+
+
+def test_exploring_draws_from_the_model_itself():
+    """Of 3 chains 20,000 sentences of up to two words each: every share is within 5 standard deviations of its p."""
+    tables, n = chains(3), 20_000
+    _, drawn = explore(Chain(), tables, seed=0, samples=n, beside=False, max_length=2)
+    assert len(drawn) == 3 * n
+    for row in range(3):
+        counts: dict[tuple[int, ...], int] = {}
+        for sentence in drawn[row::3]:
+            key = tuple(sentence.tokens.tolist())
+            counts[key] = counts.get(key, 0) + 1
+        for one in range(V):
+            others = [()] if one == END else [(other,) for other in range(V)]
+            for other in others:
+                words = (one, *other)
+                p = math.exp(log_p(tables[row], words).sum())
+                assert abs(counts.get(words, 0) - n * p) <= 5 * math.sqrt(n * p * (1 - p)) + 1e-9, words
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_beside_what_is_drawn_stand_the_greedy_ones(samples):
+    """Rows leave the batch when they end: what the others say, and how likely it is, stays what it was."""
+    tables = chains(7, seed=3)
+    best, drawn = explore(Chain(), tables, seed=1, samples=samples, max_length=12)
+    alone = greedy(Chain(looks=False), tables, max_length=12)
+    assert [g.tokens.tolist() for g in best] == [g.tokens.tolist() for g in alone]
+    assert [g.log_probability for g in best] == pytest.approx([g.log_probability for g in alone])
+    assert len({len(g.tokens) for g in drawn}) > 2
+    for k, sentence in enumerate(drawn):
+        words = sentence.tokens.tolist()
+        assert sentence.log_probability == pytest.approx(log_p(tables[k % 7], words).sum())
+        assert END not in words[:-1] and (sentence.finished or len(words) == 12)
+
+
+def test_a_row_that_has_ended_is_not_decoded_for_long():
+    """All but one of eight end at once: the model is asked for few rows more."""
+
+    class Counting(Chain):
+        rows = 0
+
+        def step(self, state, tokens):
+            self.rows += len(tokens)
+            return super().step(state, tokens)
+
+    ends, goes_on = table(start={END: 1}), table(start={A: 1}, a={A: 1})
+    model = Counting()
+    _, drawn = explore(model, np.concatenate([*[ends] * 7, goes_on]), seed=0, beside=False, max_length=10)
+    assert [len(g.tokens) for g in drawn] == [1] * 7 + [10]
+    assert model.rows == 8 + 9
+
+
+def test_exploring_the_same_seed_says_the_same():
+    said = [[g.tokens.tolist() for g in explore(Chain(), chains(4), seed=(5, step))[1]] for step in (1, 1, 2)]
+    assert said[0] == said[1] != said[2]
+    assert explore(Chain(), chains(0), seed=0) == ([], [])
+
+
+def test_exploring_what_are_no_numbers():
+    with pytest.raises(UserError, match="no numbers"):
+        explore(Chain(), np.full((2, V, V, V), np.nan), seed=0, beside=False)

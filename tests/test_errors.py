@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from scratchlv.cli import main
-from scratchlv.errors import UserError, explain
+from scratchlv.errors import UserError, explain, readable, shortened
 from scratchlv.tasks import run_folder, training
 
 REMEDIES = {
@@ -65,3 +65,25 @@ def test_a_run_below_a_file_is_refused_with_the_reason(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run: Not a directory; check the path"):
         run_folder.create(tmp_path / "file" / "run", None, None)
+
+
+def test_what_is_long_in_a_sentence_is_cut_and_the_rest_stays():
+    sentence = f"/tmp/{'x' * 5000}/y.png: File name too long; choose a shorter name"
+    cut = readable(sentence)
+    assert len(cut) < 300
+    assert cut.startswith("/tmp/xxx")
+    assert cut.endswith("/y.png: File name too long; choose a shorter name")
+    assert readable("a b " * 5000).count("…") == 1
+    assert readable("short") == "short"
+
+
+def test_what_is_told_of_a_value_can_be_read():
+    for found in (
+        "x" * 10**7,
+        10**6000,
+        [[[[]]]] * 1000,
+        {"a" * 1000: {"b" * 1000: [1] * 1000}},
+        object(),
+        b"x" * 10**6,
+    ):
+        assert 0 < len(shortened(found)) < 500

@@ -52,6 +52,22 @@ def child(block, shell='"$@"', **variables):
     return subprocess.run(command, capture_output=True, env=environment, timeout=60)
 
 
+def test_control_characters_are_written_out():
+    """A picture may be called so; a terminal would obey."""
+    block = r"""
+name = "a\x1b[2J\x07\x9b31m\r\x7f\tb\x00 é"
+print(name)
+print(name, file=sys.stderr)
+insist(name)
+from scratchlv.output import styled
+print("\x1b[2K", end="", file=styled(sys.stdout))
+"""
+    done = child(block)
+    said = r"a\x1b[2J\x07\x9b31m\x0d\x7f" + "\tb" + r"\x00" + " é\n"
+    assert done.stdout.decode() == said + "\x1b[2K"
+    assert done.stderr.decode() == 2 * said
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("encoding", ["ascii", "cp932", "latin-1", "utf-8"])
 def test_everything_can_be_printed(encoding, unbuffered):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from case import Task
-from cases.vision import SMALL, small_problem, stem_problem, vgg_problem
+from cases.vision import SMALL, finetuning_problem, small_problem, stem_problem, vgg_problem
 from torch import nn
 
 from baselines import NCHW, Twin, device, given, training_task
@@ -93,5 +93,69 @@ def stem(channels_last: bool) -> Task:
     def results() -> dict[str, Any]:
         y = step().detach().permute(0, 2, 3, 1).cpu().numpy()
         return {"y": y, "W": conv.weight.grad.permute(2, 3, 1, 0).cpu().numpy()}
+
+    return Task(step, results)
+
+
+class Bottleneck(nn.Module):
+    """As in torchvision."""
+
+    def __init__(self, channels: int, inside: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels, inside, 1, bias=False), nn.BatchNorm2d(inside)
+        self.conv2, self.bn2 = nn.Conv2d(inside, inside, 3, stride, 1, bias=False), nn.BatchNorm2d(inside)
+        self.conv3, self.bn3 = nn.Conv2d(inside, 4 * inside, 1, bias=False), nn.BatchNorm2d(4 * inside)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride > 1:
+            shortcut = nn.Conv2d(channels, 4 * inside, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(4 * inside))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        y += x if self.downsample is None else self.downsample(x)
+        return self.relu(y)
+
+
+def finetuning(channels_last: bool) -> Task:
+    from scratchlv.vision.resnet import RESNET50
+
+    layout = _layout(channels_last)
+    params, buffers, below, gradient = finetuning_problem()
+    channels, inside = below.shape[3], gradient.shape[3] // 4
+    blocks = [Bottleneck(4 * inside if i else channels, inside, 1 if i else 2) for i in range(RESNET50.blocks[-1])]
+    layer4 = nn.Sequential(*blocks).eval()  # the statistics are constants; what is trained are weights, gamma and beta
+    units = {unit.key: unit for unit in RESNET50.units() if unit.layer == "layer4"}
+    modules = dict(layer4.named_modules())
+    weights: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        for key, unit in units.items():
+            conv, norm = (modules[name.removeprefix("layer4.")] for name in (unit.name, unit.norm or ""))
+            W = torch.from_numpy(params[f"{key}.W"])
+            conv.weight.copy_((W[None, None] if W.ndim == 2 else W).permute(3, 2, 0, 1))
+            weights |= {f"{key}.W": conv.weight, f"{key}.gamma": norm.weight, f"{key}.beta": norm.bias}
+            norm.weight.copy_(torch.from_numpy(params[f"{key}.gamma"]))
+            norm.bias.copy_(torch.from_numpy(params[f"{key}.beta"]))
+            norm.running_mean.copy_(torch.from_numpy(buffers[f"{key}.mean"]))
+            norm.running_var.copy_(torch.from_numpy(buffers[f"{key}.var"]))
+    layer4.to(device(), memory_format=layout)
+    x, dy = _pictures(below, layout), _pictures(gradient, layout)
+
+    def step() -> torch.Tensor:
+        layer4.zero_grad(set_to_none=True)
+        y = layer4(x)
+        y.backward(dy)
+        return y
+
+    def results() -> dict[str, Any]:
+        found = {"y": step().detach().permute(0, 2, 3, 1).cpu().numpy()}
+        for name, weight in weights.items():
+            grad = weight.grad.cpu()
+            if grad.ndim == 4:
+                grad = grad.permute(2, 3, 1, 0)
+            found[name] = grad.reshape(params[name].shape).numpy()
+        return found
 
     return Task(step, results)

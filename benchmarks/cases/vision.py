@@ -1,4 +1,4 @@
-"""Convolutional networks: VGG16 up to conv5_3, forward, and the training steps of a small one and of a ResNet's stem."""
+"""Convolutional networks: VGG16 up to conv5_3, forward; the training steps of a small one, of a ResNet's stem and of its last layer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512,
 SMALL = (32, 64, 128, 128)  # each followed by a pooling
 SIDE, SMALL_SIDE, SMALL_N, CLASSES = 224, 64, 32, 10
 STEM, STEM_N = 64, 8
+LAYER4, LAYER4_N = "layer4", 16
 FLAT = SMALL[-1] * (SMALL_SIDE // 2 ** len(SMALL)) ** 2
 
 
@@ -32,7 +33,8 @@ def vgg_problem(N: int) -> tuple[list[tuple[Array, Array, bool]], Array]:
 
 
 def vgg(N: int) -> Task:
-    from scratchlv.vision.vgg import VGG16
+    from scratchlv.vision import vgg as architecture
+    from scratchlv.vision.backbones import Backbone, pretrained
 
     layers, pictures = vgg_problem(N)
     weights: dict[str, Array] = {}
@@ -40,11 +42,16 @@ def vgg(N: int) -> Task:
     for W, b, pool in layers:
         weights |= {f"features.{number}.weight": W.transpose(3, 2, 0, 1), f"features.{number}.bias": b}
         number += 3 if pool else 2  # ReLU has a number too, and pooling
-    network, pictures = VGG16(weights), placed(pictures)
-    network.params.update({name: placed(array) for name, array in network.params.items()})
+    blocks = " ".join(map(str, VGG16)).split("pool")
+    network = architecture.VGG(
+        blocks=tuple(tuple(map(int, block.split())) for block in blocks),
+        regions=f"conv{len(blocks)}_{len(blocks[-1].split())}",
+    )
+    backbone, pictures = Backbone(pretrained(network, weights)), placed(pictures)
+    backbone.params.update({name: placed(array) for name, array in backbone.params.items()})
 
     def step() -> Array:
-        return network.forward(pictures)
+        return backbone.forward(pictures)
 
     return Task(step, lambda: on_host({"conv5_3": step()}))
 
@@ -122,6 +129,46 @@ def stem() -> Task:
     return Task(step, lambda: on_host(dict(zip(("y", "W"), step(), strict=True))))
 
 
+# --- the last layer of ResNet-50, finetuned ----------------------------------------------------------------------------
+
+
+def finetuning_problem() -> tuple[dict[str, Array], dict[str, Array], Array, Array]:
+    """Parameters and running statistics by our names, what is below, (16, 14, 14, 1024), and the gradient of what comes out."""
+    from scratchlv.initialisers import normal
+    from scratchlv.vision import units
+    from scratchlv.vision.resnet import RESNET50
+
+    rng = np.random.default_rng(1)
+    params, buffers = units.init(rng, [unit for unit in RESNET50.units() if unit.layer == LAYER4])
+    for name, array in buffers.items():
+        array += rng.uniform(-0.2, 0.2, array.shape).astype(np.float32)
+    for name, array in params.items():
+        if name.endswith((".gamma", ".beta")):
+            array += rng.uniform(-0.3, 0.3, array.shape).astype(np.float32)
+    x = np.maximum(normal(rng, LAYER4_N, *RESNET50.shape("layer3"), scale=1.0), 0)
+    return params, buffers, x, normal(rng, LAYER4_N, *RESNET50.shape(LAYER4), scale=1.0)
+
+
+def finetuning() -> Task:
+    from scratchlv.vision.resnet import RESNET50
+    from scratchlv.vision.units import Way
+
+    params, buffers, x, dy = finetuning_problem()
+    params, buffers = ({name: placed(array) for name, array in part.items()} for part in (params, buffers))
+    x, dy = placed(x), placed(dy)
+    way = Way(params, buffers, RESNET50.eps, train=True)
+
+    def step() -> tuple[Array, dict[str, Array]]:
+        y, caches = RESNET50.forward(way, x, (LAYER4,), need_dx=False)
+        return y, RESNET50.backward(dy, caches)[1]
+
+    def results() -> dict[str, Any]:
+        y, grads = step()
+        return on_host({"y": y, **grads})
+
+    return Task(step, results)
+
+
 # --- what it takes, and who does it ----------------------------------------------------------------------------------
 
 
@@ -156,6 +203,27 @@ def _stem_phases() -> tuple[Phase, ...]:
     return (Phase(2 * plain, 4.0 * values),)
 
 
+def _finetuning_phases() -> tuple[Phase, ...]:
+    """Forward and both gradients, but for those of what is below; 3x3 without a stride as Winograd's F(4x4, 3x3).
+
+    Of memory, each weight read and its gradient written, and what goes into and comes out of each convolution, both ways.
+    """
+    from scratchlv.vision.resnet import RESNET50
+
+    flops = values = 0.0
+    outside, channels = RESNET50.shape("layer3")[0], RESNET50.shape("layer3")[2]
+    for unit in RESNET50.units():
+        if unit.layer == LAYER4:
+            first = unit.shape[-2] == channels
+            strided = unit.key.endswith(("0.conv2", "downsample"))
+            side = outside if unit.key.endswith("0.conv1") else outside // 2
+            plain = matmul_flops(LAYER4_N * side**2, int(np.prod(unit.shape[:-1])), unit.shape[-1])
+            winograd = unit.shape[:2] == (3, 3) and not strided
+            flops += (2 if first else 3) * plain / (4 if winograd else 1)
+            values += 2 * np.prod(unit.shape) + 4 * LAYER4_N * side**2 * unit.shape[-1]
+    return (Phase(flops, 4.0 * values),)
+
+
 def _vgg_case(N: int, ratio: float) -> Case:
     return Case(
         f"vgg16-n{N}",
@@ -187,5 +255,14 @@ CASES = (
         _stem_phases(),
         Goal(ratio=1.4),
         tolerance=1e-3,  # of two nearly equal maxima each library may take its own
+    ),
+    Case(
+        "finetune-resnet50",
+        "ResNet-50's layer4 finetuned, batch normalisation's statistics frozen, of 14×14×1024, N=16; forward and backward",
+        finetuning,
+        _finetuning_phases(),
+        Goal(ratio=2.0),
+        winograd=True,
+        tolerance=3e-2,  # where a number is nearly 0, ReLU is open to one and closed to another, and sums of 784 have it or not
     ),
 )

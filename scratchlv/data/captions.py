@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch, dropout_seed, mean_loss
-from scratchlv.data.epochs import rows_of_batch
+from scratchlv.data.epochs import LengthBuckets, rows_of_batch
 from scratchlv.data.scenes import Scene
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.tokens import END, START
 from scratchlv.vision.feature_store import read_ahead
 
 
+class SeveralViews:
+    """The same pictures as several models see them, by backbones of their own: an index picks some of each."""
+
+    def __init__(self, views: Sequence[Any]) -> None:
+        self.views = tuple(views)
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def __getitem__(self, rows: slice | Array) -> SeveralViews:
+        return SeveralViews([view[rows] for view in self.views])
+
+
+def in_memory(pictures: Any) -> Any:
+    """Pictures that may be on disk as a model takes them: an array; of several views a tuple of arrays."""
+    return tuple(map(np.asarray, pictures.views)) if isinstance(pictures, SeveralViews) else np.asarray(pictures)
+
+
 @dataclass(frozen=True)
 class CaptionSet:
-    """``pictures`` (n, …): images or features, in memory or on disk; each caption belongs to ``pictures[picture_of[k]]``."""
+    """``pictures`` (n, …): images or features, in memory or on disk; each caption belongs to ``pictures[picture_of[k]]``.
+
+    Where ``mirrored`` has the same pictures seen in a mirror, training is shown these half of the time: left or right, a dog is
+    a dog. ``by_length`` sets captions of about one length side by side, so that little of a batch is padding.
+    """
 
     pictures: Array
     captions: list[list[int]]  # tokens, without <start> and <end>
@@ -26,20 +50,59 @@ class CaptionSet:
     vocabulary: Vocabulary
     names: list[str]  # of the pictures
     scenes: list[Scene] | None = None  # the truth, where it is known
-    words: list[list[str]] | None = None  # of the captions, as they are: what is said is compared with these
+    texts: list[str] | None = None  # of the captions, as people wrote them: what is said is compared with these
+    mirrored: Array | None = None
+    by_length: bool = False
 
-    def batch(self, rows: Array, dropout_seed: int = 0) -> CaptionBatch:
-        """The captions ``rows`` and their pictures."""
+    def batch(self, rows: Array, dropout_seed: int = 0, mirrored: Array | None = None) -> CaptionBatch:
+        """The captions ``rows`` and their pictures; in a mirror where ``mirrored`` (N,) says so."""
         sentences = [[START, *self.captions[k], END] for k in rows]
         tokens, lengths = pad(sentences)  # (T + 1, N), (N,)
-        return CaptionBatch(np.asarray(self.pictures[self.picture_of[rows]]), tokens, lengths - 1, dropout_seed)
+        return CaptionBatch(self.shown(self.picture_of[rows], mirrored), tokens, lengths - 1, dropout_seed)
 
     def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
         """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
-        n = len(self.captions)
-        batch = self.batch(rows_of_batch(n, step, size, seed), dropout_seed(seed, step))
-        read_ahead(self.pictures, self.picture_of[rows_of_batch(n, step + 1, size, seed)])
+        rows, following = (self._rows(k, size, seed) for k in (step, step + 1))
+        batch = self.batch(rows, dropout_seed(seed, step), self.coins(len(rows), step, seed))
+        self.read_ahead(self.picture_of[following], self.coins(len(following), step + 1, seed))
         return batch
+
+    def _rows(self, step: int, size: int, seed: int) -> Array:
+        if self.by_length:
+            return self._buckets.rows_of_batch(step, size, seed)
+        return rows_of_batch(len(self.captions), step, size, seed)
+
+    @cached_property
+    def _buckets(self) -> LengthBuckets:
+        return LengthBuckets([len(caption) for caption in self.captions])
+
+    # --- the pictures ------------------------------------------------------------------------------------------------
+
+    def coins(self, n: int, step: int, seed: int) -> Array | None:
+        """Which of the ``n`` pictures of batch number ``step`` are shown in a mirror (n,); None where there is none."""
+        return None if self.mirrored is None else np.random.default_rng([seed, 3, step]).random(n) < 0.5
+
+    def shown(self, numbers: Array, mirrored: Array | None = None) -> Array:
+        """The pictures ``numbers`` (N, …), in memory; in a mirror where ``mirrored`` (N,) says so."""
+        if mirrored is None:
+            return in_memory(self.pictures[numbers])
+        pictures = np.empty((len(numbers), *self.pictures.shape[1:]), self.pictures.dtype)
+        for side, some in self._sides(mirrored):
+            pictures[some] = np.asarray(side[numbers[some]])
+        return pictures
+
+    def read_ahead(self, numbers: Array, mirrored: Array | None = None) -> None:
+        """What :meth:`shown` will be asked for soon."""
+        if mirrored is None:
+            read_ahead(self.pictures, numbers)
+            return
+        for side, some in self._sides(mirrored):
+            read_ahead(side, numbers[some])
+
+    def _sides(self, mirrored: Array) -> list[tuple[Any, Array]]:
+        """The pictures, and which of a batch are shown as they are; those in a mirror, and which are these."""
+        assert self.mirrored is not None
+        return [(self.pictures, ~mirrored), (self.mirrored, mirrored)]
 
     def blind(self) -> CaptionSet:
         """The same captions, each with the picture of another image: what is learned here was not seen."""

@@ -115,14 +115,19 @@ def _part(file: Path) -> str | None:
 # --- results -----------------------------------------------------------------------------------------------------
 
 
+def number_of(name: str) -> int | None:
+    """COCO's number, which the name of a picture ends in."""
+    match = _NUMBERED.fullmatch(Path(name).stem)
+    return None if match is None else int(match[1])
+
+
 def image_ids_of(paths: Sequence[Path]) -> list[int | str]:
     """What results call pictures: COCO's numbers, which its names end in; where one of the names is no such, all their names.
 
     Raises:
         UserError: two are called the same.
     """
-    numbers = [_NUMBERED.fullmatch(path.stem) for path in paths]
-    ids: list[int | str] = [int(match[1]) for match in numbers if match]
+    ids: list[int | str] = [number for path in paths if (number := number_of(path.name)) is not None]
     if len(ids) < len(paths):
         ids = [os.fsencode(path.name).decode(errors="replace") for path in paths]
     seen: dict[int | str, Path] = {}

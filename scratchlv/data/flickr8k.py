@@ -44,9 +44,8 @@ class Flickr8k(Photographs):
         if not image_folders:
             raise UserError(f"{self.folder} has no folder of pictures; put them into {self.folder / _IMAGES[0]}")
         self.image_folder = image_folders[0]
-        read = _read_csv if unpacked_name(self.caption_file) == "captions.txt" else _read_tokens
         self.captions = {}
-        for name, caption in read(self.caption_file):
+        for name, caption in read_captions(self.caption_file):
             self.captions.setdefault(name, []).append(caption)
         self._parts: dict[str, list[str]] = {}
         if self.captions and not any(self._found(name) for name in _SPLITS.values()):
@@ -80,6 +79,15 @@ class Flickr8k(Photographs):
 
     def _found(self, *names: str) -> Path | None:
         return find(self.folder, *names) or find(self.folder / "Flickr8k_text", *names)
+
+
+def read_captions(file: Path) -> Iterator[tuple[str, str]]:
+    """The captions of a file, each with the name of its picture.
+
+    Raises:
+        UserError: a line is malformed.
+    """
+    return (_read_csv if unpacked_name(file) == "captions.txt" else _read_tokens)(file)
 
 
 def _read_tokens(file: Path) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ class Karpathy(Photographs):
             raise UserError(f"{where} has the split {split!r}; mend it: there are {', '.join(_PARTS)}")
         if name in self.captions:
             raise UserError(f"{where} is {name} once more; take one of the two out")
-        captions = [_caption(s) for s in sentences] if isinstance(sentences, list) else []
+        captions = [caption_of(s) for s in sentences] if isinstance(sentences, list) else []
         if not captions or None in captions:
             raise UserError(f"{where} ({name}) needs 'sentences', each with its text, 'raw'; mend it")
         self.captions[name] = [caption for caption in captions if caption is not None]
@@ -80,7 +80,7 @@ class Karpathy(Photographs):
         return self.file, self._names[name]
 
 
-def _caption(sentence: Any) -> str | None:
+def caption_of(sentence: Any) -> str | None:
     """The text of a sentence; of one that has only its words, these."""
     if not isinstance(sentence, dict):
         return None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.batches import PairBatch, dropout_seed, mean_loss
+from scratchlv.data.epochs import LengthBuckets
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.tokens import END, START
 
-_POOL = 50  # batches: within so many, pairs are sorted by length
 
-
-@dataclass(frozen=True, eq=False)  # compared, and cached, by identity
+@dataclass(frozen=True, eq=False)
 class PairSet:
     """``sources`` and ``targets`` as numbers of words, without end symbols; ``words`` are those of the targets, as they are."""
 
@@ -34,11 +33,11 @@ class PairSet:
 
     def training_batch(self, step: int, size: int, seed: int) -> PairBatch:
         """Batch number ``step`` of an endless shuffle: every pair once an epoch, beside others of about its length."""
-        n = len(self.sources)
-        size = min(size, n)
-        epoch, k = divmod(step, n // size)
-        rows = _buckets(self, size, seed, epoch)[k]
-        return self.batch(rows, dropout_seed(seed, step))
+        return self.batch(self._buckets.rows_of_batch(step, size, seed), dropout_seed(seed, step))
+
+    @cached_property
+    def _buckets(self) -> LengthBuckets:
+        return LengthBuckets([len(source) for source in self.sources])
 
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word of the target, in nats, over the first ``most`` pairs; every word counts alike."""
@@ -49,18 +48,3 @@ class PairSet:
         lengths = [len(source) for source in self.sources[:most]]
         order = np.argsort(lengths, kind="stable")
         return [order[at : at + size] for at in range(0, len(order), size)]
-
-
-@lru_cache(maxsize=2)
-def _buckets(pairs: PairSet, size: int, seed: int, epoch: int) -> list[Array]:
-    """The batches of an epoch: shuffled, sorted by length within pools of many batches, and the batches shuffled again."""
-    lengths = [len(source) for source in pairs.sources]
-    rng = np.random.default_rng([seed, 2, epoch])
-    whole = len(lengths) // size * size  # the rest, too few for a batch, is left out at random and not by length
-    order = rng.permutation(len(lengths))[:whole]
-    batches = []
-    for at in range(0, len(order), _POOL * size):
-        pool = order[at : at + _POOL * size]
-        pool = pool[np.argsort(np.take(lengths, pool), kind="stable")]
-        batches += [pool[k : k + size] for k in range(0, len(pool), size)]
-    return [batches[i] for i in rng.permutation(len(batches))]

@@ -40,8 +40,12 @@ class TokenStream:
         places = (first + np.arange(steps + 1)[:, None]) % len(self.ids)  # (steps + 1, streams)
         return StreamBatch(self.ids[places], k == 0, dropout_seed(seed, step))
 
-    def mean_loss(self, model: Any, streams: int = 10, steps: int = 50) -> float:
-        """Loss per word, in nats, over the whole text but the first word of each stream; the state is carried on."""
+    def mean_loss(self, model: Any, streams: int = 10, steps: int = 50, reader: Any = None) -> float:
+        """Loss per word, in nats, over the whole text but the first word of each stream; the state is carried on.
+
+        ``reader`` reads as the model does, which is who reads otherwise.
+        """
+        reader = reader or model
         streams, steps = layout(len(self.ids), streams, steps)
         length = len(self.ids) // streams
         columns = self.ids[: streams * length].reshape(streams, length).T  # (length, streams)
@@ -49,7 +53,7 @@ class TokenStream:
 
         def forward(batch: StreamBatch, *, train: bool) -> tuple[Any, Any]:
             nonlocal state
-            loss, state, cache = model.read(batch.tokens, state, train=train)
+            loss, state, cache = reader.read(batch.tokens, state, train=train)
             return loss, cache
 
         batches = (StreamBatch(columns[at : at + steps + 1], at == 0) for at in range(0, length - 1, steps))

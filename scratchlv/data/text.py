@@ -157,12 +157,12 @@ def tokenize(text: str) -> list[str]:
 
 def spaced_words(text: str) -> list[str]:
     """What stands between spaces, of text that was cut into words before; capitals are kept."""
-    return _clean(text).split()
+    return clean(text).split()
 
 
 def characters(text: str) -> list[str]:
     """Character by character, capitals and punctuation too, as the text stands; marks are characters of their own."""
-    return list(_clean(text))
+    return list(clean(text))
 
 
 def spaced_characters(text: str) -> list[str]:
@@ -170,7 +170,7 @@ def spaced_characters(text: str) -> list[str]:
     return list(" ".join(spaced_words(text)))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without markers and without what cannot be seen; an accent and its letter are one character (NFC) where there is one."""
     if has_markers(text):
         text = _MARKERS.sub("", text)
@@ -179,7 +179,7 @@ def _clean(text: str) -> str:
 
 def _lower(text: str) -> str:
     """Lower case of clean text; Turkish İ becomes i, as Turkish has it, and not i with a dot above."""
-    text = _clean(text)
+    text = clean(text)
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", text.replace("İ", "i").lower().replace("’", "'"))
@@ -192,15 +192,20 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     Marks (vowels of Hindi and Thai, points of Arabic, accents) are no ``\w``, but belong to the letter before; so does a
     joiner behind a mark, and one between letters.
     """
-    marks = "".join(_ranges(c for c in (*range(0x20000), *range(0xE0100, 0xE01F0)) if _is_mark(chr(c))))
-    joiner = rf"[{_JOINERS}]"
-    word = rf"[^\W_]+(?:[{marks}]+{joiner}?[^\W_]*|{joiner}(?:[^\W_]+|(?=[{marks}])))*"
+    mark, joiner = marks(), rf"[{_JOINERS}]"
+    word = rf"[^\W_]+(?:[{mark}]+{joiner}?[^\W_]*|{joiner}(?:[^\W_]+|(?=[{mark}])))*"
     inside = rf"[{_INSIDE}]"
-    other = rf"(?![{marks}{_JOINERS}])\S[{marks}]*"  # a picture of several, joined, is one
+    other = rf"(?![{mark}{_JOINERS}])\S[{mark}]*"  # a picture of several, joined, is one
     # A word, with apostrophes and hyphens inside; a number, with points, commas and colons inside; any other character.
     token = rf"{word}(?:(?:{inside}|-|(?<=\d)[.,:](?=\d)){word})*|{other}(?:\u200d{other})*"
     unknown = re.escape(SPECIALS[UNK])
     return re.compile(rf"{unknown}|{word}(?:{inside}{word})*"), re.compile(rf"{unknown}|{token}")
+
+
+@functools.cache
+def marks() -> str:
+    r"""All marks that belong to the letter before them and are no ``\w``, as a character class of ``re`` has them."""
+    return "".join(_ranges(c for c in (*range(0x20000), *range(0xE0100, 0xE01F0)) if _is_mark(chr(c))))
 
 
 def _is_mark(character: str) -> bool:

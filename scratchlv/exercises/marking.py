@@ -19,6 +19,7 @@ from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import MOST_TEXT, grade
 from scratchlv.exercises.process import PACKAGE, end_all
 from scratchlv.exercises.students import Found, Student, find, read_bounded
+from scratchlv.output import styled
 
 PASSED, MISSING = "passed", "missing"
 _OFTEN, _SELDOM = 0.3, 30.0  # seconds between lines of progress: on a terminal, elsewhere
@@ -156,7 +157,7 @@ class _Told:
     """How many checks are done, and how long the others will take, on stderr."""
 
     def __init__(self, checks: int, out: TextIO) -> None:
-        self._checks, self._out, self._done = checks, out, 0
+        self._checks, self._out, self._done = checks, styled(out), 0
         self._terminal, self._shown = out.isatty(), False
         self._lock, self._began = threading.Lock(), time.perf_counter()
         self._next = self._began + 1

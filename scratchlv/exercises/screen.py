@@ -17,7 +17,7 @@ from rich.text import Text
 from scratchlv.exercises.exercise import Exercise
 from scratchlv.exercises.grading import Verdict
 from scratchlv.exercises.progress import Record
-from scratchlv.output import spelt
+from scratchlv.output import spelt, styled
 
 STAGES = ("shape", "dtype", "value", "gradient")
 _PRINTED = 12  # lines of what the learner's file prints
@@ -28,7 +28,7 @@ class Screen:
     """Prints to a terminal or a file; what its encoding lacks is spelt otherwise."""
 
     def __init__(self, out: TextIO | None = None, width: int | None = None) -> None:
-        self.out = out or sys.stdout
+        self.out = styled(out or sys.stdout)
         self._console = Console(file=self.out, width=width, highlight=False, emoji=False, markup=False)
 
     def print(self, *parts: RenderableType | str) -> None:

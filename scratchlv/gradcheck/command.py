@@ -17,6 +17,7 @@ from scratchlv import ops
 from scratchlv.errors import KernelsUnavailable, UserError
 from scratchlv.gradcheck.compare import check_cases, operation_named, version_numbers
 from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Report
+from scratchlv.output import styled
 
 HEADINGS = ("verdict", "operation", "variant", "case", "error", "allowed", "compared")
 _GAP = "  "
@@ -97,7 +98,7 @@ class _Table:
     """
 
     def __init__(self, out: TextIO, plan: Plan) -> None:
-        self._out, self._console = out, Console(file=out, highlight=False) if out.isatty() else None
+        self._out, self._console = out, Console(file=styled(out), highlight=False) if out.isatty() else None
         cases = {name: [*operation_named(name).room.cases(np.random.default_rng(0))] for name, *_ in plan}
         columns = (
             VERDICTS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from scratchlv.output import styled
+
 _SILENT = 1.0  # seconds: a check that is over by then says nothing
 _EVERY = 0.2
 
@@ -24,12 +26,12 @@ class Progress:
         if now >= self._next and sys.stderr.isatty():
             self._next, self._shown = now + _EVERY, True
             left = (now - self._began) / self._done * max(self._expected - self._done, 0)
-            sys.stderr.write(
+            styled(sys.stderr).write(
                 f"\rgradcheck: {self._done:,} of about {self._expected:,} runs of forward, {left:.0f} s left "
             )
             sys.stderr.flush()
 
     def finish(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\033[K")
+            styled(sys.stderr).write("\r\033[K")
             sys.stderr.flush()

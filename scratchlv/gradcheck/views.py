@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from scratchlv.gradcheck.report import NOT_CHECKED, RIGHT, WRONG, Gradient, Report
-from scratchlv.output import spelt
+from scratchlv.output import spelt, styled
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -112,7 +112,7 @@ def show(report: Report, out: TextIO) -> None:
     if out.isatty():
         from rich.console import Console
 
-        Console(file=out).print(report)
+        Console(file=styled(out)).print(report)
     else:
         print(spelt(str(report), getattr(out, "encoding", None)), file=out, flush=True)
 

@@ -20,6 +20,20 @@ def require_tokens(name: str, texts: Iterable[Any]) -> None:
         )
 
 
+def require_references(references: Sequence[Any]) -> None:
+    """For each of one or more pictures, or sentences, there is a list of references; each is a list of tokens.
+
+    Raises:
+        ValueError: there are none, or one is without a reference.
+        TypeError: a text is a string.
+    """
+    name = "references (a list of references for each hypothesis)"
+    require_tokens(name, references)
+    if not references or not all(references):
+        raise ValueError("there is no hypothesis to measure, or one is without a reference")
+    require_tokens(name, (text for several in references for text in several))
+
+
 def perplexity(nats: float) -> float:
     """exp of the mean loss per word, in nats: as unsure as a fair choice among so many words. Inf where exp overflows."""
     try:

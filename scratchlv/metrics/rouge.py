@@ -4,7 +4,10 @@ Lin, "ROUGE: a Package for Automatic Evaluation of Summaries" (2004). With the l
 
     precision = LCS / words of the hypothesis,    recall = LCS / words of the reference,    F1 = 2 P R / (P + R).
 
-Lin weighs recall with β; here β = 1, as in the package rouge-score.
+Lin weighs recall with β; of summaries β = 1, as in the package rouge-score. Of captions, which have several references,
+COCO's evaluation (pycocoevalcap) takes the best precision and the best recall that any of them gives, not both of one, and
+
+    F_β = (1 + β²) P R / (R + β² P),    β = 1.2.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scratchlv.metrics.basic import require_tokens
+from scratchlv.metrics.basic import require_references, require_tokens
 
 Tokens = Sequence[str]
 
@@ -38,6 +41,28 @@ def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Tokens]) -> Rouge
         raise ValueError("there is no hypothesis to measure")
     scores = [_sentence(h, r) for h, r in zip(hypotheses, references, strict=True)]
     return RougeL(*(sum(column) / len(scores) for column in zip(*scores, strict=True)))
+
+
+def caption_rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]], beta: float = 1.2) -> float:
+    """ROUGE-L of captions, F_β of each with its references, the mean over all, 0 to 1; 0 for a caption without words.
+
+    Raises:
+        ValueError: there are no hypotheses, not as many sets of references, or a hypothesis is without a reference.
+        TypeError: a text is a string.
+    """
+    require_tokens("hypotheses", hypotheses)
+    require_references(references)
+    scores = [_caption(h, several, beta) for h, several in zip(hypotheses, references, strict=True)]
+    return sum(scores) / len(scores)
+
+
+def _caption(hypothesis: Tokens, references: Sequence[Tokens], beta: float) -> float:
+    common = [_lcs(hypothesis, reference) for reference in references]
+    if not any(common):
+        return 0.0
+    precision = max(common) / len(hypothesis)
+    recall = max(n / max(1, len(reference)) for n, reference in zip(common, references, strict=True))
+    return (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
 
 
 def _sentence(hypothesis: Tokens, reference: Tokens) -> RougeL:

@@ -25,6 +25,7 @@ from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.hard_attention import HardAttention
 from scratchlv.vision import conv_extractor, image_feature, regions
+from scratchlv.vision.finetuning import Finetuned
 
 CONTEXT = {
     "naive": "state",
@@ -37,7 +38,10 @@ CONTEXT = {
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionerConfig:
-    """The widths of a captioner. ``feature_channels`` is None when it has its own conv extractor."""
+    """The widths of a captioner.
+
+    ``feature_channels`` is None when it has its own conv extractor; of a backbone that is ``finetuned`` they are what comes out.
+    """
 
     vocabulary: int
     embedding: int = 64
@@ -45,6 +49,7 @@ class CaptionerConfig:
     attention: int = 128
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
+    finetuned: Finetuned | None = None
     dropout: float = 0.0
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
@@ -102,7 +107,7 @@ class Captioner:
         rng = np.random.default_rng([seed, 1])
         self.config = config
         self.params: dict[str, Array] = decoder.init(rng, config.decoder)
-        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
+        encoder_params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params.update(encoder_params)
         self.buffers.update(decoder.init_buffers(config.decoder))
         self.packed: dict[str, Array] = {}  # see models.inference
@@ -128,7 +133,7 @@ class Captioner:
             scheduled_sampling=batch.scheduled_sampling,
             baseline=self.buffers.get(decoder.BASELINE),
             dropout_seed=batch.dropout_seed,
-            need_dx=self.config.feature_channels is None or "image.W" in self.params,
+            need_dx=regions.learns(self.config.feature_channels, self.config.finetuned) or "image.W" in self.params,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
@@ -142,9 +147,12 @@ class Captioner:
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
-    def start(self, pictures: Array) -> DecoderState:
-        """The state before the first word."""
-        return self.start_from(self.look(pictures))
+    def start(self, pictures: Array, *, train: bool = False) -> DecoderState:
+        """The state before the first word; with ``train``, as in training, where what is normalised is so over the batch."""
+        buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
+        x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
+        self.buffers.update(buffers)
+        return self.start_from(x)
 
     def look(self, pictures: Array) -> Array:
         """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
@@ -172,6 +180,7 @@ class Captioner:
             config.feature_channels,
             dtype,
             frequencies=config.waves,
+            finetuned=config.finetuned,
             train=train,
         )
         if "image.W" not in self.params:

@@ -39,6 +39,7 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
         model.config.feature_channels,
         like.dtype.type,
         frequencies=model.config.waves,
+        finetuned=model.config.finetuned,
         train=False,
     )  # (N, L, D)
     features = x[..., : model.config.features]  # where a region is is no feature

@@ -4,6 +4,13 @@
     h_t = cell(h_{t-1}, x_t)              n layers, one on top of another
     ŷ_{t+1} = softmax(W_o D(h_t) + b_o)   D is dropout, on what goes up and never on what goes on in time
 
+What regularises it (Merity et al. 2018, AWD-LSTM, and what that was made of) is all optional:
+
+    tied            W_o = W_embᵀ: a word that means the same is as likely (Inan et al. 2017, Press and Wolf 2017); E = H
+    variational     D drops the same units of a stream at every step (Gal and Ghahramani 2016)
+    embedding       a word that is dropped is dropped wherever it stands in the batch: its row of W_emb is 0
+    weight drop     some of the recurrent weights W_h are 0 for a whole batch (Wan et al. 2013, DropConnect)
+
 The text is one long stream, read T words at a time: the state at the end of one batch is the state at the start of the next,
 but no gradient flows back across (truncated back-propagation through time). The carried state lies in ``buffers``, so that
 an interrupted training goes on with it.
@@ -14,6 +21,7 @@ Shapes: N streams side by side, T steps, E wide embedding, H wide state, V words
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +31,19 @@ from scratchlv.batches import StreamBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
 from scratchlv.models.inference import decoding_params
-from scratchlv.models.recurrent import State, init_stack, stack_backward, stack_forward, zero_state
+from scratchlv.models.recurrent import (
+    State,
+    dropout_backward,
+    dropout_forward,
+    init_stack,
+    stack_backward,
+    stack_forward,
+    zero_state,
+)
 from scratchlv.models.scheduled_sampling import words_before
-from scratchlv.ops import dropout, embedding, linear, log_softmax, softmax_cross_entropy
+from scratchlv.ops import dropout, embedding, linear, log_softmax, pack, softmax_cross_entropy
+
+_OF_WORDS, _OF_WEIGHTS = 1000, 1001  # dropouts that are not of a layer, by the number in their seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +58,18 @@ class LanguageModelConfig:
     dropout: float = 0.0
     streams: int = 20
     label_smoothing: float = 0.0  # of the loss in training
+    tied: bool = False
+    variational: bool = False
+    embedding_dropout: float = 0.0
+    weight_drop: float = 0.0
+    init_scale: float = 0.0  # all matrices begin uniform in ± this, and biases as 0; 0: as suits each
     own_words: str = "sample"  # of scheduled sampling
+
+    def __post_init__(self) -> None:
+        if self.tied and self.embedding != self.hidden:
+            raise ValueError(
+                f"tied weights need an embedding as wide as the state, {self.hidden}, not {self.embedding}"
+            )
 
 
 class LanguageModelState(NamedTuple):
@@ -54,7 +83,9 @@ class Cache(NamedTuple):
     """What ``backward`` takes."""
 
     words: Any
+    kept_words: Array | None  # (T, N, 1)
     layers: Any
+    kept_weights: dict[str, Array]  # what is left of W_h, by layer: 0 or 1 / (1 - p)
     dropped: Any
     output: Any
     loss: Any
@@ -70,9 +101,12 @@ class LanguageModel:
         self.params: dict[str, Array] = {
             "embedding.W": normal(rng, V, E, scale=0.1),
             **init_stack(rng, "recurrent", config.cell, E, H, config.layers),
-            "output.W": uniform(rng, H, V),
+            **({} if config.tied else {"output.W": uniform(rng, H, V)}),
             "output.b": np.zeros(V, np.float32),
         }
+        if config.init_scale:
+            for W in self.params.values():
+                W[...] = 0 if W.ndim == 1 else rng.uniform(-config.init_scale, config.init_scale, W.shape)
         self.buffers: dict[str, Array] = {}
         self.packed: dict[str, Array] = {}  # see models.inference
         self._carry(self.zero_state(config.streams))
@@ -107,50 +141,92 @@ class LanguageModel:
 
         With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own.
         """
-        p, drop = self.params, self.config.dropout
+        p, config = self.params, self.config
+        drop: dict[str, Any] = {"variational": config.variational, "train": train}
         tokens = place(tokens, p["embedding.W"])
         before = tokens[:-1]
         if scheduled_sampling > 0:
             begun = LanguageModelState(state, decoding_params(p, {}))
-            before = words_before(
-                begun, self.step, tokens, None, scheduled_sampling, self.config.own_words, dropout_seed
-            )
+            before = words_before(begun, self.step, tokens, None, scheduled_sampling, config.own_words, dropout_seed)
         x, words = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E)
+        kept_words = None
+        if train and config.embedding_dropout:
+            kept_words = self._kept_words(before, dropout_seed)
+            x = x * kept_words
+        kept_weights = self._kept_weights(dropout_seed) if train else {}
+        weights = p | {name: p[name] * kept for name, kept in kept_weights.items()}
         h, state, layers = stack_forward(
-            p, "recurrent", self.config.cell, x, state, p=drop, seed=(dropout_seed,), train=train
+            weights, "recurrent", config.cell, x, state, p=config.dropout, seed=(dropout_seed,), **drop
         )  # (T, N, H)
-        h, dropped = dropout.forward(h, p=drop, seed=(dropout_seed, self.config.layers), train=train and drop > 0)
-        logits, output = linear.forward(h, p["output.W"], p["output.b"], train=train)  # (T, N, V)
-        smoothing = self.config.label_smoothing if train else 0.0
+        h, dropped = dropout_forward(h, config.dropout, (dropout_seed, config.layers), **drop)
+        logits, output = linear.forward(h, output_weights(p), p["output.b"], train=train)  # (T, N, V)
+        smoothing = config.label_smoothing if train else 0.0
         loss, loss_cache = softmax_cross_entropy.forward(
             logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
         )
-        return loss, state, Cache(words, layers, dropped, output, loss_cache)
+        return loss, state, Cache(words, kept_words, layers, kept_weights, dropped, output, loss_cache)
+
+    def losses(self, tokens: Array, state: State) -> tuple[Array, Array, State]:
+        """The loss of each of ``tokens[1:]`` (T, N), the states h (T, N, H) that foresaw them, and the state after the last."""
+        p = self.params
+        tokens = place(tokens, p["embedding.W"])
+        x, _ = embedding.forward(tokens[:-1], p["embedding.W"], train=False)
+        h, state, _ = stack_forward(p, "recurrent", self.config.cell, x, state, train=False)
+        logits, _ = linear.forward(h, output_weights(p), p["output.b"], train=False)
+        losses, _ = softmax_cross_entropy.forward(logits, tokens[1:], reduction="none", train=False, overwrite=True)
+        return losses, h, state
 
     def backward(self, cache: Cache) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""
         g: dict[str, Array] = {}
         (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
-        dh, g["output.W"], g["output.b"] = linear.backward(dlogits, cache.output)
-        if cache.dropped is not None:
-            (dh,) = dropout.backward(dh, cache.dropped)
+        dh, dW, g["output.b"] = linear.backward(dlogits, cache.output)
+        dh = dropout_backward(dh, cache.dropped)
         dx, grads = stack_backward(dh, None, cache.layers)
         g.update(grads)
+        for name, kept in cache.kept_weights.items():
+            g[name] = g[name] * kept
+        if cache.kept_words is not None:
+            dx = dx * cache.kept_words
         (g["embedding.W"],) = embedding.backward(dx, cache.words)
+        if self.config.tied:
+            g["embedding.W"] += dW.T  # used at both ends: two gradients, added
+        else:
+            g["output.W"] = dW
         return g
+
+    def _kept_words(self, tokens: Array, dropout_seed: int) -> Array:
+        """What the embedding of each of the ``tokens`` (T, N) is multiplied by, (T, N, 1): 0 where its word is dropped."""
+        ones = np.ones_like(self.params["embedding.W"], shape=(self.config.vocabulary,))
+        kept, _ = dropout.forward(ones, p=self.config.embedding_dropout, seed=(dropout_seed, _OF_WORDS))
+        return kept[tokens][:, :, None]
+
+    def _kept_weights(self, dropout_seed: int) -> dict[str, Array]:
+        """What the recurrent weights of each layer are multiplied by."""
+        if not self.config.weight_drop:
+            return {}
+        names = [f"recurrent.{k}.Wh" for k in range(self.config.layers)]
+        drop = partial(dropout.forward, p=self.config.weight_drop)
+        return {
+            name: drop(np.ones_like(self.params[name]), seed=(dropout_seed, _OF_WEIGHTS, k))[0]
+            for k, name in enumerate(names)
+        }
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, n: int) -> LanguageModelState:
         """The state of ``n`` texts before their first word."""
-        return LanguageModelState(self.zero_state(n), decoding_params(self.params, self.packed))
+        params = decoding_params(self.params, self.packed)
+        if self.config.tied:
+            params["output.W"] = pack(output_weights(self.params))
+        return LanguageModelState(self.zero_state(n), params)
 
     def step(self, state: LanguageModelState, tokens: Array) -> tuple[Array, LanguageModelState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
         p = state.params
         x, _ = embedding.forward(tokens[None], p["embedding.W"], train=False)
         h, layers, _ = stack_forward(p, "recurrent", self.config.cell, x, state.layers, train=False)
-        logits, _ = linear.forward(h[0], p["output.W"], p["output.b"], train=False)
+        logits, _ = linear.forward(h[0], output_weights(p), p["output.b"], train=False)
         log_probs, _ = log_softmax.forward(logits, train=False)
         return log_probs, LanguageModelState(layers, p)
 
@@ -164,3 +240,8 @@ class LanguageModel:
     def _carried(self) -> State:
         names = "hc" if self.config.cell == "lstm" else "h"
         return tuple(tuple(self.buffers[f"state.{k}.{name}"] for name in names) for k in range(self.config.layers))
+
+
+def output_weights(params: dict[str, Array]) -> Array:
+    """W_o (H, V); where it is tied, that of the embedding, transposed."""
+    return params["output.W"] if "output.W" in params else params["embedding.W"].T

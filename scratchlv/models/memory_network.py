@@ -39,6 +39,7 @@ from scratchlv.models.question_answerer import of_questions, of_questions_backwa
 from scratchlv.ops import dot_product_attention, embedding, linear
 from scratchlv.tokens import PAD
 from scratchlv.vision import regions
+from scratchlv.vision.finetuning import Finetuned
 
 TYINGS = ("adjacent", "layer-wise")
 
@@ -48,8 +49,8 @@ class MemoryNetworkConfig:
     """The widths of a memory network; ``memories`` is the most that a batch may hold of them: regions, or sentences.
 
     Over sentences (``pictures`` False) it takes a :class:`StoryBatch`, over pictures a :class:`QuestionBatch`;
-    ``feature_channels`` is None when it has its own conv extractor; ``attention_loss`` is the weight, in training,
-    of the loss that supervises the attention.
+    ``feature_channels`` is None when it has its own conv extractor, and of a backbone that is ``finetuned`` they are what comes
+    out; ``attention_loss`` is the weight, in training, of the loss that supervises the attention.
 
     Raises:
         ValueError: there is no such tying, or no hop.
@@ -64,6 +65,7 @@ class MemoryNetworkConfig:
     tying: str = "adjacent"
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
+    finetuned: Finetuned | None = None
     attention_loss: float = 0.0
 
     def __post_init__(self) -> None:
@@ -123,7 +125,7 @@ class MemoryNetwork:
             self.params["hop.H"] = uniform(rng, d, d)
         self.buffers: dict[str, Array] = {}
         if config.pictures:
-            params, self.buffers = regions.init(rng, config.channels, config.feature_channels)
+            params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
             self.params |= params
 
     # --- training ------------------------------------------------------------------------------------------------
@@ -208,12 +210,13 @@ class MemoryNetwork:
                 bags += p[f"{name}.T"][:S]
                 memories[name] = bags
             return memories, batch.sentences[:, :, 0] != PAD, (None, caches)
+        channels, finetuned, dtype = config.feature_channels, config.finetuned, p["answer.W"].dtype.type
         x, encoder_cache = regions.forward(
-            p, self.buffers, batch.pictures, config.feature_channels, p["answer.W"].dtype.type, train=train
+            p, self.buffers, batch.pictures, channels, dtype, finetuned=finetuned, train=train
         )  # (P, L, D)
         for name in names:
             memory, linear_cache = linear.forward(
-                x, p[f"{name}.W"], need_dx=config.feature_channels is None, train=train
+                x, p[f"{name}.W"], need_dx=regions.learns(channels, finetuned), train=train
             )  # (P, L, d)
             memory += p[f"{name}.T"]
             memories[name], gather_cache = of_questions(memory, batch.picture_of, train=train)

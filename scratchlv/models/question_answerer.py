@@ -33,14 +33,16 @@ from scratchlv.models import answer_loss
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, tanh
 from scratchlv.vision import conv_extractor, image_feature, regions
+from scratchlv.vision.finetuning import Finetuned
 
 MODELS = ("naive", "attention", "blind")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionAnswererConfig:
-    """The widths of a question answerer. ``feature_channels`` is None when it has its own conv extractor.
+    """The widths of a question answerer.
 
+    ``feature_channels`` is None when it has its own conv extractor; of a backbone that is ``finetuned`` they are what comes out.
     ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
     ``attention_loss`` is the weight, in training, of the loss that teaches where to look.
 
@@ -57,6 +59,7 @@ class QuestionAnswererConfig:
     attention: int = 128
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
+    finetuned: Finetuned | None = None
     dropout: float = 0.0
     regions: int | None = None
     attention_loss: float = 0.0
@@ -135,7 +138,7 @@ class QuestionAnswerer:
                     f"{hop}.Wu": uniform(rng, H, A),
                     f"{hop}.v": normal(rng, A, scale=A**-0.5),
                 }
-        encoder_params, statistics = regions.init(rng, config.channels, config.feature_channels)
+        encoder_params, statistics = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params |= encoder_params
         self.buffers |= statistics
 
@@ -172,7 +175,13 @@ class QuestionAnswerer:
         alphas = encoder_cache = attention_cache = None
         if config.model != "blind":
             x, encoder_cache = regions.forward(
-                p, self.buffers, batch.pictures, config.feature_channels, words.dtype.type, train=train
+                p,
+                self.buffers,
+                batch.pictures,
+                config.feature_channels,
+                words.dtype.type,
+                finetuned=config.finetuned,
+                train=train,
             )  # (P, L, D)
             attend = self._whole_picture if config.model == "naive" else self._hops
             u, alphas, attention_cache = attend(x, u, batch.picture_of, train)
@@ -220,8 +229,8 @@ class QuestionAnswerer:
     def _hops(self, x: Array, u: Array, picture_of: Array, train: bool) -> tuple[Array, Array, HopsCache | None]:
         """``u_K`` (N, H) and the attention of each hop (N, K, L)."""
         p = self.params
-        features = self.config.feature_channels is not None
-        x, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=not features, train=train)
+        learns = regions.learns(self.config.feature_channels, self.config.finetuned)
+        x, region_cache = linear.forward(x, p["regions.W"], p["regions.b"], need_dx=learns, train=train)
         x, tanh_cache = tanh.forward(x, train=train)  # (P, L, H)
         x_of, gather_cache = of_questions(x, picture_of, train=train)  # (N, L, H)
         alphas, hops = [], []

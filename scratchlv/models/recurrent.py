@@ -1,7 +1,8 @@
 """Recurrent layers put together: one on top of another, and one in each direction.
 
     stack           h^k = cell_k(D(h^{k-1})),  h^0 = x           D is dropout: Zaremba et al. 2014 drop what goes up,
-                                                                 never what goes from one step to the next
+                                                                 never what goes from one step to the next; Gal and
+                                                                 Ghahramani 2016 drop the same units at every step
     bidirectional   h_t = [forward cell at t, backward cell at t]        (Schuster and Paliwal 1997)
 
 ``cell`` is "lstm", "gru" or "rnn". The state of a layer is a tuple, ``(h, c)`` of an LSTM, else ``(h,)``, each (N, H); the state
@@ -86,6 +87,36 @@ def layer_backward(
     return grads.dx, dstate, weights
 
 
+# --- dropout -------------------------------------------------------------------------------------------------------
+
+
+class DropoutCache(NamedTuple):
+    kernel: Any  # where each step has a mask of its own
+    mask: Array | None  # (N, D), 0 or 1 / (1 - p): the same at every step
+
+
+def dropout_forward(
+    x: Array, p: float, seed: tuple[int, ...], *, variational: bool = False, train: bool = True
+) -> tuple[Array, DropoutCache | None]:
+    """``x`` (T, N, D), each number dropped with probability ``p``; if ``variational``, a unit of a sequence at every step."""
+    if not train or p == 0:
+        return x, None
+    if not variational:
+        x, kernel = dropout.forward(x, p=p, seed=seed)
+        return x, DropoutCache(kernel, None)
+    mask, _ = dropout.forward(np.ones_like(x, shape=x.shape[1:]), p=p, seed=seed)
+    return x * mask, DropoutCache(None, mask)
+
+
+def dropout_backward(dy: Array, cache: DropoutCache | None) -> Array:
+    if cache is None:
+        return dy
+    if cache.mask is not None:
+        return dy * cache.mask
+    (dx,) = dropout.backward(dy, cache.kernel)
+    return dx
+
+
 # --- a stack -----------------------------------------------------------------------------------------------------
 
 
@@ -109,14 +140,13 @@ def stack_forward(
     *,
     p: float = 0.0,
     seed: tuple[int, ...] = (),
+    variational: bool = False,
     train: bool = True,
 ) -> tuple[Array, State, list | None]:
     """The top layer's ``h`` (T, N, H), the last state of every layer, and the cache; ``p`` is the probability to drop."""
     caches, last = [], []
     for k, layer_state in enumerate(state):
-        dropped = None
-        if train and p > 0:
-            x, dropped = dropout.forward(x, p=p, seed=(*seed, k))
+        x, dropped = dropout_forward(x, p, (*seed, k), variational=variational, train=train)
         x, layer_last, cache = layer_forward(params, f"{name}.{k}", cell, x, layer_state, lengths, train=train)
         caches.append((dropped, cache))
         last.append(layer_last)
@@ -131,8 +161,7 @@ def stack_backward(dh: Array | None, dlast: LayerState | None, caches: list) -> 
         dx, _, layer_grads = layer_backward(dx, dlast, cache)
         grads.update(layer_grads)
         dlast = None
-        if dropped is not None:
-            (dx,) = dropout.backward(dx, dropped)
+        dx = dropout_backward(dx, dropped)
     return dx, grads
 
 

@@ -26,17 +26,29 @@ class Task(NamedTuple):
     command: str  # that uses a run
     beam: bool = False  # whether it can be evaluated by beam search
     results: bool = False  # whether what it says of a split can be written for other programs to judge
+    presets: tuple[str, ...] = ("quick", "full")  # of some kind of data
+    neural_cache: bool = False  # whether it can be evaluated with one
 
     def load(self) -> ModuleType:
         """The module, imported."""
         return importlib.import_module(f"scratchlv.tasks.{self.module}")
 
 
+#: networks that look at pictures; the first is trained along, the others come pretrained
+BACKBONES = ("conv", "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "vgg16", "resnet50")
 CELLS = ("lstm", "gru", "rnn")  #: of recurrent networks; the first is the default
 _TRANSLATORS = ("additive", "dot", "naive")
 _ROWS = ("csv", "tsv", "jsonl")
 TASKS = {
-    "lm": Task("language modelling", "language_modelling", CELLS, ("scenes", "ptb", "text"), "generate"),
+    "lm": Task(
+        "language modelling",
+        "language_modelling",
+        CELLS,
+        ("scenes", "ptb", "text"),
+        "generate",
+        presets=("quick", "zaremba-small", "zaremba-medium"),
+        neural_cache=True,
+    ),
     "translate": Task(
         "translation", "translation", _TRANSLATORS, ("scenes", "parallel", "multi30k", *_ROWS), "translate", True
     ),

@@ -13,34 +13,37 @@ from scratchlv import metrics
 from scratchlv.arrays import Array
 from scratchlv.data import coco
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.captions import CaptionSet
+from scratchlv.data.captions import CaptionSet, in_memory
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
 from scratchlv.data.scenes import Scene
-from scratchlv.data.text import bare_words, has_markers, spaced_characters
+from scratchlv.data.text import bare_words, clean, has_markers, spaced_characters
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
 from scratchlv.models.context import INIT_STATES, QUERIES
 from scratchlv.models.hard_attention import HardAttention
+from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
-from scratchlv.tasks.pictures import photograph_features, pictures_of
+from scratchlv.tasks.pictures import Mirrored, as_seen, features_of, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
 if TYPE_CHECKING:
     from scratchlv.show.looks import Caption
+    from scratchlv.vision.backbones import Pretrained
+    from scratchlv.vision.features import Extractor
 
 ATTENDING = ("attention", "hard-attention")  #: models that choose where they look
-_MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
+MOST_WORDS, _MOST_CHARACTERS = 40, 200  # at which a caption that was not ended is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.WordSettings):
+class Settings(records.WordSettings, backbone_.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
@@ -48,13 +51,17 @@ class Settings(records.WordSettings):
     sharpening: float = 1.0  # of attention when a caption is said; above 1 it keeps to fewer regions
     frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     grammar: str = "places"  # of the captions of Scenes
-    min_count: int = 5  # of photographs' captions: words that are rarer become <unk>
     gate: bool = False  # of the context of attention
     init_state: str = INIT_STATES[0]  # of a decoder that sees regions
     doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
     drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
     reinforce: float = 1.0  # the weight of REINFORCE's term,
     entropy: float = 0.01  # and that of the entropy of α
+    samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
+    # photographs
+    min_count: int = 5  # words of captions that are rarer become <unk>
+    mirror: bool = False  # half of the time the model is shown them in a mirror
+    by_length: bool = False  # captions of about one length are set side by side: less of a batch is padding
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,34 +153,46 @@ def photographs_set(
     config: Config,
     show_progress: bool,
     n: int | None = None,
+    extractor: Extractor | None = None,
+    mirror: bool = False,
 ) -> CaptionSet:
-    """The first ``n`` photographs of a split as features of EfficientNet-Lite0; the vocabulary is made when not given."""
+    """The first ``n`` photographs of a split as features of ``extractor``; the vocabulary is made when not given.
+
+    With ``mirror`` there are their features in a mirror as well.
+    """
     items = found.split(split, skip_missing=config.skip_missing)[:n]
     cut = spaced_characters if config.characters else bare_words
-    words = [cut(caption) for _, captions in items for caption in captions]
+    texts = [clean(caption) for _, captions in items for caption in captions]
+    words = [cut(text) for text in texts]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
-    features = photograph_features([path for path, _ in items], show_progress)
+    assert extractor is not None
+    paths = [path for path, _ in items]
+    features = features_of(paths, extractor, show_progress)
+    mirrored = features_of(paths, Mirrored(extractor), show_progress, "mirrored photograph") if mirror else None
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
-    return CaptionSet(features, [vocabulary.encode(w) for w in words], picture_of, vocabulary, names, words=words)
+    captions = [vocabulary.encode(w) for w in words]
+    more = {"mirrored": mirrored, "by_length": config.settings.by_length}
+    return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(records.Config):
+class Config(backbone_.Config):
     settings: Settings
-    encoder: str = "conv"  # what looks at the picture
     blind: bool = False  # it is shown another image's picture
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
+    start_from: str | None = None  # the folder of a run whose parameters it begins with
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted(records.Fitted):
-    feature_channels: int | None  # None: it has a conv extractor of its own
+class Fitted(backbone_.Fitted):
+    pass
 
 
 def config(
@@ -184,7 +203,10 @@ def config(
     seed: int,
     overrides: list[str],
     *,
-    encoder: str | None = None,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    layer: str | None = None,
+    finetune: str | None = None,
     blind: bool = False,
     skip_missing: bool = False,
     characters: bool = False,
@@ -197,18 +219,16 @@ def config(
     more = {"blind": blind, "skip_missing": skip_missing, "characters": characters}
     asked = records.ask(Config, PRESETS, task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
-    fits = "conv" if kind == "scenes" else "efficientnet-lite0"
-    if encoder not in (None, fits):
-        raise UserError(f"--encoder {encoder} does not go with --data {kind}; use --encoder {fits}")
     if skip_missing and kind == "scenes":
         raise UserError("--skip-missing goes with photographs; scenes are never missing")
     if characters and kind == "scenes":
         raise UserError("--characters goes with captions of your own; all words of scenes are known")
-    idle = {"min_count" if kind == "scenes" else "grammar": f"--data {kind}"}
+    of_others = ("min_count", "mirror", "by_length") if kind == "scenes" else ("grammar",)
+    idle = dict.fromkeys(of_others, f"--data {kind}") | {"samples": "training by cross-entropy"}
     idle |= dict.fromkeys(_idle(model), f"--model {model}")
     records.refuse_idle(asked, overrides, idle)
     training.check_pictures(model, asked.settings)
-    return replace(asked, encoder=fits)
+    return backbone_.chosen(asked, backbone, weights, layer, finetune, overrides)
 
 
 def _idle(model: str) -> list[str]:
@@ -223,13 +243,14 @@ def _idle(model: str) -> list[str]:
     return found if model == "hard-attention" else [*found, "drawn", "reinforce", "entropy"]
 
 
-class Run(training.Run[Config, Fitted]):
+class Run(backbone_.Run[Config, Fitted]):
     """A captioner and its words."""
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
         """Pictures of a split of the data that the run was trained on; another image's for a blind run."""
         training.check_n(n)
-        return self.seen(dataset(self.config, self.vocabulary, split, n, show_progress))
+        data = dataset(self.config, self.vocabulary, split, n, show_progress, extractor=self.extractor)
+        return self.seen(data)
 
     def seen(self, data: CaptionSet) -> CaptionSet:
         """The set as the run sees it."""
@@ -238,15 +259,32 @@ class Run(training.Run[Config, Fitted]):
     def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        most = _MOST_CHARACTERS if self.config.characters else _MOST_WORDS
+        most = most_words(self.config)
         for at in range(0, len(pictures), size):
-            batch = np.asarray(pictures[at : at + size])
+            batch = in_memory(pictures[at : at + size])
             found += (
                 greedy(self.model, batch, max_length=most)
                 if beam == 1
                 else beam_search(self.model, batch, beam=beam, max_length=most)
             )
         return found
+
+    @property
+    def looks(self) -> bool:
+        """Whether it chooses where to look; uniform attention does not."""
+        return self.config.model in ATTENDING
+
+    def pictures_of(self, paths: list[Path]) -> Any:
+        """Picture files as the model takes them.
+
+        Raises:
+            UserError: a file is missing, damaged, no picture or too large.
+        """
+        return pictures_of(paths, self.extractor)
+
+    def seen_image(self, path: Path) -> Array:
+        """What it sees of a picture file, (H, W, 3) uint8."""
+        return as_seen(path, self.extractor)
 
     def words(self, generated: Generated) -> list[str]:
         return self.vocabulary.decode(generated.tokens)
@@ -263,35 +301,75 @@ def dataset(
     n: int | None = None,
     show_progress: bool = False,
     found: Photographs | None = None,
+    extractor: Extractor | None = None,
+    mirror: bool = False,
 ) -> CaptionSet:
     """``n`` scenes of a split (default: as the settings say), or its first ``n`` photographs (default: all).
 
-    Photographs that were read before are those of ``found``: a file of COCO takes seconds.
+    Photographs that were read before are those of ``found``: a file of COCO takes seconds. Pictures are features of
+    ``extractor``, or themselves where there is none. With ``mirror`` photographs are there in a mirror as well, to train on.
     """
     settings = config.settings
     if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
         n = n or (settings.n_train if split == "train" else settings.n_val)
-        return scenes_set(config.seed, split, n, settings)
-    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n)
+        data = scenes_set(config.seed, split, n, settings)
+        if extractor is None:
+            return data
+        return replace(data, pictures=features_of(data.pictures, extractor, show_progress, "scene"))
+    return photographs_set(found or photographs(config), split, vocabulary, config, show_progress, n, extractor, mirror)
 
 
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
+    if config.finetune_metric is not None:
+        from scratchlv.tasks import finetuning
+
+        return finetuning.prepare(config, show_progress, say, folder)
+    weights = backbone_.pretrained(config, fitted)
+    extractor = backbone_.extractor(config, weights)
+    vocabulary = None if fitted is None else fitted.vocabulary
+    train_set, val_set = sets(config, vocabulary, extractor, show_progress, say)
+    run: Run = training.new(config, fitted or _fit(config, train_set, weights))
+    run.extractor = extractor
+    backbone_.begin_finetuning(run.model, config, weights)
+    return training.job(run, run.seen(train_set), run.seen(val_set))
+
+
+def sets(
+    config: Config, vocabulary: Vocabulary | None, extractor: Extractor | None, show_progress: bool, say: Say
+) -> tuple[CaptionSet, CaptionSet]:
+    """What a run trains on and is validated on; what is worth knowing of them is said. The vocabulary is made if not given."""
     found = None if config.argument.kind == "scenes" else photographs(config)
     if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
         _say_photographs(found, config.skip_missing, say)
-    vocabulary = None if fitted is None else fitted.vocabulary
-    train_set = dataset(config, vocabulary, "train", None, show_progress, found)
-    run: Run = training.new(config, fitted or _fit(train_set))
-    train_set = run.seen(train_set)
-    val_set = run.seen(dataset(config, run.vocabulary, "val", None, show_progress, found))
+    mirror = config.settings.mirror
+    train_set = dataset(config, vocabulary, "train", None, show_progress, found, extractor, mirror)
+    val_set = dataset(config, train_set.vocabulary, "val", None, show_progress, found, extractor)
     training.say_unknown(
         say, "the captions to validate on", val_set.captions, "" if config.characters else training.BY_CHARACTER
     )
-    return training.job(run, train_set, val_set)
+    _say_long(train_set, config, say)
+    return train_set, val_set
+
+
+def most_words(config: Config) -> int:
+    """The words, or characters, at which a caption that was not ended is cut off."""
+    return _MOST_CHARACTERS if config.characters else MOST_WORDS
+
+
+def _say_long(data: CaptionSet, config: Config, say: Say) -> None:
+    """How many captions are longer than any that a run can say."""
+    most, unit = most_words(config), "characters" if config.characters else "words"
+    lengths = np.array([len(caption) + 1 for caption in data.captions])  # with <end>
+    n = int((lengths > most).sum())
+    if n:
+        say(
+            f"{n:,} of {len(lengths):,} captions to train on have {most} {unit} or more, the longest {lengths.max() - 1}: "
+            "they are learned whole, but what the model says is cut off there"
+        )
 
 
 def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
@@ -303,10 +381,10 @@ def _say_photographs(found: Photographs, skip_missing: bool, say: Say) -> None:
     training.say_markers(say, sum(has_markers(c) for several in found.captions.values() for c in several))
 
 
-def _fit(train_set: CaptionSet) -> Fitted:
-    pictures = train_set.pictures
-    channels = None if pictures.dtype == np.uint8 else int(pictures.shape[-1])
-    return Fitted(vocabulary=train_set.vocabulary, feature_channels=channels)
+def _fit(config: Config, train_set: CaptionSet, weights: Pretrained | None) -> Fitted:
+    _, channels = backbone_.fitted_channels(config, train_set.pictures)
+    checksum = None if weights is None else weights.checksum
+    return Fitted(vocabulary=train_set.vocabulary, feature_channels=channels, weights_checksum=checksum)
 
 
 def build(config: Config, fitted: Fitted) -> Captioner:
@@ -318,6 +396,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         hidden=s.hidden,
         attention=s.attention,
         feature_channels=fitted.feature_channels,
+        finetuned=config.finetuned,
         dropout=s.dropout,
         label_smoothing=s.label_smoothing,
         gate=s.gate,
@@ -344,11 +423,12 @@ def evaluate(
     beam: int = 1,
     results: Path | None = None,
 ) -> dict[str, float]:
-    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else ``bleu``.
+    """``loss`` per word and ``perplexity``; on Scenes, how many captions are true and where the attention is; else how like
+    people's captions those of the run are (:func:`~scratchlv.metrics.caption_metrics`), as COCO's evaluation counts it.
 
-    The references of BLEU are the captions as they are: a word that the run does not know is missed. ``unknown_share`` says how
-    many of them there are. Of a run by character, BLEU is of characters, and named so. Into the file ``results`` go the captions
-    of photographs, in COCO's format.
+    What is compared are texts: a word that the run does not know is missed. ``unknown_share`` says how many of them there are,
+    ``cut_off`` how many captions did not end within the most words. Of a run by character, the figures are of characters, and
+    named so. Into the file ``results`` go the captions of photographs, in COCO's format.
     """
     if results is not None:
         _refuse_scenes_and_blind(run.config)
@@ -357,16 +437,24 @@ def evaluate(
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     if data.scenes is not None:
         return figures | truth(run, data, beam)
-    said = [run.words(g) for g in run.caption(data.pictures[np.unique(data.picture_of)], beam)]
-    references: list[list[list[str]]] = [[] for _ in said]
-    assert data.words is not None
-    for picture, words in zip(data.picture_of, data.words, strict=True):
-        references[picture].append(words)
+    generated = run.caption(data.pictures[np.unique(data.picture_of)], beam)
+    said = [run.text(run.words(g)) for g in generated]
     if results is not None:
-        write_results(results, image_ids(run, split, data.names), map(run.text, said))
-    name = "bleu_of_characters" if run.config.characters else "bleu"
-    figures[name] = metrics.bleu(said, references).score
-    return figures | {"unknown_share": unknown_share(data.captions), "n": len(said)}
+        write_results(results, image_ids(run, split, data.names), said)
+    counts = {"cut_off": sum(not g.finished for g in generated), "n": len(said)}
+    return figures | likeness(run, data, said) | {"unknown_share": unknown_share(data.captions)} | counts
+
+
+def likeness(run: Run, data: CaptionSet, said: Sequence[str]) -> dict[str, float]:
+    """Captions beside those that people wrote of the same pictures."""
+    assert data.texts is not None
+    cut = spaced_characters if run.config.characters else metrics.ptb_words
+    references: list[list[list[str]]] = [[] for _ in said]
+    for picture, text in zip(data.picture_of, data.texts, strict=True):
+        references[picture].append(cut(text))
+    of = "_of_characters" if run.config.characters else ""
+    figures = metrics.caption_metrics([cut(text) for text in said], references)
+    return {name + of: value for name, value in figures.items()}
 
 
 def _refuse_scenes_and_blind(config: Config) -> None:
@@ -400,12 +488,12 @@ def truth(run: Run, data: CaptionSet, beam: int = 1) -> dict[str, float]:
 def truth_of(run: Run, scenes: Sequence[Scene], captions: Sequence[Generated]) -> dict[str, float]:
     """The same of captions that were said before."""
     verdicts, hits, chances = [], [], []
-    points = run.config.model in ATTENDING  # uniform attention points nowhere
+    points = run.looks
     for g, scene in zip(captions, scenes, strict=True):
         words = run.words(g)
         verdict = scenes_world.judge(words, scene)
         verdicts.append(verdict)
-        if verdict.true and points:
+        if verdict.true and points and g.alphas is not None:
             hits.append(metrics.pointing(scene, words, g.alphas, grid(g)))
             chances.append(metrics.pointing_chance(scene, words, grid(g)))
     figures: dict[str, float] = {"true_share": metrics.true_share(verdicts)}
@@ -463,22 +551,20 @@ def caption_images(
     from scratchlv.vision.images import load_image
 
     for at in range(0, len(paths), size):
-        some, pictures = _readable(list(paths[at : at + size]), run.model.config.feature_channels, unread)
+        some, pictures = _readable(run, list(paths[at : at + size]), unread)
         generated = run.caption(pictures, beam) if some else []
         for path, g in zip(some, generated, strict=True):
-            yield captioned(run, str(path), load_image(path) if images else None, g)
+            yield captioned(run, str(path), run.seen_image(path) if images else None, g)
         if done is not None:
             done(min(at + size, len(paths)))
 
 
-def _readable(
-    paths: list[Path], feature_channels: int | None, unread: list[UserError] | None
-) -> tuple[list[Path], Array | None]:
+def _readable(run: Run, paths: list[Path], unread: list[UserError] | None) -> tuple[list[Path], Any]:
     """Those that can be read, and what the model takes of them. Mostly it is all, and each is decoded once."""
     from scratchlv.vision.images import load_image
 
     try:
-        return paths, pictures_of(paths, feature_channels)
+        return paths, run.pictures_of(paths)
     except UserError:
         if unread is None:
             raise
@@ -489,7 +575,7 @@ def _readable(
             readable.append(path)
         except UserError as error:
             unread.append(error)
-    return readable, pictures_of(readable, feature_channels) if readable else None
+    return readable, run.pictures_of(readable) if readable else None
 
 
 def captioned(run: Run, path: str, image: Array | None, g: Generated) -> Captioned:

@@ -15,7 +15,8 @@ from scratchlv.data.captions import CaptionSet
 from scratchlv.tasks import captioning, training
 from scratchlv.tasks.captioning import Captioned, Run
 from scratchlv.tasks.encoder import encode
-from scratchlv.training.trainer import Trainer, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.trainer import Trainer
 
 _BLIND_PICTURES = 4000
 _BLIND_STEPS = 400  # it learns the grammar and what is frequent, and there is no more to learn

@@ -19,7 +19,7 @@ from scratchlv.vision import conv_extractor
 
 def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, say: Say) -> None:
     """Train a captioner of Scenes into ``folder``, or take it up again where it was interrupted; nothing if it is done."""
-    if not (folder / "config.json").is_file():
+    if not run_folder.is_run(folder):
         say(f"first the encoder: that of a captioner of scenes, into {folder}")
         config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides)
         training.train(folder, config, show_progress=show_progress, say=say)

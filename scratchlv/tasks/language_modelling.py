@@ -17,14 +17,18 @@ from scratchlv.data.formats import notes_of_text
 from scratchlv.data.scenes.entropy import caption_entropy
 from scratchlv.data.stream import TokenStream, layout
 from scratchlv.data.text import Sentences, unigram_perplexity
-from scratchlv.data.vocabulary import Vocabulary, unknown_share
+from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
+from scratchlv.device import to_host
 from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+from scratchlv.models.neural_cache import NeuralCache
+from scratchlv.models.neural_cache import parse as parse_cache
 from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
 
 SPLITS = ("train", "val", "test")
+_MADE_UP = 50  # texts, of which is said how much they repeat
 _OPENING = 5  # sentences of the training text that a run keeps, to read before it writes
 _LONGEST = 50  # of each of them, the last words
 NEW_LINE = "\n"  # ends a line of characters; sentences of words end in <end>
@@ -39,6 +43,18 @@ class Settings(records.WordSettings):
     hidden: int = 256
     layers: int = 1
     min_count: int = 1  # words that are rarer become <unk>
+    tied: bool = False  # the output's weights are the embedding's
+    variational: bool = False  # dropout drops the same units at every step
+    embedding_dropout: float = 0.0  # the share of words that are dropped, wherever they stand in a batch
+    weight_drop: float = 0.0  # the share of recurrent weights that are dropped
+    init_scale: float = 0.0  # matrices begin uniform in ± this; 0: as suits each
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tied and self.embedding != self.hidden:
+            raise UserError(f"tied=true: embedding and hidden must be alike, not {self.embedding} and {self.hidden}")
+        if self.variational and not self.dropout:
+            raise UserError("variational=true: dropout=0 drops nothing; set dropout, as dropout=0.4")
 
 
 PRESETS = {
@@ -53,6 +69,43 @@ PRESETS = {
         dropout=0.25,
         clip=5.0,
         validate_every=660,
+    ),
+    # Their loss is a sum over the steps that are unrolled, ours a mean: so many times their learning rate (1), and so much of
+    # their clip (5), is the same. An epoch of small is 2,323 steps, of medium 1,327.
+    ("ptb", "zaremba-small"): Settings(
+        steps=30_199,  # 13 epochs
+        batch=20,
+        unroll=20,
+        embedding=200,
+        hidden=200,
+        layers=2,
+        init_scale=0.1,
+        optimiser="sgd",
+        learning_rate=20.0,
+        warmup=0,
+        clip=0.25,
+        decay=0.5,
+        decay_from=9292,  # after 4 epochs
+        decay_every=2323,
+        validate_every=2323,
+    ),
+    ("ptb", "zaremba-medium"): Settings(
+        steps=51_753,  # 39 epochs
+        batch=20,
+        unroll=35,
+        embedding=650,
+        hidden=650,
+        layers=2,
+        dropout=0.5,
+        init_scale=0.05,
+        optimiser="sgd",
+        learning_rate=35.0,
+        warmup=0,
+        clip=0.142857,
+        decay=0.833333,
+        decay_from=7962,  # after 6 epochs
+        decay_every=1327,
+        validate_every=1327,
     ),
     ("text", "quick"): Settings(
         steps=2000, batch=32, learning_rate=2e-3, unroll=50, dropout=0.1, min_count=2, validate_every=250
@@ -170,25 +223,66 @@ def build(config: Config, fitted: Fitted) -> LanguageModel:
         label_smoothing=s.label_smoothing,
         own_words=s.own_words,
         streams=fitted.streams,
+        tied=s.tied,
+        variational=s.variational,
+        embedding_dropout=s.embedding_dropout,
+        weight_drop=s.weight_drop,
+        init_scale=s.init_scale,
     )
     return LanguageModel(widths, config.seed)
 
 
-def evaluate(run: Run, split: str = "val", n: int | None = None, show_progress: bool = False) -> dict[str, float]:
-    """``loss`` and ``perplexity`` per word. Beside it, on Scenes, the true entropy of the generator; else the unigram's."""
+def evaluate(
+    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, neural_cache: str | None = None
+) -> dict[str, float]:
+    """``loss`` and ``perplexity`` per word of the text as one stream; and per sentence, each read from nothing.
+
+    Beside it, on Scenes, the true entropy of the generator; else the unigram's. Of sentences that the model makes up it is said
+    how many of their 4-grams stood in them before, and how many stand in the training text. ``neural_cache`` is
+    ``N[,THETA,LAMBDA]``: figures of a stream that is read with such a cache are added.
+    """
     training.check_n(n)
-    stream = run.encode(sentences(run.config, split)[0][:n])
+    cache = None if neural_cache is None else NeuralCache(run.model, parse_cache(neural_cache))
+    text = sentences(run.config, split)[0][:n]
+    stream = run.encode(text)
     loss = stream.mean_loss(run.model)
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss), "words": len(stream.ids)}
+    figures["perplexity_per_sentence"] = metrics.perplexity(_loss_per_sentence(run, text))
+    if cache is not None:
+        figures["perplexity_with_cache"] = metrics.perplexity(stream.mean_loss(run.model, reader=cache))
     if run.config.data != "scenes":
         figures["unknown_share"] = unknown_share([stream.ids])  # <unk> is foreseen like a word, and more easily
-    train = run.encode(sentences(run.config, "train")[0])
-    figures["unigram_perplexity"] = unigram_perplexity(train.ids, stream.ids, len(run.vocabulary))
+    train = sentences(run.config, "train")[0]
+    figures |= _made_up(run, train)
+    ids = run.encode(train).ids
+    figures["unigram_perplexity"] = unigram_perplexity(ids, stream.ids, len(run.vocabulary))
     if run.config.data == "scenes" and split != "compositional":
         entropy = caption_entropy(run.config.settings.world).nats_per_word
         figures |= {"entropy": entropy, "perplexity_of_the_truth": metrics.perplexity(entropy)}
         figures["above_entropy"] = loss / entropy - 1
     return figures
+
+
+def _loss_per_sentence(run: Run, text: Sentences, size: int = 100) -> float:
+    """Loss per word, end symbols included, of sentences that are each read from nothing, after an end symbol."""
+    (end,) = run.vocabulary.encode([_separator(run.config)])
+    sequences = sorted(([end, *run.vocabulary.encode(words), end] for words in text), key=len)
+    total, count = 0.0, 0
+    for at in range(0, len(sequences), size):
+        tokens, lengths = pad(sequences[at : at + size])  # (T + 1, N), (N,)
+        losses, _, _ = run.model.losses(tokens, run.model.zero_state(len(lengths)))
+        counts = np.arange(len(tokens) - 1)[:, None] < lengths - 1
+        total += float(np.where(counts, to_host(losses), 0).sum(dtype=np.float64))
+        count += int(counts.sum())
+    return total / count
+
+
+def _made_up(run: Run, train: Sentences) -> dict[str, float]:
+    """``repeated_4grams`` and ``seen_4grams`` of texts that the model makes up, words between spaces."""
+    between = "" if run.config.characters else " "
+    made = ["".join(write(run, [], seed=seed)).split() for seed in range(_MADE_UP)]
+    known = {gram for words in train for gram in metrics.ngrams(between.join(words).split())}
+    return {"repeated_4grams": metrics.repeated_share(made), "seen_4grams": metrics.seen_share(made, known)}
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

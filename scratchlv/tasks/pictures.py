@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 from scratchlv.vision.feature_store import Features
+
+if TYPE_CHECKING:
+    from scratchlv.vision.features import Extractor
 
 #: what names of pictures end in, in a folder that may hold other files as well
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
@@ -45,28 +49,49 @@ def _inside(folder: Path) -> list[Path]:
     return found
 
 
-def photograph_features(paths: list[Path], show_progress: bool) -> Features:
-    """Region features (n, 7, 7, C) by EfficientNet-Lite0, from the cache where they are in it; on disk until they are read."""
+class Mirrored:
+    """An extractor that sees pictures in a mirror; these features are kept apart from those of the pictures as they are."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor = extractor
+        self.name, self.checksum = f"{extractor.name}-mirrored", extractor.checksum
+        self.size, self.crop, self.shape = extractor.size, extractor.crop, extractor.shape
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        return self.extractor.features(np.ascontiguousarray(images[:, :, ::-1]))
+
+
+def features_of(
+    pictures: list[Path] | np.ndarray, extractor: Extractor, show_progress: bool, what: str = "photograph"
+) -> Features:
+    """Features (n, h, w, C) of picture files, or of drawn ones, from the cache where they are in it; on disk until they are read."""
     from scratchlv.training.progress import Progress
-    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
     from scratchlv.vision.features import extract
 
-    with Progress(len(paths), "photograph", show_progress) as progress:
-        return extract(paths, EfficientNetLite0.load(), progress=lambda done, total: progress.update(done))
+    with Progress(len(pictures), what, show_progress) as progress:
+        return extract(pictures, extractor, progress=lambda done, total: progress.update(done))
 
 
-def pictures_of(paths: list[Path], feature_channels: int | None) -> Array:
-    """Bytes (n, 64, 64, 3) for the conv extractor, or features for a model that was trained on features.
+def pictures_of(paths: list[Path], extractor: Extractor | None) -> Array:
+    """Bytes (n, 64, 64, 3) for the conv extractor, or the features of another.
 
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
     from scratchlv.vision.images import load_image
 
-    if feature_channels is None:
+    if extractor is None:
         from scratchlv.vision.conv_extractor import SIDE
 
         return np.stack([load_image(path, size=(SIDE, SIDE)) for path in paths])
-    from scratchlv.vision.efficientnet_lite import EfficientNetLite0
+    return extractor.features(np.stack([load_image(path, extractor.size, extractor.crop) for path in paths]))
 
-    return EfficientNetLite0.load().features(np.stack([load_image(path, size=(224, 224)) for path in paths]))
+
+def as_seen(path: Path, extractor: Extractor | None) -> Array:
+    """What a model sees of a picture, (H, W, 3) uint8 in its own resolution: all of it, or the middle that is cut out."""
+    from scratchlv.vision.images import cropped, load_image
+
+    image = load_image(path)
+    if extractor is None or extractor.crop is None:
+        return image
+    return cropped(image, extractor.size, extractor.crop)

@@ -1,8 +1,8 @@
 """Visual question answering: train, evaluate and use a model on Scenes, easy-VQA, DAQUAR, VQA or CLEVR.
 
 As the lecture's CNN comes trained on ImageNet, the encoder is trained before: on Scenes it is the conv extractor of a captioner
-(trained first, into ``encoder/``, or given by ``--encoder``); photographs are encoded by EfficientNet-Lite0. Only
-easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
+(trained first, into ``encoder/``, or given by ``--encoder``), or a pretrained network that ``--backbone`` names; photographs
+are seen through one of these. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
 alone the second hop is not found in minutes.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,20 +41,25 @@ from scratchlv.metrics import vqa_accuracy
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
 from scratchlv.tasks import results as results_
-from scratchlv.tasks.pictures import photograph_features, pictures_of
+from scratchlv.tasks.pictures import as_seen, features_of, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Trainer, load_model_tensors
 from scratchlv.vision import conv_extractor
 
+if TYPE_CHECKING:
+    from scratchlv.vision.backbones import Pretrained
+    from scratchlv.vision.features import Extractor
+
 _TOP_K = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(records.Settings):
+class Settings(backbone_.Settings):
     """``batch`` counts pictures, each with all its questions."""
 
     hops: int = 1
@@ -96,17 +101,16 @@ _READERS: dict[str, Callable[..., Questions]] = {"daquar": daquar, "vqa": vqa, "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(records.Config):
+class Config(backbone_.Config):
     settings: Settings
     encoder: str | None = None  # the folder of a captioner of Scenes; None: one is trained first, in the run's own
     skip_missing: bool = False  # it goes on without questions whose picture is missing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted(records.Fitted):
+class Fitted(backbone_.Fitted):
     answers: tuple[str, ...]
     prior: dict[str, int]  # the commonest answer, by the type of question
-    feature_channels: int | None  # None: it has a conv extractor of its own
     regions: int  # of a picture
 
 
@@ -118,6 +122,10 @@ def config(
     seed: int,
     overrides: list[str],
     *,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    layer: str | None = None,
+    finetune: str | None = None,
     encoder: Path | None = None,
     skip_missing: bool = False,
 ) -> Config:
@@ -133,8 +141,13 @@ def config(
     kind = asked.argument.kind
     if encoder is not None and kind != "scenes":
         raise UserError(f"--encoder goes with --data scenes, not with {kind}; leave it out")
+    if encoder is not None and backbone not in (None, backbone_.CONV):
+        raise UserError(
+            f"--encoder lends what is looked with, and so does --backbone {backbone}; leave one of the two out"
+        )
     if skip_missing and kind not in _READERS:
         raise UserError(f"--skip-missing goes with photographs; pictures of {kind} are never missing")
+    asked = backbone_.chosen(asked, backbone, weights, layer, finetune, overrides)
     records.refuse_idle(asked, overrides, _idle(asked))
     training.check_pictures(model, asked.settings)
     return asked
@@ -150,11 +163,13 @@ def _idle(config: Config) -> dict[str, str]:
         found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
     if config.encoder is not None:
         found["encoder_steps"] = "--encoder"
+    elif config.backbone != backbone_.CONV:
+        found["encoder_steps"] = f"--backbone {config.backbone}"
     of_others = ("min_count",) if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
-class Run(training.Run[Config, Fitted]):
+class Run(backbone_.Run[Config, Fitted]):
     """A question answerer, its words and its answers."""
 
     @property
@@ -164,14 +179,19 @@ class Run(training.Run[Config, Fitted]):
     @cached_property
     def encoder(self) -> Captioner | None:
         """The captioner of Scenes whose encoder it has; None where it sees with its own, or with a pretrained network."""
-        if self.config.argument.kind != "scenes":
+        if not _lent(self.config):
             return None
         assert self.folder is not None
         return encoder_.load(Path(self.config.encoder or run_folder.encoder(self.folder)))
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> QuestionSet:
         """The questions of a split; ``n`` counts scenes, or questions about other pictures."""
-        return dataset(self.config, self.fitted, self.encoder, split, n, show_progress)
+        return dataset(self.config, self.fitted, self.encoder, split, n, show_progress, extractor=self.extractor)
+
+
+def _lent(config: Config) -> bool:
+    """Whether the pictures are seen with the conv extractor of a captioner."""
+    return config.argument.kind == "scenes" and config.backbone == backbone_.CONV
 
 
 # --- data --------------------------------------------------------------------------------------------------------
@@ -185,6 +205,7 @@ def dataset(
     n: int | None = None,
     show_progress: bool = False,
     found: Questions | None = None,
+    extractor: Extractor | None = None,
 ) -> QuestionSet:
     """The questions of a split, in the words and answers of ``fitted``; in their own where it is None.
 
@@ -193,14 +214,16 @@ def dataset(
     settings = config.settings
     if config.argument.kind == "scenes":
         training.check_split(split, scenes_world.SPLITS)
-        assert captioner is not None
         n = n or (settings.n_train if split == "train" else settings.n_val)
         data = question_set.scenes_questions(config.seed, split, n, settings.questions, settings.world)
+        if extractor is not None:
+            return replace(data, pictures=features_of(data.pictures, extractor, show_progress, "scene"))
+        assert captioner is not None
         # half precision halves the memory, and is far finer than what one learns from
         return replace(data, pictures=encoder_.encode(captioner, data.pictures, np.float16))
     splits = (found or read(config)).splits
     training.check_split(split, splits)
-    return _picture_questions(splits[split][:n], config, fitted, show_progress)
+    return _picture_questions(splits[split][:n], config, fitted, show_progress, extractor)
 
 
 def read(config: Config) -> Questions:
@@ -212,14 +235,17 @@ def read(config: Config) -> Questions:
 
 
 def _picture_questions(
-    items: Sequence[Asked], config: Config, fitted: Fitted | None, show_progress: bool
+    items: Sequence[Asked],
+    config: Config,
+    fitted: Fitted | None,
+    show_progress: bool,
+    extractor: Extractor | None,
 ) -> QuestionSet:
-    """Questions about picture files: small ones, easy-VQA's, as bytes, photographs as features."""
+    """Questions about picture files: as features of ``extractor``, or as bytes for a conv extractor where there is none."""
     paths = sorted({q.image for q in items})
     place = {path: k for k, path in enumerate(paths)}
     items = sorted(items, key=lambda q: place[q.image])  # the questions about one picture together
-    small = config.argument.kind == "easy-vqa"
-    pictures = pictures_of(paths, None) if small else photograph_features(paths, show_progress)
+    pictures = pictures_of(paths, None) if extractor is None else features_of(paths, extractor, show_progress)
     if fitted is not None:
         vocabulary, answers = fitted.vocabulary, fitted.answers
     else:
@@ -249,11 +275,16 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     if config.skip_missing and found is not None:
         say(f"{found.skipped:,} questions are left out, for their pictures are missing")
     captioner = _encoder(config, folder, show_progress, say)
-    train_set = dataset(config, fitted, captioner, "train", None, show_progress, found)
-    run: Run = training.new(config, fitted or _fit(config, train_set))
+    weights = backbone_.pretrained(config, fitted)
+    extractor = backbone_.extractor(config, weights)
+    train_set = dataset(config, fitted, captioner, "train", None, show_progress, found, extractor)
+    run: Run = training.new(config, fitted or _fit(config, train_set, weights))
+    run.extractor = extractor
+    backbone_.begin_finetuning(run.model, config, weights)
     if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
-        train_set = train_set.with_attention_target(settings.hops, train_set.pictures.shape[1:3])
-    val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found)
+        grid, _ = backbone_.fitted_channels(config, train_set.pictures)
+        train_set = train_set.with_attention_target(settings.hops, grid)
+    val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found, extractor)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
         f"{len(val_set.answers):,} to validate on"
@@ -268,23 +299,23 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     )
 
 
-def _fit(config: Config, train_set: QuestionSet) -> Fitted:
+def _fit(config: Config, train_set: QuestionSet, weights: Pretrained | None) -> Fitted:
     if not train_set.answer_names:
         raise UserError(f"min_count={config.settings.min_count}: no answer is given so often; choose a lower one")
-    pictures = train_set.pictures
-    features = pictures.dtype != np.uint8
+    grid, channels = backbone_.fitted_channels(config, train_set.pictures)
     return Fitted(
         vocabulary=train_set.vocabulary,
         answers=tuple(train_set.answer_names),
         prior=_prior(train_set),
-        feature_channels=int(pictures.shape[-1]) if features else None,
-        regions=int(np.prod(pictures.shape[1:3])) if features else conv_extractor.GRID**2,
+        feature_channels=channels,
+        weights_checksum=None if weights is None else weights.checksum,
+        regions=conv_extractor.GRID**2 if grid is None else grid[0] * grid[1],
     )
 
 
 def _encoder(config: Config, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
     """The encoder for Scenes: the one that the config names, or a new one, in the run's folder."""
-    if config.argument.kind != "scenes":
+    if not _lent(config):
         return None
     if config.encoder:
         return encoder_.load(Path(config.encoder))
@@ -308,6 +339,7 @@ def build(config: Config, fitted: Fitted) -> MemoryNetwork | QuestionAnswerer:
         hops=s.hops,
         width=s.hidden,
         feature_channels=fitted.feature_channels,
+        finetuned=config.finetuned,
         attention_loss=s.attention_loss,
     )
     return MemoryNetwork(widths, config.seed)
@@ -324,8 +356,9 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         hidden=s.hidden,
         attention=s.attention,
         feature_channels=fitted.feature_channels,
+        finetuned=config.finetuned,
         dropout=s.dropout,
-        regions=fitted.regions if config.argument.kind == "scenes" else None,
+        regions=fitted.regions if _lent(config) else None,
         attention_loss=s.attention_loss,
     )
     return QuestionAnswerer(widths, config.seed)
@@ -454,14 +487,12 @@ def answer(run: Run, image: Path, question: str) -> Answered:
     Raises:
         UserError: the file is missing, damaged or no picture; or there is no word in the question.
     """
-    from scratchlv.vision.images import load_image
-
     words = question_words(question, run.vocabulary)
-    shown = load_image(image)
+    shown = as_seen(image, run.extractor)
     if run.encoder is not None:
         pictures = encoder_.encode(run.encoder, pictures_of([image], None))
     else:
-        pictures = pictures_of([image], run.fitted.feature_channels)
+        pictures = pictures_of([image], run.extractor)
     tokens = np.array(run.vocabulary.encode(words))[:, None]  # (T, 1)
     one = np.zeros(1, np.int64)
     probabilities, alphas = run.model.answer(QuestionBatch(pictures, one, tokens, one + len(words), one))

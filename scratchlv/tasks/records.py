@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -11,14 +12,19 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 from scratchlv import __version__
 from scratchlv.data.scenes import World
 from scratchlv.data.vocabulary import Vocabulary
-from scratchlv.errors import UserError
+from scratchlv.errors import UserError, shortened
 from scratchlv.models.scheduled_sampling import CHOICES
 from scratchlv.tasks import TASKS, data_argument
 from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
 from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
-_POSITIVE = ("learning_rate", "clip", "sharpening")  # these may be any number above 0, the rest are counts
+_POSITIVE = (
+    "learning_rate",
+    "clip",
+    "finetune_rate",
+    "sharpening",
+)  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = (
     "warmup",
     "validate_every",
@@ -27,11 +33,29 @@ _ZERO_OR_MORE = (
     "doubly_stochastic",
     "reinforce",
     "entropy",
+    "init_scale",
+    "decay_from",
 )
-_BELOW_ONE = ("dropout", "label_smoothing", "noise", "momentum")  # and 0 or more
+_BELOW_ONE = (
+    "dropout",
+    "label_smoothing",
+    "noise",
+    "momentum",
+    "embedding_dropout",
+    "weight_drop",
+    "decay",
+)  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling")
 #: what keeps a model from learning a batch by heart
 _REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
+_LARGEST = sys.float_info.max
+#: the largest of each; of scenes, a million pictures are 12 GB
+MOST_SCENES = 1_000_000
+_MOST_OTHERS = 1_000_000_000
+_MOST = dict.fromkeys(("n_train", "n_val"), MOST_SCENES)
+_MOST |= dict.fromkeys(("embedding", "hidden", "attention", "width"), 65_536)
+_MOST |= dict.fromkeys(("layers", "hops", "questions"), 1000)
+_MOST |= dict.fromkeys(("batch", "unroll", "most_words"), 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +67,9 @@ class Settings:
     learning_rate: float
     warmup: int = 100  # steps
     clip: float = 1.0
+    decay: float = 0.0  # of the learning rate, by this factor in steps, and not along a cosine; 0: along a cosine
+    decay_from: int = 1  # the first step of which it is lower
+    decay_every: int = 1  # steps, after which it is lowered again
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
@@ -66,11 +93,14 @@ class Settings:
             elif name in _SHARES:
                 right, wanted = 0 <= value <= 1, "0 to 1"
             elif name in _ZERO_OR_MORE:
-                right, wanted = 0 <= value < math.inf, "0 or more"
+                right, wanted = 0 <= value < math.inf, "0 or more, and finite"
             else:
                 right, wanted = value >= 1, "1 or more"
             if not right:
-                raise UserError(f"{name}={value}: it must be {wanted}")
+                raise UserError(f"{name}={shortened(value)}: it must be {wanted}")
+            most = _MOST.get(name, _MOST_OTHERS)
+            if isinstance(value, int) and value > most:
+                raise UserError(f"{name}={shortened(value)}: it must be {most:,} at the most")
         if self.optimiser not in OPTIMISERS:
             raise UserError(f"optimiser={self.optimiser}: it must be {', '.join(OPTIMISERS)}")
         for name in ("momentum", "nesterov"):
@@ -79,6 +109,10 @@ class Settings:
                     f"optimiser={other}" for other, kind in OPTIMISERS.items() if name in kind.SETTINGS
                 )
                 raise UserError(f"{name}={getattr(self, name)}: optimiser={self.optimiser} takes none; set {takers}")
+        if not self.decay and (self.decay_from, self.decay_every) != (1, 1):
+            raise UserError(
+                "decay_from and decay_every say when the learning rate is lowered; set by how much, as decay=0.5"
+            )
         if self.nesterov and not self.momentum:
             raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:
@@ -242,7 +276,8 @@ def from_json(kind: type[Record], found: Any) -> Record:
     """The record of this ``kind`` that :func:`to_json` made ``found`` of; what it leaves out has its default.
 
     Raises:
-        ValueError: something is missing, or is not known.
+        ValueError: something is missing, is not known, or is of another type.
+        UserError: a value is none that the record can have.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if not isinstance(found, dict):
@@ -253,10 +288,10 @@ def from_json(kind: type[Record], found: Any) -> Record:
         if name not in found and field.default is dataclasses.MISSING:
             raise ValueError(f"{name!r} is missing")
     hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value) for name, value in found.items()})
+    return kind(**{name: _value(name, hints[name], value) for name, value in found.items()})
 
 
-def _value(hint: Any, value: Any) -> Any:
+def _value(name: str, hint: Any, value: Any) -> Any:
     if isinstance(hint, UnionType):  # with None
         if value is None:
             return None
@@ -265,4 +300,18 @@ def _value(hint: Any, value: Any) -> Any:
         return Vocabulary.from_json(value)
     if dataclasses.is_dataclass(hint):
         return from_json(hint, value)  # type: ignore[arg-type]
+    if not _is(hint, value):
+        raise ValueError(f"{name!r} is {shortened(value)}, which it cannot be")
     return tuple(value) if get_origin(hint) is tuple else value
+
+
+def _is(hint: Any, value: Any) -> bool:
+    """Whether a value of JSON is of the type of a hint."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is tuple:  # of any length
+        return isinstance(value, list) and all(_is(parts[0], each) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is(parts[1], each) for each in value.values())
+    if hint is float:  # JSON writes 1.0 as 1, too
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return type(value) is hint

@@ -14,8 +14,10 @@ from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
-from scratchlv.tasks.records import Config, Fitted, Settings, WordSettings
+from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings, WordSettings
+from scratchlv.training.optimisers import Decay
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
+from scratchlv.vision.finetuning import PREFIX
 
 Say = Callable[[str], None]
 _MUCH = 1 / 3  # of all words: so many unknown ones are worth advice
@@ -49,6 +51,8 @@ class Job(NamedTuple):
     batch_at: Callable[[int], Any]
     validate: Callable[[], dict[str, float]]
     finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
+    learner: Any = None  # what is trained, where it is not the run's model itself: it has the same params and buffers
+    goal: str | None = None  # see Trainer; a run that has one begins with a trained model
 
 
 def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
@@ -86,6 +90,8 @@ def train_settings(settings: Settings) -> TrainSettings:
         optimiser=s.optimiser,
         momentum=s.momentum,
         nesterov=s.nesterov,
+        decay=Decay(s.decay, s.decay_from, s.decay_every) if s.decay else None,
+        slow=(PREFIX, s.finetune_rate) if hasattr(s, "finetune_rate") else None,
     )
 
 
@@ -103,19 +109,21 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
+    if overfit_one_batch:
+        config, fitted = (config, None) if config is not None else run_folder.read(folder)
+        # a smoothed loss does not fall to 0, however well the batch is known; nor does one with a penalty
+        config = replace(config, settings=config.settings.unregularised())
+        prepare = TASKS[config.task].load().prepare
+        with compiling_together(say, config.task, config.model), tempfile.TemporaryDirectory() as scratch:
+            return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
     resume, fitted = config is None, None
-    if config is None:
-        config, fitted = run_folder.read(folder)
-    elif not overfit_one_batch:
-        run_folder.refuse_taken(folder)  # before the data is made ready, which can take minutes
-    prepare = TASKS[config.task].load().prepare
-    with compiling_together(say, config.task, config.model):
-        if overfit_one_batch:
-            # a smoothed loss does not fall to 0, however well the batch is known; nor does one with a penalty
-            config = replace(config, settings=config.settings.unregularised())
-            with tempfile.TemporaryDirectory() as scratch:  # nothing of this is kept
-                return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
-        return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
+    with run_folder.training_in(folder, new=not resume):
+        if config is None:
+            config, fitted = run_folder.read(folder)
+            run_folder.restore(folder, config, fitted)
+        prepare = TASKS[config.task].load().prepare
+        with compiling_together(say, config.task, config.model):
+            return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
 
 
 def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
@@ -128,12 +136,18 @@ def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
 def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) -> Run:
     run = job.run
     settings = train_settings(run.config.settings)
-    trainer = Trainer(run.model, job.batch_at, settings, folder, job.validate, show_progress)
+    kept = {run_folder.KEPT: run_folder.records_of(run.config, run.fitted)}
+    trainer = Trainer(
+        job.learner or run.model, job.batch_at, settings, folder, job.validate, show_progress, job.goal, kept
+    )
     if resume:
         trainer.resume()
         say(f"resuming {folder} at step {trainer.step} of {settings.steps}")
     else:
         run_folder.create(folder, run.config, run.fitted)
+    if job.goal is not None and trainer.step == 0:
+        say(trainer.validate_now())  # what it begins with may be the best that there will be
+    elif not resume:
         say(trainer.check_initial_loss(run.choices))
     trainer.run()
     if job.finish is not None:
@@ -195,12 +209,13 @@ def say_unknown(say: Say, of: str, sequences: Iterable[Sequence[int]], instead: 
 
 #: what helps a text without spaces
 BY_CHARACTER = "a text without spaces between its words (Chinese, Japanese, Thai) is read with --characters"
+IN_PIECES = f"--bpe 8000 reads rare words in pieces; {BY_CHARACTER}"  #: what helps pairs of texts
 
 
 def check_n(n: int | None) -> None:
-    """Refuse a ``--n`` below 1."""
-    if n is not None and n < 1:
-        raise UserError(f"--n {n}: give 1 or more")
+    """Refuse a ``--n`` below 1, or one that never ends."""
+    if n is not None and not 1 <= n <= MOST_SCENES:
+        raise UserError(f"--n {n}: give {'1 or more' if n < 1 else f'{MOST_SCENES:,} or fewer'}")
 
 
 def check_split(split: str, splits: Any) -> None:

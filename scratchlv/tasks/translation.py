@@ -5,15 +5,18 @@ Both are one system; they differ in the data, and in that a summary shares one v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scratchlv import metrics
+from scratchlv.data import bpe as byte_pairs
 from scratchlv.data import scenes as scenes_world
+from scratchlv.data.bpe import BytePairs
 from scratchlv.data.formats import notes_of_text
 from scratchlv.data.pairs import PairSet
 from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, jsonl_pairs, multi30k, parallel, tsv_pairs
@@ -27,6 +30,7 @@ from scratchlv.tasks.training import Job, Say
 from scratchlv.training.progress import Progress
 
 _MOST_SAID = 60  # words, at which a text that was not ended is cut off
+_PIECES = 2  # of a word, at the most, on average
 _LETTERS = 5  # of a word, about: by character texts are so many times as long
 
 
@@ -99,6 +103,12 @@ PRESETS = {
 class Config(records.Config):
     settings: Settings
     characters: bool = False  # both sides are read, and said, character by character
+    bpe: int | None = None  # merges of byte-pair encoding, by which words become pieces
+
+    @property
+    def units(self) -> str:
+        """What a vocabulary holds."""
+        return "characters" if self.characters else "words" if self.bpe is None else "pieces"
 
     @property
     def cut(self) -> Cut:
@@ -111,27 +121,45 @@ class Config(records.Config):
 @dataclass(frozen=True, kw_only=True)
 class Fitted(records.Fitted):
     source_vocabulary: Vocabulary | None  # None: one vocabulary for both sides
+    merges: tuple[str, ...] = ()  # of byte-pair encoding, learned from both sides: "lo@@ w@@"
 
 
 def config(
-    task: str, data: str, model: str, preset: str, seed: int, overrides: list[str], *, characters: bool = False
+    task: str,
+    data: str,
+    model: str,
+    preset: str,
+    seed: int,
+    overrides: list[str],
+    *,
+    characters: bool = False,
+    bpe: int | None = None,
 ) -> Config:
-    """The config of a new run. By ``characters``, most_words is larger if it is not among the ``overrides``.
+    """The config of a new run. By ``characters``, or in pieces, most_words is larger if it is not among the ``overrides``.
 
     Raises:
         UserError: an argument is wrong.
     """
-    asked = records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides, characters=characters)
+    more = {"characters": characters, "bpe": bpe}
+    asked = records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
     idle = {} if model == "additive" else {"attention": f"--model {model}"}
     if (task, kind) != ("translate", "scenes"):
         idle["grammar"] = f"train {task} --data {kind}"
+    if bpe is not None:
+        idle["min_count"] = "--bpe, which keeps all its pieces"
     records.refuse_idle(asked, overrides, idle)
-    if not characters:
+    if asked.units == "words":
         return asked
+    if bpe is not None and bpe < 1:
+        raise UserError(f"--bpe {bpe}: give the number of merges, 1 or more")
+    if bpe is not None and characters:
+        raise UserError("--bpe and --characters are two ways to cut words; give one of them")
     if kind == "scenes":
-        raise UserError("--characters goes with texts of your own; all words of scenes are known")
-    most = _LETTERS * PRESETS[task][kind, preset].most_words
+        option = "--characters" if characters else "--bpe"
+        raise UserError(f"{option} goes with texts of your own; all words of scenes are known")
+    longer = _LETTERS if characters else _PIECES
+    most = longer * PRESETS[task][kind, preset].most_words
     return replace(asked, settings=records.override(replace(asked.settings, most_words=most), overrides))
 
 
@@ -147,16 +175,25 @@ class Run(training.Run[Config, Fitted]):
     def summarizes(self) -> bool:
         return self.config.task == "summarize"
 
+    @cached_property
+    def byte_pairs(self) -> BytePairs | None:
+        """How words become pieces; None where they stay whole."""
+        return _byte_pairs(self.fitted.merges)
+
+    def units(self, words: list[str]) -> list[str]:
+        """The words as the vocabularies have them: whole, or in pieces."""
+        return words if self.byte_pairs is None else self.byte_pairs.split(words)
+
     def encode(self, pairs: Iterable[Pair]) -> PairSet:
         pairs, most = list(pairs), self.config.settings.most_words
-        sources = [self.source_vocabulary.encode(source[:most]) for source, _ in pairs]
+        sources = [self.source_vocabulary.encode(self.units(source)[:most]) for source, _ in pairs]
         words = [target for _, target in pairs]
-        targets = [self.vocabulary.encode(target[:most]) for target in words]
+        targets = [self.vocabulary.encode(self.units(target)[:most]) for target in words]
         return PairSet(sources, targets, self.source_vocabulary, self.vocabulary, words)
 
     def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100) -> list[Generated]:
         """Translations of encoded sources, by beam search; greedily when ``beam`` is 1."""
-        most = self.config.settings.most_words if self.config.characters else _MOST_SAID
+        most = self._most_said
         order = np.argsort([len(source) for source in sources], kind="stable")
         found: list[Generated | None] = [None] * len(sources)
         for at in range(0, len(order), size):
@@ -171,8 +208,29 @@ class Run(training.Run[Config, Fitted]):
                 found[k] = generated
         return [generated for generated in found if generated is not None]
 
+    @property
+    def _most_said(self) -> int:
+        if self.config.characters:
+            return self.config.settings.most_words
+        return _MOST_SAID if self.byte_pairs is None else _PIECES * _MOST_SAID
+
     def words(self, generated: Generated) -> list[str]:
-        return self.vocabulary.decode(generated.tokens)
+        """What was said; pieces are put together."""
+        units = self.vocabulary.decode(generated.tokens)
+        return units if self.byte_pairs is None else self.byte_pairs.join(units)
+
+
+def _byte_pairs(merges: Sequence[str]) -> BytePairs | None:
+    """
+    Raises:
+        UserError: a merge of a run is damaged.
+    """
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else () for merge in merges]
+    if any(len(pair) != 2 for pair in pairs):
+        raise UserError(
+            "the merges of byte-pair encoding are damaged: each must be two pieces with a space between them"
+        )
+    return BytePairs(pairs) if pairs else None  # type: ignore[arg-type]
 
 
 def pairs(config: Config, say: Say = lambda line: None) -> Pairs:
@@ -205,31 +263,35 @@ def _scene_pairs(config: Config, split: str) -> Iterator[Pair]:
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     train, val = pairs(config, say)[:2]
-    most = config.settings.most_words
-    longer = sum(max(map(len, pair)) > most for pair in (*train, *val))
-    if longer:
-        say(f"{longer:,} pairs cut off: texts longer than most_words={most} lose their ends")
     run: Run = training.new(config, fitted or _fit(config, train))
-    unit = "characters" if config.characters else "words"
+    most = config.settings.most_words
+    longer = sum(max(len(run.units(side)) for side in pair) > most for pair in (*train, *val))
+    if longer:
+        say(f"{longer:,} pairs cut off: texts longer than most_words={most} {config.units} lose their ends")
     say(
-        f"{len(train):,} pairs, {len(run.source_vocabulary):,} {unit} of the source and {len(run.vocabulary):,} of the target; "
-        f"{len(val):,} pairs to validate on"
+        f"{len(train):,} pairs, {len(run.source_vocabulary):,} {config.units} of the source and {len(run.vocabulary):,} of the "
+        f"target; {len(val):,} pairs to validate on"
     )
     val_set = run.encode(val)
-    advice = "" if config.characters or config.argument.kind == "scenes" else training.BY_CHARACTER
+    advice = "" if config.units != "words" or config.argument.kind == "scenes" else training.IN_PIECES
     for side, sequences in (("sources", val_set.sources), ("targets", val_set.targets)):
         training.say_unknown(say, f"the {side} to validate on", sequences, advice)
     return training.job(run, run.encode(train), val_set)
 
 
 def _fit(config: Config, train: list[Pair]) -> Fitted:
+    merges: tuple[str, ...] = ()
     least = config.settings.min_count
+    if config.bpe is not None:
+        learned = byte_pairs.learn((side for pair in train for side in pair), config.bpe)
+        merges, least = tuple(" ".join(pair) for pair in learned.merges), 1
+        train = [(learned.split(source), learned.split(target)) for source, target in train]
     sources, targets = ([pair[side] for pair in train] for side in (0, 1))
     if config.task == "summarize":
-        return Fitted(vocabulary=Vocabulary.from_counts([*sources, *targets], least), source_vocabulary=None)
-    return Fitted(
-        vocabulary=Vocabulary.from_counts(targets, least), source_vocabulary=Vocabulary.from_counts(sources, least)
-    )
+        both = Vocabulary.from_counts([*sources, *targets], least)
+        return Fitted(vocabulary=both, source_vocabulary=None, merges=merges)
+    of_sources, of_targets = (Vocabulary.from_counts(side, least) for side in (sources, targets))
+    return Fitted(vocabulary=of_targets, source_vocabulary=of_sources, merges=merges)
 
 
 def build(config: Config, fitted: Fitted) -> Translator:
@@ -288,12 +350,12 @@ def evaluate(
 class Translated:
     """A text with its translation (or summary); ``alphas`` (T, S) is where the decoder looked, None if it cannot."""
 
-    source: list[str]
+    source: list[str]  # words, or what the run cuts them into
     words: list[str]
     alphas: np.ndarray | None
     unknown: list[str]  # words of the source that the run has never seen
     text: str  # the words, set as one writes them
-    cut: int  # words at the end of the source that were left away, for it was too long
+    cut: int  # of these at the end of the source that were left away, for it was too long
 
     def __str__(self) -> str:
         return self.text
@@ -308,13 +370,14 @@ def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
     words = run.config.cut(text)  # as the run's data was
     if not words:
         raise UserError("the text is empty: give at least one word")
-    given = len(words)
-    words = words[: run.config.settings.most_words]
-    (generated,) = run.translate([run.source_vocabulary.encode(words)], beam)
-    unknown = sorted({word for word in words if word not in run.source_vocabulary})
-    said = run.words(generated)
-    alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(words)]
-    return Translated(words, said, alphas, unknown, _typeset(run, said), given - len(words))
+    units = run.units(words)
+    source = units[: run.config.settings.most_words]
+    (generated,) = run.translate([run.source_vocabulary.encode(source)], beam)
+    unknown = sorted({word for word in words if any(unit not in run.source_vocabulary for unit in run.units([word]))})
+    said = run.vocabulary.decode(generated.tokens)
+    alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(source)]
+    text = _typeset(run, run.words(generated))
+    return Translated(source, said, alphas, unknown, text, len(units) - len(source))
 
 
 def alignment_of(t: Translated) -> Any:

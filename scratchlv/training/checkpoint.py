@@ -3,7 +3,8 @@
 A checkpoint is two files in the folder of its run: ``checkpoint-000123.safetensors`` holds the arrays, and
 ``checkpoint-000123.json`` the state (``state["step"]`` is the number), the SHA-256 of the first file, and that of
 the state. Both are written under another name, flushed to the disk, and renamed; the JSON comes last: it is what
-makes the checkpoint exist. Loading checks every byte, and never falls back to another checkpoint silently.
+makes the checkpoint exist, so the rename before it is flushed, too. Loading checks every byte, and never falls back to
+another checkpoint silently.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scratchlv.device import place
 from scratchlv.errors import UserError, disk_is_full
 
 _NAME = re.compile(r"checkpoint-(\d{6,})\.json")
+_UNFINISHED = ".partial"  # what the name of a file ends in while it is written
 
 
 class CheckpointError(UserError):
@@ -56,10 +58,13 @@ def save(folder: str | Path, tensors: dict[str, np.ndarray], state: dict[str, An
     text = _describe(state, data)
     tensors_path, json_path = _paths(folder, step)
     with _writing(json_path, len(data)):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _written_beside(tensors_path, data) as new_tensors, _written_beside(json_path, text) as new_json:
-            json_path.unlink(missing_ok=True)  # an old checkpoint of this step would describe the wrong tensors
+            if json_path.exists():  # an old checkpoint of this step would describe the wrong tensors
+                json_path.unlink()
+                _sync_folder(folder)
             os.replace(new_tensors, tensors_path)
+            _sync_folder(folder)
             os.replace(new_json, json_path)
             _sync_folder(folder)
     _prune(folder, step, keep)
@@ -116,20 +121,39 @@ def latest_steps(folder: str | Path) -> list[int]:
     return sorted((int(name[1]) for name in names if name), reverse=True)
 
 
-def write_json_atomically(path: str | Path, obj: Any) -> None:
-    """Write ``obj`` as JSON: after a crash the file is the old one or the new one, never half of one.
+def newest_state(folder: str | Path) -> dict[str, Any] | None:
+    """The state of the newest checkpoint in ``folder`` whose state is whole; None if there is none."""
+    folder = Path(folder)
+    for step in latest_steps(folder):
+        with contextlib.suppress(_Damaged):
+            return _read_state(_paths(folder, step)[1])[0]
+    return None
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file: after a crash it is the old one or the new one, never half of one.
 
     Raises:
         UserError: the file cannot be written.
     """
     path = Path(path)
-    whole = json.dumps(obj, indent=1, ensure_ascii=False) + "\n"
-    text = whole.encode(errors="backslashreplace")  # JSON's own escapes, of bytes of a path that are not UTF-8
-    with _writing(path, len(text)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _written_beside(path, text) as new:
+    with _writing(path, len(data)):
+        make_folder(path.parent)
+        with _written_beside(path, data) as new:
             os.replace(new, path)
         _sync_folder(path.parent)
+
+
+def write_json_atomically(path: str | Path, obj: Any) -> None:
+    """:func:`write_atomically` of ``obj`` as JSON."""
+    whole = json.dumps(obj, indent=1, ensure_ascii=False) + "\n"
+    # JSON's own escapes, of bytes of a path that are not UTF-8
+    write_atomically(path, whole.encode(errors="backslashreplace"))
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether it is a file that a process was writing here when it was killed."""
+    return path.name.startswith(".") and path.name.endswith(_UNFINISHED)
 
 
 def read_json(path: str | Path) -> Any:
@@ -144,8 +168,9 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} does not exist: check the path") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}): restore it from a copy, or write it again") from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path} is not valid JSON ({why}): restore it from a copy, or write it again") from None
 
 
 # --- what is in the files ------------------------------------------------------------------------------------------
@@ -177,17 +202,26 @@ def _describe(state: dict[str, Any], data: bytes) -> bytes:
     return (json.dumps(description, indent=1) + "\n").encode()
 
 
-def _read(tensors_path: Path, json_path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read_state(json_path: Path) -> tuple[dict[str, Any], str]:
+    """The state, and the SHA-256 of the tensors that belong to it."""
     try:
         description = json.loads(json_path.read_bytes())
         state, state_sha256 = description["state"], description["state_sha256"]
         tensors_sha256 = description["tensors_sha256"]
+        matches = _state_sha256(state) == state_sha256
     except OSError as error:
         raise _Damaged(f"{json_path} cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _Damaged(f"{json_path} is damaged (it is not the JSON of a checkpoint)") from None
-    if _state_sha256(state) != state_sha256:
+    if not matches:
         raise _Damaged(f"{json_path} is damaged (its state does not match its SHA-256)")
+    if not isinstance(state, dict) or state.get("step") != int(json_path.stem.rpartition("-")[2]):
+        raise _Damaged(f"{json_path} is the state of another step")
+    return state, tensors_sha256
+
+
+def _read(tensors_path: Path, json_path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    state, tensors_sha256 = _read_state(json_path)
     try:
         data = tensors_path.read_bytes()
     except OSError as error:
@@ -197,8 +231,8 @@ def _read(tensors_path: Path, json_path: Path) -> tuple[dict[str, np.ndarray], d
     try:
         # copies: the arrays that safetensors returns may be read-only views of `data`
         return {name: np.array(array) for name, array in safetensors.load(data).items()}, state
-    except SafetensorError as error:
-        raise _Damaged(f"{tensors_path} is not a safetensors file ({error})") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # of types and shapes that NumPy does not know
+        raise _Damaged(f"{tensors_path} is not a safetensors file of plain numbers ({error})") from None
 
 
 def _sha256(data: bytes) -> str:
@@ -219,7 +253,7 @@ def _paths(folder: Path, step: int) -> tuple[Path, Path]:
 @contextlib.contextmanager
 def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
     """Write ``data`` to a name beside ``path``, safely on the disk; what was not renamed by the end is removed."""
-    new = path.with_name(f".{path.name}.partial")
+    new = path.with_name(f".{path.name}{_UNFINISHED}")
     try:
         with open(new, "wb") as file:
             file.write(data)
@@ -245,6 +279,15 @@ def _writing(path: Path, n_bytes: int) -> Iterator[None]:
         raise UserError(f"{path} could not be written: {why} and try again{kept}") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power cut."""
+    new = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        with contextlib.suppress(OSError):  # of a folder above that may not be read
+            _sync_folder(each.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """Flush the renames themselves, where the system lets a folder be opened (not on Windows)."""
     if os.name != "posix":
@@ -264,7 +307,7 @@ def _prune(folder: Path, step: int, keep: int) -> None:
     for tensors_path in folder.glob("checkpoint-*.safetensors"):
         if _NAME.fullmatch(tensors_path.with_suffix(".json").name) and not tensors_path.with_suffix(".json").exists():
             tensors_path.unlink(missing_ok=True)
-    for partial in folder.glob(".checkpoint-*.partial"):
+    for partial in folder.glob(f".checkpoint-*{_UNFINISHED}"):
         partial.unlink(missing_ok=True)
 
 

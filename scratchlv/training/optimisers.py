@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,12 +40,26 @@ class FlatParameters:
 
     def views(self, flat: Array) -> dict[str, Array]:
         """``flat``, cut into arrays by name."""
-        parts, at = {}, 0
+        return {name: flat[place].reshape(self.shapes[name]) for name, place in self._places().items()}
+
+    def rates(self, prefix: str, share: float) -> list[Rate]:
+        """The learning rates of an optimiser: parameters whose names begin with ``prefix`` have this share of all others'."""
+        found: list[Rate] = []
+        for name, place in self._places().items():
+            rate = share if name.startswith(prefix) else 1.0
+            if found and found[-1].share == rate:
+                place = slice(found.pop().part.start, place.stop)
+            found.append(Rate(place, rate))
+        return found
+
+    def _places(self) -> dict[str, slice]:
+        """Where each parameter stands in the buffer."""
+        places, at = {}, 0
         for name, shape in self.shapes.items():
             size = math.prod(shape)
-            parts[name] = flat[at : at + size].reshape(shape)
+            places[name] = slice(at, at + size)
             at += aligned_size(size, self.ALIGN)
-        return parts
+        return places
 
     def packed(self, flat: np.ndarray) -> np.ndarray:
         """``flat`` (n,) without what lies between its parts: so a checkpoint keeps what an optimiser remembers."""
@@ -75,25 +90,56 @@ class FlatParameters:
         return self.grads, norm, factor
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int) -> float:
-    """Up in a straight line for ``warmup`` steps, then down along half a cosine, to a hundredth of ``peak``."""
+class Decay(NamedTuple):
+    """The learning rate times ``factor`` at the step ``first``, and again after each ``every`` more (Zaremba et al. 2014)."""
+
+    factor: float
+    first: int
+    every: int
+
+    def share(self, step: int) -> float:
+        """What is left of the learning rate at a step."""
+        return self.factor ** (1 + (step - self.first) // self.every) if step >= self.first else 1.0
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, decay: Decay | None = None) -> float:
+    """Up in a straight line for ``warmup`` steps, then down along half a cosine, to a hundredth of ``peak``; or by ``decay``."""
     if step < warmup:
         return peak * (step + 1) / warmup
+    if decay is not None:
+        return peak * decay.share(step)
     done = (step - warmup) / max(1, steps - warmup)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+class Rate(NamedTuple):
+    """A part of the buffer, and its learning rate as a share of the optimiser's."""
+
+    part: slice
+    share: float
+
+
 class Optimiser:
-    """Changes ``params``, a flat buffer, in place; what it remembers of the steps before is its own."""
+    """Changes ``params``, a flat buffer, in place; what it remembers of the steps before is its own.
+
+    ``rates`` say how fast which part learns; None: all alike.
+    """
 
     SETTINGS: ClassVar[tuple[str, ...]] = ()  #: what it takes besides, by the names of a run's settings
 
-    def __init__(self, params: Array) -> None:
+    def __init__(self, params: Array, rates: Sequence[Rate] | None = None) -> None:
         self.params = params
+        self.rates = rates or [Rate(slice(None), 1.0)]
         self.state: dict[str, Array] = {}  #: what a checkpoint keeps of it, by the names there
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
         """One step against ``grads``, scaled by ``grad_scale``: a number, or an array without axes on a GPU."""
+        for part, share in self.rates:
+            state = [array[part] for array in self.state.values()]
+            self._step(self.params[part], grads[part], *state, lr=share * lr, grad_scale=grad_scale)
+
+    def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
+        """The same of a part of everything."""
         raise NotImplementedError
 
     def state_tensors(self) -> dict[str, np.ndarray]:
@@ -114,15 +160,17 @@ class SGD(Optimiser):
 
     SETTINGS = ("momentum", "nesterov")
 
-    def __init__(self, params: Array, momentum: float = 0.0, nesterov: bool = False) -> None:
-        super().__init__(params)
+    def __init__(
+        self, params: Array, rates: Sequence[Rate] | None = None, momentum: float = 0.0, nesterov: bool = False
+    ) -> None:
+        super().__init__(params, rates)
         self.momentum, self.nesterov = momentum, nesterov
         if momentum:
             self.state = {"sgd/velocity": np.zeros_like(params)}
 
-    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+    def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
         how = {"momentum": self.momentum, "nesterov": self.nesterov}
-        sgd.step(self.params, grads, *self.state.values(), lr=lr, grad_scale=grad_scale, **how)
+        sgd.step(params, grads, *state, lr=lr, grad_scale=grad_scale, **how)
 
 
 class RMSProp(Optimiser):
@@ -130,28 +178,30 @@ class RMSProp(Optimiser):
 
     SETTINGS = ("momentum",)
 
-    def __init__(self, params: Array, momentum: float = 0.0) -> None:
-        super().__init__(params)
+    def __init__(self, params: Array, rates: Sequence[Rate] | None = None, momentum: float = 0.0) -> None:
+        super().__init__(params, rates)
         self.momentum = momentum
         names = ("rmsprop/v", "rmsprop/velocity") if momentum else ("rmsprop/v",)
         self.state = {name: np.zeros_like(params) for name in names}
 
-    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
-        state = self.state.values()
-        rmsprop.step(self.params, grads, *state, lr=lr, momentum=self.momentum, grad_scale=grad_scale)
+    def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
+        rmsprop.step(params, grads, *state, lr=lr, momentum=self.momentum, grad_scale=grad_scale)
 
 
 class Adam(Optimiser):
     """Adam (Kingma and Ba 2015): ``m`` and ``v`` are running means of the gradient and of its square, over ``t`` steps."""
 
-    def __init__(self, params: Array) -> None:
-        super().__init__(params)
+    def __init__(self, params: Array, rates: Sequence[Rate] | None = None) -> None:
+        super().__init__(params, rates)
         self.t = 0
         self.state = {name: np.zeros_like(params) for name in ("adam/m", "adam/v")}
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
         self.t += 1
-        adam.step(self.params, grads, *self.state.values(), self.t, lr=lr, grad_scale=grad_scale)
+        super().step(grads, lr=lr, grad_scale=grad_scale)
+
+    def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
+        adam.step(params, grads, *state, self.t, lr=lr, grad_scale=grad_scale)
 
     def load_state_tensors(self, tensors: dict[str, np.ndarray], steps: int, where: Path) -> None:
         super().load_state_tensors(tensors, steps, where)

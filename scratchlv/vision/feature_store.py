@@ -1,11 +1,16 @@
 """Rows of features on disk, one for each picture: as many as the disk holds, and few of them in memory.
 
     features.f16     float16, row after row
+    rows.crc         the CRC-32 of each row and its picture's checksum, four bytes each
     rows.txt         the checksum of each row's picture, a line each
 
-A row is a picture's features, known by the checksum of the picture's content. Rows are only ever added: first the row,
-flushed to the disk, then its line. So whatever has a line is whole, whenever the process is killed, and a set of pictures
+A row is a picture's features, known by the checksum of the picture's content. Rows are only ever added: first the row and its
+CRC, flushed to the disk, then its line. So whatever has a line is whole, whenever the process is killed, and a set of pictures
 is nothing but a list of rows: a set that shares pictures with another takes no more space.
+
+A disk may change a bit and say nothing. So the first time that a process reads a row it computes its CRC; a row that has another
+one is made anew, on the spot. CRC-32 takes 7 µs for 31 kB, and finds every change of up to 32 neighbouring bits. What was kept
+before there were CRCs is taken to be right: its CRCs are noted by the first process that may write.
 
 Rows are read from the file when they are asked for, not mapped into memory: the pages of a mapping count as the process's
 own, and a disk that fails would end it without a word. Nor is a mapping faster: 31 kB from the page cache take 6 µs read,
@@ -18,8 +23,9 @@ import io
 import math
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +39,9 @@ from scratchlv.memory import empty
 DTYPE = np.dtype(np.float16)  # half of float32's bytes, and features are far from exact anyway
 _LINE = 33  # bytes: a checksum in hexadecimal digits, and the end of the line
 _CHECKSUM = re.compile(rb"[0-9a-f]{32}\n")
+_CRC = np.dtype("<u4")  # 0: there is none
+
+Remake = Callable[[str], Array]  # from a picture's checksum to its features
 
 
 class FeatureStore:
@@ -40,7 +49,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
         self.folder, self.shape = folder, tuple(shape)
-        self.file, self.list_file = folder / "features.f16", folder / "rows.txt"
+        self.file, self.list_file, self.crc_file = (folder / n for n in ("features.f16", "rows.txt", "rows.crc"))
         self.row_bytes = math.prod(self.shape) * DTYPE.itemsize
         folder.mkdir(exist_ok=True)
         for file in (self.file, self.list_file):
@@ -49,9 +58,7 @@ class FeatureStore:
 
     def rows(self) -> dict[str, int]:
         """Checksum of a picture -> its row. A line that is damaged is that of no picture."""
-        listed = self.list_file.read_bytes()
-        lines = (listed[k * _LINE : (k + 1) * _LINE] for k in range(self._count()))
-        return {line[:-1].decode(): k for k, line in enumerate(lines) if _CHECKSUM.fullmatch(line)}
+        return {line[:-1].decode(): k for k, line in enumerate(self._lines()) if _CHECKSUM.fullmatch(line)}
 
     @contextmanager
     def adding(self, while_waiting: Callable[[], object]) -> Iterator[Callable[[Sequence[str], Array], None]]:
@@ -64,22 +71,72 @@ class FeatureStore:
         """
         with (
             alone_in(self.folder, while_waiting),
+            open(self.crc_file, "ab"),  # it is there from now on
             open(self.file, "r+b") as features,
             open(self.list_file, "r+b") as listed,
+            open(self.crc_file, "r+b") as crcs,
         ):
             count = self._count()
             features.truncate(count * self.row_bytes)  # a part of a row, or one without a line
             listed.truncate(count * _LINE)
+            crcs.truncate(count * _CRC.itemsize)  # or fills up with zeros
 
             def add(checksums: Sequence[str], rows: Array) -> None:
-                _append(features, np.ascontiguousarray(rows, DTYPE).tobytes())
+                contents = [row.tobytes() for row in np.ascontiguousarray(rows, DTYPE)]
+                found = [_crc(checksum, content) for checksum, content in zip(checksums, contents, strict=True)]
+                _append(features, b"".join(contents))
+                _append(crcs, np.array(found, _CRC).tobytes())
                 _append(listed, "".join(f"{checksum}\n" for checksum in checksums).encode())
 
             yield add
 
-    def open(self, rows: Sequence[int]) -> Features:
-        """The features in ``rows`` of the file, which stay there until they are read."""
-        return Features(_File(self.file), self.shape, np.asarray(rows, np.int64))
+    def lacks_crcs(self) -> bool:
+        """Whether some rows were kept before there were CRCs."""
+        return not self._crcs().all()
+
+    def note_crcs(self, while_waiting: Callable[[], object]) -> None:
+        """Give those rows their CRCs, as they are now.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with self.adding(while_waiting), open(self.file, "rb") as features:
+            crcs = self._crcs()
+            for row, line in enumerate(self._lines()):
+                content = features.read(self.row_bytes)
+                crcs[row] = crcs[row] or _crc(line[:-1].decode(errors="replace"), content)
+            _overwrite(self.crc_file, 0, crcs.tobytes())
+
+    def replace(self, row: int, checksum: str, features: Array, while_waiting: Callable[[], object]) -> None:
+        """Write the features of a row anew.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        content = np.ascontiguousarray(features, DTYPE).tobytes()
+        with alone_in(self.folder, while_waiting):
+            _overwrite(self.file, row * self.row_bytes, content)
+            _overwrite(self.crc_file, row * _CRC.itemsize, np.array(_crc(checksum, content), _CRC).tobytes())
+
+    def open(self, rows: Sequence[int], remake: Remake | None = None) -> Features:
+        """The features in ``rows`` of the file, which stay there until they are read.
+
+        ``remake`` makes those of a picture anew whose row is damaged; without it that is an error.
+        """
+        return Features(_Rows(self, remake), self.shape, np.asarray(rows, np.int64))
+
+    def _lines(self) -> Iterator[bytes]:
+        listed = self.list_file.read_bytes()
+        return (listed[k * _LINE : (k + 1) * _LINE] for k in range(self._count()))
+
+    def _crcs(self) -> Array:
+        """The CRC of each row (n,), 0 where there is none."""
+        crcs, found = np.zeros(self._count(), _CRC), b""
+        with suppress(FileNotFoundError):  # of a cache that was made before there were any
+            found = self.crc_file.read_bytes()
+        found = found[: min(len(found) // _CRC.itemsize, len(crcs)) * _CRC.itemsize]
+        crcs[: len(found) // _CRC.itemsize] = np.frombuffer(found, _CRC)
+        return crcs
 
     def _count(self) -> int:
         """Rows that are whole and have a line."""
@@ -94,8 +151,8 @@ class Features:
 
     dtype = DTYPE
 
-    def __init__(self, file: io.FileIO, shape: tuple[int, ...], rows: Array) -> None:
-        self._file, self._rows = file, rows
+    def __init__(self, source: _Rows, shape: tuple[int, ...], rows: Array) -> None:
+        self._source, self._rows = source, rows
         self.shape = (len(rows), *shape)
 
     def __len__(self) -> int:
@@ -103,31 +160,60 @@ class Features:
 
     def __getitem__(self, rows: slice | Array) -> Features:
         """Those of a slice, or of an array of numbers."""
-        return Features(self._file, self.shape[1:], self._rows[rows])
+        return Features(self._source, self.shape[1:], self._rows[rows])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """
         Raises:
-            UserError: the disk failed, or the file was cut off.
+            UserError: the disk failed, the file was cut off, or a row is damaged and cannot be made anew.
         """
         out = empty(self.shape, DTYPE)
-        try:
-            for k, row in enumerate(self._rows.tolist()):
-                self._file.seek(row * self._row_bytes)
-                if self._file.readinto(out[k]) != self._row_bytes:
-                    raise OSError("it was cut off")
-        except OSError as error:
-            problem = f"{self._file.name} cannot be read any more ({error.strerror or error})"
-            raise UserError(f"{problem}; start again: features that are missing are made anew") from error
+        for k, row in enumerate(self._rows.tolist()):
+            self._source.read(row, out[k])
         return out if dtype is None else out.astype(dtype, copy=False)
 
     def _advise(self) -> None:
+        file, n = self._source.file, self._source.store.row_bytes
         for row in self._rows.tolist():
-            os.posix_fadvise(self._file.fileno(), row * self._row_bytes, self._row_bytes, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(file.fileno(), row * n, n, os.POSIX_FADV_WILLNEED)
 
-    @property
-    def _row_bytes(self) -> int:
-        return math.prod(self.shape[1:]) * DTYPE.itemsize
+
+class _Rows:
+    """The rows of a store as they are read, each checked the first time."""
+
+    def __init__(self, store: FeatureStore, remake: Remake | None) -> None:
+        self.store, self._remake = store, remake
+        self.file = _File(store.file)
+        self._checksums = list(store._lines())
+        self._crcs = store._crcs()  # those still to be checked; 0 where that is done
+        self._anew: dict[int, Array] = {}  # rows that were damaged, and could not be written again
+
+    def read(self, row: int, out: Array) -> None:
+        """Read a row into ``out``."""
+        if row in self._anew:
+            out[...] = self._anew[row]
+            return
+        try:
+            self.file.seek(row * self.store.row_bytes)
+            if self.file.readinto(out) != self.store.row_bytes:
+                raise OSError("it was cut off")
+        except OSError as error:
+            problem = f"{self.file.name} cannot be read any more ({error.strerror or error})"
+            raise UserError(f"{problem}; start again: features that are missing are made anew") from error
+        if self._crcs[row]:
+            checksum = self._checksums[row][:-1].decode(errors="replace")
+            if _crc(checksum, out) != self._crcs[row]:
+                self._make_anew(row, checksum, out)
+            self._crcs[row] = 0
+
+    def _make_anew(self, row: int, checksum: str, out: Array) -> None:
+        if self._remake is None:
+            raise UserError(f"{self.file.name} is damaged in row {row}; delete {self.store.folder}: it is made anew")
+        out[...] = self._remake(checksum)
+        try:
+            self.store.replace(row, checksum, out, lambda: None)
+        except OSError:
+            self._anew[row] = out.copy()
 
 
 class _File(io.FileIO):
@@ -144,6 +230,18 @@ def read_ahead(pictures: Array | Features, rows: Array) -> None:
     """
     if isinstance(pictures, Features) and hasattr(os, "posix_fadvise"):
         pictures[rows]._advise()
+
+
+def _crc(checksum: str, content: Any) -> int:
+    return zlib.crc32(content, zlib.crc32(checksum.encode())) or 1
+
+
+def _overwrite(path: Path, at: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _append(file: Any, data: bytes) -> None:

@@ -3,7 +3,8 @@
 Each picture is named by the checksum of its content: one that moves or is copied keeps its features, one that changes gets
 new ones, and other weights have a folder of their own. Features are stored as they are made
 (:mod:`scratchlv.vision.feature_store`): a process that is killed loses the batch it was at. A picture's features are the
-same bits in whatever batch and by however many threads they are made, so those made after a kill are the same, too.
+same bits in whatever batch and by however many threads they are made, so those made after a kill are the same, too, and so
+are those that are made anew because the disk has changed them.
 
 The network's kernels share each batch among all cores, and meanwhile threads decode the pictures of the next one. A process for
 each core, with a thread each, was no faster: of 256 photographs on two cores 7.9 s against 7.4 (medians of four, in turns, on a
@@ -13,6 +14,7 @@ busy machine), besides two seconds to start and as many copies of the weights.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from scratchlv.cache import cache_folder
 from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError, disk_is_full
 from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore
-from scratchlv.vision.images import load_image
+from scratchlv.vision.images import load_image, resized
 
 _BATCH = 32  # pictures that the network is given at once, and that are lost at most when the process is killed
 _GROUP = 1024  # pictures whose checksums are made between two saves
@@ -36,11 +38,12 @@ _THREADS = max(1, usable_cores().n // 2)  # that decode pictures, while the netw
 
 
 class Extractor(Protocol):
-    """What turns pictures into features; EfficientNetLite0 is one."""
+    """What turns pictures into features; a Backbone is one."""
 
     name: str
     checksum: str  # of its weights
     size: tuple[int, int]  # (height, width) of the pictures it wants
+    crop: int | None  # the shorter side of a photograph before its middle is cut out; None: it wants the whole picture
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,13 +53,18 @@ class Extractor(Protocol):
         """(N, height, width, 3) uint8 to (N, *shape)."""
 
 
+Picture = str | Path | np.ndarray  #: a file, or bytes (H, W, 3)
+
+
 def extract(
-    paths: Sequence[str | Path],
+    pictures: Sequence[str | Path] | np.ndarray,
     extractor: Extractor,
     cache_dir: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Features of the pictures at ``paths``, in their order: (n, *extractor.shape) float16, on disk until they are read.
+    """Features of ``pictures``, in their order: (n, *extractor.shape) float16, on disk until they are read.
+
+    Pictures are paths of files, or bytes (n, H, W, 3) of pictures that were drawn: of these the whole is always wanted.
 
     Only pictures whose content is not in the cache are computed. ``progress(done, total)`` is called with how many of
     the pictures have their features, at first with those found in the cache. What another process computes at the same
@@ -65,18 +73,32 @@ def extract(
     A picture of the same path, size and modification time (in nanoseconds) as before is taken to be the same.
 
     Raises:
-        UserError: a picture cannot be read, the disk has not the space, or the cache folder cannot be written.
+        UserError: a picture cannot be read or was changed meanwhile, the disk has not the space, or the cache folder cannot be
+            written.
     """
     folder = Path(cache_dir) if cache_dir is not None else cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        digests = _digests([Path(path) for path in paths], folder / "pictures.jsonl")
+        if isinstance(pictures, np.ndarray):
+            digests = [_checksum(io.BytesIO(picture.tobytes())) for picture in pictures]
+        else:
+            digests = _digests([Path(path) for path in pictures], folder / "pictures.jsonl")
         store = FeatureStore(folder / f"{extractor.name}-{extractor.checksum[:16]}", extractor.shape)
-        _complete(
-            store, dict(zip(digests, paths, strict=True)), digests, extractor, progress or (lambda done, total: None)
-        )
+        picture_of: dict[str, Picture] = dict(zip(digests, pictures, strict=True))
+        _complete(store, picture_of, digests, extractor, progress or (lambda done, total: None))
+        with suppress(OSError):  # of rows that cannot be written, what is there is used
+            if store.lacks_crcs():
+                store.note_crcs(lambda: None)
         rows = store.rows()
-        return store.open([rows[digest] for digest in digests])
+
+        def remake(digest: str) -> np.ndarray:
+            (row,) = next(_compute([[digest]], picture_of, extractor))
+            return row
+
+        return store.open([rows[digest] for digest in digests], remake)
+    except _Changed as changed:  # of the same size and time it would be taken for the one listed, again and again
+        _note(folder / "pictures.jsonl", [[str(changed.path.absolute()), -1, -1, ""]])
+        raise
     except OSError as error:
         if disk_is_full(error):
             problem = (
@@ -89,12 +111,12 @@ def extract(
 
 def _complete(
     store: FeatureStore,
-    pictures: dict[str, str | Path],
+    pictures: dict[str, Picture],
     digests: list[str],
     extractor: Extractor,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Compute what the store has not yet; ``pictures`` are the paths, each content once."""
+    """Compute what the store has not yet; of ``pictures`` each content is there once."""
 
     def missing() -> list[str]:
         rows = store.rows()
@@ -127,12 +149,12 @@ def _size(n: int) -> str:
     return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"
 
 
-def _compute(batches: list[list[str]], pictures: dict[str, str | Path], extractor: Extractor) -> Iterator[np.ndarray]:
+def _compute(batches: list[list[str]], pictures: dict[str, Picture], extractor: Extractor) -> Iterator[np.ndarray]:
     """Features of the pictures, batch by batch; while the network works on one, the next is being decoded."""
     with ThreadPoolExecutor(_THREADS) as pool:
 
         def decode(batch: list[str]) -> list[Future[np.ndarray]]:
-            return [pool.submit(load_image, pictures[digest], extractor.size) for digest in batch]
+            return [pool.submit(_decoded, pictures[digest], digest, extractor) for digest in batch]
 
         ahead = decode(batches[0]) if batches else []
         for i, batch in enumerate(batches):
@@ -140,9 +162,38 @@ def _compute(batches: list[list[str]], pictures: dict[str, str | Path], extracto
             features = extractor.features(np.stack([image.result() for image in images])).astype(DTYPE)
             for digest, row in zip(batch, features, strict=True):
                 if not np.isfinite(row).all():
-                    problem = f"{extractor.name} gives NaN or infinity for {pictures[digest]}"
-                    raise UserError(f"{problem}; its weights may be damaged")
+                    picture = pictures[digest]
+                    of = "a drawn picture" if isinstance(picture, np.ndarray) else picture
+                    raise UserError(f"{extractor.name} gives NaN or infinity for {of}; its weights may be damaged")
             yield features
+
+
+class _Changed(UserError):
+    """A picture is not the one that was listed."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def _decoded(picture: Picture, digest: str, extractor: Extractor) -> np.ndarray:
+    """A picture as the extractor wants it.
+
+    Raises:
+        UserError: what is in the file is not what its checksum was made of.
+    """
+    if isinstance(picture, np.ndarray):
+        return resized(picture, extractor.size)
+    path, advice = Path(picture), "start again when nothing writes there: what was made is kept"
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} was there when the pictures were listed, and is gone; {advice}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read any more ({error.strerror or error}); {advice}") from None
+    if _checksum(io.BytesIO(content)) != digest:
+        raise _Changed(f"{path} was changed while features were made; {advice}", path)
+    return load_image(path, extractor.size, extractor.crop, content)
 
 
 def _groups(items: Iterable[Any], size: int) -> Iterator[list]:
@@ -164,7 +215,7 @@ def _digests(paths: list[Path], known_file: Path) -> list[str]:
             if entry is not None and entry[:2] == stamp:
                 return entry[2], None
             with open(path, "rb") as file:
-                content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+                content = _checksum(file)
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; give the path of a picture") from None
         except OSError as error:
@@ -178,6 +229,10 @@ def _digests(paths: list[Path], known_file: Path) -> list[str]:
             digests += [content for content, _ in found]
             _note(known_file, [new for _, new in found if new is not None])
     return digests
+
+
+def _checksum(file: BinaryIO) -> str:
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _read_known(file: Path) -> dict[str, list]:

@@ -7,7 +7,7 @@ each must itself know where it is. F frequencies add waves of them, sin(k π x /
 positional encoding of Vaswani et al. 2017 in two dimensions. "In the middle" is then a linear map's to tell.
 
 With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained features, (N, h, w, C), and nothing is
-learned below them.
+learned below them; where the upper layers of a pretrained network are finetuned, what is below these.
 """
 
 from __future__ import annotations
@@ -19,18 +19,25 @@ import numpy as np
 from scratchlv.arrays import Array, as_contiguous, empty
 from scratchlv.device import place
 from scratchlv.ops import rms_norm
-from scratchlv.vision import conv_extractor
+from scratchlv.vision import conv_extractor, finetuning
+from scratchlv.vision.finetuning import Finetuned
 
 
 class Cache(NamedTuple):
-    blocks: list  # of the conv extractor
+    encoder: Any  # of the conv extractor, or of the layers that are finetuned
+    norm: Any  # None of the conv extractor
     shape: tuple[int, int, int]  # of a picture's features: rows, columns, channels
 
 
 def init(
-    rng: np.random.Generator, channels: tuple[int, int, int], feature_channels: int | None
+    rng: np.random.Generator,
+    channels: tuple[int, int, int],
+    feature_channels: int | None,
+    finetuned: Finetuned | None = None,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Parameters and buffers of the encoder: those of the conv extractor, or none for pretrained features."""
+    """Parameters and buffers of the encoder: those of the conv extractor, of what is finetuned, or none."""
+    if finetuned is not None:
+        return finetuning.init(rng, finetuned)
     return conv_extractor.init(rng, channels) if feature_channels is None else ({}, {})
 
 
@@ -44,6 +51,11 @@ def of_place(frequencies: int = 0) -> int:
     return 2 + 4 * frequencies
 
 
+def learns(feature_channels: int | None, finetuned: Finetuned | None) -> bool:
+    """Whether there is something to learn below the regions."""
+    return feature_channels is None or finetuned is not None
+
+
 def forward(
     params: dict,
     buffers: dict,
@@ -52,34 +64,45 @@ def forward(
     dtype: Any = np.float32,
     *,
     frequencies: int = 0,
+    finetuned: Finetuned | None = None,
     train: bool,
 ) -> tuple[Array, Cache | None]:
     """The regions (N, L, D) of pictures or of their features; the cache is None where there is nothing to learn."""
-    if feature_channels is not None:
-        features = as_contiguous(pictures, dtype)  # from float16: only this batch is ever float32
-        return _with_position(features, frequencies, unit_size=True), None
-    x = conv_extractor.preprocess(pictures, dtype)
-    features, blocks = conv_extractor.forward(params, buffers, x, train=train)
-    return _with_position(features, frequencies), Cache(blocks, features.shape[1:]) if train else None
+    if feature_channels is None:
+        x = conv_extractor.preprocess(pictures, dtype)
+        features, blocks = conv_extractor.forward(params, buffers, x, train=train)
+        regions, norm = _with_position(features, frequencies)
+        return regions, Cache(blocks, norm, features.shape[1:]) if train else None
+    features = as_contiguous(pictures, dtype)  # from float16: only this batch is ever float32
+    if finetuned is None:
+        return _with_position(features, frequencies, unit_size=True)[0], None
+    features, layers = finetuning.forward(params, buffers, features, finetuned, train=train)
+    regions, norm = _with_position(features, frequencies, unit_size=True, train=train)
+    return regions, Cache(layers, norm, features.shape[1:]) if train else None
 
 
 def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
-    """Gradients of the conv extractor by the names of its parameters; places have none."""
+    """Gradients of the encoder by the names of its parameters; places have none."""
     if cache is None:
         return {}
     dfeatures = as_contiguous(dregions[..., : cache.shape[-1]]).reshape(dregions.shape[0], *cache.shape)
-    return conv_extractor.backward(dfeatures, cache.blocks)
+    if cache.norm is None:
+        return conv_extractor.backward(dfeatures, cache.encoder)
+    (dfeatures,) = rms_norm.backward(dfeatures, cache.norm)
+    return finetuning.backward(dfeatures, cache.encoder)
 
 
-def _with_position(features: Array, frequencies: int, *, unit_size: bool = False) -> Array:
+def _with_position(
+    features: Array, frequencies: int, *, unit_size: bool = False, train: bool = False
+) -> tuple[Array, Any]:
     """Features (N, h, w, C) as regions (N, h w, D), each with its place: across and down, from -1 to 1, and their waves.
 
-    With ``unit_size`` those of each picture get a mean square of 1: networks' may be of any size.
+    With ``unit_size`` those of each picture get a mean square of 1, networks' may be of any size; its cache is the second.
     """
     N, h, w, C = features.shape
-    regions = empty((N, h, w, C + of_place(frequencies)), features)
+    regions, norm = empty((N, h, w, C + of_place(frequencies)), features), None
     if unit_size:
-        rms_norm.forward(features, out=regions, train=False)
+        _, norm = rms_norm.forward(features, out=regions, train=train)
     else:
         regions[..., :C] = features
     across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))
@@ -91,4 +114,4 @@ def _with_position(features: Array, frequencies: int, *, unit_size: bool = False
             regions[..., at] = place(wave(k * np.pi / 2 * across), regions)
             regions[..., at + 1] = place(wave(k * np.pi / 2 * down)[:, None], regions)
             at += 2
-    return regions.reshape(N, h * w, -1)
+    return regions.reshape(N, h * w, -1), norm

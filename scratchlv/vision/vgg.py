@@ -1,112 +1,127 @@
-"""VGG16, forward only: thirteen convolutions of 3x3, the network that the lecture's attention looks at.
+"""VGG16: thirteen convolutions of 3x3 and three fully connected layers; the network that the lecture's attention looks through.
 
-Simonyan & Zisserman 2015. Five blocks; in each, two or three convolutions with ReLU, and after it 2x2 max-pooling:
+Simonyan & Zisserman 2015. Five blocks; in each, two or three convolutions with ReLU, and after it 2x2 max-pooling. The layers, of
+224 x 224 pixels, each as it is before the pooling that may follow:
 
-    224 x 224 x 3 -> 64, 64 -> 112 -> 128, 128 -> 56 -> 256, 256, 256 -> 28 -> 512, 512, 512 -> 14 -> 512, 512, 512
+    conv1_1, conv1_2 224 x 224 x 64    conv2_1 … 112 x 112 x 128    conv3_1 … 56 x 56 x 256    conv4_1 … 28 x 28 x 512
+    conv5_1, conv5_2, conv5_3 14 x 14 x 512    fc6, fc7 4096    fc8 1000
 
-What attention looks at are the 14 x 14 = 196 regions of 512 channels that come out of conv5_3, before the last pooling. The
-fully connected layers behind, nine tenths of the weights, are not read.
+What attention looks at are the 14 x 14 = 196 regions of conv5_3; the feature of a whole picture is fc7, after its ReLU. The fully
+connected layers, nine tenths of the weights, are without the dropout that the network was trained with.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.ops import conv2d, pack
-from scratchlv.vision.weights import NamedWeights, checksum, read_weights
+from scratchlv.arrays import Array
+from scratchlv.ops import max_pool2d
+from scratchlv.vision import imagenet, units
+from scratchlv.vision.units import Unit, Way
 
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet's colours, 0 to 1
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
-_BATCH = 8  # pictures at once
-_OWN_CACHE = (
-    3  # blocks that each picture goes through by itself, so that it stays in the cache; weights are large later
-)
+_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution
+_OWN_CACHE = 3  # blocks that a picture goes through by itself, so that it stays in the cache; weights are large later
 
 
-class VGG16:
-    """The network with its weights.
-
-    Attributes:
-        params: "conv1_1.W" (3, 3, in, out), "conv1_1.b" (out,) …, float32.
-        checksum: of the weights; features computed by other weights have another.
-    """
-
-    name = "vgg16"
-    size = (224, 224)  # of the pictures that it was trained on
-    shape = (14, 14, 512)  # of a picture's features
-
-    def __init__(self, weights: dict[str, np.ndarray], source: str = "the weights given") -> None:
-        """From arrays named and laid out as torchvision does: "features.0.weight" (out, in, 3, 3) …
-
-        Raises:
-            UserError: an array is missing or has another shape: these are the weights of another network.
-        """
-        named = NamedWeights(weights, source, "VGG16")
-        self.params: dict[str, np.ndarray] = {}
-        for key, number, C, M in _layers():
-            W = named.take(f"features.{number}.weight", M, C, 3, 3).transpose(2, 3, 1, 0)
-            self.params[f"{key}.W"] = pack(W.astype(np.float32))
-            self.params[f"{key}.b"] = named.take(f"features.{number}.bias", M).astype(np.float32)
-        self.checksum = checksum(self.params)
-
-    @classmethod
-    def load(cls, path: str | Path) -> VGG16:
-        """From torchvision's file (``vgg16-397923af.pth``, ``torch.save``), or a safetensors file of the same names.
-
-        Raises:
-            UserError: the file cannot be read, or is not this network's.
-        """
-        return cls(read_weights(path), str(path))
-
-    @classmethod
-    def random(cls, seed: int = 0) -> VGG16:
-        """With random weights (He et al. 2015), for timing and tests."""
-        rng = np.random.default_rng(seed)
-        weights: dict[str, np.ndarray] = {}
-        for _, number, C, M in _layers():
-            weights[f"features.{number}.weight"] = rng.normal(0, np.sqrt(2 / (9 * C)), (M, C, 3, 3)).astype(np.float32)
-            weights[f"features.{number}.bias"] = rng.normal(0, 0.05, M).astype(np.float32)
-        return cls(weights, "random weights")
-
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """What ``images`` (N, H, W, 3), uint8 RGB, hold in each of their regions: (N, H // 16, W // 16, 512) float32.
-
-        For pictures of the size trained on, 224 x 224, that is 14 x 14 regions.
-        """
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
-            raise ValueError(f"images are {images.dtype} {images.shape}, and should be uint8 (N, H, W, 3)")
-        parts = [self.forward(preprocess(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, *self.shape), np.float32)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """conv5_3 with its ReLU (N, H // 16, W // 16, 512), of preprocessed pictures (N, H, W, 3), at least 16 x 16."""
-        first = [self._blocks(picture, 0, _OWN_CACHE) for picture in x[:, None]]
-        x = np.concatenate(first) if len(first) > 1 else first[0]
-        return self._blocks(x, _OWN_CACHE, len(BLOCKS))
-
-    def _blocks(self, x: np.ndarray, first: int, last: int) -> np.ndarray:
-        for block in range(first, last):
-            for i in range(len(BLOCKS[block])):
-                key = f"conv{block + 1}_{i + 1}"
-                pool = i + 1 == len(BLOCKS[block]) and block + 1 < len(BLOCKS)
-                W, b = self.params[f"{key}.W"], self.params[f"{key}.b"]
-                x, _ = conv2d.forward(x, W, b, padding=1, relu=True, pool=pool, train=False)
-        return x
+class _Step(NamedTuple):
+    layer: str
+    pool_before: bool  # what is below is not pooled yet
+    pool: bool
 
 
-def preprocess(images: np.ndarray) -> np.ndarray:
-    """Bytes of RGB to numbers of mean 0 and deviation 1 over ImageNet, as torchvision's networks want them."""
-    return (images / np.float32(255) - _MEAN) / _STD
+@dataclass(frozen=True)
+class VGG:
+    """The architecture: shapes and names, and what is computed; the weights are others'."""
+
+    name: str = "vgg16"
+    title: str = "VGG16"
+    side: int = 224
+    blocks: tuple[tuple[int, ...], ...] = _BLOCKS
+    wide: int = 4096  # numbers of fc6 and fc7
+    classes: int = 1000
+    crop: int = 256  # of photographs, where their middle is cut out
+    eps: float = 0.0  # it has no batch normalisation
+    regions: str = "conv5_3"  # what attention looks at
+    vector: str = "fc7"  # for models that do not attend
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """From the picture up."""
+        convolutions = [f"conv{k}_{i}" for k, block in enumerate(self.blocks, 1) for i in range(1, len(block) + 1)]
+        return (*convolutions, "fc6", "fc7", "fc8")
+
+    def shape(self, layer: str) -> tuple[int, int, int]:
+        """Of the features of one picture."""
+        if layer.startswith("fc"):
+            return 1, 1, self.classes if layer == "fc8" else self.wide
+        block, i = map(int, layer.removeprefix("conv").split("_"))
+        side = self.side >> block - 1
+        return side, side, self.blocks[block - 1][i - 1]
+
+    def units(self) -> Iterator[Unit]:
+        """From the picture up."""
+        number, C = 0, 3
+        for block, channels in enumerate(self.blocks, 1):
+            for i, M in enumerate(channels, 1):
+                yield Unit(f"conv{block}_{i}", f"conv{block}_{i}", f"features.{number}", None, (3, 3, C, M))
+                number, C = number + 2, M  # ReLU has a number too
+            number += 1  # … and pooling
+        side = self.side >> len(self.blocks)
+        yield Unit("fc6", "fc6", "classifier.0", None, (side * side * C, self.wide), (side, side))
+        yield Unit("fc7", "fc7", "classifier.3", None, (self.wide, self.wide))
+        yield Unit("fc8", "fc8", "classifier.6", None, (self.wide, self.classes))
+
+    def preprocess(self, images: Array, dtype: Any = np.float32) -> Array:
+        """Bytes of RGB to numbers of mean 0 and deviation 1 over ImageNet."""
+        return imagenet.normalise(images, dtype)
+
+    def forward(self, way: Way, x: Array, layers: Sequence[str], *, need_dx: bool = True) -> tuple[Array, list]:
+        """From what is below the first of ``layers`` (preprocessed pictures, below conv1_1) to what the last makes of it."""
+        steps = list(self._steps(layers))
+        first = 0
+        if not way.train and len(x) > 1:
+            first = sum(step.layer < f"conv{_OWN_CACHE + 1}" for step in steps)
+            if first:
+                x = np.concatenate([self._forward(way, picture, steps[:first])[0] for picture in x[:, None]])
+        return self._forward(way, x, steps[first:], need_dx)
+
+    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]:
+        """The gradient of what was below, None where nobody wants it, and those of the parameters by name."""
+        grads: dict[str, Array] = {}
+        for pooled, flattened, cache in reversed(caches):
+            dx = units.backward(dx, cache, grads)
+            if flattened is not None and dx is not None:
+                dx = dx.reshape(flattened)
+            if pooled is not None and dx is not None:
+                (dx,) = max_pool2d.backward(dx, pooled)
+        return dx, grads
+
+    def _forward(self, way: Way, x: Array, steps: Sequence[_Step], need_dx: bool = True) -> tuple[Array, list]:
+        caches: list = []
+        for layer, pool_before, pool in steps:
+            pooled = flattened = None
+            if pool_before:
+                x, pooled = max_pool2d.forward(x, size=2, train=way.train)
+            if layer == "fc6":
+                flattened = x.shape
+                x = x.reshape(len(x), 1, 1, -1)  # (N, 1, 1, 25088)
+            x, cache = units.forward(way, layer, x, padding=1, rectify=layer != "fc8", pool=pool, need_dx=need_dx)
+            caches.append((pooled, flattened, cache))
+            need_dx = True
+        return x, caches
+
+    def _steps(self, layers: Sequence[str]) -> Iterator[_Step]:
+        """A pooling goes with the convolution before it, which can do it on its way, unless that has run before."""
+        for i, layer in enumerate(layers):
+            yield _Step(layer, i == 0 and self._pooled(layer), i + 1 < len(layers) and self._pooled(layers[i + 1]))
+
+    def _pooled(self, layer: str) -> bool:
+        """Whether a pooling stands below the layer."""
+        return layer == "fc6" or layer.endswith("_1") and layer != "conv1_1"
 
 
-def _layers():
-    """Each convolution: its name in the paper, its number in torchvision's ``features``, channels in and out."""
-    number, C = 0, 3
-    for block, channels in enumerate(BLOCKS, 1):
-        for i, M in enumerate(channels, 1):
-            yield f"conv{block}_{i}", number, C, M
-            number, C = number + 2, M  # ReLU has a number too
-        number += 1  # … and pooling
+VGG16 = VGG()

@@ -72,6 +72,8 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
         assert main(["evaluate", str(out), "--json"]) == 0
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]["loss"] > 0
     assert main(["train", "caption", "--out", str(run), "--resume"]) == 0
+    _scored_alike_by_metrics(run, folder, tmp_path / "said.json", capsys)
+    _fine_tuned(run, tmp_path / "tuned", capsys)
     assert (
         main(["caption", str(run), str(picture(tmp_path / "mine.png")), "--picture", str(tmp_path / "attention.png")])
         == 0
@@ -87,6 +89,29 @@ def test_a_captioner_of_photographs(tmp_path, capsys, monkeypatch):
         capsys, *again, tmp_path / "no", "--skip-missing", saying=[str(folder), "none of the pictures", "trainImages"]
     )
     assert not (tmp_path / "no").exists()
+
+
+def _scored_alike_by_metrics(run, folder, results, capsys):
+    """What evaluate says of a run, metrics says of the file that it writes."""
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--results", str(results), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert main(["metrics", str(results), "--references", str(folder / "Flickr8k.token.txt"), "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert {"bleu_1", "bleu_4", "rouge_l", "cider_d", "n"} <= scored.keys()
+    assert {name: figures[name] for name in scored} == scored
+
+
+def _fine_tuned(run, out, capsys):
+    """It shows its reward, and goes on with --resume."""
+    asked = ["train", "caption", "--start-from", str(run), "--finetune-metric", "cider", "--out", str(out)]
+    assert main([*asked, "--set", "steps=2", "--set", "batch=2", "--set", "validate_every=1"]) == 0
+    said = capsys.readouterr()
+    assert f"beginning with {run}, step 4" in said.out and "step 0: validation bleu_1" in said.out
+    assert "step 2/2  reward " in said.err and "step 2: validation bleu_1" in said.err
+    assert main([*asked, "--resume", "--set", "steps=3"]) == 0
+    assert "at step 2 of 3" in capsys.readouterr().out
+    assert main(["evaluate", str(out)]) == 0
 
 
 def test_overfit_one_batch_writes_nothing(tmp_path, capsys, monkeypatch):
@@ -139,6 +164,41 @@ def test_options_that_cannot_be(capsys, tmp_path):
     fails(capsys, "train", "caption", "--out", out, "--encoder", "efficientnet-lite0", saying=["--encoder", "conv"])
     fails(capsys, "train", "caption", "--out", out, "--data", f"flickr8k:{tmp_path}/no", saying=["no"])
     assert not out.exists()
+
+
+def test_fine_tuning_that_cannot_be(capsys, tmp_path, trained):
+    asked = ["train", "caption", "--out", tmp_path / "out"]
+    fails(capsys, *asked, "--finetune-metric", "cider", saying=["--finetune-metric cider", "--start-from RUN"])
+    fails(capsys, *asked, "--start-from", trained, saying=["--start-from goes with --finetune-metric"])
+    begin = [*asked, "--start-from", trained, "--finetune-metric"]
+    fails(capsys, *begin, "meteor", saying=["--finetune-metric meteor: there are cider, truth"])
+    fails(capsys, *begin, "cider", saying=["is of photographs", str(trained), "give truth"])
+    fails(capsys, *begin, "truth", "--model", "naive", saying=["--model naive", str(trained), "leave it out"])
+    fails(
+        capsys, *begin, "truth", "--set", "hidden=7", saying=["hidden=7: with --start-from, hidden is that of the run"]
+    )
+    overfit = ["train", "caption", "--start-from", trained, "--finetune-metric", "truth", "--overfit-one-batch"]
+    fails(capsys, *overfit, saying=["--overfit-one-batch is of training by cross-entropy"])
+    assert "unrecognized arguments" in misused(
+        capsys, "train", "lm", "--finetune-metric", "cider", "--out", tmp_path / "x"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_captions_without_words_are_counted(capsys, tmp_path):
+    (tmp_path / "said.json").write_text(
+        '[{"image_id": "a.jpg", "caption": "."}, {"image_id": "b.jpg", "caption": "a dog"}]'
+    )
+    (tmp_path / "Flickr8k.token.txt").write_text("a.jpg#0\tA cat .\nb.jpg#0\tA dog .\nb.jpg#1\tThe dog .\n")
+    assert main(["metrics", str(tmp_path / "said.json"), "--references", str(tmp_path / "Flickr8k.token.txt")]) == 0
+    said = capsys.readouterr()
+    assert "1 of 2 captions have no words; they score nothing" in said.err
+    assert [line.split()[0] for line in said.out.splitlines()] == [
+        *(f"bleu_{n}" for n in range(1, 5)),
+        "rouge_l",
+        "cider_d",
+        "n",
+    ]
 
 
 def test_a_run_is_never_overwritten(capsys, run):
@@ -302,7 +362,9 @@ def test_a_checkpoint_of_another_model(capsys, run):
     config = json.loads((run / "config.json").read_text("utf-8"))
     config["asked"]["settings"]["hidden"] = 64
     (run / "config.json").write_text(json.dumps(config))
-    fails(capsys, "evaluate", run, saying=["shape", "another model"])
+    fails(
+        capsys, "evaluate", run, saying=["config.json is not what the run was trained with: hidden is 64, and was 128"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,41 @@ def test_pictures_on_disk_make_the_batches_that_they_make_in_memory(data, tmp_pa
         assert a.pictures.tobytes() == b.pictures.tobytes()
         assert isinstance(b.pictures, np.ndarray)
         np.testing.assert_array_equal(ahead[-3] if step else b.pictures, b.pictures)  # -1 and -2 are of this step
+
+
+def test_half_of_what_is_trained_on_is_seen_in_a_mirror(data):
+    """A picture and its mirror image are alike but for the side; coins are a batch's own, and validation has none."""
+    both = replace(data, mirrored=255 - data.pictures)
+    seen = []
+    for step in range(200):
+        batch, plain = (each.training_batch(step, size=4, seed=3) for each in (both, data))
+        assert batch.tokens.tobytes() == plain.tokens.tobytes()
+        mirrored = (batch.pictures == 255 - plain.pictures).all(axis=(1, 2, 3))
+        assert ((batch.pictures == plain.pictures).all(axis=(1, 2, 3)) ^ mirrored).all()
+        seen.append(mirrored)
+    assert np.mean(seen) == pytest.approx(0.5, abs=0.09)  # of 800 coins; the deviation is 0.018
+    assert len({tuple(coins) for coins in seen}) == 16
+    again = both.training_batch(7, size=4, seed=3)
+    assert again.pictures.tobytes() == both.training_batch(7, size=4, seed=3).pictures.tobytes()
+    np.testing.assert_array_equal(both.batch(np.arange(7)).pictures, data.batch(np.arange(7)).pictures)
+
+
+def test_captions_of_about_one_length_stand_side_by_side(data):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 20, 400)
+    many = replace(data, captions=[[4 + k % 3] * n for k, n in enumerate(lengths)], picture_of=np.arange(400) % 4)
+    alike = replace(many, by_length=True)
+
+    def words(each, step):
+        return each.training_batch(step, size=10, seed=1).lengths
+
+    assert (
+        np.mean([np.ptp(words(alike, k)) for k in range(40)])
+        < 2
+        < 10
+        < np.mean([np.ptp(words(many, k)) for k in range(40)])
+    )
+    for epoch in range(2):
+        said = np.sort(np.concatenate([words(alike, 40 * epoch + k) for k in range(40)]))
+        np.testing.assert_array_equal(said, np.sort(lengths + 1))  # every caption once
+    assert [words(alike, k).tolist() for k in range(40)] != [words(alike, 40 + k).tolist() for k in range(40)]

@@ -8,6 +8,7 @@ import pytest
 import scratchlv
 from scratchlv import decode
 from scratchlv.batches import StreamBatch
+from scratchlv.models import recurrent
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.ops import embedding, linear
 
@@ -18,7 +19,7 @@ V, T, N = 7, 5, 3
 
 def language_model(cell="lstm", dropout=0.0, **more) -> LanguageModel:
     widths = {"vocabulary": V, "embedding": 4, "hidden": 3, "layers": 2, "streams": N}
-    return LanguageModel(LanguageModelConfig(cell=cell, dropout=dropout, **widths, **more), seed=2)
+    return LanguageModel(LanguageModelConfig(cell=cell, dropout=dropout, **(widths | more)), seed=2)
 
 
 def tokens(steps=T, seed=0):
@@ -35,6 +36,81 @@ def test_every_gradient_of_the_whole_model(cell, dropout):
     batch = StreamBatch(tokens(), first=False, dropout_seed=4)
     report = check_gradients(model, batch, before=lambda: model.buffers.update(carried))
     assert report.ok, str(report)
+
+
+REGULARISED = {
+    "tied": {"tied": True, "embedding": 3},
+    "variational": {"variational": True, "dropout": 0.4},
+    "embedding dropout": {"embedding_dropout": 0.4},
+    "weight drop": {"weight_drop": 0.4},
+    "all": {
+        "tied": True,
+        "embedding": 3,
+        "variational": True,
+        "dropout": 0.3,
+        "embedding_dropout": 0.2,
+        "weight_drop": 0.3,
+    },
+}
+
+
+@pytest.mark.parametrize("more", REGULARISED.values(), ids=REGULARISED)
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_every_gradient_of_what_regularises(cell, more):
+    model = in_float64(language_model(cell, **more))
+    rng = np.random.default_rng(1)
+    carried = {name: rng.standard_normal(value.shape) for name, value in model.buffers.items()}
+    batch = StreamBatch(tokens(), first=False, dropout_seed=4)
+    report = check_gradients(model, batch, before=lambda: model.buffers.update(carried))
+    assert report.ok, str(report)
+
+
+def test_variational_dropout_drops_the_same_units_at_every_step():
+    x = np.ones((T, N, 40), np.float32)
+    dropped, cache = recurrent.dropout_forward(x, 0.5, (3, 1), variational=True)
+    assert (dropped == dropped[0]).all()
+    assert 0 < (dropped[0] == 0).mean() < 1
+    assert set(np.unique(dropped)) == {0, 2}
+    assert (dropped[0, 0] != dropped[0, 1]).any()
+    np.testing.assert_array_equal(recurrent.dropout_backward(x, cache), dropped)
+
+
+def test_a_word_is_dropped_wherever_it_stands():
+    model = language_model(embedding_dropout=0.5)
+    stream = np.random.default_rng(0).integers(0, V, (50, N))
+    kept = model._kept_words(stream, 7)[:, :, 0]
+    assert {0.0, 2.0} == {float(value) for value in np.unique(kept)}
+    for word in range(V):
+        assert len(set(kept[stream == word])) == 1
+
+
+def test_nothing_is_dropped_when_it_reads():
+    plain, regularised = (
+        language_model(),
+        language_model(variational=True, embedding_dropout=0.5, weight_drop=0.5, dropout=0.5),
+    )
+    batch = StreamBatch(tokens())
+    assert regularised.forward(batch, train=False)[0] == plain.forward(batch, train=False)[0]
+    assert regularised.forward(batch)[0] != plain.forward(batch)[0]
+
+
+def test_a_tied_model_decodes_with_its_embedding():
+    model = language_model(tied=True, embedding=3)
+    assert "output.W" not in model.params
+    words = np.array([4, 2, 5])
+    log_probs, _ = model.step(model.start(N), words)
+    untied = language_model(embedding=3)
+    untied.params.update(model.params, **{"output.W": np.ascontiguousarray(model.params["embedding.W"].T)})
+    np.testing.assert_allclose(log_probs, untied.step(untied.start(N), words)[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="tied weights need an embedding as wide as the state, 3, not 4"):
+        language_model(tied=True)
+
+
+def test_weights_begin_within_the_scale_that_is_asked_for():
+    model = language_model(init_scale=0.05)
+    for name, value in model.params.items():
+        assert abs(value).max() <= 0.05
+        assert value.any() == (value.ndim == 2), name
 
 
 def test_labels_are_smoothed_in_training_alone():

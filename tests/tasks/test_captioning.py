@@ -12,11 +12,12 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning
+from scratchlv.tasks import backbone, captioning
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
-MODELS = ("attention", "naive", "shortcut", "uniform")
+MODELS = ("attention", "hard-attention", "naive", "shortcut", "uniform")
+LOOKING = ("attention", "hard-attention")
 
 
 def made(model="attention", more=(), **options):
@@ -84,7 +85,7 @@ def test_attention_on_what_is_named_is_counted(monkeypatch):
 
 def test_only_who_looks_can_point(run):
     figures = captioning.evaluate(run, n=4)
-    looks = run.config.model == "attention"  # uniform attention does not choose
+    looks = run.config.model in LOOKING  # uniform attention does not choose
     assert ("pointing_accuracy" in figures) == ("pointing_chance" in figures) == looks
     assert figures["perplexity"] == pytest.approx(math.exp(figures["loss"]))
     assert figures["n"] == 4
@@ -100,7 +101,7 @@ def test_captions_of_picture_files(run, tmp_path, beam):
         assert told.path == str(path)
         assert len(told.words) == len(told.probabilities)
         assert all(0 < p <= 1 for p in told.probabilities)
-        if run.config.model in ("attention", "uniform"):
+        if run.config.model in (*LOOKING, "uniform"):
             assert told.alphas.shape == (len(told.words), 8, 8)
             assert captioning.attention_picture(told).width > 100
         else:
@@ -159,11 +160,12 @@ def photographs(tmp_path, monkeypatch):
     (tmp_path / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
     asked = []
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         asked.append(len(paths))
-        return np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        seen = np.random.default_rng(len(paths)).standard_normal((len(paths), 3, 3, 5)).astype(np.float32)
+        return seen[:, :, ::-1] if extractor.name.endswith("mirrored") else seen
 
-    monkeypatch.setattr(captioning, "photograph_features", features)
+    monkeypatch.setattr(captioning, "features_of", features)
     return tmp_path, asked
 
 
@@ -179,8 +181,29 @@ def test_bleu_of_captions_is_of_the_words_as_they_were_written(photographs, monk
     assert run.vocabulary.words[4:] == ("a", "near")
     monkeypatch.setattr(captioning.Run, "caption", saying(lambda k: ["a", "<unk>", "near", "a", "<unk>"], nowhere))
     figures = captioning.evaluate(run)
-    assert figures["bleu"] < 15
+    assert figures["bleu_4"] < 15
     assert figures["unknown_share"] == pytest.approx(2 / 5)
+
+
+def test_mirrored_photographs_are_for_training_alone(photographs):
+    """Eight to train on, and the same in a mirror; four to validate on, as they are."""
+    folder, asked = photographs
+    of_photographs(folder, "mirror=true")
+    assert asked == [8, 8, 4]
+    config = captioning.config(
+        "caption", f"flickr8k:{folder}", "attention", "quick", 0, ["mirror=true", "by_length=true"]
+    )
+    extractor = backbone.extractor(config, backbone.pretrained(config, None))
+    data = captioning.dataset(config, None, "train", extractor=extractor, mirror=True)
+    np.testing.assert_array_equal(data.mirrored, data.pictures[:, :, ::-1])
+    assert data.by_length
+    assert captioning.dataset(config, data.vocabulary, "val", extractor=extractor).mirrored is None
+
+
+@pytest.mark.parametrize("setting", ["mirror=true", "by_length=true", "min_count=3"])
+def test_settings_of_photographs_are_refused_for_scenes(setting):
+    with pytest.raises(UserError, match="does nothing with --data scenes"):
+        captioning.config("caption", "scenes", "attention", "quick", 0, [setting])
 
 
 @pytest.mark.parametrize("beam", [1, 2])
@@ -203,13 +226,36 @@ def test_captions_character_by_character(photographs):
     folder, said = photographs[0], []
     run = of_photographs(folder, "min_count=1", say=said.append, characters=True)
     assert {"A", " ", "."} <= set(run.vocabulary.words)
-    assert "bleu_of_characters" in captioning.evaluate(run)
+    assert {"bleu_4_of_characters", "cider_d_of_characters"} <= captioning.evaluate(run).keys()
     (generated,) = run.caption(run.dataset("val", n=1).pictures)
     assert captioning.captioned(run, "x", np.zeros((9, 9, 3), np.uint8), generated).text == "".join(
         run.words(generated)
     )
     with pytest.raises(UserError, match="--characters goes with captions of your own"):
         made(characters=True)
+
+
+def test_captions_that_are_longer_than_any_that_is_said(photographs, monkeypatch):
+    """They are learned whole; how many there are is said, and so is how many of the run's own were cut off."""
+    folder, said = photographs[0], []
+    file = folder / "Flickr8k.token.txt"
+    long = " ".join(["near"] * 40)
+    file.write_text(
+        file.read_text().replace("A rare00 near", long).replace("A rare10 near", long.removesuffix(" near"))
+    )
+    run = of_photographs(folder, "min_count=1", say=said.append)
+    assert (
+        "2 of 16 captions to train on have 40 words or more, the longest 42: they are learned whole, but what"
+        in "".join(said)
+    )
+    assert max(map(len, run.dataset("train").captions)) == 42
+    run.model.params["output.b"][END] = -50.0
+    assert captioning.evaluate(run)["cut_off"] == 4
+    run.model.params["output.b"][END] = 50.0
+    assert captioning.evaluate(run)["cut_off"] == 0
+    said.clear()
+    of_photographs(folder, "min_count=1", say=said.append, characters=True)
+    assert any("have 200 characters or more" in line for line in said)
 
 
 def test_markers_around_captions_are_said(photographs):
@@ -223,11 +269,25 @@ def test_markers_around_captions_are_said(photographs):
 
 @pytest.mark.parametrize(
     ("model", "setting", "reason"),
-    [("attention", "min_count=2", "--data scenes"), ("uniform", "attention=8", "--model uniform")]
-    + [
-        (model, each, f"--model {model}")
-        for model in ("naive", "uniform")
-        for each in ("query=current", "sharpening=2", "frequencies=4")
+    [
+        ("attention", "min_count=2", "--data scenes"),
+        ("uniform", "attention=8", "--model uniform"),
+        ("naive", "gate=true", "--model naive"),
+        ("uniform", "gate=true", "--model uniform"),
+        ("naive", "init_state=mean", "--model naive"),
+        ("shortcut", "init_state=mean", "--model shortcut"),
+        ("uniform", "doubly_stochastic=1", "--model uniform"),
+        ("hard-attention", "doubly_stochastic=1", "--model hard-attention"),
+        ("attention", "drawn=0.3", "--model attention"),
+        ("attention", "reinforce=2", "--model attention"),
+        ("naive", "entropy=0.1", "--model naive"),
+        ("attention", "schedule=constant", "scheduled_sampling=0"),
+        ("attention", "own_words=greedy", "scheduled_sampling=0"),
+        *(
+            (m, each, f"--model {m}")
+            for m in ("naive", "uniform")
+            for each in ("query=current", "sharpening=2", "frequencies=4")
+        ),
     ],
 )
 def test_settings_that_do_nothing(model, setting, reason):
@@ -236,12 +296,44 @@ def test_settings_that_do_nothing(model, setting, reason):
 
 
 @pytest.mark.parametrize(
-    ("setting", "wrong"),
-    [("query=next", "there are previous, current"), ("sharpening=0.0", "above 0"), ("frequencies=-1", "0 or more")],
+    ("model", "setting", "saying"),
+    [
+        ("attention", "doubly_stochastic=-1", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=inf", "0 or more, and finite"),
+        ("attention", "doubly_stochastic=nan", "0 or more, and finite"),
+        ("hard-attention", "reinforce=-1", "0 or more, and finite"),
+        ("hard-attention", "entropy=-0.1", "0 or more, and finite"),
+        ("hard-attention", "drawn=1.5", "0 to 1"),
+        ("hard-attention", "drawn=nan", "0 to 1"),
+        ("attention", "scheduled_sampling=1.01", "0 to 1"),
+        ("attention", "scheduled_sampling=-0.1", "0 to 1"),
+        ("attention", "schedule=quadratic", "linear, inverse-sigmoid, constant"),
+        ("attention", "own_words=best", "sample, greedy"),
+        ("attention", "init_state=median", "zero, mean"),
+        ("attention", "gate=maybe", "true or false"),
+        ("attention", "query=next", "previous, current"),
+        ("attention", "sharpening=0", "above 0"),
+        ("attention", "frequencies=-1", "0 or more"),
+    ],
 )
-def test_settings_of_attention_that_are_wrong(setting, wrong):
-    with pytest.raises(UserError, match=f"{setting}: .*{wrong}"):
-        made(more=[setting])
+def test_settings_out_of_range(model, setting, saying):
+    with pytest.raises(UserError, match=f"{setting.split('=')[0]}.*{saying}"):
+        made(model, more=[setting])
+
+
+def test_the_settings_reach_the_model():
+    asked = {"drawn": 0.25, "reinforce": 2.0, "entropy": 0.5, "gate": True, "init_state": "mean", "own_words": "greedy"}
+    asked |= {"query": "current", "sharpening": 2.0}
+    more = [f"{name}={value}" for name, value in asked.items()]
+    found = made("hard-attention", more=[*more, "scheduled_sampling=0.1"]).model.config.decoder
+    assert (found.gate, found.init_state, found.own_words) == (True, "mean", "greedy")
+    assert (found.query, found.sharpening) == ("current", 2)
+    assert (found.hard.drawn, found.hard.reinforce, found.hard.entropy) == (0.25, 2.0, 0.5)
+    assert made(more=["frequencies=3"]).model.config.region == made().model.config.region + 12
+    assert made(more=["doubly_stochastic=0.5"]).model.config.decoder.doubly_stochastic == 0.5
+    plain = made().model.config.decoder
+    assert plain.hard is None
+    assert (plain.gate, plain.init_state, plain.doubly_stochastic) == (False, "zero", 0)
 
 
 def test_settings_of_scenes_do_nothing_for_photographs(photographs):
@@ -285,7 +377,7 @@ def test_the_same_photographs_in_other_formats(photographs, form):
     ours, theirs = of_photographs(folder), of_photographs(folder, data=form(folder))
     assert theirs.vocabulary.words == ours.vocabulary.words
     for split in ("train", "val"):
-        assert theirs.dataset(split).words == ours.dataset(split).words
+        assert theirs.dataset(split).texts == ours.dataset(split).texts
 
 
 def test_a_file_of_captions_is_read_once_to_train(photographs, monkeypatch):

@@ -267,3 +267,80 @@ def test_a_prompt_is_cut_as_the_text_was(tmp_path):
 def test_settings_of_scenes_do_nothing_for_a_text(tmp_path):
     with pytest.raises(UserError, match="n_val=5: n_val does nothing with --data text; leave it out"):
         of_file(tmp_path, "a b\n" * 9, "n_val=5")
+
+
+# --- what regularises, and what is read beside it ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["tied=true"], "tied=true: embedding and hidden must be alike, not 8 and 16"),
+        (["variational=true"], "variational=true: dropout=0 drops nothing"),
+        (["weight_drop=1"], "weight_drop=1.0: it must be 0 or more and below 1"),
+        (["embedding_dropout=-0.1"], "embedding_dropout=-0.1: it must be 0 or more and below 1"),
+        (["init_scale=-1"], "init_scale=-1.0: it must be 0 or more"),
+    ],
+)
+def test_settings_that_cannot_be(more, message):
+    with pytest.raises(UserError, match=message):
+        made(*more)
+
+
+def test_all_that_regularises_can_be_asked_for():
+    more = ["tied=true", "hidden=8", "dropout=0.3", "variational=true", "weight_drop=0.4", "embedding_dropout=0.1"]
+    run = made(*more, "init_scale=0.1")
+    assert "output.W" not in run.model.params
+    assert math.isfinite(language_modelling.evaluate(run, n=5)["perplexity"])
+
+
+def test_a_sentence_alone_is_read_from_nothing(words):
+    text = [["the", "cat"], ["a", "dog", "sleeps", "."]]
+    total, count = 0.0, 0
+    for sentence in text:
+        tokens = np.array([END, *words.vocabulary.encode(sentence), END])[:, None]
+        losses, _, _ = words.model.losses(tokens, words.model.zero_state(1))
+        total, count = total + float(losses.sum()), count + len(losses)
+    assert language_modelling._loss_per_sentence(words, text, size=2) == pytest.approx(total / count, rel=1e-6)
+
+
+def test_a_model_that_has_learned_its_text_by_heart_says_nothing_new(words):
+    """Weights that make every word certain: after the cat comes sees, and so on, round and round."""
+    figures = language_modelling.evaluate(words)
+    assert 0 <= figures["seen_4grams"] <= 1
+    assert 0 <= figures["repeated_4grams"] <= 1
+    for value in words.model.params.values():
+        value[...] = 0
+    words.model.params["output.b"][words.vocabulary.encode(["dog"])] = 1e3
+    figures = language_modelling.evaluate(words)
+    assert figures["repeated_4grams"] == pytest.approx(36 / 37)  # dog, dog, dog …: all but the first of each text
+    assert figures["seen_4grams"] == 0
+
+
+def test_figures_with_a_neural_cache(words):
+    plain = language_modelling.evaluate(words)
+    assert "perplexity_with_cache" not in plain
+    cached = language_modelling.evaluate(words, neural_cache="20,0.5,0.3")
+    assert cached["perplexity_with_cache"] != cached["perplexity"] == plain["perplexity"]
+    nothing = language_modelling.evaluate(words, neural_cache="20,0.5,0")
+    assert nothing["perplexity_with_cache"] == pytest.approx(plain["perplexity"], rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "0", "5,1,1", "5,-1", "5,1,0.1,2", "5,nan"])
+def test_a_cache_that_cannot_be_is_refused(words, wrong):
+    with pytest.raises(UserError, match=f"--neural-cache {wrong}: "):
+        language_modelling.evaluate(words, neural_cache=wrong)
+
+
+@pytest.mark.parametrize(("name", "epochs", "flat"), [("zaremba-small", 13, 4), ("zaremba-medium", 39, 6)])
+def test_the_schedules_of_zaremba_are_whole_epochs_of_the_penn_treebank(name, epochs, flat):
+    """929,589 words; the learning rate and the clip times the steps unrolled are theirs: 1 and 5."""
+    s = language_modelling.PRESETS["ptb", name]
+    epoch = (929_589 // s.batch - 1) // s.unroll
+    assert (s.steps, s.decay_from, s.decay_every) == (epochs * epoch, flat * epoch, epoch)
+    assert (s.learning_rate / s.unroll, s.clip * s.unroll) == (1, pytest.approx(5, rel=1e-5))
+
+
+def test_when_a_rate_is_lowered_says_nothing_without_by_how_much():
+    with pytest.raises(UserError, match="set by how much, as decay=0.5"):
+        made("decay_every=10")

@@ -22,7 +22,7 @@ import pytest
 from scratchlv.data.scenes.entropy import Entropy
 from scratchlv.tasks import TASKS, language_modelling, run_folder, training
 from scratchlv.training import checkpoint, old_runs
-from scratchlv.training.trainer import read_log
+from scratchlv.training.log import read_log
 
 OLD = Path(__file__).parent / "old_runs"
 

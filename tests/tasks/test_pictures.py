@@ -58,3 +58,16 @@ def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypa
     monkeypatch.setattr(features, "extract", lambda paths, net, progress: [progress(k, 2) for k in (1, 2)] and net)
     assert isinstance(pictures.photograph_features(paths, show_progress=False), Net)
     assert shown == [1, 2]
+
+
+def test_a_mirrored_picture_has_the_features_of_its_mirror_image_in_a_set_of_their_own():
+    class Backbone:
+        name, checksum, size, crop, shape = "net", "c0ffee", (4, 4), None, (4, 4, 3)
+
+        def features(self, images):
+            assert images.flags.c_contiguous
+            return images.astype(np.float32)
+
+    mirrored, images = pictures.Mirrored(Backbone()), np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    np.testing.assert_array_equal(mirrored.features(images), images[:, :, ::-1])
+    assert (mirrored.name, mirrored.checksum, mirrored.shape) == ("net-mirrored", "c0ffee", (4, 4, 3))

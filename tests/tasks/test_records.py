@@ -45,7 +45,7 @@ def test_a_run_says_what_was_asked_and_what_was_fitted_and_is_read_from_there(tm
     asked, fitted = config(task, "clip=0.25"), FITTED[task]
     run_folder.create(tmp_path / "run", asked, fitted)
     found = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
-    assert list(found) == ["asked", "fitted"]
+    assert list(found) == ["asked", "fitted", "sha256"]
     assert found["asked"]["settings"]["clip"] == 0.25
     assert found["fitted"]["vocabulary"] == ["<pad>", "<start>", "<end>", "<unk>", "a", "star"]
     same, as_fitted = run_folder.read(tmp_path / "run")

@@ -60,6 +60,10 @@ CASES = [
     ("translate", "additive", ["attention=8"]),
     ("translate", "naive", ["layers=2", "cell=gru"]),
     ("summarize", "dot", []),
+    ("lm", "lstm", ["scheduled_sampling=0.9", "own_words=greedy", "unroll=10"]),
+    ("translate", "additive", ["attention=8", "scheduled_sampling=0.9", "schedule=inverse-sigmoid"]),
+    ("caption", "attention", ["gate=true", "init_state=mean", "doubly_stochastic=0.1", "scheduled_sampling=0.9"]),
+    ("caption", "hard-attention", ["gate=true"]),
     ("vqa", "attention", ["attention=8", "hops=2", "blind_steps=3", "encoder_steps=2"]),
 ]
 
@@ -95,6 +99,39 @@ def test_the_state_of_a_language_model_is_carried_over_the_interruption(tmp_path
     assert any((kept.model.params[name] != value).any() for name, value in lost.model.params.items())
 
 
+def test_the_baseline_of_hard_attention_is_carried_over_the_interruption(tmp_path, monkeypatch):
+    """The test above would see a difference: it is no parameter, and lies beside them."""
+    interrupt_at(monkeypatch, "caption", 2)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", config("caption", model="hard-attention"))
+    tensors, state = checkpoint.load(tmp_path / "run")
+    name = "buffers/hard_attention.baseline"
+    run = training.new(*run_folder.read(tmp_path / "run", "caption"))
+    assert tensors[name] != run.model.buffers["hard_attention.baseline"]  # it began at ln V
+    checkpoint.save(tmp_path / "run", tensors | {name: 0 * tensors[name]}, state)
+    lost = train(tmp_path / "run")
+    kept = train(tmp_path / "whole", config("caption", model="hard-attention"))
+    assert any((kept.model.params[name] != value).any() for name, value in lost.model.params.items())
+
+
+@pytest.mark.parametrize("task", ["lm", "translate", "caption"])
+def test_the_models_own_words_come_in_as_the_schedule_says(tmp_path, task):
+    asked = config(task, "scheduled_sampling=0.6", "steps=10")
+    job = TASKS[task].load().prepare(asked, None, False, lambda line: None, tmp_path)
+    found = [job.batch_at(step).scheduled_sampling for step in (0, 5, 10)]
+    assert found == pytest.approx([0, 0.3, 0.6])
+    plain = TASKS[task].load().prepare(config(task, "steps=10"), None, False, lambda line: None, tmp_path)
+    assert plain.batch_at(5).scheduled_sampling == 0
+
+
+def test_what_keeps_a_batch_from_being_learned_by_heart_is_left_out():
+    more = ["label_smoothing=0.1", "doubly_stochastic=1", "scheduled_sampling=0.5"]
+    s = config("caption", *more).settings.unregularised()
+    assert (s.label_smoothing, s.doubly_stochastic, s.scheduled_sampling, s.entropy) == (0, 0, 0, 0)
+    assert s.dropout == 0.3
+    assert config("vqa").settings.unregularised() == config("vqa").settings
+
+
 def test_the_blind_twin_is_taken_up_where_it_was_interrupted(tmp_path, monkeypatch):
     more = ["attention=8", "blind_steps=5", "encoder_steps=2"]
     train(tmp_path / "whole", config("vqa", *more))
@@ -122,7 +159,9 @@ def test_a_run_says_what_it_was_asked_for_and_is_used_from_there(tmp_path):
     asked = config("lm")
     run = train(tmp_path / "run", asked)
     kept = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    assert kept.pop("sha256")
     assert kept == {"asked": to_json(asked), "fitted": to_json(run.fitted)}
+    assert checkpoint.load(tmp_path / "run")[1]["config"] == kept
     assert run_folder.read(tmp_path / "run")[0] == asked
     loaded = training.load(tmp_path / "run", "lm")
     assert loaded.vocabulary.to_json() == run.vocabulary.to_json()

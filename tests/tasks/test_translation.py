@@ -1,6 +1,7 @@
 """Translation and summarization as a task: their words, their figures, and texts that people give."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.models import recurrent
-from scratchlv.tasks import CELLS, translation
+from scratchlv.tasks import CELLS, run_folder, translation
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "hidden=16", "embedding=8", "min_count=1"]
@@ -19,7 +20,8 @@ def made(task="translate", data="scenes", model="additive", say=lambda line: Non
     """A run that was never trained; its weights are large, so that it is sure of what it says."""
     size = ["n_train=30", "n_val=10"] if data == "scenes" else []
     size += ["attention=8"] if model == "additive" else []
-    config = translation.config(task, data, model, "quick", 0, [*SMALL, *size, *more], **options)
+    small = SMALL[:-1] if "bpe" in options else SMALL
+    config = translation.config(task, data, model, "quick", 0, [*small, *size, *more], **options)
     run = translation.prepare(config, None, False, say, Path()).run
     rng = np.random.default_rng(1)
     for value in run.model.params.values():
@@ -331,3 +333,75 @@ def test_what_looks_like_no_plain_text_is_said(tmp_path):
     said = []
     made(data=parallel(tmp_path, ["a\tb", "c\td"], ["e", "f"]), say=said.append)
     assert sum("x.en looks like texts between tabs, but is read as plain text" in line for line in said) == 1
+
+
+# --- in pieces -------------------------------------------------------------------------------------------------------
+
+TOWERS = ["the lowest newest tower", "a newer lower tower", "the widest tower"] * 4
+TOURS = ["la tour la plus basse", "une tour plus neuve", "la tour la plus large"] * 4
+
+
+@pytest.fixture(scope="module")
+def in_pieces(tmp_path_factory):
+    return made(data=parallel(tmp_path_factory.mktemp("pieces"), TOWERS, TOURS), bpe=12)
+
+
+def test_a_run_in_pieces_knows_words_that_it_has_never_seen(in_pieces):
+    said = translation.translate_text(in_pieces, "the towest tower", beam=2)
+    assert not said.unknown
+    assert any(piece.endswith("@@") for piece in said.source)
+    assert "@@" not in said.text
+    assert translation.translate_text(in_pieces, "the zzz").unknown == ["zzz"]
+
+
+def test_pieces_are_aligned_and_words_are_judged(in_pieces):
+    t = translation.translate_text(in_pieces, "a newer tower")
+    assert t.alphas.shape == (len(t.words), len(t.source))
+    figures = translation.evaluate(in_pieces, "val")
+    assert 0 <= figures["bleu"] <= 100
+    assert translation._typeset(in_pieces, in_pieces.words(Generated(np.array([END]), None, None, 0.0))) == ""
+
+
+def test_a_run_in_pieces_is_written_and_read(in_pieces, tmp_path):
+    run_folder.create(tmp_path / "run", in_pieces.config, in_pieces.fitted)
+    config, fitted = run_folder.read(tmp_path / "run", "translate")
+    assert fitted.merges == in_pieces.fitted.merges
+    assert config.bpe == 12
+    assert translation.Run(config, fitted, None).units(["lowest"]) == in_pieces.units(["lowest"])
+
+
+def test_damaged_merges_are_refused(in_pieces):
+    damaged = dataclasses.replace(in_pieces.fitted, merges=("a b", "c"))
+    with pytest.raises(UserError, match="the merges of byte-pair encoding are damaged"):
+        _ = translation.Run(in_pieces.config, damaged, None).byte_pairs
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "message"),
+    [
+        ({"bpe": 0}, [], "--bpe 0: give the number of merges, 1 or more"),
+        ({"bpe": 5, "characters": True}, [], "--bpe and --characters are two ways"),
+        ({"bpe": 5}, ["min_count=2"], "min_count does nothing with --bpe"),
+    ],
+)
+def test_pieces_that_make_no_sense_are_refused(tmp_path, options, more, message):
+    data = parallel(tmp_path, TOWERS, TOURS)
+    with pytest.raises(UserError, match=message):
+        translation.config("translate", data, "additive", "quick", 0, more, **options)
+
+
+def test_scenes_have_no_pieces():
+    with pytest.raises(UserError, match="--bpe goes with texts of your own"):
+        translation.config("translate", "scenes", "additive", "quick", 0, [], bpe=5)
+
+
+def test_more_merges_than_the_training_texts_allow(tmp_path):
+    data = parallel(tmp_path, TOWERS, TOURS)
+    with pytest.raises(UserError, match=r"--bpe 100000: the texts allow \d+ merges"):
+        made(data=data, bpe=100_000)
+
+
+def test_texts_are_cut_off_by_their_pieces(tmp_path):
+    said = []
+    made(data=parallel(tmp_path, TOWERS, TOURS), bpe=2, more=["most_words=9"], say=said.append)
+    assert any("texts longer than most_words=9 pieces lose their ends" in line for line in said)

@@ -15,8 +15,9 @@ import pytest
 
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint
-from scratchlv.training.optimisers import FlatParameters, learning_rate
-from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.optimisers import Decay, FlatParameters, learning_rate
+from scratchlv.training.trainer import Interrupted, Trainer, TrainSettings
 
 
 class Line:
@@ -87,6 +88,28 @@ def test_the_log_drops_what_came_after_the_checkpoint(tmp_path):
         log.write('{"step": 40, "lo')  # killed while writing
     t.resume()
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl")] == [10, 20]
+
+
+def test_killed_before_the_first_checkpoint_each_step_stands_in_the_log_once(tmp_path):
+    t = trainer(tmp_path)
+    for step in (10, 20):
+        t._log(step=step, loss=9.0)
+    second = trainer(tmp_path, dataclasses.replace(SETTINGS, steps=30))
+    second.resume()
+    second.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30]
+
+
+@pytest.mark.parametrize("state", [{"step": 5}, {"step": 5, "seconds": "x", "best_loss": None}])
+def test_a_checkpoint_of_something_else_is_no_traceback(tmp_path, state):
+    t = trainer(tmp_path)
+    t.step = 5
+    t.save()
+    tensors, _ = checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, tensors, state)
+    with pytest.raises(UserError, match="the checkpoint of step 5 .* is not that of a training"):
+        trainer(tmp_path).resume()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -215,6 +238,14 @@ def test_the_norm_is_that_of_all_gradients_together(size):
 def test_a_gradient_of_another_shape_is_named():
     with pytest.raises(ValueError, match=r"gradient of a has the shape \(3, 2\), not \(2, 3\)"):
         FlatParameters({"a": np.zeros((2, 3), np.float32)}).collect({"a": np.zeros((3, 2), np.float32)}, 1.0)
+
+
+def test_the_schedule_of_zaremba_and_others():
+    """1 for four epochs, then half of it after each: in the fifth 0.5, in the sixth 0.25."""
+    decay = Decay(0.5, first=400, every=100)
+    rates = [learning_rate(s, 1300, 20.0, 0, decay) for s in range(1300)]
+    assert [rates[s] for s in (0, 399, 400, 499, 500, 1299)] == [20, 20, 10, 10, 5, 20 * 0.5**9]
+    assert learning_rate(4, 1300, 20.0, 10, decay) == 10  # a warm-up comes before it
 
 
 def test_the_schedule():

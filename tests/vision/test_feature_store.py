@@ -1,5 +1,6 @@
 """Features on disk: what is read when, and what is said when it cannot be."""
 
+import errno
 import gc
 import os
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from scratchlv.errors import UserError
+from scratchlv.vision import feature_store
 from scratchlv.vision.feature_store import FeatureStore, read_ahead
 
 SHAPE = (2, 3)
@@ -35,13 +37,11 @@ def test_rows_are_found_by_their_checksums(store):
 
 def test_a_row_is_on_the_disk_before_its_line_is_written(store, monkeypatch):
     """A power cut may keep the length of a file and lose what was written; a line says that nothing of its row was lost."""
-    sizes = []
-    monkeypatch.setattr(
-        os, "fsync", lambda file: sizes.append((store.file.stat().st_size, store.list_file.stat().st_size))
-    )
+    sizes, files = [], (store.file, store.crc_file, store.list_file)
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(tuple(file.stat().st_size for file in files)))
     with store.adding(lambda: None) as add:
         add([f"{7:032x}"], rows([7]))
-    assert sizes == [(6 * 12, 5 * 33), (6 * 12, 6 * 33)]
+    assert sizes == [(6 * 12, 5 * 4, 5 * 33), (6 * 12, 6 * 4, 5 * 33), (6 * 12, 6 * 4, 6 * 33)]
 
 
 def test_a_damaged_line_is_that_of_no_picture(store):
@@ -49,6 +49,71 @@ def test_a_damaged_line_is_that_of_no_picture(store):
     listed[40] = ord("x")
     store.list_file.write_bytes(listed)
     assert store.rows() == {f"{k:032x}": k for k in (0, 2, 3, 4)}
+
+
+def flip(path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["file", "crc_file"])
+@pytest.mark.parametrize("at", [24, 27, 29])
+def test_a_row_of_which_a_bit_has_changed_is_made_anew_and_written_again(store, file, at):
+    at = at if file == "file" else 2 * 4 + at % 4
+    flip(getattr(store, file), at)
+    asked = []
+
+    def remake(checksum):
+        asked.append(checksum)
+        return rows([2])[0]
+
+    for _ in range(2):
+        features = store.open([0, 2, 4, 2], remake)
+        for _ in range(2):
+            np.testing.assert_array_equal(features, rows([0, 2, 4, 2]))
+    assert asked == [f"{2:032x}"]
+
+
+def test_a_damaged_row_that_cannot_be_written_again_is_made_anew_once(store, monkeypatch):
+    flip(store.file, 24)
+    asked = []
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(feature_store, "_overwrite", read_only)
+    features = store.open([2, 1], lambda checksum: asked.append(checksum) or rows([2])[0])
+    for _ in range(2):
+        np.testing.assert_array_equal(features, rows([2, 1]))
+    assert asked == [f"{2:032x}"]
+
+
+def test_a_damaged_row_that_nobody_can_make_anew_is_refused(store):
+    flip(store.file, 24)
+    with pytest.raises(UserError, match=r"features\.f16 is damaged in row 2; delete .*store"):
+        np.asarray(store.open([0, 1, 2]))
+
+
+def test_rows_that_changed_places_are_found(store):
+    content = store.file.read_bytes()
+    store.file.write_bytes(content[12:24] + content[:12] + content[24:])
+    features = store.open([0, 1], lambda checksum: rows([int(checksum, 16)])[0])
+    np.testing.assert_array_equal(features, rows([0, 1]))
+
+
+def test_a_cache_from_before_there_were_crcs_is_taken_as_it_is_and_guarded_from_then_on(store):
+    store.crc_file.unlink()
+    np.testing.assert_array_equal(store.open([3]), rows([3]))
+    assert store.lacks_crcs()
+    with store.adding(lambda: None) as add:
+        add([f"{5:032x}"], rows([5]))
+    assert store.lacks_crcs()
+    store.note_crcs(lambda: None)
+    assert not store.lacks_crcs()
+    flip(store.file, 24)
+    with pytest.raises(UserError, match="row 2"):
+        np.asarray(store.open(range(6)))
 
 
 def test_it_is_indexed_like_an_array(store):
@@ -66,6 +131,7 @@ def test_it_is_indexed_like_an_array(store):
 
 def test_an_index_reads_nothing(store):
     features = store.open([0, 1])
+    np.asarray(features)  # checked, and so not again
     before = features[:1]
     with open(store.file, "r+b") as file:
         file.write(rows([8]).tobytes())
@@ -82,7 +148,7 @@ def test_a_file_that_was_cut_off_is_named(store):
 
 def test_the_file_is_closed_with_the_last_that_reads_it(store):
     features = store.open([0, 1])
-    descriptor = features._file.fileno()
+    descriptor = features._source.file.fileno()
     part = features[1:]
     del features
     np.testing.assert_array_equal(part, rows([1]))

@@ -23,6 +23,7 @@ class Mean:
 
     name = "mean"
     size = (6, 5)
+    crop = None
     shape = (1, 1, 3)
 
     def __init__(self, checksum="a" * 32, fail_at=None):
@@ -193,7 +194,7 @@ def test_two_sets_share_what_they_have_in_common(photos, cache):
     extract(photos[:7], Mean(), cache)
     extract(photos[3:], Mean(), cache)
     assert len(stored(cache)["features.f16"]) == 11 * 6
-    assert set(stored(cache)) == {"features.f16", "rows.txt"}
+    assert set(stored(cache)) == {"features.f16", "rows.crc", "rows.txt"}
 
 
 @pytest.mark.parametrize("damage", ["no array", "cut list", "other list", "no list", "text"])
@@ -214,6 +215,31 @@ def test_damaged_files_are_made_anew(photos, cache, damage):
     second = Mean()
     assert np.array_equal(extract(photos[:10], second, cache), colours(range(10)))
     assert second.computed == 10
+
+
+@pytest.mark.parametrize("at", [0, 5 * 6 + 3, 11 * 6 - 1])
+def test_a_picture_of_which_the_disk_changed_the_features_gets_them_anew(photos, cache, at):
+    extract(photos, Mean(), cache)
+    whole = stored(cache)
+    (array,) = cache.glob("mean-*/features.f16")
+    content = bytearray(array.read_bytes())
+    content[at] ^= 1
+    array.write_bytes(content)
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 1
+    assert stored(cache) == whole
+
+
+def test_a_cache_from_before_there_were_crcs_gets_them(photos, cache):
+    extract(photos, Mean(), cache)
+    whole = stored(cache)
+    (crcs,) = cache.glob("mean-*/rows.crc")
+    crcs.unlink()
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 0
+    assert stored(cache) == whole
 
 
 def test_no_space_for_the_features_is_said_before_they_are_made(photos, cache, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from scratchlv.errors import UserError
+from scratchlv.vision import images
 from scratchlv.vision.images import MAX_PIXELS, load_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -245,4 +246,72 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch, widt
     path.write_bytes(png_that_claims(width, height))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     with pytest.raises(UserError, match=r"bomb\.png has more than 80 million pixels"):
+        load_image(path)
+
+
+# --- made to do harm ---------------------------------------------------------------------------------------------------
+
+
+def test_a_flipped_bit_anywhere_in_a_png_is_found(saved, photo):
+    path = saved(photo.resize((9, 7)), "photo.png")
+    whole = path.read_bytes()
+    assert load_image(path).shape == (7, 9, 3)
+    for at in range(8, len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with pytest.raises(UserError, match=r"photo\.png"):
+            load_image(path)
+
+
+def again(jpeg: bytes, n: int) -> bytes:
+    """The JPEG with its last scan n times."""
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:last] + jpeg[last:-2] * n + jpeg[-2:]
+
+
+def test_a_jpeg_that_goes_through_its_picture_again_and_again_is_refused(saved):
+    path = saved(Image.new("RGB", (1400, 1000)), "often.jpg", progressive=True)
+    once = path.read_bytes()
+    assert images._scans(once) == once.count(b"\xff\xda") == 10
+    path.write_bytes(again(once, 1200))
+    with pytest.raises(UserError, match=r"often\.jpg goes through its picture 1,209 times"):
+        load_image(path)
+    small = saved(Image.new("RGB", (20, 10)), "small.jpg", progressive=True)
+    small.write_bytes(again(small.read_bytes(), 1200))
+    assert load_image(small).shape == (10, 20, 3)  # that takes no time
+
+
+def test_scans_are_those_of_the_picture_and_not_of_what_a_camera_notes_in_it(saved, photo):
+    path = saved(photo, "noted.jpg", exif=b"Exif\0\0" + b"\xff\xda\xff\xd9" * 5000, quality=100)
+    assert images._scans(path.read_bytes()) == 1
+    assert images._scans(b"\xff\xd8\xff") == images._scans(b"") == images._scans(b"\xff\xd8\xff\xda") - 1 == 0
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_strips_are_the_whole(saved, mode, monkeypatch):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 60_000, (50, 31)).astype({"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode])
+    path = saved(Image.fromarray(values), "deep.tif")
+    whole = load_image(path)
+    monkeypatch.setattr(images, "_STRIP", 100)
+    assert np.array_equal(load_image(path), whole)
+    top = 65535 if mode != "F" else None
+    low, high = (0, top) if top else (values.min(), values.max())
+    expected = np.rint(255 * (values.astype(np.float64) - low) / (float(high) - low)).astype(np.uint8)
+    assert np.array_equal(whole[..., 0], expected)
+
+
+def test_deep_pictures_of_the_largest_size_take_no_float64_copy(monkeypatch):
+    """Strips are a fixed number of pixels, however large the picture."""
+    sizes = []
+    real = np.isfinite
+    monkeypatch.setattr(np, "isfinite", lambda values: sizes.append(values.size) or real(values))
+    images._with_bytes("deep", Image.new("I", (3000, 2000), 70_000), "TIFF", False)
+    assert sum(sizes) == 6_000_000
+    assert max(sizes) <= images._STRIP
+
+
+def test_a_png_of_very_many_chunks_is_refused(saved, photo, monkeypatch):
+    path = saved(photo, "chunks.png")
+    monkeypatch.setattr(images, "_MAX_CHUNKS", 2)
+    with pytest.raises(UserError, match=r"chunks\.png has more than 2 chunks"):
         load_image(path)

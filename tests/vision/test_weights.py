@@ -1,15 +1,18 @@
 """Weights files are written here byte by byte, so that no torch is needed, and so that they can be wrong."""
 
 import io
+import json
 import pickle
 import struct
 import zipfile
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from scratchlv.errors import UserError
-from scratchlv.vision.weights import read_torch
+from scratchlv.vision import weights
+from scratchlv.vision.weights import read_torch, read_weights
 
 TYPES = {"float32": "FloatStorage", "float64": "DoubleStorage", "float16": "HalfStorage", "int64": "LongStorage"}
 
@@ -250,15 +253,170 @@ def test_refuses_what_is_no_dictionary_of_tensors(save, instructions):
         read_torch(save(instructions, {"0": np.zeros(1, np.float32)}))
 
 
-def test_refuses_an_object_number_that_would_allocate_gigabytes(save):
-    with pytest.raises(UserError, match="numbers its objects"):
-        read_torch(save(code({"w": tensor()}) + pickle.LONG_BINPUT + b"\xff\xff\xff\x0f", {}))
+def test_an_object_number_allocates_nothing(save, form):
+    state = (
+        code({"w": tensor(shape=(1,), strides=(1,), legacy=form == "legacy")})
+        + pickle.LONG_BINPUT
+        + b"\xff\xff\xff\x0f"
+    )
+    assert read_torch(save(state, {"0": np.float32([3])}))["w"] == 3
 
 
 def test_refuses_tensors_that_expand_a_small_file(save, form):
     one = tensor(shape=(1000,), strides=(1,), count=1000, legacy=form == "legacy")
     with pytest.raises(UserError, match="would take"):
         read_torch(save({f"w{i}": one for i in range(2000)}, {"0": np.zeros(1000, np.float32)}))
+
+
+@pytest.mark.parametrize("strides", [(1 << 61, 1), (1 << 70, 1), (0, 1)])
+def test_the_stride_of_an_axis_of_one_may_be_any_number(read_entry, strides):
+    assert np.array_equal(read_entry(np.float32([7, 8]), shape=(1, 2), strides=strides), [[7, 8]])
+
+
+@pytest.mark.parametrize("shape", [(0, 1 << 62), (0, 1 << 70), (1 << 40, 0, 1 << 40)])
+def test_an_empty_tensor_of_enormous_axes_is_refused(read_entry, shape):
+    with pytest.raises(UserError, match="would take"):
+        read_entry(np.zeros(24, np.float32), shape=shape, strides=(1,) * len(shape))
+
+
+def colliding() -> bytes:
+    """Whole numbers of one hash as keys: a dictionary of n of them takes n² comparisons."""
+    number = (2**61 - 1).__mul__
+    items = b"".join(
+        pickle.LONG1 + bytes([20]) + number(k).to_bytes(20, "little", signed=True) + pickle.NONE
+        for k in range(1, 38_000)
+    )
+    return pickle.EMPTY_DICT + pickle.MARK + items + pickle.SETITEMS
+
+
+def nested(n: int) -> bytes:
+    return pickle.EMPTY_LIST * n + pickle.APPEND * (n - 1)
+
+
+def doubling(n: int) -> bytes:
+    """A tuple of twice the same, of twice the same …: what goes through all of it never ends."""
+    return code(()) + (pickle.BINPUT + b"\0" + pickle.BINGET + b"\0" + pickle.TUPLE2) * n
+
+
+SLOW = {
+    "colliding keys": colliding(),
+    "keys that are tuples": pickle.EMPTY_DICT + doubling(60) + pickle.NONE + pickle.SETITEM,
+    "empty dictionaries": pickle.MARK + pickle.EMPTY_DICT * 4_000_000 + pickle.TUPLE,
+    "nested lists": nested(90_000),
+    "doubled tuples": code("w") + doubling(60) + pickle.TUPLE2,
+    "a doubled entry": pickle.EMPTY_DICT + code("w") + doubling(60) + pickle.SETITEM,
+    "a shape without end": code("x") + pickle.MARK + code(1) * 150_000 + pickle.TUPLE + pickle.TUPLE2,
+    "a name of a megabyte": code({"x" * 1_000_000: 1}),
+    "a block of a megabyte": code({"w": tensor(key="y" * 1_000_000)}),
+}
+
+
+@pytest.mark.parametrize("trick", SLOW)
+def test_a_pickle_made_to_take_long_is_refused_soon_and_briefly(save, trick, monkeypatch):
+    """Its instructions are counted: no test of time, which would depend on the machine."""
+    done = []
+    obey = weights._Machine.obey
+    monkeypatch.setattr(weights._Machine, "obey", lambda self, *step: done.append(1) or obey(self, *step))
+    with pytest.raises(UserError) as refused:
+        read_torch(save(SLOW[trick], {}))
+    assert len(done) <= weights._MAX_INSTRUCTIONS + 50
+    assert len(str(refused.value)) < 600
+
+
+def test_a_zip_of_very_many_members_is_refused_by_the_length_of_its_list(tmp_path):
+    path = tmp_path / "many.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        for k in range(2000):
+            archive.writestr(f"{k:01100d}", b"")
+    with pytest.raises(UserError, match="its list of members takes"):
+        read_torch(path)
+
+
+def test_members_that_overlap_are_refused(tmp_path):
+    state = {name: tensor(name, (4,), (1,), count=4) for name in "ab"}
+    path = write(tmp_path / "overlapping.pth", state, {name: np.zeros(4, np.float32) for name in "ab"}, "zip")
+    content = path.read_bytes()
+    first, second = (content.index(b"archive/data/" + name) - 30 for name in (b"a", b"b"))
+    at = content.rindex(second.to_bytes(4, "little") + b"archive/data/b")
+    path.write_bytes(content[:at] + (first + 2).to_bytes(4, "little") + content[at + 4 :])
+    with pytest.raises(UserError, match="overlap"):
+        read_torch(path)
+
+
+# --- safetensors -----------------------------------------------------------------------------------------------------
+
+
+def safetensors_file(folder, header, data=b"\0" * 8, length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path = folder / "weights.safetensors"
+    path.write_bytes((len(text) if length is None else length).to_bytes(8, "little") + text + data)
+    return path
+
+
+def described(dtype="F32", shape=(2,), place=(0, 8)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(place)}
+
+
+def test_what_the_library_writes_is_read(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.integers(0, 2, (3, 2)).astype(name) for name in ("f2", "f4", "f8", "i1", "u2", "i8", "?")}
+    arrays |= {"scalar": np.array(2.5), "empty": np.zeros((0, 4), np.float32)}
+    save_file(arrays, tmp_path / "w.safetensors", {"by": "us"})
+    found = read_weights(tmp_path / "w.safetensors")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert found[name].tobytes() == array.tobytes()
+
+
+def test_bfloat16_of_safetensors_becomes_float32(tmp_path):
+    halves = (np.array([1.5, -2.0], np.float32).view(np.uint32) >> 16).astype("<u2")
+    path = safetensors_file(tmp_path, {"w": described("BF16", (2,), (0, 4))}, halves.tobytes())
+    assert read_weights(path)["w"].tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "F4", "F6_E2M3", "C64", "x" * 100_000])
+def test_types_that_are_not_read_are_named_with_those_that_are(tmp_path, dtype):
+    with pytest.raises(
+        UserError, match=r"has numbers of the type '.*', and F64, F32, F16, BF16, .* are read"
+    ) as refused:
+        read_weights(safetensors_file(tmp_path, {"w": described(dtype, (8,), (0, 8))}))
+    assert len(str(refused.value)) < 500
+
+
+LYING = {
+    "of 70 axes": {"w": described(shape=(1,) * 69 + (2,))},
+    "of an enormous empty axis": {"w": described(shape=(0, 1 << 61), place=(0, 0)), "v": described()},
+    "larger than the file": {"w": described(shape=(1 << 40,), place=(0, 1 << 42))},
+    "of negative size": {"w": described(shape=(-2,), place=(0, -8))},
+    "backwards": {"w": described(place=(8, 0))},
+    "of two in one place": {"w": described(), "v": described()},
+    "with a hole": {"w": described(shape=(1,), place=(4, 8))},
+    "too short": {"w": described(shape=(1,), place=(0, 4))},
+    "of another size than it says": {"w": described(shape=(3,))},
+    "without a type": {"w": {"shape": [2], "data_offsets": [0, 8]}},
+    "of a shape that is a text": {"w": {"dtype": "F32", "shape": "2", "data_offsets": [0, 8]}},
+    "of a number that is true": {"w": described(shape=(True, 2))},
+    "of an object": {"w": 3},
+    "no object": [1],
+    "no JSON": b"{",
+    "nested": b"[" * 200_000,
+    "a number of many digits": b'{"w": ' + b"9" * 10_000 + b"}",
+    "no UTF-8": b'{"\xff": 1}',
+}
+
+
+@pytest.mark.parametrize("lie", LYING)
+def test_a_description_that_lies_is_refused(tmp_path, lie):
+    with pytest.raises(UserError, match=r"weights\.safetensors is damaged or no safetensors file") as refused:
+        read_weights(safetensors_file(tmp_path, LYING[lie]))
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("length", [0, 1 << 30, (1 << 64) - 1])
+def test_a_length_that_lies_is_refused(tmp_path, length):
+    with pytest.raises(UserError, match="is damaged or no safetensors file"):
+        read_weights(safetensors_file(tmp_path, {"w": described()}, length=length))
 
 
 def test_refuses_every_truncation(tmp_path, form):

@@ -1,0 +1,111 @@
+"""Words that are copied from the source: the pointer-generator of See, Liu and Manning (2017), *Get To The Point*.
+
+At step t the decoder either says a word of its vocabulary, with probability g_t, or points at a word of the source, as its
+attention does:
+
+    g_t = σ(w_h h_t + w_z z_t + w_y W_emb y_{t-1} + b)
+    P_t(w) = g_t softmax(logits_t)[w] + (1 - g_t) Σ_{l: source_l = w} α_tl
+
+Words are numbers of an extended vocabulary: 0 to V - 1 are those of the vocabulary, and V, V + 1, … those of one source that it
+lacks. Such a word can only be copied; a word that is neither known nor in the source is ``<unk>``, and can only be generated.
+
+The loss of a word is -log P_t(y_t). With p = softmax(logits_t)[y_t], a = Σ α_tl over the places of y_t, and
+r = g p / P, the share of the probability that was generated (ρ = 1 - r the share that was copied):
+
+    d logits = r (softmax(logits) - [y])        d α_l = - ρ / a  at the places of y_t        d g̃ = g - r,   g = σ(g̃)
+
+The last line is that of a logistic regression whose label is r. Where p = 0 (a word that the vocabulary lacks), r = 0.
+
+The coverage loss Σ_l min(α_tl, c_tl) / steps, with c_t = Σ_{τ<t} α_τ, keeps attention from looking at the same place again:
+it is what such decoders repeat themselves for.
+
+Shapes: T steps, N sentences, L words of the source, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchlv.arrays import Array
+from scratchlv.ops import softmax_cross_entropy
+
+_LEAST = 1e-30  # of a probability whose logarithm is taken: below it float32 has no digits left
+
+
+class Cache(NamedTuple):
+    kernel: Any  # of the cross-entropy of the vocabulary
+    generated: Array  # (T, N): r
+    gate: Array  # (T, N): g
+    at_target: Array  # (T, N, L) bool: where the source has the target
+    attended: Array  # (T, N): a
+    weights: Array  # (T, N): of each word in the loss
+
+
+def forward(
+    logits: Array, gate: Array, alphas: Array, source: Array, targets: Array, counts: Array, *, train: bool = True
+) -> tuple[Any, Cache]:
+    """The mean of -log P over the words that count.
+
+    Args:
+        logits: (T, N, V); their memory is used up.
+        gate: (T, N): g̃, before the σ.
+        alphas: (T, N, L).
+        source: (N, L) numbers of the extended vocabulary; below 0 where there is no word.
+        targets: (T, N), of the extended vocabulary.
+        counts: (T, N) bool.
+    """
+    V = logits.shape[-1]
+    known = targets < V
+    losses, kernel = softmax_cross_entropy.forward(
+        logits, np.where(known, targets, 0), mask=counts, reduction="none", train=train, overwrite=True
+    )  # (T, N): -log p, 0 where nothing counts
+    g = _sigmoid(gate)
+    p = np.where(known, np.exp(-losses), 0)
+    at_target = source[None] == targets[:, :, None]  # (T, N, L)
+    attended = np.where(at_target, alphas, 0).sum(axis=2)
+    generated, copied = g * p, _sigmoid(-gate) * attended
+    total = np.maximum(generated + copied, _LEAST)
+    weights = (counts / np.maximum(counts.sum(), 1)).astype(gate.dtype)
+    loss = -(weights * np.log(total)).sum()
+    return loss, Cache(kernel, generated / total, g, at_target, attended, weights)
+
+
+def backward(cache: Cache) -> tuple[Array, Array, Array]:
+    """``dlogits`` (T, N, V), ``dgate`` (T, N) and ``dalphas`` (T, N, L)."""
+    kernel, r, g, at_target, attended, weights = cache
+    (dlogits,) = softmax_cross_entropy.backward(weights * r, kernel)
+    copied = weights * (1 - r) / np.maximum(attended, _LEAST)  # (T, N)
+    return dlogits, weights * (g - r), np.where(at_target, -copied[:, :, None], 0)
+
+
+def _sigmoid(x: Array) -> Array:
+    """σ(x) without overflow, in the dtype of x."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+
+
+# --- coverage ----------------------------------------------------------------------------------------------------------
+
+
+class CoverageCache(NamedTuple):
+    again: Array  # (T, N, L) bool: the place had more attention before than now
+    weights: Array  # (T, N)
+
+
+def coverage_loss(alphas: Array, counts: Array, weight: float) -> tuple[Any, CoverageCache]:
+    """``weight`` times the mean over words of Σ_l min(α_tl, c_tl)."""
+    before = np.cumsum(alphas, axis=0) - alphas  # (T, N, L): c_t
+    weights = (weight * counts / np.maximum(counts.sum(), 1)).astype(alphas.dtype)
+    loss = (weights[:, :, None] * np.minimum(alphas, before)).sum()
+    return loss, CoverageCache(alphas < before, weights)
+
+
+def coverage_loss_backward(cache: CoverageCache) -> Array:
+    """``dalphas`` (T, N, L): where min is α_t it is α_t's, and else that of all steps before."""
+    again, weights = cache
+    own = np.where(again, weights[:, :, None], 0)
+    of_before = weights[:, :, None] - own  # into c_t
+    later = np.cumsum(of_before[::-1], axis=0)[::-1] - of_before  # what steps after t ask of α_t
+    return own + later

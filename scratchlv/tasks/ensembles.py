@@ -1,0 +1,64 @@
+"""Several captioners as one run, to be evaluated and used: :mod:`scratchlv.models.ensemble`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scratchlv.arrays import Array
+from scratchlv.data.captions import CaptionSet, SeveralViews
+from scratchlv.errors import UserError
+from scratchlv.models.ensemble import Ensemble
+from scratchlv.tasks import training
+from scratchlv.tasks.captioning import Run
+
+
+class EnsembleRun(Run):
+    """Its words are those of each, its data the first one's; each sees pictures through a backbone of its own."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        first = runs[0]
+        super().__init__(first.config, first.fitted, Ensemble([run.model for run in runs]), first.folder)
+        self.runs = tuple(runs)
+
+    @property
+    def looks(self) -> bool:
+        return all(run.looks for run in self.runs)
+
+    def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
+        for run in self.runs:  # the data that the first one is asked about now
+            run.config = replace(run.config, data=self.config.data, skip_missing=self.config.skip_missing)
+        sets = [run.dataset(split, n, show_progress) for run in self.runs]
+        return replace(sets[0], pictures=SeveralViews([data.pictures for data in sets]))
+
+    def pictures_of(self, paths: list[Path]) -> Any:
+        return SeveralViews([run.pictures_of(paths) for run in self.runs])
+
+    def seen_image(self, path: Path) -> Array:
+        return self.runs[0].seen_image(path)
+
+
+def load(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> EnsembleRun:
+    """The runs in ``folder`` and in ``others`` as one.
+
+    Raises:
+        UserError: as :func:`scratchlv.tasks.training.load`; or they do not have the same words, or not the same kind of data.
+    """
+    runs = [training.load(each, "caption", weights=weights) for each in (folder, *others)]
+    first = runs[0]
+    for other, run in zip(others, runs[1:], strict=True):
+        if run.vocabulary.words != first.vocabulary.words or run.config.characters != first.config.characters:
+            raise UserError(
+                f"--ensemble {other}: it has other words than {folder}; give runs that were trained on the same captions "
+                "with the same min_count"
+            )
+        if (run.config.argument.kind == "scenes") != (first.config.argument.kind == "scenes"):
+            raise UserError(
+                f"--ensemble {other}: it was trained on {run.config.data}, and {folder} on {first.config.data}; give runs "
+                "of the same data"
+            )
+        if run.config.blind or first.config.blind:
+            raise UserError(f"--ensemble {other}: a blind run is shown other pictures; leave it out")
+    return EnsembleRun(runs)

@@ -1,0 +1,84 @@
+"""Several captioners as one run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratchlv import cli
+from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.errors import UserError
+from scratchlv.tasks import captioning, ensembles, training
+
+SMALL = ["steps=4", "batch=4", "n_train=12", "n_val=6", "hidden=16", "embedding=8", "learning_rate=0.02"]
+
+
+def trained(folder, model="attention", seed=0, more=(), **options):
+    config = captioning.config("caption", "scenes", model, "quick", seed, [*SMALL, *more], **options)
+    training.train(folder, config, show_progress=False, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        trained(folder / "a"),
+        trained(folder / "b", seed=1),
+        trained(folder / "naive", "naive"),
+        trained(folder / "blind", blind=True),
+    ]
+
+
+def test_what_is_said_together_is_worth_about_what_each_is(folders):
+    """The loss is that of the mean of what they hold likely: below the mean of their losses."""
+    together = ensembles.load(folders[0], folders[1:2])
+    figures = captioning.evaluate(together, n=6, beam=2)
+    each = [captioning.evaluate(training.load(folder), n=6)["loss"] for folder in folders[:2]]
+    alone = captioning.evaluate(ensembles.load(folders[0], []), n=6)["loss"]
+    assert alone == pytest.approx(each[0], rel=1e-5)
+    same = training.load(folders[1])
+    same.config = together.config  # its own seed would draw other scenes
+    assert figures["loss"] < (each[0] + captioning.evaluate(same, n=6)["loss"]) / 2
+    assert {"true_share", "pointing_accuracy", "n"} <= figures.keys()
+
+
+def test_one_that_does_not_look_leaves_no_attention_to_speak_of(folders):
+    together = ensembles.load(folders[0], [folders[2]])
+    assert not together.looks
+    assert "pointing_accuracy" not in captioning.evaluate(together, n=3)
+
+
+def test_by_command_on_pictures(folders, tmp_path, capsys):
+    paths = [tmp_path / f"{k}.png" for k in range(2)]
+    for path in paths:
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(path)
+    a, b = map(str, folders[:2])
+    assert (
+        cli.main(["caption", a, *map(str, paths), "--ensemble", b, "--beam", "2", "--picture", str(tmp_path / "p.png")])
+        == 0
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [str(path) for path in paths]
+    assert len(list(tmp_path.glob("p*.png"))) == 2
+    assert cli.main(["evaluate", a, "--ensemble", b, "--n", "4"]) == 0
+    assert "true_share" in capsys.readouterr().out
+
+
+def test_runs_that_do_not_go_together_are_refused(folders, monkeypatch):
+    with pytest.raises(UserError, match=r"--ensemble .*blind: a blind run is shown other pictures"):
+        ensembles.load(folders[0], [folders[3]])
+    a, b = (training.load(folder) for folder in folders[:2])
+    b.fitted = replace(b.fitted, vocabulary=Vocabulary([*a.vocabulary.words[4:-1], "other"]))
+    monkeypatch.setattr(training, "load", lambda folder, *tasks, weights: b if folder == folders[1] else a)
+    with pytest.raises(UserError, match=r"--ensemble .*b: it has other words than .*a; .* the same min_count"):
+        ensembles.load(folders[0], [folders[1]])
+    b.fitted, b.config = a.fitted, replace(a.config, data="flickr8k:DIR", backbone="conv")
+    with pytest.raises(UserError, match=r"it was trained on flickr8k:.*DIR, and .* on scenes"):
+        ensembles.load(folders[0], [folders[1]])
+
+
+def test_a_step_is_of_one_run(folders, capsys):
+    assert cli.main(["evaluate", str(folders[0]), "--ensemble", str(folders[1]), "--step", "2"]) == 2
+    assert "--step 2 is a checkpoint of one run" in capsys.readouterr().err
