@@ -8,7 +8,9 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
 The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
-at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said.
+at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what was
+likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
+second time (Paulus et al. 2018).
 
 Shapes: N inputs, B hypotheses for each, T words, V words known.
 """
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
@@ -30,6 +32,7 @@ from scratchlv.tokens import END, PAD, START, UNK
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
 _NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+_WIDEST = 1000  # beam: each hypothesis is a copy of the state
 
 
 class Generator(Protocol):
@@ -68,6 +71,7 @@ def greedy(
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """The most likely word, each time, until every sentence has ended or is ``max_length`` long.
 
@@ -78,11 +82,12 @@ def greedy(
         min_length: ``<end>`` is not said before so many words.
         prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
         ban: tokens that are not said, besides ``<pad>``, ``<start>`` and ``<unk>``, which never are.
+        no_repeat: no so many words in a row are said twice; 0: any may be.
 
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban))
+    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban, no_repeat))
 
 
 def sample(
@@ -195,6 +200,7 @@ def beam_search(
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
+    no_repeat: int = 0,
 ) -> list[Generated]:
     """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
 
@@ -206,23 +212,27 @@ def beam_search(
     Raises:
         UserError: an option is out of range, or the model gives no numbers.
     """
-    if beam < 1:
-        raise UserError(f"--beam {beam}: give 1 or more; 1 is greedy decoding")
+    if not 1 <= beam <= _WIDEST:
+        wanted = "1 or more; 1 is greedy decoding" if beam < 1 else f"{_WIDEST:,} or fewer"
+        raise UserError(f"--beam {beam}: give {wanted}")
     if not 0 <= length_normalisation <= 10:
         raise UserError(
             f"--length-normalisation {length_normalisation:g}: give 0 to 10; 0 is none, 1 is log p per word"
         )
+    _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)
     N, B = len(tokens), beam
     rows = np.arange(N)
-    state, tokens = _take(state, np.repeat(rows, B)), np.repeat(tokens, B)  # (N B, …)
+    state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
+    said = np.empty((N * B, 0), np.int64)  # by each hypothesis
     while (scores > -np.inf).any() and len(steps) < max_length:
         log_probs, state = _step(model, state, tokens)  # (N B, V)
-        allowed = _allowed(log_probs, _forbidden(len(steps), min_length, ban), min_length)
+        possible = _without_repeats(log_probs, said, no_repeat)
+        allowed = _allowed(possible, _forbidden(len(steps), min_length, ban), min_length)
         V = allowed.shape[1]
         K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
         offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
@@ -241,7 +251,10 @@ def beam_search(
         scores[ended] = -np.inf
         bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
-        state, tokens = _take(state, (rows[:, None] * B + parents).ravel(), same_inputs=True), words.ravel()
+        continued = (rows[:, None] * B + parents).ravel()
+        state, tokens = _take(state, continued, keep_inputs=True), words.ravel()
+        if no_repeat:
+            said = np.concatenate([said[continued], tokens[:, None]], axis=1)
     for n in np.flatnonzero(best == -np.inf):  # none ended
         best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
@@ -296,20 +309,26 @@ def _draw(
     min_length: int,
     prompt: Array | None,
     ban: Sequence[int],
+    no_repeat: int = 0,
 ) -> Iterator[_Words]:
     """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others."""
+    _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)  # mistakes show before the first word
 
     def words() -> Iterator[_Words]:
         nonlocal state, tokens
         ended = np.zeros(len(tokens), bool)
+        said = np.empty((len(tokens), 0), np.int64)
         for t in range(max_length):
             if ended.all():
                 return
             log_probs, state = _step(model, state, tokens)
-            tokens = choose(log_probs, _forbidden(t, min_length, ban), min_length)
+            possible = _without_repeats(log_probs, said, no_repeat)
+            tokens = choose(possible, _forbidden(t, min_length, ban), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
+            if no_repeat:
+                said = np.concatenate([said, tokens[:, None]], axis=1)
 
     return words()
 
@@ -335,10 +354,29 @@ def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
     return [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
 
 
+def _check_no_repeat(n: int) -> None:
+    if n < 0:
+        raise UserError(f"--no-repeat {n}: give 1 or more words in a row, or 0 for any")
+
+
+def _without_repeats(log_probs: Array, said: Array, n: int) -> Array:
+    """The log probabilities (R, V), and -inf where a word would say ``n`` words in a row again that are in ``said`` (R, t)."""
+    t = said.shape[1]
+    if n == 0 or t < n:
+        return log_probs
+    possible = log_probs.copy()
+    last = said[:, t - n + 1 :]  # (R, n - 1), that the next word follows
+    for at in range(t - n + 1):
+        again = np.flatnonzero((said[:, at : at + n - 1] == last).all(axis=1))
+        possible[again, said[again, at + n - 1]] += -np.inf  # a NaN stays one
+    return possible
+
+
 def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
     """The log probabilities (N, V), and -inf where a word may not be said."""
     V = log_probs.shape[1]
-    allowed = log_probs.copy()
+    allowed = empty(log_probs.shape, log_probs)
+    allowed[...] = log_probs
     allowed[:, forbidden] += -np.inf  # a NaN stays one
     most = allowed.max(axis=1)  # NaN if there is one
     if (most > -np.inf).all():
@@ -498,14 +536,13 @@ def _arrays(state: Any) -> Iterator[Array]:
         yield state
 
 
-def _take(state: Any, rows: Array, same_inputs: bool = False) -> Any:
-    """The state of ``rows``, in their order. With ``same_inputs`` each row is of the same input as the one in its place: then
-    what the state names in ``of_inputs`` stays as it is."""
+def _take(state: Any, rows: Array, keep_inputs: bool = False) -> Any:
+    """The state of ``rows``, in their order. With ``keep_inputs`` what the state names in ``of_inputs`` stays as it is."""
     if isinstance(state, tuple):
-        stay = getattr(state, "of_inputs", ()) if same_inputs else ()
+        stay = getattr(state, "of_inputs", ()) if keep_inputs else ()
         names = getattr(state, "_fields", (None,) * len(state))
         parts = [
-            part if name in stay else _take(part, rows, same_inputs) for name, part in zip(names, state, strict=True)
+            part if name in stay else _take(part, rows, keep_inputs) for name, part in zip(names, state, strict=True)
         ]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
     return state if state is None or isinstance(state, dict) else state[place(rows, state)]

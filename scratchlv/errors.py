@@ -33,7 +33,8 @@ _LONG = re.compile(r"\S{400,}")
 
 
 def readable(sentence: str) -> str:
-    """A sentence with what is very long in it, such as a path, cut in the middle."""
+    """A sentence on one line, with what is very long in it, such as a path, cut in the middle."""
+    sentence = sentence.replace("\r", "\\r").replace("\n", "\\n")
     sentence = _LONG.sub(lambda found: f"{found[0][:120]}…{found[0][-60:]}", sentence)
     return sentence if len(sentence) <= 2000 else f"{sentence[:1200]} … {sentence[-700:]}"
 

@@ -77,6 +77,10 @@ def test_what_is_long_in_a_sentence_is_cut_and_the_rest_stays():
     assert readable("short") == "short"
 
 
+def test_a_line_end_in_a_name_makes_no_second_sentence():
+    assert readable("a\nscratchlv: trained.png does not exist") == "a\\nscratchlv: trained.png does not exist"
+
+
 def test_what_is_told_of_a_value_can_be_read():
     for found in (
         "x" * 10**7,

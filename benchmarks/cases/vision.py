@@ -1,4 +1,4 @@
-"""Convolutional networks: VGG16 up to conv5_3, forward; the training steps of a small one, of a ResNet's stem and of its last layer."""
+"""Convolutional networks: VGG16 up to conv5_3, forward; training steps of a small one, of a ResNet's stem and its last layer."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def finetuning_problem() -> tuple[dict[str, Array], dict[str, Array], Array, Arr
 
     rng = np.random.default_rng(1)
     params, buffers = units.init(rng, [unit for unit in RESNET50.units() if unit.layer == LAYER4])
-    for name, array in buffers.items():
+    for array in buffers.values():
         array += rng.uniform(-0.2, 0.2, array.shape).astype(np.float32)
     for name, array in params.items():
         if name.endswith((".gamma", ".beta")):

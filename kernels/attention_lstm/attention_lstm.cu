@@ -25,6 +25,73 @@ query_backward_1(const float* __restrict__ keys, const float* __restrict__ query
     else attention::attend_backward_3<attention::Dot>(in, grads, dalpha, de, dquery_partials, nullptr, blockIdx.x, alphas, des);
 }
 
+// What follows a step's attention where a region may be drawn, or the context goes through a gate: a block for each picture.
+// draws is null where nothing is drawn, Wg where there is no gate. context enters as the mean of the regions by their weights.
+// One thread adds the weights up, in the order of the regions and in double: so every variant draws the same region.
+extern "C" __global__ void __launch_bounds__(128)
+look_1(const float* __restrict__ x, const float* __restrict__ h, const float* __restrict__ alpha,
+       const long long* __restrict__ draws, const float* __restrict__ Wg, const float* __restrict__ bg,
+       float* __restrict__ looked, float* __restrict__ context, float* __restrict__ z, float* __restrict__ gate,
+       int L, int D, int H) {
+    __shared__ float sums[32];
+    __shared__ int region;  // L where α is 0 everywhere, -1 where it is NaN
+    int n = blockIdx.x;
+    const float* weights = alpha + (size_t)n * L;
+    float* row = context + (size_t)n * D;
+    if (draws) {
+        bool drawn = draws[n] >= 0;
+        if (drawn && threadIdx.x == 0) {
+            double total = 0.0, reached = 0.0;
+            for (int l = 0; l < L; ++l) total += weights[l];
+            double most = draws[n] / 16777216.0 * total;
+            int l = 0;
+            for (; l < L; ++l) {
+                reached += weights[l];
+                if (reached > most) break;
+            }
+            region = total == total ? l : -1;
+        }
+        __syncthreads();
+        for (int l = threadIdx.x; l < L; l += blockDim.x)
+            looked[(size_t)n * L + l] = !drawn ? weights[l] : region < 0 ? NAN : l == region ? 1.0f : 0.0f;
+        if (drawn)
+            for (int d = threadIdx.x; d < D; d += blockDim.x)
+                row[d] = region < 0 ? NAN : region < L ? x[((size_t)n * L + region) * D + d] : 0.0f;
+    }
+    if (!Wg) return;
+    float sum = 0.0f;
+    for (int j = threadIdx.x; j < H; j += blockDim.x) sum += h[(size_t)n * H + j] * Wg[j];
+    float beta = sigmoid(block_sum(sum, sums) + bg[0]);
+    if (threadIdx.x == 0) gate[n] = beta;
+    for (int d = threadIdx.x; d < D; d += blockDim.x) z[(size_t)n * D + d] = beta * row[d];
+}
+
+// The way back of look_1, before that of the attention: dz becomes the gradient of the context, dcontext what of it goes on to
+// the weights, which is nothing where a region was drawn; the gate's goes to dgate and, through Wg, to the state before.
+extern "C" __global__ void __launch_bounds__(128)
+look_backward_1(const float* __restrict__ context, const float* __restrict__ gate, const long long* __restrict__ draws,
+                const float* __restrict__ Wg, float* __restrict__ dz, float* __restrict__ dcontext,
+                float* __restrict__ dgate, float* __restrict__ dh, int D, int H) {
+    __shared__ float sums[32];
+    int n = blockIdx.x;
+    size_t row = (size_t)n * D;
+    float beta = 1.0f;
+    if (Wg) {
+        float sum = 0.0f;
+        for (int d = threadIdx.x; d < D; d += blockDim.x) sum += dz[row + d] * context[row + d];
+        beta = gate[n];
+        float dg = block_sum(sum, sums) * beta * (1.0f - beta);
+        if (threadIdx.x == 0) dgate[n] = dg;
+        for (int j = threadIdx.x; j < H; j += blockDim.x) dh[(size_t)n * H + j] += dg * Wg[j];
+    }
+    bool drawn = draws && draws[n] >= 0;
+    for (int d = threadIdx.x; d < D; d += blockDim.x) {
+        float dc = beta * dz[row + d];
+        dz[row + d] = dc;
+        dcontext[row + d] = drawn ? 0.0f : dc;
+    }
+}
+
 // --- The last pass ---------------------------------------------------------------------------------------------------
 
 // A block for REGIONS keys of a picture, `tiles` blocks each: dkeys = Σ_t de_t v (1 - tanh²),

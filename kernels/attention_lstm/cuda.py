@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, zeros
+from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, place, zeros
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.cuda import CHUNK, as_mask
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
@@ -20,6 +20,17 @@ from scratchlv.kernels.matmul.cuda import gemm
 VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
 THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu and .cuh
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
+
+
+class Extra(NamedTuple):
+    """What only some calls have: a gate, drawn regions, or both. What is absent is None."""
+
+    Wg: Array | None  # (H,)
+    bg: Array | None  # (1,)
+    draws: Array | None  # (T, N)
+    looked: Array  # (T, N, L), s; α itself where nothing is drawn
+    context: Array  # (T, N, D), before the gate; z itself where there is none
+    gate: Array  # (T, N), after σ
 
 
 class Cache(NamedTuple):
@@ -36,7 +47,13 @@ class Cache(NamedTuple):
     v: Array | None  # (A,)
     Wx: Array  # (E + D, 4H)
     Wh: Array  # (H, 4H)
+    extra: Extra | None
     need_dx: bool
+
+    @property
+    def looked(self) -> Array:
+        """s (T, N, L), which is α where no region was drawn."""
+        return self.alpha if self.extra is None else self.extra.looked
 
 
 def limits(
@@ -58,9 +75,7 @@ def limits(
     need_dx: bool = True,
     train: bool = True,
 ) -> str | None:
-    if Wg is not None or draws is not None:
-        return f"it has no kernel for {'a gate' if draws is None else 'regions that are drawn'}"
-    return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b)
+    return cannot_serve(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, Wg, bg)
 
 
 def forward(
@@ -90,23 +105,40 @@ def forward(
     query, alpha, z = empty((T, N, A), x), empty((T, N, L), x), empty((T, N, D), x)
     h, c = empty((T + 1, N, H), x), empty((T + 1, N, H), x)
     h[0], c[0] = h0, c0
-    run = _forward_in_one_launch if _one_launch(x, keys, h, T) else _forward_by_steps
-    run(gates, x, keys, v, mask, Wq, Wh, Wx[E:], query, alpha, z, h, c)
-    cache = Cache(words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx) if train else None
+    extra = _extra(Wg, bg, draws, alpha, z)
+    given = gates, x, keys, v, mask, Wq, Wh, Wx[E:], query, alpha, z, h, c
+    if extra is None and _one_launch(x, keys, h, T):
+        _forward_in_one_launch(*given)
+    else:
+        _forward_by_steps(*given, extra)
+    cache = Cache(words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, need_dx) if train else None
     return (h[1:], z, alpha), cache
 
 
+def _extra(Wg: Array | None, bg: Array | None, draws: Array | None, alpha: Array, z: Array) -> Extra | None:
+    if Wg is None and draws is None:
+        return None
+    looked = alpha if draws is None else empty(alpha.shape, alpha)
+    draws = None if draws is None else as_contiguous(place(draws, alpha), np.int64)
+    if Wg is None:
+        return Extra(None, None, draws, looked, z, empty((0,), z))
+    return Extra(as_contiguous(Wg), as_contiguous(bg), draws, looked, empty(z.shape, z), empty(z.shape[:2], z))
+
+
 def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> Gradients:
-    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, need_dx = cache
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, need_dx = cache
     (T, N, E), (_, _, D), (H, A) = words.shape, x.shape, Wq.shape
     upstream = tuple(None if d is None else as_contiguous(d) for d in dy)
-    run = _backward_in_one_launch if _one_launch(x, keys, h, T) else _backward_by_steps
-    da, dz, dquery, de, dh, dc = run(cache, *upstream)
+    dgate = None if extra is None else empty(extra.gate.shape, x)
+    if extra is None and _one_launch(x, keys, h, T):
+        da, dz, dquery, de, dh, dc = _backward_in_one_launch(cache, *upstream)
+    else:
+        da, dz, dquery, de, dh, dc = _backward_by_steps(cache, dgate, *upstream)
     if v is None:
         dkeys, dv = _sum_over_steps(de, query), None
     else:
         dkeys, dv = _keys_backward(cache, de)
-    dx = _sum_over_steps(alpha, dz) if need_dx else None
+    dx = _sum_over_steps(cache.looked, dz) if need_dx else None
     words, z, da = words.reshape(T * N, E), z.reshape(T * N, D), da.reshape(T * N, 4 * H)
     before = h[:T].reshape(T * N, H)
     dWx = empty(Wx.shape, x)
@@ -115,13 +147,16 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
     dwords = gemm(da, Wx[:E], transpose_b=True).reshape(T, N, E)
     dWq = gemm(before, dquery.reshape(T * N, A), transpose_a=True)
     dWh = gemm(before, da, transpose_a=True)
-    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da), None, None)
+    dWg = dbg = None
+    if extra is not None and dgate is not None and extra.Wg is not None:
+        dWg, dbg = gemm(before, dgate.reshape(T * N, 1), transpose_a=True).reshape(H), sum_rows(dgate.reshape(T * N, 1))
+    return Gradients(dwords, dx, dkeys, dh, dc, dWq, dv, dWx, dWh, sum_rows(da), dWg, dbg)
 
 
 # --- Version 1: the launches of the rooms ----------------------------------------------------------------------------
 
 
-def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
+def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, extra) -> None:
     (N, L, A), D = keys.shape, x.shape[2]
     module, scale = _attention(v), np.float32(1)
     sizes, chunks = (np.int32(L), np.int32(D), np.int32(A)), -(-L // CHUNK)
@@ -130,26 +165,52 @@ def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c
         gemm(h[t], Wq, query[t])
         given = x, keys, query[t], v, scale, mask
         module["attend_3"]((N * chunks,), (128,), *given, alpha[t], maxima, sums, partial_z, *sizes)
-        module["combine_3"]((N,), (128,), alpha[t], maxima, sums, partial_z, z[t], *sizes[:2])
+        context = z[t] if extra is None else extra.context[t]
+        module["combine_3"]((N,), (128,), alpha[t], maxima, sums, partial_z, context, *sizes[:2])
+        if extra is not None:
+            _look(extra, x, h[t], alpha[t], z[t], t)
         gemm(h[t], Wh, gates[t], accumulate=True)
         gemm(z[t], Wz, gates[t], accumulate=True)
         cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], None, t)
 
 
-def _backward_by_steps(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
-    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
+def _look(extra: Extra, x: Array, h: Array, alpha: Array, z: Array, t: int) -> None:
+    """A step's ``looked`` and ``context``, where a region is drawn, and its ``gate`` and ``z``, where there is one."""
+    Wg, bg, draws, looked, context, gate = extra
+    (N, L, D), H = x.shape, h.shape[1]
+    at_t = None if draws is None else draws[t]
+    results = looked[t], context[t], z, gate if Wg is None else gate[t]
+    sizes = (np.int32(n) for n in (L, D, H))
+    load("attention_lstm.cu")["look_1"]((N,), (128,), x, h, alpha, at_t, Wg, bg, *results, *sizes)
+
+
+def _look_backward(extra: Extra, dz: Array, dcontext: Array, dgate: Array, dh: Array, t: int) -> Array:
+    """``dcontext``, what of ``dz`` goes on to the weights; ``dz`` becomes that of the context."""
+    Wg, _, draws, _, context, gate = extra
+    (N, D), H = dz.shape, dh.shape[1]
+    of_gate = (gate, dgate) if Wg is None else (gate[t], dgate[t])
+    given = context[t], of_gate[0], None if draws is None else draws[t], Wg
+    sizes = np.int32(D), np.int32(H)
+    load("attention_lstm.cu")["look_backward_1"]((N,), (128,), *given, dz, dcontext, of_gate[1], dh, *sizes)
+    return dcontext
+
+
+def _backward_by_steps(cache: Cache, dgate, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, extra, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     module, query_backward = _attention(v), load("attention_lstm.cu")["query_backward_1"]
     sizes, chunks, across = (np.int32(L), np.int32(A)), -(-L // CHUNK), -(-A // 32)
     da, dz, dquery, de = (empty(a.shape, x) for a in (gates, z, query, alpha))
     dz[...] = 0 if dz_out is None else dz_out
+    dcontext = None if extra is None else empty((N, D), x)
     dh, dc, dalpha, dquery_partials = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, chunks, A), x)
     for t in reversed(range(T)):
         dh_t, dalpha_t = (None if d is None else d[t] for d in (dh_out, dalpha_out))
         cell_backward(da[t], gates[t], c[t], c[t + 1], dh_t, dh, dc, None, t)
         gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
         gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
-        module["dalpha_3"]((N * chunks,), (128,), x, alpha[t], dz[t], dalpha_t, dalpha, np.int32(L), np.int32(D))
+        dcontext = dz[t] if extra is None else _look_backward(extra, dz[t], dcontext, dgate, dh, t)
+        module["dalpha_3"]((N * chunks,), (128,), x, alpha[t], dcontext, dalpha_t, dalpha, np.int32(L), np.int32(D))
         query_backward((N * chunks,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], dquery_partials, *sizes)
         partials = dquery_partials, None, dquery[t], None
         module["sum_partials_3"]((across * N,), (32, 8), *partials, np.int32(N), *sizes, np.int32(across))
@@ -183,7 +244,7 @@ def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z,
 
 
 def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
-    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _ = cache
+    words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     results = da, dz, dquery, de = tuple(empty(a.shape, x) for a in (gates, z, query, alpha))
     dh, dc = empty((N, H), x), empty((N, H), x)

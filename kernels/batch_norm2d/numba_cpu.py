@@ -68,8 +68,7 @@ def forward(
         check_batch(x.shape)
         mean, var = _statistics(x)
     else:
-        require_running(running_mean, running_var)
-        mean, var = running_mean, running_var
+        mean, var = require_running(running_mean, running_var)
     inverse_std = (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
     constants = np.stack([mean.astype(np.float32), inverse_std, gamma * inverse_std, beta])
     y = empty(output_shape(x.shape, 2, 2) if pool else x.shape)
@@ -80,9 +79,9 @@ def forward(
         return y, None
     if frozen:
         return y, Cache(x, constants, argmax, floor, running_mean, running_var, True)
-    moved_statistics = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
-    running = (None if statistic is None else statistic.astype(np.float32) for statistic in moved_statistics)
-    return y, Cache(x, constants, argmax, floor, *running, False)
+    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
+    new_mean, new_var = (None if statistic is None else statistic.astype(np.float32) for statistic in running)
+    return y, Cache(x, constants, argmax, floor, new_mean, new_var, False)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:

@@ -52,14 +52,14 @@ def forward(
     Raises:
         ValueError: fewer than two numbers per channel to train on, or no running statistics to apply.
     """
-    if frozen or not train:
-        require_running(running_mean, running_var)
     if not train:
-        scale = gamma / np.sqrt(running_var + eps)
-        return _follow(x * scale + (beta - running_mean * scale), relu, pool, train=False)[0], None
+        mean, var = require_running(running_mean, running_var)
+        scale = gamma / np.sqrt(var + eps)
+        return _follow(x * scale + (beta - mean * scale), relu, pool, train=False)[0], None
+    running: tuple[Array | None, Array | None]
     if frozen:
-        mean, var = running_mean, running_var
-        centred, running = x - mean, (running_mean, running_var)
+        running = mean, var = require_running(running_mean, running_var)
+        centred = x - mean
     else:
         check_batch(x.shape)
         mean = x.mean((0, 1, 2))  # (C,)
@@ -103,9 +103,11 @@ def pixels(shape: tuple) -> int:
     return math.prod(shape[:3])
 
 
-def require_running(running_mean: Array | None, running_var: Array | None) -> None:
+def require_running(running_mean: Array | None, running_var: Array | None) -> tuple[Array, Array]:
+    """Both."""
     if running_mean is None or running_var is None:
         raise ValueError("train=False, and frozen=True, need running_mean and running_var")
+    return running_mean, running_var
 
 
 def check_batch(shape: tuple) -> None:

@@ -60,6 +60,16 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_repeat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-repeat",
+        type=int,
+        default=0,
+        metavar="N",
+        help="say no N words in a row twice in a caption (default: 0, any)",
+    )
+
+
 def load_captioner(arguments: Arguments) -> Any:
     """The run, or the ensemble, that a command names.
 
@@ -70,10 +80,13 @@ def load_captioner(arguments: Arguments) -> Any:
 
     a = arguments
     if not a.ensemble:
-        return training.load(a.run, "caption", step=a.step, weights=a.weights)
-    if a.step is not None:
+        run = training.load(a.run, "caption", step=a.step, weights=a.weights)
+    elif a.step is not None:
         raise UserError(f"--step {a.step} is a checkpoint of one run; leave it out with --ensemble")
-    return ensembles.load(a.run, a.ensemble, weights=a.weights)
+    else:
+        run = ensembles.load(a.run, a.ensemble, weights=a.weights)
+    run.no_repeat = a.no_repeat
+    return run
 
 
 def add_settings(parser: argparse.ArgumentParser, seed: int | None = 0) -> None:

@@ -11,6 +11,7 @@ from scratchlv.cli.arguments import (
     Arguments,
     add_backend,
     add_ensemble,
+    add_no_repeat,
     add_run,
     add_settings,
     add_threads,
@@ -272,13 +273,13 @@ def _finetuning_config(a: Arguments, options: dict[str, Any], overrides: list[st
     Raises:
         UserError: it cannot be fine-tuned so.
     """
-    from scratchlv.tasks import finetuning
+    from scratchlv.tasks import finetune_metric
 
     if a.overfit_one_batch:
         raise UserError("--overfit-one-batch is of training by cross-entropy; leave out --finetune-metric")
     start_from, metric = options.pop("start_from"), options.pop("finetune_metric")
     asked = options | {name: getattr(a, name) for name in ("data", "model", "preset", "seed")}
-    return finetuning.config(start_from, metric, asked, overrides)
+    return finetune_metric.config(start_from, metric, asked, overrides)
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------
@@ -297,6 +298,7 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument(
         "--beam", type=int, metavar="B", help="generate by beam search of this width, rather than greedily"
     )
+    add_no_repeat(evaluate)
     add_ensemble(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
@@ -314,7 +316,7 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    if arguments.ensemble:
+    if arguments.ensemble or arguments.no_repeat:  # of captioners alone
         run = load_captioner(arguments)
     else:
         run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)

@@ -11,6 +11,7 @@ from scratchlv.cli.arguments import (
     Arguments,
     add_backend,
     add_ensemble,
+    add_no_repeat,
     add_run,
     add_seed,
     add_threads,
@@ -167,6 +168,7 @@ def _add_caption(commands: Any) -> None:
         "images", type=Path, nargs="+", metavar="IMAGE|DIR", help="pictures, or folders of pictures, in order of name"
     )
     _add_beam(caption)
+    add_no_repeat(caption)
     add_ensemble(caption)
     caption.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the attention at each word")
     caption.add_argument("--json", action="store_true", help="a line of JSON for each image")

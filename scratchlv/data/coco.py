@@ -127,7 +127,7 @@ def image_ids_of(paths: Sequence[Path]) -> list[int | str]:
     Raises:
         UserError: two are called the same.
     """
-    ids: list[int | str] = [number for path in paths if (number := number_of(path.name)) is not None]
+    ids: list[int | str] = [found for path in paths if (found := number_of(path.name)) is not None]
     if len(ids) < len(paths):
         ids = [os.fsencode(path.name).decode(errors="replace") for path in paths]
     seen: dict[int | str, Path] = {}

@@ -24,6 +24,7 @@ CAUSES = {
     "target": "a target that is not subtracted: softmax minus the one-hot target",
     # products and sums
     "transposed": "the two factors of a matrix product exchanged: the gradient is transposed",
+    "letters": "letters of an einsum that are exchanged: an array is transposed, or one axis taken for another",
     "W for Wᵀ": "W used for Wᵀ",
     "missing factor": "a factor that is missing in a product{which}",
     "factor twice": "a factor that is there twice in a product{which}",
@@ -39,6 +40,8 @@ CAUSES = {
     "W for Wᵀ in time": "W used for Wᵀ in the recurrent path",
     "dh_next": "dh_next being dropped",
     "dc_next": "dc_next being dropped",
+    "carry": "the gradient that a step hands back to the step before being dropped{which}",
+    "carry factor": "a factor that is missing in what a step hands back to the step before: {which}",
     "= for +=": "= for +=",
     "= for += in time": "= for += over time",
     "h_t": "h_t used for h_{{t−1}}",
@@ -67,6 +70,7 @@ CAUSES = {
     "epsilon": "an epsilon that only one of forward and backward has",
     # paths
     "missing path": "a path that is missing{which}",
+    "cancels": "terms that cancel, as where a factor is missing inside of a sum",
     "missing term": "a term that is missing",
     "too much": "something that does not belong there",
     # places
@@ -82,13 +86,19 @@ CAUSES = {
     "kernel not flipped": "a kernel that is not flipped in the gradient by the input",
     "cut": "parts of an array that are cut in the wrong place, or taken in the wrong order",
     "flipped": "an array that is flipped in backward, and should not be: {which}",
+    "all places": "a gradient that is given to all places, and belongs to the one that was chosen",
+    "taken back": "a gradient that is taken from where the numbers came from, and has to be put back there",
+    "one-hot": "a one-hot target that stays zero",
+    "picked": "the class that the model picks, for the target",
     "argmax": "a gradient that goes to the wrong place of a maximum",
     "ties": "a gradient that goes to all ties of a maximum: each of them gets the whole of it",
     "wrong place": "a wrong index, so that another row or place is taken{which}",
     # the call
+    "kept late": "an array that is kept for backward after it has changed",
     "wrong name": "a wrong variable: {one} used for {other}",
     "wrong number": "a wrong number: {one} for {other}",
     "wrong function": "a wrong function in a local derivative: {one} for {other}",
+    "other function": "a wrong function: {one} used for {other}",
     "exchanged": "two arrays that are exchanged: {pair}",
     "another's gradient": "the gradient of {other}",
     "order": "gradients that are returned in the wrong order",
@@ -121,6 +131,7 @@ REFINED_BY = {
     "wrong place": _PARTICULAR,
     "wrong number": _PARTICULAR,
     "wrong function": _PARTICULAR,
+    "other function": _PARTICULAR,
     "wrong rows": {"argmax", "ties", "stride", "padding", "off by one", "kernel not flipped", "reversed", "dropped step"},
     "exchanged": {"gates", "order", "another's gradient"},
     "mask": {
@@ -170,7 +181,15 @@ def at_odds(shown: str, named: str) -> bool:
 
 
 #: What is said of a mend after a colon is the mend itself.
-_SHOW_THE_MEND = {"wrong name", "wrong place", "wrong number", "wrong function", "untransposed", "exchanged"}
+_SHOW_THE_MEND = {
+    "wrong name",
+    "wrong place",
+    "wrong number",
+    "wrong function",
+    "untransposed",
+    "exchanged",
+    "other function",
+}
 
 
 def without_mend(words: str) -> str:

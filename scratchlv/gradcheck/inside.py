@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.calls import Inner
+from scratchlv.gradcheck.lineage import lines_that_make, said
 from scratchlv.gradcheck.repair.source import unwrapped
 
 SECONDS = 2.0  # that the look may take
@@ -35,6 +36,7 @@ class Value:
     line: int  # on which it got its last value; 0 if the function was called with it
     array: np.ndarray
     filled: bool = False  # after it was there, as a buffer is
+    shared: bool = False  # a part of another variable, or of an input: a move of it moves that too
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,15 @@ class FirstWrong:
     """Where backward goes wrong first."""
 
     file: str
-    line: int
+    lines: list[int]  # that make it, back to what is right; the last of them is where it is wrong
     name: str
     right: tuple[str, ...]  # the gradients that are right before
     round: int | None  # of the loop, from 1; None outside of one
     rounds: int = 1
 
     def sentence(self) -> str:
-        code = linecache.getline(self.file, self.line).strip()
-        place = f"{os.path.basename(self.file)}, line {self.line}" + (f", `{code}`" if code else "")
+        code = linecache.getline(self.file, self.lines[-1]).strip()
+        place = f"{os.path.basename(self.file)}, {said(self.lines)}" + (f", `{code}`" if code else "")
         when = "" if self.round is None or self.rounds == 1 else f" in round {self.round} of {self.rounds} of its loop"
         before = (
             f"; {', '.join(self.right)} before it {'is' if len(self.right) == 1 else 'are'} right" if self.right else ""
@@ -112,7 +114,8 @@ class _Recorder:
             filled = known is not None and known[0] is item
             if known is not None and not filled:
                 self._done.append(known[1:])
-            self._now[name] = (item, self._time, Value(name, self._line, np.array(item), filled))
+            shared = isinstance(item, np.ndarray) and item.base is not None and _is_part(item, frame.f_locals)
+            self._now[name] = (item, self._time, Value(name, self._line, np.array(item), filled, shared))
         self._line = frame.f_lineno
         if ends:
             self._done += [known[1:] for known in self._now.values()]
@@ -120,6 +123,11 @@ class _Recorder:
     @property
     def values(self) -> list[Value]:
         return [value for _, value in sorted(self._done, key=lambda pair: pair[0])]
+
+
+def _is_part(item: np.ndarray, variables: dict[str, Any]) -> bool:
+    others = (each for each in variables.values() if isinstance(each, np.ndarray) and each is not item)
+    return any(each is item.base or each.base is item.base for each in others)
 
 
 class _Mover:
@@ -186,7 +194,7 @@ class Inside:
                 there = tuple(dict.fromkeys(each for each in right if each != value.name))
                 return FirstWrong(
                     self._backward_code.co_filename,
-                    value.line,
+                    self._lines(value, there),
                     value.name,
                     there,
                     round_ if rounds > 1 and self._in_loop(value.name) else None,
@@ -198,6 +206,11 @@ class Inside:
                 return None
         return None
 
+    def _lines(self, value: Value, right: tuple[str, ...]) -> list[int]:
+        """That make a gradient, those after it left out: they belong to the next round, or to what becomes of it."""
+        made = [line for line in lines_that_make(value.name, self._backward_code, right) if line < value.line]
+        return [*made, value.line]
+
     def _in_loop(self, name: str) -> bool:
         """Whether one line gives a gradient several of its values."""
         lines = [value.line for value in self._of_backward if value.name == name]
@@ -208,9 +221,11 @@ class Inside:
 
         One that gets several values in a round is complete with the last.
         """
-        counts = {name: len(values) for name, values in _by_name(self._of_backward).items()}
+        begun = {values[0] for values in _by_name(self._of_backward).values() if not values[0].array.any()}  # as zeros
+        of_backward = [value for value in self._of_backward if value not in begun]
+        counts = {name: len(values) for name, values in _by_name(of_backward).items()}
         done: dict[str, int] = {}
-        for value in self._of_backward:
+        for value in of_backward:
             done[value.name] = done.get(value.name, 0) + 1
             name = self._intermediate(value.name)
             if name is None or not value.line:
@@ -237,8 +252,8 @@ class Inside:
 
     def _is_right(self, name: str, number: int, gradient: np.ndarray) -> bool | None:
         """Whether the gradient has the slopes along random directions; None where that cannot be told."""
-        if self._of_forward[name][number].filled:  # a move of it would be written over
-            return None
+        if self._of_forward[name][number].filled or self._of_forward[name][number].shared:
+            return None  # a move of it would be written over, or would move more than it
         value = self._of_forward[name][number].array
         if value.shape != gradient.shape or not value.ndim or not value.size:
             return None
@@ -254,8 +269,21 @@ class Inside:
             if abs(near - far) > ALLOWED * size / 10:  # type: ignore[operator]
                 return None  # a kink, or too much rounding
             if abs(float((gradient * direction).sum()) - near) > ALLOWED * size:  # type: ignore[operator]
-                return False
+                return None if self._is_of_what_goes_in(name, number, gradient) else False
         return True
+
+    def _is_of_what_goes_in(self, name: str, number: int, gradient: np.ndarray) -> bool:
+        """Whether it is right for what goes into the function that makes the value: many call dh what is the gradient of z,
+        where h is tanh z."""
+        value = self._of_forward[name][number].array
+        direction = np.random.default_rng(number).standard_normal(value.shape)
+        step = STEP * (float(np.sqrt(np.mean(value**2))) or 1.0) / 8
+        for moved in _through_functions(value, direction):
+            slope = self._slope(name, number, moved, step)
+            size = float(np.linalg.norm(gradient * direction))
+            if slope is not None and size and abs(float((gradient * direction).sum()) - slope) <= ALLOWED * size:
+                return True
+        return False
 
     def _only_wrong_ones_need(self, value: Value) -> bool:
         """Whether wrong gradients alone are made from it: else its name stands for something else than it seems to."""
@@ -276,6 +304,21 @@ class Inside:
             except Exception:  # an array that cannot be changed, or a forward that does not serve this
                 return None
         return float(self._dy @ (outputs[0] - outputs[1])) / (2 * step)
+
+
+def _through_functions(value: np.ndarray, direction: np.ndarray) -> Iterator[np.ndarray]:
+    """What a value moves by if what goes into a tanh, σ, ReLU, exp or softmax that makes it moves along a direction."""
+    if (value >= 0).all() and (value == 0).any():
+        yield direction * (value > 0)
+    if (np.abs(value) < 1).all():
+        yield direction * (1 - value**2)
+    if (value > 0).all():
+        yield direction * value
+        if (value < 1).all():
+            yield direction * value * (1 - value)
+            for axis in range(value.ndim):
+                if value.shape[axis] > 1 and np.allclose(value.sum(axis), 1):
+                    yield value * (direction - (value * direction).sum(axis, keepdims=True))
 
 
 def _count_inputs(values: list[Value], inputs: list[np.ndarray]) -> int:

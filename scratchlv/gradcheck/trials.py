@@ -26,11 +26,12 @@ Serves = Callable[[dict[str, Any]], bool]
 class _Memory:
     """The cache of a trial; it has no ``__dict__``, so that who puts everything back as it was leaves it alone."""
 
-    __slots__ = ("kept", "may_keep")
+    __slots__ = ("kept", "may_keep", "outputs")
 
     def __init__(self) -> None:
         self.kept: tuple[Any, Snapshot] | None = None
         self.may_keep: bool | None = None  # None as long as that is not known
+        self.outputs: np.ndarray | None = None  # that forward has to give; None if nobody changes it
 
 
 class Trial:
@@ -47,14 +48,20 @@ class Trial:
         self._memory = _Memory()
 
     def __call__(self) -> dict[str, bool]:
+        found = self._gradients()
+        return {name: name in found and self._is_right(name, found[name]) for name in self._points}
+
+    def returned(self) -> set[str]:
+        """The names of the gradients that are returned in their shapes."""
+        return set(self._gradients()) & set(self._points)
+
+    def _gradients(self) -> dict[str, np.ndarray]:
+        """By name; none if backward raises, or changes what it is given."""
         try:
-            cache = self._cache()
-            found = match(self._pair.backward(self._dy, cache), self._inputs).gradients
-            if self._before.changed():
-                return dict.fromkeys(self._points, False)
-            return {name: name in found and self._is_right(name, found[name]) for name in self._points}
+            found = match(self._pair.backward(self._dy, self._cache()), self._inputs).gradients
+            return {} if self._before.changed() else found
         except Exception:  # whatever an edit brings about
-            return dict.fromkeys(self._points, False)
+            return {}
         finally:
             self._before.restore()
             if self._memory.kept is not None:
@@ -65,11 +72,18 @@ class Trial:
         if memory.may_keep is None:
             memory.may_keep = self._may_keep()
         if memory.kept is None:
-            _, cache = self._pair.run_forward(self._inputs)
+            y, cache = self._pair.run_forward(self._inputs)
+            if memory.outputs is not None and not np.array_equal(as_vector(y), memory.outputs):
+                raise ValueError("an edit of forward has changed its outputs")
             if not memory.may_keep:
                 return cache
             memory.kept = cache, Snapshot(cache)
         return memory.kept[0]
+
+    def forget(self) -> None:
+        """From now on forward runs each time, and must give what it gives now: it is going to be edited."""
+        self._memory.kept, self._memory.may_keep = None, False
+        self._memory.outputs = as_vector(self._pair.run_forward(self._inputs)[0])
 
     def _may_keep(self) -> bool:
         """Backward takes the cache, and nothing that forward leaves elsewhere: it gives the same after another forward."""
@@ -128,21 +142,26 @@ def fresh_trials(
     def serves(inputs: dict[str, Any]) -> bool:
         return served(pair, make, inputs)
 
+    returned: set[str] = set()
     for inputs in (given, given):
         found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
         if found is not None:
+            returned |= found.returned()
             yield found
     shapes = itertools.islice(other_shapes(given, remade, serves), MOST_SHAPES)
     for inputs in itertools.chain(shapes, itertools.islice(apart(given, serves), 1 if right else 0)):
         found = _trial(pair, make(other_numbers(inputs, serves, rng)), rng, names)
-        if found is not None and _is_served(found, right):
+        if found is not None and _is_served(found, right, returned):
             yield found
 
 
-def _is_served(trial: Trial, right: Collection[str]) -> bool:
-    """Whether what is right already is so in this shape: else backward is not made for it, as if a length is a constant in it."""
+def _is_served(trial: Trial, right: Collection[str], returned: set[str]) -> bool:
+    """Whether what is right, and what has the right shape, is so in this shape, too.
+
+    Else backward is not made for it, as if a length is a constant in it: the two coordinates of a point.
+    """
     now = trial() if right else {}
-    return all(now.get(name, False) for name in right)
+    return all(now.get(name, False) for name in right) and returned <= trial.returned()
 
 
 def served(pair: Pair, make: Callable[[dict[str, Any]], Inputs], inputs: dict[str, Any]) -> bool:

@@ -50,7 +50,8 @@ class CaptionerConfig:
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
     finetuned: Finetuned | None = None
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # these three are of a captioner that attends: whose state asks,
@@ -89,6 +90,7 @@ class CaptionerConfig:
             hidden=self.hidden,
             attention=self.attention,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
             label_smoothing=self.label_smoothing,
             query=self.query,
             sharpening=self.sharpening,

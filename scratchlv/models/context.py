@@ -54,7 +54,8 @@ class DecoderConfig:
     hidden: int = 128
     attention: int = 128
     cell: str = "lstm"
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the deep output
+    input_dropout: float = 0.0  # of the word before
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # the state that asks where to look
     sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it
@@ -171,14 +172,28 @@ def attention_keys(p: dict, config: DecoderConfig, x: Array, need_dx: bool, trai
 
 
 def attend(p: dict, config: DecoderConfig, source: Source, h: Array, train: bool) -> tuple[Array, Array, Any]:
-    """z (N, D) and α (N, L) for the state ``h`` (N, H)."""
+    """z (N, D) and α (N, L) for the state ``h`` (N, H); of N B states, B look at each source, one after the other."""
     x, keys, mask = source
     if config.context == "dot":
-        (z, alpha), cache = dot_product_attention.forward(x, x, h, p["attention.W"], mask, train=train)
-        return z, alpha, cache
-    query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
-    (z, alpha), cache = additive_attention.forward(x, keys, query, p["attention.v"], mask, train=train)
-    return z, alpha, (query_cache, cache)
+        query, query_cache = h, None
+        (z, alpha), cache = dot_product_attention.forward(x, x, _by_source(h, x), p["attention.W"], mask, train=train)
+    else:
+        query, query_cache = linear.forward(h, p["attention.Wh"], train=train)  # (N, A)
+        (z, alpha), cache = additive_attention.forward(
+            x, keys, _by_source(query, x), p["attention.v"], mask, train=train
+        )
+    z, alpha = z.reshape(len(query), -1), alpha.reshape(len(query), -1)
+    return z, alpha, cache if config.context == "dot" else (query_cache, cache)
+
+
+def _by_source(query: Array, x: Array) -> Array:
+    """Queries as attention takes them: one for each source (N, A), or several (N, B, A)."""
+    return query if len(query) == len(x) else query.reshape(len(x), -1, query.shape[1])
+
+
+def for_each(z: Array | None, n: int) -> Array | None:
+    """What is made of N sources, for each of n = N B states."""
+    return z if z is None or len(z) == n else np.repeat(z, n // len(z), axis=0)
 
 
 def _attend_backward(

@@ -37,12 +37,12 @@ from scratchlv.models.context import (
     attention_keys,
     constant_context,
     constant_context_backward,
+    for_each,
     gated,
     init_state,
     init_state_backward,
     join,
     no_context,
-    uniform_attention,
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
@@ -51,9 +51,14 @@ from scratchlv.ops import dropout, embedding, linear, log_softmax
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
+_OF_WORDS = 1  # beside a batch's seed, that of the dropout of words
+
 
 class DecoderState(NamedTuple):
-    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look."""
+    """What the decoder knows between two words; ``alpha`` is where it looked for the last one, if it can look.
+
+    There may be several states to a source, as in a beam: N B of them to N sources, those of a source one after the other.
+    """
 
     x: Array  # (N, D) or (N, L, D)
     keys: Array | None
@@ -74,6 +79,7 @@ class Cache(NamedTuple):
     init_state: Any
     keys: Any
     words: Any
+    dropped_words: Any
     context: Any  # of the whole sequence at once, or of each step
     run: Any
     from_h: Any
@@ -152,6 +158,10 @@ def forward(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
+    dropping = train and config.input_dropout > 0
+    words, dropped_words = dropout.forward(
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+    )
     context = draws = None
     hard = config.hard if train else None
     if config.context in ATTENDING:
@@ -192,6 +202,7 @@ def forward(
         init_state_cache,
         keys_cache,
         words_cache,
+        dropped_words,
         context,
         run_cache,
         from_h,
@@ -240,6 +251,8 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         g.update(init_state_grads)
     g.update(grads)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
+    if cache.dropped_words is not None:
+        (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
     return dx if cache.need_dx else None, g
 
@@ -293,8 +306,8 @@ def _look(p: dict, config: DecoderConfig, state: DecoderState, h: Array) -> tupl
     if config.context in ATTENDING:
         z, alpha, _ = attend(p, config, source, h, train=False)
         return gated(p, config, z, h), alpha
-    z, _ = constant_context(config, source)
-    return z, uniform_attention(state.x, state.mask) if config.context == "uniform" else None
+    z, alpha = constant_context(config, source)
+    return for_each(z, len(h)), for_each(alpha, len(h))
 
 
 def _read(p: dict, config: DecoderConfig, words: Array, z: Array | None, layer: LayerState) -> LayerState:

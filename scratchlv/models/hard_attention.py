@@ -33,7 +33,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 
 DRAWS = 1 << 24  #: as the room attention_lstm has it
 _KEPT = 0.9  # of the baseline, at each step
@@ -61,8 +61,13 @@ def draw(how: HardAttention, seed: int, T: int, N: int) -> Array:
 class Looked(Protocol):
     """What a decoder did while it looked."""
 
-    alpha: Array  # (T, N, L)
-    looked: Array  # (T, N, L): α, or one-hot where a region was drawn
+    @property
+    def alpha(self) -> Array:
+        """(T, N, L)"""
+
+    @property
+    def looked(self) -> Array:
+        """(T, N, L): α, or one-hot where a region was drawn."""
 
 
 def forward(
@@ -74,21 +79,26 @@ def forward(
     """
     alphas = run.alpha
     words = np.maximum(counts.sum(), 1).astype(alphas.dtype)
-    safe = np.maximum(alphas, np.finfo(alphas.dtype).tiny)  # a weight of 0 has 0 log 0 = 0, and is not drawn
-    log_alphas = np.log(safe)
-    entropies = np.where(counts, -(alphas * log_alphas).sum(axis=2), 0)  # (T, N)
     drawn = counts & (draws >= 0)  # (T, N)
+    dalphas, log_alphas, product = (empty(alphas.shape, alphas) for _ in range(3))  # (T, N, L)
+    np.maximum(alphas, np.finfo(alphas.dtype).tiny, out=dalphas)  # a weight of 0 has 0 log 0 = 0, and is not drawn
+    np.log(dalphas, out=log_alphas)
+    np.multiply(alphas, log_alphas, out=product)
+    entropies = np.where(counts, -product.sum(axis=2), 0)  # (T, N)
 
     costs = np.where(counts, losses - baseline, 0) - how.entropy * entropies
     to_go = np.cumsum(costs[::-1], axis=0)[::-1] + how.entropy * entropies  # (T, N): G
-    advantages = np.where(drawn, to_go, 0)
-    dalphas = how.reinforce * advantages[:, :, None] * (run.looked / safe)  # ∂log α[s] = 1 / α[s]
-    dalphas += how.entropy * np.where(counts[:, :, None], log_alphas + 1, 0)
+    advantages = (np.where(drawn, to_go, 0) * (how.reinforce / words)).astype(alphas.dtype)
+    np.divide(run.looked, dalphas, out=dalphas)  # ∂log α[s] = 1 / α[s], at the region drawn
+    dalphas *= advantages[:, :, None]
+    log_alphas += 1
+    log_alphas *= (counts * (how.entropy / words)).astype(alphas.dtype)[:, :, None]
+    dalphas += log_alphas  # ∂(-H) = log α + 1
 
     n = drawn.sum()
     mean = np.where(drawn, losses, 0).sum() / np.maximum(n, 1)
     baseline[...] = np.where(n > 0, _KEPT * baseline + (1 - _KEPT) * mean, baseline)
-    return -how.entropy * entropies.sum() / words, (dalphas / words).astype(alphas.dtype)
+    return -how.entropy * entropies.sum() / words, dalphas
 
 
 def backward(cache: Array) -> Array:

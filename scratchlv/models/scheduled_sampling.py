@@ -42,12 +42,13 @@ def words_before(
     """
     said = tokens[:-1].copy()
     T, N = said.shape
-    own = place(np.random.default_rng([seed, 5]).random((T, N)) < probability, said)
+    drawn = np.random.default_rng([seed, 5]).random((T, N)) < probability  # where the model's own word is read
+    drawn[:1] = False
+    last = max(np.flatnonzero(drawn.any(axis=1)).tolist(), default=0)
+    own = place(drawn, said)
     if lengths is not None:
         own = own & (np.arange(T, like=lengths)[:, None] < lengths)
-    own[:1] = False
     draws = place(np.random.default_rng([seed, 6]).random((T, N)), said)
-    last = max(np.flatnonzero(own.any(axis=1)).tolist(), default=0)
     for t in range(1, last + 1):
         log_probs, state = step(state, said[t - 1])
         said[t] = np.where(own[t], choose(log_probs, draws[t], choice), said[t])

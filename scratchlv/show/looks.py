@@ -57,7 +57,7 @@ for (const looks of document.querySelectorAll(".looks")) {
     word.addEventListener("focus", () => { held = word; show(word); });
     word.addEventListener("click", () => { held = word; show(word); });
     word.addEventListener("blur", () => { held = null; show(null); });
-    word.addEventListener("keydown", event => { if (event.key === "Escape") word.blur(); });
+    word.addEventListener("keydown", event => { if (event.key === "Escape") { held = null; show(null); } });
   }
 }
 """

@@ -93,10 +93,10 @@ def chosen(
     asked = replace(asked, backbone=backbone, weights=resolved)
     network = asked.network
     if network is not None:
-        from scratchlv.vision.backbones import pretrained_file
+        from scratchlv.vision.backbones import needs_file
 
         if weights is None:
-            pretrained_file(backbone)
+            needs_file(backbone)
         layer = layer or (network.vector if asked.model in _VECTORS else network.regions)
         _check_layer(network, asked.model, layer, finetune)
         asked = replace(asked, layer=layer, finetune=finetune)

@@ -51,6 +51,7 @@ class Settings(records.WordSettings, backbone_.Settings):
     sharpening: float = 1.0  # of attention when a caption is said; above 1 it keeps to fewer regions
     frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     grammar: str = "places"  # of the captions of Scenes
+    input_dropout: float = 0.0  # of the word before, which the decoder is given
     gate: bool = False  # of the context of attention
     init_state: str = INIT_STATES[0]  # of a decoder that sees regions
     doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
@@ -85,13 +86,18 @@ _PHOTOGRAPHS = {
         validate_every=250,
     ),
     "full": Settings(
-        steps=6000,
+        steps=3000,
         batch=64,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        warmup=200,
         embedding=256,
         hidden=512,
-        attention=512,
+        attention=256,
         dropout=0.5,
+        input_dropout=0.4,
+        label_smoothing=0.1,
+        mirror=True,
+        by_length=True,
         validate_every=500,
     ),
 }
@@ -173,7 +179,7 @@ def photographs_set(
     picture_of = np.repeat(np.arange(len(items)), [len(captions) for _, captions in items])
     names = [str(path) for path, _ in items]
     captions = [vocabulary.encode(w) for w in words]
-    more = {"mirrored": mirrored, "by_length": config.settings.by_length}
+    more: dict[str, Any] = {"mirrored": mirrored, "by_length": config.settings.by_length}
     return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
 
 
@@ -187,7 +193,7 @@ class Config(backbone_.Config):
     skip_missing: bool = False  # of photographs, it goes on without those that are not there
     characters: bool = False  # captions of photographs are read, and said, character by character
     start_from: str | None = None  # the folder of a run whose parameters it begins with
-    finetune_metric: str | None = None  # what it then learns by: see tasks.finetuning
+    finetune_metric: str | None = None  # what it then learns by: see tasks.finetune_metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,17 +262,15 @@ class Run(backbone_.Run[Config, Fitted]):
         """The set as the run sees it."""
         return data.blind() if self.config.blind else data
 
-    def caption(self, pictures: Array, beam: int = 1, size: int = 100) -> list[Generated]:
+    no_repeat = 0  #: as in :mod:`scratchlv.decode`, of all that it says
+
+    def caption(self, pictures: Any, beam: int = 1, size: int = 100) -> list[Generated]:
         """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
         found: list[Generated] = []
-        most = most_words(self.config)
+        how: dict[str, Any] = {"max_length": most_words(self.config), "no_repeat": self.no_repeat}
         for at in range(0, len(pictures), size):
             batch = in_memory(pictures[at : at + size])
-            found += (
-                greedy(self.model, batch, max_length=most)
-                if beam == 1
-                else beam_search(self.model, batch, beam=beam, max_length=most)
-            )
+            found += greedy(self.model, batch, **how) if beam == 1 else beam_search(self.model, batch, beam=beam, **how)
         return found
 
     @property
@@ -323,9 +327,9 @@ def dataset(
 def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say, folder: Path) -> Job:
     """The job of a config."""
     if config.finetune_metric is not None:
-        from scratchlv.tasks import finetuning
+        from scratchlv.tasks import finetune_metric
 
-        return finetuning.prepare(config, show_progress, say, folder)
+        return finetune_metric.prepare(config, show_progress, say, folder)
     weights = backbone_.pretrained(config, fitted)
     extractor = backbone_.extractor(config, weights)
     vocabulary = None if fitted is None else fitted.vocabulary
@@ -398,6 +402,7 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         feature_channels=fitted.feature_channels,
         finetuned=config.finetuned,
         dropout=s.dropout,
+        input_dropout=s.input_dropout,
         label_smoothing=s.label_smoothing,
         gate=s.gate,
         init_state=s.init_state,
@@ -548,8 +553,6 @@ def caption_images(
     Raises:
         UserError: a file is missing, damaged, no picture or too large.
     """
-    from scratchlv.vision.images import load_image
-
     for at in range(0, len(paths), size):
         some, pictures = _readable(run, list(paths[at : at + size]), unread)
         generated = run.caption(pictures, beam) if some else []
@@ -596,13 +599,6 @@ def attention_picture(c: Captioned) -> Any:
     if c.alphas is None:
         raise UserError("this captioner has no attention to draw; train one with --model attention")
     return attention_sheet(np.asarray(c.image), c.words, c.probabilities, c.alphas)
-
-
-def image_of(pictures: Any, names: Sequence[str], k: int) -> Array:
-    """Picture ``k`` of a set as bytes (H, W, 3): drawn, or the photograph of that name."""
-    from scratchlv.vision.images import load_image
-
-    return np.asarray(pictures[k]) if pictures.dtype == np.uint8 else load_image(names[k])
 
 
 def looked_at(c: Captioned, by: str = "", verdict: str = "") -> Caption:

@@ -64,7 +64,7 @@ class Mirrored:
 def features_of(
     pictures: list[Path] | np.ndarray, extractor: Extractor, show_progress: bool, what: str = "photograph"
 ) -> Features:
-    """Features (n, h, w, C) of picture files, or of drawn ones, from the cache where they are in it; on disk until they are read."""
+    """Features (n, h, w, C) of picture files, or of drawn pictures: from the cache, as far as they are in it; on disk."""
     from scratchlv.training.progress import Progress
     from scratchlv.vision.features import extract
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from scratchlv import metrics
 from scratchlv.arrays import Array
-from scratchlv.data.captions import CaptionSet
+from scratchlv.data import scenes as scenes_world
+from scratchlv.data.captions import CaptionSet, in_memory
 from scratchlv.decode import Generated, Reading
 from scratchlv.errors import UserError
 from scratchlv.metrics.grounding import Estimate, attention_entropy, estimate, larger_share
@@ -30,6 +31,7 @@ from scratchlv.training.progress import Progress
 
 OTHERS = 16  # pictures that stand for any picture
 CLOSELY = 100  # captions whose gradients are taken and whose regions are hidden, at most: of these it takes the longest
+SHOWN = 8  # pictures
 _TOGETHER = 50  # pictures
 _LEAST = 10  # captions that a mean over a step needs
 _CERTAIN = 1e-3  # ‖onehot − p‖ of a word that is so sure that its gradient is rounding
@@ -102,6 +104,7 @@ class Probed:
 
     name: str
     config: Config
+    view: Any  # what of a photograph it sees
     figures: dict[str, float | Estimate]
     missing: dict[str, str]
     reach: list[tuple[int, float]]  # by the number of the word
@@ -118,7 +121,7 @@ class Probe:
     data: str
     split: str
     names: list[str]  # of the pictures
-    pictures: Any
+    images: list[Array]  # the first of them, as the first run sees them
     references: list[list[str]]  # one for each
     of_references: dict[str, float | Estimate]
     runs: list[Probed]
@@ -157,7 +160,8 @@ def probe(
     references = _references(runs[0], sets[0])
     of_references = _diversity(references, known.of(runs[0]))
     shown = sets[0]
-    return Probe(what_data(runs[0].config), split, shown.names, shown.pictures, references, of_references, probed)
+    images = [_image(runs[0], shown, k) for k in range(min(SHOWN, len(shown.names)))]
+    return Probe(what_data(runs[0].config), split, shown.names, images, references, of_references, probed)
 
 
 # --- which data --------------------------------------------------------------------------------------------------
@@ -193,7 +197,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _pictures(run: Run, first: Config, split: str, n: int | None, show_progress: bool) -> CaptionSet:
     """The pictures themselves, for blind runs too. Scenes are those of the first run: of another seed they are others."""
     config = replace(run.config, seed=first.seed)
-    return captioning.dataset(config, run.vocabulary, split, n, show_progress)
+    return captioning.dataset(config, run.vocabulary, split, n, show_progress, extractor=run.extractor)
+
+
+def _image(run: Run, data: CaptionSet, k: int) -> Array:
+    """Picture ``k`` as a run sees it, (H, W, 3) uint8."""
+    return run.seen_image(Path(data.names[k])) if data.scenes is None else scenes_world.draw(data.scenes[k])
+
+
+def _view(run: Run) -> Any:
+    """What of a photograph a run sees: runs of the same view look at the same picture. None is all of it."""
+    extractor = run.extractor
+    return None if extractor is None or extractor.crop is None else (extractor.size, extractor.crop)
 
 
 def _references(run: Run, data: CaptionSet) -> list[list[str]]:
@@ -244,7 +259,7 @@ def _probed(
     parts, finished = [], 0
     for rows in chunks:
         references = Sentences.of([[*data.captions[k], END] for k in first[rows]])
-        pictures = np.asarray(data.pictures[rows])
+        pictures = in_memory(data.pictures[rows])
         parts.append(_part(run, pictures, references, others, closely=finished < CLOSELY))
         finished += len(rows)
         progress.update(before + finished)
@@ -262,6 +277,7 @@ def _probed(
     return Probed(
         name,
         run.config,
+        _view(run),
         {key: figures[key] for key in FIGURES if key in figures},
         missing,
         by_step(reach, _LEAST),
@@ -290,7 +306,7 @@ def _why_not(config: Config) -> str | None:
         return "blind: it was trained on other pictures, and has nothing to look for"
     if config.model in ("naive", "shortcut"):
         return "no attention"
-    return "uniform attention does not choose" if config.model == "uniform" else None
+    return None if config.model in captioning.ATTENDING else "uniform attention does not choose"
 
 
 def _figures(run: Run, parts: list[_Part], words: list[list[str]]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -16,7 +16,6 @@ from scratchlv.tasks import captioning
 from scratchlv.tasks.probe import CLOSELY, FIGURES, OTHERS, Probe, Probed, header, rows
 from scratchlv.tokens import END, SPECIALS
 
-_PICTURES = 8  # that are shown
 _STRONG = 4.0  # nats of image dependence at which the colour is full
 
 
@@ -66,20 +65,21 @@ def _captions(found: Probe) -> str:
         "word, or go to it by the Tab key: where the run looked is seen in the picture; inside the line it is half of the peak "
         "and more."
     )
-    shown = [_picture(found, k) for k in range(min(_PICTURES, len(found.names)))]
+    shown = [_picture(found, k) for k in range(len(found.images))]
     return report.note(told) + "\n".join(shown)
 
 
 def _picture(found: Probe, k: int) -> str:
-    captions = [_caption(run, k) for run in found.runs]
-    return looks(captioning.image_of(found.pictures, found.names, k), captions, " ".join(found.references[k]))
+    captions = [_caption(run, k, run.view == found.runs[0].view) for run in found.runs]
+    return looks(found.images[k], captions, " ".join(found.references[k]))
 
 
-def _caption(run: Probed, k: int) -> Caption:
+def _caption(run: Probed, k: int, same_view: bool) -> Caption:
+    """Where a run looked can be drawn on what it saw only."""
     g, dependence = run.generated[k], run.dependence[k]
     text = run.words[k] + ([SPECIALS[END]] if g.finished else [])
     alphas: list[Array | None] = [None] * len(text)
-    if g.alphas is not None and "attention_entropy" not in run.missing:
+    if g.alphas is not None and "attention_entropy" not in run.missing and same_view:
         alphas = [*g.alphas.reshape(-1, *captioning.grid(g))]
     words = [
         Word(w, _told(w, p, d, a), a, d / _STRONG)

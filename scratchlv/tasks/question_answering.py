@@ -1,8 +1,8 @@
 """Visual question answering: train, evaluate and use a model on Scenes, easy-VQA, DAQUAR, VQA or CLEVR.
 
 As the lecture's CNN comes trained on ImageNet, the encoder is trained before: on Scenes it is the conv extractor of a captioner
-(trained first, into ``encoder/``, or given by ``--encoder``), or a pretrained network that ``--backbone`` names; photographs
-are seen through one of these. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
+(trained first, into ``encoder/``, or given by ``--encoder``), or a pretrained network that ``--backbone`` names, as it is for
+photographs. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
 alone the second hop is not found in minutes.
@@ -283,6 +283,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     backbone_.begin_finetuning(run.model, config, weights)
     if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
         grid, _ = backbone_.fitted_channels(config, train_set.pictures)
+        assert grid is not None  # of features, or of what is finetuned
         train_set = train_set.with_attention_target(settings.hops, grid)
     val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found, extractor)
     say(

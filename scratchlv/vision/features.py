@@ -22,14 +22,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from scratchlv.cache import cache_folder
 from scratchlv.cores import usable_cores
 from scratchlv.errors import UserError, disk_is_full
-from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore
+from scratchlv.vision.feature_store import DTYPE, Features, FeatureStore, is_checksum
 from scratchlv.vision.images import load_image, resized
 
 _BATCH = 32  # pictures that the network is given at once, and that are lost at most when the process is killed
@@ -40,10 +40,20 @@ _THREADS = max(1, usable_cores().n // 2)  # that decode pictures, while the netw
 class Extractor(Protocol):
     """What turns pictures into features; a Backbone is one."""
 
-    name: str
-    checksum: str  # of its weights
-    size: tuple[int, int]  # (height, width) of the pictures it wants
-    crop: int | None  # the shorter side of a photograph before its middle is cut out; None: it wants the whole picture
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def checksum(self) -> str:
+        """Of its weights."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures it wants."""
+
+    @property
+    def crop(self) -> int | None:
+        """The shorter side of a photograph before its middle is cut out; None: it wants the whole picture."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -231,7 +241,8 @@ def _digests(paths: list[Path], known_file: Path) -> list[str]:
     return digests
 
 
-def _checksum(file: BinaryIO) -> str:
+def _checksum(file: Any) -> str:
+    """Of what a binary file holds."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
@@ -240,10 +251,11 @@ def _read_known(file: Path) -> dict[str, list]:
     known: dict[str, list] = {}
     with suppress(OSError), open(file, "rb") as lines:
         for line in lines:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
-                if isinstance(entry, list) and [type(part) for part in entry] == [str, int, int, str]:
-                    known[entry[0]] = entry[1:]
+                types = [type(part) for part in entry] if isinstance(entry, list) else []
+                if types == [str, int, int, str]:  # without a checksum that one is taken back
+                    known[entry[0]] = entry[1:] if is_checksum(entry[3]) else [-1, -1, ""]
     return known
 
 

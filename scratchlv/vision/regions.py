@@ -97,7 +97,7 @@ def _with_position(
 ) -> tuple[Array, Any]:
     """Features (N, h, w, C) as regions (N, h w, D), each with its place: across and down, from -1 to 1, and their waves.
 
-    With ``unit_size`` those of each picture get a mean square of 1, networks' may be of any size; its cache is the second.
+    With ``unit_size`` those of each picture get a mean square of 1, as networks' may be of any size; its cache is the second.
     """
     N, h, w, C = features.shape
     regions, norm = empty((N, h, w, C + of_place(frequencies)), features), None

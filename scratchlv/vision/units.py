@@ -34,6 +34,7 @@ class Unit(NamedTuple):
     def arrays(self) -> dict[str, tuple[int, ...]]:
         """The arrays of the file and their shapes, as PyTorch has them: what comes out first, the window last."""
         *window, channels, out = self.shape
+        weight: tuple[int, ...]
         if len(self.shape) == 3:
             weight = out, 1, window[0], channels
         elif len(self.shape) == 4 or self.norm is not None:
@@ -93,7 +94,8 @@ def forward(
     moved replace those of ``way.buffers``.
     """
     params, train = way.params, way.train
-    W, b, gamma = (params.get(f"{key}.{part}") for part in ("W", "b", "gamma"))
+    W: Array = params[f"{key}.W"]
+    b, gamma = params.get(f"{key}.b"), params.get(f"{key}.gamma")
     follow = {"relu": rectify and cap is None, "pool": pool}  # what can be done on the way of another operation
     rectified, spread = False, None
     operation = _OPERATIONS[W.ndim]
@@ -172,14 +174,14 @@ def folded(arrays: dict[str, np.ndarray], units: Iterable[Unit], eps: float) -> 
         if unit.norm is None:
             b = arrays[f"{unit.name}.bias"]
         else:
-            parts = (arrays[f"{unit.norm}.{name}"].astype(np.float64) for name in NORM_PARTS.values())
-            W, b = fold(W.astype(np.float64), *parts, eps)
+            norm = {part: arrays[f"{unit.norm}.{name}"].astype(np.float64) for part, name in NORM_PARTS.items()}
+            W, b = fold(W.astype(np.float64), **norm, eps=eps)
         params[f"{unit.key}.W"], params[f"{unit.key}.b"] = _plain(W), _plain(b)
     return params
 
 
 def fold(
-    W: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float
+    W: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, var: np.ndarray, *, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias of a layer that does what ``W`` without a bias, and a normalisation by running statistics, do.
 
@@ -196,7 +198,8 @@ def init(rng: np.random.Generator, units: Iterable[Unit]) -> tuple[dict[str, Arr
     buffers: dict[str, Array] = {}
     for unit in units:
         *window, channels, out = unit.shape if len(unit.shape) != 3 else (*unit.shape[:2], 1, unit.shape[2])
-        params[f"{unit.key}.W"] = he(rng, *(window or (1, 1)), channels, out).reshape(unit.shape)
+        kh, kw = window or (1, 1)
+        params[f"{unit.key}.W"] = he(rng, kh, kw, channels, out).reshape(unit.shape)
         names = ("b",) if unit.norm is None else ("gamma", "beta", "mean", "var")
         for name in names:
             kind = params if name in ("b", "gamma", "beta") else buffers

@@ -76,7 +76,7 @@ _BY_NAME = {
     "visual.conv1.weight": "CLIP",
     "conv_stem.weight": "a timm EfficientNet",
 }
-_RESNETS = {  # bottlenecks?, blocks in each layer
+_RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {  # bottlenecks?, blocks in each layer
     (False, (2, 2, 2, 2)): "resnet18",
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",

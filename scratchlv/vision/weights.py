@@ -22,7 +22,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -172,7 +172,7 @@ def _described(name: str, said: Any) -> _Described:
     return _Described(name, dtype, tuple(shape), place[0], size)
 
 
-def _are_counts(found: Any) -> bool:
+def _are_counts(found: Any) -> TypeGuard[list[int]]:
     return isinstance(found, list) and all(type(n) is int and 0 <= n < 1 << 62 for n in found)
 
 

@@ -41,7 +41,6 @@ def small(gpu, monkeypatch):
         "cases.question_answerer": {"V": 20, "E": 4, "H": 4, "A": 4, "C": 6, "N": 2, "T": 3, "GRID": 2, "D": 8,
                                     "ANSWERS": 7},
         "cases.sweeps": {"PARAMETERS": 50, "ROWS": 3, "V": 11, "TOKENS": 9, "E": 4, "PICTURES": 1, "SIDE": 4, "C": 4},
-        "scratchlv.vision.vgg": {"BLOCKS": ((2,), (3, 3)), "_OWN_CACHE": 1},
         "cases.vision": {
             "VGG16": (2, "pool", 3, 3), "SIDE": 16, "SMALL": (2, 3), "SMALL_SIDE": 8, "SMALL_N": 2, "CLASSES": 3,
             "FLAT": 12,

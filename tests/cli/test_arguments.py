@@ -73,6 +73,12 @@ def test_numbers_without_end_are_refused(capsys, trained, option):
     fails(capsys, "evaluate", trained, option, str(10**11), saying=[str(10**11)])
 
 
+@pytest.mark.parametrize("beam", [10**30, 10**9, 0])
+def test_a_beam_without_end_is_refused(capsys, trained, tmp_path, beam):
+    image = picture(tmp_path / "a.png")
+    fails(capsys, "caption", trained, image, "--beam", str(beam), saying=[f"--beam {beam}: give 1"])
+
+
 @pytest.mark.parametrize("key", ["n_val", "n_train", "hidden", "steps", "batch"])
 def test_settings_without_end_are_refused(capsys, tmp_path, key):
     fails(capsys, "train", "lm", "--out", tmp_path / "run", "--set", f"{key}={10**12}", saying=["at the most"])

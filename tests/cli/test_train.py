@@ -161,7 +161,7 @@ def test_options_that_cannot_be(capsys, tmp_path):
     assert "invalid choice" in misused(capsys, "train", "caption", "--preset", "huge", "--out", out)
     assert "whole number" in misused(capsys, "demo", "--seed", "-1")
     fails(capsys, "train", "caption", "--out", out, "--data", "imagenet", saying=["imagenet", "flickr8k:DIR"])
-    fails(capsys, "train", "caption", "--out", out, "--encoder", "efficientnet-lite0", saying=["--encoder", "conv"])
+    fails(capsys, "train", "caption", "--out", out, "--layer", "stage5", saying=["--layer stage5", "--backbone conv"])
     fails(capsys, "train", "caption", "--out", out, "--data", f"flickr8k:{tmp_path}/no", saying=["no"])
     assert not out.exists()
 

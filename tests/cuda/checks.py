@@ -27,14 +27,7 @@ MANY_BLOCKS = {
     ),
     "attention_lstm": ("larger than a block",),
 }
-#: as the CUDA variant says
-NOT_SERVED = {
-    "gru": ("reset before", "reset before, lengths"),
-    "attention_lstm": (
-        *("gate", "gate, dot, mask", "closed and open gates", "drawn", "drawn, gate, mask"),
-        *("drawn, dot, larger than a block", "drawn, nowhere to look"),
-    ),
-}
+NOT_SERVED = {"gru": ("reset before", "reset before, lengths")}  #: as the CUDA variant says
 
 
 def versions(name):

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,10 @@ def run(n: int, seed: int, root: Path, undisturbed: dict[str, Path]) -> Report:
                 break
             times += 1
             if rng.random() < 0.7:
-                status, said = tiny.in_child(lambda: tiny.go_on(folder, task))
+                status, said = tiny.in_child(partial(tiny.go_on, folder, task))
                 break
         else:
-            status, said = tiny.in_child(lambda: tiny.go_on(folder, task))
+            status, said = tiny.in_child(partial(tiny.go_on, folder, task))
         broken = None
         if status != 0:
             broken = f"seed {seed}, kill {k}, {task}: {tiny.last_line(said)}"

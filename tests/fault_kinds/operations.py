@@ -41,15 +41,17 @@ def watched(folder: Path, before: Told = _nothing, after: Told = _nothing) -> It
     def fsync(descriptor: int) -> None:
         path = os.readlink(f"/proc/self/fd/{descriptor}")
         if not path.startswith(root):
-            return real["fsync"](descriptor)
+            real["fsync"](descriptor)
+            return
         before("fsync", path, None)
         real["fsync"](descriptor)
         after("fsync", path, None)
 
     def wrapped(name: str) -> Callable:
-        def operation(path: Any, *arguments: Any, **more: Any) -> Any:
+        def operation(path: Any, *arguments: Any, **more: Any) -> None:
             if not is_ours(path):
-                return real[name](path, *arguments, **more)
+                real[name](path, *arguments, **more)
+                return
             said = os.path.realpath(os.path.dirname(os.fspath(path)) or ".") + "/" + os.path.basename(os.fspath(path))
             to = os.path.realpath(os.fspath(arguments[0])) if name == "replace" else None
             before(name, said, to)

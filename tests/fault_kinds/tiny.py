@@ -28,9 +28,23 @@ RUNS = {
 }
 
 
-def config(task: str):
-    model, overrides = RUNS[task]
-    return TASKS[task].load().config(task, "scenes", model, "quick", 3, [*overrides, *WIDTHS])
+#: of few operations on files, for faults at each of them
+SHORT = {
+    "short lm": ("rnn", ["n_train=60", "n_val=10", "steps=6", "batch=4", "warmup=1", "unroll=8", "validate_every=4"])
+}
+SEED = 3
+
+
+def config(name: str):
+    task, (model, overrides) = name.split()[-1], (RUNS | SHORT)[name]
+    return TASKS[task].load().config(task, "scenes", model, "quick", SEED, [*overrides, *WIDTHS])
+
+
+def words(name: str) -> list[str]:
+    """What is typed behind ``train`` for it."""
+    model, overrides = (RUNS | SHORT)[name]
+    settings = [word for each in (*overrides, *WIDTHS) for word in ("--set", each)]
+    return [name.split()[-1], "--model", model, "--seed", str(SEED), *settings]
 
 
 def train(folder: Path, task: str | None = None) -> None:

@@ -171,3 +171,45 @@ def test_the_code_of_whatever_can_be_called(what):
     code = code_of(found)
     assert (code is None) == (what == "builtin")
     assert code is None or code.co_name == names[what]
+
+
+def test_a_gradient_of_what_goes_into_a_function_is_not_held_against_its_name():
+    def backward(dy, cache):
+        x, a, W1, W2 = cache
+        da = (dy @ W2.T) * (1 - a**2)  # of z, whatever it is called
+        return da @ W1, x.T @ da, a.T @ dy
+
+    inputs = {"x": normal(5, 4), "W1": normal(4, 4), "W2": normal(4, 2)}
+    report = check(forward, backward, inputs, repair=False)
+    assert not report.ok
+    assert not any("inside is da" in sentence for sentence in report.diagnosis)
+
+
+def test_a_part_of_an_input_is_not_moved_with_it():
+    def polynomial(p, A):
+        u, v = p[:, 0], p[:, 1]
+        f = np.stack([u, v, u * v], 1)
+        return f @ A, (u, v, f, A)
+
+    def backward(dy, cache):
+        u, v, f, A = cache
+        df = dy @ A.T
+        du, dv = df[:, 0] + df[:, 2] * v, df[:, 1] + df[:, 2] * u
+        return np.stack([dv, du], 1), f.T @ dy
+
+    report = check(polynomial, backward, {"p": normal(5, 2), "A": normal(3, 4)}, repair=False)
+    assert not any("inside" in sentence for sentence in report.diagnosis)
+    assert "has its parts along axis 1 in the order 1, 0" in report.diagnosis[0]
+
+
+def test_all_lines_that_make_it_are_told():
+    def backward(dy, cache):
+        x, a, W1, W2 = cache
+        given = dy @ W2.T
+        grown = given * W2.sum()
+        dz = grown * (1 - a**2)
+        return dz @ W1.T, x.T @ dz, a.T @ dy
+
+    sentence = first_wrong(backward)
+    line = backward.__code__.co_firstlineno
+    assert f"lines {line + 2} to {line + 4}, `dz = grown * (1 - a**2)`" in sentence

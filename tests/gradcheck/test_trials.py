@@ -109,3 +109,33 @@ def test_a_cache_of_arrays_is_kept_and_put_back_and_no_other_is():
     trial()
     runs.clear()
     assert all(trial() == {"x": True, "W": True} for _ in range(3)) and len(runs) == 3
+
+
+def test_a_shape_that_backward_is_not_made_for_is_no_trial():
+    def forward(p, A):  # p has two columns, and more would do no harm
+        u, v = p[:, 0], p[:, 1]
+        return np.stack([u, v, u * v], 1) @ A, (u, v, A)
+
+    def backward(dy, cache):
+        u, v, A = cache
+        df = dy @ A.T
+        du, dv = df[:, 0] + df[:, 2] * v, df[:, 1] + df[:, 2] * u
+        return np.stack([dv, du], 1), np.stack([u, v, u * v], 1).T @ dy
+
+    found = trials(forward, backward, {"p": normal(5, 2), "A": normal(3, 4)})
+    assert len(found) > 2
+    for trial in found:
+        assert trial.returned() == {"p", "A"}
+
+
+def test_an_edited_forward_must_give_the_same_outputs():
+    offset = [2.0]
+
+    def forward(x):
+        return 3 * x + offset[0], 3.0
+
+    trial = trials(forward, lambda dy, factor: factor * dy, {"x": normal(4)})[0]
+    trial.forget()
+    assert trial() == {"x": True}
+    offset[0] = 1.0
+    assert trial() == {"x": False}

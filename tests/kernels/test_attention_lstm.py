@@ -221,12 +221,6 @@ def test_both_variants_draw_the_same():
     assert (found["reference"].sum(axis=2) == 1).all()
 
 
-def test_a_gpu_says_what_it_has_no_kernel_for():
-    module = attention_lstm.variant("cuda")
-    assert module.limits(**inputs(**gate())) == "it has no kernel for a gate"
-    assert module.limits(**inputs(draws=some_draws())) == "it has no kernel for regions that are drawn"
-
-
 @variants
 @pytest.mark.parametrize(
     ("wrong", "saying"),

@@ -42,9 +42,13 @@ def language_model(at, rng, cell):
     return LanguageModel(config), StreamBatch(_tokens(at, rng), first=False)
 
 
-def captioner(at, rng, model, own_encoder=False):
-    config = CaptionerConfig(**widths(at), **encoder(at, own_encoder), attention=at.attention, model=model)
+def captioner(at, rng, model, own_encoder=False, **more):
+    config = CaptionerConfig(**widths(at), **encoder(at, own_encoder), attention=at.attention, model=model, **more)
     return Captioner(config), CaptionBatch(_pictures(at, rng, own_encoder), _tokens(at, rng), _lengths(at, rng))
+
+
+def gated_captioner(at, rng):
+    return captioner(at, rng, "attention", gate=True, init_state="mean", doubly_stochastic=0.3)
 
 
 def translator(at, rng, model, cell="lstm"):
@@ -119,6 +123,7 @@ MODELS = {
     **{f"language model, {cell}": (language_model, cell) for cell in ("lstm", "gru", "rnn")},
     **{f"captioner, {model}": (captioner, model) for model in CAPTIONERS},
     "captioner with a conv net of its own": (captioner, "attention", True),
+    "captioner with a gate, a first state and a penalty": (gated_captioner,),
     **{f"translator, {model}": (translator, model) for model in TRANSLATORS},
     **{f"translator of {cell} cells": (translator, "additive", cell) for cell in ("gru", "rnn")},
     **{f"question answerer, {model}": (question_answerer, model) for model in ("blind", "naive", "attention")},

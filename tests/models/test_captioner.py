@@ -58,7 +58,26 @@ def test_labels_are_smoothed_in_training_alone():
     assert smoothed.forward(data, train=False)[0] == plain.forward(data, train=False)[0]
 
 
+def test_words_are_dropped_in_training_alone_and_not_as_the_deep_output_is():
+    data = batch(feature_channels=7)
+    dropping, deep, both, whole = (
+        captioner(feature_channels=7, input_dropout=p, dropout=q) for p, q in ((0.5, 0), (0, 0.5), (0.5, 0.5), (0, 0))
+    )
+    losses = {float(model.forward(data)[0]) for model in (dropping, deep, both, whole)}
+    assert len(losses) == 4
+    assert dropping.forward(data, train=False)[0] == whole.forward(data, train=False)[0]
+    _, (_, kept) = both.forward(data)
+    assert kept.dropped_words.key != kept.dropped.key  # or the same places were dropped twice
+
+
 DIFFERENTIABLE = [name for name in LOOKS if name != "hard-attention"]  # what is drawn: test_hard_attention.py
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_every_gradient_where_words_are_dropped(name):
+    model = in_float64(captioner(name, 7, dropout=0.3, input_dropout=0.4))
+    report = check_gradients(model, batch(7))
+    assert report.ok, str(report)
 
 
 @pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])

@@ -1,5 +1,6 @@
 """Several captioners as one run."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_by_command_on_pictures(folders, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [str(path) for path in paths]
     assert len(list(tmp_path.glob("p*.png"))) == 2
-    assert cli.main(["evaluate", a, "--ensemble", b, "--n", "4"]) == 0
+    assert cli.main(["evaluate", a, "--ensemble", b, "--n", "4", "--no-repeat", "2"]) == 0
     assert "true_share" in capsys.readouterr().out
 
 
@@ -82,3 +83,15 @@ def test_runs_that_do_not_go_together_are_refused(folders, monkeypatch):
 def test_a_step_is_of_one_run(folders, capsys):
     assert cli.main(["evaluate", str(folders[0]), "--ensemble", str(folders[1]), "--step", "2"]) == 2
     assert "--step 2 is a checkpoint of one run" in capsys.readouterr().err
+
+
+def test_a_run_that_may_not_repeat_itself_does_not(folders, tmp_path, capsys):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    for beam in ("1", "2"):
+        for n, holds in (("0", False), ("1", True)):
+            command = ["caption", str(folders[0]), str(tmp_path / "a.png"), "--json", "--beam", beam, "--no-repeat", n]
+            assert cli.main(command) == 0
+            words = json.loads(capsys.readouterr().out)["words"]
+            assert (len(set(words)) == len(words)) == holds, (beam, n, words)
+    assert cli.main(["evaluate", str(folders[0]), "--n", "2", "--no-repeat", "-1"]) == 2
+    assert "--no-repeat -1" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from PIL import Image
 from scratchlv.errors import UserError
 from scratchlv.tasks import pictures
 from scratchlv.training.progress import Progress
-from scratchlv.vision import efficientnet_lite, features
+from scratchlv.vision import features
 
 
 @pytest.fixture
@@ -34,30 +34,45 @@ def test_for_a_conv_net_they_are_bytes_of_one_size(paths):
     assert (found == 77).all()
 
 
-class Net:
-    """Stands in for EfficientNet-Lite0."""
+class Mean:
+    """The mean colour, as features of one region."""
 
-    @classmethod
-    def load(cls):
-        return cls()
+    name, checksum, size, shape = "mean", "0" * 32, (6, 4), (1, 1, 3)
+
+    def __init__(self, crop=None):
+        self.crop = crop
 
     def features(self, images):
-        assert (images.shape, images.dtype) == ((2, 224, 224, 3), np.uint8)
-        return np.ones((2, 7, 7, 320), np.float32)
+        assert (images.shape[1:], images.dtype) == ((6, 4, 3), np.uint8)
+        return images.mean((1, 2), keepdims=True)
 
 
-def test_for_a_model_of_features_they_go_through_the_network(paths, monkeypatch):
-    monkeypatch.setattr(efficientnet_lite, "EfficientNetLite0", Net)
-    assert pictures.pictures_of(paths, 320).shape == (2, 7, 7, 320)
+def test_for_a_model_of_features_they_go_through_the_network(paths):
+    np.testing.assert_allclose(pictures.pictures_of(paths, Mean()), np.full((2, 1, 1, 3), 77))
 
 
-def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypatch, capsys):
+def test_the_features_of_a_set_come_from_the_cache_with_progress(paths, monkeypatch, tmp_path):
+    monkeypatch.setattr(features, "cache_folder", lambda: tmp_path / "cache")
     shown = []
     monkeypatch.setattr(Progress, "update", lambda self, done, **values: shown.append(done))
-    monkeypatch.setattr(efficientnet_lite, "EfficientNetLite0", Net)
-    monkeypatch.setattr(features, "extract", lambda paths, net, progress: [progress(k, 2) for k in (1, 2)] and net)
-    assert isinstance(pictures.photograph_features(paths, show_progress=False), Net)
-    assert shown == [1, 2]
+    found = pictures.features_of(paths, Mean(), show_progress=False)
+    np.testing.assert_allclose(np.asarray(found), np.full((2, 1, 1, 3), 77))
+    assert shown[-1] == 2
+    drawn = np.stack([np.full((8, 8, 3), value, np.uint8) for value in (5, 9, 5)])
+    np.testing.assert_allclose(np.asarray(pictures.features_of(drawn, Mean(), False))[:, 0, 0, 0], [5, 9, 5])
+
+
+def test_what_is_shown_is_what_the_model_sees(tmp_path):
+    image = np.zeros((40, 90, 3), np.uint8)
+    image[:, 28:62] = 200
+    Image.fromarray(image).save(tmp_path / "wide.png")
+    assert pictures.as_seen(tmp_path / "wide.png", None).shape == (40, 90, 3)
+    assert pictures.as_seen(tmp_path / "wide.png", Mean()).shape == (40, 90, 3)
+    seen = pictures.as_seen(tmp_path / "wide.png", Mean(crop=12))
+    assert seen.shape == (20, 13, 3)  # 6 x 4 of a picture whose shorter side is 12
+    assert (seen == 200).all()
+    (features,) = pictures.pictures_of([tmp_path / "wide.png"], Mean(crop=12))
+    np.testing.assert_allclose(features, 200, atol=1)
 
 
 def test_a_mirrored_picture_has_the_features_of_its_mirror_image_in_a_set_of_their_own():

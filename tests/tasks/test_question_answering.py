@@ -12,7 +12,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.tasks import question_answering, training
+from scratchlv.tasks import backbone, question_answering, training
 
 SMALL = ["steps=2", "batch=4", "warmup=1", "hidden=16", "embedding=8", "blind_steps=2"]
 MODELS = ("attention", "naive", "memory")
@@ -159,6 +159,12 @@ def test_unknown_words_and_none_at_all(trained, image):
 # --- pictures in files -------------------------------------------------------------------------------------------
 
 
+def without_weights(monkeypatch):
+    """What makes features is stood in for."""
+    monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
+
+
 def daquar(folder, n=30):
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -180,11 +186,12 @@ def test_missing_pictures_are_named_before_anything_is_written(tmp_path):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_photographs_without_those_that_are_missing(tmp_path, monkeypatch, model):
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress):
         assert all(path.exists() for path in paths)
         return np.random.default_rng(1).random((len(paths), 7, 7, 12), np.float32)
 
-    monkeypatch.setattr(question_answering, "photograph_features", features)
+    monkeypatch.setattr(question_answering, "features_of", features)
+    without_weights(monkeypatch)
     folder = daquar(tmp_path / "daquar")
     (folder / "images" / "image7.png").unlink()
     run = made(tmp_path / "run", model, data=f"daquar:{folder}", skip_missing=True)
@@ -214,10 +221,11 @@ def test_questions_and_answers_that_do_not_match(tmp_path):
 
 @pytest.fixture
 def features(monkeypatch):
-    def made_up(paths, show_progress):
+    def made_up(paths, extractor, show_progress):
         return np.random.default_rng(1).random((len(paths), 7, 7, 12), np.float32)
 
-    monkeypatch.setattr(question_answering, "photograph_features", made_up)
+    monkeypatch.setattr(question_answering, "features_of", made_up)
+    without_weights(monkeypatch)
 
 
 def vqa(folder):

@@ -8,11 +8,12 @@ import pytest
 from scratchlv import decode
 from scratchlv.decode import Generated
 from scratchlv.models.captioner import Captioner, CaptionerConfig
+from scratchlv.models.hard_attention import HardAttention
 from scratchlv.tasks import self_critical
 from scratchlv.tasks.self_critical import PictureBatch, SelfCritical, mean_of_others, weighted
 from scratchlv.tokens import END, START
 
-MODELS = ("attention", "naive", "shortcut", "uniform")
+MODELS = ("attention", "hard-attention", "naive", "shortcut", "uniform")
 V, LONGEST = 5, 2  # the four symbols and a word: 1 + 4 · 5 captions
 CAPTIONS = [[END], *([first, second] for first in range(V) if first != END for second in range(V))]
 TWO = np.random.default_rng(0).standard_normal((2, 2, 2, 3))  # pictures, of four regions
@@ -21,6 +22,7 @@ TWO = np.random.default_rng(0).standard_normal((2, 2, 2, 3))  # pictures, of fou
 def captioner(model="attention", **more):
     """In float64, untrained, on features."""
     widths = {"vocabulary": V, "embedding": 3, "hidden": 4, "attention": 3, "feature_channels": 3} | more
+    widths["hard"] = HardAttention(drawn=0.0, entropy=0.0)
     made = Captioner(CaptionerConfig(model=model, **widths), seed=1)
     rng = np.random.default_rng(2)
     for name, array in made.params.items():

@@ -275,6 +275,18 @@ def test_a_disk_that_fills_up_on_the_way_is_one_sentence_and_nothing_is_lost(pho
     assert second.computed == 8
 
 
+def test_a_checksum_of_a_picture_that_is_damaged_in_its_list_is_made_again(photos, cache):
+    extract(photos, Mean(), cache)
+    noted = cache / "pictures.jsonl"
+    lines = noted.read_text().splitlines()
+    noted.write_text(
+        "\n".join(line[:-5] + "j" + line[-4:] if "3.png" in line else line for line in lines) + "\n" + "[" * 9999
+    )
+    second = Mean()
+    assert np.array_equal(extract(photos, second, cache), colours(range(11)))
+    assert second.computed == 0
+
+
 @pytest.mark.parametrize("content", ["", "[1]\n", '{"a": 1}', "\0", '["/x", 1, 2, 3]\n', "[[], 1, 2, 3]\n"])
 def test_a_damaged_list_of_pictures_is_made_anew(photos, cache, content):
     extract(photos, Mean(), cache)
@@ -353,3 +365,39 @@ def test_the_default_folder(monkeypatch, tmp_path, photos):
     assert (tmp_path / "mine" / "pictures.jsonl").is_file()
     monkeypatch.delenv("SCRATCHLV_CACHE")
     assert cache_folder().parts[-2:] == (".cache", "scratchlv")
+
+
+@pytest.mark.parametrize("what", ["removed", "changed"])
+def test_a_folder_that_changes_meanwhile(photos, cache, monkeypatch, what):
+    """Between the listing, which makes the checksums, and the decoding: no picture gets the features of another."""
+    listed = module._digests
+
+    def and_then(paths, known):
+        digests = listed(paths, known)
+        status = photos[4].stat()
+        if what == "removed":
+            photos[4].unlink()
+        else:  # of the same size and time, as a copy that keeps them has
+            content = photos[5].read_bytes()
+            photos[4].write_bytes(content + bytes(status.st_size - len(content)))
+            os.utime(photos[4], ns=(status.st_atime_ns, status.st_mtime_ns))
+        return digests
+
+    monkeypatch.setattr(module, "_digests", and_then)
+    said = "was there when the pictures were listed, and is gone" if what == "removed" else "was changed while features"
+    with pytest.raises(UserError, match=rf"4\.png {said}.*; start again when nothing writes there"):
+        extract(photos, Mean(), cache)
+    monkeypatch.setattr(module, "_digests", listed)
+    left = photos[:4] + photos[5:] if what == "removed" else photos
+    values = [0, 1, 2, 3, *([] if what == "removed" else [5]), *range(5, 11)]
+    assert np.array_equal(extract(left, Mean(), cache), colours(values))
+
+
+def test_pictures_that_were_drawn(cache):
+    drawn = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (7, 8, 7, 9)])
+    first = Mean()
+    assert np.array_equal(np.asarray(extract(drawn, first, cache))[:, 0, 0, 0], [7, 8, 7, 9])
+    assert first.computed == 3  # each content once
+    again = Mean()
+    assert np.array_equal(np.asarray(extract(drawn[::-1], again, cache))[:, 0, 0, 0], [9, 7, 8, 7])
+    assert again.computed == 0

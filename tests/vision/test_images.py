@@ -315,3 +315,19 @@ def test_a_png_of_very_many_chunks_is_refused(saved, photo, monkeypatch):
     monkeypatch.setattr(images, "_MAX_CHUNKS", 2)
     with pytest.raises(UserError, match=r"chunks\.png has more than 2 chunks"):
         load_image(path)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (90, 40), (30, 30), (31, 45)])
+def test_the_middle_is_cut_out_as_torchvision_does(tmp_path, shape):
+    """Resize(6), CenterCrop(4): halves of a pixel are rounded to even numbers."""
+    from PIL import Image
+
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    H, W = (6 if n == min(shape) else int(6 * n / min(shape)) for n in shape)
+    whole = np.asarray(Image.fromarray(image).resize((W, H), Image.Resampling.BILINEAR))
+    top, left = round((H - 4) / 2), round((W - 4) / 2)
+    found = load_image(tmp_path / "a.png", (4, 4), 6)
+    np.testing.assert_array_equal(found, whole[top : top + 4, left : left + 4])
+    content = (tmp_path / "a.png").read_bytes()
+    np.testing.assert_array_equal(load_image("nowhere.png", (4, 4), 6, content), found)

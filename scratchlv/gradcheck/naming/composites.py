@@ -59,33 +59,35 @@ def softmax_spans(simulation: Simulation) -> Iterator[tuple[list[Span], int, boo
                 or (back and first.name not in ("subtract", "divide", "multiply"))
             ):
                 continue
-            scale = _scale(z - z.max(), np.asarray(call.operands[0]))
-            found = None if scale is None else _end_of_softmax(simulation, calls[0], z * scale)
-            if found is not None and scale is not None:
-                ahead, axis, log = found
+            for axis in range(-1, -z.ndim - 1, -1):
+                scale = _scale(z - z.max(), np.asarray(call.operands[0]), axis)
+                found = None if scale is None else _end_of_softmax(simulation, calls[0], z * scale, axis)
+                if found is None or scale is None:
+                    continue
+                ahead, log = found
                 yield [(index - back, index + ahead, 0) for index in calls], axis, log, scale
 
 
-def _scale(z: np.ndarray, exponent: np.ndarray) -> float | None:
-    """s if the exponents are s z, but for a constant in each row."""
-    along = np.subtract(z, z.mean(-1, keepdims=True)), np.subtract(exponent, exponent.mean(-1, keepdims=True))
+def _scale(z: np.ndarray, exponent: np.ndarray, axis: int) -> float | None:
+    """s if the exponents are s z, but for a constant in each row along an axis."""
+    along = np.subtract(z, z.mean(axis, keepdims=True)), np.subtract(exponent, exponent.mean(axis, keepdims=True))
     square = float((along[0] ** 2).sum())
     s = float((along[0] * along[1]).sum()) / square if square else 0.0
     return s if s and np.allclose(s * along[0], along[1], rtol=1e-9, atol=1e-9) else None
 
 
-def _end_of_softmax(simulation: Simulation, start: int, z: np.ndarray) -> tuple[int, int, bool] | None:
-    for axis in range(-1, -z.ndim - 1, -1):
+def _end_of_softmax(simulation: Simulation, start: int, z: np.ndarray, axis: int) -> tuple[int, bool] | None:
+    """How many calls later the probabilities are there, or their logarithms."""
+    with np.errstate(all="ignore"):
+        e = np.exp(z - z.max(axis, keepdims=True))
+        p = e / e.sum(axis, keepdims=True)
+    for ahead in range(1, 10):
+        if start + ahead >= len(simulation.calls):
+            break
+        result = np.asarray(simulation.calls[start + ahead].output)
+        if result.shape == p.shape and np.allclose(result, p, rtol=1e-9, atol=1e-12):
+            return ahead, False
         with np.errstate(all="ignore"):
-            e = np.exp(z - z.max(axis, keepdims=True))
-            p = e / e.sum(axis, keepdims=True)
-        for ahead in range(1, 10):
-            if start + ahead >= len(simulation.calls):
-                break
-            result = np.asarray(simulation.calls[start + ahead].output)
-            if result.shape == p.shape and np.allclose(result, p, rtol=1e-9, atol=1e-12):
-                return ahead, axis, False
-            with np.errstate(all="ignore"):
-                if result.shape == p.shape and np.allclose(np.exp(result), p, rtol=1e-9, atol=1e-12):
-                    return ahead, axis, True
+            if result.shape == p.shape and np.allclose(np.exp(result), p, rtol=1e-9, atol=1e-12):
+                return ahead, True
     return None

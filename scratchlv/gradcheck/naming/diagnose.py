@@ -74,6 +74,9 @@ def diagnose(
 KINDS = (states, missing, shared, places, sums, elementwise, softmaxes, products, scaled_paths, steps)
 
 
+OF_A_HELPER = (missing, elementwise, softmaxes)
+
+
 def _in_time(evidence: Evidence, deadline: float) -> list[Finding]:
     """The findings of other inputs, if there is time to look for all."""
     if time.process_time() > deadline:
@@ -121,7 +124,9 @@ def _findings(
     found = merged([*simulated, *rest])
     if not found and slight == wrong:
         return [Finding(tuple(evidence.wrong), SLIGHT, f"{cause('epsilon')}, or a number with few digits")]
-    return found if explained_by(found) == wrong else [finding for finding in found if finding.what != ZERO]
+    if explained_by(found) == wrong:
+        return found
+    return [finding for finding in found if finding.what != ZERO and (finding.certain or finding in seen)]
 
 
 def _without_gates(what: str) -> str:
@@ -187,6 +192,9 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
             if origins.possible(suspect.changes) and simulation.explains_all(suspect.changes):
                 return [Finding(tuple(wrong), f"is what it would be {suspect.what}", suspect.cause)]
             tried.append(suspect)
+    helper = _of_a_helper(simulation, loops)
+    if helper is not None:
+        return [helper]
     parts = uses if explained_by(uses) == set(wrong) else _parts(simulation, uses, tried)
     if not parts:
         place = localised(simulation, loops, origins)
@@ -194,8 +202,20 @@ def _simulated(simulation: Simulation, loops: Loops) -> list[Finding]:
     return parts
 
 
+def _of_a_helper(simulation: Simulation, loops: Loops) -> Finding | None:
+    """One change of a function that forward calls at several places."""
+    with simulation.by_helper() as several:
+        for kind in OF_A_HELPER if several else ():
+            for suspect in kind(simulation, loops):
+                if simulation.late:
+                    return None
+                if len(suspect.changes) > 1 and simulation.explains_all(suspect.changes):
+                    return Finding(tuple(simulation.wrong), f"is what it would be {suspect.what}", suspect.cause)
+    return None
+
+
 def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) -> list[Finding]:
-    """What explains some of the gradients; most of them first."""
+    """What explains some of the gradients; most of them first. It counts if all are explained: of some it may be an accident."""
     found = []
     for suspect in tried:
         if simulation.late:
@@ -204,7 +224,7 @@ def _parts(simulation: Simulation, uses: list[Finding], tried: list[Suspect]) ->
         if ordered:
             alone = "" if strict else f", {ONE_WAY} {', '.join(ordered)} only"
             words = suspect.cause if strict else f"{suspect.cause}, or with something else on that way alone"
-            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words)))
+            found.append((strict, Finding(ordered, f"is what it would be {suspect.what}{alone}", words, certain=False)))
             if strict and len(ordered) >= max(len(simulation.wrong) - 1, 1):
                 break
     parts = list(uses)

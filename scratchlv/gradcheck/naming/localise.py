@@ -17,7 +17,7 @@ from scratchlv.gradcheck.naming.origins import SPARE, Origins
 from scratchlv.gradcheck.naming.signatures import targets
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation, fingerprint
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
-from scratchlv.gradcheck.naming.wording import where
+from scratchlv.gradcheck.naming.wording import operand, where
 from scratchlv.gradcheck.trees import dot
 
 MOST_NUMBERS = 80
@@ -82,11 +82,12 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         call = simulation.calls[origin.calls[-1]]
         known = _known_factor(simulation, call, origin)
         if known is not None:
-            text, u = known
-            words = cause("local derivative", of=f": a factor {text} too many or too few")
+            text, u, name, many = known
+            words = cause("factor twice" if many else "missing factor", which=f": {text}, where u is {name}")
             if text in ("u (1 − u)", "1 − u²") and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u):
                 words = cause("tanh" if "²" in text else "sigmoid")
-            return Finding(names, f"is wrong by {text} before {where(call)}", words)
+            through = operand(call, origin.j)
+            return Finding(names, f"is wrong by {text}, where u is {name}, in what comes through {through}", words)
     return _of_functions(simulation, origins)
 
 
@@ -202,11 +203,12 @@ def _comes_out_of(simulation: Simulation, function: str, u: np.ndarray) -> bool:
     return any(np.shape(result) == np.shape(u) and np.allclose(result, u) for result in results)
 
 
-def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> tuple[str, np.ndarray] | None:
-    """What the wrong gradient is the right one times, or divided by; and the array that this is a function of."""
+def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> tuple[str, np.ndarray, str, bool] | None:
+    """What the wrong gradient is the right one times, or divided by; the array that this is a function of, what it is called,
+    and whether it is a factor too many."""
     shape = np.shape(call.operands[origin.j])
     true, wrong = origin.true[0].reshape(shape), origin.wrong[0].reshape(shape)
-    for _, values in arrays(simulation, len(origin.calls), shape):
+    for name, values in arrays(simulation, len(origin.calls), shape):
         u = values[-1]
         if np.size(u) < 3 or np.ptp(u) < CLOSE:
             continue
@@ -219,7 +221,7 @@ def _known_factor(simulation: Simulation, call: Call, origin: Origin) -> tuple[s
         ):
             for p, q in ((true * factor, wrong), (true, wrong * factor)):
                 if np.any(p) and np.abs(p - q).max() <= CLOSE * np.abs(p).max():
-                    return text, u
+                    return text, u, name, q is wrong
     return None
 
 

@@ -55,6 +55,8 @@ class Loops:
     def _same_weights(self, rounds: int) -> bool:
         """Whether no place that is run as often has weights of its own in each round."""
         simulation, own = self.simulation, False
+        if any(self._multiplies_by_its_own(calls) for calls in simulation.rounds.values() if len(calls) == rounds):
+            return False
         for calls in simulation.rounds.values():
             for j in range(len(simulation.calls[calls[0]].sources) if len(calls) == rounds else 0):
                 sources = [simulation.calls[index].sources[j] for index in calls]
@@ -68,6 +70,17 @@ class Loops:
                     return True
                 own |= len(names) > 1
         return not own
+
+    def _multiplies_by_its_own(self, calls: list[int]) -> bool:
+        """Whether each round multiplies what is no input by a matrix of its own, from the right, as a layer does."""
+        simulation, first = self.simulation, self.simulation.calls[calls[0]]
+        if first.name not in ("matmul", "dot") or len(first.sources) < 2 or np.ndim(first.operands[1]) < 2:
+            return False
+        sources = [simulation.calls[index].sources[1] for index in calls]
+        if any(simulation.owner(source) is None for source in sources):
+            return False
+        places = {source.__array_interface__["data"][0] for source in sources}
+        return len(places) == len(calls) and simulation.owner(simulation.calls[calls[-1]].sources[0]) is None
 
     def in_time(self, calls: list[int]) -> bool:
         """Whether these are the rounds of one place in a loop over time."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation
+from scratchlv.gradcheck.naming.tracing import is_float
 from scratchlv.gradcheck.trees import dot
 
 MOST_DIRECTIONS = 120
@@ -27,7 +28,7 @@ class Origins:
         self.rows: list[list[list[np.ndarray | None]]] = []
         self.errors = np.zeros((0, 0))
         self.inputs = sum(np.size(simulation.evidence.inputs[name]) for name in simulation.names)
-        numbers = sum(np.size(x) for call in simulation.calls for x in call.operands)
+        numbers = sum(np.size(x) for call in simulation.calls for x in call.operands if is_float(x))
         if numbers <= MOST_NUMBERS:
             try:
                 self._measure(min(self.inputs, MOST_DIRECTIONS))

@@ -172,7 +172,9 @@ def _with_other(
     words = _wrong_array(simulation, calls, other, values)
     own = operand_text(simulation.calls[calls[0]], other)
     if words == cause("wrong array") and own and text.count("`") == 2 and "result" not in text:
-        words = cause("wrong array", which=f": {text} for `{own}`")
+        same = text == f"`{own}`"
+        words = cause("wrong array", which=f": another value of {text}" if same else f": {text} for `{own}`")
+        what = what.replace(f"with {text} as", f"with another value of {text} as") if same else what
     return Suspect(_changes(simulation, calls, j, other, values), what, words)
 
 

@@ -20,7 +20,10 @@ from scratchlv.gradcheck.trees import leaves
 
 GATES = {4: "ifgo", 3: "rzn"}  # the usual order of an LSTM's gates, and of a GRU's
 
+NOTHING = 1e-12  # of a gradient's largest element: what sums leave that cancel
 EXACT = 1e-6  # of the largest element: a number that nothing explains must be one and the same everywhere
+
+MOST_PARTS = 5  # along an axis, that are tried in another order
 
 Sizes = dict[str, int] | None
 
@@ -62,6 +65,8 @@ Hit = tuple[str, str] | tuple[str, str, bool] | None  # what is measured, the ca
 def _zero(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
     if not np.any(a):
         return "is zero everywhere", cause("missing term"), False
+    if np.isfinite(n).all() and np.abs(a).max() <= NOTHING * np.abs(n).max():
+        return "is zero but for rounding", cause("cancels")
     return None
 
 
@@ -279,6 +284,20 @@ def _rows(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Si
     return ("has the right rows in wrong places", cause("wrong rows")) if moved else None
 
 
+def _parts(name: str, a: np.ndarray, n: np.ndarray, evidence: Evidence, sizes: Sizes) -> Hit:
+    """The parts along an axis are right, but in another order."""
+    if a.ndim < 2 or not np.isfinite(n).all():
+        return None
+    for axis in range(1, a.ndim):
+        got, true = np.moveaxis(a, axis, 0), np.moveaxis(n, axis, 0)
+        if not 2 <= len(got) <= MOST_PARTS or got[0].size < 2:
+            continue
+        for order in itertools.permutations(range(len(got))):
+            if order != tuple(range(len(got))) and equal(got, true[list(order)]) and not equal(got, true):
+                return f"has its parts along axis {axis} in the order {', '.join(map(str, order))}", cause("blocks")
+    return None
+
+
 Signature = Callable[[str, np.ndarray, np.ndarray, Evidence, Sizes], Hit]
 SIGNATURES: tuple[Signature, ...] = (
     _zero,
@@ -294,4 +313,5 @@ SIGNATURES: tuple[Signature, ...] = (
     _moved,
     _reversed,
     _rows,
+    _parts,
 )

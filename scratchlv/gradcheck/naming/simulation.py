@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,18 @@ class Simulation:
             return found, bool(found) and all(self._fits(name, self._slopes(name, changes)) for name in right)
         except FAILURES:
             return (), False
+
+    @contextmanager
+    def by_helper(self) -> Iterator[bool]:
+        """The calls of one line of a helper belong together, wherever it is called from; whether there is such a line."""
+        before, together = self.rounds, defaultdict(list)
+        for index, call in enumerate(self.calls):
+            together[(call.name, call.place[:1])].append(index)
+        try:
+            self.rounds = together
+            yield len(together) < len(before)
+        finally:
+            self.rounds = before
 
     # --- What the trace shows -----------------------------------------------------------------------------------------
 

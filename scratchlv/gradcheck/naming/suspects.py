@@ -6,6 +6,7 @@ Here are paths that are missing or scaled, and states that a loop does not hand 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
 from scratchlv.gradcheck.naming.wording import operand, operand_text, variable, where
 
 Changes = dict[int, Change]
+STATES = re.compile(r"(h|hs|hidden|state|c|cs|cell)(_?(t|new|next|prev|\d+))*", re.IGNORECASE)  # of a recurrent network
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ def states(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
     for carried in loops.carried:
         by_maker.setdefault(carried.makers[0], []).append((carried.calls, carried.j))
     for maker, edges in by_maker.items():
-        name, key = ("c", "dc_next") if maker in loops.cells else ("h", "dh_next")
+        name, words = carried_name(simulation, loops, maker)
         for start in (1, 0):  # with and without the initial state
             changes = {index: scaled(j, 0) for calls, j in edges for index in calls[start:]}
             if _all_operands(edges):
                 changes = {index: _several([j for calls, j in edges if index in calls], 0) for index in changes}
-            yield Suspect(changes, f"without what goes through {name} from step to step", cause(key))
+            yield Suspect(changes, f"without what goes through {name} from step to step", words)
         for calls, j in edges if len(edges) > 1 else ():
             for some in (calls[1:], calls):
                 through = where(simulation.calls[calls[0]])
@@ -60,6 +62,14 @@ def states(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
             indices = {index for calls, _ in edges for index in calls[start:]}
             changes = {index: _several([j for calls, j in edges if index in calls], 0) for index in indices}
             yield Suspect(changes, "without what goes from step to step", f"{cause('dh_next')}, and {cause('dc_next')}")
+
+
+def carried_name(simulation: Simulation, loops: Loops, maker: int) -> tuple[str, str]:
+    """What a loop hands on is called, and what it means if its gradient is dropped."""
+    name = variable(simulation.calls[maker])
+    if name and not STATES.fullmatch(name):
+        return name, cause("carry", which=f": that of {name}")
+    return ("c", cause("dc_next")) if maker in loops.cells else ("h", cause("dh_next"))
 
 
 def _all_operands(edges: list[tuple[list[int], int]]) -> bool:
@@ -198,6 +208,8 @@ def _missing(simulation: Simulation, index: int, j: int) -> str:
 
 def _is_target(simulation: Simulation, x: Any) -> bool:
     """Whether an operand is an input that is not moved, and no weight: labels."""
+    if not isinstance(x, np.ndarray):  # the index of several parts, a setting
+        return False
     for name, value in simulation.evidence.inputs.items():
         label = name not in simulation.names or name.lower() in ("y", "t", "target", "targets", "labels")
         if not label or not isinstance(value, np.ndarray) or value.size < 2 or value.dtype == bool or "mask" in name:
@@ -238,4 +250,15 @@ def _factor_cause(simulation: Simulation, index: int, j: int, c: float) -> str:
         count = np.size(call.operands[0]) / max(np.size(call.output), 1)
         if abs(c / count - 1) < 1e-3:
             return cause("mean missing", number=f"{count:.0f}")
-    return words
+    return another_count(call, c) or words
+
+
+def another_count(call: Call, c: float) -> str:
+    """The cause, if a mean counts so many times because backward divides by another whole number."""
+    if call.name not in ("mean", "var", "std") or c <= 0:
+        return ""
+    count = np.size(call.operands[0]) / max(np.size(call.output), 1)
+    divided = count / c
+    if divided < 1.5 or abs(divided - round(divided)) > 1e-4 or abs(c - 1) < 1e-4:
+        return ""
+    return cause("another mean", one=f"{divided:.0f}", other=f"{count:.0f}")

@@ -6,8 +6,10 @@ weight still. :class:`Tracer` runs forward with such a change, so that its slope
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ import numpy as np
 
 from scratchlv.gradcheck.trees import map_leaves
 
+_BUFFERS = ("zeros", "empty", "ones", "full")
+_OURS = os.path.dirname(__file__)
 DEPTH = 5  # of the calls by which a place in the code is known
 MOST_CALLS = 4000
 _VIEWS = {
@@ -225,6 +229,27 @@ def _place() -> tuple:
     return tuple(found)
 
 
+@contextmanager
+def _buffers_watched(run: Run) -> Iterator[None]:
+    """Arrays that forward makes to fill them later are followed as well."""
+
+    def making(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def made(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            return result if sys._getframe(1).f_code.co_filename.startswith(_OURS) else watched(result, run)
+
+        return made
+
+    before = {name: getattr(np, name) for name in _BUFFERS}
+    try:
+        for name, function in before.items():
+            setattr(np, name, making(function))
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(np, name, function)
+
+
 class Tracer:
     """Runs forward as it is, and changed."""
 
@@ -253,7 +278,8 @@ class Tracer:
     def _run(self, run: Run, moved: dict[str, np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
         values = {name: np.array(self.inputs[name]) + moved.get(name, 0.0) for name in self.names}
         given = {**self.inputs, **{name: watched(value, run) for name, value in values.items()}}
-        y, _ = self.forward(given)
+        with _buffers_watched(run):
+            y, _ = self.forward(given)
         if run.known is not None and run.count != len(run.known):
             raise Diverged("fewer operations")
         return _all_plain(y), values

@@ -11,7 +11,7 @@ from scratchlv.gradcheck.naming.factors import factor_cause
 from scratchlv.gradcheck.naming.findings import Finding
 from scratchlv.gradcheck.naming.loops import Loops
 from scratchlv.gradcheck.naming.simulation import FAILURES, STEP, Simulation
-from scratchlv.gradcheck.naming.suspects import missing_reduction
+from scratchlv.gradcheck.naming.suspects import another_count, missing_reduction
 from scratchlv.gradcheck.naming.tracing import Call, Change
 from scratchlv.gradcheck.naming.wording import where
 from scratchlv.gradcheck.trees import dot
@@ -114,6 +114,9 @@ def _of_places(
         reduced = missing_reduction(call) if odd.size == 1 else ""
         return f"lacks the part by {parts}", reduced or cause("missing path", which=f": a use of {name}")
     words, named = factor_cause(c, simulation.evidence)
+    counts = {another_count(simulation.calls[uses[k][0]], c) for k in odd}
+    if len(counts) == 1 and (other := counts.pop()):
+        words, named = other, True
     sign = abs(c + 1) < 1e-4
     what = f"has the wrong sign in the part by {parts}" if sign else f"holds {c:.4g} times the part by {parts}"
     return (what, words) if named else None

@@ -17,11 +17,25 @@ from types import FrameType
 from typing import Any
 
 MEMORY = 2 << 30  # bytes more than the process has when it is forked
+PATIENCE = 3.0  # times the seconds that a search may take: after so many it is stopped, however busy the machine is
+_OVER = 3  # exit status of a process whose time is up
 Emit = Callable[[Any], None]
 
 
 class Overdue(BaseException):
     """A run takes too long; not an Exception, so that the code that runs does not catch it."""
+
+
+class Stopwatch:
+    """What a search has spent: what other programs take of a busy machine counts little, and a wait counts a third."""
+
+    def __init__(self) -> None:
+        self._thread, self._clock = time.thread_time(), time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        """Seconds of this thread's processor time, but at least a share of those that have passed."""
+        return max(time.thread_time() - self._thread, (time.monotonic() - self._clock) / PATIENCE)
 
 
 class Counter:
@@ -40,7 +54,10 @@ class Counter:
 
 
 def apart(work: Callable[[Emit], None], seconds: float) -> tuple[list[Any], bool]:
-    """What ``work`` emits within ``seconds``, and whether it came to its end; without fork it runs here."""
+    """What ``work`` emits within ``seconds`` of processor time, and whether it ran to its end or until its time was up.
+
+    It is stopped after :data:`PATIENCE` times as much in any case. Without fork it runs here.
+    """
     if not hasattr(os, "fork"):
         return _here(work, seconds)
     return _forked(work, seconds)
@@ -54,7 +71,9 @@ def _here(work: Callable[[Emit], None], seconds: float) -> tuple[list[Any], bool
         try:
             with _traced_deadline(seconds):
                 work(found.append)
-        except (Exception, Overdue):
+        except Overdue:
+            pass
+        except Exception:
             return found, False
         finally:
             sys.stdout, sys.stderr = streams
@@ -62,7 +81,7 @@ def _here(work: Callable[[Emit], None], seconds: float) -> tuple[list[Any], bool
 
 
 def _forked(work: Callable[[Emit], None], seconds: float) -> tuple[list[Any], bool]:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE * seconds
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -70,18 +89,20 @@ def _forked(work: Callable[[Emit], None], seconds: float) -> tuple[list[Any], bo
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads: the child uses none of them
         child = os.fork()
     if child == 0:
-        _child(work, writing)
+        _child(work, writing, seconds)
     os.close(writing)
+    status = 0
     try:
-        return _received(reading, deadline)
+        found, ended = _received(reading, deadline)
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+    return found, ended or (os.WIFEXITED(status) and os.WEXITSTATUS(status) == _OVER)
 
 
-def _child(work: Callable[[Emit], None], pipe: int) -> None:
+def _child(work: Callable[[Emit], None], pipe: int, seconds: float) -> None:
     """Never returns."""
     try:
         null = os.open(os.devnull, os.O_RDWR)
@@ -91,6 +112,8 @@ def _child(work: Callable[[Emit], None], pipe: int) -> None:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
         _limit_memory()
+        signal.signal(signal.SIGPROF, lambda number, frame: os._exit(_OVER))
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
         def emit(item: Any) -> None:
             data = pickle.dumps(item)
@@ -133,7 +156,7 @@ def _received(pipe: int, deadline: float) -> tuple[list[Any], bool]:
             if item is None:
                 return found, True
             found.append(item)
-    return found, False
+    return found, True
 
 
 @contextmanager

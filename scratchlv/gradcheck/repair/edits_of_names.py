@@ -30,6 +30,9 @@ LOCAL = (
 )
 
 
+ELEMENTWISE = ("log", "exp", "tanh", "sqrt", "sin", "cos", "abs", "sign", "square")
+
+
 @functools.lru_cache(maxsize=20_000)
 def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
@@ -59,7 +62,17 @@ def names(site: Site) -> Iterator[Draft]:
         cost = 1.4 - 0.6 * alike + (0.3 if same_base else 0.0) + number
         yield Draft("S", f"with {text} for {site.text}", _key_of_name(site, text), cost, {"S": parsed(text)})
     if shape and isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        yield from _of_other_shapes(site, shape)
         yield from _functions_of(site, value)
+
+
+def _of_other_shapes(site: Site, shape: tuple[int, ...]) -> Iterator[Draft]:
+    """Another array in a function of single numbers: ``np.log(u)`` for ``np.log(k)``, where a product has u's shape."""
+    if site.in_call_of not in ELEMENTWISE or len(site.parents) < 2:
+        return
+    whole = site.facts.shape(site.parents[-2])
+    for text, _ in fitting(site, whole) if whole and whole != shape else ():
+        yield Draft("S", f"with {text} for {site.text}", "", 1.8, {"S": parsed(text)})
 
 
 def _siblings(site: Site, value: object) -> Iterator[Draft]:
@@ -155,7 +168,17 @@ def softmaxes(site: Site) -> Iterator[Draft]:
         if isinstance(each, ast.Name | ast.Attribute | ast.Subscript) and site.facts.shape(each) == shape
     }
     for one, other in itertools.permutations(list(arrays.values())[:4], 2):
-        yield Draft("S * (G - (S * G).sum(-1, keepdims=True))", "", "softmax", 2.0, {"S": one, "G": other})
+        for axis in dict.fromkeys((-1, *_distributed(site.facts.value(one)))):
+            template = f"S * (G - (S * G).sum({axis}, keepdims=True))"
+            yield Draft(template, "", "softmax", 1.5, {"S": one, "G": other})
+
+
+def _distributed(value: object) -> Iterator[int]:
+    """The axes along which positive numbers sum to one."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size and (value >= 0).all():
+        for axis in range(value.ndim):
+            if value.shape[axis] > 1 and np.allclose(value.sum(axis), 1):
+                yield axis - value.ndim if axis == value.ndim - 1 else axis
 
 
 def stored_names(site: Site) -> Iterator[Draft]:

@@ -53,6 +53,7 @@ def indices(site: Site) -> Iterator[Draft]:
         assigned
         or site.is_index
         or site.in_call_of in ("range", "reversed", "arange", "zeros", "reshape", "pad", "enumerate")
+        or hasattr(site.facts.names.get(site.in_call_of), "__code__")  # a function of the user's
     )
     bound = isinstance(site.parent, ast.Slice)
     value = site.facts.value(node)
@@ -186,6 +187,9 @@ def _other_parts(part: ast.expr) -> Iterator[tuple[str, float]]:
         if (new or ":") != text:
             yield new or ":", cost + 1.0
     lower, upper = (ast.unparse(each) if each else "" for each in (part.lower, part.upper))
+    if bool(lower) != bool(upper):  # the other half
+        yield f":{lower}" if lower else f"{upper}:", 1.0
+        yield f":-{lower}" if lower else f"-{upper}:", 2.0
     if lower and upper:
         yield f"{lower}:", 1.5
         yield f":{upper}", 1.5
@@ -325,9 +329,6 @@ def calls(site: Site) -> Iterator[Draft]:
         yield Draft(
             f"F({', '.join(rest)})", f"without {keyword}=", key, 1.0 if key else 2.5, nodes, {"where": "backward"}
         )
-    if name in ("cumsum", "cumprod") and listed:
-        called = f"F({', '.join(['A0[::-1]', *listed[1:], *keywords])})[::-1]"
-        yield Draft(called, "with [::-1] before and after", "reversed", 0.8, nodes)
     for other in FUNCTIONS.get(name, ()):
         module = {"M": func.value} if isinstance(func, ast.Attribute) else {}
         if module:
@@ -380,7 +381,14 @@ def functions(site: Site) -> Iterator[Draft]:
     for name, other in site.facts.names.items():
         code = getattr(other, "__code__", None)
         if name != node.id and code and code.co_argcount == count and code.co_filename == function.__code__.co_filename:
-            yield Draft("S", f"with {name} for {node.id}", "local derivative", 1.5, {"S": parsed(name)})
+            key = "local derivative" if _is_derivative(name) and _is_derivative(node.id) else "other function"
+            details = {"one": node.id, "other": name}
+            yield Draft("S", f"with {name} for {node.id}", key, 1.5, {"S": parsed(name)}, details)
+
+
+def _is_derivative(name: str) -> bool:
+    """By its name: ``dtanh``, ``relu_grad``, ``sigmoid_prime``."""
+    return name.startswith("d") or any(word in name for word in ("grad", "deriv", "prime", "slope"))
 
 
 def orders(site: Site) -> Iterator[Draft]:

@@ -117,7 +117,7 @@ def _subscripts(site: Site, text: str) -> Iterator[Draft]:
             new.setdefault(_joined(parts, number, part[:i] + letter + part[i + 1 :], words), 2.5)
     new.pop(words, None)
     for each, cost in new.items():
-        yield Draft(repr(each), "", "transposed", cost)
+        yield Draft(repr(each), "", "letters", cost)
 
 
 def _joined(parts: list[str], number: int, part: str, words: str) -> str:

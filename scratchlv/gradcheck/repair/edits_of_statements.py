@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.repair.edits import Edit, Slot, base_of, build, is_in_time, parsed
-from scratchlv.gradcheck.repair.facts import Facts, is_whole, shape_of
+from scratchlv.gradcheck.repair.facts import Facts, shape_of
 from scratchlv.gradcheck.repair.source import Function
 
 Assignment = ast.Assign | ast.AugAssign
@@ -79,16 +79,14 @@ def statement_edits(line: Line) -> Iterator[Edit]:
     for kind in (
         _assigned,
         _augmented,
-        _rows,
         _deleted,
         _copied,
         _from_zero,
-        _exchanged,
+        exchanged,
         _moved,
         _exchanged_values,
         _carried,
         _followed,
-        _less_one,
     ):
         yield from kind(line)
 
@@ -149,62 +147,11 @@ def _augmented(line: Line) -> Iterator[Edit]:
             yield line.edit(new, f"with {sign}=", "sign" if turned else "", 0.5 if turned else 1.5)
 
 
-def _rows(line: Line) -> Iterator[Edit]:
-    """np.add.at where rows may repeat."""
-    statement = line.statement
-    target, value, numpy = _target(statement), getattr(statement, "value", None), line.facts.numpy
-    if value is None or not numpy:
-        return
-    if isinstance(statement, ast.AugAssign) and isinstance(target, ast.Name):
-        yield from _to_rows(line, statement, target)
-    if not isinstance(target, ast.Subscript):
-        return
-    parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
-    if not any(isinstance(line.facts.value(each), np.ndarray | list) for each in parts):
-        return
-    pieces = [*map(_as_object, parts)]
-    where = pieces[0] if len(pieces) == 1 else f"({', '.join(pieces)})"
-    subtracting = isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Sub)
-    apart = 0.0 if _repeats([line.facts.value(each) for each in parts]) else 1.5
-    for function in ("add", "subtract"):
-        text = f"{numpy}.{function}.at({ast.unparse(target.value)}, {where}, V)"
-        cost = apart if subtracting == (function == "subtract") else 3.0
-        yield line.edit(partial(_call, text, value, statement), f"with np.{function}.at", "repeated rows", cost)
-
-
-def _to_rows(line: Line, statement: ast.AugAssign, target: ast.Name) -> Iterator[Edit]:
-    """What is added row by row is added to the rows that an array of integers says."""
-    held = line.scope.get(target.id)
-    if not isinstance(held, np.ndarray) or not held.ndim or not isinstance(statement.op, ast.Add | ast.Sub):
-        return
-    function = "add" if isinstance(statement.op, ast.Add) else "subtract"
-    for text, rows in line.scope.items():
-        fits = isinstance(rows, np.ndarray) and rows.dtype.kind in "iu" and rows.shape == held.shape[:1] and rows.size
-        if fits and rows.min() >= 0 and rows.max() < len(held):
-            call = f"{line.facts.numpy}.{function}.at({target.id}, {text}, V)"
-            new = partial(_call, call, statement.value, statement)
-            yield line.edit(new, f"with np.{function}.at", "wrong rows", 1.5, 3)
-
-
-def _repeats(index: list[Any]) -> bool:
-    """Whether arrays of integers say one place several times."""
-    arrays = [np.asarray(each) for each in index if isinstance(each, np.ndarray | list | int | np.integer)]
-    places = np.stack([each.ravel() for each in np.broadcast_arrays(*arrays)], 1)
-    return len(np.unique(places, axis=0)) < len(places)
-
-
-def _as_object(part: ast.expr) -> str:
-    """An index outside of brackets."""
-    if not isinstance(part, ast.Slice):
-        return ast.unparse(part)
-    return f"slice({', '.join(ast.unparse(each) if each else 'None' for each in (part.lower, part.upper, part.step))})"
-
-
-def _call(text: str, value: ast.expr, at: ast.stmt) -> ast.stmt:
+def call(text: str, value: ast.expr, at: ast.stmt) -> ast.stmt:
     return ast.fix_missing_locations(ast.copy_location(ast.Expr(build(text, value, {"V": value})), at))
 
 
-def _target(statement: ast.stmt) -> ast.expr | None:
+def target_of(statement: ast.stmt) -> ast.expr | None:
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         return statement.targets[0]
     return statement.target if isinstance(statement, ast.AugAssign) else None
@@ -222,10 +169,10 @@ def _deleted(line: Line) -> Iterator[Edit]:
         cost = 1.5 if isinstance(statement, ast.AugAssign | ast.Expr | ast.Continue) else 2.5
         yield line.edit(lambda: _pass(statement), "without this line", "too much", cost)
     if isinstance(statement, ast.If):
-        yield line.edit(lambda: _block(statement.body, statement), "without the condition", "", 2.0)
+        yield line.edit(lambda: block_of(statement.body, statement), "without the condition", "", 2.0)
 
 
-def _block(body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
+def block_of(body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
     return ast.copy_location(ast.If(ast.copy_location(ast.Constant(True), at), body, []), at)
 
 
@@ -258,7 +205,7 @@ def _from_zero(line: Line) -> Iterator[Edit]:
         yield edit
 
 
-def _exchanged(line: Line) -> Iterator[Edit]:
+def exchanged(line: Line) -> Iterator[Edit]:
     """This line after one of the next three, or one of them before this."""
     block = line.block
     for distance in (1, 2, 3):
@@ -312,7 +259,7 @@ def _slot_of(statement: ast.AST, line: Line) -> Slot:
 
 
 def _around(loop: ast.stmt, statement: ast.stmt, first: bool) -> ast.stmt:
-    return _block([statement, loop] if first else [loop, statement], loop)
+    return block_of([statement, loop] if first else [loop, statement], loop)
 
 
 def _exchanged_values(line: Line) -> Iterator[Edit]:
@@ -327,7 +274,7 @@ def _exchanged_values(line: Line) -> Iterator[Edit]:
                 ((other, "value", None), partial(_same, statement.value)),
             ]
             how = f"with the values of lines {statement.lineno} and {other.lineno} exchanged"
-            parts = base_of(_target(statement) or statement) == base_of(_target(other) or other)  # of one array
+            parts = base_of(target_of(statement) or statement) == base_of(target_of(other) or other)  # of one array
             edit = line.edits(changes, how, "exchanged" if parts else "gates", 2.0)
             edit.details = {"pair": f"the values of lines {statement.lineno} and {other.lineno}"} if parts else {}
             yield edit
@@ -343,19 +290,21 @@ def _carried(line: Line) -> Iterator[Edit]:
     scope = line.facts.scopes.get(loop.body[-1], {})
     held = {name: value for name in sorted(used) if isinstance(value := scope.get(name), np.ndarray)}
     for (name, value), (text, shape) in itertools.product(held.items(), _values(scope)):
-        if text == name or shape != value.shape or value.dtype.kind != "f":
+        if text == name or shape not in (value.shape, ()) or value.dtype.kind != "f":
             continue
         if name in stored and text in scope:
-            yield _at_the_end(line, loop, name, f"{name} * {text}", 2.0)
-        elif name not in stored:
+            yield _at_the_end(line, loop, name, f"{name} * {text}", 2.0 if shape else 0.8)
+        elif name not in stored and shape == value.shape:
             yield _at_the_end(line, loop, name, text, 2.0 if np.any(value) else 1.5)
 
 
 def _at_the_end(line: Line, loop: ast.For, name: str, text: str, cost: float) -> Edit:
     target = ast.copy_location(ast.Name(name, ast.Store()), loop)
-    key = "dc_next" if name.startswith("dc") else "dh_next"
+    factor = text.removeprefix(f"{name} * ")
+    key = {"dc": "dc_next", "dh": "dh_next"}.get(name[:2], "carry") if factor == text else "carry factor"
     new = _with_last(loop, target, text)
     edit = line.edits([((loop, "body", None), new)], f"followed by {name} = {text}", key, cost, 3)
+    edit.details = {"which": factor if factor != text else ""}
     edit.statement, edit.adds = loop.body[-1], True
     return edit
 
@@ -366,7 +315,7 @@ def _with_last(loop: ast.For, target: ast.expr, text: str) -> Callable[[], list[
 
 def _followed(line: Line) -> Iterator[Edit]:
     """The array that this line sets is scaled or masked in place after it."""
-    target = _target(line.statement)
+    target = target_of(line.statement)
     name = base_of(target) if target is not None else ""
     held = line.scope.get(name)
     later = line.block[line.index + 1 :]
@@ -383,34 +332,10 @@ def _followed(line: Line) -> Iterator[Edit]:
             rest = [":"] * len(shape) + ["None"] * (held.ndim - len(shape))
             factor = f"{text}[{', '.join(rest)}]" if shape and len(shape) < held.ndim else text
             for sign in ("*=", "/=") if number else ("*=",):
-                new = partial(_with_next, line.statement, f"{name} {sign} {factor}")
+                new = partial(with_next, line.statement, f"{name} {sign} {factor}")
                 edit = line.edit(new, f"followed by {name} {sign} {factor}", _key_of_scale(text, value), 2.0, 3)
                 edit.adds = True
                 yield edit
-
-
-def _less_one(line: Line) -> Iterator[Edit]:
-    """After this line one is subtracted where the labels are, as a softmax minus its one-hot targets."""
-    statement, numpy = line.statement, line.facts.numpy
-    target = _target(statement)
-    if not isinstance(target, ast.Name | ast.Attribute) or not isinstance(statement, ast.Assign):
-        return
-    held, name = line.facts.value(statement.value), ast.unparse(target)
-    if not isinstance(held, np.ndarray) or held.dtype.kind != "f" or not held.ndim:
-        return
-    for text, value in line.scope.items():
-        rows = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.shape == held.shape[:-1]
-        single = is_whole(value) and held.ndim <= 2 and ("[" in text or "." in text or text[:1] in "ty")
-        if rows and value.ndim == 1 and numpy:
-            place = f"{numpy}.arange(len({text})), {text}"
-        elif single:
-            place = text
-        else:
-            continue
-        new = partial(_with_next, statement, f"{name}[{place}] -= 1")
-        edit = line.edit(new, f"followed by {name}[{place}] -= 1", "target", 1.5, 3)
-        edit.adds = True
-        yield edit
 
 
 def _is_mask(value: Any, held: np.ndarray) -> bool:
@@ -425,18 +350,19 @@ def _key_of_scale(text: str, value: Any) -> str:
     return "upstream ignored" if text.startswith(("dloss", "dout", "dy", "dcost", "upstream")) else "factor"
 
 
-def _with_next(statement: ast.stmt, text: str) -> ast.stmt:
+def with_next(statement: ast.stmt, text: str) -> ast.stmt:
     (new,) = ast.parse(text).body
     for node in ast.walk(new):
         ast.copy_location(node, statement)
-    return _block([statement, new], statement)
+    return block_of([statement, new], statement)
 
 
 def _values(scope: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """What a step may hand on, and its shape: what is in scope, and its products with matrices."""
+    """What a step may hand on or be scaled by, and its shape: what is in scope, and its products with matrices."""
     arrays = {text: value for text, value in scope.items() if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
     for text, value in arrays.items():
         yield text, value.shape
+    yield from ((text, ()) for text, value in scope.items() if shape_of(value) == () and text.endswith("]"))
     for (one, a), (two, b) in itertools.product(arrays.items(), repeat=2):
         if a.ndim == b.ndim == 2 and one != two:
             if a.shape[1] == b.shape[1]:

@@ -194,6 +194,8 @@ def missing_terms(site: Site) -> Iterator[Draft]:
         nodes = {"S": parsed(text)}
         yield Draft("A + S", f"with + {text}", key, extra + (1.0 if key.endswith("next") else 1.7), nodes)
         yield Draft("A - S", f"with - {text}", "target" if _is_target(text) else "missing term", extra + 2.5, nodes)
+    for text in _gathered(site, shape):
+        yield Draft("A + S", f"with + {text}", "missing term", extra + 1.6, {"S": parsed(text)})
     for text, value in site.scope.items():
         if _is_coefficient(text, value):
             for weight, _ in fitting(site, shape):
@@ -217,6 +219,17 @@ def missing_terms(site: Site) -> Iterator[Draft]:
                 yield Draft(f"A - S * (A * S).{call}", "", "missing term", 4.0 + extra, nodes)
                 yield Draft(f"A - S * A.sum({axis}, keepdims=True)", "", "softmax", 3.0 + extra, nodes)
                 yield Draft(f"S * (A - (A * S).sum({axis}, keepdims=True))", "", "softmax", 3.5 + extra, nodes)
+
+
+def _gathered(site: Site, shape: tuple[int, ...]) -> Iterator[str]:
+    """Rows of what is in scope, taken by arrays of whole numbers: what a sum over segments gives back to their members."""
+    items = [(text, value) for text, value in site.scope.items() if isinstance(value, np.ndarray) and value.ndim]
+    for index, rows in items:
+        if rows.dtype.kind in "iu" and rows.size and shape[: rows.ndim] == rows.shape and rows.min() >= 0:
+            for text, value in items:
+                fits = value.dtype.kind == "f" and rows.shape + value.shape[1:] == shape
+                if fits and rows.max() < len(value) and text not in site.zeros:
+                    yield f"{text}[{index}]"
 
 
 def epsilons(site: Site) -> Iterator[Draft]:
@@ -354,6 +367,9 @@ def _numbers(site: Site, extra: float) -> Iterator[Draft]:
     for text, value in [*variables, *_lengths(site)]:
         number = float(value)
         seen[number] = seen.get(number, 0) + 1
+        if number in (0.0, 1.0) and text.endswith("]"):  # a mask's number for one step or row
+            yield Draft("A * S", f"with * {text}", "mask", extra + 0.4, {"S": parsed(text)})
+            yield Draft("A * (1 - S)", f"with * (1 - {text})", "mask", extra + 1.4, {"S": parsed(text)})
         if number in (0.0, 1.0) or not np.isfinite(number) or seen[number] > 6:
             continue
         whole = isinstance(value, int | np.integer)

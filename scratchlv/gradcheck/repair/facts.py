@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def observe(function: Function, run: Callable[[], Any], history: Container[ast.A
     """Runs a copy of the function that notes what each expression is; of some statements, what is in scope at each visit."""
     facts = Facts(names=dict(function.objects[0].__globals__))
     nodes: list[ast.AST] = []
-    indices, patterns = _index_names(function.node), _patterns(function.node)
+    indexing, patterns = _indexing(function.node), _patterns(function.node)
     constants = {
         name: value
         for name, value in facts.names.items()
@@ -84,12 +84,12 @@ def observe(function: Function, run: Callable[[], Any], history: Container[ast.A
         facts.last = node
         facts.visits[node] = facts.visits.get(node, 0) + 1
         if facts.visits[node] <= 2:  # names that a loop's first turn makes are there in the second
-            now = _atoms(variables | constants, indices, patterns)
+            now = _atoms(variables | constants, indexing, patterns)
             facts.scopes[node] = now | facts.scopes.get(node, {})
             zeros = _zeros(now)
             facts.zeros[node] = zeros & facts.zeros.get(node, zeros)
         if node in history and facts.visits[node] <= VISITS:
-            facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indices, patterns)))
+            facts.history.setdefault(node, []).append(_copied(_atoms(variables | constants, indexing, patterns)))
 
     with built_in({_NOTE: note, _SCOPE: scope}), _noting(function, nodes), suppress(Exception):
         run()
@@ -187,16 +187,20 @@ def built_in(names: dict[str, Any]) -> Iterator[None]:
 # --- What is in scope -----------------------------------------------------------------------------------------------
 
 
-def _index_names(node: ast.AST) -> list[str]:
-    """Variables that index something."""
-    found = {
-        each.id: None
-        for subscript in ast.walk(node)
-        if isinstance(subscript, ast.Subscript)
-        for each in ast.walk(subscript.slice)
-        if isinstance(each, ast.Name)
-    }
-    return list(found)
+class _Indexing(NamedTuple):
+    names: list[str]  # variables that index something
+    by_step: set[str]  # what is indexed by one of them alone, such as x in ``x[t]``
+
+
+def _indexing(node: ast.AST) -> _Indexing:
+    names, by_step = dict[str, None](), set[str]()
+    for subscript in ast.walk(node):
+        if isinstance(subscript, ast.Subscript):
+            inside = [each.id for each in ast.walk(subscript.slice) if isinstance(each, ast.Name)]
+            names |= dict.fromkeys(inside)
+            if inside and not isinstance(subscript.slice, ast.Tuple | ast.Slice):
+                by_step.add(ast.unparse(subscript.value))
+    return _Indexing([*names], by_step)
 
 
 def _patterns(node: ast.AST) -> dict[str, CodeType]:
@@ -222,13 +226,17 @@ def _indexed(variables: dict[str, Any], patterns: dict[str, CodeType]) -> Iterat
                     yield f"{name}{text}", eval(code, {}, variables | {"_array": value})
 
 
-def _atoms(variables: dict[str, Any], indices: list[str], patterns: dict[str, CodeType]) -> dict[str, Any]:
+def _atoms(variables: dict[str, Any], indexing: _Indexing, patterns: dict[str, CodeType]) -> dict[str, Any]:
     """The arrays and numbers that variables are or hold, by the expression for them; the shortest one for each."""
     found: dict[str, Any] = {}
-    at = {name: variables[name] for name in indices if isinstance(variables.get(name), int | np.integer)}
+    at = {name: variables[name] for name in indexing.names if isinstance(variables.get(name), int | np.integer)}
     plain = [name for name in variables if name.isidentifier()]
     for name in sorted(plain, key=lambda name: not isinstance(variables[name], int | float | np.ndarray | np.number)):
         _collect(name, variables[name], at, found, depth=0)
+    for name in indexing.by_step:
+        held = found.get(name)
+        if isinstance(held, np.ndarray) and held.ndim in (1, 2):
+            _collect_at(name, held, at, found, depth=2)
     found.update((text, value) for text, value in _indexed(variables, patterns) if shape_of(value) is not None)
     marks: set[Any] = set()
     kept: dict[str, Any] = {}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from scratchlv.gradcheck.evidence import Evidence, Test
-from scratchlv.gradcheck.repair.apart import Counter, Emit, apart
+from scratchlv.gradcheck.repair.apart import Counter, Emit, Stopwatch, apart
 from scratchlv.gradcheck.repair.search import Found, Repair, Search
 
 __all__ = ["Repair", "chosen", "find_repairs"]
@@ -28,13 +27,13 @@ def find_repairs(
         backward: the function that the tests call; the code of it and of what it calls is changed in a forked process.
         evidence: of the check that failed.
         tests: run backward as it is now on inputs whose slopes are known; the first on the inputs of the check that failed.
-        seconds: after which it gives up.
+        seconds: of processor time, after which it gives up.
         forward: what it calls is not changed.
     """
-    deadline = time.monotonic() + seconds
+    watch = Stopwatch()
     at, skipped = Counter(), set[int]()
     found: list[Found] = []
-    while (left := deadline - time.monotonic()) > 0.05:
+    while (left := seconds - watch.spent) > 0.05:
         at.value = -1
 
         def work(emit: Emit, left: float = left) -> None:

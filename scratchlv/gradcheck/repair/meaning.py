@@ -34,10 +34,10 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return key, details
     if key == "missing factor" and (mean := _of_division(site, new)) is not None:
         return mean
-    if key == "missing term" and _is_there(site, new):
+    if key == "missing term" and (_is_there(site, new) or _is_factor_of_a_product(site)):
         return "", {}
     if key in ("", "wrong rows"):
-        return _of_place(site, new) or _of_division(site, new) or _of_name(site, new) or (key, details)
+        return _of_place(site, new, evidence) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
         return _of_transpose(site, new, evidence, key)
     values = list(_values(site, new, added=key == "upstream ignored"))
@@ -61,7 +61,7 @@ def _exchanged(edit: Edit) -> str:
 # --- Names and indices ------------------------------------------------------------------------------------------------
 
 
-def _of_place(site: Site, new: ast.expr) -> Meaning | None:
+def _of_place(site: Site, new: ast.expr, evidence: Evidence) -> Meaning | None:
     """Another index, or another part of the same array."""
     node = site.node
     if isinstance(node, ast.Subscript) and isinstance(new, ast.Subscript) and base_of(node) == base_of(new):
@@ -77,8 +77,18 @@ def _of_place(site: Site, new: ast.expr) -> Meaning | None:
         around, shown = subscripts[-1], (site.text, ast.unparse(new))
     if isinstance(around.ctx, ast.Store):
         names = {each.id for each in ast.walk(around.slice) if isinstance(each, ast.Name)}
-        return ("argmax" if names & _found_by_argmax(site) else "wrong rows"), {}
+        largest = bool(names & _found_by_argmax(site)) or "argmax" in ast.unparse(around.slice)
+        if largest and isinstance(new, ast.Subscript) and _chooses_labels(site, new, evidence):
+            return "picked", {}
+        return ("argmax" if largest else "wrong rows"), {}
     return "wrong place", {"which": _for(*shown)}
+
+
+def _chooses_labels(site: Site, new: ast.Subscript, evidence: Evidence) -> bool:
+    """Whether the place that is meant is that of the labels, an input of whole numbers."""
+    labels = [x for x in evidence.inputs.values() if isinstance(x, np.ndarray) and x.dtype.kind in "iu" and x.ndim]
+    texts = [ast.unparse(each) for each in ast.walk(new.slice) if isinstance(each, ATOMS)]
+    return any(_equal(site.scope.get(text), label) for text in texts for label in labels)
 
 
 def _found_by_argmax(site: Site) -> set[str]:
@@ -116,6 +126,12 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):
         return None
     return "wrong name", {"one": used, "other": wanted}
+
+
+def _is_factor_of_a_product(site: Site) -> bool:
+    """What is mended is a factor, such as an array of the cache: that another one is needed there does not make it a term."""
+    products = ast.Mult | ast.Div | ast.MatMult
+    return isinstance(site.node, ATOMS) and isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, products)
 
 
 def _is_there(site: Site, new: ast.expr) -> bool:

@@ -7,7 +7,6 @@ values tells how the gradients depend on it; least squares tell the rest. An exp
 from __future__ import annotations
 
 import ast
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.gradcheck.evidence import Evidence
+from scratchlv.gradcheck.repair.apart import Stopwatch
 from scratchlv.gradcheck.repair.facts import VISITS, Facts, built_in, observe, put
 from scratchlv.gradcheck.repair.source import Function, replaced
 
@@ -59,7 +59,7 @@ class Inquiry:
     innocent: set[ast.AST] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._until = time.monotonic() + self.seconds
+        self._watch = Stopwatch()
         self._known = {
             name: np.isfinite(numeric)
             for name, numeric in self.evidence.numeric.items()
@@ -82,7 +82,7 @@ class Inquiry:
         values = self.facts.values.get(held, [])
         if not values or len(values) >= VISITS or not all(map(_numbers, values)) or not self._true.size:
             return None
-        if sum(np.size(value) for value in values) > ELEMENTS or time.monotonic() > self._until:
+        if sum(np.size(value) for value in values) > ELEMENTS or self._watch.spent > self.seconds:
             return None
         values = [np.asarray(value, dtype=np.float64) for value in values]
         call = ast.copy_location(ast.Call(ast.Name(_ADD, ast.Load()), [held], []), held)
@@ -138,7 +138,7 @@ class Inquiry:
         return True
 
     def _column(self, nudge: _Nudge, change: np.ndarray, now: np.ndarray, element: int) -> np.ndarray:
-        if time.monotonic() > self._until:
+        if self._watch.spent > self.seconds:
             raise Overspent
         moved = change.copy()
         moved[element] += STEP

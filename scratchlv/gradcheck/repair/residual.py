@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence
-from scratchlv.gradcheck.repair.apart import Emit, Overdue, apart, at_most
+from scratchlv.gradcheck.repair.apart import Emit, Overdue, Stopwatch, apart, at_most
 from scratchlv.gradcheck.repair.facts import Facts, observe
 from scratchlv.gradcheck.repair.source import called, functions, unwrapped
 
@@ -38,7 +37,7 @@ def missing_terms(evidence: Evidence, backward: Callable, seconds: float = 2.0) 
         warnings.simplefilter("ignore")
         variables = _variables(evidence, backward, seconds)
         for name, lack in lacking.items():
-            if found := _explained(lack, variables, time.monotonic() + seconds / len(lacking)):
+            if found := _explained(lack, variables, seconds / len(lacking)):
                 emit(_sentence(name, *found))
 
     return sentences + apart(work, seconds)[0]
@@ -133,9 +132,9 @@ def _is_small(value: Any) -> bool:
 # --- What explains it --------------------------------------------------------------------------------------------------
 
 
-def _explained(lack: np.ndarray, variables: dict[str, Series], until: float) -> tuple[str, float] | None:
+def _explained(lack: np.ndarray, variables: dict[str, Series], seconds: float) -> tuple[str, float] | None:
     """The first expression that is what lacks, but for a sign; and the sign."""
-    known = np.isfinite(lack)
+    watch, known = Stopwatch(), np.isfinite(lack)
     target = lack[known]
     scale = np.abs(target).max()
     with np.errstate(all="ignore"):
@@ -145,7 +144,7 @@ def _explained(lack: np.ndarray, variables: dict[str, Series], until: float) -> 
             for sign in (1.0, -1.0):
                 if np.abs(sign * value[known] - target).max() <= EXACT * scale:
                     return text, sign
-            if time.monotonic() > until:
+            if watch.spent > seconds:
                 return None
     return None
 

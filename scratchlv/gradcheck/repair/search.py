@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import time
 import warnings
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +18,9 @@ import numpy as np
 from scratchlv.gradcheck.causes import cause
 from scratchlv.gradcheck.evidence import Evidence, Test
 from scratchlv.gradcheck.repair.activations import Activations
-from scratchlv.gradcheck.repair.apart import Counter, Emit, Overdue, at_most
+from scratchlv.gradcheck.repair.apart import PATIENCE, Counter, Emit, Overdue, Stopwatch, at_most
 from scratchlv.gradcheck.repair.edits import Edit
+from scratchlv.gradcheck.repair.edits_of_what_is_kept import kept_edits
 from scratchlv.gradcheck.repair.edits_that_fit import fitting_edits
 from scratchlv.gradcheck.repair.facts import Facts, observe
 from scratchlv.gradcheck.repair.guilt import Guilt
@@ -123,11 +123,11 @@ class Search:
     def run(self) -> None:
         warnings.simplefilter("ignore")
         np.seterr(all="ignore")
-        self.began = time.monotonic()
+        self.watch = Stopwatch()
         evidence = self.evidence = _of_right_shape(self.evidence)
         self.state = State([evidence.inputs, evidence.y, evidence.dy, evidence.cache, evidence.backward, *self.tests])
         now = self._tested(self.tests[0])
-        self.limit = max(0.25, 20 * (time.monotonic() - self.began))
+        self.limit = max(0.25, 20 * PATIENCE * self.watch.spent)
         self.state.freeze(lambda: [self._tested(test) for test in self.tests])
         try:
             self._search(now)
@@ -150,10 +150,29 @@ class Search:
         if self._singles(likely[FIRST:], min(0.6, 1.5 * spent) if fitting else 0.6) or fitting:
             self._simpler(likely)
             return
+        if self._kept():
+            return
         others = self._others(suspects)
         if others is not None:
             self._pairs() or self._second(likely + others)
             self._partial()
+
+    def _kept(self) -> bool:
+        """Whether backward is right if forward keeps another array for it, or keeps it earlier, and its outputs stay."""
+        forget = [test.forget for test in self.tests if hasattr(test, "forget")]
+        if self.forward is None or len(forget) < len(self.tests):
+            return False
+        inputs, forward, roots = self.evidence.inputs, self.forward, unwrapped(self.forward)
+        candidates = []
+        for function in functions(roots, roots):
+            facts = observe(function, lambda: forward(**inputs))
+            candidates += [_Candidate(edit, edit.cost, edit.cost) for edit in kept_edits(function, facts)]
+        for each in forget:
+            each()
+        helpful = list(self.helpful)
+        found = self._singles(sorted(candidates, key=lambda candidate: candidate.cost), 0.85)
+        self.helpful = helpful  # what forward keeps is changed alone
+        return found
 
     def _others(self, suspects: list[_Suspect]) -> list[_Candidate] | None:
         """Edits of the less likely lines, that are all tried; None if one of them serves."""
@@ -271,7 +290,7 @@ class Search:
     # --- Searches ---
 
     def _time(self) -> float:
-        return time.monotonic() - self.began
+        return self.watch.spent
 
     def _singles(self, candidates: list[_Candidate], share: float) -> bool:
         """Whether an edit alone makes everything right; those that do some good are kept."""

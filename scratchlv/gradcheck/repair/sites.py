@@ -10,7 +10,10 @@ from scratchlv.gradcheck.repair import edits_of_places as places
 from scratchlv.gradcheck.repair import edits_of_products as of_products
 from scratchlv.gradcheck.repair import edits_of_terms as terms
 from scratchlv.gradcheck.repair.edits import Draft, Edit, Site, Slot, edit_of
+from scratchlv.gradcheck.repair.edits_of_counts import denominators
 from scratchlv.gradcheck.repair.edits_of_occurrences import occurrence_edits
+from scratchlv.gradcheck.repair.edits_of_rows import row_edits
+from scratchlv.gradcheck.repair.edits_of_shapes import reshapes, running_sums
 from scratchlv.gradcheck.repair.edits_of_statements import lines, statement_edits
 from scratchlv.gradcheck.repair.edits_of_windows import window_edits
 from scratchlv.gradcheck.repair.facts import Facts
@@ -31,6 +34,7 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     of_names.arrays_for_numbers,
     of_names.stored_names,
     of_names.counts,
+    denominators,
     of_names.local_derivatives,
     of_names.local_factors,
     of_names.softmaxes,
@@ -43,11 +47,13 @@ KINDS: tuple[Callable[[Site], Iterator[Draft]], ...] = (
     places.functions,
     places.orders,
     places.scaled,
+    reshapes,
+    running_sums,
     places.precisions,
 )
 
 
-LINE_KINDS = (statement_edits, occurrence_edits, window_edits)
+LINE_KINDS = (statement_edits, row_edits, occurrence_edits, window_edits)
 
 
 def wide_edits(function: Function, facts: Facts) -> Iterator[Edit]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from scratchlv.gradcheck.repair.apart import Stopwatch
 from scratchlv.gradcheck.repair.needed import RIGHT, Need
 
 ATOMS = 40
@@ -29,6 +29,7 @@ FORMS: dict[str, Function] = {  # of an array: the expression, and its value
     "np.sqrt({})": np.sqrt,
     "np.sign({})": np.sign,
     "np.exp({})": np.exp,
+    "np.log({})": np.log,
     "np.cos({})": np.cos,
     "np.sin({})": np.sin,
     "np.tanh({})": np.tanh,
@@ -64,24 +65,24 @@ class Wanted:
     def __post_init__(self) -> None:
         self.atoms = _atoms(self.scopes)
 
-    def fits(self, stage: Callable[..., Batches], until: float) -> list[Fit]:
+    def fits(self, stage: Callable[..., Batches], watch: Stopwatch, seconds: float) -> list[Fit]:
         """The expressions of a stage that fit, the shortest first."""
         now = np.concatenate([value.ravel() for value in self.now])
         found: list[Fit] = []
         with np.errstate(all="ignore"):
             for texts, matrix in stage(self.atoms, self.need.shapes):
                 found += _fitting(self.need, texts, matrix, now, self.factors)
-                if time.monotonic() > until:
+                if watch.spent > seconds:
                     break
         return sorted(found, key=lambda fit: (len(fit.text), fit.sign))[:FITS]
 
 
 def fits(wanted: list[Wanted], seconds: float) -> list[tuple[int, Fit]]:
     """What fits, of the simplest kind that does for one of them; by its number."""
-    until = time.monotonic() + seconds
+    watch = Stopwatch()
     for stage in STAGES:
-        found = [(number, fit) for number, each in enumerate(wanted) for fit in each.fits(stage, until)]
-        if found or time.monotonic() > until:
+        found = [(number, fit) for number, each in enumerate(wanted) for fit in each.fits(stage, watch, seconds)]
+        if found or watch.spent > seconds:
             return found
     return []
 

@@ -299,3 +299,18 @@ def test_blocks_are_gates_only_where_there_are_gates():
     assert report.diagnosis == [
         "dW has blocks that are exchanged: consistent with blocks of an array that are put together in the wrong order"
     ]
+
+
+def test_an_index_of_several_parts_does_not_end_the_simulation():
+    def forward(p, v):
+        q = np.tanh(p)
+        return q[0, np.array([1, 1, 0])] * v + q[1, np.array([0, 2, 1])], (q, v)
+
+    def backward(dy, cache):
+        q, v = cache
+        dq = np.zeros_like(q)
+        np.add.at(dq, (0, np.array([1, 1, 0])), dy * v)
+        return dq * (1 - q**2), dy * q[0, np.array([1, 1, 0])]
+
+    (sentence, *_) = check(forward, backward, {"p": normal(2, 3), "v": normal(3)}).diagnosis
+    assert "without the path through `q[1, np.array([0, 2, 1])]`" in sentence

@@ -66,3 +66,14 @@ def test_the_target():
     labels, n = np.array([2, 0, 1, 1]), normal(4, 3)
     a = n + 0.25 * np.eye(3)[labels]
     assert "target" in said({"z": a}, {"z": n}, {"labels": labels, "z": normal(4, 3)})[0]
+
+
+def test_what_cancels_is_not_taken_for_what_is_missing():
+    n = normal(4)
+    (sentence,) = said({"x": 1e-16 * normal(4, seed=1)}, {"x": n})
+    assert (
+        sentence
+        == "dx is zero but for rounding: consistent with terms that cancel, as where a factor is missing inside of a sum"
+    )
+    (sentence,) = said({"x": np.zeros(4)}, {"x": n})
+    assert "is zero everywhere" in sentence

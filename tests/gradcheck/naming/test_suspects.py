@@ -46,4 +46,5 @@ def test_a_running_mean_that_is_not_handed_on_is_a_state():
         before = np.concatenate([0 * out[:1], out[:-1]])
         return dy, (dy * before).sum(0)  # dm of the next step is dropped
 
-    assert "dh_next being dropped" in diagnosed(forward, backward, {"x": normal(5, 3), "a": normal(3)})
+    sentence = diagnosed(forward, backward, {"x": normal(5, 3), "a": normal(3)})
+    assert "the gradient that a step hands back to the step before being dropped: that of m" in sentence

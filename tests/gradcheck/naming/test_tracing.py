@@ -34,3 +34,16 @@ def test_a_run_that_takes_another_way_is_noticed():
     tracer = Tracer(forward, {"x": np.ones(2)}, ["x"])
     with pytest.raises(Diverged):
         tracer.output({"x": np.full(2, -5.0)})
+
+
+def test_what_is_put_into_a_buffer_is_followed():
+    def forward(inputs):
+        x = inputs["x"]
+        h = np.zeros((3, 2))
+        for t in range(3):
+            h[t] = np.tanh(x[t])
+        return np.exp(h), None
+
+    tracer = Tracer(forward, {"x": normal(3, 2)}, ["x"])
+    assert [call.name for call in tracer.calls] == ["tanh", "tanh", "tanh", "exp"]
+    assert type(np.zeros(1)) is np.ndarray

@@ -13,10 +13,11 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
-from scratchlv.tasks import captioning, finetuning, run_folder, training
+from scratchlv.tasks import backbone, captioning, finetune_metric, run_folder, training
 from scratchlv.tokens import END, UNK
 from scratchlv.training import checkpoint
-from scratchlv.training.trainer import Interrupted, read_log
+from scratchlv.training.log import read_log
+from scratchlv.training.trainer import Interrupted
 
 SMALL = ["batch=8", "hidden=16", "embedding=8", "warmup=2"]
 OF_SCENES = [*SMALL, "n_train=40", "n_val=8", "least_objects=3", "most_objects=3"]
@@ -49,13 +50,15 @@ def photographs(tmp_path_factory):
     (folder / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:8]) + "\n")
     (folder / "Flickr_8k.devImages.txt").write_text("\n".join(names[8:]) + "\n")
 
-    def features(paths, show_progress):
+    def features(paths, extractor, show_progress, what="photograph"):
         found = np.zeros((len(paths), 2, 2, 8), np.float32)
         found[np.arange(len(paths)), :, :, [int(path.stem) % 8 for path in paths]] = 1
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captioning, "photograph_features", features)
+        patch.setattr(captioning, "features_of", features)
+        patch.setattr(backbone, "pretrained", lambda config, fitted: None)
+        patch.setattr(backbone, "extractor", lambda config, weights: None if config.backbone == "conv" else object())
         yield folder
 
 
@@ -71,7 +74,7 @@ def test_a_captioner_of_photographs_learns_by_cider(photographs_run, tmp_path):
     """Cross-entropy was stopped where no caption is right yet. The best that was validated is what the run then says."""
     said = []
     more = ["steps=40", "validate_every=20", "learning_rate=0.001", "warmup=5", "samples=4"]
-    config = finetuning.config(photographs_run, "cider", {}, more)
+    config = finetune_metric.config(photographs_run, "cider", {}, more)
     train(tmp_path / "run", config, said.append)
     assert any(line.startswith(f"beginning with {photographs_run}, step 100") for line in said)
     log = [line["validation"]["cider_d"] for line in read_log(tmp_path / "run" / "log.jsonl") if "validation" in line]
@@ -87,7 +90,7 @@ def test_a_captioner_of_photographs_learns_by_cider(photographs_run, tmp_path):
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_interrupted_and_resumed_it_ends_with_the_same_bits(scenes_run, tmp_path, monkeypatch, samples):
-    config = finetuning.config(
+    config = finetune_metric.config(
         scenes_run, "truth", {}, ["steps=5", "batch=4", f"samples={samples}", "validate_every=2"]
     )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -116,7 +119,7 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(scenes_run, tmp_path
 
 
 def test_killed_before_its_first_checkpoint_it_begins_with_the_same_parameters(scenes_run, tmp_path):
-    config = finetuning.config(scenes_run, "truth", {}, ["steps=2", "batch=4"])
+    config = finetune_metric.config(scenes_run, "truth", {}, ["steps=2", "batch=4"])
     _, fitted = run_folder.read(scenes_run)
     run_folder.create(tmp_path / "killed", config, fitted)
     train(tmp_path / "killed")
@@ -128,8 +131,8 @@ def test_killed_before_its_first_checkpoint_it_begins_with_the_same_parameters(s
 def test_what_it_begins_with_may_be_the_best(scenes_run, tmp_path, monkeypatch):
     """It only gets worse: what is used later are the parameters before the first step."""
     shares = iter([0.5, 0.4, 0.3])
-    monkeypatch.setattr(finetuning, "_validate", lambda run, data: {"true_share": next(shares)})
-    train(tmp_path / "run", finetuning.config(scenes_run, "truth", {}, ["steps=2", "batch=4", "validate_every=1"]))
+    monkeypatch.setattr(finetune_metric, "_validate", lambda run, data: {"true_share": next(shares)})
+    train(tmp_path / "run", finetune_metric.config(scenes_run, "truth", {}, ["steps=2", "batch=4", "validate_every=1"]))
     log = [line for line in read_log(tmp_path / "run" / "log.jsonl") if "validation" in line]
     assert [line["step"] for line in log] == [0, 1, 2]
     begun, _ = run_folder.load_weights(scenes_run)
@@ -154,7 +157,7 @@ def two_pictures():
 
 def test_reward_is_cider_with_ends():
     data = two_pictures()
-    reward = finetuning.cider_reward(data)
+    reward = finetune_metric.cider_reward(data)
     ended, cut, other = (
         said(data.vocabulary, *a) for a in (("a dog runs",), ("a dog runs", False), ("the cat sleeps",))
     )
@@ -174,7 +177,7 @@ def test_reward_is_cider_with_ends():
 
 def test_an_unknown_word_is_never_right():
     data = two_pictures()
-    reward = finetuning.cider_reward(data)
+    reward = finetune_metric.cider_reward(data)
     text = "the cat sleeps in a"
     words = data.vocabulary.encode(text.split())
     unknown = Generated(np.array([*words, UNK, END]), np.ones(7), None, 0.0)
@@ -190,8 +193,8 @@ def test_pictures_without_captions_are_passed_over():
     )
     captions = [said(data.vocabulary, "a dog runs"), said(data.vocabulary, "the cat sleeps")]
     assert (
-        finetuning.cider_reward(more)(captions, np.array([1, 3]))
-        == finetuning.cider_reward(data)(captions, np.array([0, 1]))
+        finetune_metric.cider_reward(more)(captions, np.array([1, 3]))
+        == finetune_metric.cider_reward(data)(captions, np.array([0, 1]))
     ).all()
 
 
@@ -200,7 +203,7 @@ def test_reward_of_scenes_is_their_truth():
     texts = [" ".join(caption(s).words) for s in scenes]
     vocabulary = Vocabulary(sorted({word for text in texts for word in text.split()}))
     data = CaptionSet(np.zeros((3, 1)), [[]] * 3, np.arange(3), vocabulary, ["a", "b", "c"], scenes)
-    reward = finetuning.truth_reward(data)
+    reward = finetune_metric.truth_reward(data)
     told = [said(vocabulary, texts[0]), said(vocabulary, texts[1], end=False), said(vocabulary, "")]
     assert reward(told, np.array([0, 1, 2])).tolist() == [1, 0, 0]
 
@@ -210,7 +213,7 @@ def test_reward_of_scenes_is_their_truth():
 
 def refused(*arguments):
     with pytest.raises(UserError) as error:
-        finetuning.config(*arguments)
+        finetune_metric.config(*arguments)
     return str(error.value)
 
 
@@ -243,10 +246,12 @@ def test_what_the_run_says_already(scenes_run, photographs_run, photographs, tmp
     for setting in ("hidden=32", "dropout=0.1", "label_smoothing=0.1", "n_train=9", "grammar=relations"):
         assert f"{setting}: with --start-from" in refused(scenes_run, "truth", {}, [setting])
     same = {"model": "naive", "preset": "quick", "blind": False, "data": None, "seed": None}
-    assert finetuning.config(scenes_run, "truth", same, ["samples=2"]).settings.samples == 2
+    assert finetune_metric.config(scenes_run, "truth", same, ["samples=2"]).settings.samples == 2
     with pytest.raises(UserError, match="samples does nothing with training by cross-entropy"):
         captioning.config("caption", "scenes", "naive", "quick", 0, ["samples=2"])
     moved = tmp_path / "moved"
     moved.symlink_to(photographs)
-    assert finetuning.config(photographs_run, "cider", {"data": f"flickr8k:{moved}"}, []).data.startswith("flickr8k:")
+    assert finetune_metric.config(photographs_run, "cider", {"data": f"flickr8k:{moved}"}, []).data.startswith(
+        "flickr8k:"
+    )
     assert "give flickr8k:DIR" in refused(photographs_run, "cider", {"data": "scenes"}, [])

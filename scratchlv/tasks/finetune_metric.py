@@ -31,6 +31,10 @@ from scratchlv.training.trainer import load_model_tensors
 
 METRICS = {"cider": "photographs", "truth": "scenes"}  #: metric -> what it is of
 _GOALS = {"cider": "cider_d", "truth": "true_share"}  # the figures of validation
+_PRESETS: dict[str, dict[str, Any]] = {
+    "cider": {"steps": 1200, "batch": 20, "samples": 5, "validate_every": 150},
+    "truth": {"steps": 1000, "batch": 64, "validate_every": 100},
+}
 _CHANGES = ("steps", "batch", "learning_rate", "warmup", "clip", "optimiser", "momentum", "nesterov", "validate_every")
 _SEED = 3  # of what is drawn, among all that a run's seed is for
 
@@ -68,14 +72,15 @@ def config(
             raise UserError(f"{assignment}: with --start-from, {key} is that of the run; leave it out")
     photographs = metric == "cider"
     settings = dataclasses.replace(
-        before.settings,
-        steps=1000,
-        batch=64,
+        before.settings.unregularised(),
+        **_PRESETS[metric],
         learning_rate=2e-4,
         warmup=50,
-        validate_every=100,
         dropout=0.0,
         label_smoothing=0.0,
+        scheduled_sampling=0.0,
+        input_dropout=0.0,
+        drawn=0.0,  # in use, hard attention looks at the expectation
     )
     return dataclasses.replace(
         asked_again.with_data(start_from, before, asked.get("data")) if photographs else before,
