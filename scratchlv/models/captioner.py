@@ -12,7 +12,7 @@ x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,20 +150,25 @@ class Captioner:
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, pictures: Array, *, train: bool = False) -> DecoderState:
-        """The state before the first word; with ``train``, as in training, where what is normalised is so over the batch."""
-        buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
+        """The state before the first word.
+
+        With ``train`` as the forward pass has it that learns: what is normalised is so over the batch, and attention is as
+        sharp as it was trained. So the gradient of a reward is that of the words that were drawn.
+        """
+        buffers = dict(self.buffers)  # statistics of this batch are taken in by that pass
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
         self.buffers.update(buffers)
-        return self.start_from(x)
+        return self.start_from(x, sharpen=not train)
 
     def look(self, pictures: Array) -> Array:
         """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
         return x
 
-    def start_from(self, x: Array) -> DecoderState:
+    def start_from(self, x: Array, *, sharpen: bool = True) -> DecoderState:
         """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
-        return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
+        config = self.config.decoder if sharpen else replace(self.config.decoder, sharpening=1.0)
+        return decoder.start(self.params, config, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""

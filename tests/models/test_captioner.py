@@ -344,6 +344,8 @@ def test_sharpened_attention_is_the_softmax_of_larger_scores(name):
     powers = soft.alpha**2.5
     np.testing.assert_allclose(sharpened.alpha, powers / powers.sum(axis=1, keepdims=True), rtol=1e-9)
     assert plain.forward(data)[0] == sharp.forward(data)[0]  # training knows nothing of it
+    _, learning = sharp.step(sharp.start(data.pictures, train=True), data.tokens[0])  # nor what is drawn for a reward
+    np.testing.assert_array_equal(learning.alpha, soft.alpha)
 
 
 def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():
