@@ -13,6 +13,22 @@ ELSEWHERE = {
     "scratchlv/bench/gpu/ceilings.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/kernels.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
     "scratchlv/bench/gpu/timing.py": ("tests/bench/gpu/test_command.py", "no CPU can say whether a time is right"),
+    "scratchlv/gradcheck/repair/edits_of_counts.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_rows.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_what_is_kept.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
+    "scratchlv/gradcheck/repair/edits_of_shapes.py": (
+        "tests/gradcheck/test_kinds.py",
+        "a small example of each kind of bug is mended there",
+    ),
     "scratchlv/gradcheck/repair/edits_of_names.py": (
         "tests/gradcheck/repair/test_edits.py",
         "each kind of edit mends a bug there",
@@ -92,6 +108,16 @@ ELSEWHERE = {
     ),
     "scratchlv/tasks/__init__.py": ("tests/tasks/test_data_argument.py", "a table of what the tasks take"),
     "scratchlv/tasks/demo.py": ("tests/cli/test_train.py", "it is a command"),
+    "scratchlv/vision/imagenet.py": (
+        "tests/vision/test_backbones.py",
+        "it is what every backbone does to its pictures",
+    ),
+    "scratchlv/vision/resnet.py": ("tests/vision/test_backbones.py", "what holds of every backbone"),
+    "scratchlv/vision/vgg.py": ("tests/vision/test_backbones.py", "what holds of every backbone"),
+    "scratchlv/vision/weight_checks.py": (
+        "tests/vision/test_backbones.py",
+        "weights of another network are refused where backbones are read",
+    ),
     "scratchlv/training/old_runs.py": ("tests/tasks/test_old_runs.py", "it is checked on whole runs"),
 }
 

@@ -3,7 +3,7 @@
     naive       the image feature v is the decoder's first state, and never seen again
     shortcut    v is joined at every step
     uniform     z = Σ x_l / L at every step: the lecture's "no attention"
-    attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step
+    attention   e_l = f_att(x_l, h_{t-1}), α = softmax(e), z = Σ α_l x_l at every step; or of h_t, with query="current"
     hard-attention    in training z = x_s, s drawn from α, of a share of the sentences (:mod:`scratchlv.models.hard_attention`)
 
 The decoder is one and the same (:mod:`scratchlv.models.decoder`); they differ in how it looks. The picture is L regions
@@ -12,7 +12,7 @@ x_1 … x_L (:mod:`scratchlv.vision.regions`), or one vector v made of them (:mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch
 from scratchlv.device import place
 from scratchlv.models import decoder
+from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.hard_attention import HardAttention
 from scratchlv.vision import conv_extractor, image_feature, regions
@@ -53,6 +54,9 @@ class CaptionerConfig:
     input_dropout: float = 0.0  # of the word before
     model: str = "attention"
     label_smoothing: float = 0.0  # of the loss in training
+    query: str = QUERIES[0]  # these three are of a captioner that attends: whose state asks,
+    sharpening: float = 1.0  # how much sharper it looks when it says something,
+    frequencies: int = 0  # and the waves of a region's place
     gate: bool = False  # these are Xu et al.'s: see models.context
     init_state: str = "zero"
     doubly_stochastic: float = 0.0
@@ -60,9 +64,24 @@ class CaptionerConfig:
     own_words: str = "sample"  # of scheduled sampling
 
     @property
+    def region(self) -> int:
+        """D, the numbers of a region."""
+        return regions.width(self.channels, self.feature_channels, self.waves)
+
+    @property
+    def features(self) -> int:
+        """C, those of them that come from the picture: the others say where the region is."""
+        return self.region - regions.of_place(self.waves)
+
+    @property
+    def waves(self) -> int:
+        """The frequencies of a region's place: a mean of all regions would have the same of every picture."""
+        return self.frequencies if CONTEXT[self.model] in decoder.ATTENDING else 0
+
+    @property
     def decoder(self) -> DecoderConfig:
         context = CONTEXT[self.model]
-        source = self.hidden if context in decoder.VECTOR else regions.width(self.channels, self.feature_channels)
+        source = self.hidden if context in decoder.VECTOR else self.region
         return DecoderConfig(
             context=context,
             vocabulary=self.vocabulary,
@@ -73,6 +92,8 @@ class CaptionerConfig:
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             label_smoothing=self.label_smoothing,
+            query=self.query,
+            sharpening=self.sharpening,
             gate=self.gate,
             init_state=self.init_state,
             doubly_stochastic=self.doubly_stochastic,
@@ -94,8 +115,7 @@ class Captioner:
         self.packed: dict[str, Array] = {}  # see models.inference
         if config.decoder.context in decoder.VECTOR:
             L = None if config.feature_channels is not None else conv_extractor.GRID**2
-            D = regions.width(config.channels, config.feature_channels)
-            feature_params, statistics = image_feature.init(rng, L, D, config.hidden)
+            feature_params, statistics = image_feature.init(rng, L, config.region, config.hidden)
             self.params.update(feature_params)
             self.buffers.update(statistics)
 
@@ -130,20 +150,25 @@ class Captioner:
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, pictures: Array, *, train: bool = False) -> DecoderState:
-        """The state before the first word; with ``train``, as in training, where what is normalised is so over the batch."""
-        buffers = dict(self.buffers)  # statistics of this batch are taken in by the forward pass that learns from it
+        """The state before the first word.
+
+        With ``train`` as the forward pass has it that learns: what is normalised is so over the batch, and attention is as
+        sharp as it was trained. So the gradient of a reward is that of the words that were drawn.
+        """
+        buffers = dict(self.buffers)  # statistics of this batch are taken in by that pass
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train)
         self.buffers.update(buffers)
-        return self.start_from(x)
+        return self.start_from(x, sharpen=not train)
 
     def look(self, pictures: Array) -> Array:
         """What the decoder is given of pictures: regions (N, L, D), or the image feature (N, H)."""
         x, _ = self._encode(place(pictures, self.params["embedding.W"]), train=False)
         return x
 
-    def start_from(self, x: Array) -> DecoderState:
+    def start_from(self, x: Array, *, sharpen: bool = True) -> DecoderState:
         """The state before the first word, of what :meth:`look` gave, or of what was made of it."""
-        return decoder.start(self.params, self.config.decoder, x, packed=self.packed)
+        config = self.config.decoder if sharpen else replace(self.config.decoder, sharpening=1.0)
+        return decoder.start(self.params, config, x, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
@@ -154,9 +179,16 @@ class Captioner:
     def _encode(self, pictures: Array, train: bool) -> tuple[Array, Any]:
         """What the decoder is given of the pictures: regions (N, L, D), or the image feature (N, H)."""
         dtype = self.params["embedding.W"].dtype.type
-        channels, finetuned = self.config.feature_channels, self.config.finetuned
+        config = self.config
         x, regions_cache = regions.forward(
-            self.params, self.buffers, pictures, channels, dtype, finetuned=finetuned, train=train
+            self.params,
+            self.buffers,
+            pictures,
+            config.feature_channels,
+            dtype,
+            frequencies=config.waves,
+            finetuned=config.finetuned,
+            train=train,
         )
         if "image.W" not in self.params:
             return x, (None, regions_cache)

@@ -6,6 +6,13 @@
     "additive"  z_t = Σ_l α_l x_l, α = softmax(e), e_l = v · tanh(W_x x_l + W_h h_{t-1} + b)     (Bahdanau et al. 2015)
     "dot"       the same with e_l = x_l · W h_{t-1}                                              (Luong et al. 2015)
 
+The query is h_{t-1}, the state before y_{t-1} is read; or, with ``query="current"``, the state after it, and the cell is given
+the context of the step before (Luong et al. 2015, "input feeding"; z_0 = 0):
+
+    h_t = cell(h_{t-1}, [W_emb y_{t-1}, z_{t-1}]),  z_t = attention(x, h_t)
+
+What is named by several words is then looked for by all that are said of it: after "a small red", by small and by red.
+
 Three things of Xu et al. 2015 are there to be asked for, where there are regions:
 
     gate               z_t = β_t Σ_l α_l x_l,  β_t = σ(w_β · h_{t-1} + b_β): how much the decoder cares about the picture now
@@ -32,6 +39,7 @@ from scratchlv.ops import additive_attention, attention_lstm, dot_product_attent
 INIT_STATES = ("zero", "mean")
 CONTEXTS = ("state", "shortcut", "uniform", "additive", "dot")
 ATTENDING = ("additive", "dot")
+QUERIES = ("previous", "current")  # h_{t-1}, which has not read y_{t-1} yet; or h_t, which has
 VECTOR = ("state", "shortcut")  # these are given one vector (N, D), the others regions (N, L, D)
 
 
@@ -49,6 +57,8 @@ class DecoderConfig:
     dropout: float = 0.0  # of the deep output
     input_dropout: float = 0.0  # of the word before
     label_smoothing: float = 0.0  # of the loss in training
+    query: str = QUERIES[0]  # the state that asks where to look
+    sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it
     gate: bool = False  # of a context that attends
     init_state: str = INIT_STATES[0]  # of a decoder of regions
     doubly_stochastic: float = 0.0  # λ of the penalty, in training
@@ -56,8 +66,9 @@ class DecoderConfig:
     own_words: str = CHOICES[0]  # how they are chosen in scheduled sampling
 
     def __post_init__(self) -> None:
-        if self.context not in CONTEXTS:
-            raise ValueError(f"there is no context {self.context!r}; there are {', '.join(CONTEXTS)}")
+        for what, given, there in (("context", self.context, CONTEXTS), ("query", self.query, QUERIES)):
+            if given not in there:
+                raise ValueError(f"there is no {what} {given!r}; there are {', '.join(there)}")
         if self.init_state not in INIT_STATES or self.own_words not in CHOICES:
             raise ValueError(f"init_state is one of {', '.join(INIT_STATES)}, own_words of {', '.join(CHOICES)}")
         if self.init_state != INIT_STATES[0] and self.context in VECTOR:
@@ -227,6 +238,50 @@ def attend_through(
     train: bool,
 ) -> Run:
     """Look and run the cell, step by step; ``draws`` (T, N) draw regions, as the room attention_lstm has it."""
+    if config.query == "previous":
+        return _look_then_read(p, config, source, words, state, draws, need_dx, train)
+    joined = join(words[:1], no_context(source.x))
+    first, state, read = layer_forward(p, "decoder", config.cell, joined, state, train=train)  # (1, N, H), h_1
+    # from here on it is the same loop, which looks with h_t and reads the next word into h_{t+1}: the last has none to read
+    following = np.zeros_like(words)
+    following[:-1] = words[1:]
+    run = _look_then_read(p, config, source, following, state, draws, need_dx, train)
+    return run._replace(h=np.concatenate([first, run.h[:-1]]), cache=(read, run.cache))
+
+
+def attend_through_backward(
+    config: DecoderConfig, dhs: Array, dzs: Array, dalphas: Array | None, cache: Any
+) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
+    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
+    if config.query == "previous":
+        return _look_then_read_backward(config, dhs, dzs, dalphas, cache)
+    read, run = cache
+    dlater = np.zeros_like(dhs)
+    dlater[:-1] = dhs[1:]
+    dx, dkeys, dfollowing, dstate, grads = _look_then_read_backward(config, dlater, dzs, dalphas, run)
+    djoined, dstate, of_first = layer_backward(dhs[:1], dstate, read)
+    for name, d in of_first.items():
+        grads[name] += d  # the same cell read the first word
+    dwords = np.concatenate([djoined[:, :, : config.embedding], dfollowing[:-1]])
+    return dx, dkeys, dwords, dstate, grads
+
+
+def no_context(x: Array) -> Array:
+    """z_0 = 0 (N, D): nothing was looked at yet."""
+    return np.zeros_like(x, shape=(x.shape[0], x.shape[-1]))
+
+
+def _look_then_read(
+    p: dict,
+    config: DecoderConfig,
+    source: Source,
+    words: Array,
+    state: LayerState,
+    draws: Array | None,
+    need_dx: bool,
+    train: bool,
+) -> Run:
+    """z_t from h_{t-1}, then the cell on [W_emb y_{t-1}, z_t]."""
     if config.cell != "lstm":
         hs, zs, steps = _attend_step_by_step(p, config, source, words, state, train)
         return Run(hs, zs, None, None, steps)
@@ -243,10 +298,9 @@ def attend_through(
     return Run(hs, zs, alphas, cache.looked if train and draws is not None else None, cache)
 
 
-def attend_through_backward(
+def _look_then_read_backward(
     config: DecoderConfig, dhs: Array, dzs: Array, dalphas: Array | None, cache: Any
 ) -> tuple[Array | None, Array | None, Array, LayerState, dict[str, Array]]:
-    """``dx``, ``dkeys`` (None when the regions are their own keys), ``dwords`` (T, N, E), the first state's and the weights'."""
     if config.cell != "lstm":
         return _attend_step_by_step_backward(config, dhs, dzs, cache)
     grads = attention_lstm.backward((dhs, dzs, dalphas), cache)
@@ -292,5 +346,5 @@ def _attend_step_by_step_backward(
         dkeys = add(dkeys, dkeys_t)
         for name, d in {**cell_grads, **attention_grads}.items():
             g[name] = add(g.get(name), d)
-    assert dstate is not None
+    assert dstate is not None  # there is a step
     return dx, dkeys, dwords, dstate, g

@@ -42,6 +42,7 @@ from scratchlv.models.context import (
     init_state,
     init_state_backward,
     join,
+    no_context,
 )
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
@@ -64,6 +65,7 @@ class DecoderState(NamedTuple):
     mask: Array | None
     layer: LayerState
     alpha: Array | None  # (N, L)
+    z: Array | None  # (N, D), what it saw there, where the cell has yet to read it
     params: dict[str, Array]  # as they serve many steps
 
     @property
@@ -151,7 +153,7 @@ def forward(
     state, init_state_cache = init_state(p, config, source, need_dx, train)
     before = tokens[:-1]
     if train and scheduled_sampling > 0:
-        begun = DecoderState(*source, state, None, decoding_params(p, {}))
+        begun = DecoderState(*source, state, None, _nothing_seen(config, x), decoding_params(p, {}))
         before = words_before(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
@@ -261,29 +263,54 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
 def start(
     p: dict, config: DecoderConfig, x: Array, mask: Array | None = None, *, packed: dict[str, Array]
 ) -> DecoderState:
-    """The state before the first word; ``packed`` are weights that were packed before."""
+    """The state before the first word; ``packed`` are weights that were packed before.
+
+    From here on attention is α = softmax(β e), with β = ``config.sharpening``: above 1 it keeps to fewer regions than it was
+    trained to (Chorowski et al. 2015), so that what is said of one thing is read from one thing.
+    """
+    if config.sharpening != 1:
+        p = p | {"attention.v": p["attention.v"] * p["attention.v"].dtype.type(config.sharpening)}  # e is linear in v
     layer, _ = init_state(p, config, Source(x, mask=mask), need_dx=False, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    return DecoderState(x, keys, mask, layer, alpha, decoding_params(p, packed))
+    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), decoding_params(p, packed))
+
+
+def _nothing_seen(config: DecoderConfig, x: Array) -> Array | None:
+    """z before the first word, where the cell reads the context of the step before."""
+    return no_context(x) if config.context in ATTENDING and config.query == "current" else None
 
 
 def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
     """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
     p = state.params
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
-    source = Source(state.x, state.keys, state.mask)
-    if config.context in ATTENDING:
-        z, alpha, _ = attend(p, config, source, state.layer[0], train=False)
-        z = gated(p, config, z, state.layer[0])
-    else:
-        z, alpha = constant_context(config, source)
-        z, alpha = for_each(z, len(words)), for_each(alpha, len(words))
-    hs, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), state.layer, train=False)
-    deep, _ = linear.forward(hs[0], p["output.Wh"], train=False)
+    if state.z is None:  # look, then read the word and what was seen
+        z, alpha = _look(p, config, state, state.layer[0])
+        layer = _read(p, config, words, z, state.layer)
+    else:  # read the word and what was seen before, then look
+        layer = _read(p, config, words, state.z, state.layer)
+        z, alpha = _look(p, config, state, layer[0])
+    deep, _ = linear.forward(layer[0], p["output.Wh"], train=False)
     deep += words
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
     logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
     log_probs, _ = log_softmax.forward(logits, train=False)
-    return log_probs, state._replace(layer=layer, alpha=alpha)
+    return log_probs, state._replace(layer=layer, alpha=alpha, z=None if state.z is None else z)
+
+
+def _look(p: dict, config: DecoderConfig, state: DecoderState, h: Array) -> tuple[Array | None, Array | None]:
+    """The context (N, D) that is seen with ``h``, and where; None where there is none."""
+    source = Source(state.x, state.keys, state.mask)
+    if config.context in ATTENDING:
+        z, alpha, _ = attend(p, config, source, h, train=False)
+        return gated(p, config, z, h), alpha
+    z, alpha = constant_context(config, source)
+    return for_each(z, len(h)), for_each(alpha, len(h))
+
+
+def _read(p: dict, config: DecoderConfig, words: Array, z: Array | None, layer: LayerState) -> LayerState:
+    """The state after ``words`` (N, E) and ``z``."""
+    _, layer, _ = layer_forward(p, "decoder", config.cell, join(words[None], z), layer, train=False)
+    return layer

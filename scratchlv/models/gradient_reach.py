@@ -38,10 +38,11 @@ def gradient_reach(model: Captioner, pictures: Array, tokens: Array, lengths: Ar
         place(pictures, like),
         model.config.feature_channels,
         like.dtype.type,
+        frequencies=model.config.waves,
         finetuned=model.config.finetuned,
         train=False,
     )  # (N, L, D)
-    features = x[..., :-2]  # the two coordinates are no features
+    features = x[..., : model.config.features]  # where a region is is no feature
     scale = np.sqrt(
         (features * features).mean(axis=(1, 2))
     )  # (N,): at a mean square of 1 the gradient is so much larger
@@ -70,4 +71,4 @@ def _gradient(model: Captioner, x: Array, tokens: Array, lengths: Array, counts:
     dx, _ = decoder.backward(model.params, config, cache)
     if "image.W" in model.params:
         dx = image_feature.picture_gradient(model.params, model.buffers, x, dx)
-    return dx[..., :-2]
+    return dx[..., : model.config.features]

@@ -24,7 +24,7 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
-from scratchlv.models.context import INIT_STATES
+from scratchlv.models.context import INIT_STATES, QUERIES
 from scratchlv.models.hard_attention import HardAttention
 from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import records, training
@@ -47,6 +47,9 @@ class Settings(records.WordSettings, backbone_.Settings):
     embedding: int = 64
     hidden: int = 128
     attention: int = 128
+    query: str = QUERIES[0]  # of attention: the state before the last word was read, or the one after
+    sharpening: float = 1.0  # of attention when a caption is said; above 1 it keeps to fewer regions
+    frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     grammar: str = "places"  # of the captions of Scenes
     input_dropout: float = 0.0  # of the word before, which the decoder is given
     gate: bool = False  # of the context of attention
@@ -67,6 +70,8 @@ class Settings(records.WordSettings, backbone_.Settings):
             raise UserError(f"init_state={self.init_state}: there are {', '.join(INIT_STATES)}")
         if self.grammar not in scenes_world.GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.GRAMMARS)}")
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
 
 
 _PHOTOGRAPHS = {
@@ -101,13 +106,16 @@ READERS: dict[str, Callable[..., Photographs]] = {"flickr8k": Flickr8k, "karpath
 PRESETS = {
     ("scenes", "quick"): Settings(steps=1700, batch=32, learning_rate=4e-3),
     ("scenes", "full"): Settings(
-        steps=10_000,
+        steps=6000,
         batch=64,
         learning_rate=3e-3,
-        n_train=150_000,
+        n_train=100_000,
         most_objects=8,
         grammar="relations",
         hidden=256,
+        query="current",
+        sharpening=3.0,
+        frequencies=4,
         validate_every=1000,
     ),
     **{(kind, preset): settings for kind in READERS for preset, settings in _PHOTOGRAPHS.items()},
@@ -233,7 +241,7 @@ def _idle(model: str) -> list[str]:
     """The settings that change nothing of a model."""
     found = []
     if model not in ATTENDING:
-        found += ["attention", "gate"]
+        found += ["attention", "gate", "query", "sharpening", "frequencies"]
     if model not in (*ATTENDING, "uniform"):
         found += ["init_state"]
     if model != "attention":
@@ -402,6 +410,9 @@ def build(config: Config, fitted: Fitted) -> Captioner:
         hard=HardAttention(drawn=s.drawn, reinforce=s.reinforce, entropy=s.entropy),
         own_words=s.own_words,
         model=config.model,
+        query=s.query,
+        sharpening=s.sharpening,
+        frequencies=s.frequencies,
     )
     return Captioner(widths, config.seed)
 

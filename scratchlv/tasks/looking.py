@@ -49,9 +49,9 @@ def read_with_others(model: Any, x: Array, sentences: Sentences, others: int) ->
 
 
 def read_with_hidden(model: Any, x: Array, sentences: Sentences, hidden: Array, neutral: Array) -> Array:
-    """log p of each word (T, N) where the region ``hidden`` (T, N) of its picture has the features ``neutral`` (D - 2,) instead.
+    """log p of each word (T, N) where the region ``hidden`` (T, N) of its picture has the features ``neutral`` (C,) instead.
 
-    It is hidden from the first step on, as if the picture did not have it; where it is, its coordinates, stays known.
+    It is hidden from the first step on, as if the picture did not have it; where it is stays known.
     """
     tokens, lengths = sentences
     found = np.full((len(tokens) - 1, len(lengths)), np.nan)
@@ -60,16 +60,16 @@ def read_with_hidden(model: Any, x: Array, sentences: Sentences, hidden: Array, 
         t, n = steps[at : at + _ROWS], captions[at : at + _ROWS]
         rows = np.arange(len(t))
         there = x[place(n, x)]  # (rows, L, D), a copy
-        there[rows, place(hidden[t, n], x), :-2] = neutral
+        there[rows, place(hidden[t, n], x), : len(neutral)] = neutral
         last = int(t.max())
         log_probs = read(model, model.start_from(there), tokens[: last + 2, n]).log_probs
         found[t, n] = log_probs[t, rows]
     return found
 
 
-def neutral_feature(x: Array) -> Array:
-    """The mean feature (D - 2,) of all regions of pictures (N, L, D)."""
-    return x[..., :-2].mean(axis=(0, 1))
+def neutral_feature(x: Array, C: int) -> Array:
+    """The mean feature (C,) of all regions of pictures (N, L, D)."""
+    return x[..., :C].mean(axis=(0, 1))
 
 
 class Occlusion(NamedTuple):
@@ -86,7 +86,7 @@ def occlude(model: Any, x: Array, sentences: Sentences, own: Reading, seed: int)
     most = alphas.argmax(axis=-1)
     further = np.random.default_rng(seed).integers(1, alphas.shape[-1], most.shape)
     regions = most, alphas.argmin(axis=-1), (most + further) % alphas.shape[-1]
-    neutral = neutral_feature(x)
+    neutral = neutral_feature(x, model.config.features)
     return Occlusion(*(own.log_probs - read_with_hidden(model, x, sentences, each, neutral) for each in regions))
 
 

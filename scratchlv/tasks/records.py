@@ -19,11 +19,17 @@ from scratchlv.tasks.data_argument import DataArgument
 from scratchlv.training.optimisers import OPTIMISERS
 from scratchlv.training.sampling_schedule import SCHEDULES, own_word_probability
 
-_POSITIVE = ("learning_rate", "clip", "finetune_rate")  # these may be any number above 0, the rest are counts
+_POSITIVE = (
+    "learning_rate",
+    "clip",
+    "finetune_rate",
+    "sharpening",
+)  # these may be any number above 0, the rest are counts
 _ZERO_OR_MORE = (
     "warmup",
     "validate_every",
     "attention_loss",
+    "frequencies",
     "doubly_stochastic",
     "reinforce",
     "entropy",

@@ -1,11 +1,13 @@
 """What a model sees: a picture as L regions, each with its place, and the gradient back to the conv extractor.
 
-    x ∈ R^{H×W×C}  →  L = H·W regions of D = C + 2 numbers
+    x ∈ R^{H×W×C}  →  L = H·W regions of D = C + 2 + 4 F numbers
 
 The two numbers added are the region's coordinates, from -1 to 1: a weighted sum of regions forgets their order, so that
-each must itself know where it is. With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained
-features, (N, h, w, C), and nothing is learned below them; where the upper layers of a pretrained network are finetuned, what
-is below these.
+each must itself know where it is. F frequencies add waves of them, sin(k π x / 2) and cos(k π x / 2) for k = 1 … F: the
+positional encoding of Vaswani et al. 2017 in two dimensions. "In the middle" is then a linear map's to tell.
+
+With the own conv extractor, ``pictures`` are bytes (N, 64, 64, 3); with pretrained features, (N, h, w, C), and nothing is
+learned below them; where the upper layers of a pretrained network are finetuned, what is below these.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from scratchlv.vision.finetuning import Finetuned
 class Cache(NamedTuple):
     encoder: Any  # of the conv extractor, or of the layers that are finetuned
     norm: Any  # None of the conv extractor
-    grid: tuple[int, int]
+    shape: tuple[int, int, int]  # of a picture's features: rows, columns, channels
 
 
 def init(
@@ -39,9 +41,14 @@ def init(
     return conv_extractor.init(rng, channels) if feature_channels is None else ({}, {})
 
 
-def width(channels: tuple[int, int, int], feature_channels: int | None) -> int:
+def width(channels: tuple[int, int, int], feature_channels: int | None, frequencies: int = 0) -> int:
     """D, the numbers of a region."""
-    return (channels[-1] if feature_channels is None else feature_channels) + 2
+    return (channels[-1] if feature_channels is None else feature_channels) + of_place(frequencies)
+
+
+def of_place(frequencies: int = 0) -> int:
+    """How many numbers of a region, its last, say where it is."""
+    return 2 + 4 * frequencies
 
 
 def learns(feature_channels: int | None, finetuned: Finetuned | None) -> bool:
@@ -56,6 +63,7 @@ def forward(
     feature_channels: int | None,
     dtype: Any = np.float32,
     *,
+    frequencies: int = 0,
     finetuned: Finetuned | None = None,
     train: bool,
 ) -> tuple[Array, Cache | None]:
@@ -63,34 +71,36 @@ def forward(
     if feature_channels is None:
         x = conv_extractor.preprocess(pictures, dtype)
         features, blocks = conv_extractor.forward(params, buffers, x, train=train)
-        regions, norm = _with_coordinates(features)
-        return regions, Cache(blocks, norm, features.shape[1:3]) if train else None
+        regions, norm = _with_position(features, frequencies)
+        return regions, Cache(blocks, norm, features.shape[1:]) if train else None
     features = as_contiguous(pictures, dtype)  # from float16: only this batch is ever float32
     if finetuned is None:
-        return _with_coordinates(features, unit_size=True)[0], None
+        return _with_position(features, frequencies, unit_size=True)[0], None
     features, layers = finetuning.forward(params, buffers, features, finetuned, train=train)
-    regions, norm = _with_coordinates(features, unit_size=True, train=train)
-    return regions, Cache(layers, norm, features.shape[1:3]) if train else None
+    regions, norm = _with_position(features, frequencies, unit_size=True, train=train)
+    return regions, Cache(layers, norm, features.shape[1:]) if train else None
 
 
 def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
     """Gradients of the encoder by the names of its parameters; places have none."""
     if cache is None:
         return {}
-    dfeatures = as_contiguous(dregions[..., :-2]).reshape(dregions.shape[0], *cache.grid, -1)
+    dfeatures = as_contiguous(dregions[..., : cache.shape[-1]]).reshape(dregions.shape[0], *cache.shape)
     if cache.norm is None:
         return conv_extractor.backward(dfeatures, cache.encoder)
     (dfeatures,) = rms_norm.backward(dfeatures, cache.norm)
     return finetuning.backward(dfeatures, cache.encoder)
 
 
-def _with_coordinates(features: Array, *, unit_size: bool = False, train: bool = False) -> tuple[Array, Any]:
-    """Features (N, h, w, C) as regions (N, h w, C + 2), each with its place: across and down, from -1 to 1.
+def _with_position(
+    features: Array, frequencies: int, *, unit_size: bool = False, train: bool = False
+) -> tuple[Array, Any]:
+    """Features (N, h, w, C) as regions (N, h w, D), each with its place: across and down, from -1 to 1, and their waves.
 
     With ``unit_size`` those of each picture get a mean square of 1, as networks' may be of any size; its cache is the second.
     """
     N, h, w, C = features.shape
-    regions, norm = empty((N, h, w, C + 2), features), None
+    regions, norm = empty((N, h, w, C + of_place(frequencies)), features), None
     if unit_size:
         _, norm = rms_norm.forward(features, out=regions, train=train)
     else:
@@ -98,4 +108,10 @@ def _with_coordinates(features: Array, *, unit_size: bool = False, train: bool =
     across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))
     regions[..., C] = place(across, regions)
     regions[..., C + 1] = place(down[:, None], regions)
-    return regions.reshape(N, h * w, C + 2), norm
+    for k in range(1, frequencies + 1):
+        at = C + 2 + 4 * (k - 1)
+        for wave in (np.sin, np.cos):
+            regions[..., at] = place(wave(k * np.pi / 2 * across), regions)
+            regions[..., at + 1] = place(wave(k * np.pi / 2 * down)[:, None], regions)
+            at += 2
+    return regions.reshape(N, h * w, -1), norm

@@ -567,6 +567,33 @@ def inputs():
     return {"x": np.random.default_rng(27).normal(size=(2, 6, 4))}
 """
 
+STARTED = """
+import numpy as np
+
+def forward(x, s):  # each row begins at its own s, and is summed with weights 1, 2, …
+    total = np.zeros(len(x))
+    for n in range(len(x)):
+        L = x.shape[1]
+        total[n] = np.exp(s[n])
+        for t in range(L):
+            total[n] += (t + 1) * x[n, t] ** 2
+    return total, (x, s)
+
+def backward(dy, cache):
+    x, s = cache
+    dx, ds = np.zeros_like(x), np.zeros_like(s)
+    for n in range(len(x)):
+        L = x.shape[1]
+        for t in range(L):
+            dx[n, t] = 2 * (t + 1) * x[n, t] * dy[n]
+        ds[n] += np.exp(s[n]) * dy[n]
+    return dx, ds
+
+def inputs():
+    r = np.random.default_rng(28)
+    return {"x": r.normal(size=(3, 5)), "s": r.normal(size=3)}
+"""
+
 KINDS = {  # the operation, a text in it, what it is replaced by, and words of the first sentence
     "all pieces": (
         BEST, "np.put_along_axis(ds, best[:, None], dtop[:, None], 1)", "ds += dtop[:, None]",
@@ -610,6 +637,12 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
         "        seen = seen + a\n        kept.append((seen, a))\n",
         ["line "],
     ),
+    "added in each round": (
+        STARTED,
+        "        ds[n] += np.exp",
+        "            ds[n] += np.exp",
+        ["line 20"],
+    ),
     "letters of an einsum": (SPECTRUM, "nik,njk->nij", "nik,nkj->nij", ["line 11", "nik,njk->nij", "letters of an einsum"]),
     "sorted back the same way": (
         SORTED, "dx = np.zeros_like(x)\n    np.put_along_axis(dx, order, ds, 1)", "dx = np.take_along_axis(ds, order, 1)",
@@ -637,6 +670,7 @@ SAYS_NOT = {
     "shortcut of layers": ["recurrent", "dh_next"],
     "memory that is not h": ["dh_next", "through h "],
     "coverage that is kept too late": ["a term that is missing"],
+    "added in each round": ["mean"],
     "argmax for the label": ["place of a maximum"],
     "underscored": ["dd_"],
 }

@@ -50,7 +50,7 @@ def test_inference_applies_running_statistics(variant, inputs):
 
 def test_what_cannot_be_normalised(variant, inputs):
     x, gamma, beta, running = inputs
-    with pytest.raises(ValueError, match="needs running_mean and running_var"):
+    with pytest.raises(ValueError, match="need running_mean and running_var"):
         variant.forward(x, gamma, beta, train=False)
     with pytest.raises(ValueError, match="two numbers per channel"):
         variant.forward(x[:1, :1, :1], gamma, beta)

@@ -6,16 +6,20 @@ import pytest
 import scratchlv
 from scratchlv.batches import CaptionBatch
 from scratchlv.decode import greedy
-from scratchlv.models import decoder, doubly_stochastic
+from scratchlv.models import context, decoder, doubly_stochastic
 from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
 from scratchlv.tokens import END
 
 from .helpers import check_gradients, check_kernels, check_same, in_float64, sentences, wrong
 
 V = 11
+#: the models, and attention that asks with the state that has read the word
+LOOKS = (*CONTEXT, "attention, current")
 
 
 def captioner(model="attention", feature_channels=None, dropout=0.0, **more) -> Captioner:
+    model, _, query = model.partition(", ")
+    more = {"query": query} | more if query else more
     return Captioner(
         CaptionerConfig(
             vocabulary=V,
@@ -66,7 +70,7 @@ def test_words_are_dropped_in_training_alone_and_not_as_the_deep_output_is():
     assert kept.dropped_words.key != kept.dropped.key  # or the same places were dropped twice
 
 
-DIFFERENTIABLE = [name for name in CONTEXT if name != "hard-attention"]  # what is drawn: test_hard_attention.py
+DIFFERENTIABLE = [name for name in LOOKS if name != "hard-attention"]  # what is drawn: test_hard_attention.py
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
@@ -85,12 +89,25 @@ def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     assert report.ok, str(report)
 
 
+def test_every_gradient_with_a_positional_encoding():
+    report = check_gradients(in_float64(captioner("attention, current", frequencies=2)), batch())
+    assert report.ok, str(report)
+
+
+def test_waves_of_places_are_for_those_who_choose_among_them():
+    assert captioner("attention", 7, frequencies=2).params["decoder.Wx"].shape[0] == 5 + 7 + 2 + 8
+    for name in ("uniform", "shortcut"):
+        plain, with_waves = captioner(name, 7), captioner(name, 7, frequencies=2)
+        assert {k: a.shape for k, a in plain.params.items()} == {k: a.shape for k, a in with_waves.params.items()}
+
+
 #: of Xu et al. 2015
 OPTIONS = {
     "gate": {"gate": True},
     "the first state of the mean": {"init_state": "mean"},
     "doubly stochastic": {"doubly_stochastic": 0.3},
     "all": {"gate": True, "init_state": "mean", "doubly_stochastic": 0.3},
+    "all, with the current query": {"gate": True, "init_state": "mean", "doubly_stochastic": 0.3, "query": "current"},
 }
 options = pytest.mark.parametrize("option", OPTIONS)
 
@@ -206,6 +223,15 @@ WAYS = {
 }
 
 
+# of attention that asks with the current state, besides: the cell reads the first word outside of the loop, in a state of 0
+FIRST = {"decoder.Wx", "decoder.b"}
+CURRENT_WAYS = {
+    "from the loop to the first state": FIRST | WORDS,
+    "from the first state to the cell": FIRST,
+    "from the deep output to the first state": FIRST | WORDS,
+}
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
     """The check above can fail."""
@@ -227,9 +253,28 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(way, monkeypatch):
     assert wrong(report) == WAYS[way]
 
 
-def test_the_loss_is_what_the_lectures_lines_give():
+@pytest.mark.parametrize("way", CURRENT_WAYS)
+def test_a_way_of_the_gradient_that_is_missing_with_the_current_query_is_found(way, monkeypatch):
+    through = context.layer_backward
+
+    def without(dh, dstate, cache):
+        if way == "from the loop to the first state":
+            dstate = tuple(0 * d for d in dstate)
+        if way == "from the deep output to the first state":
+            dh = 0 * dh
+        dx, dstate, grads = through(dh, dstate, cache)
+        return dx, dstate, {k: 0 * d for k, d in grads.items()} if way == "from the first state to the cell" else grads
+
+    monkeypatch.setattr(context, "layer_backward", without)
+    report = check_gradients(in_float64(captioner("attention, current", 7)), batch(7))
+    assert not report.ok
+    assert wrong(report) == CURRENT_WAYS[way]
+
+
+@pytest.mark.parametrize("name", ["attention", "attention, current"])
+def test_the_loss_is_what_the_lectures_lines_give(name):
     """Written out once more, one caption and one word at a time, in plain NumPy."""
-    model, data = in_float64(captioner(feature_channels=7)), batch(7)
+    model, data = in_float64(captioner(name, feature_channels=7)), batch(7)
     p = model.params
     with scratchlv.use("reference"):
         loss, _ = model.forward(data, train=False)
@@ -238,33 +283,34 @@ def test_the_loss_is_what_the_lectures_lines_give():
     total, count = 0.0, 0
     for n in range(3):
         x = np.concatenate([pictures[n].reshape(6, 7), across.reshape(6, 1), down.reshape(6, 1)], axis=1)
-        h = c = np.zeros(6)
+        h, c, z = np.zeros(6), np.zeros(6), np.zeros(9)
+
+        def look(x, h):
+            keys = x @ p["attention.Wx"] + p["attention.b"]
+            e = np.array([p["attention.v"] @ np.tanh(key + h @ p["attention.Wh"]) for key in keys])
+            alpha = np.exp(e) / np.exp(e).sum()
+            return sum(a * xl for a, xl in zip(alpha, x, strict=True))
+
         for t in range(data.lengths[n]):
             y = p["embedding.W"][data.tokens[t, n]]
-            e = np.array(
-                [
-                    p["attention.v"] @ np.tanh(xl @ p["attention.Wx"] + p["attention.b"] + h @ p["attention.Wh"])
-                    for xl in x
-                ]
-            )
-            alpha = np.exp(e) / np.exp(e).sum()
-            z = sum(a * xl for a, xl in zip(alpha, x, strict=True))
+            z = look(x, h) if name == "attention" else z  # of the step before
             i, f, g, o = np.split(np.concatenate([y, z]) @ p["decoder.Wx"] + h @ p["decoder.Wh"] + p["decoder.b"], 4)
             i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
             c = f * c + i * np.tanh(g)
             h = o * np.tanh(c)
+            z = z if name == "attention" else look(x, h)
             scores = (y + h @ p["output.Wh"] + z @ p["output.Wz"]) @ p["output.Wo"] + p["output.b"]
             total -= scores[data.tokens[t + 1, n]] - np.log(np.exp(scores).sum())
             count += 1
     assert loss == pytest.approx(total / count, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", CONTEXT)
+@pytest.mark.parametrize("name", LOOKS)
 def test_the_kernels_give_the_gradients_of_the_reference(name):
     check_kernels(lambda: captioner(name), batch(size=(64, 64)))
 
 
-@pytest.mark.parametrize("name", CONTEXT)
+@pytest.mark.parametrize("name", LOOKS)
 def test_padding_changes_nothing(name):
     data = batch(7)
     longer = data._replace(tokens=np.concatenate([data.tokens, np.zeros((3, 3), int)]))
@@ -272,7 +318,7 @@ def test_padding_changes_nothing(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [*((name, None) for name in CONTEXT), *(("attention", option) for option in OPTIONS)]
+    ("name", "option"), [*((name, None) for name in LOOKS), *(("attention", option) for option in OPTIONS)]
 )
 def test_steps_say_what_teacher_forcing_says(name, option):
     """Fed with the true words, ``step`` gives the probabilities that the loss was made of."""
@@ -282,12 +328,24 @@ def test_steps_say_what_teacher_forcing_says(name, option):
     for t in range(5):
         log_probs, state = model.step(state, data.tokens[t])
         np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
-        if name in ("uniform", "attention", "hard-attention"):
+        if name not in ("naive", "shortcut"):
             np.testing.assert_allclose(state.alpha.sum(axis=1), 1, rtol=1e-5)
         else:
             assert state.alpha is None
         total -= log_probs[np.arange(3), data.tokens[t + 1]][t < data.lengths].sum()
     assert loss == pytest.approx(total / data.lengths.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["attention", "attention, current"])
+def test_sharpened_attention_is_the_softmax_of_larger_scores(name):
+    data = batch(7)
+    plain, sharp = (in_float64(captioner(name, 7, sharpening=by)) for by in (1.0, 2.5))
+    (_, soft), (_, sharpened) = (m.step(m.start(data.pictures), data.tokens[0]) for m in (plain, sharp))
+    powers = soft.alpha**2.5
+    np.testing.assert_allclose(sharpened.alpha, powers / powers.sum(axis=1, keepdims=True), rtol=1e-9)
+    assert plain.forward(data)[0] == sharp.forward(data)[0]  # training knows nothing of it
+    _, learning = sharp.step(sharp.start(data.pictures, train=True), data.tokens[0])  # nor what is drawn for a reward
+    np.testing.assert_array_equal(learning.alpha, soft.alpha)
 
 
 def test_greedy_decoding_stops_at_the_end_symbol_and_at_the_limit():

@@ -37,6 +37,7 @@ def sentences(rng):
     [
         *((name, {}) for name in CONTEXT),
         ("attention", {"gate": True, "init_state": "mean", "doubly_stochastic": 1.0}),
+        ("attention", {"query": "current", "frequencies": 2}),
     ],
 )
 def test_it_is_the_norm_of_the_slopes(name, more):
@@ -59,7 +60,8 @@ def test_it_is_the_norm_of_the_slopes(name, more):
 
     from scratchlv.vision import regions
 
-    base, _ = regions.forward(model.params, model.buffers, features, 5, np.float64, train=False)
+    waves = model.config.waves
+    base, _ = regions.forward(model.params, model.buffers, features, 5, np.float64, frequencies=waves, train=False)
     squares, h = np.zeros((T, N)), 1e-5
     for region in range(6):
         for channel in range(5):

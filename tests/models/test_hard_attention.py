@@ -111,8 +111,9 @@ class Paths:
         ([True, True], {}),
         ([True, False], {"gate": True, "init_state": "mean"}),
         ([False, True], {"dropout": 0.4, "label_smoothing": 0.1}),
+        ([True, False], {"query": "current"}),
     ],
-    ids=["all drawn", "one drawn, with gate and first state", "the other, with dropout and smoothing"],
+    ids=["all drawn", "one drawn, with gate and first state", "the other, with dropout and smoothing", "current query"],
 )
 def test_the_expected_estimate_is_the_gradient_of_the_bound(looks, more, monkeypatch):
     """All L^T paths, weighted by their probabilities: what is left is rounding, and nothing of Monte Carlo."""

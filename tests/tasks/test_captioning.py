@@ -289,6 +289,11 @@ def test_markers_around_captions_are_said(photographs):
         ("naive", "entropy=0.1", "--model naive"),
         ("attention", "schedule=constant", "scheduled_sampling=0"),
         ("attention", "own_words=greedy", "scheduled_sampling=0"),
+        *(
+            (m, each, f"--model {m}")
+            for m in ("naive", "uniform")
+            for each in ("query=current", "sharpening=2", "frequencies=4")
+        ),
     ],
 )
 def test_settings_that_do_nothing(model, setting, reason):
@@ -312,6 +317,9 @@ def test_settings_that_do_nothing(model, setting, reason):
         ("attention", "own_words=best", "sample, greedy"),
         ("attention", "init_state=median", "zero, mean"),
         ("attention", "gate=maybe", "true or false"),
+        ("attention", "query=next", "previous, current"),
+        ("attention", "sharpening=0", "above 0"),
+        ("attention", "frequencies=-1", "0 or more"),
     ],
 )
 def test_settings_out_of_range(model, setting, saying):
@@ -321,10 +329,13 @@ def test_settings_out_of_range(model, setting, saying):
 
 def test_the_settings_reach_the_model():
     asked = {"drawn": 0.25, "reinforce": 2.0, "entropy": 0.5, "gate": True, "init_state": "mean", "own_words": "greedy"}
+    asked |= {"query": "current", "sharpening": 2.0}
     more = [f"{name}={value}" for name, value in asked.items()]
     found = made("hard-attention", more=[*more, "scheduled_sampling=0.1"]).model.config.decoder
     assert (found.gate, found.init_state, found.own_words) == (True, "mean", "greedy")
+    assert (found.query, found.sharpening) == ("current", 2)
     assert (found.hard.drawn, found.hard.reinforce, found.hard.entropy) == (0.25, 2.0, 0.5)
+    assert made(more=["frequencies=3"]).model.config.region == made().model.config.region + 12
     assert made(more=["doubly_stochastic=0.5"]).model.config.decoder.doubly_stochastic == 0.5
     plain = made().model.config.decoder
     assert plain.hard is None

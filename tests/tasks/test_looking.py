@@ -1,5 +1,6 @@
 """How words hang on a picture, of stand-ins whose answers are known."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ class State(NamedTuple):
 
 class Sees:
     """Scores word FIRST + l by the first feature of region l, times ``strength``; looks at region (t + row's first) mod L."""
+
+    config = SimpleNamespace(features=2)
 
     def __init__(self, strength=1.0):
         self.strength = strength
@@ -108,9 +111,9 @@ def test_hiding_what_is_looked_at_costs_the_word_and_hiding_another_region_gives
     x[..., 0] = 3
     said = Sentences.of([[4, 5, 6], [4, 5]])  # word t is region t's, and looked at
     own = read(Sees(), Sees().start_from(x), said.tokens)
-    neutral = neutral_feature(np.zeros_like(x))
+    neutral = neutral_feature(np.zeros_like(x), 2)
     costs = occlude(Sees(), x, said, own, 0)
-    np.testing.assert_allclose(neutral_feature(x), [3, 0])
+    np.testing.assert_allclose(neutral_feature(x, 2), [3, 0])
     for each in costs:  # hidden by the mean of all, which every region is already
         np.testing.assert_allclose(np.concatenate(said.words(each)), 0, atol=1e-12)
     x[0, 0, 0] = 9  # now one region differs from the mean

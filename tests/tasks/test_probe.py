@@ -1,34 +1,20 @@
 """Runs side by side: what is known of a run that cannot see, who may stand beside whom, and the table."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratchlv.errors import UserError
 from scratchlv.metrics.grounding import Estimate
-from scratchlv.tasks import captioning, probe, probe_report, training
+from scratchlv.tasks import captioning, probe, training
 
-SMALL = ["batch=4", "n_train=12", "n_val=8", "hidden=16", "embedding=8"]
-
-
-def made(model="attention", more=(), seed=0, **options):
-    """A run that was never trained."""
-    config = captioning.config("caption", "scenes", model, "quick", seed, [*SMALL, *more], **options)
-    return captioning.prepare(config, None, False, lambda line: None, Path()).run
+from .probing import made, probing
 
 
 @pytest.fixture
 def probed(monkeypatch):
-    """Probe runs as if they lay in folders."""
-
-    def of(*runs, **options):
-        folders = {Path(f"runs/{k}-{run.config.model}"): run for k, run in enumerate(runs)}
-        monkeypatch.setattr(training, "load", lambda folder, *tasks, **more: folders[folder])
-        return probe.probe([*folders], show_progress=False, **options)
-
-    return of
+    return probing(monkeypatch)
 
 
 def test_a_run_that_cannot_see(probed):
@@ -107,16 +93,6 @@ def test_the_table_has_every_run_and_the_references(probed):
     assert all(len(cells) == 3 for cells in rows.values())
     text = json.dumps(probe.to_json(found), allow_nan=False)
     assert json.loads(text)["runs"][0]["captions"][0]["words"] == found.runs[0].words[0]
-
-
-def test_the_page_has_every_run_and_its_words(probed, tmp_path):
-    found = probed(made("attention"), made("naive"), n=6)
-    text = probe_report.write(tmp_path / "report.html", found).read_text("utf-8")
-    assert text.count('<figure class="looks">') == 6
-    words = sum(len(g.tokens) for run in found.runs for g in run.generated)
-    assert text.count('<button type="button" class="word"') == words
-    assert text.count('class="veil"') == sum(len(g.tokens) for g in found.runs[0].generated)
-    assert "0-attention (attention)" in text and "image dependence" in text and "no attention" in text
 
 
 @pytest.mark.parametrize(

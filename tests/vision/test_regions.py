@@ -17,6 +17,18 @@ def test_each_region_knows_where_it_is():
     assert regions.backward(np.ones_like(x), cache) == {}
 
 
+def test_waves_of_the_place_follow_its_coordinates():
+    features = rng.standard_normal((2, 3, 4, 5))
+    x, _ = regions.forward({}, {}, features, 5, np.float64, frequencies=2, train=False)
+    without, _ = regions.forward({}, {}, features, 5, np.float64, train=False)
+    assert x.shape == (2, 12, 15)
+    np.testing.assert_array_equal(x[..., :7], without)
+    for k, first in ((1, 7), (2, 11)):
+        angles = k * np.pi / 2 * x[..., 5:7]  # of the coordinates: across and down
+        np.testing.assert_allclose(x[..., first : first + 2], np.sin(angles), atol=1e-15)
+        np.testing.assert_allclose(x[..., first + 2 : first + 4], np.cos(angles), atol=1e-15)
+
+
 def test_pretrained_features_get_a_mean_square_of_1_picture_by_picture():
     features = rng.standard_normal((2, 3, 4, 5)) * np.array([0.1, 50]).reshape(2, 1, 1, 1)
     x, _ = regions.forward({}, {}, features, 5, np.float64, train=False)
@@ -29,10 +41,11 @@ def test_one_row_or_column_lies_in_the_middle():
     np.testing.assert_array_equal(x[0, 0, 2:], [0, 0])
 
 
+@pytest.mark.parametrize("frequencies", [0, 3])
 @pytest.mark.parametrize("feature_channels", [None, 7])
-def test_the_width_is_that_of_the_regions(feature_channels):
+def test_the_width_is_that_of_the_regions(feature_channels, frequencies):
     channels = (2, 3, 4)
     params, buffers = regions.init(rng, channels, feature_channels)
     pictures = rng.integers(0, 256, (2, 16, 16, 3), np.uint8) if params else rng.standard_normal((2, 3, 2, 7))
-    x, _ = regions.forward(params, buffers, pictures, feature_channels, train=False)
-    assert x.shape[2] == regions.width(channels, feature_channels)
+    x, _ = regions.forward(params, buffers, pictures, feature_channels, frequencies=frequencies, train=False)
+    assert x.shape[2] == regions.width(channels, feature_channels, frequencies)

@@ -17,7 +17,7 @@ def test_folding_changes_nothing(operation):
     var = rng.uniform(0.1, 2, W.shape[-1])
     y, _ = operation.forward(x, W, train=False)
     expected, _ = batch_norm2d.forward(y, gamma, beta, running_mean=mean, running_var=var, eps=0.3, train=False)
-    folded, _ = operation.forward(x, *fold(W, gamma, beta, mean, var, 0.3), train=False)
+    folded, _ = operation.forward(x, *fold(W, gamma, beta, mean, var, eps=0.3), train=False)
     np.testing.assert_allclose(folded, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -32,6 +32,8 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
     new = edit.changes[0][1]()
     if not isinstance(new, ast.expr):
         return key, details
+    if key == "mean missing" and _counts_rounds(site, details.get("number", "")):
+        return "each round", {}
     if key == "missing factor" and (mean := _of_division(site, new)) is not None:
         return mean
     if key == "missing term" and (_is_there(site, new) or _is_factor_of_a_product(site)):
@@ -126,6 +128,14 @@ def _of_name(site: Site, new: ast.expr) -> Meaning | None:
     if max(len(used), len(wanted)) > SHORT or isinstance(getattr(node, "ctx", None), ast.Store):
         return None
     return "wrong name", {"one": used, "other": wanted}
+
+
+def _counts_rounds(site: Site, number: str) -> bool:
+    """Whether a loop around it has so many rounds: then it is there once too often in each, and no mean is missing."""
+    loops = (loop for loop in site.loops if isinstance(loop, ast.For))
+    return any(
+        isinstance(each, ATOMS) and ast.unparse(each) == number for loop in loops for each in ast.walk(loop.iter)
+    )
 
 
 def _is_factor_of_a_product(site: Site) -> bool:
