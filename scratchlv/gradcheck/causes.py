@@ -160,7 +160,6 @@ REFINED_BY = {
         "gates",
         "local derivative", "scale", "missing factor", "missing path",
     },
-    "each round": "something that is added in each round of a loop, and should be added once",
     "round left out": {"dropped step", "off by one", "padding", "stride", "dropped round"},
     "round too many": {"step twice", "off by one"},
     "index by one": {"off by one", "h_t", "c_t", "h_{t−1}", "dropped step", "step twice", "wrong rows", "argmax", "padding"},
