@@ -78,8 +78,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if getattr(arguments, "precision", "float32") != "float32":
             raise UserError(f"--precision {arguments.precision} goes with --backend cuda; the CPU computes in float32")
         return arguments.command(arguments) or 0
-    kind = getattr(arguments, "weights", "float32")
-    if kind != "float32":
+    kind = getattr(arguments, "weights", None)
+    if kind in ("bfloat16", "int8"):  # of commands that use a run; train's --weights are a backbone's
         raise UserError(f"--weights {kind} goes with --backend cpu; on a GPU, --precision bf16 reads half as much")
     from scratchlv.cuda.ahead import compile_ahead
     from scratchlv.cuda.availability import what_is_wrong

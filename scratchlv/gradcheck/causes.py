@@ -27,7 +27,7 @@ CAUSES = {
     "letters": "letters of an einsum that are exchanged: an array is transposed, or one axis taken for another",
     "W for Wᵀ": "W used for Wᵀ",
     "missing factor": "a factor that is missing in a product{which}",
-    "factor twice": "a factor that is there twice in a product{which}",
+    "factor twice": "a factor too many in a product{which}",
     "wrong array": "a product with the wrong array{which}",
     "batch sum": "a missing sum over the batch",
     "sum": "a mean or sum over {axis} that is missing",

@@ -112,7 +112,7 @@ def test_questions_about_stories_are_answered(runs, capsys, tmp_path):
 @pytest.mark.parametrize("model", TASKS["caption"].models)
 def test_pictures_are_captioned_by_every_model(runs, capsys, tmp_path, model):
     run, image, out = runs("caption", model), picture(tmp_path / "x.png"), tmp_path / "attention.png"
-    looks = model in ("attention", "uniform")
+    looks = model in ("attention", "hard-attention", "uniform")
     capsys.readouterr()
     drawn = ["--picture", str(out)] if looks else []
     assert main(["caption", str(run), str(image), "--json", "--beam", "2", *drawn]) == 0

@@ -661,7 +661,7 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
         "return du / size",
         ["without the path through `size`, of `v / size`"],
     ),
-    "mean over too few": (GROUPED, "dmean / (c // 2 * l)", "dmean / l", ["a mean over the wrong number, a division by 4 for 12"]),
+    "mean over too few": (GROUPED, "dmean / (c // 2 * l)", "dmean / l", ["a mean over the wrong number, a division by"]),
     "underscored": (UNDERSCORED, "d_out * b", "d_out", ["without the factor b"]),
 }  # fmt: skip
 

@@ -32,9 +32,11 @@ def gradients(name, variant):
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_three_gradients_or_more_have_the_names_of_the_inputs(name, variant):
     inputs, grads, named = gradients(name, variant)
-    assert [grad.shape for grad in grads] == [inputs[key].shape for key in named]
+    given = [grad for grad in grads if grad is not None]  # an input that is left out has none
+    assert [grad.shape for grad in given] == [inputs[key].shape for key in named]
     if len(named) < 3:
         assert type(grads) is tuple
     else:
         assert type(grads) is getattr(ops, name).variant("reference").Gradients
-        assert grads._fields == tuple(f"d{key}" for key in named)
+        fields = [field for field, grad in zip(grads._fields, grads, strict=True) if grad is not None]
+        assert fields == [f"d{key}" for key in named]
