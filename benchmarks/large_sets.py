@@ -102,7 +102,7 @@ def make_set(folder: Path, n: int) -> None:
 class MadeUp:
     """Features that a picture's first pixel decides, under the name of EfficientNet-Lite0."""
 
-    size = (8, 8)
+    size, crop = (8, 8), None
 
     def __init__(self) -> None:
         from scratchlv.vision import backbones
@@ -209,8 +209,9 @@ def speed(a: argparse.Namespace) -> dict[str, Any]:
     """Turns of steps on each side: how long a step takes by the clock, and how much of the processor."""
     from scratchlv.tasks import captioning
 
-    settings = captioning.PRESETS["flickr8k", "quick"]
-    whole = captioning.photographs_set(a.folder / "set", "train", None, settings, show_progress=False)
+    config = captioning.config("caption", f"flickr8k:{a.folder / 'set'}", "attention", "quick", 0, [])
+    settings = config.settings
+    whole = captioning.photographs_set(captioning.photographs(config), "train", None, config, False, None, MadeUp())
     n = min(a.subset, a.pictures)
     on_disk = replace(
         whole,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from scratchlv.cuda.precision import PRECISIONS
 from scratchlv.device import BACKENDS
-from scratchlv.errors import UserError
+from scratchlv.errors import UserError, readable
 from scratchlv.ops import KINDS
 
 Arguments = argparse.Namespace
@@ -19,11 +19,15 @@ class Parser(argparse.ArgumentParser):
     """The parser of Python, but ``--option=--`` gives the option the value ``--``, which that one leaves out."""
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+        if action.nargs is None and arg_strings == ["--"]:
             value = self._get_value(action, "--")
             self._check_value(action, value)
             return value
         return super()._get_values(action, arg_strings)
+
+    def error(self, message: str) -> NoReturn:
+        """What was given may hold line ends: the message is one line all the same."""
+        super().error(readable(message))
 
 
 _UNKNOWN = 10  # unknown words that are named, at most

@@ -372,7 +372,7 @@ def _train_blind(run: Run, train_set: QuestionSet, folder: Path, say: Say) -> No
     """The twin that reads only the question, into ``folder/blind``; it learns soon all that there is to learn."""
     blind, s = folder / "blind", run.config.settings
     say("training the twin that reads only the question")
-    blind.mkdir(exist_ok=True)
+    checkpoint.make_folder(blind)
     trainer = Trainer(
         _question_answerer(run.config, run.fitted, "blind"),
         lambda step: train_set.training_batch(step, s.batch, run.config.seed)._replace(pictures=None),

@@ -123,7 +123,13 @@ def train(
             run_folder.restore(folder, config, fitted)
         prepare = TASKS[config.task].load().prepare
         with compiling_together(say, config.task, config.model):
-            return _train(prepare(config, fitted, show_progress, say, folder), folder, resume, show_progress, say)
+            try:
+                job = prepare(config, fitted, show_progress, say, folder)
+            except (TypeError, ValueError) as error:
+                if not resume:
+                    raise
+                raise UserError(f"{folder / 'config.json'} is wrong ({error}); this run cannot go on") from None
+            return _train(job, folder, resume, show_progress, say)
 
 
 def _overfit(job: Job, show_progress: bool, say: Say) -> Run:

@@ -42,6 +42,7 @@ def test_a_text_may_be_two_dashes():
     arguments = build_parser().parse_args(["generate", "run", "--prompt=--", "--seed", "3"])
     assert (arguments.prompt, arguments.seed) == ("--", 3)
     assert build_parser().parse_args(["translate", "run", "--", "--beam"]).texts == ["--beam"]
+    assert build_parser().parse_args(["answer", "run", "x.png", "--", "--"]).question == "--"
 
 
 LONG = "x" * 5000
@@ -100,3 +101,9 @@ def test_a_warning_is_one_line_and_pillows_are_none_of_ours(capsys, monkeypatch)
 def test_a_cache_below_a_home_that_is_not_there_is_a_sentence(capsys, monkeypatch):
     monkeypatch.setenv("SCRATCHLV_CACHE", "~nosuchuser/x")
     fails(capsys, "doctor", saying=["~nosuchuser/x: the home folder that ~ stands for is not known"])
+
+
+def test_what_is_wrong_is_said_on_one_line_whatever_was_given(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["train", "lm", "--nothing=a\nb"])
+    assert capsys.readouterr().err.splitlines()[-1].endswith(r"--nothing=a\nb")

@@ -254,3 +254,17 @@ def test_all_settings_that_are_the_trainers_reach_it():
     found = training.train_settings(settings)
     for name in ("steps", "learning_rate", "warmup", "clip", "optimiser", "momentum", "nesterov", "validate_every"):
         assert getattr(found, name) == getattr(settings, name), name
+
+
+def test_a_run_whose_config_cannot_be_is_refused_when_it_goes_on(tmp_path, monkeypatch):
+    """Values that are each of the right kind, and make no model together."""
+    train(tmp_path / "run", config("lm"))
+
+    def build(*arguments):
+        raise ValueError("negative dimensions are not allowed")
+
+    monkeypatch.setattr(TASKS["lm"].load(), "build", build)
+    with pytest.raises(
+        UserError, match=r"config\.json is wrong \(negative dimensions are not allowed\); this run cannot"
+    ):
+        train(tmp_path / "run")
