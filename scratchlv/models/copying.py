@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.ops import softmax_cross_entropy
+from scratchlv.ops import sigmoid, softmax_cross_entropy
 
 _LEAST = 1e-30  # of a probability whose logarithm is taken: below it float32 has no digits left
 
@@ -61,11 +61,12 @@ def forward(
     losses, kernel = softmax_cross_entropy.forward(
         logits, np.where(known, targets, 0), mask=counts, reduction="none", train=train, overwrite=True
     )  # (T, N): -log p, 0 where nothing counts
-    g = _sigmoid(gate)
+    g, _ = sigmoid.forward(gate, train=False)
+    not_g, _ = sigmoid.forward(-gate, train=False)  # 1 - g, to the last digit where g is nearly 1
     p = np.where(known, np.exp(-losses), 0)
     at_target = source[None] == targets[:, :, None]  # (T, N, L)
     attended = np.where(at_target, alphas, 0).sum(axis=2)
-    generated, copied = g * p, _sigmoid(-gate) * attended
+    generated, copied = g * p, not_g * attended
     total = np.maximum(generated + copied, _LEAST)
     weights = (counts / np.maximum(counts.sum(), 1)).astype(gate.dtype)
     loss = -(weights * np.log(total)).sum()
@@ -78,12 +79,6 @@ def backward(cache: Cache) -> tuple[Array, Array, Array]:
     (dlogits,) = softmax_cross_entropy.backward(weights * r, kernel)
     copied = weights * (1 - r) / np.maximum(attended, _LEAST)  # (T, N)
     return dlogits, weights * (g - r), np.where(at_target, -copied[:, :, None], 0)
-
-
-def _sigmoid(x: Array) -> Array:
-    """σ(x) without overflow, in the dtype of x."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
 # --- coverage ----------------------------------------------------------------------------------------------------------
