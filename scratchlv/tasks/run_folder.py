@@ -145,6 +145,8 @@ def read(folder: Path, *tasks: str) -> tuple[Any, Any]:
         raise UserError(str(error) if copy is None else f"{str(error).rpartition(': ')[0]}; {way_out}") from None
     sha256 = found.pop("sha256", None) if isinstance(found, dict) else None
     found = old_runs.renamed_config(found)
+    if copy is not None and not (isinstance(found["asked"], dict) and "task" in found["asked"]):
+        raise UserError(f"{path} does not say what a run was asked for; {way_out}")
     differing = [] if copy is None else _differences(found, copy)
     damaged = found.keys() - {"asked", "fitted"} or sha256 not in (None, _sha256(found))
     if damaged and not differing:

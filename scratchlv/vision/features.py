@@ -97,8 +97,8 @@ def extract(
         picture_of: dict[str, Picture] = dict(zip(digests, pictures, strict=True))
         _complete(store, picture_of, digests, extractor, progress or (lambda done, total: None))
         with suppress(OSError):  # of rows that cannot be written, what is there is used
-            if store.lacks_crcs():
-                store.note_crcs(lambda: None)
+            if store.lacks_sums():
+                store.note_sums(lambda: None)
         rows = store.rows()
 
         def remake(digest: str) -> np.ndarray:

@@ -116,6 +116,13 @@ def test_a_flipped_bit_anywhere_in_a_config_changes_nothing_unseen(made):
     assert found > 0.8 * len(whole)
 
 
+@pytest.mark.parametrize("text", ["null", "[]", "3", "{}", '{"asked": []}', '{"fitted": {}}'])
+def test_of_a_config_that_says_nothing_the_copy_is_offered(made, text):
+    (made / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json does not say what a run was asked for; delete it: the copy in"):
+        run_folder.read(made)
+
+
 def test_what_may_change_when_a_run_goes_on_is_no_difference(made):
     more = replace(ASKED, settings=replace(ASKED.settings, steps=20, validate_every=3))
     run_folder.write(made, more, FITTED)

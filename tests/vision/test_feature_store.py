@@ -12,6 +12,7 @@ from scratchlv.vision import feature_store
 from scratchlv.vision.feature_store import FeatureStore, read_ahead
 
 SHAPE = (2, 3)
+ID = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
@@ -37,11 +38,11 @@ def test_rows_are_found_by_their_checksums(store):
 
 def test_a_row_is_on_the_disk_before_its_line_is_written(store, monkeypatch):
     """A power cut may keep the length of a file and lose what was written; a line says that nothing of its row was lost."""
-    sizes, files = [], (store.file, store.crc_file, store.list_file)
+    sizes, files = [], (store.file, store.sum_file, store.list_file)
     monkeypatch.setattr(os, "fsync", lambda file: sizes.append(tuple(file.stat().st_size for file in files)))
     with store.adding(lambda: None) as add:
         add([f"{7:032x}"], rows([7]))
-    assert sizes == [(6 * 12, 5 * 4, 5 * 33), (6 * 12, 6 * 4, 5 * 33), (6 * 12, 6 * 4, 6 * 33)]
+    assert sizes == [(6 * 12, 5 * 8, 5 * 33), (6 * 12, 6 * 8, 5 * 33), (6 * 12, 6 * 8, 6 * 33)]
 
 
 def test_a_damaged_line_is_that_of_no_picture(store):
@@ -57,10 +58,10 @@ def flip(path, at: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("file", ["file", "crc_file"])
+@pytest.mark.parametrize("file", ["file", "sum_file"])
 @pytest.mark.parametrize("at", [24, 27, 29])
 def test_a_row_of_which_a_bit_has_changed_is_made_anew_and_written_again(store, file, at):
-    at = at if file == "file" else 2 * 4 + at % 4
+    at = at if file == "file" else 2 * 8 + at % 8
     flip(getattr(store, file), at)
     asked = []
 
@@ -95,6 +96,30 @@ def test_a_damaged_row_that_nobody_can_make_anew_is_refused(store):
         np.asarray(store.open([0, 1, 2]))
 
 
+@pytest.mark.parametrize("values", [6, 8, 21])
+def test_the_sum_of_a_row_changes_with_every_bit_and_with_neighbouring_ones(values):
+    rng = np.random.default_rng(values)
+    row = rng.standard_normal((1, values)).astype(np.float16)
+    (before,) = feature_store._sums(row, [ID])
+    for bits in (1, 2, 17, 32):
+        for at in range(16 * values - bits + 1):
+            change = np.zeros(16 * values, np.uint8)
+            change[at : at + bits] = rng.integers(0, 2, bits)
+            change[[at, at + bits - 1]] = 1
+            other = row.view(np.uint8) ^ np.packbits(change, bitorder="little")
+            assert feature_store._sums(other.view(np.float16), [ID]) != before, (bits, at)
+
+
+def test_sums_are_those_of_the_definition_and_stay_what_they_are():
+    row = np.arange(5, dtype=np.float16)[None]
+    m = [int(each) for each in np.random.PCG64(20261130).random_raw(6) | np.uint64(1)]
+    padded = ID.encode() + row.tobytes() + bytes(6)
+    words = [int.from_bytes(padded[k : k + 8], "little") for k in range(0, len(padded), 8)]
+    right = sum(a * b for a, b in zip(m, words, strict=True)) % 2**64
+    assert feature_store._sums(row, [ID]).tolist() == [right]
+    assert right == 5539489471322091024  # of caches that exist
+
+
 def test_rows_that_changed_places_are_found(store):
     content = store.file.read_bytes()
     store.file.write_bytes(content[12:24] + content[:12] + content[24:])
@@ -102,15 +127,15 @@ def test_rows_that_changed_places_are_found(store):
     np.testing.assert_array_equal(features, rows([0, 1]))
 
 
-def test_a_cache_from_before_there_were_crcs_is_taken_as_it_is_and_guarded_from_then_on(store):
-    store.crc_file.unlink()
+def test_a_cache_from_before_there_were_sums_is_taken_as_it_is_and_guarded_from_then_on(store):
+    store.sum_file.unlink()
     np.testing.assert_array_equal(store.open([3]), rows([3]))
-    assert store.lacks_crcs()
+    assert store.lacks_sums()
     with store.adding(lambda: None) as add:
         add([f"{5:032x}"], rows([5]))
-    assert store.lacks_crcs()
-    store.note_crcs(lambda: None)
-    assert not store.lacks_crcs()
+    assert store.lacks_sums()
+    store.note_sums(lambda: None)
+    assert not store.lacks_sums()
     flip(store.file, 24)
     with pytest.raises(UserError, match="row 2"):
         np.asarray(store.open(range(6)))

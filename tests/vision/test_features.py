@@ -194,7 +194,7 @@ def test_two_sets_share_what_they_have_in_common(photos, cache):
     extract(photos[:7], Mean(), cache)
     extract(photos[3:], Mean(), cache)
     assert len(stored(cache)["features.f16"]) == 11 * 6
-    assert set(stored(cache)) == {"features.f16", "rows.crc", "rows.txt"}
+    assert set(stored(cache)) == {"features.f16", "rows.sum", "rows.txt"}
 
 
 @pytest.mark.parametrize("damage", ["no array", "cut list", "other list", "no list", "text"])
@@ -231,11 +231,11 @@ def test_a_picture_of_which_the_disk_changed_the_features_gets_them_anew(photos,
     assert stored(cache) == whole
 
 
-def test_a_cache_from_before_there_were_crcs_gets_them(photos, cache):
+def test_a_cache_from_before_there_were_sums_gets_them(photos, cache):
     extract(photos, Mean(), cache)
     whole = stored(cache)
-    (crcs,) = cache.glob("mean-*/rows.crc")
-    crcs.unlink()
+    (sums,) = cache.glob("mean-*/rows.sum")
+    sums.unlink()
     second = Mean()
     assert np.array_equal(extract(photos, second, cache), colours(range(11)))
     assert second.computed == 0
