@@ -12,27 +12,35 @@ at once (``min_length`` forbids it until so many words are said). A length count
 likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
 second time (Paulus et al. 2018).
 
+Where a model is on a GPU, words are chosen there (:mod:`scratchlv.cuda.decoding`), by the same rules and with the same draws,
+and a sentence comes back once, as a whole: until then, at every eighth word, the GPU is asked whether all have ended.
+
 Shapes: N inputs, B hypotheses for each, T words, V words known.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from scratchlv.arrays import Array, empty
-from scratchlv.device import place, to_host
+from scratchlv.cuda import decoding
+from scratchlv.device import on_gpu, place, to_host
 from scratchlv.errors import UserError
 from scratchlv.tokens import END, PAD, START, UNK
 
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
 _NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
+_NO_WORD = "--min-length {}: there is no word to say; the vocabulary has none that is allowed"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
 _WIDEST = 1000  # beam: each hypothesis is a copy of the state
+_ASKED_EVERY = (
+    8  # words: who asks a GPU whether all have ended waits for it, and who does not computes what nobody reads
+)
 
 
 class Generator(Protocol):
@@ -87,7 +95,7 @@ def greedy(
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban, no_repeat))
+    return _collect(_draw(model, inputs, _Greedy(), max_length, min_length, prompt, ban, no_repeat))
 
 
 def sample(
@@ -153,11 +161,9 @@ def explore(
             break
         if closed.sum() > len(rows) / 4:  # fewer are not worth the copy
             state, last, rows = _take(state, np.flatnonzero(~closed)), last[~closed], rows[~closed]
-        log_probs, state = _step(model, state, last)  # (rows, V)
-        first = np.searchsorted(rows, greedy_ones)
-        best = _argmax(log_probs[:first], _NEVER_SAID, 0)
-        last = np.concatenate([best, _drawn(log_probs[first:], rng)])
-        tokens[rows, t], log_ps[rows, t] = last, log_probs[np.arange(len(rows)), last]
+        log_probs, state = model.step(state, last)  # (rows, V)
+        last, own = _explored(log_probs, int(np.searchsorted(rows, greedy_ones)), rng)
+        tokens[rows, t], log_ps[rows, t] = last, own
         ends = rows[(last == END) & ~ended[rows]]
         ended[ends], lengths[ends] = True, t + 1
     sentences = [_generated(tokens[r, :T], log_ps[r, :T], None) for r, T in enumerate(lengths.tolist())]
@@ -185,9 +191,9 @@ def stream(
     """
     if seed is None and (temperature, top_k, top_p) != (1.0, None, None):
         raise ValueError("temperature, top_k and top_p are for sampling, which needs a seed")
-    choose = _argmax if seed is None else _Sampler(seed, temperature, top_k, top_p)
-    words = _draw(model, inputs, choose, max_length, min_length, prompt, ban)
-    return (word.tokens.item() for word in words)
+    choose = _Greedy() if seed is None else _Sampler(seed, temperature, top_k, top_p)
+    words = _draw(model, inputs, choose, max_length, min_length, prompt, ban, asked_every=1)
+    return (_numbers(word.tokens.item()) for word in words)
 
 
 def beam_search(
@@ -224,13 +230,16 @@ def beam_search(
     N, B = len(tokens), beam
     rows = np.arange(N)
     state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
+    if on_gpu(next(_arrays(state))):
+        found = decoding.Beam(N, B, length_normalisation, max_length, next(_arrays(state)))
+        return _search_on_gpu(model, state, tokens, found, max_length, min_length, ban, no_repeat)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
     said = np.empty((N * B, 0), np.int64)  # by each hypothesis
     while (scores > -np.inf).any() and len(steps) < max_length:
-        log_probs, state = _step(model, state, tokens)  # (N B, V)
+        log_probs, state = model.step(state, tokens)  # (N B, V)
         possible = _without_repeats(log_probs, said, no_repeat)
         allowed = _allowed(possible, _forbidden(len(steps), min_length, ban), min_length)
         V = allowed.shape[1]
@@ -260,6 +269,36 @@ def beam_search(
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
 
 
+def _search_on_gpu(
+    model: Generator,
+    state: Any,
+    tokens: Array,
+    beam: decoding.Beam,
+    max_length: int,
+    min_length: int,
+    ban: Sequence[int],
+    no_repeat: int,
+) -> list[Generated]:
+    """What :func:`beam_search` does from its first step on, for a model that is on a GPU."""
+    steps: list[_BeamStep] = []
+    may = _MayOnGpu(min_length, ban, no_repeat, place(np.empty((len(tokens), 0), np.int64), next(_arrays(state))))
+    while len(steps) < max_length and (len(steps) % _ASKED_EVERY or beam.is_open()):
+        log_probs, state = model.step(state, tokens)  # (N B, V)
+        said = beam.step(log_probs, may.at(len(steps), log_probs))
+        steps.append(_BeamStep(said.tokens, said.log_probs, said.parents, _alpha(state)))
+        state, tokens = _take(state, said.rows, keep_inputs=True), said.tokens.ravel()
+        may.say(tokens, said.rows)
+    best_at, damaged = beam.ended()
+    if damaged:
+        raise UserError(_NO_NUMBERS)
+    if not steps:
+        return []  # no rows
+    *parts, alphas = _brought(steps)
+    looks = [None] * len(steps) if alphas is None else alphas
+    steps = [_BeamStep(*step) for step in zip(*parts, looks, strict=True)]
+    return [_trace(steps, n, *best_at[n].tolist()) for n in range(beam.N)]
+
+
 # --- words that are given ----------------------------------------------------------------------------------------
 
 
@@ -279,13 +318,14 @@ def read(model: Generator, state: Any, tokens: Array, rows: Array | None = None)
     state = state if rows is None else _take(state, rows)
     log_probs, gradients, alphas = [], [], []
     for before, word in zip(tokens[:-1], tokens[1:], strict=True):
-        scores, state = _step(model, state, before)  # (N, V)
+        scores, state = model.step(state, before)  # (N, V)
+        scores = to_host(scores)
         own = scores[np.arange(len(word)), word].astype(np.float64)
         p = np.exp(scores, dtype=np.float64)
         others = np.einsum("nv,nv->n", p, p) - np.exp(2 * own)  # Σ p² of the other words
         log_probs.append(own)
         gradients.append(np.sqrt(np.expm1(own) ** 2 + np.maximum(others, 0)))
-        alphas.append(_alpha(state))
+        alphas.append(to_host(_alpha(state)))
     looks = alphas and alphas[0] is not None
     return Reading(np.array(log_probs), np.array(gradients), np.stack(alphas) if looks else None)
 
@@ -304,16 +344,34 @@ class _Words(NamedTuple):
 def _draw(
     model: Generator,
     inputs: Any,
-    choose: Callable[[Array, Sequence[int], int], Array],
+    choose: _Greedy | _Sampler,
     max_length: int,
     min_length: int,
     prompt: Array | None,
     ban: Sequence[int],
     no_repeat: int = 0,
+    asked_every: int = _ASKED_EVERY,
 ) -> Iterator[_Words]:
-    """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others."""
+    """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others.
+
+    On a GPU they stay there, and every ``asked_every`` words it is asked whether all have ended.
+    """
     _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)  # mistakes show before the first word
+
+    def words_on_gpu() -> Iterator[_Words]:
+        nonlocal state, tokens
+        like = next(_arrays(state))
+        ended, said = place((np.zeros(len(tokens), bool), np.empty((len(tokens), 0), np.int64)), like)
+        may = _MayOnGpu(min_length, ban, no_repeat, said)
+        for t in range(max_length):
+            if t % asked_every == 0 and bool(ended.all()):
+                return
+            log_probs, state = model.step(state, tokens)
+            tokens, own = choose.on_gpu(log_probs, may.at(t, log_probs))
+            yield _Words(tokens, own, _alpha(state))
+            ended |= tokens == END
+            may.say(tokens)
 
     def words() -> Iterator[_Words]:
         nonlocal state, tokens
@@ -322,7 +380,7 @@ def _draw(
         for t in range(max_length):
             if ended.all():
                 return
-            log_probs, state = _step(model, state, tokens)
+            log_probs, state = model.step(state, tokens)
             possible = _without_repeats(log_probs, said, no_repeat)
             tokens = choose(possible, _forbidden(t, min_length, ban), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
@@ -330,7 +388,7 @@ def _draw(
             if no_repeat:
                 said = np.concatenate([said, tokens[:, None]], axis=1)
 
-    return words()
+    return words_on_gpu() if on_gpu(next(_arrays(state))) else words()
 
 
 def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prompt: Array | None) -> tuple[Any, Array]:
@@ -385,10 +443,53 @@ def _allowed(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arr
         raise UserError(_NO_NUMBERS)
     others = np.setdiff1d(np.arange(V), forbidden)
     if not others.size:
-        raise UserError(f"--min-length {min_length}: there is no word to say; the vocabulary has none that is allowed")
+        raise UserError(_NO_WORD.format(min_length))
     stuck = most == -np.inf  # all that may be said has probability 0: then any of it
     allowed[np.ix_(stuck, others)] = _LEAST
     return allowed
+
+
+@dataclass
+class _MayOnGpu:
+    """What may be said, as the kernels are told it."""
+
+    min_length: int
+    ban: Sequence[int]
+    no_repeat: int
+    said: Array  # (R, t), if no_repeat
+    _never: dict[tuple[int, ...], Array] = field(default_factory=dict)
+
+    def at(self, t: int, log_probs: Array) -> decoding.May:
+        """As word number ``t``, from 0."""
+        forbidden, V = tuple(_forbidden(t, self.min_length, self.ban)), log_probs.shape[1]
+        if forbidden not in self._never:
+            if not np.setdiff1d(np.arange(V), forbidden).size:
+                raise UserError(_NO_WORD.format(self.min_length))
+            self._never[forbidden] = decoding.never(forbidden, V, log_probs)
+        return decoding.May(self._never[forbidden], self.said, self.no_repeat)
+
+    def say(self, tokens: Array, rows: Array | None = None) -> None:
+        """Remember what was said, by what were these ``rows`` before."""
+        if self.no_repeat:
+            before = self.said if rows is None else self.said[rows]
+            self.said = np.concatenate([before, tokens[:, None]], axis=1)
+
+
+def _numbers(tokens: Any) -> Any:
+    """The tokens, which say by one below 0 that a score on the GPU was no number."""
+    if np.any(np.less(tokens, 0)):
+        raise UserError(_NO_NUMBERS)
+    return tokens
+
+
+class _Greedy:
+    """Takes the most likely words (N,) of log probabilities (N, V)."""
+
+    def __call__(self, log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
+        return _argmax(log_probs, forbidden, min_length)
+
+    def on_gpu(self, log_probs: Array, may: decoding.May) -> tuple[Array, Array]:
+        return decoding.most_likely(log_probs, may)
 
 
 def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
@@ -400,12 +501,30 @@ def _argmax(log_probs: Array, forbidden: Sequence[int], min_length: int) -> Arra
     return tokens
 
 
+def _explored(log_probs: Array, greedy: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The most likely words of the first ``greedy`` rows (R, V), those drawn of the others, and their log probabilities."""
+    if on_gpu(log_probs):
+        draws, V = place(_above_zero(rng, len(log_probs) - greedy), log_probs), log_probs.shape[1]
+        best = decoding.most_likely(log_probs[:greedy], decoding.May(decoding.never(_NEVER_SAID, V, log_probs)))
+        drawn = decoding.draw(log_probs[greedy:], decoding.never((), V, log_probs), draws, by_score=False)
+        tokens, own = to_host(tuple(np.concatenate(pair) for pair in zip(best, drawn, strict=True)))
+        return _numbers(tokens), own
+    best = _argmax(log_probs[:greedy], _NEVER_SAID, 0)
+    tokens = np.concatenate([best, _drawn(log_probs[greedy:], rng)])
+    return tokens, log_probs[np.arange(len(tokens)), tokens]
+
+
+def _above_zero(rng: np.random.Generator, n: int) -> Array:
+    """n numbers between 0 and 1: above 0, so that no word of probability 0 is drawn; 1 at most."""
+    return 1 - rng.random(n)
+
+
 def _drawn(log_probs: Array, rng: np.random.Generator) -> Array:
     """Words (N,) drawn from log probabilities (N, V): the inverse of the cumulative distribution."""
     reached = np.exp(log_probs, dtype=np.float64).cumsum(axis=1)
     if not np.isfinite(reached[:, -1]).all():
         raise UserError(_NO_NUMBERS)
-    u = 1 - rng.random((len(reached), 1))  # above 0, so that no word of probability 0 is drawn; 1 at most
+    u = _above_zero(rng, len(reached))[:, None]
     return (reached >= u * reached[:, -1:]).argmax(axis=1)
 
 
@@ -418,6 +537,7 @@ class _Sampler:
     top_k: int | None
     top_p: float | None
     _generators: list[np.random.Generator] = field(default_factory=list)  # one for each row
+    _ahead: list[Array] = field(default_factory=list)  # on a GPU, the draws (N,) of the next words
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -432,16 +552,32 @@ class _Sampler:
 
     def __call__(self, log_probs: Array, forbidden: Sequence[int], min_length: int) -> Array:
         allowed = _allowed(log_probs, forbidden, min_length)
-        N, V = allowed.shape
-        if self.top_k is not None and self.top_k > V:
-            raise UserError(f"--top-k {self.top_k}: the vocabulary has {V} words; give 1 to {V}")
-        self._generators = self._generators or [np.random.default_rng([self.seed, n]) for n in range(N)]
+        N = self._begin(allowed)
         order, p = self._kept(allowed.astype(np.float64))
         reached = p.cumsum(axis=1)
         u = np.array([generator.random() for generator in self._generators])[:, None]
         place = (reached <= u * reached[:, -1:]).sum(axis=1)  # the inverse of the cumulative distribution
         place = np.minimum(place, np.count_nonzero(p, axis=1) - 1)  # u just below 1 may round up
         return order[np.arange(N), place]
+
+    def on_gpu(self, log_probs: Array, may: decoding.May) -> tuple[Array, Array]:
+        """The same draws as on the host, a few words of them at a time."""
+        N = self._begin(log_probs)
+        if not self._ahead:
+            draws = np.empty((_ASKED_EVERY, N))
+            for n, generator in enumerate(self._generators):
+                draws[:, n] = generator.random(_ASKED_EVERY)
+            self._ahead = list(place(draws, log_probs))
+        how: dict[str, Any] = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return decoding.draw(log_probs, may.never, self._ahead.pop(0), **how)
+
+    def _begin(self, log_probs: Array) -> int:
+        """How many rows there are."""
+        N, V = log_probs.shape
+        if self.top_k is not None and self.top_k > V:
+            raise UserError(f"--top-k {self.top_k}: the vocabulary has {V} words; give 1 to {V}")
+        self._generators = self._generators or [np.random.default_rng([self.seed, n]) for n in range(N)]
+        return N
 
     def _kept(self, allowed: Array) -> tuple[Array, Array]:
         """The tokens (N, V), most likely first, and the weight of each: 0 for those that are not kept."""
@@ -463,13 +599,19 @@ def _collect(words: Iterable[_Words]) -> list[Generated]:
     steps = list(words)
     if not steps:
         return []  # no rows
-    tokens, log_probs = (np.stack([step[i] for step in steps], axis=1) for i in range(2))  # (N, T)
-    alphas = None if steps[0].alphas is None else np.stack([step.alphas for step in steps], axis=1)  # (N, T, …)
+    tokens, log_probs, alphas = _brought(steps, axis=1)  # (N, T), (N, T), (N, T, …)
     lengths = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
     return [
-        _generated(tokens[n, :T], log_probs[n, :T], None if alphas is None else alphas[n, :T])
+        _generated(_numbers(tokens[n, :T]), log_probs[n, :T], None if alphas is None else alphas[n, :T])
         for n, T in enumerate(lengths)
     ]
+
+
+def _brought(steps: Sequence[tuple], axis: int = 0) -> tuple:
+    """The parts of all steps, each stacked along ``axis``, on the host; None where they are."""
+    return to_host(
+        tuple(None if parts[0] is None else np.stack(parts, axis=axis) for parts in zip(*steps, strict=True))
+    )
 
 
 def _generated(tokens: Array, log_probs: Array, alphas: Array | None) -> Generated:
@@ -514,17 +656,11 @@ def _trace(steps: list[_BeamStep], n: int, last: int, slot: int) -> Generated:
     return _generated(np.array(tokens[::-1]), np.array(log_probs[::-1]), np.stack(alphas[::-1]) if alphas else None)
 
 
-def _step(model: Generator, state: Any, tokens: Array) -> tuple[Array, Any]:
-    """The model's step; what may follow is chosen on the host, wherever the model is."""
-    log_probs, state = model.step(state, tokens)
-    return to_host(log_probs), state
-
-
 # --- states ------------------------------------------------------------------------------------------------------
 
 
 def _alpha(state: Any) -> Array:
-    return to_host(getattr(state, "alpha", None))
+    return getattr(state, "alpha", None)
 
 
 def _arrays(state: Any) -> Iterator[Array]:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.device import to_backend, to_host
+from scratchlv.device import on_gpu, to_backend, to_host
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint, old_runs
+from scratchlv.training.copy_ahead import CopyAhead
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
@@ -77,6 +78,7 @@ class Trainer:
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
         self.optimiser = optimiser(self.flat.values, rates, **how)
+        self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) else None
         self.metrics = StepMetrics(folder)
         self.kept = kept or {}
         self.log = None if folder is None else Log(folder, self._warn)
@@ -120,12 +122,15 @@ class Trainer:
             UserError: the loss or the gradient is not finite; nothing was changed.
         """
         s = self.settings
-        loss, cache = self.model.forward(self.batch_at(self.step))
+        batch_at = self._copied or self.batch_at
+        loss, cache = self.model.forward(batch_at(self.step))
         grads, norm, scale = self.flat.collect(self.model.backward(cache), s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
         self.optimiser.step(grads, lr=rate, grad_scale=scale)
         self.step += 1
+        if self._copied is not None and self.step < s.steps:
+            self._copied.begin(self.step)
         return rate
 
     def sync_metrics(self) -> tuple[float, float]:

@@ -12,12 +12,13 @@ learned below them; where the upper layers of a pretrained network are finetuned
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scratchlv.arrays import Array, as_contiguous, empty
-from scratchlv.device import place
+from scratchlv.device import on_gpu
 from scratchlv.ops import rms_norm
 from scratchlv.vision import conv_extractor, finetuning
 from scratchlv.vision.finetuning import Finetuned
@@ -105,13 +106,19 @@ def _with_position(
         _, norm = rms_norm.forward(features, out=regions, train=train)
     else:
         regions[..., :C] = features
-    across, down = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h))
-    regions[..., C] = place(across, regions)
-    regions[..., C + 1] = place(down[:, None], regions)
-    for k in range(1, frequencies + 1):
-        at = C + 2 + 4 * (k - 1)
-        for wave in (np.sin, np.cos):
-            regions[..., at] = place(wave(k * np.pi / 2 * across), regions)
-            regions[..., at + 1] = place(wave(k * np.pi / 2 * down)[:, None], regions)
-            at += 2
+    regions[..., C:] = _places(h, w, frequencies, regions.device.id) if on_gpu(regions) else _places(h, w, frequencies)
     return regions.reshape(N, h * w, -1), norm
+
+
+@functools.lru_cache(maxsize=32)
+def _places(h: int, w: int, frequencies: int, gpu: int | None = None) -> Array:
+    """Where each region is (h, w, 2 + 4 F); on that GPU, or on the CPU. They are the same in every batch."""
+    if gpu is not None:
+        import cupy
+
+        return cupy.asarray(_places(h, w, frequencies))
+    across, down = np.meshgrid(*(np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in (w, h)))
+    places = [across, down]
+    for k in range(1, frequencies + 1):
+        places += [wave(k * np.pi / 2 * at) for wave in (np.sin, np.cos) for at in (across, down)]
+    return np.stack(places, axis=-1)

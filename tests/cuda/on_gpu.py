@@ -18,8 +18,8 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 from checks import ROOMS, WITH_GRADIENT, OnGpu, cases, problem, to_gpu, versions  # noqa: E402
 
-from scratchlv import ops  # noqa: E402
-from scratchlv.cuda import load  # noqa: E402
+from scratchlv import decode, ops  # noqa: E402
+from scratchlv.cuda import decoding, load  # noqa: E402
 from scratchlv.cuda.availability import what_is_wrong  # noqa: E402
 from scratchlv.cuda.precision import use_precision  # noqa: E402
 from scratchlv.cuda.versions import use_version  # noqa: E402
@@ -122,10 +122,34 @@ def others() -> dict[str, tuple]:
     load("ceilings.cu")["copy"]((2,), (256,), ones, y, n)
     load("ceilings.cu")["update"]((2,), (256,), y, n)
     load("ceilings.cu")["read_through"]((2,), (256,), ones, sums, n)
-    return found | {
-        "meet": (mistakes, np.zeros(8), 0),
-        "copy and update": (y, np.full(4096, 2.0), 0),
-        "read": (sums, np.full(512, 8.0), 0),
+    return (
+        found
+        | said_there()
+        | {
+            "meet": (mistakes, np.zeros(8), 0),
+            "copy and update": (y, np.full(4096, 2.0), 0),
+            "read": (sums, np.full(512, 8.0), 0),
+        }
+    )
+
+
+def said_there() -> dict[str, tuple]:
+    """The words that decoding chooses on the GPU, and on the host."""
+    rng, never = np.random.default_rng(0), [0, 1, 3]
+    z = np.log(rng.dirichlet(np.full(10_007, 0.1), 6)).astype(np.float32).clip(-90)
+    there, bits = to_gpu(z), decoding.never(never, z.shape[1], to_gpu(z))
+    how = {"temperature": 1.5, "top_k": 900, "top_p": 0.9}
+    here, draws = decode._Sampler(seed=3, **how), np.array([np.random.default_rng([3, n]).random() for n in range(6)])
+    beam = decoding.Beam(2, 3, 1.0, 9, there)
+    beam.scores[...] = to_gpu(np.tile(-np.arange(3.0), (2, 1)))
+    offered, _ = decode._largest(decode._allowed(z, never, 0), 3)
+    scores = -np.arange(3.0)[:, None] + offered.reshape(2, 3, 3)
+    best = np.sort(scores.reshape(2, 9), axis=1)[:, ::-1][:, :3]
+    step = beam.step(there, decoding.May(bits))
+    return {
+        "the most likely word": (decoding.most_likely(there, decoding.May(bits))[0], decode._argmax(z, never, 0), 0),
+        "a word that is drawn": (decoding.draw(there, bits, to_gpu(draws), **how)[0], here(z, never, 0), 0),
+        "hypotheses, by their last log p": (step.log_probs, best + to_host(step.parents), 1e-6),
     }
 
 

@@ -54,7 +54,8 @@ class _Memory:
             Gpu.allocated += 1
 
     def __del__(self):
-        _free[self.size] += 1
+        if _free is not None:  # as it is when Python ends
+            _free[self.size] += 1
 
 
 def _unwrap(value):
@@ -159,6 +160,13 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     def fill(self, value):
         self._array.fill(_unwrap(value))
+
+    def set(self, array, stream=None):
+        assert array.flags.c_contiguous
+        if stream is None:
+            self._array[...] = array
+        else:
+            stream._sent.append(lambda: self._array.__setitem__(..., array))
 
     # --- NumPy's functions and operators ---
 
@@ -350,11 +358,37 @@ class Device:
         pass  # nothing is ever under way
 
 
+class Stream:
+    """What is sent on the default stream is done at once; on another, as late as may be: when somebody waits for it."""
+
+    def __init__(self, null=False, non_blocking=False):
+        self._null, self._sent, self._waits = null, [], []
+
+    def wait_event(self, event):
+        self._waits.append(event)
+        if self._null:
+            event.synchronize()
+
+
+_default_stream = Stream(null=True)
+
+
 class Event:
     """The time at which it was recorded: what was launched before is done."""
 
+    def __init__(self, block=False, disable_timing=False):
+        pass
+
     def record(self, stream=None):
+        stream = stream or _default_stream
         self.time = time.perf_counter()
+        self._stream, self._behind = stream, len(stream._sent)
+
+    def synchronize(self):
+        sent = self._stream._sent
+        for k in range(self._behind):
+            sent[k]()
+            sent[k] = lambda: None
 
 
 def get_elapsed_time(start_event, end_event):
@@ -383,6 +417,8 @@ def module() -> dict[str, ModuleType]:
     cuda.get_cublas_handle = device.get_cublas_handle
     cuda.nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
     cuda.Event, cuda.get_elapsed_time, cuda.runtime = Event, get_elapsed_time, _runtime
+    cuda.Stream, cuda.get_current_stream = Stream, lambda: _default_stream
+    cuda.alloc_pinned_memory = lambda size: bytearray(size)
     cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     cupy.cuda = cuda
     backends = {"cupy_backends": ModuleType("cupy_backends"), "cupy_backends.cuda": ModuleType("cupy_backends.cuda")}

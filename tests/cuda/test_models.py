@@ -152,6 +152,17 @@ def test_a_model_says_the_same(name):
         np.testing.assert_array_equal(said.tokens, want.tokens)
 
 
+def test_a_sentence_comes_back_once(backend):
+    if backend == "cuda":
+        pytest.skip("what comes back to the host CuPy cannot be made to tell")
+    model, batch = make("captioner, attention")
+    on_gpu(model)
+    for say in (decode.greedy, partial(decode.sample, seed=3), partial(decode.beam_search, beam=2)):
+        Gpu.round_trips = 0
+        say(model, batch.pictures, max_length=8)
+        assert Gpu.round_trips <= 1 + 8, "asked once; then tokens, probabilities, attention, and what a beam knows"
+
+
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in GENERATORS])
 def test_a_model_answers_the_same(name):
     (there, batch), (here, _) = make(name), make(name)
