@@ -56,6 +56,7 @@ class DecoderConfig:
     cell: str = "lstm"
     dropout: float = 0.0  # of the deep output
     input_dropout: float = 0.0  # of the word before
+    tied: bool = False  # W_o = W_embᵀ: the output's weights are the embedding's
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # the state that asks where to look
     sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it

@@ -47,7 +47,7 @@ from scratchlv.models.context import (
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
 from scratchlv.models.scheduled_sampling import words_before
-from scratchlv.ops import dropout, embedding, linear, log_softmax
+from scratchlv.ops import dropout, embedding, linear, log_softmax, pack
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
@@ -111,8 +111,15 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
     p["output.Wh"] = uniform(rng, H, E)
     if config.context != "state":
         p["output.Wz"] = uniform(rng, D, E)
-    p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
+    if not config.tied:
+        p["output.Wo"] = uniform(rng, E, V)
+    p["output.b"] = np.zeros(V, np.float32)
     return p
+
+
+def output_weights(p: dict) -> Array:
+    """W_o (E, V); where it is tied, that of the embedding, transposed."""
+    return p["output.Wo"] if "output.Wo" in p else p["embedding.W"].T
 
 
 def init_buffers(config: DecoderConfig) -> dict[str, Array]:
@@ -180,7 +187,7 @@ def forward(
         deep_from_z, from_z = linear.forward(z, p["output.Wz"], train=train)
         deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
-    logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
+    logits, logits_cache = linear.forward(deep, output_weights(p), p["output.b"], train=train)  # (T, N, V)
     loss, loss_cache = word_loss.forward(
         logits,
         tokens[1:],
@@ -226,7 +233,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         of_attention = doubly_stochastic if config.hard is None else hard_attention
         dalphas = of_attention.backward(cache.attention_loss)
     dlogits = word_loss.backward(cache.loss)
-    ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
+    ddeep, dWo, g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
     dz = None
@@ -254,6 +261,10 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     if cache.dropped_words is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
+    if config.tied:
+        g["embedding.W"] += dWo.T  # used at both ends: two gradients, added
+    else:
+        g["output.Wo"] = dWo
     return dx if cache.need_dx else None, g
 
 
@@ -273,7 +284,10 @@ def start(
     layer, _ = init_state(p, config, Source(x, mask=mask), need_dx=False, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), decoding_params(p, packed))
+    params = decoding_params(p, packed)
+    if config.tied:
+        params["output.Wo"] = pack(output_weights(p))
+    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), params)
 
 
 def _nothing_seen(config: DecoderConfig, x: Array) -> Array | None:
@@ -295,7 +309,7 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     deep += words
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
-    logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
+    logits, _ = linear.forward(deep, output_weights(p), p["output.b"], train=False)
     log_probs, _ = log_softmax.forward(logits, train=False)
     return log_probs, state._replace(layer=layer, alpha=alpha, z=None if state.z is None else z)
 

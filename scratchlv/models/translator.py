@@ -22,6 +22,7 @@ from scratchlv.batches import PairBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal
 from scratchlv.models import decoder
+from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.recurrent import (
     bidirectional_backward,
@@ -50,6 +51,9 @@ class TranslatorConfig:
     layers: int = 1  # of the encoder
     cell: str = "lstm"
     dropout: float = 0.0
+    input_dropout: float = 0.0  # of the words that are read, on both sides
+    tied: bool = False  # the output's weights are the embedding's
+    query: str = QUERIES[0]  # of attention: "current" is input feeding, see models.context
     label_smoothing: float = 0.0  # of the loss in training
     own_words: str = "sample"  # of scheduled sampling
 
@@ -65,6 +69,9 @@ class TranslatorConfig:
             attention=self.attention,
             cell=self.cell,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            tied=self.tied,
+            query=self.query,
             label_smoothing=self.label_smoothing,
             own_words=self.own_words,
         )
@@ -136,21 +143,23 @@ class Translator:
         words, embedding_cache = embedding.forward(
             source, p.get("source.W", p["embedding.W"]), train=train
         )  # (S, N, E)
+        dropping = train and config.input_dropout > 0
+        words, dropped_words = dropout.forward(words, p=config.input_dropout, seed=(dropout_seed, 3), train=dropping)
         drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "train": train}
         if config.model == "naive":
             zero = zero_state(config.cell, source.shape[1], config.hidden, words)
             h, _, layers_cache = stack_forward(
                 p, "encoder", config.cell, words, (zero,) * config.layers, lengths, **drop
             )  # past its length a state stands still: the last row is every sentence's last state
-            return h[-1], None, (embedding_cache, layers_cache, None)
+            return h[-1], None, (embedding_cache, dropped_words, layers_cache, None)
         h, layers_cache = bidirectional_forward(p, "encoder", config.cell, words, lengths, config.layers, **drop)
         h, dropped = dropout.forward(h, p=config.dropout, seed=(dropout_seed, 2), train=train and config.dropout > 0)
         mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
-        return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, layers_cache, dropped)
+        return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, dropped_words, layers_cache, dropped)
 
     def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
-        embedding_cache, layers_cache, dropped = cache
+        embedding_cache, dropped_words, layers_cache, dropped = cache
         if self.config.model == "naive":
             dwords, grads = stack_backward(None, (dx, None), layers_cache)
         else:
@@ -158,5 +167,7 @@ class Translator:
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
             dwords, grads = bidirectional_backward(dh, layers_cache)
+        if dropped_words is not None:
+            (dwords,) = dropout.backward(dwords, dropped_words)
         (dW,) = embedding.backward(dwords, embedding_cache)
         return dW, grads

@@ -24,6 +24,7 @@ from scratchlv.data.text import detokenize, spaced_characters, spaced_words, tok
 from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
+from scratchlv.models.context import QUERIES
 from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tasks import CELLS, records, training
 from scratchlv.tasks.training import Job, Say
@@ -41,6 +42,9 @@ class Settings(records.WordSettings):
     attention: int = 128
     layers: int = 1  # of the encoder
     cell: str = CELLS[0]  # of encoder and decoder
+    input_dropout: float = 0.0  # of the words that are read, on both sides
+    tied: bool = False  # the output's weights are the embedding's
+    query: str = QUERIES[0]  # of attention; "current" is input feeding
     min_count: int = 1  # words that are rarer become <unk>
     most_words: int = 200  # (or characters) of a source or a target: longer ones are cut off
     grammar: str = "definite"  # of the captions of Scenes
@@ -49,6 +53,8 @@ class Settings(records.WordSettings):
         super().__post_init__()
         if self.cell not in CELLS:
             raise UserError(f"cell={self.cell}: there are {', '.join(CELLS)}")
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
         if self.grammar not in scenes_world.TRANSLATION_GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.TRANSLATION_GRAMMARS)}")
 
@@ -144,6 +150,8 @@ def config(
     asked = records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
     idle = {} if model == "additive" else {"attention": f"--model {model}"}
+    if model == "naive":
+        idle["query"] = "--model naive, which does not look"
     if (task, kind) != ("translate", "scenes"):
         idle["grammar"] = f"train {task} --data {kind}"
     if bpe is not None:
@@ -307,6 +315,9 @@ def build(config: Config, fitted: Fitted) -> Translator:
         layers=s.layers,
         cell=s.cell,
         dropout=s.dropout,
+        input_dropout=s.input_dropout,
+        tied=s.tied,
+        query=s.query,
         label_smoothing=s.label_smoothing,
         own_words=s.own_words,
     )

@@ -47,6 +47,24 @@ def test_every_gradient_of_the_whole_model(model, layers, cell, dropout, shared)
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize("model", CONTEXT)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gradients_with_tied_weights_dropped_words_and_input_feeding(model, cell):
+    query = "previous" if model == "naive" else "current"
+    made = translator(model, 2, cell, dropout=0.2, shared=True, tied=True, input_dropout=0.3, query=query)
+    assert "output.Wo" not in made.params
+    report = check_gradients(in_float64(made), batch())
+    assert report.ok, str(report)
+
+
+def test_words_are_dropped_on_both_sides_in_training_alone():
+    exact = in_float64(translator(input_dropout=0.5))
+    with scratchlv.use("reference"):
+        (_, (encoder, decoder)), plain = exact.forward(batch()), in_float64(translator()).forward(batch(), train=False)
+    assert encoder[1] is not None and decoder.dropped_words is not None
+    assert exact.forward(batch(), train=False)[0] == plain[0]
+
+
 def test_labels_are_smoothed_in_training_alone():
     smoothed, plain = in_float64(translator(label_smoothing=0.2)), in_float64(translator())
     assert smoothed.forward(batch(), train=False)[0] == plain.forward(batch(), train=False)[0]
@@ -56,8 +74,9 @@ def test_labels_are_smoothed_in_training_alone():
 
 
 @pytest.mark.parametrize("model", CONTEXT)
-def test_the_kernels_give_the_gradients_of_the_reference(model):
-    check_kernels(lambda: translator(model), batch())
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_kernels_give_the_gradients_of_the_reference(model, tied):
+    check_kernels(lambda: translator(model, tied=tied), batch())
 
 
 @pytest.mark.parametrize("model", CONTEXT)
@@ -71,9 +90,11 @@ def test_padding_of_either_side_changes_nothing(model):
         check_same(in_float64(translator(model)), data, longer, 1e-12)
 
 
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("model", CONTEXT)
-def test_steps_say_what_teacher_forcing_says(model):
-    exact, data = in_float64(translator(model, layers=2)), batch()
+def test_steps_say_what_teacher_forcing_says(model, tied):
+    query = "current" if tied and model != "naive" else "previous"
+    exact, data = in_float64(translator(model, layers=2, tied=tied, query=query)), batch()
     with scratchlv.use("reference"):
         loss, _ = exact.forward(data, train=False)
         state, total = exact.start((data.source, data.source_lengths)), 0.0
