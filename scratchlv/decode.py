@@ -7,9 +7,9 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
     explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
-The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
-at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what was
-likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
+The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off, each at its own), or
+it comes at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what
+was likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
 second time (Paulus et al. 2018).
 
 Shapes: N inputs, B hypotheses for each, T words, V words known.
@@ -32,6 +32,7 @@ from scratchlv.tokens import END, PAD, START, UNK
 _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is none itself
 _NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+_UNENDING = 1 << 30  # words: longer than any sentence
 _WIDEST = 1000  # beam: each hypothesis is a copy of the state
 
 
@@ -67,27 +68,30 @@ def greedy(
     model: Generator,
     inputs: Any,
     *,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
     no_repeat: int = 0,
+    say_unknown: bool = False,
 ) -> list[Generated]:
     """The most likely word, each time, until every sentence has ended or is ``max_length`` long.
 
     Args:
         model: see :class:`Generator`.
         inputs: what ``model.start`` takes, for N sentences.
-        max_length: a sentence is cut off here.
+        max_length: a sentence is cut off here; or where each is, (N,).
         min_length: ``<end>`` is not said before so many words.
         prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
         ban: tokens that are not said, besides ``<pad>``, ``<start>`` and ``<unk>``, which never are.
         no_repeat: no so many words in a row are said twice; 0: any may be.
+        say_unknown: ``<unk>`` is, for whoever puts another word in its place.
 
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _argmax, max_length, min_length, prompt, ban, no_repeat))
+    draw = _draw(model, inputs, _argmax, max_length, min_length, prompt, _banned(ban, say_unknown), no_repeat)
+    return _collect(draw, max_length)
 
 
 def sample(
@@ -98,7 +102,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
@@ -118,7 +122,7 @@ def sample(
         UserError: an option is out of range, or the model gives no numbers.
     """
     sampler = _Sampler(seed, temperature, top_k, top_p)
-    return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
+    return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, _banned(ban)), max_length)
 
 
 def explore(
@@ -186,7 +190,7 @@ def stream(
     if seed is None and (temperature, top_k, top_p) != (1.0, None, None):
         raise ValueError("temperature, top_k and top_p are for sampling, which needs a seed")
     choose = _argmax if seed is None else _Sampler(seed, temperature, top_k, top_p)
-    words = _draw(model, inputs, choose, max_length, min_length, prompt, ban)
+    words = _draw(model, inputs, choose, max_length, min_length, prompt, _banned(ban))
     return (word.tokens.item() for word in words)
 
 
@@ -196,11 +200,12 @@ def beam_search(
     *,
     beam: int = 5,
     length_normalisation: float = 1.0,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
     no_repeat: int = 0,
+    say_unknown: bool = False,
 ) -> list[Generated]:
     """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
 
@@ -222,17 +227,18 @@ def beam_search(
     _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)
     N, B = len(tokens), beam
-    rows = np.arange(N)
+    rows, longest = np.arange(N), np.broadcast_to(max_length, N)
+    banned = _banned(ban, say_unknown)
     state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
     said = np.empty((N * B, 0), np.int64)  # by each hypothesis
-    while (scores > -np.inf).any() and len(steps) < max_length:
+    while (scores > -np.inf).any():
         log_probs, state = _step(model, state, tokens)  # (N B, V)
         possible = _without_repeats(log_probs, said, no_repeat)
-        allowed = _allowed(possible, _forbidden(len(steps), min_length, ban), min_length)
+        allowed = _allowed(possible, _forbidden(len(steps), min_length, banned), min_length)
         V = allowed.shape[1]
         K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
         offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
@@ -249,14 +255,16 @@ def beam_search(
         best[better] = normalised[better, slot[better]]
         best_at[better] = np.stack([np.full(N, len(steps) - 1), slot], axis=1)[better]
         scores[ended] = -np.inf
-        bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
+        bound = scores.max(axis=1) / longest**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
+        cut_off = len(steps) == longest
+        for n in np.flatnonzero(cut_off & (best == -np.inf)):  # none ended
+            best_at[n] = len(steps) - 1, scores[n].argmax()
+        scores[cut_off] = -np.inf
         continued = (rows[:, None] * B + parents).ravel()
         state, tokens = _take(state, continued, keep_inputs=True), words.ravel()
         if no_repeat:
             said = np.concatenate([said[continued], tokens[:, None]], axis=1)
-    for n in np.flatnonzero(best == -np.inf):  # none ended
-        best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
 
 
@@ -305,10 +313,10 @@ def _draw(
     model: Generator,
     inputs: Any,
     choose: Callable[[Array, Sequence[int], int], Array],
-    max_length: int,
+    max_length: int | Array,
     min_length: int,
     prompt: Array | None,
-    ban: Sequence[int],
+    banned: Sequence[int],
     no_repeat: int = 0,
 ) -> Iterator[_Words]:
     """Words until every row has ended or is ``max_length`` long; a row that has ended goes on beside the others."""
@@ -319,12 +327,13 @@ def _draw(
         nonlocal state, tokens
         ended = np.zeros(len(tokens), bool)
         said = np.empty((len(tokens), 0), np.int64)
-        for t in range(max_length):
+        for t in range(np.max(max_length)):
+            ended |= max_length <= t
             if ended.all():
                 return
             log_probs, state = _step(model, state, tokens)
             possible = _without_repeats(log_probs, said, no_repeat)
-            tokens = choose(possible, _forbidden(t, min_length, ban), min_length)
+            tokens = choose(possible, _forbidden(t, min_length, banned), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
             if no_repeat:
@@ -333,12 +342,15 @@ def _draw(
     return words()
 
 
-def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prompt: Array | None) -> tuple[Any, Array]:
+def _begin(
+    model: Generator, inputs: Any, max_length: int | Array, min_length: int, prompt: Array | None
+) -> tuple[Any, Array]:
     """The state after all of the prompt but its last tokens (N,), and those."""
-    if max_length < 1:
-        raise UserError(f"--max-length {max_length}: give 1 or more")
-    if not 0 <= min_length <= max_length:
-        raise UserError(f"--min-length {min_length}: give 0 to {max_length}, the longest that a sentence may be")
+    shortest = np.min(max_length, initial=_UNENDING)
+    if shortest < 1:
+        raise UserError(f"--max-length {shortest}: give 1 or more")
+    if not 0 <= min_length <= shortest:
+        raise UserError(f"--min-length {min_length}: give 0 to {shortest}, the longest that a sentence may be")
     state = model.start(inputs)
     N = next(_arrays(state)).shape[0]
     prompt = np.full((1, N), START) if prompt is None else np.asarray(prompt)
@@ -349,9 +361,14 @@ def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prom
     return state, prompt[-1]
 
 
-def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
+def _banned(ban: Sequence[int], say_unknown: bool = False) -> list[int]:
+    """The tokens that are not said, wherever it be."""
+    return [*(token for token in _NEVER_SAID if token != UNK or not say_unknown), *ban]
+
+
+def _forbidden(t: int, min_length: int, banned: Sequence[int]) -> list[int]:
     """The tokens that may not be said as number ``t``, from 0."""
-    return [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
+    return [*banned, *([END] if t < min_length else [])]
 
 
 def _check_no_repeat(n: int) -> None:
@@ -458,14 +475,15 @@ class _Sampler:
         return order, p
 
 
-def _collect(words: Iterable[_Words]) -> list[Generated]:
+def _collect(words: Iterable[_Words], max_length: int | Array) -> list[Generated]:
     """The sentences of the rows, each up to its end."""
     steps = list(words)
     if not steps:
         return []  # no rows
     tokens, log_probs = (np.stack([step[i] for step in steps], axis=1) for i in range(2))  # (N, T)
     alphas = None if steps[0].alphas is None else np.stack([step.alphas for step in steps], axis=1)  # (N, T, …)
-    lengths = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
+    ends = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
+    lengths = np.minimum(ends, max_length).tolist()
     return [
         _generated(tokens[n, :T], log_probs[n, :T], None if alphas is None else alphas[n, :T])
         for n, T in enumerate(lengths)

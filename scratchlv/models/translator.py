@@ -47,6 +47,7 @@ class TranslatorConfig:
     model: str = "additive"
     embedding: int = 128
     hidden: int = 256
+    decoder_hidden: int = 0  # the width of the decoder's state; 0: the encoder's, hidden
     attention: int = 256
     layers: int = 1  # of the encoder
     cell: str = "lstm"
@@ -54,6 +55,8 @@ class TranslatorConfig:
     input_dropout: float = 0.0  # of the words that are read, on both sides
     tied: bool = False  # the output's weights are the embedding's
     query: str = QUERIES[0]  # of attention: "current" is input feeding, see models.context
+    copy: bool = False  # words may be copied from the source, see models.copying
+    coverage: float = 0.0  # the weight of its coverage loss
     label_smoothing: float = 0.0  # of the loss in training
     own_words: str = "sample"  # of scheduled sampling
 
@@ -65,13 +68,15 @@ class TranslatorConfig:
             vocabulary=self.vocabulary,
             source=source,
             embedding=self.embedding,
-            hidden=self.hidden,
+            hidden=self.decoder_hidden or self.hidden,
             attention=self.attention,
             cell=self.cell,
             dropout=self.dropout,
             input_dropout=self.input_dropout,
             tied=self.tied,
             query=self.query,
+            copy=self.copy,
+            coverage=self.coverage,
             label_smoothing=self.label_smoothing,
             own_words=self.own_words,
         )
@@ -104,6 +109,7 @@ class Translator:
             batch.tokens,
             batch.lengths,
             mask=mask,
+            copied_from=None if batch.copied_from is None else batch.copied_from.T,
             word_weights=batch.word_weights,
             scheduled_sampling=batch.scheduled_sampling,
             dropout_seed=batch.dropout_seed,
@@ -125,15 +131,24 @@ class Translator:
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
-    def start(self, source: tuple[Array, Array]) -> DecoderState:
-        """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
-        words, lengths = place(source, self.params["embedding.W"])
+    def start(self, source: tuple[Array, ...]) -> DecoderState:
+        """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,).
+
+        Where words are copied, the words of the source by the extended vocabulary (S, N) come third; -1 is padding.
+        """
+        words, lengths, *copied_from = place(source, self.params["embedding.W"])
         x, mask, _ = self._encode(words, lengths, dropout_seed=0, train=False)
-        return decoder.start(self.params, self.config.decoder, x, mask, packed=self.packed)
+        of_words = copied_from[0].T if self.config.copy else None
+        return decoder.start(self.params, self.config.decoder, x, mask, of_words, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
         return decoder.step(self.config.decoder, state, tokens)
+
+    def copied(self, batch: PairBatch) -> Array:
+        """How much of the probability of each word of the target is that of copying it, (T, N), 0 to 1."""
+        _, (_, decoder_cache) = self.forward(batch, train=False)
+        return 1 - decoder_cache.loss.generated
 
     # --- the encoder ---------------------------------------------------------------------------------------------
 
