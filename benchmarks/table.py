@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from case import COMPILED, TORCH, Case, Side, Task
-from cases import captioner, decoding, language_model, question_answerer, sweeps, vision
+from cases import captioner, decoding, language_model, question_answerer, sweeps, translation, vision
 from cases.language_model import LSTM, RNN, STEPS
 
-MODULES = (language_model, captioner, question_answerer, vision, decoding, sweeps)
+MODULES = (language_model, captioner, translation, question_answerer, vision, decoding, sweeps)
 
 
 def baseline(name: str, builder: str, *arguments: Any, kind: str = TORCH) -> Side:
@@ -51,6 +51,15 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("beams share the keys", "captioner.beam_search", True, False),
         baseline("the keys for each beam", "captioner.beam_search", False, False),
         baseline("beams share the keys, compiled attention", "captioner.beam_search", True, True, kind=COMPILED),
+    ),
+    "seq2seq-attention": (
+        baseline("nn.LSTM, hoisted", "translation.train", False),
+        baseline("nn.LSTM, hoisted, compiled attention", "translation.train", True, kind=COMPILED),
+    ),
+    "beam": (
+        baseline("beams share the keys", "translation.beam_search", True, False),
+        baseline("the keys for each beam", "translation.beam_search", False, False),
+        baseline("beams share the keys, compiled attention", "translation.beam_search", True, True, kind=COMPILED),
     ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
     "vgg16-n1": (

@@ -45,7 +45,10 @@ class StreamBatch(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """Time runs down both: the source as it is, the target between <start> and <end>."""
+    """Time runs down both: the source as it is, the target between <start> and <end>.
+
+    Where words are copied, ``tokens`` and ``copied_from`` are of the extended vocabulary (:mod:`scratchlv.models.copying`).
+    """
 
     source: Array  # (S, N)
     source_lengths: Array  # (N,), each 1 or more
@@ -54,6 +57,7 @@ class PairBatch(NamedTuple):
     dropout_seed: int = 0
     word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
     scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
+    copied_from: Array | None = None  # (S, N): the words of the source; -1 is padding
 
     @property
     def weight(self) -> int:

@@ -7,9 +7,9 @@ A model gives p(y_t | y_1 … y_{t-1}, inputs); the three differ in how they cho
     explore        y_t ~ p(y_t | …) itself, several sentences of each input, and the greedy one beside them
     beam_search    the sentence with the highest  log p(y_1 … y_T) / T^a  among those that a beam of B open ones finds
 
-The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off), or it comes
-at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what was
-likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
+The end symbol fails in two ways, as the lecture says: it never comes (``max_length`` cuts the sentence off, each at its own), or
+it comes at once (``min_length`` forbids it until so many words are said). A length counts ``<end>`` where it was said. And what
+was likely once is likely again: "a dog with a dog". ``no_repeat`` n forbids the word that would say n words in a row for the
 second time (Paulus et al. 2018).
 
 Where a model is on a GPU, words are chosen there (:mod:`scratchlv.cuda.decoding`), by the same rules and with the same draws,
@@ -37,6 +37,7 @@ _NEVER_SAID = (PAD, START, UNK)  # <unk> says that a word was not known, and is 
 _NO_NUMBERS = "the model's probabilities are no numbers: its weights are damaged; use another checkpoint"
 _NO_WORD = "--min-length {}: there is no word to say; the vocabulary has none that is allowed"
 _LEAST = -1e6  # for the log of p = 0 where nothing else may be said: finite, so that it is still above the forbidden
+_UNENDING = 1 << 30  # words: longer than any sentence
 _WIDEST = 1000  # beam: each hypothesis is a copy of the state
 _ASKED_EVERY = (
     8  # words: who asks a GPU whether all have ended waits for it, and who does not computes what nobody reads
@@ -75,27 +76,30 @@ def greedy(
     model: Generator,
     inputs: Any,
     *,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
     no_repeat: int = 0,
+    say_unknown: bool = False,
 ) -> list[Generated]:
     """The most likely word, each time, until every sentence has ended or is ``max_length`` long.
 
     Args:
         model: see :class:`Generator`.
         inputs: what ``model.start`` takes, for N sentences.
-        max_length: a sentence is cut off here.
+        max_length: a sentence is cut off here; or where each is, (N,).
         min_length: ``<end>`` is not said before so many words.
         prompt: tokens (T, N) that are fed first; ``<start>`` when not given.
         ban: tokens that are not said, besides ``<pad>``, ``<start>`` and ``<unk>``, which never are.
         no_repeat: no so many words in a row are said twice; 0: any may be.
+        say_unknown: ``<unk>`` is, for whoever puts another word in its place.
 
     Raises:
         UserError: a length is out of range, or the model gives no numbers.
     """
-    return _collect(_draw(model, inputs, _Greedy(), max_length, min_length, prompt, ban, no_repeat))
+    draw = _draw(model, inputs, _Greedy(), max_length, min_length, prompt, _banned(ban, say_unknown), no_repeat)
+    return _collect(draw, max_length)
 
 
 def sample(
@@ -106,7 +110,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
@@ -126,7 +130,7 @@ def sample(
         UserError: an option is out of range, or the model gives no numbers.
     """
     sampler = _Sampler(seed, temperature, top_k, top_p)
-    return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, ban))
+    return _collect(_draw(model, inputs, sampler, max_length, min_length, prompt, _banned(ban)), max_length)
 
 
 def explore(
@@ -192,7 +196,7 @@ def stream(
     if seed is None and (temperature, top_k, top_p) != (1.0, None, None):
         raise ValueError("temperature, top_k and top_p are for sampling, which needs a seed")
     choose = _Greedy() if seed is None else _Sampler(seed, temperature, top_k, top_p)
-    words = _draw(model, inputs, choose, max_length, min_length, prompt, ban, asked_every=1)
+    words = _draw(model, inputs, choose, max_length, min_length, prompt, _banned(ban), asked_every=1)
     return (_numbers(word.tokens.item()) for word in words)
 
 
@@ -202,11 +206,12 @@ def beam_search(
     *,
     beam: int = 5,
     length_normalisation: float = 1.0,
-    max_length: int = 40,
+    max_length: int | Array = 40,
     min_length: int = 0,
     prompt: Array | None = None,
     ban: Sequence[int] = (),
     no_repeat: int = 0,
+    say_unknown: bool = False,
 ) -> list[Generated]:
     """The best sentence that a beam finds for each input; what :func:`greedy` takes means the same here.
 
@@ -228,20 +233,21 @@ def beam_search(
     _check_no_repeat(no_repeat)
     state, tokens = _begin(model, inputs, max_length, min_length, prompt)
     N, B = len(tokens), beam
-    rows = np.arange(N)
+    rows, longest = np.arange(N), np.broadcast_to(max_length, N)
+    banned = _banned(ban, say_unknown)
     state, tokens = _take(state, np.repeat(rows, B), keep_inputs=True), np.repeat(tokens, B)  # (N B, …)
     if on_gpu(next(_arrays(state))):
-        found = decoding.Beam(N, B, length_normalisation, max_length, next(_arrays(state)))
-        return _search_on_gpu(model, state, tokens, found, max_length, min_length, ban, no_repeat)
+        found = decoding.Beam(longest, B, length_normalisation, next(_arrays(state)))
+        return _search_on_gpu(model, state, tokens, found, min_length, banned, no_repeat)
     scores = np.full((N, B), -np.inf)  # log p of the open hypotheses; -inf where there is none
     scores[:, 0] = 0
     best, best_at = np.full(N, -np.inf), np.zeros((N, 2), np.int64)  # the best that has ended, and its (step, slot)
     steps: list[_BeamStep] = []
     said = np.empty((N * B, 0), np.int64)  # by each hypothesis
-    while (scores > -np.inf).any() and len(steps) < max_length:
+    while (scores > -np.inf).any():
         log_probs, state = model.step(state, tokens)  # (N B, V)
         possible = _without_repeats(log_probs, said, no_repeat)
-        allowed = _allowed(possible, _forbidden(len(steps), min_length, ban), min_length)
+        allowed = _allowed(possible, _forbidden(len(steps), min_length, banned), min_length)
         V = allowed.shape[1]
         K = min(B, V)  # no hypothesis has more than its B best words among the B best of all
         offered, words_offered = _largest(np.minimum(allowed, 0, out=allowed), K)  # (N B, K)
@@ -258,14 +264,16 @@ def beam_search(
         best[better] = normalised[better, slot[better]]
         best_at[better] = np.stack([np.full(N, len(steps) - 1), slot], axis=1)[better]
         scores[ended] = -np.inf
-        bound = scores.max(axis=1) / max_length**length_normalisation  # log p only falls, and the length has an end
+        bound = scores.max(axis=1) / longest**length_normalisation  # log p only falls, and the length has an end
         scores[best >= bound] = -np.inf
+        cut_off = len(steps) == longest
+        for n in np.flatnonzero(cut_off & (best == -np.inf)):  # none ended
+            best_at[n] = len(steps) - 1, scores[n].argmax()
+        scores[cut_off] = -np.inf
         continued = (rows[:, None] * B + parents).ravel()
         state, tokens = _take(state, continued, keep_inputs=True), words.ravel()
         if no_repeat:
             said = np.concatenate([said[continued], tokens[:, None]], axis=1)
-    for n in np.flatnonzero(best == -np.inf):  # none ended
-        best_at[n] = len(steps) - 1, scores[n].argmax()
     return [_trace(steps, n, *best_at[n].tolist()) for n in range(N)]
 
 
@@ -274,15 +282,14 @@ def _search_on_gpu(
     state: Any,
     tokens: Array,
     beam: decoding.Beam,
-    max_length: int,
     min_length: int,
-    ban: Sequence[int],
+    banned: Sequence[int],
     no_repeat: int,
 ) -> list[Generated]:
     """What :func:`beam_search` does from its first step on, for a model that is on a GPU."""
     steps: list[_BeamStep] = []
-    may = _MayOnGpu(min_length, ban, no_repeat, place(np.empty((len(tokens), 0), np.int64), next(_arrays(state))))
-    while len(steps) < max_length and (len(steps) % _ASKED_EVERY or beam.is_open()):
+    may = _MayOnGpu(min_length, banned, no_repeat, place(np.empty((len(tokens), 0), np.int64), next(_arrays(state))))
+    while len(steps) < beam.longest and (len(steps) % _ASKED_EVERY or beam.is_open()):
         log_probs, state = model.step(state, tokens)  # (N B, V)
         said = beam.step(log_probs, may.at(len(steps), log_probs))
         steps.append(_BeamStep(said.tokens, said.log_probs, said.parents, _alpha(state)))
@@ -345,10 +352,10 @@ def _draw(
     model: Generator,
     inputs: Any,
     choose: _Greedy | _Sampler,
-    max_length: int,
+    max_length: int | Array,
     min_length: int,
     prompt: Array | None,
-    ban: Sequence[int],
+    banned: Sequence[int],
     no_repeat: int = 0,
     asked_every: int = _ASKED_EVERY,
 ) -> Iterator[_Words]:
@@ -362,10 +369,11 @@ def _draw(
     def words_on_gpu() -> Iterator[_Words]:
         nonlocal state, tokens
         like = next(_arrays(state))
-        ended, said = place((np.zeros(len(tokens), bool), np.empty((len(tokens), 0), np.int64)), like)
-        may = _MayOnGpu(min_length, ban, no_repeat, said)
-        for t in range(max_length):
-            if t % asked_every == 0 and bool(ended.all()):
+        none, lengths = np.zeros(len(tokens), bool), np.broadcast_to(max_length, len(tokens))
+        ended, longest, said = place((none, lengths, np.empty((len(tokens), 0), np.int64)), like)
+        may = _MayOnGpu(min_length, banned, no_repeat, said)
+        for t in range(np.max(max_length, initial=0)):
+            if t % asked_every == 0 and bool((ended | (longest <= t)).all()):
                 return
             log_probs, state = model.step(state, tokens)
             tokens, own = choose.on_gpu(log_probs, may.at(t, log_probs))
@@ -377,12 +385,13 @@ def _draw(
         nonlocal state, tokens
         ended = np.zeros(len(tokens), bool)
         said = np.empty((len(tokens), 0), np.int64)
-        for t in range(max_length):
+        for t in range(np.max(max_length, initial=0)):
+            ended |= max_length <= t
             if ended.all():
                 return
             log_probs, state = model.step(state, tokens)
             possible = _without_repeats(log_probs, said, no_repeat)
-            tokens = choose(possible, _forbidden(t, min_length, ban), min_length)
+            tokens = choose(possible, _forbidden(t, min_length, banned), min_length)
             yield _Words(tokens, log_probs[np.arange(len(tokens)), tokens], _alpha(state))
             ended |= tokens == END
             if no_repeat:
@@ -391,12 +400,15 @@ def _draw(
     return words_on_gpu() if on_gpu(next(_arrays(state))) else words()
 
 
-def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prompt: Array | None) -> tuple[Any, Array]:
+def _begin(
+    model: Generator, inputs: Any, max_length: int | Array, min_length: int, prompt: Array | None
+) -> tuple[Any, Array]:
     """The state after all of the prompt but its last tokens (N,), and those."""
-    if max_length < 1:
-        raise UserError(f"--max-length {max_length}: give 1 or more")
-    if not 0 <= min_length <= max_length:
-        raise UserError(f"--min-length {min_length}: give 0 to {max_length}, the longest that a sentence may be")
+    shortest = np.min(max_length, initial=_UNENDING)
+    if shortest < 1:
+        raise UserError(f"--max-length {shortest}: give 1 or more")
+    if not 0 <= min_length <= shortest:
+        raise UserError(f"--min-length {min_length}: give 0 to {shortest}, the longest that a sentence may be")
     state = model.start(inputs)
     N = next(_arrays(state)).shape[0]
     prompt = np.full((1, N), START) if prompt is None else np.asarray(prompt)
@@ -407,9 +419,14 @@ def _begin(model: Generator, inputs: Any, max_length: int, min_length: int, prom
     return state, prompt[-1]
 
 
-def _forbidden(t: int, min_length: int, ban: Sequence[int]) -> list[int]:
+def _banned(ban: Sequence[int], say_unknown: bool = False) -> list[int]:
+    """The tokens that are not said, wherever it be."""
+    return [*(token for token in _NEVER_SAID if token != UNK or not say_unknown), *ban]
+
+
+def _forbidden(t: int, min_length: int, banned: Sequence[int]) -> list[int]:
     """The tokens that may not be said as number ``t``, from 0."""
-    return [*_NEVER_SAID, *ban, *([END] if t < min_length else [])]
+    return [*banned, *([END] if t < min_length else [])]
 
 
 def _check_no_repeat(n: int) -> None:
@@ -594,13 +611,14 @@ class _Sampler:
         return order, p
 
 
-def _collect(words: Iterable[_Words]) -> list[Generated]:
+def _collect(words: Iterable[_Words], max_length: int | Array) -> list[Generated]:
     """The sentences of the rows, each up to its end."""
     steps = list(words)
     if not steps:
         return []  # no rows
     tokens, log_probs, alphas = _brought(steps, axis=1)  # (N, T), (N, T), (N, T, …)
-    lengths = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
+    ends = [int((row == END).argmax()) + 1 if END in row else row.size for row in tokens]
+    lengths = np.minimum(ends, max_length).tolist()
     return [
         _generated(_numbers(tokens[n, :T]), log_probs[n, :T], None if alphas is None else alphas[n, :T])
         for n, T in enumerate(lengths)

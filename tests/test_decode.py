@@ -176,6 +176,28 @@ def test_the_limits_are_met_exactly(way):
 
 
 @every_way
+def test_each_sentence_may_have_a_longest_length_of_its_own(way):
+    """Together they say what each says alone, cut off where it is."""
+    tables, longest = chains(9, seed=3), np.array([1, 2, 3, 4, 5, 6, 9, 12, 20])
+    together = way(Chain(), tables, max_length=longest)
+    lengths = [len(g.tokens) for g in together]
+    assert (lengths <= longest).all() and len(set(lengths)) > 3
+    repeated = [way(Chain(), tables, max_length=int(most))[n] for n, most in enumerate(longest)]
+    assert said(together) == said(repeated)
+    with pytest.raises(UserError, match="--max-length 0"):
+        way(Chain(), tables[:2], max_length=np.array([3, 0]))
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_an_unknown_word_is_said_where_that_is_asked_for(beam):
+    tables = table(start={UNK: 0.9, A: 0.1}, a={END: 1.0})
+    tables[:, :, UNK, :] = tables[:, :, A, :]
+    search = greedy if beam == 1 else lambda *args, **more: beam_search(*args, beam=beam, **more)
+    assert said(search(Chain(), tables)) == [[A, END]]
+    assert said(search(Chain(), tables, say_unknown=True)) == [[UNK, END]]
+
+
+@every_way
 def test_a_prompt_is_fed_first(way):
     """The chain remembers two words, so a prompt of three must have been fed in order, its first word forgotten."""
     tables = chains(3, seed=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -134,33 +135,30 @@ def attend_in_beams(x: Tensor, keys: Tensor, query: Tensor, score: Tensor) -> Te
     return torch.bmm(torch.softmax(e, dim=2), x)
 
 
-def beam_search(share: bool, compiled: bool) -> Task:
-    """The best of the captions that ``BEAM`` hypotheses of each photograph come to, all of a chunk at once; none ends."""
-    model, features = beam_problem()
-    net = Decoder(model.params).to(device()).eval()
-    net.tied(model.params)
+def beam_words(net: Decoder, beam: int, length: int, share: bool, compiled: bool) -> Callable[[Tensor], Any]:
+    """What says of regions the best words, so many, that ``beam`` hypotheses of each come to, and their log p; none ends."""
     attend: Any = torch.compile(attend_in_beams) if compiled else attend_in_beams
-    maps, V = given(features), net.out.out_features
-    forbidden = torch.zeros(V, device=maps.device)
+    V = net.out.out_features
+    forbidden = torch.zeros(V, device=device())
     forbidden[[PAD, START, UNK, END]] = -torch.inf
 
     def words(x: Tensor) -> tuple[Tensor, Tensor]:
         N, keys = len(x), net.key(x)
         if not share:
-            x, keys = x.repeat_interleave(BEAM, dim=0), keys.repeat_interleave(BEAM, dim=0)
-        h = c = torch.zeros(N * BEAM, net.cell.hidden_size, device=x.device)
-        tokens = torch.full((N * BEAM,), START, device=x.device)
-        scores = torch.full((N, BEAM, 1), -torch.inf, device=x.device)
+            x, keys = x.repeat_interleave(beam, dim=0), keys.repeat_interleave(beam, dim=0)
+        h = c = torch.zeros(N * beam, net.cell.hidden_size, device=x.device)
+        tokens = torch.full((N * beam,), START, device=x.device)
+        scores = torch.full((N, beam, 1), -torch.inf, device=x.device)
         scores[:, 0] = 0
-        said = torch.empty(N, BEAM, 0, dtype=torch.int64, device=x.device)
-        first = torch.arange(N, device=x.device)[:, None] * BEAM
-        for _ in range(WORDS):
+        said = torch.empty(N, beam, 0, dtype=torch.int64, device=x.device)
+        first = torch.arange(N, device=x.device)[:, None] * beam
+        for _ in range(length):
             word = net.embedding(tokens)
-            z = attend(x, keys, net.query(h).view(len(x), -1, keys.shape[2]), net.score.weight[0]).view(N * BEAM, -1)
+            z = attend(x, keys, net.query(h).view(len(x), -1, keys.shape[2]), net.score.weight[0]).view(N * beam, -1)
             h, c = net.cell(torch.cat([word, z], dim=1), (h, c))
             logits = net.out(word + net.from_h(h) + net.from_z(z))
-            allowed = scores + (torch.log_softmax(logits, dim=1) + forbidden).view(N, BEAM, V)
-            best, found = allowed.view(N, -1).topk(BEAM)
+            allowed = scores + (torch.log_softmax(logits, dim=1) + forbidden).view(N, beam, V)
+            best, found = allowed.view(N, -1).topk(beam)
             parents, chosen = found // V, found % V
             rows = (first + parents).view(-1)
             said = torch.cat(
@@ -168,6 +166,16 @@ def beam_search(share: bool, compiled: bool) -> Task:
             )
             h, c, tokens, scores = h[rows], c[rows], chosen.view(-1), best[..., None]
         return said[:, 0], scores[:, 0, 0]
+
+    return words
+
+
+def beam_search(share: bool, compiled: bool) -> Task:
+    """The best of the captions that ``BEAM`` hypotheses of each photograph come to, all of a chunk at once."""
+    model, features = beam_problem()
+    net = Decoder(model.params).to(device()).eval()
+    net.tied(model.params)
+    words, maps = beam_words(net, BEAM, WORDS, share, compiled), given(features)
 
     @torch.inference_mode()
     def step() -> list[tuple[Tensor, Tensor]]:

@@ -214,13 +214,14 @@ __device__ __forceinline__ void best_of_warp(u64& key, int& place) {
 }
 
 // `scores` (N, B) are the log p of the open hypotheses, -inf where there is none; best (N,) and best_at (N, 2) the score of the
-// best that has ended, and its step and slot. `length` and `longest` divide what ends now, and what would end last.
-// `kept` is shared memory, B numbers.
+// best that has ended, and its step and slot; if none has when a sentence is cut off, after `longest` words, those of the best
+// open one. `length` and `divisors` (N,) divide what ends now, and what would end last. `kept` is shared memory, B numbers.
 extern "C" __global__ void __launch_bounds__(1024)
 beam_step(const float* __restrict__ log_probs, const float* __restrict__ offered, const int* __restrict__ offered_words,
           double* scores, double* __restrict__ best, long long* __restrict__ best_at, long long* __restrict__ parents,
-          long long* __restrict__ words, float* __restrict__ own, long long* __restrict__ continued, bool* __restrict__ open, int V,
-          int B, int K, int end, int step, double length, double longest) {
+          long long* __restrict__ words, float* __restrict__ own, long long* __restrict__ continued, bool* __restrict__ open,
+          const int* __restrict__ longest, const double* __restrict__ divisors, int V, int B, int K, int end, int step,
+          double length) {
     DYNAMIC_SHARED(double, kept);
     __shared__ u64 keys[2][32];
     __shared__ int places[2][32];
@@ -251,17 +252,22 @@ beam_step(const float* __restrict__ log_probs, const float* __restrict__ offered
     }
     if (threadIdx.x) return;
     double top = -INFINITY, most = -INFINITY;
-    int top_slot = 0;
+    int top_slot = 0, most_slot = 0;
     for (int slot = 0; slot < B; ++slot) {
-        if (words[first + slot] != end) most = kept[slot] > most ? kept[slot] : most;
-        else if (kept[slot] / length > top) top = kept[slot] / length, top_slot = slot;
+        if (words[first + slot] != end && kept[slot] > most) most = kept[slot], most_slot = slot;
+        else if (words[first + slot] == end && kept[slot] / length > top) top = kept[slot] / length, top_slot = slot;
     }
     if (top > best[blockIdx.x]) {
         best[blockIdx.x] = top;
         best_at[2 * blockIdx.x] = step;
         best_at[2 * blockIdx.x + 1] = top_slot;
     }
-    bool done = best[blockIdx.x] >= most / longest;  // log p only falls, and the length has an end
+    bool cut_off = step + 1 == longest[blockIdx.x];
+    if (cut_off && best[blockIdx.x] == -INFINITY) {
+        best_at[2 * blockIdx.x] = step;
+        best_at[2 * blockIdx.x + 1] = most_slot;
+    }
+    bool done = cut_off || best[blockIdx.x] >= most / divisors[blockIdx.x];  // log p only falls, and the length has an end
     for (int slot = 0; slot < B; ++slot) scores[first + slot] = done || words[first + slot] == end ? -INFINITY : kept[slot];
     open[blockIdx.x] = !done;
 }

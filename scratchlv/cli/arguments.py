@@ -74,6 +74,21 @@ def add_no_repeat(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_of_pairs(parser: argparse.ArgumentParser) -> None:
+    """How translations and summaries are looked for."""
+    parser.add_argument(
+        "--max-ratio",
+        type=float,
+        metavar="X",
+        help="of translations and summaries: at the most X words to each word of the source",
+    )
+    parser.add_argument(
+        "--replace-unknown",
+        action="store_true",
+        help="of translations and summaries: <unk> may be said, and gives way to the word of the source that is looked at most",
+    )
+
+
 def load_captioner(arguments: Arguments) -> Any:
     """The run, or the ensemble, that a command names.
 

@@ -12,6 +12,7 @@ from scratchlv.cli.arguments import (
     add_backend,
     add_ensemble,
     add_no_repeat,
+    add_of_pairs,
     add_run,
     add_settings,
     add_threads,
@@ -122,6 +123,10 @@ _BPE = {
     "metavar": "N",
     "help": "read and write words in pieces, of N merges of byte-pair encoding that are learned from the texts",
 }
+_COPY = {
+    "action": "store_true",
+    "help": "words may be copied from the source, unknown ones too: a pointer-generator (--set coverage=X: its coverage loss)",
+}
 _SKIP = {"action": "store_true", "help": "go on without the pictures that are missing"}
 _LAYERS = {"type": int, "metavar": "N", "help": "recurrent layers, one on top of another; the same as --set layers=N"}
 _CELL = {"choices": CELLS, "help": f"of encoder and decoder (default: {CELLS[0]}); the same as --set cell=CELL"}
@@ -148,14 +153,21 @@ _LOOK: dict[str, dict[str, Any]] = {
     },
 }
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
+_OF_PAIRS: dict[str, dict[str, Any]] = {
+    "--layers": _LAYERS,
+    "--cell": _CELL,
+    "--characters": _CHARACTERS,
+    "--bpe": _BPE,
+    "--copy": _COPY,
+}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "lm": {
         "--layers": _LAYERS,
         "--characters": _CHARACTERS,
     },
-    "translate": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
-    "summarize": {"--layers": _LAYERS, "--cell": _CELL, "--characters": _CHARACTERS, "--bpe": _BPE},
+    "translate": _OF_PAIRS,
+    "summarize": _OF_PAIRS,
     "caption": {
         **_LOOK,
         "--blind": _BLIND,
@@ -300,6 +312,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     add_no_repeat(evaluate)
     add_ensemble(evaluate)
+    add_of_pairs(evaluate)
     evaluate.add_argument(
         "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
     )
@@ -325,6 +338,11 @@ def _evaluate(arguments: Arguments) -> None:
     if arguments.beam is not None and not task.beam:
         raise UserError(f"--beam does not go with {task.title}; leave it out")
     options: dict[str, Any] = {} if arguments.beam is None else {"beam": arguments.beam}
+    for name in ("max_ratio", "replace_unknown"):
+        if value := getattr(arguments, name):
+            if run.config.task not in ("translate", "summarize"):
+                raise UserError(f"--{name.replace('_', '-')} does not go with {task.title}; leave it out")
+            options[name] = value
     if arguments.results is not None:
         if not task.results:
             raise UserError(f"--results does not go with {task.title}; leave it out")

@@ -12,6 +12,7 @@ from scratchlv.cli.arguments import (
     add_backend,
     add_ensemble,
     add_no_repeat,
+    add_of_pairs,
     add_run,
     add_seed,
     add_threads,
@@ -40,6 +41,15 @@ def add_commands(commands: Any) -> None:
 
 def _add_beam(parser: Any) -> None:
     parser.add_argument("--beam", type=int, default=1, metavar="B", help="beam search of this width (default: greedy)")
+
+
+def _add_translating(parser: Any) -> None:
+    """What translations and summaries are looked for with."""
+    _add_beam(parser)
+    add_of_pairs(parser)
+    parser.add_argument(
+        "--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word; what is copied is red"
+    )
 
 
 # --- generate ----------------------------------------------------------------------------------------------------
@@ -99,8 +109,7 @@ def _add_translate(commands: Any) -> None:
     translate = commands.add_parser("translate", help="translate texts")
     add_run(translate)
     translate.add_argument("texts", nargs="+", metavar="TEXT", help="a sentence each")
-    _add_beam(translate)
-    translate.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word")
+    _add_translating(translate)
     translate.set_defaults(command=_translate)
 
 
@@ -112,8 +121,7 @@ def _add_summarize(commands: Any) -> None:
     summarize = commands.add_parser("summarize", help="say what a text says, in a few words")
     add_run(summarize)
     summarize.add_argument("files", nargs="+", metavar="FILE|-", help="a text each; - is standard input")
-    _add_beam(summarize)
-    summarize.add_argument("--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word")
+    _add_translating(summarize)
     summarize.set_defaults(command=_summarize)
 
 
@@ -139,7 +147,8 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
         raise UserError(
             f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
         )
-    said = [translation.translate_text(run, text, arguments.beam) for text in texts]
+    decoding = translation.Decoding(arguments.beam, arguments.max_ratio, arguments.replace_unknown)
+    said = [translation.translate_text(run, text, decoding) for text in texts]
     say_unknown(sorted({word for t in said for word in t.unknown}), run.config.characters)
     for i, t in enumerate(said, 1):
         if t.cut:

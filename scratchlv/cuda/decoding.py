@@ -100,9 +100,13 @@ class BeamStep(NamedTuple):
 class Beam:
     """The hypotheses of N inputs, B of each, and the best that have ended."""
 
-    def __init__(self, N: int, B: int, length_normalisation: float, max_length: int, like: Array) -> None:
+    def __init__(self, lengths: Array, B: int, length_normalisation: float, like: Array) -> None:
+        """``lengths`` (N,): where a sentence of each input is cut off."""
+        N = len(lengths)
         self.N, self.B, self.normalisation = N, B, length_normalisation
-        self.longest = np.float64(max_length**length_normalisation)
+        self.longest = int(np.max(lengths, initial=0))
+        self.lengths = place(np.array(lengths, np.int32), like)
+        self.divisors = place(np.array(lengths, np.float64) ** length_normalisation, like)
         scores = np.full((N, B), -np.inf)
         scores[:, 0] = 0
         self.scores, self.best = place(scores, like), place(np.full(N, -np.inf), like)
@@ -150,9 +154,10 @@ class Beam:
             step.log_probs,
             step.rows,
             self.open,
+            self.lengths,
+            self.divisors,
             *map(np.int32, (V, B, K, END, self.steps)),
             np.float64((self.steps + 1) ** self.normalisation),
-            self.longest,
             shared=8 * B,
         )
         self.steps += 1
@@ -165,9 +170,7 @@ class Beam:
     def ended(self) -> tuple[Array, bool]:
         """Step and slot (N, 2) of the best sentence of each input, and whether a score was NaN; on the host.
 
-        Where none has ended, it is the best of those that are open.
+        Where none ended before it was cut off, it is the best of those that were open then.
         """
-        scores, best, best_at, damaged = to_host((self.scores, self.best, self.best_at, self.damaged))
-        for n in np.flatnonzero(best == -np.inf):
-            best_at[n] = self.steps - 1, scores[n].argmax()
+        best_at, damaged = to_host((self.best_at, self.damaged))
         return best_at, bool(damaged[0])

@@ -17,19 +17,25 @@ from scratchlv.tokens import END, START
 
 @dataclass(frozen=True, eq=False)
 class PairSet:
-    """``sources`` and ``targets`` as numbers of words, without end symbols; ``words`` are those of the targets, as they are."""
+    """``sources`` and ``targets`` as numbers of words, without end symbols; ``words`` are those of the targets, as they are.
+
+    Where words are copied, ``copied_from`` are the sources as the targets' vocabulary numbers them, extended by those of a
+    source's words that it lacks; so are the targets.
+    """
 
     sources: list[list[int]]
     targets: list[list[int]]
     source_vocabulary: Vocabulary
     vocabulary: Vocabulary
     words: list[list[str]]
+    copied_from: list[list[int]] | None = None
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> PairBatch:
         """The pairs ``rows``, side by side."""
         source, source_lengths = pad([self.sources[k] for k in rows])  # (S, N), (N,)
         tokens, lengths = pad([[START, *self.targets[k], END] for k in rows])  # (T + 1, N), (N,)
-        return PairBatch(source, source_lengths, tokens, lengths - 1, dropout_seed)
+        copied_from = None if self.copied_from is None else pad([self.copied_from[k] for k in rows], -1)[0]
+        return PairBatch(source, source_lengths, tokens, lengths - 1, dropout_seed, copied_from=copied_from)
 
     def training_batch(self, step: int, size: int, seed: int) -> PairBatch:
         """Batch number ``step`` of an endless shuffle: every pair once an epoch, beside others of about its length."""

@@ -41,23 +41,31 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._ids
 
-    def encode(self, words: Iterable[str]) -> list[int]:
-        """The number of each word; ``UNK`` for one that is not here. No symbol is added at either end."""
-        return [self._ids.get(word, UNK) for word in _words(words)]
+    def encode(self, words: Iterable[str], more: Sequence[str] = ()) -> list[int]:
+        """The number of each word; ``UNK`` for one that is not here. No symbol is added at either end.
 
-    def decode(self, ids: Iterable[int]) -> list[str]:
-        """The words up to the first ``<end>``, which is left out.
+        ``more`` words, that are not here, are numbered from ``len(self)`` on: a vocabulary that is extended for one text.
+        """
+        beyond = {word: len(self) + k for k, word in enumerate(more)}
+        return [self._ids.get(word, beyond.get(word, UNK)) for word in _words(words)]
+
+    def lacking(self, words: Iterable[str]) -> list[str]:
+        """Those of the words that are not here, each once."""
+        return list(dict.fromkeys(word for word in _words(words) if word not in self._ids))
+
+    def decode(self, ids: Iterable[int], more: Sequence[str] = ()) -> list[str]:
+        """The words up to the first ``<end>``, which is left out; ``more`` as in :meth:`encode`.
 
         Raises:
             ValueError: a number is that of no word.
         """
-        words = []
+        words, n = [], len(self)
         for i in ids:
             if i == END:
                 break
-            if not 0 <= i < len(self.words):
-                raise ValueError(f"{i} is the number of no word: the vocabulary has {len(self.words)}")
-            words.append(self.words[i])
+            if not 0 <= i < n + len(more):
+                raise ValueError(f"{i} is the number of no word: the vocabulary has {n + len(more)}")
+            words.append(self.words[i] if i < n else more[i - n])
         return words
 
     def to_json(self) -> list[str]:

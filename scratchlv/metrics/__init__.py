@@ -12,13 +12,13 @@ from scratchlv.metrics.diversity import distinct_share, mean_length, novel_share
 from scratchlv.metrics.pointing import pointing, pointing_accuracy, pointing_chance, true_share
 from scratchlv.metrics.ptb import ptb_words
 from scratchlv.metrics.repetition import ngrams, repeated_share, seen_share
-from scratchlv.metrics.rouge import RougeL, caption_rouge_l, rouge_l
+from scratchlv.metrics.rouge import Rouge, caption_rouge_l, rouge_l, rouge_n
 from scratchlv.metrics.vqa import vqa_accuracy
 
 __all__ = [
     "Bleu",
     "CiderD",
-    "RougeL",
+    "Rouge",
     "bleu",
     "caption_metrics",
     "caption_rouge_l",
@@ -34,6 +34,7 @@ __all__ = [
     "ptb_words",
     "repeated_share",
     "rouge_l",
+    "rouge_n",
     "same_share",
     "seen_share",
     "true_share",

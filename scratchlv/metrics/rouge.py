@@ -1,9 +1,10 @@
-"""ROUGE-L: how long is the longest sequence of words that a summary and its reference share, in order, gaps allowed?
+"""ROUGE: what do a summary and its reference share? ROUGE-L: the longest sequence of words, gaps allowed; ROUGE-N: n-grams.
 
 Lin, "ROUGE: a Package for Automatic Evaluation of Summaries" (2004). With the length of the longest common subsequence,
 
     precision = LCS / words of the hypothesis,    recall = LCS / words of the reference,    F1 = 2 P R / (P + R).
 
+ROUGE-N has the number of shared n-grams for LCS, and n-grams for words; one that stands twice is shared as often as both have it.
 Lin weighs recall with β; of summaries β = 1, as in the package rouge-score. Of captions, which have several references,
 COCO's evaluation (pycocoevalcap) takes the best precision and the best recall that any of them gives, not both of one, and
 
@@ -12,15 +13,17 @@ COCO's evaluation (pycocoevalcap) takes the best precision and the best recall t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from scratchlv.metrics.basic import require_references, require_tokens
+from scratchlv.metrics.repetition import ngrams
 
 Tokens = Sequence[str]
 
 
-class RougeL(NamedTuple):
+class Rouge(NamedTuple):
     """Means over the corpus, each 0 to 1."""
 
     precision: float
@@ -28,19 +31,24 @@ class RougeL(NamedTuple):
     f1: float
 
 
-def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Tokens]) -> RougeL:
+def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Tokens]) -> Rouge:
     """ROUGE-L of each hypothesis with its reference, the mean over all; zero where one of the two is empty.
 
     Raises:
         ValueError: there are no hypotheses, or not as many references.
         TypeError: a text is a string.
     """
-    require_tokens("hypotheses", hypotheses)
-    require_tokens("references", references)
-    if not hypotheses:
-        raise ValueError("there is no hypothesis to measure")
-    scores = [_sentence(h, r) for h, r in zip(hypotheses, references, strict=True)]
-    return RougeL(*(sum(column) / len(scores) for column in zip(*scores, strict=True)))
+    return _mean(hypotheses, references, lambda h, r: _rouge(_lcs(h, r), len(h), len(r)))
+
+
+def rouge_n(hypotheses: Sequence[Tokens], references: Sequence[Tokens], n: int) -> Rouge:
+    """ROUGE-N of each hypothesis with its reference, as :func:`rouge_l`; zero where one of the two has fewer than n words."""
+
+    def sentence(hypothesis: Tokens, reference: Tokens) -> Rouge:
+        ours, theirs = Counter(ngrams(hypothesis, n)), Counter(ngrams(reference, n))
+        return _rouge((ours & theirs).total(), ours.total(), theirs.total())
+
+    return _mean(hypotheses, references, sentence)
 
 
 def caption_rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]], beta: float = 1.2) -> float:
@@ -65,12 +73,22 @@ def _caption(hypothesis: Tokens, references: Sequence[Tokens], beta: float) -> f
     return (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
 
 
-def _sentence(hypothesis: Tokens, reference: Tokens) -> RougeL:
-    common = _lcs(hypothesis, reference)
+def _mean(
+    hypotheses: Sequence[Tokens], references: Sequence[Tokens], sentence: Callable[[Tokens, Tokens], Rouge]
+) -> Rouge:
+    require_tokens("hypotheses", hypotheses)
+    require_tokens("references", references)
+    if not hypotheses:
+        raise ValueError("there is no hypothesis to measure")
+    scores = [sentence(h, r) for h, r in zip(hypotheses, references, strict=True)]
+    return Rouge(*(sum(column) / len(scores) for column in zip(*scores, strict=True)))
+
+
+def _rouge(common: int, of_hypothesis: int, of_reference: int) -> Rouge:
     if not common:
-        return RougeL(0.0, 0.0, 0.0)
-    precision, recall = common / len(hypothesis), common / len(reference)
-    return RougeL(precision, recall, 2 * precision * recall / (precision + recall))
+        return Rouge(0.0, 0.0, 0.0)
+    precision, recall = common / of_hypothesis, common / of_reference
+    return Rouge(precision, recall, 2 * precision * recall / (precision + recall))
 
 
 def _lcs(a: Tokens, b: Tokens) -> int:

@@ -56,6 +56,9 @@ class DecoderConfig:
     cell: str = "lstm"
     dropout: float = 0.0  # of the deep output
     input_dropout: float = 0.0  # of the word before
+    tied: bool = False  # W_o = W_embᵀ: the output's weights are the embedding's
+    copy: bool = False  # words may be copied from the source, see models.copying
+    coverage: float = 0.0  # the weight of its coverage loss, in training
     label_smoothing: float = 0.0  # of the loss in training
     query: str = QUERIES[0]  # the state that asks where to look
     sharpening: float = 1.0  # of additive attention when it says something; training knows nothing of it
@@ -76,6 +79,10 @@ class DecoderConfig:
         looks = self.context in ATTENDING and self.cell == "lstm"
         if (self.gate or self.doubly_stochastic or self.hard) and not looks:
             raise ValueError("a gate, the doubly stochastic penalty and hard attention are of an LSTM that attends")
+        if self.copy and not (looks and self.hard is None):
+            raise ValueError("words are copied by an LSTM with soft attention")
+        if self.copy and self.label_smoothing or self.coverage and not self.copy:
+            raise ValueError("a decoder that copies smooths no labels, and coverage is of one that copies")
         if self.hard and self.doubly_stochastic:
             raise ValueError("the doubly stochastic penalty is of soft attention, not of hard")
 

@@ -7,7 +7,8 @@ attention does:
     P_t(w) = g_t softmax(logits_t)[w] + (1 - g_t) Σ_{l: source_l = w} α_tl
 
 Words are numbers of an extended vocabulary: 0 to V - 1 are those of the vocabulary, and V, V + 1, … those of one source that it
-lacks. Such a word can only be copied; a word that is neither known nor in the source is ``<unk>``, and can only be generated.
+lacks. Such a word can only be copied, and is read as ``<unk>`` by what comes after it; a word that is neither known nor in the
+source is ``<unk>``, and can only be generated.
 
 The loss of a word is -log P_t(y_t). With p = softmax(logits_t)[y_t], a = Σ α_tl over the places of y_t, and
 r = g p / P, the share of the probability that was generated (ρ = 1 - r the share that was copied):
@@ -19,7 +20,9 @@ The last line is that of a logistic regression whose label is r. Where p = 0 (a 
 The coverage loss Σ_l min(α_tl, c_tl) / steps, with c_t = Σ_{τ<t} α_τ, keeps attention from looking at the same place again:
 it is what such decoders repeat themselves for.
 
-Shapes: T steps, N sentences, L words of the source, V words of the vocabulary.
+Theirs differs in one thing: there c_t is given to the attention as well, here it is only a loss.
+
+Shapes: T steps, N sentences, L words of the source, V words of the vocabulary, H wide state, D wide context, E wide embedding.
 """
 
 from __future__ import annotations
@@ -28,10 +31,44 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
+from scratchlv.initialisers import normal
 from scratchlv.ops import sigmoid, softmax_cross_entropy
+from scratchlv.tokens import PAD, UNK
 
 _LEAST = 1e-30  # of a probability whose logarithm is taken: below it float32 has no digits left
+
+
+# --- the gate ----------------------------------------------------------------------------------------------------------
+
+
+class GateCache(NamedTuple):
+    h: Array
+    z: Array
+    words: Array
+
+
+def init_gate(rng: np.random.Generator, H: int, D: int, E: int) -> dict[str, Array]:
+    """The parameters of the gate, by name."""
+    widths = {"copy.wh": H, "copy.wz": D, "copy.wy": E}
+    vectors = {name: normal(rng, width, scale=width**-0.5) for name, width in widths.items()}
+    return {**vectors, "copy.b": np.zeros(1, np.float32)}
+
+
+def gate(p: dict[str, Array], h: Array, z: Array, words: Array) -> tuple[Array, GateCache]:
+    """g̃ (…), before the σ, of states (…, H), contexts (…, D) and the words before (…, E)."""
+    return h @ p["copy.wh"] + z @ p["copy.wz"] + words @ p["copy.wy"] + p["copy.b"], GateCache(h, z, words)
+
+
+def gate_backward(dgate: Array, p: dict[str, Array], cache: GateCache) -> tuple[Array, Array, Array, dict[str, Array]]:
+    """``dh``, ``dz``, ``dwords`` and the gradients of the parameters, of ``dgate`` (T, N)."""
+    inputs = zip(("copy.wh", "copy.wz", "copy.wy"), cache, strict=True)
+    g = {name: (dgate[:, :, None] * x).sum(axis=(0, 1)) for name, x in inputs}
+    dh, dz, dwords = (dgate[:, :, None] * p[name] for name in g)
+    return dh, dz, dwords, {**g, "copy.b": dgate.sum()[None]}
+
+
+# --- the loss ----------------------------------------------------------------------------------------------------------
 
 
 class Cache(NamedTuple):
@@ -79,6 +116,35 @@ def backward(cache: Cache) -> tuple[Array, Array, Array]:
     (dlogits,) = softmax_cross_entropy.backward(weights * r, kernel)
     copied = weights * (1 - r) / np.maximum(attended, _LEAST)  # (T, N)
     return dlogits, weights * (g - r), np.where(at_target, -copied[:, :, None], 0)
+
+
+# --- saying it ---------------------------------------------------------------------------------------------------------
+
+
+def known(tokens: Array, vocabulary: int) -> Array:
+    """``tokens`` of the extended vocabulary as the decoder reads them: ``<unk>`` for those that only the source has."""
+    return np.where(tokens < vocabulary, tokens, UNK)
+
+
+def mix(log_probs: Array, gate: Array, alpha: Array, source: Array) -> Array:
+    """log P (N, V + X) of ``log_probs`` (N, V), g̃ (N,), α (N, L) and ``source`` (N, L); X words are in the sources alone.
+
+    A word that another source has, and this one lacks, has log P = -inf.
+    """
+    N, V = log_probs.shape
+    source, there = np.where(source < 0, PAD, source), source >= 0
+    width = max(V, int(source.max()) + 1) if source.size else V
+    mixed = empty((N, width), log_probs)
+    mixed[:, :V] = log_probs - np.logaddexp(0, -gate)[:, None]  # log g = -log(1 + e^-g̃)
+    mixed[:, V:] = -np.inf
+    alpha = np.where(there, alpha, 0)
+    same = source[:, :, None] == source[:, None]  # (N, L, L): a word that stands in several places
+    attended = np.where(same, alpha[:, None], 0).sum(axis=2)  # (N, L)
+    with np.errstate(divide="ignore"):
+        copied = np.log(attended) - np.logaddexp(0, gate)[:, None]  # log (1 - g) a
+    places = np.arange(N, like=source)[:, None], source
+    mixed[places] = np.logaddexp(mixed[places], copied)
+    return mixed
 
 
 # --- coverage ----------------------------------------------------------------------------------------------------------

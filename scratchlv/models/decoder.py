@@ -9,7 +9,8 @@ Models differ in how z_t is made, and in nothing else: :mod:`scratchlv.models.co
 
 In training the word before is the true one (teacher forcing), or now and then the model's own
 (:mod:`scratchlv.models.scheduled_sampling`). The loss is the mean over words of -log ŷ_t[y_t]; of the attention there may be more
-(:mod:`scratchlv.models.doubly_stochastic`, :mod:`scratchlv.models.hard_attention`).
+(:mod:`scratchlv.models.doubly_stochastic`, :mod:`scratchlv.models.hard_attention`). Where the regions are words, they may be
+copied (:mod:`scratchlv.models.copying`).
 
 Shapes: N sentences, T steps, L regions (of a picture, or words of a source sentence) of D numbers, A wide attention,
 H wide state, E wide embedding, V words.
@@ -25,7 +26,7 @@ import numpy as np
 from scratchlv.arrays import Array, add
 from scratchlv.device import place
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import doubly_stochastic, hard_attention, word_loss
+from scratchlv.models import copying, doubly_stochastic, hard_attention, word_loss
 from scratchlv.models.context import (
     ATTENDING,
     VECTOR,
@@ -47,7 +48,7 @@ from scratchlv.models.context import (
 from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
 from scratchlv.models.scheduled_sampling import words_before
-from scratchlv.ops import dropout, embedding, linear, log_softmax
+from scratchlv.ops import dropout, embedding, linear, log_softmax, pack
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
@@ -66,12 +67,13 @@ class DecoderState(NamedTuple):
     layer: LayerState
     alpha: Array | None  # (N, L)
     z: Array | None  # (N, D), what it saw there, where the cell has yet to read it
+    copied_from: Array | None  # (N, L), of a decoder that copies: the words of the source, by the extended vocabulary
     params: dict[str, Array]  # as they serve many steps
 
     @property
     def of_inputs(self) -> tuple[str, ...]:
         """The fields that are the same for all that is said of an input."""
-        return "x", "keys", "mask"
+        return "x", "keys", "mask", "copied_from"
 
 
 class Cache(NamedTuple):
@@ -86,6 +88,7 @@ class Cache(NamedTuple):
     from_z: Any
     dropped: Any
     logits: Any
+    gate: Any  # of a decoder that copies
     loss: Any
     attention_loss: Any
 
@@ -111,8 +114,17 @@ def init(rng: np.random.Generator, config: DecoderConfig) -> dict[str, Array]:
     p["output.Wh"] = uniform(rng, H, E)
     if config.context != "state":
         p["output.Wz"] = uniform(rng, D, E)
-    p["output.Wo"], p["output.b"] = uniform(rng, E, V), np.zeros(V, np.float32)
+    if not config.tied:
+        p["output.Wo"] = uniform(rng, E, V)
+    p["output.b"] = np.zeros(V, np.float32)
+    if config.copy:
+        p.update(copying.init_gate(rng, H, D, E))
     return p
+
+
+def output_weights(p: dict) -> Array:
+    """W_o (E, V); where it is tied, that of the embedding, transposed."""
+    return p["output.Wo"] if "output.Wo" in p else p["embedding.W"].T
 
 
 def init_buffers(config: DecoderConfig) -> dict[str, Array]:
@@ -131,6 +143,7 @@ def forward(
     lengths: Array,
     *,
     mask: Array | None = None,
+    copied_from: Array | None = None,
     word_weights: Array | None = None,
     scheduled_sampling: float = 0.0,
     baseline: Array | None = None,
@@ -141,10 +154,11 @@ def forward(
     """Mean loss per word, in nats, and the cache that ``backward`` takes.
 
     ``x`` is the source: a vector (N, D), or regions (N, L, D) of which ``mask`` (N, L) says which exist. ``tokens`` (T + 1, N):
-    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. ``word_weights``, (T, N) or (N,),
-    multiply the losses of the words (:mod:`scratchlv.models.word_loss`). With the probability ``scheduled_sampling`` a word
-    before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved. ``need_dx=False`` says that
-    nobody wants the gradient of the source.
+    <start>, the words, <end>, padding; ``lengths`` (N,): how many of the T predictions count. A decoder that copies is given
+    what words its regions are, ``copied_from`` (N, L), by the extended vocabulary, as the ``tokens`` are. ``word_weights``,
+    (T, N) or (N,), multiply the losses of the words (:mod:`scratchlv.models.word_loss`). With the probability
+    ``scheduled_sampling`` a word before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved.
+    ``need_dx=False`` says that nobody wants the gradient of the source.
     """
     T = tokens.shape[0] - 1
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
@@ -153,10 +167,12 @@ def forward(
     state, init_state_cache = init_state(p, config, source, need_dx, train)
     before = tokens[:-1]
     if train and scheduled_sampling > 0:
-        begun = DecoderState(*source, state, None, _nothing_seen(config, x), decoding_params(p, {}))
+        begun = DecoderState(*source, state, None, _nothing_seen(config, x), copied_from, decoding_params(p, {}))
         before = words_before(
             begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
         )
+    if config.copy:
+        before = copying.known(before, config.vocabulary)
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
     dropping = train and config.input_dropout > 0
     words, dropped_words = dropout.forward(
@@ -180,16 +196,22 @@ def forward(
         deep_from_z, from_z = linear.forward(z, p["output.Wz"], train=train)
         deep += deep_from_z
     deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
-    logits, logits_cache = linear.forward(deep, p["output.Wo"], p["output.b"], train=train)  # (T, N, V)
-    loss, loss_cache = word_loss.forward(
-        logits,
-        tokens[1:],
-        counts,
-        word_weights=word_weights,
-        each=hard is not None,
-        label_smoothing=config.label_smoothing if train else 0.0,
-        train=train,
-    )
+    logits, logits_cache = linear.forward(deep, output_weights(p), p["output.b"], train=train)  # (T, N, V)
+    gate_cache: Any = None
+    loss_cache: Any
+    if config.copy:
+        gate, gate_cache = copying.gate(p, hs, z, words)
+        loss, loss_cache = copying.forward(logits, gate, run.alpha, copied_from, tokens[1:], counts, train=train)
+    else:
+        loss, loss_cache = word_loss.forward(
+            logits,
+            tokens[1:],
+            counts,
+            word_weights=word_weights,
+            each=hard is not None,
+            label_smoothing=config.label_smoothing if train else 0.0,
+            train=train,
+        )
     attention_cache = None
     if hard is not None:
         of_draws, attention_cache = hard_attention.forward(hard, run, draws, loss_cache.losses, counts, baseline)
@@ -197,6 +219,9 @@ def forward(
     elif train and config.doubly_stochastic > 0:
         penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask, config.doubly_stochastic)
         loss = loss + penalty
+    elif train and config.coverage > 0:
+        of_coverage, attention_cache = copying.coverage_loss(run.alpha, counts, config.coverage)
+        loss = loss + of_coverage
     cache = Cache(
         need_dx,
         init_state_cache,
@@ -209,6 +234,7 @@ def forward(
         from_z,
         dropped,
         logits_cache,
+        gate_cache,
         loss_cache,
         attention_cache,
     )
@@ -222,11 +248,17 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     """
     g: dict[str, Array] = {}
     dalphas = None  # (T, N, L)
-    if cache.attention_loss is not None:
+    if config.coverage > 0:
+        dalphas = copying.coverage_loss_backward(cache.attention_loss)
+    elif cache.attention_loss is not None:
         of_attention = doubly_stochastic if config.hard is None else hard_attention
         dalphas = of_attention.backward(cache.attention_loss)
-    dlogits = word_loss.backward(cache.loss)
-    ddeep, g["output.Wo"], g["output.b"] = linear.backward(dlogits, cache.logits)
+    if config.copy:
+        dlogits, dgate, dcopied = copying.backward(cache.loss)
+        dalphas = add(dcopied, dalphas)
+    else:
+        dlogits = word_loss.backward(cache.loss)
+    ddeep, dWo, g["output.b"] = linear.backward(dlogits, cache.logits)
     if cache.dropped is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped)
     dz = None
@@ -234,6 +266,11 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         attends = config.context in ATTENDING
         dz, g["output.Wz"], _ = linear.backward(ddeep if attends else ddeep.sum(axis=0), cache.from_z)
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
+    if config.copy:
+        dh, dz_of_gate, dwords_of_gate, of_gate = copying.gate_backward(dgate, p, cache.gate)
+        dhs, dz = dhs + dh, dz + dz_of_gate
+        ddeep = ddeep + dwords_of_gate
+        g.update(of_gate)
 
     if config.context in ATTENDING:
         dx, dkeys, dwords, dstate, grads = attend_through_backward(config, dhs, dz, dalphas, cache.run)
@@ -254,6 +291,10 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
     if cache.dropped_words is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped_words)
     (g["embedding.W"],) = embedding.backward(ddeep, cache.words)
+    if config.tied:
+        g["embedding.W"] += dWo.T  # used at both ends: two gradients, added
+    else:
+        g["output.Wo"] = dWo
     return dx if cache.need_dx else None, g
 
 
@@ -261,7 +302,13 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
 
 
 def start(
-    p: dict, config: DecoderConfig, x: Array, mask: Array | None = None, *, packed: dict[str, Array]
+    p: dict,
+    config: DecoderConfig,
+    x: Array,
+    mask: Array | None = None,
+    copied_from: Array | None = None,
+    *,
+    packed: dict[str, Array],
 ) -> DecoderState:
     """The state before the first word; ``packed`` are weights that were packed before.
 
@@ -273,7 +320,10 @@ def start(
     layer, _ = init_state(p, config, Source(x, mask=mask), need_dx=False, train=False)
     keys, _ = attention_keys(p, config, x, need_dx=True, train=False)
     alpha = None if config.context in VECTOR else np.zeros_like(x, shape=x.shape[:2])
-    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), decoding_params(p, packed))
+    params = decoding_params(p, packed)
+    if config.tied:
+        params["output.Wo"] = pack(output_weights(p))
+    return DecoderState(x, keys, mask, layer, alpha, _nothing_seen(config, x), copied_from, params)
 
 
 def _nothing_seen(config: DecoderConfig, x: Array) -> Array | None:
@@ -282,8 +332,13 @@ def _nothing_seen(config: DecoderConfig, x: Array) -> Array | None:
 
 
 def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
-    """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
+    """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them.
+
+    Of a decoder that copies they are (N, V + X): the sources have X words that the vocabulary lacks.
+    """
     p = state.params
+    if config.copy:
+        tokens = copying.known(tokens, config.vocabulary)
     words, _ = embedding.forward(tokens, p["embedding.W"], train=False)  # (N, E)
     if state.z is None:  # look, then read the word and what was seen
         z, alpha = _look(p, config, state, state.layer[0])
@@ -295,8 +350,11 @@ def step(config: DecoderConfig, state: DecoderState, tokens: Array) -> tuple[Arr
     deep += words
     if z is not None:
         deep += linear.forward(z, p["output.Wz"], train=False)[0]
-    logits, _ = linear.forward(deep, p["output.Wo"], p["output.b"], train=False)
+    logits, _ = linear.forward(deep, output_weights(p), p["output.b"], train=False)
     log_probs, _ = log_softmax.forward(logits, train=False)
+    if config.copy:
+        gate, _ = copying.gate(p, layer[0], z, words)
+        log_probs = copying.mix(log_probs, gate, alpha, for_each(state.copied_from, len(gate)))
     return log_probs, state._replace(layer=layer, alpha=alpha, z=None if state.z is None else z)
 
 

@@ -141,13 +141,32 @@ class LanguageModel:
 
         With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own.
         """
-        p, config = self.params, self.config
-        drop: dict[str, Any] = {"variational": config.variational, "train": train}
-        tokens = place(tokens, p["embedding.W"])
+        config = self.config
+        tokens = place(tokens, self.params["embedding.W"])
         before = tokens[:-1]
         if scheduled_sampling > 0:
-            begun = LanguageModelState(state, decoding_params(p, {}))
+            begun = LanguageModelState(state, decoding_params(self.params, {}))
             before = words_before(begun, self.step, tokens, None, scheduled_sampling, config.own_words, dropout_seed)
+        logits, _, state, cache = self._foresee(before, state, dropout_seed, train)
+        smoothing = config.label_smoothing if train else 0.0
+        loss, loss_cache = softmax_cross_entropy.forward(
+            logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
+        )
+        return loss, state, cache._replace(loss=loss_cache)
+
+    def losses(self, tokens: Array, state: State) -> tuple[Array, Array, State]:
+        """The loss of each of ``tokens[1:]`` (T, N), the states h (T, N, H) that foresaw them, and the state after the last."""
+        tokens = place(tokens, self.params["embedding.W"])
+        logits, h, state, _ = self._foresee(tokens[:-1], state, 0, train=False)
+        losses, _ = softmax_cross_entropy.forward(logits, tokens[1:], reduction="none", train=False, overwrite=True)
+        return losses, h, state
+
+    def _foresee(
+        self, before: Array, state: State, dropout_seed: int, train: bool
+    ) -> tuple[Array, Array, State, Cache]:
+        """Logits (T, N, V) of what follows ``before`` (T, N), the states h (T, N, H), the last one; a cache but for the loss."""
+        p, config = self.params, self.config
+        drop: dict[str, Any] = {"variational": config.variational, "train": train}
         x, words = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E)
         kept_words = None
         if train and config.embedding_dropout:
@@ -160,21 +179,7 @@ class LanguageModel:
         )  # (T, N, H)
         h, dropped = dropout_forward(h, config.dropout, (dropout_seed, config.layers), **drop)
         logits, output = linear.forward(h, output_weights(p), p["output.b"], train=train)  # (T, N, V)
-        smoothing = config.label_smoothing if train else 0.0
-        loss, loss_cache = softmax_cross_entropy.forward(
-            logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
-        )
-        return loss, state, Cache(words, kept_words, layers, kept_weights, dropped, output, loss_cache)
-
-    def losses(self, tokens: Array, state: State) -> tuple[Array, Array, State]:
-        """The loss of each of ``tokens[1:]`` (T, N), the states h (T, N, H) that foresaw them, and the state after the last."""
-        p = self.params
-        tokens = place(tokens, p["embedding.W"])
-        x, _ = embedding.forward(tokens[:-1], p["embedding.W"], train=False)
-        h, state, _ = stack_forward(p, "recurrent", self.config.cell, x, state, train=False)
-        logits, _ = linear.forward(h, output_weights(p), p["output.b"], train=False)
-        losses, _ = softmax_cross_entropy.forward(logits, tokens[1:], reduction="none", train=False, overwrite=True)
-        return losses, h, state
+        return logits, h, state, Cache(words, kept_words, layers, kept_weights, dropped, output, None)
 
     def backward(self, cache: Cache) -> dict[str, Array]:
         """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""

@@ -22,6 +22,7 @@ from scratchlv.batches import PairBatch
 from scratchlv.device import place
 from scratchlv.initialisers import normal
 from scratchlv.models import decoder
+from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.recurrent import (
     bidirectional_backward,
@@ -46,10 +47,16 @@ class TranslatorConfig:
     model: str = "additive"
     embedding: int = 128
     hidden: int = 256
+    decoder_hidden: int = 0  # the width of the decoder's state; 0: the encoder's, hidden
     attention: int = 256
     layers: int = 1  # of the encoder
     cell: str = "lstm"
     dropout: float = 0.0
+    input_dropout: float = 0.0  # of the words that are read, on both sides
+    tied: bool = False  # the output's weights are the embedding's
+    query: str = QUERIES[0]  # of attention: "current" is input feeding, see models.context
+    copy: bool = False  # words may be copied from the source, see models.copying
+    coverage: float = 0.0  # the weight of its coverage loss
     label_smoothing: float = 0.0  # of the loss in training
     own_words: str = "sample"  # of scheduled sampling
 
@@ -61,10 +68,15 @@ class TranslatorConfig:
             vocabulary=self.vocabulary,
             source=source,
             embedding=self.embedding,
-            hidden=self.hidden,
+            hidden=self.decoder_hidden or self.hidden,
             attention=self.attention,
             cell=self.cell,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
+            tied=self.tied,
+            query=self.query,
+            copy=self.copy,
+            coverage=self.coverage,
             label_smoothing=self.label_smoothing,
             own_words=self.own_words,
         )
@@ -97,6 +109,7 @@ class Translator:
             batch.tokens,
             batch.lengths,
             mask=mask,
+            copied_from=None if batch.copied_from is None else batch.copied_from.T,
             word_weights=batch.word_weights,
             scheduled_sampling=batch.scheduled_sampling,
             dropout_seed=batch.dropout_seed,
@@ -118,15 +131,24 @@ class Translator:
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
-    def start(self, source: tuple[Array, Array]) -> DecoderState:
-        """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,)."""
-        words, lengths = place(source, self.params["embedding.W"])
+    def start(self, source: tuple[Array, ...]) -> DecoderState:
+        """The state before the first word of the translations of ``source``: tokens (S, N) and lengths (N,).
+
+        Where words are copied, the words of the source by the extended vocabulary (S, N) come third; -1 is padding.
+        """
+        words, lengths, *copied_from = place(source, self.params["embedding.W"])
         x, mask, _ = self._encode(words, lengths, dropout_seed=0, train=False)
-        return decoder.start(self.params, self.config.decoder, x, mask, packed=self.packed)
+        of_words = copied_from[0].T if self.config.copy else None
+        return decoder.start(self.params, self.config.decoder, x, mask, of_words, packed=self.packed)
 
     def step(self, state: DecoderState, tokens: Array) -> tuple[Array, DecoderState]:
         """The log probabilities (N, V) of the words that may follow ``tokens`` (N,), and the state after them."""
         return decoder.step(self.config.decoder, state, tokens)
+
+    def copied(self, batch: PairBatch) -> Array:
+        """How much of the probability of each word of the target is that of copying it, (T, N), 0 to 1."""
+        _, (_, decoder_cache) = self.forward(batch, train=False)
+        return 1 - decoder_cache.loss.generated
 
     # --- the encoder ---------------------------------------------------------------------------------------------
 
@@ -136,21 +158,23 @@ class Translator:
         words, embedding_cache = embedding.forward(
             source, p.get("source.W", p["embedding.W"]), train=train
         )  # (S, N, E)
+        dropping = train and config.input_dropout > 0
+        words, dropped_words = dropout.forward(words, p=config.input_dropout, seed=(dropout_seed, 3), train=dropping)
         drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "train": train}
         if config.model == "naive":
             zero = zero_state(config.cell, source.shape[1], config.hidden, words)
             h, _, layers_cache = stack_forward(
                 p, "encoder", config.cell, words, (zero,) * config.layers, lengths, **drop
             )  # past its length a state stands still: the last row is every sentence's last state
-            return h[-1], None, (embedding_cache, layers_cache, None)
+            return h[-1], None, (embedding_cache, dropped_words, layers_cache, None)
         h, layers_cache = bidirectional_forward(p, "encoder", config.cell, words, lengths, config.layers, **drop)
         h, dropped = dropout.forward(h, p=config.dropout, seed=(dropout_seed, 2), train=train and config.dropout > 0)
         mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
-        return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, layers_cache, dropped)
+        return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, dropped_words, layers_cache, dropped)
 
     def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
-        embedding_cache, layers_cache, dropped = cache
+        embedding_cache, dropped_words, layers_cache, dropped = cache
         if self.config.model == "naive":
             dwords, grads = stack_backward(None, (dx, None), layers_cache)
         else:
@@ -158,5 +182,7 @@ class Translator:
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
             dwords, grads = bidirectional_backward(dh, layers_cache)
+        if dropped_words is not None:
+            (dwords,) = dropout.backward(dwords, dropped_words)
         (dW,) = embedding.backward(dwords, embedding_cache)
         return dW, grads

@@ -18,15 +18,19 @@ _LONGEST = 150  # of a word, in pixels
 _GAP = 14
 _SLANT = 55  # degrees
 _LINE = (214, 217, 222)
+_COPIED = (196, 30, 58)
 
 
-def alignment_picture(source: Sequence[str], target: Sequence[str], alphas: np.ndarray) -> Image.Image:
+def alignment_picture(
+    source: Sequence[str], target: Sequence[str], alphas: np.ndarray, copied: np.ndarray | None = None
+) -> Image.Image:
     """The matrix of attention, source along the top and target down the left: the darker a cell, the larger its weight.
 
     Args:
         source: S words.
         target: T words; the end symbol may be the last.
         alphas: attention weights (T, S), 0 to 1: white to black.
+        copied: (T,), how much of each target word was copied, 0 to 1: the more, the redder are it and its row.
 
     Raises:
         ValueError: the shapes do not go together, or a weight is negative or not finite.
@@ -35,8 +39,9 @@ def alignment_picture(source: Sequence[str], target: Sequence[str], alphas: np.n
     if not source or not target or alphas.shape != (len(target), len(source)):
         given = f"{len(target)} and {len(source)} words, alphas {alphas.shape}"
         raise ValueError(f"an alignment needs target words, source words and alphas (T, S), not {given}")
-    shades = shade(alphas)
     T, S = alphas.shape
+    inks = _inks(np.zeros(T) if copied is None else np.asarray(copied, np.float64))
+    shades = shade(alphas, inks[:, None])
     cell = min(_CELLS[1], max(_CELLS[0], _ROOM // max(T, S)))
     size = min(_FONT, round(0.62 * cell))
     above = [_slanted(lettering(clip(word, _LONGEST, size), size)) for word in source]
@@ -51,19 +56,26 @@ def alignment_picture(source: Sequence[str], target: Sequence[str], alphas: np.n
         sheet.paste(INK, (left + round((s + 0.5) * cell - 0.5 * size), top - word.height), word)
     for t, word in enumerate(beside):
         middle = top + round((t + 0.5) * cell)
-        sheet.paste(INK, (left - 8 - word.width, middle - word.height // 2), word)
+        colour = tuple(inks[t].round().astype(int).tolist())
+        sheet.paste(colour, (left - 8 - word.width, middle - word.height // 2), word)
     return sheet
 
 
-def shade(alphas: np.ndarray) -> np.ndarray:
-    """Attention weights (…) as colours (…, 3) uint8, from white at 0 to ink at 1.
+def _inks(copied: np.ndarray) -> np.ndarray:
+    """The colours (T, 3) of rows: ink at 0, red at 1."""
+    ink, red = np.array(INK, np.float64), np.array(_COPIED, np.float64)
+    return ink + copied[:, None] * (red - ink)
+
+
+def shade(alphas: np.ndarray, ink: np.ndarray | tuple[int, ...] = INK) -> np.ndarray:
+    """Attention weights (…) as colours (…, 3) uint8, from white at 0 to ``ink`` at 1.
 
     Raises:
         ValueError: a weight is negative or not finite.
     """
     if not (np.isfinite(alphas).all() and (alphas >= 0).all()):
         raise ValueError("alphas must be finite and 0 or more")
-    paper, ink = np.array(PAPER, np.float64), np.array(INK, np.float64)
+    paper = np.array(PAPER, np.float64)
     return (paper + np.minimum(alphas, 1)[..., None] * (ink - paper)).round().astype(np.uint8)
 
 

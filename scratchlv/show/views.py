@@ -98,9 +98,11 @@ def attention(image: np.ndarray, words: Sequence[str], probabilities: Sequence[f
     return View(sheet, choices, photo=photo)
 
 
-def alignment(source: Sequence[str], target: Sequence[str], alphas: np.ndarray) -> View:
+def alignment(
+    source: Sequence[str], target: Sequence[str], alphas: np.ndarray, copied: np.ndarray | None = None
+) -> View:
     """What a translator looked at for each word of the target; arguments and errors are those of :func:`alignment_picture`."""
-    picture = alignment_picture(source, target, alphas)
+    picture = alignment_picture(source, target, alphas, copied)
     choices = [
         Choice(word, "", " ".join(map(_shaded, source, weights))) for word, weights in zip(target, alphas, strict=True)
     ]

@@ -280,9 +280,21 @@ def _loss_per_sentence(run: Run, text: Sentences, size: int = 100) -> float:
 def _made_up(run: Run, train: Sentences) -> dict[str, float]:
     """``repeated_4grams`` and ``seen_4grams`` of texts that the model makes up, words between spaces."""
     between = "" if run.config.characters else " "
-    made = ["".join(write(run, [], seed=seed)).split() for seed in range(_MADE_UP)]
+    prompt = np.repeat(_read_before(run)[:, None], _MADE_UP, axis=1)
+    drawn = decode.sample(run.model, _MADE_UP, seed=0, prompt=prompt, max_length=_longest(run.config))
+    made = [between.join(run.vocabulary.decode(text.tokens)).split() for text in drawn]
     known = {gram for words in train for gram in metrics.ngrams(between.join(words).split())}
     return {"repeated_4grams": metrics.repeated_share(made), "seen_4grams": metrics.seen_share(made, known)}
+
+
+def _longest(config: Config) -> int:
+    """Words, or characters, at which a text is cut off."""
+    return 400 if config.characters else 40
+
+
+def _read_before(run: Run) -> np.ndarray:
+    """In the one stream of training a sentence never began from nothing: the model reads a little before it writes."""
+    return np.array(run.vocabulary.encode(run.fitted.opening), np.int64)
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
@@ -302,10 +314,9 @@ def write(run: Run, prompt: list[int], **options: Any) -> Iterator[str]:
         UserError: an option is out of range.
     """
     between = "" if run.config.characters else " "
-    options.setdefault("max_length", 400 if run.config.characters else 40)
-    # In the one stream of training a sentence never began from nothing: the model reads a little before it writes.
-    before = run.vocabulary.encode(run.fitted.opening)
-    tokens = decode.stream(run.model, 1, prompt=np.array(before + prompt)[:, None], **options)
+    options.setdefault("max_length", _longest(run.config))
+    before = np.concatenate([_read_before(run), np.array(prompt, np.int64)])
+    tokens = decode.stream(run.model, 1, prompt=before[:, None], **options)
     drawn = itertools.chain([next(tokens)], tokens)  # an option that is out of range shows before anything is said
     yield between.join(run.vocabulary.words[token] for token in prompt)
     first = not prompt

@@ -35,6 +35,10 @@ _ZERO_OR_MORE = (
     "entropy",
     "init_scale",
     "decay_from",
+    "decoder_hidden",
+    "average_from",
+    "average_after",
+    "coverage",
 )
 _BELOW_ONE = (
     "dropout",
@@ -48,13 +52,13 @@ _BELOW_ONE = (
 )  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling")
 #: what keeps a model from learning a batch by heart
-_REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling")
+_REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling", "coverage")
 _LARGEST = sys.float_info.max
 #: the largest of each; of scenes, a million pictures are 12 GB
 MOST_SCENES = 1_000_000
 _MOST_OTHERS = 1_000_000_000
 _MOST = dict.fromkeys(("n_train", "n_val"), MOST_SCENES)
-_MOST |= dict.fromkeys(("embedding", "hidden", "attention", "width"), 65_536)
+_MOST |= dict.fromkeys(("embedding", "hidden", "decoder_hidden", "attention", "width"), 65_536)
 _MOST |= dict.fromkeys(("layers", "hops", "questions"), 1000)
 _MOST |= dict.fromkeys(("batch", "unroll", "most_words"), 1_000_000)
 
@@ -71,6 +75,8 @@ class Settings:
     decay: float = 0.0  # of the learning rate, by this factor in steps, and not along a cosine; 0: along a cosine
     decay_from: int = 1  # the first step of which it is lower
     decay_every: int = 1  # steps, after which it is lowered again
+    average_from: int = 0  # steps, after which weights are averaged: validation and use take the mean; 0: they are not
+    average_after: int = 0  # validations that bring nothing better, after which they are (NT-ASGD); 0: they are not
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
@@ -114,6 +120,12 @@ class Settings:
             raise UserError(
                 "decay_from and decay_every say when the learning rate is lowered; set by how much, as decay=0.5"
             )
+        if self.average_from and self.average_after:
+            raise UserError("average_from and average_after both say when averaging begins; set one of them")
+        if self.average_from >= self.steps:
+            raise UserError(f"average_from={self.average_from}: there are only {self.steps} steps; give fewer")
+        if self.average_after and not self.validate_every:
+            raise UserError("average_after counts validations, and there are none; set validate_every")
         if self.nesterov and not self.momentum:
             raise UserError("nesterov=True: it looks ahead along the velocity; give it momentum, as momentum=0.9")
         try:

@@ -21,6 +21,7 @@ from scratchlv.tasks import TASKS
 from scratchlv.tasks.asked_again import MAY_CHANGE
 from scratchlv.tasks.records import from_json, to_json
 from scratchlv.training import checkpoint, old_runs
+from scratchlv.training.trainer import averaged
 
 ENCODER = "encoder"
 KEPT = "config"  # what the copy is called in the state of a checkpoint
@@ -222,8 +223,12 @@ def _sha256(found: dict[str, Any]) -> str:
 
 
 def load_weights(folder: Path, step: int | None = None) -> tuple[dict, dict]:
-    """Tensors and state to use a run with: those of the best validation loss where there are any, else the newest."""
+    """Tensors and state to use a run with: those of the best validation loss where there are any, else the newest.
+
+    Where weights were averaged, they are the mean.
+    """
     best = folder / "best"
     if step is None and best.is_dir() and checkpoint.latest_steps(best):
         return checkpoint.load(best)
-    return checkpoint.load(folder, step)
+    tensors, state = checkpoint.load(folder, step)
+    return averaged(tensors), state

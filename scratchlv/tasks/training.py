@@ -15,6 +15,7 @@ from scratchlv.models.inference import make_ready
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings, WordSettings
+from scratchlv.training.averaging import Averaging
 from scratchlv.training.optimisers import Decay
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
 from scratchlv.vision.finetuning import PREFIX
@@ -91,6 +92,7 @@ def train_settings(settings: Settings) -> TrainSettings:
         momentum=s.momentum,
         nesterov=s.nesterov,
         decay=Decay(s.decay, s.decay_from, s.decay_every) if s.decay else None,
+        averaging=Averaging(s.average_from, s.average_after) if s.average_from or s.average_after else None,
         slow=(PREFIX, s.finetune_rate) if hasattr(s, "finetune_rate") else None,
     )
 

@@ -5,6 +5,7 @@ Both are one system; they differ in the data, and in that a summary shares one v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,12 +22,15 @@ from scratchlv.data.formats import notes_of_text
 from scratchlv.data.pairs import PairSet
 from scratchlv.data.parallel import Cut, Pair, Pairs, csv_pairs, jsonl_pairs, multi30k, parallel, tsv_pairs
 from scratchlv.data.text import detokenize, spaced_characters, spaced_words, tokenize
-from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
+from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
+from scratchlv.device import to_host
 from scratchlv.errors import UserError
+from scratchlv.models.context import QUERIES
 from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.tasks import CELLS, records, training
 from scratchlv.tasks.training import Job, Say
+from scratchlv.tokens import UNK
 from scratchlv.training.progress import Progress
 
 _MOST_SAID = 60  # words, at which a text that was not ended is cut off
@@ -38,9 +42,14 @@ _LETTERS = 5  # of a word, about: by character texts are so many times as long
 class Settings(records.WordSettings):
     embedding: int = 64
     hidden: int = 128
+    decoder_hidden: int = 0  # the width of the decoder's state; 0: the encoder's, hidden
     attention: int = 128
     layers: int = 1  # of the encoder
     cell: str = CELLS[0]  # of encoder and decoder
+    input_dropout: float = 0.0  # of the words that are read, on both sides
+    tied: bool = False  # the output's weights are the embedding's
+    query: str = QUERIES[0]  # of attention; "current" is input feeding
+    coverage: float = 0.0  # the weight of the coverage loss, of a run that copies
     min_count: int = 1  # words that are rarer become <unk>
     most_words: int = 200  # (or characters) of a source or a target: longer ones are cut off
     grammar: str = "definite"  # of the captions of Scenes
@@ -49,6 +58,8 @@ class Settings(records.WordSettings):
         super().__post_init__()
         if self.cell not in CELLS:
             raise UserError(f"cell={self.cell}: there are {', '.join(CELLS)}")
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
         if self.grammar not in scenes_world.TRANSLATION_GRAMMARS:
             raise UserError(f"grammar={self.grammar}: there are {', '.join(scenes_world.TRANSLATION_GRAMMARS)}")
 
@@ -104,6 +115,7 @@ class Config(records.Config):
     settings: Settings
     characters: bool = False  # both sides are read, and said, character by character
     bpe: int | None = None  # merges of byte-pair encoding, by which words become pieces
+    copy: bool = False  # words may be copied from the source (a pointer-generator)
 
     @property
     def units(self) -> str:
@@ -134,21 +146,28 @@ def config(
     *,
     characters: bool = False,
     bpe: int | None = None,
+    copy: bool = False,
 ) -> Config:
     """The config of a new run. By ``characters``, or in pieces, most_words is larger if it is not among the ``overrides``.
 
     Raises:
         UserError: an argument is wrong.
     """
-    more = {"characters": characters, "bpe": bpe}
+    more = {"characters": characters, "bpe": bpe, "copy": copy}
     asked = records.ask(Config, PRESETS[task], task, data, model, preset, seed, overrides, **more)
     kind = asked.argument.kind
     idle = {} if model == "additive" else {"attention": f"--model {model}"}
+    if model == "naive":
+        idle["query"] = "--model naive, which does not look"
     if (task, kind) != ("translate", "scenes"):
         idle["grammar"] = f"train {task} --data {kind}"
     if bpe is not None:
         idle["min_count"] = "--bpe, which keeps all its pieces"
+    if not copy:
+        idle["coverage"] = "a decoder that does not copy (--copy)"
     records.refuse_idle(asked, overrides, idle)
+    if copy:
+        _check_copying(asked)
     if asked.units == "words":
         return asked
     if bpe is not None and bpe < 1:
@@ -161,6 +180,49 @@ def config(
     longer = _LETTERS if characters else _PIECES
     most = longer * PRESETS[task][kind, preset].most_words
     return replace(asked, settings=records.override(replace(asked.settings, most_words=most), overrides))
+
+
+def _check_copying(config: Config) -> None:
+    """
+    Raises:
+        UserError: the decoder cannot copy.
+    """
+    if config.model == "naive":
+        raise UserError("--copy: what is copied is what attention looks at; give --model additive or --model dot")
+    if config.settings.cell != CELLS[0]:
+        raise UserError(f"--copy goes with cell={CELLS[0]}, not with cell={config.settings.cell}")
+    if config.settings.label_smoothing:
+        raise UserError("--copy smooths no labels, for a word may be copied with certainty; leave label_smoothing out")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How translations are looked for."""
+
+    beam: int = 1  # its width; 1 is greedy
+    max_ratio: float | None = None  # words of a target to each of its source, at the most
+    replace_unknown: bool = False  # <unk> may be said, and the word of the source that was looked at most stands for it
+
+    def check(self, run: Run) -> None:
+        """
+        Raises:
+            UserError: a value is out of range, or not for this run.
+        """
+        if self.max_ratio is not None and not 0 < self.max_ratio < math.inf:
+            raise UserError(
+                f"--max-ratio {self.max_ratio:g}: give a number above 0, as 1.5 for half as many words again"
+            )
+        if not self.replace_unknown:
+            return
+        problem = None
+        if run.config.model == "naive":
+            problem = "it has no attention that says which word of the source to put there"
+        elif run.config.copy:
+            problem = "it copies by itself (--copy)"
+        elif run.config.units != "words":
+            problem = f"it says {run.config.units}, of which it knows all"
+        if problem:
+            raise UserError(f"--replace-unknown does nothing for this run: {problem}; leave it out")
 
 
 class Run(training.Run[Config, Fitted]):
@@ -186,23 +248,40 @@ class Run(training.Run[Config, Fitted]):
 
     def encode(self, pairs: Iterable[Pair]) -> PairSet:
         pairs, most = list(pairs), self.config.settings.most_words
-        sources = [self.source_vocabulary.encode(self.units(source)[:most]) for source, _ in pairs]
-        words = [target for _, target in pairs]
-        targets = [self.vocabulary.encode(self.units(target)[:most]) for target in words]
-        return PairSet(sources, targets, self.source_vocabulary, self.vocabulary, words)
+        sources, targets = ([self.units(pair[side])[:most] for pair in pairs] for side in (0, 1))
+        data = PairSet(
+            [self.source_vocabulary.encode(source) for source in sources],
+            [self.vocabulary.encode(target) for target in targets],
+            self.source_vocabulary,
+            self.vocabulary,
+            [target for _, target in pairs],
+        )
+        if not self.config.copy:
+            return data
+        lacking = [self.vocabulary.lacking(source) for source in sources]
 
-    def translate(self, sources: list[list[int]], beam: int = 1, size: int = 100) -> list[Generated]:
-        """Translations of encoded sources, by beam search; greedily when ``beam`` is 1."""
-        most = self._most_said
-        order = np.argsort([len(source) for source in sources], kind="stable")
-        found: list[Generated | None] = [None] * len(sources)
-        for at in range(0, len(order), size):
-            rows = order[at : at + size]
-            batch = pad([sources[k] for k in rows])
+        def extended(texts: list[list[str]]) -> list[list[int]]:
+            return [self.vocabulary.encode(text, more) for text, more in zip(texts, lacking, strict=True)]
+
+        return replace(data, targets=extended(targets), copied_from=extended(sources))
+
+    def translate(self, data: PairSet, how: Decoding, size: int = 100) -> list[Generated]:
+        """Translations of the sources."""
+        lengths = [len(source) for source in data.sources]
+        found: list[Generated | None] = [None] * len(lengths)
+        for rows in data.by_length(size):
+            batch = data.batch(rows)
+            source: tuple = (batch.source, batch.source_lengths)
+            if batch.copied_from is not None:
+                source += (batch.copied_from,)
+            options: dict[str, Any] = {"max_length": self._most_said, "say_unknown": how.replace_unknown}
+            if how.max_ratio is not None:
+                longest = np.ceil(how.max_ratio * batch.source_lengths)
+                options["max_length"] = np.minimum(longest, self._most_said).astype(np.int64)
             said = (
-                greedy(self.model, batch, max_length=most)
-                if beam == 1
-                else beam_search(self.model, batch, beam=beam, max_length=most)
+                greedy(self.model, source, **options)
+                if how.beam == 1
+                else beam_search(self.model, source, beam=how.beam, **options)
             )
             for k, generated in zip(rows, said, strict=True):
                 found[k] = generated
@@ -214,9 +293,17 @@ class Run(training.Run[Config, Fitted]):
             return self.config.settings.most_words
         return _MOST_SAID if self.byte_pairs is None else _PIECES * _MOST_SAID
 
-    def words(self, generated: Generated) -> list[str]:
-        """What was said; pieces are put together."""
-        units = self.vocabulary.decode(generated.tokens)
+    def units_said(self, generated: Generated, source: Sequence[str]) -> list[str]:
+        """What was said of a source, cut as the run cuts it; for ``<unk>``, its word that was looked at most."""
+        source = source[: self.config.settings.most_words]
+        units = self.vocabulary.decode(generated.tokens, self.vocabulary.lacking(source) if self.config.copy else ())
+        for t, token in enumerate(generated.tokens):
+            if token == UNK:
+                units[t] = source[int(generated.alphas[t, : len(source)].argmax())]
+        return units
+
+    def joined(self, units: list[str]) -> list[str]:
+        """Words; pieces are put together."""
         return units if self.byte_pairs is None else self.byte_pairs.join(units)
 
 
@@ -303,25 +390,34 @@ def build(config: Config, fitted: Fitted) -> Translator:
         model=config.model,
         embedding=s.embedding,
         hidden=s.hidden,
+        decoder_hidden=s.decoder_hidden,
         attention=s.attention,
         layers=s.layers,
         cell=s.cell,
         dropout=s.dropout,
+        input_dropout=s.input_dropout,
+        tied=s.tied,
+        query=s.query,
         label_smoothing=s.label_smoothing,
         own_words=s.own_words,
+        copy=config.copy,
+        coverage=s.coverage,
     )
     return Translator(widths, config.seed)
 
 
 def evaluate(
-    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, beam: int = 1
+    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, **how: Any
 ) -> dict[str, float]:
-    """Figures by name: ``loss``, ``perplexity``, ``exact_match``, and ``bleu`` of translations or ``rouge_l`` of summaries.
+    """Figures by name: ``loss``, ``perplexity``, ``exact_match``, and ``bleu`` of translations or ``rouge_1``, ``rouge_2`` and
+    ``rouge_l`` of summaries; ``how`` are the fields of :class:`Decoding`.
 
     ``rouge_l_lead`` is that of the first words of the source, as many as summaries have on average; ``unknown_share`` that of
     the target's words that the run cannot say. Of a run by character, BLEU and ROUGE-L are of characters, and named so.
     """
     training.check_n(n)
+    decoding = Decoding(**how)
+    decoding.check(run)
     found = pairs(run.config)
     splits = {"train": found.train, "val": found.val} | ({"test": found.test} if found.test else {})
     training.check_split(split, splits)
@@ -329,14 +425,19 @@ def evaluate(
     data = run.encode(chosen)
     loss = data.mean_loss(run.model, most=len(chosen))
     with Progress(len(chosen), "sentence", show_progress) as progress:
-        said = [run.words(g) for g in run.translate(data.sources, beam)]
+        generated = run.translate(data, decoding)
         progress.update(len(chosen))
+    units = [run.units_said(g, run.units(source)) for g, (source, _) in zip(generated, chosen, strict=True)]
+    said = [run.joined(each) for each in units]
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     figures["exact_match"] = metrics.exact_match(said, data.words)
     of = "_of_characters" if run.config.characters else ""
     if run.summarizes:
         length = round(float(np.mean([len(words) for words in data.words])))
         lead = [source[:length] for source, _ in chosen]
+        for n_gram in (1, 2):
+            figures[f"rouge_{n_gram}{of}"] = metrics.rouge_n(said, data.words, n_gram).f1
+            figures[f"rouge_{n_gram}{of}_lead"] = metrics.rouge_n(lead, data.words, n_gram).f1
         figures[f"rouge_l{of}"] = metrics.rouge_l(said, data.words).f1
         figures[f"rouge_l{of}_lead"] = metrics.rouge_l(lead, data.words).f1
     else:
@@ -353,6 +454,7 @@ class Translated:
     source: list[str]  # words, or what the run cuts them into
     words: list[str]
     alphas: np.ndarray | None
+    copied: np.ndarray | None  # (T,): how much of each word's probability is that of copying it; None if it cannot
     unknown: list[str]  # words of the source that the run has never seen
     text: str  # the words, set as one writes them
     cut: int  # of these at the end of the source that were left away, for it was too long
@@ -361,27 +463,33 @@ class Translated:
         return self.text
 
 
-def translate_text(run: Run, text: str, beam: int = 1) -> Translated:
+def translate_text(run: Run, text: str, decoding: Decoding | None = None) -> Translated:
     """A text's translation, or its summary.
 
     Raises:
         UserError: there is no word in the text.
     """
+    decoding = decoding or Decoding()
+    decoding.check(run)
     words = run.config.cut(text)  # as the run's data was
     if not words:
         raise UserError("the text is empty: give at least one word")
     units = run.units(words)
     source = units[: run.config.settings.most_words]
-    (generated,) = run.translate([run.source_vocabulary.encode(source)], beam)
+    (generated,) = run.translate(run.encode([(words, [])]), decoding)
     unknown = sorted({word for word in words if any(unit not in run.source_vocabulary for unit in run.units([word]))})
-    said = run.vocabulary.decode(generated.tokens)
+    said = run.units_said(generated, source)
     alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(source)]
-    text = _typeset(run, run.words(generated))
-    return Translated(source, said, alphas, unknown, text, len(units) - len(source))
+    copied = None
+    if run.config.copy:
+        pair = run.encode([(words, [])])
+        told = replace(pair, targets=[generated.tokens[: len(said)].tolist()])
+        copied = to_host(run.model.copied(told.batch(np.zeros(1, np.int64))))[: len(said), 0]
+    return Translated(source, said, alphas, copied, unknown, _typeset(run, run.joined(said)), len(units) - len(source))
 
 
 def alignment_of(t: Translated) -> Any:
-    """The picture of which source words the decoder looked at.
+    """The picture of which source words the decoder looked at, and which it copied.
 
     Raises:
         UserError: it does not look, or it said nothing.
@@ -394,7 +502,7 @@ def alignment_of(t: Translated) -> Any:
         raise UserError(
             f"nothing was said of {' '.join(t.source)[:60]!r}, so there is no alignment to draw; leave --alignment out"
         )
-    return alignment_picture(t.source, t.words, t.alphas)
+    return alignment_picture(t.source, t.words, t.alphas, t.copied)
 
 
 def _typeset(run: Run, words: list[str]) -> str:

@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from scratchlv.arrays import Array
 from scratchlv.device import on_gpu, to_backend, to_host
 from scratchlv.errors import UserError
 from scratchlv.training import checkpoint, old_runs
+from scratchlv.training.averaging import Averaging, WeightAverage
 from scratchlv.training.copy_ahead import CopyAhead
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
@@ -44,6 +46,7 @@ class TrainSettings:
     momentum: float = 0.0  # of the optimisers that take one
     nesterov: bool = False
     decay: Decay | None = None  # of the learning rate, in the place of the cosine
+    averaging: Averaging | None = None  # of the weights
     slow: tuple[str, float] | None = None  # parameters whose names begin so learn at that share of the learning rate
 
 
@@ -79,6 +82,8 @@ class Trainer:
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
         self.optimiser = optimiser(self.flat.values, rates, **how)
         self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) else None
+        self.average = settings.averaging and WeightAverage(self.flat.values, settings.averaging)
+        self.losses: list[float] = []  # of all validations
         self.metrics = StepMetrics(folder)
         self.kept = kept or {}
         self.log = None if folder is None else Log(folder, self._warn)
@@ -131,6 +136,8 @@ class Trainer:
         self.step += 1
         if self._copied is not None and self.step < s.steps:
             self._copied.begin(self.step)
+        if self.average is not None:
+            self.average.after_step(self.step, self.losses)
         return rate
 
     def sync_metrics(self) -> tuple[float, float]:
@@ -153,12 +160,20 @@ class Trainer:
         return self.validate is not None and every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
     def validate_now(self) -> str:
-        """Validate, log it, and keep the parameters if they are the best so far; returns the figures, to be shown."""
+        """Validate, log it, and keep the parameters if they are the best so far; returns the figures, to be shown.
+
+        Where weights are averaged, that is done with their mean.
+        """
+        with nullcontext() if self.average is None else self.average.in_place():
+            return self._validate()
+
+    def _validate(self) -> str:
         assert self.validate is not None
         self.sync_metrics()
         figures = self.validate()
         self._log(step=self.step, validation=figures)
         loss = figures["loss"] if self.goal is None else -figures[self.goal]
+        self.losses.append(loss)
         if self.folder is not None and loss < self.best_loss:
             self.best_loss = loss
             state = {"step": self.step, "validation": figures, **self.kept}
@@ -195,6 +210,11 @@ class Trainer:
         tensors = model_tensors(self.model) | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss
         state = {"step": self.step, "seconds": self.seconds, "best_loss": best, **self.kept}
+        if self.average is not None:
+            state |= {"averaged": self.average.n, "losses": self.losses}
+            if self.average.n:
+                mean = self.flat.views(self.average.mean)
+                tensors |= {f"{AVERAGE}{name}": to_host(array) for name, array in mean.items()}
         checkpoint.save(self.folder, tensors, state)
 
     def resume(self, step: int | None = None) -> None:
@@ -209,9 +229,14 @@ class Trainer:
                 best = state["best_loss"]
                 self.step, self.seconds = state["step"], float(state["seconds"])
                 self.best_loss = math.inf if best is None else float(best)
+                if self.average is not None:
+                    self.average.n, self.losses = int(state["averaged"]), [float(loss) for loss in state["losses"]]
             except (KeyError, TypeError, ValueError) as error:
                 problem = f"the checkpoint of step {state['step']} in {self.folder} is not that of a training ({error})"
                 raise UserError(f"{problem}; train again, or restore it from a copy") from None
+            if self.average is not None and self.average.n:
+                mean = {f"{AVERAGE}{name}": array for name, array in self.flat.views(self.average.mean).items()}
+                checkpoint.restore(mean, tensors, self.folder)
         self.log.rewind(self.step)
 
     def _log(self, **entry: Any) -> None:
@@ -220,6 +245,15 @@ class Trainer:
 
     def _warn(self, line: str) -> None:
         print(f"note: {line}", file=sys.stderr)
+
+
+AVERAGE = "average/"  #: before the names of the averaged parameters in a checkpoint
+
+
+def averaged(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a checkpoint of a training keeps, with the averaged parameters in the place of the last ones, if there are any."""
+    means = {f"params/{name.removeprefix(AVERAGE)}": mean for name, mean in tensors.items() if name.startswith(AVERAGE)}
+    return tensors | means
 
 
 def model_tensors(model: Any) -> dict[str, np.ndarray]:

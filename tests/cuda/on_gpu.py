@@ -140,7 +140,7 @@ def said_there() -> dict[str, tuple]:
     there, bits = to_gpu(z), decoding.never(never, z.shape[1], to_gpu(z))
     how = {"temperature": 1.5, "top_k": 900, "top_p": 0.9}
     here, draws = decode._Sampler(seed=3, **how), np.array([np.random.default_rng([3, n]).random() for n in range(6)])
-    beam = decoding.Beam(2, 3, 1.0, 9, there)
+    beam = decoding.Beam([9, 9], 3, 1.0, there)
     beam.scores[...] = to_gpu(np.tile(-np.arange(3.0), (2, 1)))
     offered, _ = decode._largest(decode._allowed(z, never, 0), 3)
     scores = -np.arange(3.0)[:, None] + offered.reshape(2, 3, 3)

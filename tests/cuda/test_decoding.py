@@ -145,7 +145,7 @@ def test_a_step_of_a_beam(z, B, order):
     z = np.resize(z, (2 * B, V))
     scores = -rng.random((2, B)) * 3
     scores[:, 2::4] = -np.inf
-    beam = decoding.Beam(2, B, 0.7, 9, z)
+    beam = decoding.Beam([9, 9], B, 0.7, z)
     beam.scores[...], beam.steps = scores, 2
     with turns(order, seed=3):
         step = beam.step(z, may(z, forbidden(z)))
@@ -191,7 +191,7 @@ def test_what_is_no_number_is_found(token):
         assert tokens[2] == -1
         assert np.isnan(own[2])
         assert (np.delete(tokens, 2) >= 0).all()
-    beam = decoding.Beam(1, 5, 1.0, 9, z)
+    beam = decoding.Beam([9], 5, 1.0, z)
     beam.step(z, may(z))
     assert beam.ended()[1]
 
@@ -205,7 +205,7 @@ def outcome():
     z = log_probs(16, ties=True)
     said = np.array([[5, 6, 130, 5, 6]] * 16)
     z[:, 130] = 0  # its bit is cleared by a thread that does not set it
-    beam = decoding.Beam(1, 16, 1.0, 9, z)  # candidates for several warps
+    beam = decoding.Beam([9], 16, 1.0, z)  # candidates for several warps
     beam.scores[...] = -np.arange(16)
     found = [*decoding.most_likely(z, may(z, said=said, no_repeat=3))]
     found += decoding.draw(z, may(z).never, np.full(16, 0.7), top_k=90, top_p=0.7)
@@ -277,6 +277,7 @@ every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
         {"max_length": 12, "min_length": 5},
         {"max_length": 9, "ban": (4, 6)},
         {"max_length": 9, "prompt": np.array([[START] * 7, [5] * 7])},
+        {"max_length": np.array([2, 9, 4, 1, 12, 7, 3])},
     ],
     ids=str,
 )

@@ -133,6 +133,8 @@ def test_a_step_runs_in_cuda_kernels_brings_nothing_back_and_asks_for_no_memory(
 def inputs(name, batch):
     if name.startswith("captioner"):
         return batch.pictures
+    if name == "translator that copies":
+        return batch.source, batch.source_lengths, batch.copied_from
     return (batch.source, batch.source_lengths) if name.startswith("translator") else SMALL.sequences
 
 

@@ -1,6 +1,7 @@
 """Pairs of sentences: every one once an epoch, beside others of about its length."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,14 @@ def test_the_mean_loss_counts_every_word_alike_however_it_is_cut(model):
         words += one.lengths.sum()
     for size in (3, 100):
         assert data.mean_loss(m, size) == pytest.approx(losses / words, rel=1e-5)
+
+
+def test_what_may_be_copied_stands_beside_the_sources_and_is_padded_with_no_word():
+    data = pairs(n=4)
+    data = replace(data, copied_from=[[k + 24 for k in range(len(source))] for source in data.sources])
+    batch = data.batch(np.array([2, 1]))
+    for n, k in enumerate((2, 1)):
+        length = batch.source_lengths[n]
+        assert batch.copied_from[:length, n].tolist() == data.copied_from[k]
+        assert (batch.copied_from[length:, n] == -1).all()
+    assert pairs(n=4).batch(np.arange(2)).copied_from is None

@@ -84,3 +84,16 @@ def test_a_text_that_was_not_cut_is_refused():
 def test_the_share_of_unknown_words():
     assert unknown_share([[4, UNK, END], [END], [UNK, UNK, 5, 6]]) == 0.5
     assert unknown_share([np.array([4])]) == unknown_share([]) == 0
+
+
+def test_a_vocabulary_is_extended_for_one_text():
+    vocabulary = Vocabulary(["the", "cat"])
+    words = ["the", "zorp", "cat", "blorp", "zorp"]
+    more = vocabulary.lacking(words)
+    assert more == ["zorp", "blorp"]
+    ids = vocabulary.encode([*words, "other"], more)
+    assert ids == [4, 6, 5, 7, 6, UNK]
+    assert vocabulary.decode([*ids[:5], END, 4], more) == words
+    with pytest.raises(ValueError, match="8 is the number of no word: the vocabulary has 8"):
+        vocabulary.decode([8], more)
+    assert vocabulary.encode(words) == [4, UNK, 5, UNK, UNK]

@@ -51,11 +51,22 @@ def gated_captioner(at, rng):
     return captioner(at, rng, "attention", gate=True, init_state="mean", doubly_stochastic=0.3)
 
 
-def translator(at, rng, model, cell="lstm"):
+def translator(at, rng, model, cell="lstm", **more):
     sizes = {"source_vocabulary": at.vocabulary + 2, "attention": at.attention, "layers": 2}
-    config = TranslatorConfig(**widths(at), **sizes, model=model, cell=cell)
+    config = TranslatorConfig(**widths(at), **sizes, model=model, cell=cell, **more)
     source = _tokens(at, rng)[1:], _lengths(at, rng)
     return Translator(config), PairBatch(*source, _tokens(at, rng), _lengths(at, rng))
+
+
+def copying_translator(at, rng):
+    """With words that the vocabulary lacks, in the sources and of them in the targets."""
+    options = {"copy": True, "coverage": 0.5, "tied": True, "input_dropout": 0.2, "query": "current"}
+    model, batch = translator(at, rng, "additive", **options)
+    there = np.arange(len(batch.source))[:, None] < batch.source_lengths
+    copied_from = np.where(there, rng.integers(4, at.vocabulary + 2, batch.source.shape), -1)
+    tokens = batch.tokens.copy()
+    tokens[1] = copied_from[0]
+    return model, batch._replace(tokens=tokens, copied_from=copied_from)
 
 
 def question_answerer(at, rng, model, own_encoder=False):
@@ -126,6 +137,7 @@ MODELS = {
     "captioner with a gate, a first state and a penalty": (gated_captioner,),
     **{f"translator, {model}": (translator, model) for model in TRANSLATORS},
     **{f"translator of {cell} cells": (translator, "additive", cell) for cell in ("gru", "rnn")},
+    "translator that copies": (copying_translator,),
     **{f"question answerer, {model}": (question_answerer, model) for model in ("blind", "naive", "attention")},
     "question answerer with a conv net of its own": (question_answerer, "attention", True),
     "memory network, adjacent": (memory_network, "adjacent"),

@@ -47,6 +47,20 @@ def test_darkness_is_not_relative():
     assert shown[1, 0] == shown[1, 1] == pytest.approx((255 + np.mean(INK)) / 2, abs=1)
 
 
+def test_what_was_copied_is_red():
+    T, S = 3, 2
+    sheet = alignment_picture(["l", "m"], ["xx", "xx", "xx"], np.ones((T, S)), np.array([0, 0.5, 1]))
+    left, top, side = corner(sheet, T, S)
+    pixels = np.asarray(sheet).astype(int)
+    redness = pixels[..., 0] - pixels[..., 2]
+    of_cells = redness[top + side // 2 :: side, left + side // 2][:T]
+    assert of_cells[0] == INK[0] - INK[2] and of_cells[0] < of_cells[1] < of_cells[2]
+    for t in range(T):
+        word = pixels[top + t * side : top + (t + 1) * side, :left].reshape(-1, 3)
+        darkest = word[word.sum(axis=1).argmin()]
+        assert (darkest[0] - darkest[2] > 50) == (t > 0)
+
+
 def ink(sheet: Image.Image) -> np.ndarray:
     return np.asarray(sheet.convert("L")) < 120
 

@@ -11,6 +11,7 @@ from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.models import recurrent
 from scratchlv.tasks import CELLS, run_folder, translation
+from scratchlv.tasks.translation import Decoding
 from scratchlv.tokens import END, UNK
 
 SMALL = ["batch=4", "hidden=16", "embedding=8", "min_count=1"]
@@ -54,7 +55,7 @@ def test_encoder_and_decoder_are_made_of_the_cell_that_was_asked_for(model, cell
     for layer in (there, "decoder"):
         assert run.model.params[f"{layer}.Wh"].shape == (16, wide * 16)
         assert run.model.params[f"{layer}.b"].shape == (biases * 16,)
-    (said,) = run.translate([run.source_vocabulary.encode(["a", "red", "star"])], beam=2)
+    (said,) = run.translate(run.encode([(["a", "red", "star"], [])]), Decoding(beam=2))
     assert len(said.tokens) and np.isfinite(said.probabilities).all()
 
 
@@ -112,8 +113,8 @@ def test_a_grammar_that_is_none():
 def saying(words_of):
     """A stand-in for ``Run.translate`` that says ``words_of(run, k)`` of the k-th source."""
 
-    def translate(run, sources, beam=1, size=100):
-        tokens = [[*run.vocabulary.encode(words_of(run, k)), END] for k in range(len(sources))]
+    def translate(run, data, how, size=100):
+        tokens = [[*run.vocabulary.encode(words_of(run, k)), END] for k in range(len(data.sources))]
         return [Generated(np.array(t), np.ones(len(t)), None, 0.0) for t in tokens]
 
     return translate
@@ -128,7 +129,7 @@ def test_who_says_what_was_to_be_said_has_full_marks(monkeypatch, task):
     assert figures["exact_match"] == 1
     assert figures["n"] == len(val) == 10
     assert figures["rouge_l" if task == "summarize" else "bleu"] == pytest.approx(1 if task == "summarize" else 100)
-    monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: val[k][1] if k % 2 else ["<unk>"]))
+    monkeypatch.setattr(translation.Run, "translate", saying(lambda run, k: val[k][1] if k % 2 else []))
     assert translation.evaluate(run)["exact_match"] == 0.5
     assert translation.evaluate(run, n=1)["exact_match"] == 0
 
@@ -160,12 +161,12 @@ def test_splits_and_counts_that_are_not_there(translator):
 @pytest.mark.parametrize("model", ["additive", "dot", "naive"])
 def test_a_source_is_translated_alike_alone_and_among_longer_ones(model, beam):
     run = made(model=model)
-    sources = run.encode(translation.pairs(run.config).train[:9]).sources
-    sources[4] = sources[4][:2]
-    together = run.translate(sources, beam, size=4)
+    pairs = translation.pairs(run.config).train[:9]
+    pairs[4] = pairs[4][0][:2], pairs[4][1]
+    together = run.translate(run.encode(pairs), Decoding(beam), size=4)
     assert len({tuple(g.tokens.tolist()) for g in together}) > 1
-    for source, among in zip(sources, together, strict=True):
-        (alone,) = run.translate([source], beam)
+    for pair, among in zip(pairs, together, strict=True):
+        (alone,) = run.translate(run.encode([pair]), Decoding(beam))
         assert alone.tokens.tolist() == among.tokens.tolist()
         assert UNK not in alone.tokens
 
@@ -201,8 +202,8 @@ def test_alignments_that_cannot_be_drawn(translator, monkeypatch):
     with pytest.raises(UserError, match="--model additive or --model dot"):
         translation.alignment_of(translation.translate_text(made(model="naive"), "the star"))
 
-    def silent(run, sources, beam=1):
-        return [Generated(np.array([END]), np.ones(1), np.ones((1, len(sources[0]))), 0.0)]
+    def silent(run, data, how):
+        return [Generated(np.array([END]), np.ones(1), np.ones((1, len(data.sources[0]))), 0.0)]
 
     monkeypatch.setattr(translation.Run, "translate", silent)
     with pytest.raises(UserError, match="nothing was said"):
@@ -347,7 +348,7 @@ def in_pieces(tmp_path_factory):
 
 
 def test_a_run_in_pieces_knows_words_that_it_has_never_seen(in_pieces):
-    said = translation.translate_text(in_pieces, "the towest tower", beam=2)
+    said = translation.translate_text(in_pieces, "the towest tower", Decoding(beam=2))
     assert not said.unknown
     assert any(piece.endswith("@@") for piece in said.source)
     assert "@@" not in said.text
@@ -359,7 +360,7 @@ def test_pieces_are_aligned_and_words_are_judged(in_pieces):
     assert t.alphas.shape == (len(t.words), len(t.source))
     figures = translation.evaluate(in_pieces, "val")
     assert 0 <= figures["bleu"] <= 100
-    assert translation._typeset(in_pieces, in_pieces.words(Generated(np.array([END]), None, None, 0.0))) == ""
+    assert in_pieces.units_said(Generated(np.array([END]), None, None, 0.0), ["a"]) == []
 
 
 def test_a_run_in_pieces_is_written_and_read(in_pieces, tmp_path):
@@ -405,3 +406,142 @@ def test_texts_are_cut_off_by_their_pieces(tmp_path):
     said = []
     made(data=parallel(tmp_path, TOWERS, TOURS), bpe=2, more=["most_words=9"], say=said.append)
     assert any("texts longer than most_words=9 pieces lose their ends" in line for line in said)
+
+
+# --- copying ---------------------------------------------------------------------------------------------------------
+
+NAMES = [f"{name} met {other}" for name in "abcdefghij" for other in "klmnopqrst"]
+
+
+def copier(tmp_path, task="summarize", **options):
+    """A run whose rarer words are unknown, and in which only copying is left."""
+    rows = [["text", "headline"], *([f"today {text} in town {k}", f"{text} {k}"] for k, text in enumerate(NAMES))]
+    with open(tmp_path / "news.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    options = {"more": ["min_count=20"]} | options
+    run = made(task, f"csv:{tmp_path / 'news.csv'}:text:headline", copy=True, **options)
+    run.model.params["copy.b"][...] = -50
+    return run
+
+
+@pytest.mark.parametrize("task", ["summarize", "translate"])
+@pytest.mark.parametrize("beam", [1, 3])
+def test_unknown_words_are_copied_as_they_are_written(tmp_path, task, beam):
+    run = copier(tmp_path, task)
+    told = translation.translate_text(run, "today zoë met 4711", Decoding(beam))
+    assert told.words and set(told.words) <= set(told.source)
+    assert {"zoë", "4711"} <= set(told.unknown)
+    np.testing.assert_allclose(told.copied, 1, atol=1e-6)
+    assert told.copied.shape == (len(told.words),)
+    assert translation.alignment_of(told).width > 20
+
+
+def test_a_source_of_only_unknown_words_can_be_copied(tmp_path):
+    told = translation.translate_text(copier(tmp_path), "xavier yvonne xavier")
+    assert told.unknown == ["xavier", "yvonne"]
+    assert told.words and set(told.words) <= {"xavier", "yvonne"}
+
+
+def test_what_was_copied_counts(tmp_path, monkeypatch):
+    """A headline of words that the vocabulary lacks can be right, and only what its source lacks as well is unknown."""
+    run = copier(tmp_path)
+    val = translation.pairs(run.config).val
+    data = run.encode(val)
+    assert max(max(target) for target in data.targets) >= len(run.vocabulary)
+    assert all(UNK not in target for target in data.targets)
+
+    def repeat(run, data, how):
+        return [Generated(np.array([*target, END]), None, None, 0.0) for target in data.targets]
+
+    monkeypatch.setattr(translation.Run, "translate", repeat)
+    figures = translation.evaluate(run)
+    assert figures["exact_match"] == figures["rouge_1"] == figures["rouge_2"] == figures["rouge_l"] == 1
+    assert figures["unknown_share"] == 0
+    assert figures["rouge_2_lead"] < 1
+
+
+def test_a_copier_is_trained_written_and_read(tmp_path):
+    run = copier(tmp_path, more=["min_count=20", "coverage=0.5", "query=current"])
+    run_folder.create(tmp_path / "run", run.config, run.fitted)
+    config, fitted = run_folder.read(tmp_path / "run", "summarize")
+    assert config.copy and config.settings.coverage == 0.5
+    assert translation.build(config, fitted).config.decoder.copy
+    batch = run.encode(translation.pairs(config).train).training_batch(0, 4, 0)
+    loss, cache = run.model.forward(batch)
+    assert np.isfinite(loss)
+    assert run.model.backward(cache).keys() == run.model.params.keys()
+
+
+def test_pieces_may_be_copied_too(tmp_path):
+    run = copier(tmp_path, bpe=3, more=[])
+    told = translation.translate_text(run, "today zoë met 4711")
+    assert told.words and set(told.words) <= set(told.source)
+    assert "@@" not in told.text
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "message"),
+    [
+        ("naive", [], "--copy: what is copied is what attention looks at"),
+        ("additive", ["cell=gru"], "--copy goes with cell=lstm"),
+        ("dot", ["label_smoothing=0.1"], "--copy smooths no labels"),
+    ],
+)
+def test_decoders_that_cannot_copy(model, more, message):
+    with pytest.raises(UserError, match=message):
+        made("summarize", model=model, more=more, copy=True)
+
+
+def test_coverage_without_copying():
+    with pytest.raises(UserError, match="coverage=1: coverage does nothing with a decoder that does not copy"):
+        made(more=["coverage=1"])
+
+
+# --- how it is looked for --------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_word_gives_way_to_what_was_looked_at(translator):
+    alphas = np.array([[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
+    said = Generated(np.array([UNK, translator.vocabulary.encode(["rouge"])[0], END]), None, alphas, 0.0)
+    assert translator.units_said(said, ["the", "zebra"]) == ["zebra", "rouge"]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_an_unknown_word_is_said_only_where_it_is_replaced(translator, monkeypatch, beam):
+    likely = translator.model.params["output.b"].copy()
+    likely[UNK] = 1000
+    monkeypatch.setitem(translator.model.params, "output.b", likely)
+    source = ["the", "zebra", "blorp"]
+    data = translator.encode([(source, [])])
+    (said,) = translator.translate(data, Decoding(beam))
+    assert UNK not in said.tokens
+    (said,) = translator.translate(data, Decoding(beam, replace_unknown=True))
+    assert UNK in said.tokens
+    told = translation.translate_text(translator, "the zebra blorp", Decoding(beam, replace_unknown=True))
+    assert set(told.words) <= set(source)
+
+
+def test_unknown_words_that_cannot_be_replaced(tmp_path, in_pieces):
+    replacing = Decoding(replace_unknown=True)
+    for run, why in (
+        (made(model="naive"), "no attention"),
+        (copier(tmp_path), "copies by itself"),
+        (in_pieces, "pieces"),
+    ):
+        with pytest.raises(UserError, match=f"--replace-unknown does nothing for this run: .*{why}"):
+            translation.translate_text(run, "the star", replacing)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_no_translation_is_longer_than_its_ratio_allows(translator, beam):
+    pairs = [(["the", "star"] * k, []) for k in (1, 2, 5)]
+    endless = [len(g.tokens) for g in translator.translate(translator.encode(pairs), Decoding(beam))]
+    for ratio in (0.5, 1.5):
+        said = translator.translate(translator.encode(pairs), Decoding(beam, max_ratio=ratio))
+        lengths = [len(generated.tokens) for generated in said]
+        most = [int(np.ceil(ratio * len(source))) for source, _ in pairs]
+        assert all(length <= longest for length, longest in zip(lengths, most, strict=True))
+        if ratio == 0.5:
+            assert lengths != endless
+    with pytest.raises(UserError, match="--max-ratio 0: give a number above 0"):
+        translation.translate_text(translator, "the star", Decoding(max_ratio=0))
