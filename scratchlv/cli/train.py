@@ -148,6 +148,11 @@ _LOOK: dict[str, dict[str, Any]] = {
     },
 }
 _HOPS = {"type": int, "metavar": "N", "help": "times it attends before it answers; the same as --set hops=N"}
+_ANSWERS = {
+    "type": int,
+    "metavar": "N",
+    "help": "only the N most frequent answers can be given (default: all); the same as --set answers=N",
+}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "lm": {
@@ -173,6 +178,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "vqa": {
         "--hops": _HOPS,
+        "--answers": _ANSWERS,
         **_LOOK,
         "--encoder": {
             "type": Path,
@@ -184,7 +190,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "babi": {"--hops": _HOPS},
 }
-_SETTINGS = ("layers", "cell", "hops")  # options that are settings
+_SETTINGS = ("layers", "cell", "hops", "answers")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:

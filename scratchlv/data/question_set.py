@@ -247,10 +247,10 @@ def scenes_questions(
     )
 
 
-def answers_of(answers: Iterable[str], min_count: int = 1) -> tuple[str, ...]:
-    """Those that occur at least ``min_count`` times: the most frequent first, ties in alphabetical order."""
+def answers_of(answers: Iterable[str], min_count: int = 1, most: int | None = None) -> tuple[str, ...]:
+    """Those that occur at least ``min_count`` times: the ``most`` frequent first, ties in alphabetical order."""
     counts = Counter(answers)
-    return tuple(sorted((a for a, n in counts.items() if n >= min_count), key=lambda a: (-counts[a], a)))
+    return tuple(sorted((a for a, n in counts.items() if n >= min_count), key=lambda a: (-counts[a], a))[:most])
 
 
 def numbers_of(answers: Sequence[str], answer_names: Sequence[str]) -> Array:

@@ -18,8 +18,8 @@ Every hop could have its own A and C; two ways of sharing them have fewer to lea
     adjacent      the values of a hop are the keys of the next, A_{k+1} = C_k; over sentences also B = A_1
     layer-wise    all hops share A and C, and u is mapped in between: u_k = H u_{k-1} + Σ_i p_i c_i
 
-The answers have words of their own; or they are words like any other, and W = C_Kᵀ without a bias (``tied_answers``), as where
-adjacent hops are tied in the paper. Two things are besides:
+The answers have words of their own; or they are the first of all words, and W are their rows of C_K, without a bias
+(``tied_answers``), as where adjacent hops are tied in the paper. Two things are besides:
 
     linear start      at first p = u_{k-1} · m_i, without the softmax (:mod:`scratchlv.models.linear_attention`)
     empty memories    all S memories are asked, those that hold nothing as zeros, m_i = c_i = 0: a hop that finds nothing
@@ -42,7 +42,7 @@ from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss, linear_attention
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
-from scratchlv.tokens import PAD
+from scratchlv.tokens import PAD, SPECIALS
 from scratchlv.vision import regions
 from scratchlv.vision.finetuning import Finetuned
 
@@ -57,10 +57,10 @@ class MemoryNetworkConfig:
     ``feature_channels`` is None when it has its own conv extractor, and of a backbone that is ``finetuned`` they are what comes
     out; ``attention_loss`` is the weight, in training, of the loss that supervises the attention.
 
-    Of stories: with ``empty_memories`` what a story leaves empty is asked as well; with ``tied_answers`` the answers are all the
-    words, and W is C_K; the position encoding l is multiplied by ``encoding``; ``copies`` are so many networks side by side (see
-    :mod:`scratchlv.models.side_by_side`). All parameters begin normal with the standard deviation ``init_scale``; None: by
-    their kind.
+    Of stories: with ``empty_memories`` what a story leaves empty is asked as well; with ``tied_answers`` the answers are the
+    first words of the vocabulary, and W is C_K; the position encoding l is multiplied by ``encoding``; ``copies`` are so many
+    networks side by side (see :mod:`scratchlv.models.side_by_side`). All parameters begin normal with the standard deviation
+    ``init_scale``; None: by their kind.
 
     Raises:
         ValueError: there is no such tying, or no hop.
@@ -88,7 +88,8 @@ class MemoryNetworkConfig:
             raise ValueError(f"no tying {self.tying!r}; there are {', '.join(TYINGS)}")
         if self.hops < 1:
             raise ValueError(f"hops must be 1 or more, not {self.hops}")
-        if self.tied_answers and (self.pictures or self.tying != "adjacent" or self.answers != self.vocabulary):
+        few = self.answers + len(SPECIALS) > self.vocabulary
+        if self.tied_answers and (self.pictures or self.tying != "adjacent" or few):
             raise ValueError(
                 "tied answers are words of the vocabulary, of stories, where hops are tied as adjacent ones"
             )
@@ -244,16 +245,25 @@ class MemoryNetwork:
         p, R = self.params, self.config.copies
         if not self.config.tied_answers:
             return by_copy(u, p["answer.W"], p["answer.b"], R, train=train)
-        of_copies = p[self.config.answer_words].reshape(R, -1, self.config.width)  # (R, V, d)
-        return by_copy(u, as_contiguous(of_copies.swapaxes(1, 2)).reshape(-1, of_copies.shape[1]), None, R, train=train)
+        words = self._of_answers(p[self.config.answer_words])  # (R, answers, d)
+        W = as_contiguous(words.swapaxes(1, 2)).reshape(-1, words.shape[1])
+        return by_copy(u, W, None, R, train=train)
+
+    def _of_answers(self, words: Array) -> Array:
+        """Those of all ``words`` (R V, d) that are answers, a view (R, answers, d)."""
+        config = self.config
+        first = len(SPECIALS)
+        return words.reshape(config.copies, -1, config.width)[:, first : first + config.answers]
 
     def _answers_backward(self, dlogits: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
         """``du`` and the gradients of W and b; of tied answers that of the words."""
         du, dW, db = by_copy_backward(dlogits, cache)
         if not self.config.tied_answers:
             return du, {"answer.W": dW, "answer.b": db}
-        d = self.config.width
-        return du, {self.config.answer_words: dW.reshape(-1, d, dW.shape[1]).swapaxes(1, 2).reshape(-1, d)}
+        name, d = self.config.answer_words, self.config.width
+        dwords = np.zeros_like(self.params[name])
+        self._of_answers(dwords)[...] = dW.reshape(-1, d, dW.shape[1]).swapaxes(1, 2)
+        return du, {name: dwords}
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 

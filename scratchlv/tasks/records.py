@@ -36,6 +36,7 @@ _ZERO_OR_MORE = (
     "init_scale",
     "decay_from",
     "linear_steps",
+    "answers",
     "encoding",
 )
 _BELOW_ONE = (

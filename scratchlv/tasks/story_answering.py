@@ -29,6 +29,7 @@ from scratchlv.tasks import records, separately, training
 from scratchlv.tasks.question_answering import question_words, top_k
 from scratchlv.tasks.restarts import Restarts
 from scratchlv.tasks.training import Job, Say
+from scratchlv.tokens import SPECIALS
 from scratchlv.training.optimisers import Decay
 
 _REMEMBERED = 50  # of a story, the latest sentences (Sukhbaatar et al. 2015)
@@ -47,7 +48,7 @@ class Settings(records.Settings):
         0  # without the softmax before the others, at half the learning rate; fewer if validation says so
     )
     empty_memories: bool = False  # memories that hold nothing are asked, too
-    tied_answers: bool = False  # an answer is a word like any other, W = C_K, and not one of its own
+    tied_answers: bool = False  # an answer is a word like any other, and W are rows of C_K
     encoding: float = 1.0  # what the position encoding is multiplied by
     init_scale: float = 0.0  # the standard deviation of all parameters at first; 0: by their kind
     joint: bool = False  # one network for all tasks
@@ -158,12 +159,12 @@ def _stories(stories: list[Story], config: Config, fitted: Fitted | None) -> Sto
     if fitted is not None:
         vocabulary, answers = fitted.vocabulary, fitted.answers
     else:
-        told = [sentence for story in stories for sentence in (*story.sentences, story.question)]
-        if config.settings.tied_answers:  # of several words ("milk,football") all are one
-            vocabulary = Vocabulary.from_counts([*told, *([story.answer] for story in stories)])
-            answers = vocabulary.words
-        else:
-            vocabulary, answers = Vocabulary.from_counts(told), answers_of([story.answer for story in stories])
+        told = (sentence for story in stories for sentence in (*story.sentences, story.question))
+        vocabulary, answers = Vocabulary.from_counts(told), answers_of([story.answer for story in stories])
+        if config.settings.tied_answers:  # then they come first; of several words ("milk,football") all are one
+            vocabulary = Vocabulary(
+                [*answers, *(w for w in vocabulary.words[len(SPECIALS) :] if w not in set(answers))]
+            )
     return StorySet(
         [[vocabulary.encode(sentence) for sentence in story.sentences] for story in stories],
         [vocabulary.encode(story.question) for story in stories],

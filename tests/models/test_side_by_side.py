@@ -11,12 +11,12 @@ from scratchlv.models.side_by_side import SideBySide
 from .helpers import in_float64
 from .test_memory_network import batch
 
-CONFIG = MemoryNetworkConfig(vocabulary=11, answers=11, memories=8, pictures=False, hops=3, width=6, init_scale=0.7)
+CONFIG = MemoryNetworkConfig(vocabulary=11, answers=5, memories=8, pictures=False, hops=3, width=6, init_scale=0.7)
 SEEDS = (4, 9, 2)
 CONFIGS = [
     CONFIG,
     replace(CONFIG, tied_answers=True, empty_memories=True, encoding=2.0),
-    replace(CONFIG, tying="layer-wise", answers=5),
+    replace(CONFIG, tying="layer-wise"),
 ]
 
 
