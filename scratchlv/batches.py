@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from scratchlv.arrays import Array
 
+NOT_THERE = 0  #: the number of the sentence that is none
+
 
 def dropout_seed(seed: int, step: int) -> int:
     """What the dropout of a training step is drawn from: a run of another seed has other masks at every step."""
@@ -99,9 +101,13 @@ class QuestionBatch(NamedTuple):
 
 
 class StoryBatch(NamedTuple):
-    """N questions, each with its story. Time runs down ``tokens``; of the sentences, the latest is the first."""
+    """N questions, each with its story. Time runs down ``tokens``.
 
-    sentences: Array  # (N, S, J): the words, padding; a sentence of padding alone is not there
+    Stories say the same things again and again: each of the U different sentences stands here once, the first of them empty.
+    """
+
+    sentences: Array  # (U, J): the words, padding; sentence 0 is of padding alone, and is not there
+    told: Array  # (N, S): which sentences the story has, the latest first; 0 where there is none
     tokens: Array  # (T, N): the words of the question, padding
     lengths: Array  # (N,)
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing

@@ -21,7 +21,7 @@ BATCHES = {
     "pair": (PairBatch(TOKENS, LENGTHS - 1, TOKENS, LENGTHS), 11),
     "caption": (CaptionBatch(TOKENS, TOKENS, LENGTHS), 11),
     "question": (QuestionBatch(TOKENS, LENGTHS, TOKENS, LENGTHS, ANSWERS), 2),
-    "story": (StoryBatch(TOKENS, TOKENS, LENGTHS, ANSWERS), 2),
+    "story": (StoryBatch(TOKENS, TOKENS, TOKENS, LENGTHS, ANSWERS), 2),
 }
 
 

@@ -160,6 +160,11 @@ _OF_PAIRS: dict[str, dict[str, Any]] = {
     "--bpe": _BPE,
     "--copy": _COPY,
 }
+_ANSWERS = {
+    "type": int,
+    "metavar": "N",
+    "help": "only the N most frequent answers can be given (default: all); the same as --set answers=N",
+}
 #: what only some tasks have
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "lm": {
@@ -185,6 +190,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "vqa": {
         "--hops": _HOPS,
+        "--answers": _ANSWERS,
         **_LOOK,
         "--encoder": {
             "type": Path,
@@ -196,7 +202,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "babi": {"--hops": _HOPS},
 }
-_SETTINGS = ("layers", "cell", "hops")  # options that are settings
+_SETTINGS = ("layers", "cell", "hops", "answers")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:

@@ -263,6 +263,8 @@ def _answer(arguments: Arguments) -> None:
         )
     answered = module.answer(run, arguments.about, arguments.question)
     say_unknown(answered.unknown)
+    for note in answered.notes:
+        print(note, file=sys.stderr)
     if arguments.json:
         print(json.dumps({"question": arguments.question, "answers": dict(answered.answers)}))
     else:

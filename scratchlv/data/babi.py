@@ -21,6 +21,9 @@ from scratchlv.data.formats import BABI, malformed
 from scratchlv.data.text import Sentences, bare_words, read_lines
 from scratchlv.errors import UserError
 
+TASKS = 20
+ALL = "all"  #: in the place of a task's number
+
 _FILE = re.compile(r"qa(\d+)_(?:.+_)?train\.txt")
 _LINE = re.compile(r"(\d{1,9}) (.*)")
 _QUESTION = re.compile(r"([^\t]+)\t([^\t]+)\t\s*(\d{1,9}(?: +\d{1,9})*)")
@@ -44,8 +47,7 @@ def babi(folder: str | Path, task: int | str) -> dict[str, list[Story]]:
         UserError: the folder or the task is not there, or a line is malformed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the one that holds bAbI's qa1_…_train.txt")
+    _require(folder)
     chosen = _training_file(folder, str(task))
     name = unpacked_name(chosen).removesuffix("train.txt")
     stories = _read(chosen)
@@ -60,6 +62,25 @@ def babi(folder: str | Path, task: int | str) -> dict[str, list[Story]]:
         if not splits[part]:
             raise malformed(BABI, file, "has no question", "copy it again")
     return {part: _flat(several) for part, several in splits.items()}
+
+
+def tasks(folder: str | Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tasks that a folder has, and those of bAbI's twenty that it lacks.
+
+    Raises:
+        UserError: it is no folder, or has none.
+    """
+    folder = Path(folder)
+    _require(folder)
+    there = tuple(sorted(map(int, _training_files(folder))))
+    if not there:
+        _training_file(folder, ALL)  # which says what is there
+    return there, tuple(task for task in range(1, TASKS + 1) if task not in there)
+
+
+def _require(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the one that holds bAbI's qa1_…_train.txt")
 
 
 def _training_file(folder: Path, task: str) -> Path:

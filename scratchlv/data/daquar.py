@@ -5,9 +5,9 @@
     DIR/images/           image3.jpg, or .jpeg or .png; or nyu_depth_images/
 
 The distributed files are ``qa.37.raw.train.txt`` and ``qa.894.raw.train.txt``, with 37 and with all 894 classes of objects in
-their answers; where both are there, one of them is given instead of the folder. There is no official validation part: a picture
-belongs to it, with all its questions, when the CRC-32 of its name is divisible by ten. So about a tenth of the pictures do,
-always the same ones.
+their answers; where both are there, one of them is given instead of the folder. Several answers ("book, scissor") are one: who
+names only some of them is wrong. There is no official validation part: a picture belongs to it, with all its questions, when the
+CRC-32 of its name is divisible by ten. So about a tenth of the pictures do, always the same ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def daquar(folder: str | Path, *, skip_missing: bool = False) -> Questions:
         for name, words, answers in questions:
             if name in pictures:
                 part = "val" if split == "train" and _held_out(name) else split
-                splits[part].append(Question(pictures[name], words, answers[0], answers))
+                splits[part].append(Question(pictures[name], words, ", ".join(answers), answers))
     for split in ("train", "val"):
         if not splits[split]:
             raise UserError(f"{file} leaves no question with a picture for {split}; copy the set again")

@@ -16,7 +16,7 @@ class Question(NamedTuple):
 
     image: Path
     words: list[str]  # lower case, without punctuation and without the picture's name
-    answer: str  # the first of the answers, or the one most given; "" where none is known
+    answer: str  # all that are right together, or the one most given; "" where none is known
     answers: tuple[str, ...]  # all that were given
     id: int = 0  # by which results name it
     type: str = ""  # of the question, where it is known: the commonest answer is looked for by type

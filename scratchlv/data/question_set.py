@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import QuestionBatch, StoryBatch, dropout_seed, mean_loss
+from scratchlv.batches import NOT_THERE, QuestionBatch, StoryBatch, dropout_seed, mean_loss
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.tokens import PAD
 from scratchlv.vision.feature_store import read_ahead
 
 NO_ANSWER = -1  #: the number of an answer that is none of those that can be given
@@ -149,43 +150,76 @@ def _cells(box: tuple[float, float, float, float], grid: tuple[int, int]) -> Arr
     return (rows[:, None] & columns).ravel()
 
 
-@dataclass(frozen=True)
 class StorySet(_Answered):
-    """Questions, each with the sentences that were told before it, oldest first."""
+    """Questions, each with the sentences that were told before it, of which the latest ``memories`` are remembered.
 
-    stories: list[list[list[int]]]  # tokens of the sentences of each question's story
-    questions: list[list[int]]
-    answers: Array  # (n,): a place in answer_names, or NO_ANSWER
-    vocabulary: Vocabulary
-    answer_names: tuple[str, ...]
-    memories: int = 50  # only so many of the latest sentences are remembered (Sukhbaatar et al. 2015)
-    noise: float = 0.0  # of empty memories among the sentences, in training: they blur the places (the same, "RN")
+    ``noise`` is the share of empty memories among the sentences, in training: it blurs the places ("RN", Sukhbaatar et al. 2015).
+
+    Args:
+        stories: tokens of the sentences of each question's story, the oldest first.
+        questions: tokens.
+        answers: (n,): a place in answer_names, or NO_ANSWER.
+    """
+
+    def __init__(
+        self,
+        stories: Sequence[Sequence[Sequence[int]]],
+        questions: list[list[int]],
+        answers: Array,
+        vocabulary: Vocabulary,
+        answer_names: tuple[str, ...],
+        memories: int = 50,
+        noise: float = 0.0,
+    ) -> None:
+        self.stories, self.questions, self.answers = stories, questions, answers
+        self.vocabulary, self.answer_names = vocabulary, answer_names
+        self.memories, self.noise = memories, noise
+        number: dict[tuple[int, ...], int] = {(): NOT_THERE}
+        self.lengths = np.array([len(story) for story in stories], np.int64)  # also of what is not remembered
+        self.told = np.full((len(stories), memories), NOT_THERE)  # (n, memories), as in a batch
+        for told, story in zip(self.told, stories, strict=True):
+            latest = [number.setdefault(tuple(sentence), len(number)) for sentence in story[-memories:]]
+            told[: len(latest)] = latest[::-1]
+        self.sentences = _padded(list(number))  # (U, J) of the whole set
 
     def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0) -> StoryBatch:
         """The questions ``rows`` with their stories, the latest sentence first."""
-        rng = np.random.default_rng([dropout_seed, 4])
-        told = [self._with_noise(self.stories[k], noise, rng)[-self.memories :][::-1] for k in rows]
+        told = self._with_noise(rows, noise, dropout_seed) if noise else self.told[rows]
         # a question before any sentence still has a memory, though an empty one: it can be asked of nothing
-        most = max((len(story) for story in told), default=0) or 1
-        J = max((len(sentence) for story in told for sentence in story), default=0) or 1
-        sentences = np.zeros((len(told), most, J), np.int64)  # (N, S, J), of PAD
-        for n, story in enumerate(told):
-            for s, sentence in enumerate(story):
-                sentences[n, s, : len(sentence)] = sentence
+        most = max(1, int((told != NOT_THERE).any(axis=0).nonzero()[0].max(initial=0)) + 1)
+        sentences, told = np.unique(np.append(told[:, :most], NOT_THERE), return_inverse=True)
+        told = told[:-1].reshape(len(rows), most)
+        words = self.sentences[sentences]
+        words = words[:, : max(1, int((words != PAD).sum(axis=1).max()))]
         tokens, lengths = pad([self.questions[k] for k in rows])
-        return StoryBatch(sentences, tokens, lengths, self.answers[rows], dropout_seed)
+        return StoryBatch(words, told, tokens, lengths, self.answers[rows], dropout_seed)
 
-    def _with_noise(self, story: list[list[int]], noise: float, rng: np.random.Generator) -> list[list[int]]:
-        """The story with an empty sentence behind a share of the others."""
-        if noise == 0:
-            return story
-        empty = rng.random(len(story)) < noise
-        return [s for told, more in zip(story, empty, strict=True) for s in ([told, []] if more else [told])]
+    def _with_noise(self, rows: Array, noise: float, seed: int) -> Array:
+        """The stories (N, memories) with an empty sentence told after a share of the others, which moves these back."""
+        lengths = self.lengths[rows]
+        drawn = np.random.default_rng([seed, 4]).random(lengths.sum()) < noise  # of each sentence, the oldest first
+        places = np.arange(self.memories)
+        there = places < lengths[:, None]
+        latest_first = np.cumsum(lengths)[:, None] - 1 - places
+        empty = np.where(there, drawn[np.where(there, latest_first, 0)], False) if len(drawn) else there
+        places = places + np.cumsum(empty, axis=1)
+        remembered = there & (places < self.memories)
+        told = np.full(there.shape, NOT_THERE)
+        told[remembered.nonzero()[0], places[remembered]] = self.told[rows][remembered]
+        return told
 
     def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
         """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
         rows = np.sort(rows_of_batch(len(self.questions), step, size, seed))
         return self.batch(rows, dropout_seed(seed, step), self.noise)
+
+
+def _padded(sentences: Sequence[Sequence[int]]) -> Array:
+    """(U, J), padding behind."""
+    padded = np.full((len(sentences), max(map(len, sentences), default=0) or 1), PAD)
+    for row, sentence in zip(padded, sentences, strict=True):
+        row[: len(sentence)] = sentence
+    return padded
 
 
 # --- where they come from --------------------------------------------------------------------------------------------
@@ -213,10 +247,10 @@ def scenes_questions(
     )
 
 
-def answers_of(answers: Iterable[str], min_count: int = 1) -> tuple[str, ...]:
-    """Those that occur at least ``min_count`` times: the most frequent first, ties in alphabetical order."""
+def answers_of(answers: Iterable[str], min_count: int = 1, most: int | None = None) -> tuple[str, ...]:
+    """Those that occur at least ``min_count`` times: the ``most`` frequent first, ties in alphabetical order."""
     counts = Counter(answers)
-    return tuple(sorted((a for a, n in counts.items() if n >= min_count), key=lambda a: (-counts[a], a)))
+    return tuple(sorted((a for a, n in counts.items() if n >= min_count), key=lambda a: (-counts[a], a))[:most])
 
 
 def numbers_of(answers: Sequence[str], answer_names: Sequence[str]) -> Array:

@@ -24,7 +24,7 @@ from scratchlv.data import formats
 from scratchlv.data.files import is_number, sibling, unpacked_name
 from scratchlv.data.photographs import parts
 from scratchlv.data.picture_questions import Question, Questions, with_pictures
-from scratchlv.data.text import bare_words
+from scratchlv.data.text import bare_words, first_few
 from scratchlv.errors import UserError
 
 _TAG = re.compile(r"(train|val|test)(-dev)?\d*")
@@ -94,23 +94,41 @@ def _read(asked: Path, answered: Path | None, images: Path) -> list[Question]:
     annotations = None if answered is None else _annotations(answered)
     pictures = _Pictures(images, asked)
     questions: dict[int, Question] = {}
+    without: list[int] = []
+    elsewhere: list[int] = []
+    seen: set[int] = set()  # of these
     for k, item in enumerate(found["questions"]):
         number, image, text = _of(item, "question_id", "image_id", "question")
         words = [sys.intern(word) for word in bare_words(text)] if isinstance(text, str) else []
-        if not (is_number(number) and is_number(image) and words) or number in questions:
+        if not (is_number(number) and is_number(image) and words) or number in questions or number in seen:
             raise UserError(
                 f"{asked}: questions[{k}] needs a 'question_id' of its own, an 'image_id' and a 'question'; mend it"
             )
         about = _Annotation(image, "", (), "", "") if annotations is None else annotations.get(number)
-        if about is None or about.image != image:
-            problem = "has no annotation" if about is None else f"is about another picture ({about.image})"
-            raise UserError(
-                f"{asked}: the question {number} {problem} in {answered}; give two files that belong together"
-            )
-        questions[number] = Question(
-            pictures[image], words, about.answer, about.answers, number, about.type, about.group
-        )
+        if about is None:
+            without.append(number)
+        elif about.image != image:
+            elsewhere.append(number)
+        else:
+            path = pictures[image]
+            questions[number] = Question(path, words, about.answer, about.answers, number, about.type, about.group)
+            continue
+        seen.add(number)
+    _refuse_unmatched(asked, answered, without, elsewhere)
     return list(questions.values())
+
+
+def _refuse_unmatched(asked: Path, answered: Path | None, without: list[int], elsewhere: list[int]) -> None:
+    """
+    Raises:
+        UserError: questions have no annotation, or one that is about another picture.
+    """
+    problems = [("have no annotation", without), ("are about another picture", elsewhere)]
+    found = [
+        f"{len(ids):,} questions {what} ({first_few([str(number) for number in ids])})" for what, ids in problems if ids
+    ]
+    if found:
+        raise UserError(f"{asked}: {' and '.join(found)} in {answered}; give two files that belong together")
 
 
 def _annotations(file: Path) -> dict[int, _Annotation]:

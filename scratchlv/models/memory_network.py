@@ -18,7 +18,12 @@ Every hop could have its own A and C; two ways of sharing them have fewer to lea
     adjacent      the values of a hop are the keys of the next, A_{k+1} = C_k; over sentences also B = A_1
     layer-wise    all hops share A and C, and u is mapped in between: u_k = H u_{k-1} + Σ_i p_i c_i
 
-The answers have words of their own, so that W is not tied to C_K as it is in the paper.
+The answers have words of their own; or they are the first of all words, and W are their rows of C_K, without a bias
+(``tied_answers``), as where adjacent hops are tied in the paper. Two things are besides:
+
+    linear start      at first p = u_{k-1} · m_i, without the softmax (:mod:`scratchlv.models.linear_attention`)
+    empty memories    all S memories are asked, those that hold nothing as zeros, m_i = c_i = 0: a hop that finds nothing
+                      can look there. This is not in the paper, but in what its authors published, whose memories are always 50
 
 Shapes: P pictures, N questions, S memories, J words of a sentence, T of a question, d wide memories.
 """
@@ -30,14 +35,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add, empty, take_rows
-from scratchlv.batches import QuestionBatch, StoryBatch
+from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
+from scratchlv.batches import NOT_THERE, QuestionBatch, StoryBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import answer_loss
+from scratchlv.models import answer_loss, linear_attention
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
-from scratchlv.tokens import PAD
+from scratchlv.tokens import PAD, SPECIALS
 from scratchlv.vision import regions
 from scratchlv.vision.finetuning import Finetuned
 
@@ -52,6 +57,11 @@ class MemoryNetworkConfig:
     ``feature_channels`` is None when it has its own conv extractor, and of a backbone that is ``finetuned`` they are what comes
     out; ``attention_loss`` is the weight, in training, of the loss that supervises the attention.
 
+    Of stories: with ``empty_memories`` what a story leaves empty is asked as well; with ``tied_answers`` the answers are the
+    first words of the vocabulary, and W is C_K; the position encoding l is multiplied by ``encoding``; ``copies`` are so many
+    networks side by side (see :mod:`scratchlv.models.side_by_side`). All parameters begin normal with the standard deviation
+    ``init_scale``; None: by their kind.
+
     Raises:
         ValueError: there is no such tying, or no hop.
     """
@@ -63,6 +73,11 @@ class MemoryNetworkConfig:
     hops: int = 3
     width: int = 128
     tying: str = "adjacent"
+    empty_memories: bool = False
+    tied_answers: bool = False
+    encoding: float = 1.0
+    init_scale: float | None = None
+    copies: int = 1
     channels: tuple[int, int, int] = (32, 64, 64)
     feature_channels: int | None = None
     finetuned: Finetuned | None = None
@@ -73,6 +88,11 @@ class MemoryNetworkConfig:
             raise ValueError(f"no tying {self.tying!r}; there are {', '.join(TYINGS)}")
         if self.hops < 1:
             raise ValueError(f"hops must be 1 or more, not {self.hops}")
+        few = self.answers + len(SPECIALS) > self.vocabulary
+        if self.tied_answers and (self.pictures or self.tying != "adjacent" or few):
+            raise ValueError(
+                "tied answers are words of the vocabulary, of stories, where hops are tied as adjacent ones"
+            )
 
     def memory_names(self, hop: int) -> tuple[str, str]:
         """Which keys and which values hop 0, 1 … uses."""
@@ -82,6 +102,11 @@ class MemoryNetworkConfig:
     def question_words(self) -> str:
         """The name of B."""
         return "question.W" if self.pictures or self.tying == "layer-wise" else "memory0.W"
+
+    @property
+    def answer_words(self) -> str:
+        """The name of C_K, which tied answers are, too."""
+        return f"{self.memory_names(self.hops - 1)[1]}.W"
 
 
 class HopCache(NamedTuple):
@@ -109,9 +134,12 @@ class MemoryNetwork:
     def __init__(self, config: MemoryNetworkConfig, seed: int = 0) -> None:
         rng = np.random.default_rng([seed, 1])
         d, S = config.width, config.memories
+        self.linear = False  # without the softmax; not kept in checkpoints
         self.config = config
-        self.params: dict[str, Array] = {"answer.W": uniform(rng, d, config.answers)}
-        self.params["answer.b"] = np.zeros(config.answers, np.float32)
+        self.params: dict[str, Array] = {}
+        if not config.tied_answers:
+            self.params["answer.W"] = uniform(rng, d, config.answers)
+            self.params["answer.b"] = np.zeros(config.answers, np.float32)
         for name in dict.fromkeys(name for hop in range(config.hops) for name in config.memory_names(hop)):
             if config.pictures:
                 D = regions.width(config.channels, config.feature_channels)
@@ -123,6 +151,10 @@ class MemoryNetwork:
             self.params["question.W"] = normal(rng, config.vocabulary, d, scale=0.3)
         if config.tying == "layer-wise":
             self.params["hop.H"] = uniform(rng, d, d)
+        if config.init_scale is not None:
+            self.params = {
+                name: normal(rng, *array.shape, scale=config.init_scale) for name, array in self.params.items()
+            }
         self.buffers: dict[str, Array] = {}
         if config.pictures:
             params, self.buffers = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
@@ -152,49 +184,86 @@ class MemoryNetwork:
         return to_host((answer_loss.probabilities(logits), alphas))
 
     def _placed(self, batch: QuestionBatch | StoryBatch) -> QuestionBatch | StoryBatch:
-        like = self.params["answer.W"]
+        like = self._like
         return place(batch, like) if isinstance(batch, StoryBatch) else placed(batch, like)
+
+    @property
+    def _like(self) -> Array:
+        return next(iter(self.params.values()))
 
     # --- the hops --------------------------------------------------------------------------------------------------
 
     def _logits(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[Array, Array, LogitsCache]:
         p, config = self.params, self.config
-        u, question = bag_of_words(batch.tokens.T, p[config.question_words], train=train)  # (N, d)
+        asked = batch.tokens.T
+        l = position_encoding(asked, config.width, self._like.dtype, config.encoding)  # (N, T, d)
+        u, question = bag_of_words(asked, p[config.question_words], l, train=train)  # (N, d)
         memories, mask, memory_cache = self._memories(batch, train)
         alphas, hops = [], []
         for hop in range(config.hops):
             key, value = config.memory_names(hop)
-            (o, alpha), attention = dot_product_attention.forward(
-                memories[value], memories[key], u, mask=mask, train=train
-            )
+            if self.linear:
+                (o, alpha), attention = linear_attention.forward(memories[value], memories[key], u, mask)
+            else:
+                (o, alpha), attention = dot_product_attention.forward(
+                    memories[value], memories[key], u, mask=mask, train=train
+                )
             mapped = None
             if config.tying == "layer-wise":
-                u, mapped = linear.forward(u, p["hop.H"], train=train)
+                u, mapped = by_copy(u, p["hop.H"], None, config.copies, train=train)
             u = u + o
             alphas.append(alpha)
             hops.append(HopCache(key, value, attention, mapped))
-        logits, answer = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
+        logits, answer = self._answers(u, train)  # (N, answers)
         return logits, np.stack(alphas, axis=1), LogitsCache(question, memories, memory_cache, hops, answer)
 
     def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
         config = self.config
-        g: dict[str, Array] = {}
-        du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, cache.answer)
+        du, g = self._answers_backward(dlogits, cache.answer)
+        dtied = g.pop(config.answer_words, None)  # what the answers' words send to the last values
         dmemories: dict[str, Any] = dict.fromkeys(cache.memories)
         if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
         for k, (key, value, attention, mapped) in reversed(list(enumerate(cache.hops))):
-            grads = dot_product_attention.backward((du, None if dalphas is None else dalphas[:, k]), attention)
+            attend = linear_attention if self.linear else dot_product_attention
+            grads = attend.backward((du, None if dalphas is None else dalphas[:, k]), attention)
             dmemories[value] = add(dmemories[value], grads.dx)  # what is remembered serves as values here, and as keys
             dmemories[key] = add(dmemories[key], grads.dkeys)  # there: both add up
             if mapped is not None:
-                du, dH, _ = linear.backward(du, mapped)
+                du, dH, _ = by_copy_backward(du, mapped)
                 g["hop.H"] += dH
             du = du + grads.dquery
         g |= self._memories_backward(dmemories, cache.encoded)
+        if dtied is not None:
+            g[config.answer_words] += dtied
         dwords = bag_of_words_backward(du, cache.question)
         g[config.question_words] = add(g.get(config.question_words), dwords)
         return g
+
+    def _answers(self, u: Array, train: bool) -> tuple[Array, Any]:
+        """The logits (N, answers) from ``u`` (N, d)."""
+        p, R = self.params, self.config.copies
+        if not self.config.tied_answers:
+            return by_copy(u, p["answer.W"], p["answer.b"], R, train=train)
+        words = self._of_answers(p[self.config.answer_words])  # (R, answers, d)
+        W = as_contiguous(words.swapaxes(1, 2)).reshape(-1, words.shape[1])
+        return by_copy(u, W, None, R, train=train)
+
+    def _of_answers(self, words: Array) -> Array:
+        """Those of all ``words`` (R V, d) that are answers, a view (R, answers, d)."""
+        config = self.config
+        first = len(SPECIALS)
+        return words.reshape(config.copies, -1, config.width)[:, first : first + config.answers]
+
+    def _answers_backward(self, dlogits: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+        """``du`` and the gradients of W and b; of tied answers that of the words."""
+        du, dW, db = by_copy_backward(dlogits, cache)
+        if not self.config.tied_answers:
+            return du, {"answer.W": dW, "answer.b": db}
+        name, d = self.config.answer_words, self.config.width
+        dwords = np.zeros_like(self.params[name])
+        self._of_answers(dwords)[...] = dW.reshape(-1, d, dW.shape[1]).swapaxes(1, 2)
+        return du, {name: dwords}
 
     # --- what is remembered ------------------------------------------------------------------------------------------
 
@@ -204,13 +273,19 @@ class MemoryNetwork:
         names = [name.removesuffix(".T") for name in p if name.endswith(".T")]
         memories, caches = {}, {}
         if isinstance(batch, StoryBatch):
-            S = batch.sentences.shape[1]
+            told, S = self._told(batch)
+            there = told != NOT_THERE  # (N, S)
+            l = position_encoding(batch.sentences, config.width, self._like.dtype, config.encoding)  # (U, J, d)
             for name in names:
-                bags, caches[name] = bag_of_words(batch.sentences, p[f"{name}.W"], train=train)  # (N, S, d)
-                bags += p[f"{name}.T"][:S]
-                memories[name] = bags
-            return memories, batch.sentences[:, :, 0] != PAD, (None, caches)
-        channels, finetuned, dtype = config.feature_channels, config.finetuned, p["answer.W"].dtype.type
+                bags, bag_cache = bag_of_words(batch.sentences, p[f"{name}.W"], l, train=train)  # (U, d)
+                memory, gather_cache = embedding.forward(told, bags, train=train)  # (N, S, d)
+                of_copies = memory.reshape(config.copies, -1, S, config.width)
+                of_copies += p[f"{name}.T"].reshape(config.copies, 1, -1, config.width)[:, :, :S]
+                if config.empty_memories:
+                    memory *= there[:, :, None]
+                memories[name], caches[name] = memory, (bag_cache, gather_cache)
+            return memories, None if config.empty_memories else there, (there, caches)
+        channels, finetuned, dtype = config.feature_channels, config.finetuned, self._like.dtype.type
         x, encoder_cache = regions.forward(
             p, self.buffers, batch.pictures, channels, dtype, finetuned=finetuned, train=train
         )  # (P, L, D)
@@ -223,30 +298,62 @@ class MemoryNetwork:
             caches[name] = (linear_cache, gather_cache)
         return memories, None, (encoder_cache, caches)
 
+    def _told(self, batch: StoryBatch) -> tuple[Array, int]:
+        """What is remembered of each story (N, S), and S: of the longest, or all memories where empty ones are asked, too."""
+        told, S = batch.told, batch.told.shape[1]
+        if not self.config.empty_memories or self.config.memories == S:
+            return told, S
+        whole = np.zeros_like(told, shape=(len(told), self.config.memories))  # of NOT_THERE
+        whole[:, :S] = told
+        return whole, self.config.memories
+
     def _memories_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
-        encoder_cache, caches = cache
+        encoder_cache, caches = cache  # of a story, what is there stands in the place of an encoder's
         g: dict[str, Array] = {}
         dx = None
         for name, dmemory in dmemories.items():
             S = dmemory.shape[1]
-            g[f"{name}.T"] = np.zeros_like(self.params[f"{name}.T"])
-            g[f"{name}.T"][:S] = dmemory.sum(axis=0)
+            if self.config.empty_memories:
+                dmemory = dmemory * encoder_cache[:, :, None]
+            R, d = self.config.copies, self.config.width
+            dT = np.zeros_like(self.params[f"{name}.T"]).reshape(R, -1, d)
+            dT[:, :S] = dmemory.reshape(R, -1, S, d).sum(axis=1)
+            g[f"{name}.T"] = dT.reshape(-1, d)
             if self.config.pictures:
                 linear_cache, gather_cache = caches[name]
                 dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, gather_cache), linear_cache)
                 dx = add(dx, dx_here)
             else:
-                g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])
+                bag_cache, gather_cache = caches[name]
+                (dbags,) = embedding.backward(dmemory, gather_cache)
+                g[f"{name}.W"] = bag_of_words_backward(dbags, bag_cache)
         return g | (regions.backward(dx, encoder_cache) if self.config.pictures else {})
+
+
+# --- copies side by side ---------------------------------------------------------------------------------------------
+
+
+def by_copy(x: Array, W: Array, b: Array | None, copies: int, *, train: bool) -> tuple[Array, Any]:
+    """``x W + b`` of each copy: x (R N, d), W (R d, M), b (R M,) -> (R N, M)."""
+    xs, Ws = np.split(x, copies), np.split(W, copies)
+    bs = [None] * copies if b is None else np.split(b, copies)
+    ys, caches = zip(*(linear.forward(*each, train=train) for each in zip(xs, Ws, bs, strict=True)), strict=True)
+    return np.concatenate(ys), caches
+
+
+def by_copy_backward(dy: Array, caches: Any) -> tuple[Array, Array, Array | None]:
+    """``dx, dW, db``, the last None without b."""
+    each = [linear.backward(dy_of, cache) for dy_of, cache in zip(np.split(dy, len(caches)), caches, strict=True)]
+    dx, dW, db = zip(*each, strict=True)
+    return np.concatenate(dx), np.concatenate(dW), None if db[0] is None else np.concatenate(db)
 
 
 # --- a bag of words that remembers some of their order ---------------------------------------------------------------
 
 
-def bag_of_words(tokens: Array, W: Array, *, train: bool = True) -> tuple[Array, Any]:
+def bag_of_words(tokens: Array, W: Array, l: Array, *, train: bool = True) -> tuple[Array, Any]:
     """``Σ_j l_j ∘ W[w_j]`` (…, d) of the words ``tokens`` (…, J), padding behind; zero where there are none."""
     words, cache = embedding.forward(tokens, W, train=train)  # (…, J, d)
-    l = position_encoding(tokens, W.shape[1], W.dtype)
     words *= l
     return words.sum(axis=-2, out=empty((*words.shape[:-2], words.shape[-1]), words)), (l, cache)
 
@@ -257,13 +364,14 @@ def bag_of_words_backward(dy: Array, cache: Any) -> Array:
     return dW
 
 
-def position_encoding(tokens: Array, d: int, dtype: Any = np.float64) -> Array:
-    """``l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
+def position_encoding(tokens: Array, d: int, dtype: Any = np.float64, scale: float = 1.0) -> Array:
+    """``scale · l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
     words = (tokens != PAD).sum(axis=-1)  # (…): of each, without padding
+    lengths, which = np.unique(to_host(words), return_inverse=True)  # few of them, for any number of sentences
     longest = tokens.shape[-1]
-    J = np.arange(longest + 1)[:, None, None]
+    J = lengths[:, None, None]
     j = np.arange(1, longest + 1)[:, None]  # (longest, 1)
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
-    of_length = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0)  # (longest + 1, longest, d)
-    return take_rows(place(of_length.astype(dtype), words), words)
+    l = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0) * scale  # (lengths, longest, d)
+    return take_rows(place(l.astype(dtype), words), place(which.reshape(words.shape), words))

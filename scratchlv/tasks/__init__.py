@@ -70,5 +70,7 @@ TASKS = {
         "answer",
         results=True,
     ),
-    "babi": Task("questions about stories", "story_answering", ("memory",), ("babi",), "answer"),
+    "babi": Task(
+        "questions about stories", "story_answering", ("memory",), ("babi",), "answer", presets=("quick", "joint")
+    ),
 }

@@ -32,12 +32,12 @@ from scratchlv.data.easy_vqa import easy_vqa
 from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.picture_questions import Questions
 from scratchlv.data.question_set import NO_ANSWER, QuestionSet
-from scratchlv.data.text import bare_words
+from scratchlv.data.text import bare_words, first_few
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.data.vqa import vqa
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
-from scratchlv.metrics import vqa_accuracy
+from scratchlv.metrics import vqa_accuracy, wups
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from scratchlv.vision.features import Extractor
 
 _TOP_K = 5
+_MOST_WORDS = 1000  # of a question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class Settings(backbone_.Settings):
     attention_loss: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
     encoder_steps: int = 1200  # for the captioner of Scenes whose encoder it has
     min_count: int = 1  # answers that are rarer cannot be given
+    answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
 
 
@@ -165,7 +167,7 @@ def _idle(config: Config) -> dict[str, str]:
         found["encoder_steps"] = "--encoder"
     elif config.backbone != backbone_.CONV:
         found["encoder_steps"] = f"--backbone {config.backbone}"
-    of_others = ("min_count",) if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
+    of_others = ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
@@ -223,7 +225,7 @@ def dataset(
         return replace(data, pictures=encoder_.encode(captioner, data.pictures, np.float16))
     splits = (found or read(config)).splits
     training.check_split(split, splits)
-    return _picture_questions(splits[split][:n], config, fitted, show_progress, extractor)
+    return _picture_questions(splits[split][:n], config, fitted, show_progress, extractor, split == "train")
 
 
 def read(config: Config) -> Questions:
@@ -240,8 +242,12 @@ def _picture_questions(
     fitted: Fitted | None,
     show_progress: bool,
     extractor: Extractor | None,
+    learned: bool = False,
 ) -> QuestionSet:
-    """Questions about picture files: as features of ``extractor``, or as bytes for a conv extractor where there is none."""
+    """Questions about picture files: as features of ``extractor``, or as bytes for a conv extractor where there is none.
+
+    Of those that are ``learned`` from, an answer of several that cannot be given whole is the first of them (DAQUAR).
+    """
     paths = sorted({q.image for q in items})
     place = {path: k for k, path in enumerate(paths)}
     items = sorted(items, key=lambda q: place[q.image])  # the questions about one picture together
@@ -250,17 +256,24 @@ def _picture_questions(
         vocabulary, answers = fitted.vocabulary, fitted.answers
     else:
         vocabulary = Vocabulary.from_counts(q.words for q in items)
-        answers = question_set.answers_of([q.answer for q in items], config.settings.min_count)
+        answers = question_set.answers_of(
+            [q.answer for q in items], config.settings.min_count, config.settings.answers or None
+        )
     return QuestionSet(
         pictures,
         [vocabulary.encode(q.words) for q in items],
         np.array([place[q.image] for q in items], np.int64),
-        question_set.numbers_of([q.answer for q in items], answers),
+        question_set.numbers_of([_answer(q, answers) if learned else q.answer for q in items], answers),
         vocabulary,
         answers,
         [str(path) for path in paths],
         asked=items,
     )
+
+
+def _answer(question: Asked, answers: Sequence[str]) -> str:
+    several = ", " in question.answer
+    return question.answers[0] if several and question.answer not in answers else question.answer
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -291,6 +304,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         f"{len(val_set.answers):,} to validate on"
     )
     training.say_unknown(say, "the questions to validate on", val_set.questions)
+    _say_unanswerable(say, val_set)
     return training.job(
         run,
         train_set,
@@ -298,6 +312,14 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         validate=lambda: val_set.validate(run.model),
         finish=lambda folder: _train_blind(run, train_set, folder, say),
     )
+
+
+def _say_unanswerable(say: Say, data: QuestionSet) -> None:
+    none = int((data.answers == NO_ANSWER).sum())
+    if none:
+        say(
+            f"{none:,} of {len(data.answers):,} questions to validate on have an answer that cannot be given: they count as wrong"
+        )
 
 
 def _fit(config: Config, train_set: QuestionSet, weights: Pretrained | None) -> Fitted:
@@ -454,11 +476,26 @@ def _figures(run: Run, data: QuestionSet, predicted: Array) -> dict[str, Any]:
             figures[f"{name}accuracy"] = data.accuracy(said)
             if run.config.argument.kind == "vqa":
                 figures[f"{name}vqa_accuracy"] = float(_rights(run, data, said).mean())
+    figures |= _wups(run, data, predicted)
     figures["n"] = len(data.answers)
+    if (data.answers == NO_ANSWER).any():
+        figures["answers_out_of_vocabulary"] = float((data.answers == NO_ANSWER).mean())  # they count as wrong
     figures |= data.accuracy_by(_rights(run, data, predicted))
     if blind is not None:
         figures |= {f"question_only_{by}": table for by, table in data.accuracy_by(_rights(run, data, blind)).items()}
     return figures
+
+
+def _wups(run: Run, data: QuestionSet, predicted: Array) -> dict[str, Any]:
+    """Of DAQUAR how near the answers are in WordNet, by two thresholds; or that it is not installed."""
+    if run.config.argument.kind != "daquar" or data.asked is None:
+        return {}
+    similarity = wups.wordnet_similarity()
+    if similarity is None:
+        return {"wups": wups.MISSING}
+    said = [[answer.strip() for answer in text.split(",")] for text in data.texts(predicted)]
+    known = [question.answers for question in data.asked]
+    return {f"wups@{at}": float(wups.wups(said, known, at, similarity).mean()) for at in (0.9, 0.0)}
 
 
 def _rights(run: Run, data: QuestionSet, predicted: Array) -> Array:
@@ -480,6 +517,7 @@ class Answered:
     answers: list[tuple[str, float]]  # the most likely first
     alphas: Array | None
     unknown: list[str]  # words that the run has never seen
+    notes: tuple[str, ...] = ()  # what the reader should know besides
 
 
 def answer(run: Run, image: Path, question: str) -> Answered:
@@ -501,18 +539,27 @@ def answer(run: Run, image: Path, question: str) -> Answered:
         side = int(alphas.shape[2] ** 0.5)
         alphas = alphas[0].reshape(-1, side, side)
     unknown = sorted({word for word in words if word not in run.vocabulary})
-    return Answered(shown, words, top_k(probabilities[0], run.fitted.answers), alphas, unknown)
+    notes = (
+        (f"{image} is of one colour all over: there is nothing to ask about",) if (shown == shown[0, 0]).all() else ()
+    )
+    return Answered(shown, words, top_k(probabilities[0], run.fitted.answers), alphas, unknown, notes)
 
 
 def question_words(question: str, vocabulary: Vocabulary) -> list[str]:
     """The words of a question as the run's data has them: with their question marks, or without any punctuation.
 
     Raises:
-        UserError: there is no word in it.
+        UserError: there is no word in it, none that is known, or far too many.
     """
     words = bare_words(question)
     if not words:
         raise UserError("the question is empty: give at least one word")
+    if len(words) > _MOST_WORDS:
+        raise UserError(f"the question has {len(words):,} words: give {_MOST_WORDS:,} at the most")
+    if not any(word in vocabulary for word in words):
+        raise UserError(
+            f"the run knows no word of the question ({first_few(words)}): ask in words that it was trained on"
+        )
     if "?" in vocabulary:  # Scenes: a mark ends each question, and is written after a space
         spaced = question.lower().replace("?", " ? ").split()
         words = spaced if spaced[-1] == "?" else [*spaced, "?"]

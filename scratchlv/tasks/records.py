@@ -39,6 +39,9 @@ _ZERO_OR_MORE = (
     "average_from",
     "average_after",
     "coverage",
+    "linear_steps",
+    "answers",
+    "encoding",
 )
 _BELOW_ONE = (
     "dropout",
@@ -59,7 +62,7 @@ MOST_SCENES = 1_000_000
 _MOST_OTHERS = 1_000_000_000
 _MOST = dict.fromkeys(("n_train", "n_val"), MOST_SCENES)
 _MOST |= dict.fromkeys(("embedding", "hidden", "decoder_hidden", "attention", "width"), 65_536)
-_MOST |= dict.fromkeys(("layers", "hops", "questions"), 1000)
+_MOST |= dict.fromkeys(("layers", "hops", "questions", "restarts"), 1000)
 _MOST |= dict.fromkeys(("batch", "unroll", "most_words"), 1_000_000)
 
 
@@ -183,6 +186,11 @@ class Config:
         task = TASKS[self.task]
         if self.model not in task.models:
             raise UserError(f"--model {self.model}: {task.title} has {', '.join(task.models)}")
+
+    @property
+    def separate(self) -> bool:
+        """Whether it is a run for each part of the data, side by side in one folder."""
+        return False
 
     @property
     def argument(self) -> DataArgument:

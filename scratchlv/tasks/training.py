@@ -12,9 +12,10 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
-from scratchlv.tasks import TASKS, run_folder
+from scratchlv.tasks import TASKS, run_folder, separately
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings, WordSettings
+from scratchlv.tasks.restarts import Restarts
 from scratchlv.training.averaging import Averaging
 from scratchlv.training.optimisers import Decay
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors
@@ -54,6 +55,7 @@ class Job(NamedTuple):
     finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
     learner: Any = None  # what is trained, where it is not the run's model itself: it has the same params and buffers
     goal: str | None = None  # see Trainer; a run that has one begins with a trained model
+    restarts: Restarts | None = None  # what is trained several times, and kept once
 
 
 def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
@@ -115,6 +117,7 @@ def train(
         config, fitted = (config, None) if config is not None else run_folder.read(folder)
         # a smoothed loss does not fall to 0, however well the batch is known; nor does one with a penalty
         config = replace(config, settings=config.settings.unregularised())
+        separately.refuse(config, "--overfit-one-batch")
         prepare = TASKS[config.task].load().prepare
         with compiling_together(say, config.task, config.model), tempfile.TemporaryDirectory() as scratch:
             return _overfit(prepare(config, fitted, show_progress, say, Path(scratch)), show_progress, say)
@@ -123,6 +126,8 @@ def train(
         if config is None:
             config, fitted = run_folder.read(folder)
             run_folder.restore(folder, config, fitted)
+        if config.separate:
+            return separately.train(folder, config, fitted, say)
         prepare = TASKS[config.task].load().prepare
         with compiling_together(say, config.task, config.model):
             try:
@@ -157,6 +162,8 @@ def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) 
         say(trainer.validate_now())  # what it begins with may be the best that there will be
     elif not resume:
         say(trainer.check_initial_loss(run.choices))
+    if job.restarts is not None and trainer.step == 0:
+        job.restarts.train(trainer, show_progress, say)
     trainer.run()
     if job.finish is not None:
         job.finish(folder)
@@ -172,6 +179,8 @@ def load(folder: Path, *tasks: str, step: int | None = None, weights: str = "flo
         UserError: no run, one of another task, no checkpoint, a damaged one, or one with weights that the kind cannot hold.
     """
     config, fitted = run_folder.read(folder, *tasks)
+    if config.separate:
+        return TASKS[config.task].load().Run(config, fitted, None, folder)
     try:
         run = new(config, fitted)
     except (TypeError, ValueError) as error:

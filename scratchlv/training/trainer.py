@@ -41,6 +41,7 @@ class TrainSettings:
     warmup: int = 100
     clip: float = 1.0
     validate_every: int = 0  # steps; 0 is never
+    patience: int = 0  # early stopping: training ends after so many validations without a lower loss; 0: it does not
     checkpoint_seconds: float = 30.0  # at most so much work is lost
     optimiser: str = next(iter(OPTIMISERS))
     momentum: float = 0.0  # of the optimisers that take one
@@ -90,6 +91,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
+        self.waited = 0  # validations since the best
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -104,7 +106,7 @@ class Trainer:
         began = time.monotonic() - self.seconds
         saved, saved_at = self.step, time.monotonic()
         with finish_the_step() as interrupted, Progress(steps, "step", self.show_progress, self.step) as progress:
-            while self.step < steps:
+            while self.step < steps and not self._is_patience_over():
                 rate = self.train_step()
                 self.seconds = time.monotonic() - began
                 self._report(rate, progress)
@@ -159,6 +161,9 @@ class Trainer:
         every = self.settings.validate_every
         return self.validate is not None and every > 0 and (self.step % every == 0 or self.step == self.settings.steps)
 
+    def _is_patience_over(self) -> bool:
+        return 0 < self.settings.patience <= self.waited
+
     def validate_now(self) -> str:
         """Validate, log it, and keep the parameters if they are the best so far; returns the figures, to be shown.
 
@@ -174,8 +179,9 @@ class Trainer:
         self._log(step=self.step, validation=figures)
         loss = figures["loss"] if self.goal is None else -figures[self.goal]
         self.losses.append(loss)
-        if self.folder is not None and loss < self.best_loss:
-            self.best_loss = loss
+        self.waited = 0 if loss < self.best_loss else self.waited + 1
+        self.best_loss = min(loss, self.best_loss)
+        if self.folder is not None and self.waited == 0:
             state = {"step": self.step, "validation": figures, **self.kept}
             checkpoint.save(self.folder / "best", model_tensors(self.model), state, keep=1)
         return f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items())
@@ -209,7 +215,7 @@ class Trainer:
         remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
         tensors = model_tensors(self.model) | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss
-        state = {"step": self.step, "seconds": self.seconds, "best_loss": best, **self.kept}
+        state = {"step": self.step, "seconds": self.seconds, "best_loss": best, "waited": self.waited, **self.kept}
         if self.average is not None:
             state |= {"averaged": self.average.n, "losses": self.losses}
             if self.average.n:
@@ -231,6 +237,7 @@ class Trainer:
                 self.best_loss = math.inf if best is None else float(best)
                 if self.average is not None:
                     self.average.n, self.losses = int(state["averaged"]), [float(loss) for loss in state["losses"]]
+                self.waited = int(state.get("waited", 0))
             except (KeyError, TypeError, ValueError) as error:
                 problem = f"the checkpoint of step {state['step']} in {self.folder} is not that of a training ({error})"
                 raise UserError(f"{problem}; train again, or restore it from a copy") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchlv.data.babi import Story, babi
+from scratchlv.data.babi import Story, babi, tasks
 from scratchlv.errors import UserError
 
 STORY = """\
@@ -41,6 +41,16 @@ def test_the_last_tenth_of_the_stories_validates(tmp_path):
     assert [story.answer for story in splits["train"]] == [str(i) for i in range(36) for _ in "??"]
     assert [story.answer for story in splits["val"]] == [str(i) for i in range(36, 39) for _ in "??"]
     assert [story.answer for story in splits["test"]] == ["5", "5"]
+
+
+def test_the_tasks_that_are_there_and_those_that_are_missing(tmp_path):
+    for number in (10, 1, 20, 3):
+        write(tmp_path, f"{number}_x", STORY)
+    there, missing = tasks(tmp_path)
+    assert there == (1, 3, 10, 20)
+    assert sorted(there + missing) == list(range(1, 21))
+    with pytest.raises(UserError, match="is not a folder"):
+        tasks(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("task", [2, "3", "x", "", "1_x", -1])

@@ -38,7 +38,7 @@ def test_questions(folder):
     assert (len(everything), data.skipped, set(data.splits)) == (2 * N, 0, {"train", "val"})
     image = folder / "images" / "image7.jpg"
     assert [question for question in everything if question.image == image] == [
-        Question(image, ["what", "is", "on", "the", "desk"], "book7", ("book7", "cup")),
+        Question(image, ["what", "is", "on", "the", "desk"], "book7, cup", ("book7", "cup")),
         Question(image, ["how", "many", "chairs"], "2", ("2",)),
     ]
 

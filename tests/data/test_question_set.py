@@ -166,7 +166,8 @@ def stories():
 
 def test_the_latest_sentence_comes_first_and_old_ones_are_forgotten(stories):
     batch = stories.batch(np.array([1, 0]))
-    assert batch.sentences.tolist() == [[[6, 6, 0], [5, 5, 5]], [[6, 0, 0], [4, 5, 0]]]
+    assert batch.sentences[batch.told].tolist() == [[[6, 6, 0], [5, 5, 5]], [[6, 0, 0], [4, 5, 0]]]
+    assert not batch.sentences[0].any()
     assert batch.tokens.T.tolist() == [[5, 6], [4, 0]]
     assert batch.answers.tolist() == [1, 0]
 
@@ -178,10 +179,25 @@ def test_stories_are_shuffled_too(stories):
 
 def test_empty_sentences_in_training_move_the_others_back(stories):
     """Random noise (Sukhbaatar et al. 2015): the story is the same, but not the places of its sentences."""
-    noisy = replace(stories, noise=0.9)
+    noisy = StorySet(
+        stories.stories, stories.questions, stories.answers, stories.vocabulary, stories.answer_names, 2, 0.9
+    )
     plain, moved = (s.training_batch(0, size=3, seed=0) for s in (stories, noisy))
-    assert moved.sentences.shape[1] > plain.sentences.shape[1] or (moved.sentences[:, :, 0] == 0).any()
-    told = [[row for row in story.tolist() if any(row)] for story in noisy.batch(np.array([1, 0])).sentences]
+    assert (moved.told == 0).sum() > (plain.told == 0).sum()
+    batch = noisy.batch(np.array([1, 0]))
+    told = [[row for row in story.tolist() if any(row)] for story in batch.sentences[batch.told]]
     assert told == [[[6, 6, 0], [5, 5, 5]], [[6, 0, 0], [4, 5, 0]]]  # only training is noisy
     again = noisy.training_batch(0, size=3, seed=0)
-    np.testing.assert_array_equal(again.sentences, moved.sentences)
+    np.testing.assert_array_equal(again.told, moved.told)
+
+
+def test_the_empty_sentences_stand_where_they_were_drawn():
+    """After a sentence, and so before it for who counts back from the question; what they push out is forgotten."""
+    story = [[k] for k in range(4, 24)]
+    noisy = StorySet([story[:5], story], [[4], [4]], np.zeros(2, int), Vocabulary("ab"), ("x",), 12, 0.5)
+    batch = noisy.training_batch(3, size=2, seed=1)
+    drawn = np.random.default_rng([batch.dropout_seed, 4]).random(25) < 0.5
+    for told, sentences, empty in ((batch.told[0], story[:5], drawn[:5]), (batch.told[1], story, drawn[5:])):
+        expected = [s for sentence, more in zip(sentences, empty, strict=True) for s in (sentence, *[[0]] * int(more))]
+        expected = (expected[::-1] + [[0]] * 12)[: batch.told.shape[1]]
+        assert batch.sentences[told].tolist() == expected

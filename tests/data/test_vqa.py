@@ -151,9 +151,9 @@ def test_the_two_files_exchanged(folder):
         (
             "questions",
             lambda q: q[1].update(image_id=1),
-            r"the question 3001 is about another picture \(3\) in .*annotations",
+            r"1 questions are about another picture \(3001\) in .*annotations",
         ),
-        ("annotations", lambda a: a.pop(), r"the question 1001 has no annotation in .*give two files that belong"),
+        ("annotations", lambda a: a.pop(), r"1 questions have no annotation \(1001\) in .*give two files that belong"),
         ("annotations", lambda a: a[1].update(answers=[]), r"annotations\[1\] needs"),
         ("annotations", lambda a: a[1].update(answers=[{"answer": 3}]), r"annotations\[1\] needs"),
         ("annotations", lambda a: a[1].pop("multiple_choice_answer"), r"annotations\[1\] needs"),

@@ -12,7 +12,7 @@ from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.models.translator import CONTEXT as TRANSLATORS
 from scratchlv.models.translator import Translator, TranslatorConfig
-from scratchlv.tokens import START
+from scratchlv.tokens import PAD, START
 
 
 class Sizes(NamedTuple):
@@ -91,9 +91,12 @@ def memory_network(at, rng, tying, pictures=False):
     )
     if pictures:
         return MemoryNetwork(config), _questions(at, rng, False, memories)
-    story = rng.integers(4, at.vocabulary, (at.sequences, *at.sentences))
+    S, J = at.sentences
+    sentences = rng.integers(4, at.vocabulary, (S + 3, J))
+    sentences[0] = PAD
+    told = rng.integers(1, S + 3, (at.sequences, S))
     asked = _tokens(at, rng)[1:], _lengths(at, rng), _answers(at, rng)
-    return MemoryNetwork(config), StoryBatch(story, *asked, attention_target=_target(at, rng, memories))
+    return MemoryNetwork(config), StoryBatch(sentences, told, *asked, attention_target=_target(at, rng, memories))
 
 
 def _questions(at, rng, own_encoder, regions):

@@ -13,7 +13,7 @@ TARGET = np.array([[[False, True]], [[True, False]], [[True, False]]])
 
 def batch(target=None):
     nothing = np.zeros((0, 3), int)
-    return StoryBatch(nothing, nothing, nothing, np.array([1, -1, 0]), attention_target=target)
+    return StoryBatch(nothing, nothing, nothing, nothing, np.array([1, -1, 0]), attention_target=target)
 
 
 def test_an_answer_that_cannot_be_given_counts_for_nothing():

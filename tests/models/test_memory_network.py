@@ -47,10 +47,11 @@ def batch(over="sentences", seed=0) -> StoryBatch | QuestionBatch:
     tokens = rng.integers(4, V, (4, 4)) * (np.arange(4)[:, None] < lengths)
     answers = np.array([3, 0, -1, 4])
     if over == "sentences":
-        n_sentences, n_words = np.array([5, 2, 1, 4]), rng.integers(1, 6, (4, 5))
-        sentences = rng.integers(4, V, (4, 5, 5)) * (np.arange(5) < n_words[:, :, None])
-        sentences *= (np.arange(5) < n_sentences[:, None])[:, :, None]
-        return StoryBatch(sentences, tokens, lengths, answers)
+        n_sentences, n_words = np.array([5, 2, 1, 4]), rng.integers(1, 6, 8)
+        sentences = rng.integers(4, V, (8, 5)) * (np.arange(5) < n_words[:, None])
+        sentences[0] = 0
+        told = rng.integers(1, 8, (4, 5)) * (np.arange(5) < n_sentences[:, None])
+        return StoryBatch(sentences, told, tokens, lengths, answers)
     pictures = (
         rng.standard_normal((3, 2, 3, 7)) if over == "features" else rng.integers(0, 256, (3, 16, 24, 3), np.uint8)
     )
@@ -110,7 +111,7 @@ def test_the_answers_are_what_the_papers_lines_give(tying):
         probabilities, alphas = model.answer(data)
     B = p["memory0.W"] if tying == "adjacent" else p["question.W"]
     for n in range(4):
-        story = [[w for w in sentence if w] for sentence in data.sentences[n] if sentence[0]]
+        story = [[w for w in data.sentences[s] if w] for s in data.told[n] if s]
         u = bag(data.tokens[: data.lengths[n], n], B)
         for k in range(3):
             key, value = (f"memory{k}", f"memory{k + 1}") if tying == "adjacent" else ("keys", "values")
@@ -161,7 +162,9 @@ def test_padding_changes_nothing(tying):
     """More words in the longest sentence, more sentences, a longer question: what is not there is not seen."""
     data = batch()
     longer = data._replace(
-        sentences=np.pad(data.sentences, ((0, 0), (0, 2), (0, 3))), tokens=np.pad(data.tokens, ((0, 2), (0, 0)))
+        sentences=np.pad(data.sentences, ((0, 1), (0, 3))),
+        told=np.pad(data.told, ((0, 0), (0, 2))),
+        tokens=np.pad(data.tokens, ((0, 2), (0, 0))),
     )
     check_same(memory_network(tying), data, longer, 1e-6)
 
@@ -197,3 +200,53 @@ def test_a_question_before_any_sentence_is_answered_from_itself():
     together, alphas = model.answer(data.batch(np.arange(3)))
     assert not alphas[[0, 2]].any()
     np.testing.assert_allclose(model.answer(data.batch(np.array([0])))[0][0], together[0], rtol=1e-5)
+
+
+BABI = {"tied_answers": True, "empty_memories": True, "encoding": 2.0}
+
+
+def babi_network():
+    config = MemoryNetworkConfig(vocabulary=V, answers=5, memories=8, pictures=False, hops=3, width=D, **BABI)
+    return in_float64(MemoryNetwork(config, seed=3), scale=3)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_every_gradient_of_the_papers_recipe(linear):
+    model = babi_network()
+    model.linear = linear
+    report = check_gradients(model, batch(), max_elements=6)
+    assert report.ok, str(report)
+
+
+def test_the_answers_of_the_papers_recipe():
+    """An answer is a word of the last values; the memories that hold nothing are zeros, and take their share of the attention."""
+    model, data = babi_network(), batch()
+    p = model.params
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+    assert alphas.shape == (4, 3, 8)
+    for n in range(4):
+        story = [[w for w in data.sentences[s] if w] for s in data.told[n] if s]
+        u = 2 * bag(data.tokens[: data.lengths[n], n], p["memory0.W"])
+        for k in range(3):
+            m, c = np.zeros((8, D)), np.zeros((8, D))
+            for i, sentence in enumerate(story):
+                m[i], c[i] = (2 * bag(sentence, p[f"memory{h}.W"]) + p[f"memory{h}.T"][i] for h in (k, k + 1))
+            alpha = np.exp(m @ u) / np.exp(m @ u).sum()
+            np.testing.assert_allclose(alphas[n, k], alpha, rtol=1e-9)
+            u = u + alpha @ c
+        scores = p["memory3.W"][4:9] @ u
+        np.testing.assert_allclose(probabilities[n], np.exp(scores) / np.exp(scores).sum(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [{"pictures": True}, {"tying": "layer-wise"}, {"answers": V}])
+def test_tied_answers_need_words_and_adjacent_hops(wrong):
+    sizes = {"vocabulary": V, "answers": 5, "memories": 8, "pictures": False, "tied_answers": True}
+    with pytest.raises(ValueError, match="tied answers are words of the vocabulary"):
+        MemoryNetworkConfig(**(sizes | wrong))
+
+
+def test_a_sentence_of_ten_thousand_words():
+    """The encoding is made for the lengths that there are, and not for all up to the longest."""
+    long = np.full((1, 10_000), 5)
+    assert position_encoding(np.append(long, long * 0, axis=0), 20).shape == (2, 10_000, 20)

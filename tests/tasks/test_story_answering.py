@@ -6,7 +6,7 @@ import pytest
 from scratchlv.errors import UserError
 from scratchlv.tasks import story_answering, training
 
-SMALL = ["steps=3", "batch=4", "warmup=1", "width=8"]
+SMALL = ["steps=3", "batch=4", "warmup=1", "width=8", "restarts=1", "linear_steps=0"]
 ROOMS = ("kitchen", "garden", "hall")
 
 
@@ -52,7 +52,7 @@ def test_what_was_looked_at_stands_in_the_order_of_the_story(run, tmp_path, monk
     """The model has the latest sentence first; the reader has the oldest first."""
 
     def answer(batch):
-        latest = np.zeros((1, 3, batch.sentences.shape[1]))
+        latest = np.zeros((1, 3, batch.told.shape[1]))
         latest[:, :, 0] = 1
         return np.array([[0.75, 0.25]]), latest
 
@@ -73,6 +73,12 @@ def test_only_the_latest_sentences_are_remembered(run, tmp_path):
     assert told.alphas.shape == (3, 50)
     alone = story_answering.answer(run, story(tmp_path, *lines[-50:]), "where is Mary")
     assert told.answers == alone.answers
+    last = f"'Mary went to the {ROOMS[19 % 3]}.'"
+    assert told.notes == (
+        f"{tmp_path / 'story.txt'} has 70 sentences, and 50 are remembered: the first 20 are dropped, "
+        f"'Mary went to the kitchen.' to {last}",
+    )
+    assert alone.notes == ()
 
 
 def test_unknown_words_of_the_story_and_of_the_question(run, tmp_path):

@@ -154,6 +154,19 @@ def test_the_best_validation_is_kept(tmp_path):
     ]
 
 
+def test_training_ends_early_when_the_loss_has_not_fallen_for_long(tmp_path):
+    losses = iter((3.0, 2.0, 2.5, 1.0, 1.0, 1.5, 0.5))
+    settings = dataclasses.replace(SETTINGS, validate_every=10, patience=2)
+    stopped = trainer(tmp_path, settings, validate=lambda: {"loss": next(losses)})
+    stopped.run()
+    assert stopped.step == 60  # 1.0 was the lowest, and neither 1.0 nor 1.5 is lower
+    again = trainer(tmp_path, settings, validate=lambda: {"loss": next(losses)})
+    again.resume()
+    again.run()
+    assert again.step == 60
+    assert next(losses) == 0.5
+
+
 def test_checks_before_training():
     t = trainer()
     assert "far off" in t.check_initial_loss(2)

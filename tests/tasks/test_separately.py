@@ -1,0 +1,73 @@
+"""bAbI's tasks, each with a run of its own, and one network for all of them."""
+
+import shutil
+
+import pytest
+
+from scratchlv.cli import main
+from scratchlv.errors import UserError
+from scratchlv.tasks import separately, story_answering, training
+
+from .test_story_answering import babi, story
+
+SMALL = ["steps=3", "batch=4", "width=8", "restarts=2", "linear_steps=2"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = babi(tmp_path / "data")
+    name = "single-supporting-fact_train.txt"
+    for task in (2, 4):
+        shutil.copy(folder / f"qa1_{name}", folder / f"qa{task}_{name}")
+    return folder
+
+
+def config(folder, preset="quick", *more):
+    return story_answering.config("babi", f"babi:{folder}:all", "memory", preset, 0, [*SMALL, *more])
+
+
+def test_each_task_has_a_run_and_a_row(data, tmp_path, capsys):
+    said = []
+    training.train(tmp_path / "run", config(data), show_progress=False, say=said.append)
+    assert said[0] == f"{data} does not have bAbI's tasks 3, 5 to 20; the others are trained"
+    assert sorted(line.split(":")[0] for line in said[1:]) == ["task 1", "task 2", "task 4"]
+    figures = story_answering.evaluate(training.load(tmp_path / "run", "babi"))
+    assert list(figures["tasks"]) == ["task 1", "task 2", "task 4"]
+    assert figures["tasks"]["task 2"]["paper"] == 8.3
+    assert figures["paper_mean_error"] == pytest.approx((0.0 + 8.3 + 2.8) / 3)
+    errors = [row["error"] for row in figures["tasks"].values()]
+    assert figures["mean_error"] == pytest.approx(sum(errors) / 3)
+    alone = story_answering.evaluate(training.load(tmp_path / "run" / "task-2", "babi"))
+    assert figures["tasks"]["task 2"]["error"] == pytest.approx(100 * (1 - alone["accuracy"]))
+    with pytest.raises(UserError, match=r"has a network for each task; ask one of .*task-1, .*task-2, .*task-4"):
+        about = story(tmp_path, "Mary went to the hall.")
+        story_answering.answer(training.load(tmp_path / "run", "babi"), about, "where is Mary")
+    # what is done is not done again
+    assert main(["train", "babi", "--resume", "--out", str(tmp_path / "run")]) == 0
+    assert "task 4: trained" in capsys.readouterr().out
+
+
+def test_one_network_for_all_tasks(data, tmp_path):
+    said = []
+    training.train(tmp_path / "run", config(data, "joint"), show_progress=False, say=said.append)
+    assert said[0].endswith("tasks 3, 5 to 20; the others are trained")
+    run = training.load(tmp_path / "run", "babi")
+    assert run.model is not None
+    assert list(story_answering.evaluate(run, n=1)["tasks"]) == ["task 1", "task 2", "task 4"]
+    assert story_answering.evaluate(run, n=1)["n"] == 3
+
+
+def test_a_task_that_cannot_be_trained_is_named_and_the_others_are(data, tmp_path, capfd):
+    (data / "qa2_single-supporting-fact_train.txt").write_text("1 Mary went to the hall.\n")
+    with pytest.raises(UserError, match=r"qa2_single-supporting-fact_train\.txt has 0 stories"):
+        separately.train(tmp_path / "run", config(data), None, print)
+
+
+def test_what_does_not_go_with_many_tasks(data, tmp_path):
+    with pytest.raises(UserError, match="--overfit-one-batch is of one model, and babi:.*:all has one for each task"):
+        training.train(tmp_path / "run", config(data), overfit_one_batch=True)
+    with pytest.raises(UserError, match="--preset joint trains one network on all tasks"):
+        story_answering.config("babi", f"babi:{data}:1", "memory", "joint", 0, [])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no training file of bAbI task all; the tasks there are: none"):
+        story_answering.prepare(config(tmp_path / "empty", "joint"), None, False, print, tmp_path)
