@@ -12,6 +12,8 @@ from scratchlv.arrays import Array
 from scratchlv.batches import PairBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets
 from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.parallel.shares import ALL, Part, Share, share_of
+from scratchlv.parallel.team import team
 from scratchlv.tokens import END, START
 
 
@@ -31,9 +33,15 @@ class PairSet:
         tokens, lengths = pad([[START, *self.targets[k], END] for k in rows])  # (T + 1, N), (N,)
         return PairBatch(source, source_lengths, tokens, lengths - 1, dropout_seed)
 
-    def training_batch(self, step: int, size: int, seed: int) -> PairBatch:
+    def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> PairBatch:
         """Batch number ``step`` of an endless shuffle: every pair once an epoch, beside others of about its length."""
-        return self.batch(self._buckets.rows_of_batch(step, size, seed), dropout_seed(seed, step))
+        rows, seed_of_step = self._buckets.rows_of_batch(step, size, seed), dropout_seed(seed, step)
+        if share == ALL:
+            return self.batch(rows, seed_of_step)
+        some = share.rows(len(rows))
+        words = np.array([len(self.targets[k]) + 1 for k in rows])  # with <end>
+        part = Part(some.start, len(rows), share_of(words[some].sum(), words.sum()))
+        return self.batch(rows[some], seed_of_step)._replace(part=part)
 
     @cached_property
     def _buckets(self) -> LengthBuckets:
@@ -41,7 +49,7 @@ class PairSet:
 
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word of the target, in nats, over the first ``most`` pairs; every word counts alike."""
-        return mean_loss(model.forward, map(self.batch, self.by_length(size, most)))
+        return mean_loss(model.forward, map(self.batch, team().mine(self.by_length(size, most))))
 
     def by_length(self, size: int, most: int | None = None) -> list[Array]:
         """The first ``most`` pairs in batches, the shortest sources first."""

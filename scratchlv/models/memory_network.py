@@ -37,6 +37,7 @@ from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.tokens import PAD
 from scratchlv.vision import regions
 from scratchlv.vision.finetuning import Finetuned
@@ -140,11 +141,14 @@ class MemoryNetwork:
         loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first.
+
+        ``ready`` is told of those of the answer, and of a conv net's, when they are final; the others are small.
+        """
         cache, loss_cache = cache
         dlogits, dalphas = answer_loss.backward(loss_cache)
-        return self._logits_backward(dlogits, dalphas, cache)
+        return self._logits_backward(dlogits, dalphas, cache, ready)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and the attention of each hop, (N, hops, S)."""
@@ -176,10 +180,13 @@ class MemoryNetwork:
         logits, answer = linear.forward(u, p["answer.W"], p["answer.b"], train=train)  # (N, answers)
         return logits, np.stack(alphas, axis=1), LogitsCache(question, memories, memory_cache, hops, answer)
 
-    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
+    def _logits_backward(
+        self, dlogits: Array, dalphas: Array | None, cache: LogitsCache, ready: Ready
+    ) -> dict[str, Array]:
         config = self.config
         g: dict[str, Array] = {}
         du, g["answer.W"], g["answer.b"] = linear.backward(dlogits, cache.answer)
+        ready(g)
         dmemories: dict[str, Any] = dict.fromkeys(cache.memories)
         if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
@@ -191,7 +198,7 @@ class MemoryNetwork:
                 du, dH, _ = linear.backward(du, mapped)
                 g["hop.H"] += dH
             du = du + grads.dquery
-        g |= self._memories_backward(dmemories, cache.encoded)
+        g |= self._memories_backward(dmemories, cache.encoded, ready)
         dwords = bag_of_words_backward(du, cache.question)
         g[config.question_words] = add(g.get(config.question_words), dwords)
         return g
@@ -223,7 +230,7 @@ class MemoryNetwork:
             caches[name] = (linear_cache, gather_cache)
         return memories, None, (encoder_cache, caches)
 
-    def _memories_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
+    def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
         encoder_cache, caches = cache
         g: dict[str, Array] = {}
         dx = None
@@ -237,7 +244,7 @@ class MemoryNetwork:
                 dx = add(dx, dx_here)
             else:
                 g[f"{name}.W"] = bag_of_words_backward(dmemory, caches[name])
-        return g | (regions.backward(dx, encoder_cache) if self.config.pictures else {})
+        return g | (regions.backward(dx, encoder_cache, ready) if self.config.pictures else {})
 
 
 # --- a bag of words that remembers some of their order ---------------------------------------------------------------

@@ -33,6 +33,7 @@ from scratchlv.models.recurrent import (
     zero_state,
 )
 from scratchlv.ops import dropout, embedding
+from scratchlv.parallel.shares import WHOLE, Part, Ready, nobody_waits
 
 CONTEXT = {"naive": "state", "additive": "additive", "dot": "dot"}
 
@@ -89,7 +90,7 @@ class Translator:
     def forward(self, batch: PairBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word of the target, in nats, and the cache that ``backward`` takes."""
         batch = place(batch, self.params["embedding.W"])
-        x, mask, encoder_cache = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train)
+        x, mask, encoder_cache = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train, batch.part)
         loss, decoder_cache = decoder.forward(
             self.params,
             self.config.decoder,
@@ -100,15 +101,18 @@ class Translator:
             word_weights=batch.word_weights,
             scheduled_sampling=batch.scheduled_sampling,
             dropout_seed=batch.dropout_seed,
+            part=batch.part,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters; ``ready`` is told of them when they are final."""
         encoder_cache, decoder_cache = cache
-        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache)
-        dW, encoder_grads = self._encode_backward(dx, encoder_cache)
+        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache, ready)
+        if "source.W" in self.params:
+            ready(grads)
+        dW, encoder_grads = self._encode_backward(dx, encoder_cache, ready)
         grads.update(encoder_grads)
         if "source.W" in self.params:
             grads["source.W"] = dW
@@ -130,13 +134,15 @@ class Translator:
 
     # --- the encoder ---------------------------------------------------------------------------------------------
 
-    def _encode(self, source: Array, lengths: Array, dropout_seed: int, train: bool) -> tuple[Array, Array | None, Any]:
+    def _encode(
+        self, source: Array, lengths: Array, dropout_seed: int, train: bool, part: Part = WHOLE
+    ) -> tuple[Array, Array | None, Any]:
         """What the decoder is given: the last state (N, H); or all states of both directions (N, S, 2H), and their mask."""
         p, config = self.params, self.config
         words, embedding_cache = embedding.forward(
             source, p.get("source.W", p["embedding.W"]), train=train
         )  # (S, N, E)
-        drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "train": train}
+        drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "window": part.window, "train": train}
         if config.model == "naive":
             zero = zero_state(config.cell, source.shape[1], config.hidden, words)
             h, _, layers_cache = stack_forward(
@@ -144,19 +150,20 @@ class Translator:
             )  # past its length a state stands still: the last row is every sentence's last state
             return h[-1], None, (embedding_cache, layers_cache, None)
         h, layers_cache = bidirectional_forward(p, "encoder", config.cell, words, lengths, config.layers, **drop)
-        h, dropped = dropout.forward(h, p=config.dropout, seed=(dropout_seed, 2), train=train and config.dropout > 0)
+        drop |= {"seed": (dropout_seed, 2), "train": train and config.dropout > 0}
+        h, dropped = dropout.forward(h, **drop)
         mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
         return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, layers_cache, dropped)
 
-    def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+    def _encode_backward(self, dx: Array, cache: Any, ready: Ready) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
         embedding_cache, layers_cache, dropped = cache
         if self.config.model == "naive":
-            dwords, grads = stack_backward(None, (dx, None), layers_cache)
+            dwords, grads = stack_backward(None, (dx, None), layers_cache, ready)
         else:
             dh = as_contiguous(dx.swapaxes(0, 1))
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
-            dwords, grads = bidirectional_backward(dh, layers_cache)
+            dwords, grads = bidirectional_backward(dh, layers_cache, ready)
         (dW,) = embedding.backward(dwords, embedding_cache)
         return dW, grads

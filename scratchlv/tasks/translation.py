@@ -25,6 +25,7 @@ from scratchlv.data.vocabulary import Vocabulary, pad, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError
 from scratchlv.models.translator import Translator, TranslatorConfig
+from scratchlv.parallel.team import team
 from scratchlv.tasks import CELLS, records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training.progress import Progress
@@ -195,8 +196,8 @@ class Run(training.Run[Config, Fitted]):
         """Translations of encoded sources, by beam search; greedily when ``beam`` is 1."""
         most = self._most_said
         order = np.argsort([len(source) for source in sources], kind="stable")
-        found: list[Generated | None] = [None] * len(sources)
-        for at in range(0, len(order), size):
+        found: list[tuple[list[int], list[Generated]]] = []
+        for at in team().mine(range(0, len(order), size)):
             rows = order[at : at + size]
             batch = pad([sources[k] for k in rows])
             said = (
@@ -204,9 +205,11 @@ class Run(training.Run[Config, Fitted]):
                 if beam == 1
                 else beam_search(self.model, batch, beam=beam, max_length=most)
             )
-            for k, generated in zip(rows, said, strict=True):
-                found[k] = generated
-        return [generated for generated in found if generated is not None]
+            found.append((rows.tolist(), said))
+        by_row = {
+            k: generated for rows, said in team().in_order(found) for k, generated in zip(rows, said, strict=True)
+        }
+        return [by_row[k] for k in range(len(sources))]
 
     @property
     def _most_said(self) -> int:
