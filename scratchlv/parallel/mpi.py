@@ -122,11 +122,18 @@ class MPITeam(Team):
     def gather(self, array: Array) -> Array:
         host = np.ascontiguousarray(to_host(array))
         everybody = np.empty((self.size, *host.shape), host.dtype)
+        self._count(self.size - 1, (self.size - 1) * host.nbytes)
         self._finish(self._world.Iallgather(host, everybody))
         return place(everybody, array)
 
     def start_sum(self, parts: Array, out: Array, number: int) -> Sum:
-        return OrderedSum(self._sums, parts, out, 2 * number % _MOST_TAGS)
+        found = OrderedSum(self._sums, parts, out, 2 * number % _MOST_TAGS)
+        self._count(2 * (self.size - 1), found.bytes)
+        return found
+
+    def _count(self, messages: int, nbytes: int) -> None:
+        self.sent[0] += messages
+        self.sent[1] += nbytes
 
     def wait(self, done: Callable[[], bool]) -> None:
         began, tries = time.perf_counter(), 0
@@ -189,6 +196,8 @@ class OrderedSum(Sum):
         self._sent = [np.ascontiguousarray(parts[:, self._places[q]]) for q in self._others]  # kept until it is gone
         self._leaving = [comm.Isend(part, q, tag) for part, q in zip(self._sent, self._others, strict=True)]
         self._rows[rank] = parts[:, self._mine]
+        own = self._mine.stop - self._mine.start
+        self.bytes = parts.itemsize * (k * (n - own) + own * (P - 1))  #: that this process sends
         self._summed = self._done = False
 
     def advance(self) -> bool:

@@ -45,6 +45,7 @@ class Team:
         self.shards = shards
         self.waited = 0.0  #: seconds, so far, in which this process had to wait for others
         self.hosts = ["this machine"]  #: where the processes run, by rank
+        self.sent = [0, 0]  #: messages and bytes that this process has sent, in sums and to gather
 
     @property
     def active(self) -> bool:

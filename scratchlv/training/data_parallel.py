@@ -275,7 +275,7 @@ class Times:
 
     def __init__(self) -> None:
         self.steps = 0
-        self.computing = self.waiting = self.under_way = self.not_hidden = 0.0  # seconds, in all
+        self.computing = self.waiting = self.under_way = self.not_hidden = 0.0  #: seconds, in all but the first step
         self._lately = 0.0, 0.0
 
     def add(self, computing: float, waiting: float, under_way: float, not_hidden: float) -> None:

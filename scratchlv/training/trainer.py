@@ -113,20 +113,21 @@ class Trainer:
         steps = self.settings.steps
         began = time.monotonic() - self.seconds
         saved, saved_at = self.step, time.monotonic()
+
+        def asked() -> tuple[bool, bool]:
+            """Whether to stop, and whether a checkpoint is due."""
+            return interrupted.is_set(), time.monotonic() - saved_at > self.settings.checkpoint_seconds
+
         with finish_the_step() as interrupted, Progress(steps, "step", self.show_progress, self.step) as progress:
             while self.step < steps:
-                stop, due = interrupted.is_set(), time.monotonic() - saved_at > self.settings.checkpoint_seconds
                 if self.shared is not None:
-                    self.shared.ask(stop, due)
+                    self.shared.ask(*asked())
                 rate = self.train_step()
                 self.seconds = time.monotonic() - began
                 self._report(rate, progress)
                 if self._validation_is_due():
                     progress.note(self.validate_now())
-                if self.shared is None:
-                    stop, due = interrupted.is_set(), time.monotonic() - saved_at > self.settings.checkpoint_seconds
-                else:
-                    stop, due = self.shared.agreed()
+                stop, due = asked() if self.shared is None else self.shared.agreed()
                 if stop or due:
                     self.save()
                     saved, saved_at = self.step, time.monotonic()

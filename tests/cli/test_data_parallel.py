@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,11 +19,18 @@ from scratchlv.training import checkpoint
 from scratchlv.training.log import read_log
 from tests.parallel.mpi import needs_mpi, run, start
 
-_SMALL = "n_train=60 n_val=20 embedding=8 hidden=12 batch=7 unroll=8 dropout=0.2 warmup=2".split()
+_SMALL = ["n_train=60", "n_val=20", "embedding=8", "hidden=12", "batch=7", "unroll=8", "dropout=0.2", "warmup=2"]
 
 
 def words(*settings, task="lm", small=_SMALL):
-    return ["-m", "scratchlv", "train", task, *(w for s in (*small, *settings) for w in ("--set", s)), "--data-parallel"]
+    return [
+        "-m",
+        "scratchlv",
+        "train",
+        task,
+        *(w for s in (*small, *settings) for w in ("--set", s)),
+        "--data-parallel",
+    ]
 
 
 def parameters(folder):
@@ -73,7 +81,9 @@ def test_a_killed_process_ends_all_and_the_run_goes_on_with_another_number(tmp_p
     sentences = [line for line in err.splitlines() if line.startswith("scratchlv:")]
     assert len(sentences) == 1, err
     assert "was killed, and the run ends; the last checkpoint in" in sentences[0]
-    assert f"go on with: mpiexec -n 2 scratchlv train lm --out {tmp_path / 'run'} --resume --data-parallel" in sentences[0]
+    assert (
+        f"go on with: mpiexec -n 2 scratchlv train lm --out {tmp_path / 'run'} --resume --data-parallel" in sentences[0]
+    )
     step = max(checkpoint.latest_steps(tmp_path / "run"), default=0)
     again = ["-m", "scratchlv", "train", "lm", "--out", tmp_path / "run", "--resume", "--data-parallel"]
     status, out, err = run(3, *again, "--set", f"steps={step + 12}")
@@ -102,8 +112,8 @@ def _children(pid, word):
     for entry in os.listdir("/proc"):
         if entry.isdecimal():
             try:
-                status = open(f"/proc/{entry}/stat").read()
-                line = open(f"/proc/{entry}/cmdline").read().replace("\0", " ")
+                status = Path(f"/proc/{entry}/stat").read_text()
+                line = Path(f"/proc/{entry}/cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue
             parents[int(entry)] = int(status.rpartition(")")[2].split()[1])
@@ -144,7 +154,9 @@ def test_options_that_do_not_go_together(options, sentence, capsys):
 def test_more_threads_than_cores_are_refused(monkeypatch, capsys):
     team = SimpleNamespace(on_this_host=2, hosts=["vm", "vm"])
     monkeypatch.setattr(data_parallel, "usable_cores", lambda: Cores(2, "the cores of the machine"))
-    with pytest.raises(UserError, match=r"--threads 2 in 2 processes on vm are more than its 2 cores .* give --threads 1"):
+    with pytest.raises(
+        UserError, match=r"--threads 2 in 2 processes on vm are more than its 2 cores .* give --threads 1"
+    ):
         data_parallel._share_cores(team, 2)
     data_parallel._share_cores(team, 1)
     data_parallel._share_cores(team, None)

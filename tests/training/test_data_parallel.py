@@ -14,14 +14,16 @@ from scratchlv.training.log import read_log
 from scratchlv.training.trainer import Trainer, TrainSettings
 from tests.parallel.small_jobs import JOBS, STEPS, make
 from tests.parallel.threads import run_together
-from tests.slow import slow_unless
 
 QUICK = ("lm", "captioner", "captioner, hard", "vqa", "babi")
 
 
-@pytest.fixture(scope="module", params=slow_unless(lambda name: name in QUICK, [(name,) for name in JOBS]))
+_ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in JOBS]
+
+
+@pytest.fixture(scope="module", params=_ALL)
 def job(request, tmp_path_factory):
-    return make(request.param[0], tmp_path_factory.mktemp("job"))
+    return make(request.param, tmp_path_factory.mktemp("job"))
 
 
 def trained(job, steps=STEPS, dtype=np.float64, **more):
@@ -95,6 +97,16 @@ def test_gradients_that_are_said_to_be_final_do_not_change(job):
 def test_what_a_model_is_not_told_to_send_early_is_sent_at_the_end(job):
     found = run_together(2, lambda _: trained(job))
     assert set(found[0].shared.names) == set(found[0].model.params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lm", "captioner", "vqa"])
+def test_over_200_steps_any_number_of_processes_computes_the_same_parameters(name, tmp_path):
+    job = make(name, tmp_path, steps=200)
+    expected = trained(job, 200)
+    for P in (1, 2, 3, 4):
+        for trainer in run_together(P, lambda _: trained(job, 200)):
+            assert_same(trainer.model.params, expected.model.params, rtol=1e-5, atol=1e-7)
 
 
 # --- the trainer ---------------------------------------------------------------------------------------------------
