@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +13,9 @@ from scratchlv.arrays import Array
 from scratchlv.batches import PairBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets
 from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.parallel.shares import ALL, Part, Share, share_of
+from scratchlv.parallel.shares import ALL, Part, Share, share_of, words_of
 from scratchlv.parallel.team import team
-from scratchlv.tokens import END, START
+from scratchlv.tokens import END, PAD, START
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,10 @@ class PairSet:
         if share == ALL:
             return self.batch(rows, seed_of_step)
         some = share.rows(len(rows))
-        words = np.array([len(self.targets[k]) + 1 for k in rows])  # with <end>
-        part = Part(some.start, len(rows), share_of(words[some].sum(), words.sum()))
+        said = [self.targets[k] for k in rows]
+        counts = np.array([len(target) + 1 for target in said])  # with <end>
+        read = words_of(np.array([PAD, START, END, *itertools.chain(*said)]))
+        part = Part(some.start, len(rows), share_of(counts[some].sum(), counts.sum()), words=read)
         return self.batch(rows[some], seed_of_step)._replace(part=part)
 
     @cached_property

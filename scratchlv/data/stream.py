@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.batches import StreamBatch, dropout_seed, mean_loss
-from scratchlv.parallel.shares import ALL, WHOLE, Part, Share
+from scratchlv.parallel.shares import ALL, Part, Share, words_of
 from scratchlv.parallel.team import Team, joined, team
 
 
@@ -40,11 +40,13 @@ class TokenStream:
         per_epoch = (length - 1) // steps
         epoch, k = divmod(step, per_epoch)
         offset = int(np.random.default_rng([seed, 3, epoch]).integers(len(self.ids)))
-        some = np.arange(streams)[share.rows(streams)]
-        first = offset + some * length + k * steps  # (streams,)
-        places = (first + np.arange(steps + 1)[:, None]) % len(self.ids)  # (steps + 1, streams)
-        part = WHOLE if share == ALL else Part(int(some[0]), streams, len(some) / streams)
-        return StreamBatch(self.ids[places], k == 0, dropout_seed(seed, step), part=part)
+        first = offset + np.arange(streams) * length + k * steps  # (streams,)
+        tokens = self.ids[(first + np.arange(steps + 1)[:, None]) % len(self.ids)]  # (steps + 1, streams)
+        if share == ALL:
+            return StreamBatch(tokens, k == 0, dropout_seed(seed, step))
+        some = share.rows(streams)
+        part = Part(some.start, streams, (some.stop - some.start) / streams, words=words_of(tokens[:-1]))
+        return StreamBatch(tokens[:, some], k == 0, dropout_seed(seed, step), part=part)
 
     def mean_loss(self, model: Any, streams: int = 10, steps: int = 50, reader: Any = None) -> float:
         """Loss per word, in nats, over the whole text but the first word of each stream; the state is carried on.

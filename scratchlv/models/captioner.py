@@ -150,6 +150,11 @@ class Captioner:
         grads.update(self._encode_backward(dx, encoder_cache, ready))
         return grads
 
+    def rows_read(self, batch: CaptionBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words'."""
+        known = batch.part.words is not None and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
+
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, pictures: Array, *, train: bool = False) -> DecoderState:

@@ -225,6 +225,11 @@ class LanguageModel:
             for k, name in enumerate(names)
         }
 
+    def rows_read(self, batch: StreamBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words', where it only reads."""
+        known = batch.part.words is not None and not self.config.tied and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
+
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, n: int) -> LanguageModelState:

@@ -120,6 +120,11 @@ class Translator:
             grads["embedding.W"] += dW  # used on both sides: two gradients, added
         return grads
 
+    def rows_read(self, batch: PairBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words' of the target."""
+        known = batch.part.words is not None and "source.W" in self.params and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
+
     # --- saying it -----------------------------------------------------------------------------------------------
 
     def start(self, source: tuple[Array, Array]) -> DecoderState:

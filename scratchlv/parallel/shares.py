@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class TooFewRows(ValueError):
     """A batch has fewer rows than there are shares."""
@@ -45,6 +47,7 @@ class Part(NamedTuple):
     rows: int = 0  # which has so many; 0: this is the whole batch
     share: float = 1.0  # of what counts in the batch: words, or questions that can be answered
     taught: float = 1.0  # share of the hops whose attention is taught
+    words: Any = None  # all different words that the whole batch reads, (U,) in their order; None: not looked for
 
     @property
     def window(self) -> tuple[int, int] | None:
@@ -60,6 +63,14 @@ Ready = Callable[[dict[str, Any]], object]
 
 def nobody_waits(grads: dict[str, Any]) -> None:
     """The default of a backward pass: whoever called it takes all gradients at the end."""
+
+
+MOST_TOKENS = 20_000  #: in a batch, of which it pays to find the different words
+
+
+def words_of(tokens: np.ndarray) -> np.ndarray | None:
+    """The different ones of all ``tokens`` that a batch reads; None of so many that nearly all words are among them."""
+    return np.unique(tokens) if tokens.size <= MOST_TOKENS else None
 
 
 def share_of(counts: float, of: float) -> float:

@@ -5,6 +5,9 @@ The gradients of a step stand one after the other in a buffer, in the order in w
 step finds that order. The buffer is cut into buckets: as soon as one is full, its sum is begun. In front stand three numbers, the
 loss and two questions that all must answer alike: whether to stop, and whether a checkpoint is due.
 
+Of a matrix with a row for each word, whose gradient is 0 but for the words of the batch, those rows are sent alone: all know
+which they are, because each can see the whole batch.
+
 Each share has its gradients in a row of the buffer. A process has one, or, where a batch is cut into a fixed number of shards so
 that any number of processes computes the same bits, several.
 """
@@ -42,7 +45,9 @@ class SharedSteps:
         self.team, self.model, self.flat, self.folder = team, model, flat, folder
         self.shares = team.shares()
         self.names: list[str] = []  # in the order in which they become final; unknown before the first step
-        self._places: dict[str, slice] = {}
+        self._places: dict[str, slice] = {}  # in the buffer, in this step
+        self._rows_read: dict[str, Array] = {}  # of matrices of which only these rows are sent, in this step
+        self._dense: dict[str, tuple[Array, Array]] = {}  # their gradients, and the rows that are not 0
         self._asked = self._agreed = (False, False)
         self._steps = 0
         self._slow: list[int] = []
@@ -104,11 +109,11 @@ class SharedSteps:
         self._steps += 1
         if self._steps % CHECK_EVERY == 0:
             self.check_alike()
-        front, total = self._sum[:_FRONT], self._sum
+        front = self._sum[:_FRONT]
         if not on_gpu(front) or step % 10 == 9:  # a GPU is asked when it is waited for anyway
             _, stop, checkpoint = to_host(front).tolist()
             self._agreed = stop > 0, checkpoint > 0
-        return front[0].copy(), {name: total[at].reshape(self.flat.shapes[name]) for name, at in self._places.items()}
+        return front[0].copy(), self._gradients()
 
     def _share(self, k: int, share: Share, batch_at: Callable[[int, Share], Any], step: int) -> None:
         """Loss and gradients of one share, into row ``k``; after the last, what is final is sent."""
@@ -116,6 +121,7 @@ class SharedSteps:
             batch = batch_at(step, share)
         except TooFewRows as error:
             raise SharedError(f"a batch of {error}{_REMEDY}") from None
+        self._choose_rows(batch)
         loss, cache = self.model.forward(batch)
         self._filled, self._sent, self._next = _FRONT, 0, 0
         self._first_sent: float | None = None
@@ -130,11 +136,14 @@ class SharedSteps:
                 self._send()
 
         if self.names:
+            self._place_all()
             self._take_front(k, loss)
         gradients = self.model.backward(cache, ready)
         ready(gradients)
         if not self.names:
             self._lay_out(list(final))
+            self._check_rows_read(final)
+            self._place_all()
             self._take_front(k, loss)
             ready(final)
         if self._next < len(self.names):
@@ -151,21 +160,58 @@ class SharedSteps:
         """Make the buffer, for gradients that become final in this order."""
         if set(names) != self.flat.shapes.keys():
             raise ValueError(f"gradients and parameters differ: {sorted(set(names) ^ self.flat.shapes.keys())}")
+        size = _FRONT + sum(math.prod(shape) for shape in self.flat.shapes.values())
+        self.names = names
+        self._buffer = empty((len(self.shares), size), self.flat.values)
+        self._sum = empty((size,), self.flat.values)
+        self._bucket = max(1, BUCKET // self._buffer.itemsize)
+
+    def _place_all(self) -> None:
+        """Where each gradient of this step goes."""
         at = _FRONT
-        for name in names:
-            size = math.prod(self.flat.shapes[name])
+        for name in self.names:
+            rows, *rest = self.flat.shapes[name]
+            size = math.prod(rest) * (len(self._rows_read[name]) if name in self._rows_read else rows)
             self._places[name] = slice(at, at + size)
             at += size
-        self.names = names
-        self._buffer = empty((len(self.shares), at), self.flat.values)
-        self._sum = empty((at,), self.flat.values)
-        self._bucket = max(1, BUCKET // self._buffer.itemsize)
+
+    def _choose_rows(self, batch: Any) -> None:
+        """Send rows alone where that is less than half of a matrix: copying them out and in is work, too."""
+        found: dict[str, Array] = getattr(self.model, "rows_read", lambda batch: {})(batch)
+        self._rows_read = {name: rows for name, rows in found.items() if 2 * len(rows) < self.flat.shapes[name][0]}
+
+    def _check_rows_read(self, gradients: dict[str, Array]) -> None:
+        """Once: that nothing is left out."""
+        for name, rows in self._rows_read.items():
+            rest = np.ones(self.flat.shapes[name][0], bool)
+            rest[rows] = False
+            if to_host(gradients[name])[rest].any():
+                raise ValueError(f"rows of {name} have a gradient that are not among those of the batch")
+
+    def _gradients(self) -> dict[str, Array]:
+        """The sums by the names of the parameters."""
+        found = {}
+        for name, at in self._places.items():
+            shape = self.flat.shapes[name]
+            if name not in self._rows_read:
+                found[name] = self._sum[at].reshape(shape)
+                continue
+            dense, before = self._dense.get(name) or (np.zeros_like(self._sum, shape=shape), slice(0))
+            rows = place(self._rows_read[name], dense)
+            dense[before] = 0
+            dense[rows] = self._sum[at].reshape(-1, *shape[1:])
+            self._dense[name] = dense, rows
+            found[name] = dense
+        return found
 
     def _take(self, k: int, gradients: dict[str, Array]) -> None:
         """Copy those that come next into row ``k``."""
         while self._next < len(self.names) and self.names[self._next] in gradients:
             name = self.names[self._next]
-            self._buffer[k, self._places[name]] = gradients[name].reshape(-1)
+            gradient = gradients[name]
+            if name in self._rows_read:
+                gradient = gradient[place(self._rows_read[name], gradient)]
+            self._buffer[k, self._places[name]] = gradient.reshape(-1)
             self._filled, self._next = self._places[name].stop, self._next + 1
 
     def _send(self) -> None:

@@ -5,7 +5,10 @@ import copy
 import numpy as np
 import pytest
 
+from scratchlv.data.stream import TokenStream
 from scratchlv.errors import UserError
+from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+from scratchlv.parallel.shares import ALL
 from scratchlv.parallel.team import SharedError, team
 from scratchlv.tasks import training as tasks
 from scratchlv.training import checkpoint
@@ -97,6 +100,35 @@ def test_gradients_that_are_said_to_be_final_do_not_change(job):
 def test_what_a_model_is_not_told_to_send_early_is_sent_at_the_end(job):
     found = run_together(2, lambda _: trained(job))
     assert set(found[0].shared.names) == set(found[0].model.params)
+
+
+def test_of_an_embedding_only_the_rows_of_the_words_are_sent():
+    """A text of many words, of which a batch has few: fewer bytes, the same parameters."""
+    stream = TokenStream(np.random.default_rng(0).integers(4, 500, 3000))
+    settings = TrainSettings(steps=9, learning_rate=0.01, warmup=1)
+
+    def trained(_):
+        model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
+        trainer = Trainer(model, lambda step, share=ALL: stream.training_batch(step, 6, 5, 0, share), settings)
+        for _ in range(9):
+            trainer.train_step()
+        return trainer
+
+    alone = trained(None)
+    for trainer in run_together(3, trained):
+        assert_same(trainer.model.params, alone.model.params, rtol=1e-4, atol=1e-6)
+        sent = trainer.shared._places["embedding.W"]
+        assert sent.stop - sent.start <= 30 * 8
+        assert trainer.shared._filled < alone.flat.values.size - 400 * 8
+
+    def lies(_):
+        model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
+        model.rows_read = lambda batch: {"embedding.W": batch.part.words[1:]}
+        trainer = Trainer(model, lambda step, share: stream.training_batch(step, 6, 5, 0, share), settings)
+        with pytest.raises(ValueError, match="rows of embedding.W have a gradient"):
+            trainer.train_step()
+
+    run_together(2, lies)
 
 
 @pytest.mark.slow
