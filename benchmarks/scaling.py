@@ -26,6 +26,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve()
 _RESULT = "RESULT "
+BUCKET = 1 << 20  # as training/data_parallel.py has it
 SYSTEMS = ("lm", "captioner", "vgg16")
 PROCESSES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -58,14 +59,23 @@ class Constants(NamedTuple):
     spread: float  # σ: standard deviation of that
     window: float  # w: seconds of the backward pass in which sums can be under way
     bytes: float  # b: of the gradient
-    buckets: int  # n
-    meetings: int  # s: times in a step that all wait for each other besides (batch normalisation)
+    meetings: int = 0  # s: times in a step that all wait for each other besides (batch normalisation)
+    embedding: float = 0.0  # those of b that are of an embedding, of which rows are sent alone
+    tokens: int = 0  # of a process, that it reads
+    vocabulary: int = 0
+
+    def sent(self, P: int) -> float:
+        """b(P): bytes of the gradient that P processes add up."""
+        if not self.embedding:
+            return self.bytes
+        rows = sparse_gain(self.tokens, self.vocabulary, P)
+        return self.bytes - (1 - rows) * self.embedding if rows < 0.5 else self.bytes  # as SharedSteps has it
 
 
 def exchange(of: Constants, P: int, network: Network, overhead: float) -> float:
     """Seconds that the sum of a gradient takes: its bytes, the two halves' latencies, and what the messages cost their sender."""
-    messages = 2 * (P - 1) * of.buckets
-    return 2 * (P - 1) / P * of.bytes / network.bandwidth + 2 * network.latency + messages * overhead
+    messages = 2 * (P - 1) * -(-of.sent(P) // BUCKET)
+    return 2 * (P - 1) / P * of.sent(P) / network.bandwidth + 2 * network.latency + messages * overhead
 
 
 def step_seconds(of: Constants, P: int, network: Network, overhead: float) -> float:
@@ -108,7 +118,7 @@ def sparse_gain(tokens: int, vocabulary: int, P: int) -> float:
 class System(NamedTuple):
     model: Any
     batch_at: Callable[..., Any]
-    meetings: int = 0
+    constants: dict[str, Any]  # more of the model's
 
 
 def language_model() -> System:
@@ -121,7 +131,10 @@ def language_model() -> System:
     p = 1 / np.arange(1, V + 1)
     stream = TokenStream(np.random.default_rng(0).choice(V, 200_000, p=p / p.sum()))
     config = LanguageModelConfig(vocabulary=V, embedding=200, hidden=200, layers=2, dropout=0.25, streams=20)
-    return System(LanguageModel(config), lambda step, share=ALL: stream.training_batch(step, 20, 35, 0, share))
+    constants = {"embedding": 4.0 * V * config.embedding, "tokens": 700, "vocabulary": V}
+    return System(
+        LanguageModel(config), lambda step, share=ALL: stream.training_batch(step, 20, 35, 0, share), constants
+    )
 
 
 def captioner() -> System:
@@ -133,7 +146,7 @@ def captioner() -> System:
     data = captioning.scenes_set(0, "train", 400, config.settings)
     run = training.new(config, captioning._fit(config, data, None))
     size = config.settings.batch
-    return System(run.model, lambda step, share=ALL: data.training_batch(step, size, 0, share), meetings=6)
+    return System(run.model, lambda step, share=ALL: data.training_batch(step, size, 0, share), {"meetings": 6})
 
 
 def vgg16() -> System:
@@ -165,7 +178,7 @@ def vgg16() -> System:
         part = WHOLE if share == ALL else Part(some.start, N, (some.stop - some.start) / N)
         return CaptionBatch(features[some], tokens[:, some], np.full(N, T)[some], step, part=part)
 
-    return System(Captioner(config), batch_at)
+    return System(Captioner(config), batch_at, {})
 
 
 MAKE: dict[str, Callable[[], System]] = {"lm": language_model, "captioner": captioner, "vgg16": vgg16}
@@ -190,14 +203,14 @@ def work(system: str, threads: int, seconds: float, part: str) -> None:
     if system == "ping":
         found: dict[str, Any] = ping(team)
     else:
-        model, batch_at, _ = MAKE[system]()
+        model, batch_at, constants = MAKE[system]()
         some = batch_at
         if "/" in part:
             share = Share(*map(int, part.split("/")))
             some = lambda step: batch_at(step, share)  # noqa: E731
         with joined(team):
             trainer = Trainer(model, some, TrainSettings(steps=10**6, learning_rate=1e-4), show_progress=False)
-            found = timed(trainer, team, seconds)
+            found = timed(trainer, team, seconds) | {"constants": constants}
     everybody = team.exchange(found)
     if team.rank == 0:
         print(_RESULT + json.dumps(everybody), flush=True)
@@ -282,26 +295,21 @@ def rate(found: list[dict[str, Any]]) -> float:
 
 def scaling(system: str, processes: list[int], cores: int, seconds: float, pings: dict[str, Any]) -> dict[str, Any]:
     """What is measured of one system, and what the model says of the same."""
-    from scratchlv.training.data_parallel import BUCKET
-
     here = Network("here", pings["latency"], pings["bandwidth"])
     whole = rate(measure(system, 1, cores, seconds))
-    single = rate(measure(system, 1, 1, seconds))
+    single = measure(system, 1, 1, seconds)
     rows: list[dict[str, Any]] = []
-    found: dict[str, Any] = {"one_process_all_cores": whole, "one_process_one_thread": single, "processes": rows}
-    of_one = None
+    found: dict[str, Any] = {"one_process_all_cores": whole, "one_process_one_thread": rate(single), "processes": rows}
+    more = single[0]["constants"]
     for P in processes:
         together = measure(system, P, 1, seconds, "together")
         alone = measure(system, 1, 1, seconds, f"0/{P}")[0]
         n = len(together[0]["steps"])
         window = statistics.mean((t["under_way"] - t["not_hidden"]) / n for t in together)
-        steps = alone["steps"]
-        middle = statistics.median(steps)
-        spread = 1.4826 * statistics.median(abs(s - middle) for s in steps)
-        meetings = {"captioner": 6}.get(system, 0)
-        of = Constants(middle, spread, window, alone["bytes"], -(-alone["bytes"] // BUCKET), meetings)
-        if of_one is None:
-            of_one = of
+        share = more | ({"tokens": more["tokens"] // P} if "tokens" in more else {})
+        of = Constants(*typical(alone["steps"]), window, alone["bytes"], **share)
+        if not rows:  # of a process that has all of the preset's rows: its backward pass is as much longer
+            found["constants"] = Constants(*typical(single[0]["steps"]), P * window, alone["bytes"], **more)._asdict()
         turns = max(1.0, P / cores)  # more processes than cores take turns
         predicted = 1 / step_seconds(of._replace(compute=of.compute * turns), P, here, pings["overhead"])
         waits = [t["waiting"] / (t["computing"] + t["waiting"]) for t in together]
@@ -320,9 +328,13 @@ def scaling(system: str, processes: list[int], cores: int, seconds: float, pings
                 "constants": of._asdict(),
             }
         )
-    assert of_one is not None
-    found["constants"] = of_one._asdict()
     return found
+
+
+def typical(steps: list[float]) -> tuple[float, float]:
+    """The median, and a deviation that slow steps do not move: 1.4826 times the median one, which is the standard of a normal."""
+    middle = statistics.median(steps)
+    return middle, 1.4826 * statistics.median(abs(s - middle) for s in steps)
 
 
 def as_text(document: dict[str, Any]) -> str:
