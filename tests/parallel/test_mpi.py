@@ -68,6 +68,47 @@ def test_sums_are_in_order_and_all_hear_of_all(tmp_path, P, shards):
     assert (status, out.split()) == (0, ["well"] * P), err
 
 
+_TRAINED = """
+import sys
+from pathlib import Path
+import numpy as np
+from scratchlv.parallel import mpi
+from scratchlv.parallel.team import joined
+from tests.parallel.small_jobs import make
+from tests.training.test_data_parallel import trained
+
+name, steps, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+team = mpi.start()
+own = folder / str(team.rank)
+own.mkdir()
+job = make(name, own, steps)
+with joined(team):
+    together = trained(job, steps)
+alone = trained(job, steps) if team.rank == team.size - 1 else None
+if alone is not None:
+    for parameter, array in alone.model.params.items():
+        np.testing.assert_allclose(together.model.params[parameter], array, rtol=1e-6, atol=1e-8, err_msg=parameter)
+team.exchange(0)
+team.close()
+print("well", flush=True)
+"""
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    "P, name, steps",
+    [
+        (2, "captioner", 2),
+        (3, "lm", 3),
+        *(pytest.param(P, name, 60, marks=pytest.mark.slow) for P in (2, 3, 4) for name in ("lm", "captioner", "vqa")),
+    ],
+)
+def test_processes_compute_what_one_alone_would(tmp_path, P, name, steps):
+    """With batch normalisation, whose statistics are those of all, and dropout."""
+    status, out, err = run(P, program(tmp_path, _TRAINED), name, steps, tmp_path, timeout=600)
+    assert (status, out.split()) == (0, ["well"] * P), err
+
+
 @needs_mpi
 def test_an_error_of_one_ends_all(tmp_path):
     text = """
