@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from scratchlv.arrays import Array
+from scratchlv.parallel.shares import WHOLE, Part
+from scratchlv.parallel.team import team
 
 NOT_THERE = 0  #: the number of the sentence that is none
 
@@ -22,13 +24,14 @@ def dropout_seed(seed: int, step: int) -> int:
 def mean_loss(forward: Callable[..., tuple[Any, Any]], batches: Iterable[Any]) -> float:
     """Loss per word, or per question, in nats: the losses of ``forward``, each by the ``weight`` of its batch.
 
-    NaN where nothing counts.
+    Where several processes work together the ``batches`` are those of this one, ``team().mine(all)``, and the loss is that of
+    all: they are added up in the order that one process would take. NaN where nothing counts.
     """
+    found = [(float(forward(batch, train=False)[0]), batch.weight) for batch in batches]
     total = weights = 0.0
-    for batch in batches:
-        loss, _ = forward(batch, train=False)
-        total += float(loss) * batch.weight
-        weights += batch.weight
+    for loss, weight in team().in_order(found):
+        total += loss * weight
+        weights += weight
     return float(total / weights) if weights else math.nan
 
 
@@ -39,6 +42,7 @@ class StreamBatch(NamedTuple):
     first: bool = True  # these are the beginnings of their streams: nothing came before
     dropout_seed: int = 0
     scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
+    part: Part = WHOLE
 
     @property
     def weight(self) -> int:
@@ -60,6 +64,7 @@ class PairBatch(NamedTuple):
     word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
     scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
     copied_from: Array | None = None  # (S, N): the words of the source; -1 is padding
+    part: Part = WHOLE
 
     @property
     def weight(self) -> int:
@@ -76,6 +81,7 @@ class CaptionBatch(NamedTuple):
     dropout_seed: int = 0
     word_weights: Array | None = None  # (T, N) or (N,): the loss of a word, or of a sentence's, is multiplied by it
     scheduled_sampling: float = 0.0  # with this probability a word before is the model's own, in training
+    part: Part = WHOLE
 
     @property
     def weight(self) -> int:
@@ -93,6 +99,7 @@ class QuestionBatch(NamedTuple):
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
+    part: Part = WHOLE
 
     @property
     def weight(self) -> int:
@@ -113,6 +120,7 @@ class StoryBatch(NamedTuple):
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, S): True where a hop ought to look, as far as it is known
+    part: Part = WHOLE
 
     @property
     def weight(self) -> int:

@@ -28,8 +28,17 @@ class Cache(NamedTuple):
 
 
 def limits(
-    x: Any, gamma: Any, beta: Any, *, running_mean: Any = None, running_var: Any = None, **settings: Any
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    *,
+    running_mean: Any = None,
+    running_var: Any = None,
+    gather: Any = None,
+    **settings: Any,
 ) -> str | None:
+    if gather is not None:
+        return "the statistics are of several processes"
     return cannot_serve(x, gamma, beta, running_mean, running_var)
 
 
@@ -45,6 +54,7 @@ def forward(
     frozen: bool = False,
     relu: bool = False,
     pool: bool = False,
+    gather: None = None,
     train: bool = True,
 ) -> tuple[Array, Cache | None]:
     channels = {"gamma": gamma, "beta": beta, "running_mean": running_mean, "running_var": running_var}

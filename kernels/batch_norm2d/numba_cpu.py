@@ -10,7 +10,15 @@ import numpy as np
 from numba import prange, types
 from numba.extending import intrinsic
 
-from scratchlv.kernels.batch_norm2d.reference import Gradients, check_batch, moved, pixels, require_running
+from scratchlv.kernels.batch_norm2d.reference import (
+    Gather,
+    Gradients,
+    check_batch,
+    joined,
+    moved,
+    pixels,
+    require_running,
+)
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import I64, ZERO, address
@@ -33,6 +41,8 @@ class Cache(NamedTuple):
     running_mean: np.ndarray | None
     running_var: np.ndarray | None
     frozen: bool
+    n: int  # numbers of a channel, of all processes
+    gather: Gather | None
 
 
 def limits(
@@ -53,6 +63,7 @@ def forward(
     frozen: bool = False,
     relu: bool = False,
     pool: bool = False,
+    gather: Gather | None = None,
     train: bool = True,
 ) -> tuple[np.ndarray, Cache | None]:
     C = (x.shape[-1],)
@@ -63,10 +74,13 @@ def forward(
         running_mean=(running_mean, C),
         running_var=(running_var, C),
     )
-    x = as_contiguous(x)
+    x, n = as_contiguous(x), pixels(x.shape)
     if train and not frozen:
-        check_batch(x.shape)
-        mean, var = _statistics(x)
+        if gather is None:
+            check_batch(x.shape)
+            mean, var = _statistics(x)
+        else:
+            n, mean, var = joined(n, *_statistics(x), gather)
     else:
         mean, var = require_running(running_mean, running_var)
     inverse_std = (1 / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
@@ -78,10 +92,10 @@ def forward(
     if not train:
         return y, None
     if frozen:
-        return y, Cache(x, constants, argmax, floor, running_mean, running_var, True)
-    running = moved(running_mean, running_var, mean, var, pixels(x.shape), momentum)
+        return y, Cache(x, constants, argmax, floor, running_mean, running_var, True, n, None)
+    running = moved(running_mean, running_var, mean, var, n, momentum)
     new_mean, new_var = (None if statistic is None else statistic.astype(np.float32) for statistic in running)
-    return y, Cache(x, constants, argmax, floor, new_mean, new_var, False)
+    return y, Cache(x, constants, argmax, floor, new_mean, new_var, False, n, gather)
 
 
 def backward(dy: np.ndarray, cache: Cache) -> Gradients:
@@ -91,9 +105,12 @@ def backward(dy: np.ndarray, cache: Cache) -> Gradients:
     C = x.shape[-1]
     sums = np.zeros((_PARTS, 2, C))
     _sum_gradients(dy, x, argmax, constants, floor, sums)
-    dbeta, dgamma = sums.sum(0).astype(np.float32)
+    totals = sums.sum(0)
+    dbeta, dgamma = totals.astype(np.float32)
+    if cache.gather is not None:
+        totals = cache.gather(totals).sum(0)
     # constant statistics take nothing of the gradient away
-    gradient_means = np.zeros((2, C)) if cache.frozen else sums.sum(0) / pixels(x.shape)
+    gradient_means = np.zeros((2, C)) if cache.frozen else totals / cache.n
     dx = empty(x.shape)
     _backward_x(dy, x, argmax, np.concatenate([constants, gradient_means.astype(np.float32)]), floor, dx)
     return Gradients(dx, dgamma, dbeta)

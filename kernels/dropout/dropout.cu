@@ -34,3 +34,11 @@ dropout_2(const float* __restrict__ x, float* __restrict__ y,
     for (long long i = 4 * fours + first; i < n; i += step)
         y[i] = kept(x[i], key + (unsigned long long)(i + 1) * GOLDEN, limit, scale);
 }
+
+// A part of the rows of a larger array: after `run` values in a row, the numbers of the places go on `gap` later.
+extern "C" __global__ void __launch_bounds__(256)
+dropout_rows(const float* __restrict__ x, float* __restrict__ y, unsigned long long key, unsigned long long limit, float scale,
+             long long n, long long run, long long gap) {
+    for (long long i = blockIdx.x * 256LL + threadIdx.x; i < n; i += gridDim.x * 256LL)
+        y[i] = kept(x[i], key + (unsigned long long)(i + i / run * gap + 1) * GOLDEN, limit, scale);
+}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scratchlv.cli import data_parallel
 from scratchlv.cli.arguments import (
     Arguments,
     add_backend,
@@ -21,6 +22,7 @@ from scratchlv.cli.arguments import (
 )
 from scratchlv.errors import UserError
 from scratchlv.output import insist
+from scratchlv.parallel.team import team
 from scratchlv.shell import command
 from scratchlv.tasks import BACKBONES, CELLS, TASKS
 from scratchlv.tasks.data_argument import FORMS
@@ -78,7 +80,8 @@ def _interrupted(task: str, folder: Path) -> int:
     if not run_folder.is_run(folder):
         insist("interrupted before its own training began; the same command goes on")
         return 130
-    insist(f"interrupted; go on with: {command('train', task, '--out', folder, '--resume')}")
+    if team().rank == 0:
+        insist(f"interrupted; go on with: {data_parallel.resume(task, folder, team().size)}")
     return 130
 
 
@@ -110,6 +113,8 @@ def _add_train(commands: Any) -> None:
         )
         for option, keywords in _OPTIONS[name].items():
             parser.add_argument(option, **keywords)
+        data_parallel.add_options(parser)
+        data_parallel.add_shards(parser)
         parser.set_defaults(command=_train, task=name)
 
 
@@ -206,6 +211,12 @@ _SETTINGS = ("layers", "cell", "hops", "answers")  # options that are settings
 
 
 def _train(arguments: Arguments) -> int | None:
+    if arguments.data_parallel and arguments.overfit_one_batch:
+        raise UserError("--data-parallel shares batches, and --overfit-one-batch has one; leave one of the two out")
+    return data_parallel.run(arguments, _train_here)
+
+
+def _train_here(arguments: Arguments) -> int | None:
     from scratchlv.tasks import run_folder, training
     from scratchlv.training.trainer import Interrupted
 
@@ -220,10 +231,11 @@ def _train(arguments: Arguments) -> int | None:
     try:
         if arguments.resume:
             with run_folder.training_in(folder, new=False):
-                _change_run(arguments, overrides)
+                team().first(lambda: _change_run(arguments, overrides))
                 training.train(folder)
         else:
-            training.train(folder, _config(arguments, overrides), overfit_one_batch=arguments.overfit_one_batch)
+            config = team().together(lambda: _config(arguments, overrides))
+            training.train(folder, config, overfit_one_batch=arguments.overfit_one_batch)
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:
@@ -328,8 +340,9 @@ def _add_evaluate(commands: Any) -> None:
         help="of a language model: words said lately are likelier, after a cache of the last N states (THETA 0.3, LAMBDA 0.1)",
     )
     add_threads(evaluate)
+    data_parallel.add_options(evaluate)
     evaluate.add_argument("--json", action="store_true", help="end with one line of JSON")
-    evaluate.set_defaults(command=_evaluate)
+    evaluate.set_defaults(command=lambda arguments: data_parallel.run(arguments, _evaluate))
 
 
 def _evaluate(arguments: Arguments) -> None:
@@ -358,7 +371,7 @@ def _evaluate(arguments: Arguments) -> None:
         if not task.neural_cache:
             raise UserError(f"--neural-cache does not go with {task.title}; leave it out")
         options["neural_cache"] = arguments.neural_cache
-    figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=True, **options)
+    figures = task.load().evaluate(run, arguments.split, arguments.n, show_progress=team().rank == 0, **options)
     if arguments.results is not None:
         print(f"wrote {arguments.results}", file=sys.stderr)
     _print_figures(figures)

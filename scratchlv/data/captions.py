@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,9 @@ from scratchlv.batches import CaptionBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets, rows_of_batch
 from scratchlv.data.scenes import Scene
 from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.tokens import END, START
+from scratchlv.parallel.shares import ALL, WHOLE, Part, Share, share_of, words_of
+from scratchlv.parallel.team import team
+from scratchlv.tokens import END, PAD, START
 from scratchlv.vision.feature_store import read_ahead
 
 
@@ -60,12 +63,30 @@ class CaptionSet:
         tokens, lengths = pad(sentences)  # (T + 1, N), (N,)
         return CaptionBatch(self.shown(self.picture_of[rows], mirrored), tokens, lengths - 1, dropout_seed)
 
-    def training_batch(self, step: int, size: int, seed: int) -> CaptionBatch:
-        """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time."""
-        rows, following = (self._rows(k, size, seed) for k in (step, step + 1))
-        batch = self.batch(rows, dropout_seed(seed, step), self.coins(len(rows), step, seed))
-        self.read_ahead(self.picture_of[following], self.coins(len(following), step + 1, seed))
+    def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> CaptionBatch:
+        """Batch number ``step`` of an endless shuffle: every caption once an epoch, a new order each time.
+
+        Of a ``share`` no other pictures are read.
+        """
+        (rows, coins, part), (following, coins_after, _) = (
+            self._some_rows(k, size, seed, share) for k in (step, step + 1)
+        )
+        batch = self.batch(rows, dropout_seed(seed, step), coins)._replace(part=part)
+        self.read_ahead(self.picture_of[following], coins_after)
         return batch
+
+    def _some_rows(self, step: int, size: int, seed: int, share: Share) -> tuple[Array, Array | None, Part]:
+        """The rows of a share of batch number ``step``, their coins, and which part that is."""
+        rows = self._rows(step, size, seed)
+        coins = self.coins(len(rows), step, seed)
+        if share == ALL:
+            return rows, coins, WHOLE
+        some = share.rows(len(rows))
+        said = [self.captions[k] for k in rows]
+        counts = np.array([len(caption) + 1 for caption in said])  # with <end>
+        read = words_of(np.array([PAD, START, END, *itertools.chain(*said)]))
+        part = Part(some.start, len(rows), share_of(counts[some].sum(), counts.sum()), words=read)
+        return rows[some], None if coins is None else coins[some], part
 
     def _rows(self, step: int, size: int, seed: int) -> Array:
         if self.by_length:
@@ -111,4 +132,5 @@ class CaptionSet:
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word, in nats, over the first ``most`` captions; every word counts alike."""
         rows = np.arange(min(most, len(self.captions)))
-        return mean_loss(model.forward, (self.batch(rows[at : at + size]) for at in range(0, len(rows), size)))
+        own = team().mine(range(0, len(rows), size))
+        return mean_loss(model.forward, (self.batch(rows[at : at + size]) for at in own))

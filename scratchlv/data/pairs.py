@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,9 @@ from scratchlv.arrays import Array
 from scratchlv.batches import PairBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets
 from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.tokens import END, START
+from scratchlv.parallel.shares import ALL, Part, Share, share_of, words_of
+from scratchlv.parallel.team import team
+from scratchlv.tokens import END, PAD, START, UNK
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +40,20 @@ class PairSet:
         copied_from = None if self.copied_from is None else pad([self.copied_from[k] for k in rows], -1)[0]
         return PairBatch(source, source_lengths, tokens, lengths - 1, dropout_seed, copied_from=copied_from)
 
-    def training_batch(self, step: int, size: int, seed: int) -> PairBatch:
+    def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> PairBatch:
         """Batch number ``step`` of an endless shuffle: every pair once an epoch, beside others of about its length."""
-        return self.batch(self._buckets.rows_of_batch(step, size, seed), dropout_seed(seed, step))
+        rows, seed_of_step = self._buckets.rows_of_batch(step, size, seed), dropout_seed(seed, step)
+        if share == ALL:
+            return self.batch(rows, seed_of_step)
+        some = share.rows(len(rows))
+        said = [self.targets[k] for k in rows]
+        counts = np.array([len(target) + 1 for target in said])  # with <end>
+        all_said = np.array([PAD, START, END, *itertools.chain(*said)])
+        read = words_of(
+            np.where(all_said < len(self.vocabulary), all_said, UNK)
+        )  # others are copied, and read as <unk>
+        part = Part(some.start, len(rows), share_of(counts[some].sum(), counts.sum()), words=read)
+        return self.batch(rows[some], seed_of_step)._replace(part=part)
 
     @cached_property
     def _buckets(self) -> LengthBuckets:
@@ -47,7 +61,7 @@ class PairSet:
 
     def mean_loss(self, model: Any, size: int = 100, most: int = 2000) -> float:
         """Loss per word of the target, in nats, over the first ``most`` pairs; every word counts alike."""
-        return mean_loss(model.forward, map(self.batch, self.by_length(size, most)))
+        return mean_loss(model.forward, map(self.batch, team().mine(self.by_length(size, most))))
 
     def by_length(self, size: int, most: int | None = None) -> list[Array]:
         """The first ``most`` pairs in batches, the shortest sources first."""

@@ -17,6 +17,8 @@ from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.scenes import Question, Scene, World
 from scratchlv.data.vocabulary import Vocabulary, pad
+from scratchlv.parallel.shares import ALL, Part, Share, share_of
+from scratchlv.parallel.team import team
 from scratchlv.tokens import PAD
 from scratchlv.vision.feature_store import read_ahead
 
@@ -32,7 +34,7 @@ class _Answered:
     def predict(self, model: Any, size: int = 200, most: int | None = None) -> Array:
         """The answer that ``model`` finds most likely to each question (or to the first ``most``), by number (n,)."""
         batches = self._batches(len(self.answers[:most]), size)
-        return np.concatenate([model.answer(batch)[0].argmax(axis=1) for batch in batches])
+        return np.concatenate(team().in_order([model.answer(batch)[0].argmax(axis=1) for batch in batches]))
 
     def mean_loss(self, model: Any, size: int = 200, most: int = 4000) -> float:
         """Loss per question, in nats, over the first ``most`` questions whose answer can be given."""
@@ -43,8 +45,9 @@ class _Answered:
         return {"loss": self.mean_loss(model), "accuracy": self.accuracy(self.predict(model, most=most))}
 
     def _batches(self, n: int, size: int) -> Iterator[Any]:
-        """The first ``n`` questions, ``size`` at a time."""
-        return (self.batch(np.arange(at, min(at + size, n))) for at in range(0, n, size))  # type: ignore[attr-defined]
+        """The first ``n`` questions, ``size`` at a time; of processes that work together each has some of the batches."""
+        own = team().mine(range(0, n, size))
+        return (self.batch(np.arange(at, min(at + size, n))) for at in own)  # type: ignore[attr-defined]
 
     def prior(self) -> int:
         """The most frequent answer, of several the first: what to say without picture or question."""
@@ -89,19 +92,35 @@ class QuestionSet(_Answered):
             np.asarray(self.pictures[pictures]), picture_of, tokens, lengths, self.answers[rows], dropout_seed
         )
 
-    def training_batch(self, step: int, size: int, seed: int) -> QuestionBatch:
-        """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
+    def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> QuestionBatch:
+        """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch.
+
+        A ``share`` is some of the pictures, with all questions about them.
+        """
         n = len(self.pictures)
-        rows = self.rows_of(np.sort(rows_of_batch(n, step, size, seed)))
+        pictures, following = (np.sort(rows_of_batch(n, k, size, seed)) for k in (step, step + 1))
+        rows = self.rows_of(pictures[share.rows(len(pictures))])
         batch = self.batch(rows, dropout_seed(seed, step))
-        read_ahead(self.pictures, rows_of_batch(n, step + 1, size, seed))
-        return batch if self.attention_target is None else batch._replace(attention_target=self.attention_target[rows])
+        read_ahead(self.pictures, following[share.rows(len(following))])
+        if self.attention_target is not None:
+            batch = batch._replace(attention_target=self.attention_target[rows])
+        return batch if share == ALL else batch._replace(part=self._part(pictures, share, rows))
+
+    def _part(self, pictures: Array, share: Share, rows: Array) -> Part:
+        """Which part of all questions about ``pictures`` the ``rows`` of a share are."""
+        whole = self.rows_of(pictures)
+        before = self.rows_of(pictures[: share.rows(len(pictures)).start])
+        given = [(self.answers[some] != NO_ANSWER).sum() for some in (rows, whole)]
+        taught = [0, 0]
+        if self.attention_target is not None:
+            taught = [self.attention_target[some].any(axis=2).sum() for some in (rows, whole)]
+        return Part(len(before), len(whole), share_of(*given), share_of(*taught))
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""
         first: Array = np.searchsorted(self.picture_of, pictures, "left")
         past: Array = np.searchsorted(self.picture_of, pictures, "right")
-        return np.concatenate([np.arange(a, b) for a, b in zip(first, past, strict=True)])
+        return np.concatenate([np.arange(0), *(np.arange(a, b) for a, b in zip(first, past, strict=True))])
 
     def with_attention_target(self, hops: int, grid: tuple[int, int]) -> QuestionSet:
         """The same, with the regions (of ``grid``, rows and columns) that each hop ought to look at.
@@ -182,9 +201,12 @@ class StorySet(_Answered):
             told[: len(latest)] = latest[::-1]
         self.sentences = _padded(list(number))  # (U, J) of the whole set
 
-    def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0) -> StoryBatch:
-        """The questions ``rows`` with their stories, the latest sentence first."""
-        told = self._with_noise(rows, noise, dropout_seed) if noise else self.told[rows]
+    def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0, some: slice = slice(None)) -> StoryBatch:
+        """The questions ``rows``, or ``some`` of them, with their stories, the latest sentence first."""
+        told = (
+            self._with_noise(rows, noise, dropout_seed) if noise else self.told[rows]
+        )  # whoever has which of the rows
+        rows, told = rows[some], told[some]
         # a question before any sentence still has a memory, though an empty one: it can be asked of nothing
         most = max(1, int((told != NOT_THERE).any(axis=0).nonzero()[0].max(initial=0)) + 1)
         sentences, told = np.unique(np.append(told[:, :most], NOT_THERE), return_inverse=True)
@@ -208,10 +230,15 @@ class StorySet(_Answered):
         told[remembered.nonzero()[0], places[remembered]] = self.told[rows][remembered]
         return told
 
-    def training_batch(self, step: int, size: int, seed: int) -> StoryBatch:
+    def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> StoryBatch:
         """Batch ``step`` of an endless shuffle: every question once an epoch, a new order each time."""
         rows = np.sort(rows_of_batch(len(self.questions), step, size, seed))
-        return self.batch(rows, dropout_seed(seed, step), self.noise)
+        some = share.rows(len(rows))
+        batch = self.batch(rows, dropout_seed(seed, step), self.noise, some)
+        if share == ALL:
+            return batch
+        given = self.answers[rows] != NO_ANSWER
+        return batch._replace(part=Part(some.start, len(rows), share_of(given[some].sum(), given.sum()), 0.0))
 
 
 def _padded(sentences: Sequence[Sequence[int]]) -> Array:

@@ -24,6 +24,7 @@ from scratchlv.models import decoder
 from scratchlv.models.context import QUERIES
 from scratchlv.models.decoder import DecoderConfig, DecoderState
 from scratchlv.models.hard_attention import HardAttention
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import conv_extractor, image_feature, regions
 from scratchlv.vision.finetuning import Finetuned
 
@@ -135,17 +136,24 @@ class Captioner:
             scheduled_sampling=batch.scheduled_sampling,
             baseline=self.buffers.get(decoder.BASELINE),
             dropout_seed=batch.dropout_seed,
+            part=batch.part,
             need_dx=regions.learns(self.config.feature_channels, self.config.finetuned) or "image.W" in self.params,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters; ``ready`` is told of them when they are final."""
         encoder_cache, decoder_cache = cache
-        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache)
-        grads.update(self._encode_backward(dx, encoder_cache))
+        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache, ready)
+        ready(grads)
+        grads.update(self._encode_backward(dx, encoder_cache, ready))
         return grads
+
+    def rows_read(self, batch: CaptionBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words'."""
+        known = batch.part.words is not None and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
@@ -195,10 +203,11 @@ class Captioner:
         v, feature_cache = image_feature.forward(self.params, self.buffers, x, train=train)
         return v, (feature_cache, regions_cache)
 
-    def _encode_backward(self, dx: Array | None, cache: Any) -> dict[str, Array]:
+    def _encode_backward(self, dx: Array | None, cache: Any, ready: Ready) -> dict[str, Array]:
         feature_cache, regions_cache = cache
         grads: dict[str, Array] = {}
         if feature_cache is not None:
             dx, grads = image_feature.backward(dx, feature_cache)
-        grads.update(regions.backward(dx, regions_cache))
+            ready(grads)
+        grads.update(regions.backward(dx, regions_cache, ready))
         return grads

@@ -81,7 +81,15 @@ class Cache(NamedTuple):
 
 
 def forward(
-    logits: Array, gate: Array, alphas: Array, source: Array, targets: Array, counts: Array, *, train: bool = True
+    logits: Array,
+    gate: Array,
+    alphas: Array,
+    source: Array,
+    targets: Array,
+    counts: Array,
+    *,
+    share: float = 1.0,
+    train: bool = True,
 ) -> tuple[Any, Cache]:
     """The mean of -log P over the words that count.
 
@@ -92,6 +100,7 @@ def forward(
         source: (N, L) numbers of the extended vocabulary; below 0 where there is no word.
         targets: (T, N), of the extended vocabulary.
         counts: (T, N) bool.
+        share: that of these words in all of a batch that several processes share: the loss is so much of their mean.
     """
     V = logits.shape[-1]
     known = targets < V
@@ -105,7 +114,7 @@ def forward(
     attended = np.where(at_target, alphas, 0).sum(axis=2)
     generated, copied = g * p, not_g * attended
     total = np.maximum(generated + copied, _LEAST)
-    weights = (counts / np.maximum(counts.sum(), 1)).astype(gate.dtype)
+    weights = (share * counts / np.maximum(counts.sum(), 1)).astype(gate.dtype)
     loss = -(weights * np.log(total)).sum()
     return loss, Cache(kernel, generated / total, g, at_target, attended, weights)
 

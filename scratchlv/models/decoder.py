@@ -49,6 +49,7 @@ from scratchlv.models.inference import decoding_params
 from scratchlv.models.recurrent import LayerState, init_layer, layer_backward, layer_forward
 from scratchlv.models.scheduled_sampling import words_before
 from scratchlv.ops import dropout, embedding, linear, log_softmax, pack
+from scratchlv.parallel.shares import WHOLE, Part, Ready, nobody_waits
 
 BASELINE = "hard_attention.baseline"  #: its name among the buffers
 
@@ -148,6 +149,7 @@ def forward(
     scheduled_sampling: float = 0.0,
     baseline: Array | None = None,
     dropout_seed: int = 0,
+    part: Part = WHOLE,
     need_dx: bool = True,
     train: bool = True,
 ) -> tuple[Any, Cache]:
@@ -158,7 +160,8 @@ def forward(
     what words its regions are, ``copied_from`` (N, L), by the extended vocabulary, as the ``tokens`` are. ``word_weights``,
     (T, N) or (N,), multiply the losses of the words (:mod:`scratchlv.models.word_loss`). With the probability
     ``scheduled_sampling`` a word before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved.
-    ``need_dx=False`` says that nobody wants the gradient of the source.
+    ``need_dx=False`` says that nobody wants the gradient of the source. Of a ``part`` of a batch the loss is its share of the
+    batch's.
     """
     T = tokens.shape[0] - 1
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
@@ -169,20 +172,28 @@ def forward(
     if train and scheduled_sampling > 0:
         begun = DecoderState(*source, state, None, _nothing_seen(config, x), copied_from, decoding_params(p, {}))
         before = words_before(
-            begun, partial(step, config), tokens, lengths, scheduled_sampling, config.own_words, dropout_seed
+            begun,
+            partial(step, config),
+            tokens,
+            lengths,
+            scheduled_sampling,
+            config.own_words,
+            dropout_seed,
+            part.window,
         )
     if config.copy:
         before = copying.known(before, config.vocabulary)
     words, words_cache = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E): W_emb y_{t-1}
     dropping = train and config.input_dropout > 0
     words, dropped_words = dropout.forward(
-        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), train=dropping
+        words, p=config.input_dropout, seed=(dropout_seed, _OF_WORDS), window=part.window, train=dropping
     )
     context = draws = None
     hard = config.hard if train else None
     if config.context in ATTENDING:
         if hard is not None:
-            draws = place(hard_attention.draw(hard, dropout_seed, *before.shape), x)
+            T, N = before.shape
+            draws = place(hard_attention.draw(hard, dropout_seed, T, N, part.window), x)
         run = attend_through(p, config, source, words, state, draws, need_dx, train)
         hs, z, run_cache = run.h, run.z, run.cache  # z (T, N, D)
     else:
@@ -195,13 +206,16 @@ def forward(
     if z is not None:
         deep_from_z, from_z = linear.forward(z, p["output.Wz"], train=train)
         deep += deep_from_z
-    deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, train=train and config.dropout > 0)
+    dropping = train and config.dropout > 0
+    deep, dropped = dropout.forward(deep, p=config.dropout, seed=dropout_seed, window=part.window, train=dropping)
     logits, logits_cache = linear.forward(deep, output_weights(p), p["output.b"], train=train)  # (T, N, V)
     gate_cache: Any = None
     loss_cache: Any
     if config.copy:
         gate, gate_cache = copying.gate(p, hs, z, words)
-        loss, loss_cache = copying.forward(logits, gate, run.alpha, copied_from, tokens[1:], counts, train=train)
+        loss, loss_cache = copying.forward(
+            logits, gate, run.alpha, copied_from, tokens[1:], counts, share=part.share, train=train
+        )
     else:
         loss, loss_cache = word_loss.forward(
             logits,
@@ -210,17 +224,22 @@ def forward(
             word_weights=word_weights,
             each=hard is not None,
             label_smoothing=config.label_smoothing if train else 0.0,
+            share=part.share,
             train=train,
         )
     attention_cache = None
     if hard is not None:
-        of_draws, attention_cache = hard_attention.forward(hard, run, draws, loss_cache.losses, counts, baseline)
+        of_draws, attention_cache = hard_attention.forward(
+            hard, run, draws, loss_cache.losses, counts, baseline, part.share
+        )
         loss = loss + of_draws
     elif train and config.doubly_stochastic > 0:
-        penalty, attention_cache = doubly_stochastic.forward(run.alpha, counts, mask, config.doubly_stochastic)
+        penalty, attention_cache = doubly_stochastic.forward(
+            run.alpha, counts, mask, config.doubly_stochastic * part.share
+        )
         loss = loss + penalty
     elif train and config.coverage > 0:
-        of_coverage, attention_cache = copying.coverage_loss(run.alpha, counts, config.coverage)
+        of_coverage, attention_cache = copying.coverage_loss(run.alpha, counts, config.coverage * part.share)
         loss = loss + of_coverage
     cache = Cache(
         need_dx,
@@ -241,10 +260,13 @@ def forward(
     return loss, cache
 
 
-def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None, dict[str, Array]]:
+def backward(
+    p: dict, config: DecoderConfig, cache: Cache, ready: Ready = nobody_waits
+) -> tuple[Array | None, dict[str, Array]]:
     """``dx``, the gradient of the source, and the weights' by name: the lines of ``forward``, from the last to the first.
 
-    ``dx`` is None where the source was data.
+    ``dx`` is None where the source was data. ``ready`` is told of gradients when they are final, but not of the
+    embedding's, which others may use as well.
     """
     g: dict[str, Array] = {}
     dalphas = None  # (T, N, L)
@@ -271,6 +293,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         dhs, dz = dhs + dh, dz + dz_of_gate
         ddeep = ddeep + dwords_of_gate
         g.update(of_gate)
+    ready(g)
 
     if config.context in ATTENDING:
         dx, dkeys, dwords, dstate, grads = attend_through_backward(config, dhs, dz, dalphas, cache.run)
@@ -287,6 +310,7 @@ def backward(p: dict, config: DecoderConfig, cache: Cache) -> tuple[Array | None
         dx = add(dx, dx_of_state)  # the regions were looked at, and their mean began the decoder
         g.update(init_state_grads)
     g.update(grads)
+    ready(g)
     ddeep += dwords  # the embedding was used by the deep output, and by the cell
     if cache.dropped_words is not None:
         (ddeep,) = dropout.backward(ddeep, cache.dropped_words)

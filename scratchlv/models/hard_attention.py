@@ -34,6 +34,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scratchlv.arrays import Array, empty
+from scratchlv.parallel.team import sum_of_batch
 
 DRAWS = 1 << 24  #: as the room attention_lstm has it
 _KEPT = 0.9  # of the baseline, at each step
@@ -48,14 +49,16 @@ class HardAttention:
     entropy: float = 0.01  # λ_e
 
 
-def draw(how: HardAttention, seed: int, T: int, N: int) -> Array:
+def draw(how: HardAttention, seed: int, T: int, N: int, window: tuple[int, int] | None = None) -> Array:
     """(T, N): what draws a region in the room attention_lstm; -1 in the columns of sentences that look everywhere.
 
-    A function of the seed and of the place: longer sentences beside it change none.
+    A function of the seed and of the place: longer sentences beside it change none. ``window`` says where the sentences stand in
+    a batch that is shared.
     """
     rng = np.random.default_rng([seed, 3])
-    drawn = rng.random(N) < how.drawn
-    return np.where(drawn, rng.integers(0, DRAWS, (T, N)), -1)
+    first, rows = window or (0, N)
+    drawn = rng.random(rows) < how.drawn
+    return np.where(drawn, rng.integers(0, DRAWS, (T, rows)), -1)[:, first : first + N]
 
 
 class Looked(Protocol):
@@ -71,14 +74,23 @@ class Looked(Protocol):
 
 
 def forward(
-    how: HardAttention, run: Looked, draws: Array, losses: Array, counts: Array, baseline: Array
+    how: HardAttention,
+    run: Looked,
+    draws: Array,
+    losses: Array,
+    counts: Array,
+    baseline: Array,
+    share: float = 1.0,
 ) -> tuple[Any, Array]:
     """What is added to the mean of ``losses`` (T, N), -λ_e H, and the gradient by the weights (T, N, L).
 
-    ``counts`` (T, N) says which words count. ``baseline`` (1,) is b, and is moved.
+    ``counts`` (T, N) says which words count. ``baseline`` (1,) is b, and is moved. ``share`` is that of the words in all of a
+    batch that several processes share; b is moved by the losses of all.
     """
     alphas = run.alpha
     words = np.maximum(counts.sum(), 1).astype(alphas.dtype)
+    if share != 1:
+        words = words / alphas.dtype.type(share) if share else words * alphas.dtype.type(np.inf)
     drawn = counts & (draws >= 0)  # (T, N)
     dalphas, log_alphas, product = (empty(alphas.shape, alphas) for _ in range(3))  # (T, N, L)
     np.maximum(alphas, np.finfo(alphas.dtype).tiny, out=dalphas)  # a weight of 0 has 0 log 0 = 0, and is not drawn
@@ -95,8 +107,10 @@ def forward(
     log_alphas *= (counts * (how.entropy / words)).astype(alphas.dtype)[:, :, None]
     dalphas += log_alphas  # ∂(-H) = log α + 1
 
-    n = drawn.sum()
-    mean = np.where(drawn, losses, 0).sum() / np.maximum(n, 1)
+    n, mean = drawn.sum(), np.where(drawn, losses, 0).sum()
+    if share != 1:
+        n, mean = sum_of_batch(np.stack([n.astype(losses.dtype), mean]))
+    mean = mean / np.maximum(n, 1)
     baseline[...] = np.where(n > 0, _KEPT * baseline + (1 - _KEPT) * mean, baseline)
     return -how.entropy * entropies.sum() / words, dalphas
 

@@ -42,6 +42,7 @@ from scratchlv.models.recurrent import (
 )
 from scratchlv.models.scheduled_sampling import words_before
 from scratchlv.ops import dropout, embedding, linear, log_softmax, pack, softmax_cross_entropy
+from scratchlv.parallel.shares import WHOLE, Part, Ready, nobody_waits
 
 _OF_WORDS, _OF_WEIGHTS = 1000, 1001  # dropouts that are not of a layer, by the number in their seeds
 
@@ -89,6 +90,7 @@ class Cache(NamedTuple):
     dropped: Any
     output: Any
     loss: Any
+    share: float  # of the loss, of a batch that is shared
 
 
 class LanguageModel:
@@ -110,6 +112,7 @@ class LanguageModel:
         self.buffers: dict[str, Array] = {}
         self.packed: dict[str, Array] = {}  # see models.inference
         self._carry(self.zero_state(config.streams))
+        self.row_buffers = tuple(self.buffers)  #: those that have a row for each stream
 
     def zero_state(self, N: int) -> State:
         """The state of N streams that have not begun."""
@@ -123,7 +126,7 @@ class LanguageModel:
         N = batch.tokens.shape[1]
         state = self.zero_state(N) if batch.first or not train else self._carried()
         own = batch.scheduled_sampling if train else 0.0
-        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, own, train=train)
+        loss, state, cache = self.read(batch.tokens, state, batch.dropout_seed, own, batch.part, train=train)
         if train:
             self._carry(state)
         return loss, cache
@@ -134,39 +137,43 @@ class LanguageModel:
         state: State,
         dropout_seed: int = 0,
         scheduled_sampling: float = 0.0,
+        part: Part = WHOLE,
         *,
         train: bool = False,
     ) -> tuple[Any, State, Cache]:
         """Mean loss of predicting ``tokens[1:]`` from ``tokens[:-1]`` (T + 1, N) and ``state``; the state after it; a cache.
 
-        With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own.
+        With the probability ``scheduled_sampling`` a word that is read, but for the first, is the model's own. Of a ``part`` of a
+        batch the loss is its share of the batch's.
         """
         config = self.config
         tokens = place(tokens, self.params["embedding.W"])
         before = tokens[:-1]
         if scheduled_sampling > 0:
             begun = LanguageModelState(state, decoding_params(self.params, {}))
-            before = words_before(begun, self.step, tokens, None, scheduled_sampling, config.own_words, dropout_seed)
-        logits, _, state, cache = self._foresee(before, state, dropout_seed, train)
+            before = words_before(
+                begun, self.step, tokens, None, scheduled_sampling, config.own_words, dropout_seed, part.window
+            )
+        logits, _, state, cache = self._foresee(before, state, dropout_seed, part, train)
         smoothing = config.label_smoothing if train else 0.0
         loss, loss_cache = softmax_cross_entropy.forward(
             logits, tokens[1:], label_smoothing=smoothing, train=train, overwrite=True
         )
-        return loss, state, cache._replace(loss=loss_cache)
+        return loss * part.share, state, cache._replace(loss=loss_cache)
 
     def losses(self, tokens: Array, state: State) -> tuple[Array, Array, State]:
         """The loss of each of ``tokens[1:]`` (T, N), the states h (T, N, H) that foresaw them, and the state after the last."""
         tokens = place(tokens, self.params["embedding.W"])
-        logits, h, state, _ = self._foresee(tokens[:-1], state, 0, train=False)
+        logits, h, state, _ = self._foresee(tokens[:-1], state, 0, WHOLE, train=False)
         losses, _ = softmax_cross_entropy.forward(logits, tokens[1:], reduction="none", train=False, overwrite=True)
         return losses, h, state
 
     def _foresee(
-        self, before: Array, state: State, dropout_seed: int, train: bool
+        self, before: Array, state: State, dropout_seed: int, part: Part, train: bool
     ) -> tuple[Array, Array, State, Cache]:
         """Logits (T, N, V) of what follows ``before`` (T, N), the states h (T, N, H), the last one; a cache but for the loss."""
         p, config = self.params, self.config
-        drop: dict[str, Any] = {"variational": config.variational, "train": train}
+        drop: dict[str, Any] = {"variational": config.variational, "window": part.window, "train": train}
         x, words = embedding.forward(before, p["embedding.W"], train=train)  # (T, N, E)
         kept_words = None
         if train and config.embedding_dropout:
@@ -179,25 +186,31 @@ class LanguageModel:
         )  # (T, N, H)
         h, dropped = dropout_forward(h, config.dropout, (dropout_seed, config.layers), **drop)
         logits, output = linear.forward(h, output_weights(p), p["output.b"], train=train)  # (T, N, V)
-        return logits, h, state, Cache(words, kept_words, layers, kept_weights, dropped, output, None)
+        cache = Cache(words, kept_words, layers, kept_weights, dropped, output, None, part.share)
+        return logits, h, state, cache
 
-    def backward(self, cache: Cache) -> dict[str, Array]:
-        """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut."""
+    def backward(self, cache: Cache, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients by the names of the parameters; the state that the batch began with gets none: there it is cut.
+
+        ``ready`` is told of gradients when they are final.
+        """
         g: dict[str, Array] = {}
-        (dlogits,) = softmax_cross_entropy.backward(1.0, cache.loss)
+        (dlogits,) = softmax_cross_entropy.backward(cache.share, cache.loss)
         dh, dW, g["output.b"] = linear.backward(dlogits, cache.output)
+        if not self.config.tied:
+            g["output.W"] = dW
+        ready(g)
         dh = dropout_backward(dh, cache.dropped)
-        dx, grads = stack_backward(dh, None, cache.layers)
+        dx, grads = stack_backward(dh, None, cache.layers, nobody_waits if cache.kept_weights else ready)
         g.update(grads)
         for name, kept in cache.kept_weights.items():
             g[name] = g[name] * kept
+        ready(g)
         if cache.kept_words is not None:
             dx = dx * cache.kept_words
         (g["embedding.W"],) = embedding.backward(dx, cache.words)
         if self.config.tied:
             g["embedding.W"] += dW.T  # used at both ends: two gradients, added
-        else:
-            g["output.W"] = dW
         return g
 
     def _kept_words(self, tokens: Array, dropout_seed: int) -> Array:
@@ -216,6 +229,11 @@ class LanguageModel:
             name: drop(np.ones_like(self.params[name]), seed=(dropout_seed, _OF_WEIGHTS, k))[0]
             for k, name in enumerate(names)
         }
+
+    def rows_read(self, batch: StreamBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words', where it only reads."""
+        known = batch.part.words is not None and not self.config.tied and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
 
     # --- saying it -----------------------------------------------------------------------------------------------
 

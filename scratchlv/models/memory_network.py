@@ -42,6 +42,7 @@ from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss, linear_attention
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.tokens import PAD, SPECIALS
 from scratchlv.vision import regions
 from scratchlv.vision.finetuning import Finetuned
@@ -172,11 +173,14 @@ class MemoryNetwork:
         loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first.
+
+        ``ready`` is told of those of the answer, and of a conv net's, when they are final; the others are small.
+        """
         cache, loss_cache = cache
         dlogits, dalphas = answer_loss.backward(loss_cache)
-        return self._logits_backward(dlogits, dalphas, cache)
+        return self._logits_backward(dlogits, dalphas, cache, ready)
 
     def answer(self, batch: QuestionBatch | StoryBatch) -> tuple[Array, Array]:
         """The probabilities (N, answers), and the attention of each hop, (N, hops, S)."""
@@ -217,10 +221,13 @@ class MemoryNetwork:
         logits, answer = self._answers(u, train)  # (N, answers)
         return logits, np.stack(alphas, axis=1), LogitsCache(question, memories, memory_cache, hops, answer)
 
-    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
+    def _logits_backward(
+        self, dlogits: Array, dalphas: Array | None, cache: LogitsCache, ready: Ready
+    ) -> dict[str, Array]:
         config = self.config
         du, g = self._answers_backward(dlogits, cache.answer)
         dtied = g.pop(config.answer_words, None)  # what the answers' words send to the last values
+        ready(g)
         dmemories: dict[str, Any] = dict.fromkeys(cache.memories)
         if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
@@ -233,7 +240,7 @@ class MemoryNetwork:
                 du, dH, _ = by_copy_backward(du, mapped)
                 g["hop.H"] += dH
             du = du + grads.dquery
-        g |= self._memories_backward(dmemories, cache.encoded)
+        g |= self._memories_backward(dmemories, cache.encoded, ready)
         if dtied is not None:
             g[config.answer_words] += dtied
         dwords = bag_of_words_backward(du, cache.question)
@@ -307,7 +314,7 @@ class MemoryNetwork:
         whole[:, :S] = told
         return whole, self.config.memories
 
-    def _memories_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
+    def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
         encoder_cache, caches = cache  # of a story, what is there stands in the place of an encoder's
         g: dict[str, Array] = {}
         dx = None
@@ -327,7 +334,7 @@ class MemoryNetwork:
                 bag_cache, gather_cache = caches[name]
                 (dbags,) = embedding.backward(dmemory, gather_cache)
                 g[f"{name}.W"] = bag_of_words_backward(dbags, bag_cache)
-        return g | (regions.backward(dx, encoder_cache) if self.config.pictures else {})
+        return g | (regions.backward(dx, encoder_cache, ready) if self.config.pictures else {})
 
 
 # --- copies side by side ---------------------------------------------------------------------------------------------

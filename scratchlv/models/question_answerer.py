@@ -32,6 +32,7 @@ from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss
 from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, zero_state
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, tanh
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import conv_extractor, image_feature, regions
 from scratchlv.vision.finetuning import Finetuned
 
@@ -154,11 +155,14 @@ class QuestionAnswerer:
         loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
         return loss, (cache, loss_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters: the lines of ``forward``, from the last to the first.
+
+        ``ready`` is told of them when they are final.
+        """
         cache, loss_cache = cache
         dlogits, dalphas = answer_loss.backward(loss_cache)
-        return self._logits_backward(dlogits, dalphas, cache)
+        return self._logits_backward(dlogits, dalphas, cache, ready)
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
         """The probabilities (N, answers), and the attention of each hop, (N, hops, L); None for a model that does not attend."""
@@ -187,24 +191,29 @@ class QuestionAnswerer:
             u, alphas, attention_cache = attend(x, u, batch.picture_of, train)
         a, hidden = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
         a, relu_cache = relu.forward(a, train=train)
-        a, dropped = dropout.forward(a, p=config.dropout, seed=batch.dropout_seed, train=train)
+        drop: dict[str, Any] = {"seed": batch.dropout_seed, "window": batch.part.window, "train": train}
+        a, dropped = dropout.forward(a, p=config.dropout, **drop)
         logits, answer = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
         cache = LogitsCache(words_cache, question, encoder_cache, attention_cache, hidden, relu_cache, dropped, answer)
         return logits, alphas, cache
 
-    def _logits_backward(self, dlogits: Array, dalphas: Array | None, cache: LogitsCache) -> dict[str, Array]:
+    def _logits_backward(
+        self, dlogits: Array, dalphas: Array | None, cache: LogitsCache, ready: Ready
+    ) -> dict[str, Array]:
         g: dict[str, Array] = {}
         da, g["answer.W2"], g["answer.b2"] = linear.backward(dlogits, cache.answer)
         if cache.dropped is not None:
             (da,) = dropout.backward(da, cache.dropped)
         (da,) = relu.backward(da, cache.relu)
         du, g["answer.W1"], g["answer.b1"] = linear.backward(da, cache.hidden)
+        ready(g)
         if self.config.model != "blind":
             if self.config.model == "naive":
                 dx, du, grads = self._whole_picture_backward(du, cache.attention)
             else:
                 dx, du, grads = self._hops_backward(du, dalphas, cache.attention)
-            g |= grads | regions.backward(dx, cache.encoder)
+            ready(grads)
+            g |= grads | regions.backward(dx, cache.encoder, ready)
         dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), cache.question)
         (g["embedding.W"],) = embedding.backward(dwords, cache.words)
         return g | grads

@@ -18,6 +18,7 @@ import numpy as np
 from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.initialisers import lstm_bias, uniform
 from scratchlv.ops import dropout, gru, lstm, rnn
+from scratchlv.parallel.shares import Ready, nobody_waits
 
 LayerState = tuple[Array, ...]
 State = tuple[LayerState, ...]
@@ -96,15 +97,24 @@ class DropoutCache(NamedTuple):
 
 
 def dropout_forward(
-    x: Array, p: float, seed: tuple[int, ...], *, variational: bool = False, train: bool = True
+    x: Array,
+    p: float,
+    seed: tuple[int, ...],
+    *,
+    variational: bool = False,
+    window: tuple[int, int] | None = None,
+    train: bool = True,
 ) -> tuple[Array, DropoutCache | None]:
-    """``x`` (T, N, D), each number dropped with probability ``p``; if ``variational``, a unit of a sequence at every step."""
+    """``x`` (T, N, D), each number dropped with probability ``p``; if ``variational``, a unit of a sequence at every step.
+
+    ``window`` says where the sequences stand in the batch that several processes share (:mod:`scratchlv.parallel.shares`).
+    """
     if not train or p == 0:
         return x, None
     if not variational:
-        x, kernel = dropout.forward(x, p=p, seed=seed)
+        x, kernel = dropout.forward(x, p=p, seed=seed, window=window)
         return x, DropoutCache(kernel, None)
-    mask, _ = dropout.forward(np.ones_like(x, shape=x.shape[1:]), p=p, seed=seed)
+    mask, _ = dropout.forward(np.ones_like(x, shape=x.shape[1:]), p=p, seed=seed, window=window)
     return x * mask, DropoutCache(None, mask)
 
 
@@ -141,25 +151,29 @@ def stack_forward(
     p: float = 0.0,
     seed: tuple[int, ...] = (),
     variational: bool = False,
+    window: tuple[int, int] | None = None,
     train: bool = True,
 ) -> tuple[Array, State, list | None]:
     """The top layer's ``h`` (T, N, H), the last state of every layer, and the cache; ``p`` is the probability to drop."""
     caches, last = [], []
     for k, layer_state in enumerate(state):
-        x, dropped = dropout_forward(x, p, (*seed, k), variational=variational, train=train)
+        x, dropped = dropout_forward(x, p, (*seed, k), variational=variational, window=window, train=train)
         x, layer_last, cache = layer_forward(params, f"{name}.{k}", cell, x, layer_state, lengths, train=train)
         caches.append((dropped, cache))
         last.append(layer_last)
     return x, tuple(last), caches if train else None
 
 
-def stack_backward(dh: Array | None, dlast: LayerState | None, caches: list) -> tuple[Array, dict[str, Array]]:
+def stack_backward(
+    dh: Array | None, dlast: LayerState | None, caches: list, ready: Ready = nobody_waits
+) -> tuple[Array, dict[str, Array]]:
     """``dx`` and the weights' gradients; ``dlast`` is that of the top layer's last state, the only one that is used."""
     grads: dict[str, Array] = {}
     dx = dh
     for dropped, cache in reversed(caches):
         dx, _, layer_grads = layer_backward(dx, dlast, cache)
         grads.update(layer_grads)
+        ready(grads)
         dlast = None
         dx = dropout_backward(dx, dropped)
     return dx, grads
@@ -199,6 +213,7 @@ def bidirectional_forward(
     *,
     p: float = 0.0,
     seed: tuple[int, ...] = (),
+    window: tuple[int, int] | None = None,
     train: bool = True,
 ) -> tuple[Array, list | None]:
     """Both directions' ``h`` (T, N, 2H) of the top layer, from states of zero."""
@@ -207,7 +222,7 @@ def bidirectional_forward(
     zero = zero_state(cell, N, hidden, x)
     caches = []
     for k in range(layers):
-        x, dropped = dropout.forward(x, p=p, seed=(*seed, k), train=train and p > 0)
+        x, dropped = dropout.forward(x, p=p, seed=(*seed, k), window=window, train=train and p > 0)
         there, _, there_cache = layer_forward(params, f"{name}.{k}.forward", cell, x, zero, lengths, train=train)
         back, _, back_cache = layer_forward(
             params, f"{name}.{k}.backward", cell, reverse(x, order), zero, lengths, train=train
@@ -217,7 +232,7 @@ def bidirectional_forward(
     return x, caches if train else None
 
 
-def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Array]]:
+def bidirectional_backward(dh: Array, caches: list, ready: Ready = nobody_waits) -> tuple[Array, dict[str, Array]]:
     """``dx`` (T, N, D) and the weights' gradients from ``dh`` (T, N, 2H)."""
     grads: dict[str, Array] = {}
     for cache in reversed(caches):
@@ -227,6 +242,7 @@ def bidirectional_backward(dh: Array, caches: list) -> tuple[Array, dict[str, Ar
         dx, _, there_grads = layer_backward(as_contiguous(dh[:, :, :H]), None, cache.forward)
         grads.update(back_grads)
         grads.update(there_grads)
+        ready(grads)
         dh = add(dx, reverse(dx_back, cache.order))  # x went both ways: two gradients, added
         if cache.dropped is not None:
             (dh,) = dropout.backward(dh, cache.dropped)

@@ -33,22 +33,35 @@ Step = Callable[[Any, Array], tuple[Array, Any]]
 
 
 def words_before(
-    state: Any, step: Step, tokens: Array, lengths: Array | None, probability: float, choice: str, seed: int
+    state: Any,
+    step: Step,
+    tokens: Array,
+    lengths: Array | None,
+    probability: float,
+    choice: str,
+    seed: int,
+    window: tuple[int, int] | None = None,
 ) -> Array:
     """y' (T, N): ``tokens[:-1]``, each but the first, <start>, with ``probability`` the model's own word instead.
 
     ``step(state, words) -> (log_probs, state)`` is the model's; ``tokens`` are (T + 1, N), ``lengths`` (N,) how many predictions
-    count. A function of the seed and of the place: longer sentences beside it change none.
+    count. A function of the seed and of the place: longer sentences beside it change none. ``window`` says where the sentences
+    stand in a batch that is shared.
     """
     said = tokens[:-1].copy()
     T, N = said.shape
-    drawn = np.random.default_rng([seed, 5]).random((T, N)) < probability  # where the model's own word is read
+    first, rows = window or (0, N)
+
+    def random(which: int) -> Array:
+        return np.random.default_rng([seed, which]).random((T, rows))[:, first : first + N]
+
+    drawn = random(5) < probability  # where the model's own word is read
     drawn[:1] = False
     last = max(np.flatnonzero(drawn.any(axis=1)).tolist(), default=0)
     own = place(drawn, said)
     if lengths is not None:
         own = own & (np.arange(T, like=lengths)[:, None] < lengths)
-    draws = place(np.random.default_rng([seed, 6]).random((T, N)), said)
+    draws = place(random(6), said)
     for t in range(1, last + 1):
         log_probs, state = step(state, said[t - 1])
         said[t] = np.where(own[t], choose(log_probs, draws[t], choice), said[t])

@@ -34,6 +34,7 @@ from scratchlv.models.recurrent import (
     zero_state,
 )
 from scratchlv.ops import dropout, embedding
+from scratchlv.parallel.shares import WHOLE, Part, Ready, nobody_waits
 
 CONTEXT = {"naive": "state", "additive": "additive", "dot": "dot"}
 
@@ -101,7 +102,7 @@ class Translator:
     def forward(self, batch: PairBatch, *, train: bool = True) -> tuple[Any, Any]:
         """Mean loss per word of the target, in nats, and the cache that ``backward`` takes."""
         batch = place(batch, self.params["embedding.W"])
-        x, mask, encoder_cache = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train)
+        x, mask, encoder_cache = self._encode(batch.source, batch.source_lengths, batch.dropout_seed, train, batch.part)
         loss, decoder_cache = decoder.forward(
             self.params,
             self.config.decoder,
@@ -113,21 +114,30 @@ class Translator:
             word_weights=batch.word_weights,
             scheduled_sampling=batch.scheduled_sampling,
             dropout_seed=batch.dropout_seed,
+            part=batch.part,
             train=train,
         )
         return loss, (encoder_cache, decoder_cache)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """Gradients of the mean loss, by the names of the parameters."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """Gradients of the mean loss, by the names of the parameters; ``ready`` is told of them when they are final."""
         encoder_cache, decoder_cache = cache
-        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache)
-        dW, encoder_grads = self._encode_backward(dx, encoder_cache)
+        dx, grads = decoder.backward(self.params, self.config.decoder, decoder_cache, ready)
+        if "source.W" in self.params:
+            ready(grads)
+        dW, encoder_grads = self._encode_backward(dx, encoder_cache, ready)
         grads.update(encoder_grads)
         if "source.W" in self.params:
             grads["source.W"] = dW
         else:
             grads["embedding.W"] += dW  # used on both sides: two gradients, added
         return grads
+
+    def rows_read(self, batch: PairBatch) -> dict[str, Any]:
+        """The rows of a matrix that alone have a gradient, by its name: the words' of the target."""
+        known = batch.part.words is not None and "source.W" in self.params and not self.config.decoder.tied
+        known = known and not batch.scheduled_sampling
+        return {"embedding.W": batch.part.words} if known else {}
 
     # --- saying it -----------------------------------------------------------------------------------------------
 
@@ -152,15 +162,19 @@ class Translator:
 
     # --- the encoder ---------------------------------------------------------------------------------------------
 
-    def _encode(self, source: Array, lengths: Array, dropout_seed: int, train: bool) -> tuple[Array, Array | None, Any]:
+    def _encode(
+        self, source: Array, lengths: Array, dropout_seed: int, train: bool, part: Part = WHOLE
+    ) -> tuple[Array, Array | None, Any]:
         """What the decoder is given: the last state (N, H); or all states of both directions (N, S, 2H), and their mask."""
         p, config = self.params, self.config
         words, embedding_cache = embedding.forward(
             source, p.get("source.W", p["embedding.W"]), train=train
         )  # (S, N, E)
         dropping = train and config.input_dropout > 0
-        words, dropped_words = dropout.forward(words, p=config.input_dropout, seed=(dropout_seed, 3), train=dropping)
-        drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "train": train}
+        words, dropped_words = dropout.forward(
+            words, p=config.input_dropout, seed=(dropout_seed, 3), window=part.window, train=dropping
+        )
+        drop: dict[str, Any] = {"p": config.dropout, "seed": (dropout_seed, 1), "window": part.window, "train": train}
         if config.model == "naive":
             zero = zero_state(config.cell, source.shape[1], config.hidden, words)
             h, _, layers_cache = stack_forward(
@@ -168,20 +182,21 @@ class Translator:
             )  # past its length a state stands still: the last row is every sentence's last state
             return h[-1], None, (embedding_cache, dropped_words, layers_cache, None)
         h, layers_cache = bidirectional_forward(p, "encoder", config.cell, words, lengths, config.layers, **drop)
-        h, dropped = dropout.forward(h, p=config.dropout, seed=(dropout_seed, 2), train=train and config.dropout > 0)
+        drop |= {"seed": (dropout_seed, 2), "train": train and config.dropout > 0}
+        h, dropped = dropout.forward(h, **drop)
         mask = np.arange(source.shape[0], like=lengths) < lengths[:, None]  # (N, S)
         return as_contiguous(h.swapaxes(0, 1)), mask, (embedding_cache, dropped_words, layers_cache, dropped)
 
-    def _encode_backward(self, dx: Array, cache: Any) -> tuple[Array, dict[str, Array]]:
+    def _encode_backward(self, dx: Array, cache: Any, ready: Ready) -> tuple[Array, dict[str, Array]]:
         """The gradients of the source's embedding, and of the encoder's weights by name."""
         embedding_cache, dropped_words, layers_cache, dropped = cache
         if self.config.model == "naive":
-            dwords, grads = stack_backward(None, (dx, None), layers_cache)
+            dwords, grads = stack_backward(None, (dx, None), layers_cache, ready)
         else:
             dh = as_contiguous(dx.swapaxes(0, 1))
             if dropped is not None:
                 (dh,) = dropout.backward(dh, dropped)
-            dwords, grads = bidirectional_backward(dh, layers_cache)
+            dwords, grads = bidirectional_backward(dh, layers_cache, ready)
         if dropped_words is not None:
             (dwords,) = dropout.backward(dwords, dropped_words)
         (dW,) = embedding.backward(dwords, embedding_cache)

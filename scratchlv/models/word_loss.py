@@ -33,12 +33,14 @@ def forward(
     word_weights: Array | None = None,
     each: bool = False,
     label_smoothing: float = 0.0,
+    share: float = 1.0,
     train: bool = True,
 ) -> tuple[Any, Cache]:
     """The loss of ``logits`` (T, N, V), whose memory is used up, where ``counts`` (T, N) is True.
 
     ``word_weights`` are (T, N), or (N,), one for all words of a sentence; any numbers, also below 0. Labels are smoothed only
-    without them: a reward is for what was said. With ``each`` the cache has the loss of every word.
+    without them: a reward is for what was said. With ``each`` the cache has the loss of every word. ``share`` is that of these
+    words in all of a batch that several processes share: the loss is so much of their mean.
 
     Raises:
         ValueError: weights of another shape.
@@ -47,7 +49,7 @@ def forward(
         loss, kernel = softmax_cross_entropy.forward(
             logits, targets, mask=counts, label_smoothing=label_smoothing, train=train, overwrite=True
         )
-        return loss, Cache(kernel, 1.0, None)
+        return loss * share, Cache(kernel, share, None)
     if word_weights is None:
         weights = counts
     elif word_weights.shape in (counts.shape, counts.shape[1:]):
@@ -69,6 +71,8 @@ def forward(
     weights = weights.astype(losses.dtype)
     losses = weights * losses
     words = np.maximum(counts.sum(), 1).astype(losses.dtype)
+    if share != 1:
+        words = words / losses.dtype.type(share) if share else words * losses.dtype.type(np.inf)
     return losses.sum() / words, Cache(kernel, weights / words, losses)
 
 

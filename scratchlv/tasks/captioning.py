@@ -26,6 +26,7 @@ from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner, CaptionerConfig
 from scratchlv.models.context import INIT_STATES, QUERIES
 from scratchlv.models.hard_attention import HardAttention
+from scratchlv.parallel.team import team
 from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import records, training
 from scratchlv.tasks import results as results_
@@ -265,13 +266,18 @@ class Run(backbone_.Run[Config, Fitted]):
     no_repeat = 0  #: as in :mod:`scratchlv.decode`, of all that it says
 
     def caption(self, pictures: Any, beam: int = 1, size: int = 100) -> list[Generated]:
-        """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1."""
-        found: list[Generated] = []
+        """Captions of pictures, bytes or features, by beam search; greedily when ``beam`` is 1.
+
+        Processes that work together make some of them each.
+        """
+        found: list[list[Generated]] = []
         how: dict[str, Any] = {"max_length": most_words(self.config), "no_repeat": self.no_repeat}
-        for at in range(0, len(pictures), size):
+        for at in team().mine(range(0, len(pictures), size)):
             batch = in_memory(pictures[at : at + size])
-            found += greedy(self.model, batch, **how) if beam == 1 else beam_search(self.model, batch, beam=beam, **how)
-        return found
+            found.append(
+                greedy(self.model, batch, **how) if beam == 1 else beam_search(self.model, batch, beam=beam, **how)
+            )
+        return [generated for batch in team().in_order(found) for generated in batch]
 
     @property
     def looks(self) -> bool:

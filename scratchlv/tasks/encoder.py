@@ -11,6 +11,7 @@ from scratchlv.arrays import Array
 from scratchlv.device import place, to_host
 from scratchlv.errors import UserError
 from scratchlv.models.captioner import Captioner
+from scratchlv.parallel.team import team
 from scratchlv.tasks import captioning, run_folder, training
 from scratchlv.tasks.training import Say
 from scratchlv.training import checkpoint
@@ -19,13 +20,13 @@ from scratchlv.vision import conv_extractor
 
 def train(folder: Path, seed: int, overrides: list[str], show_progress: bool, say: Say) -> None:
     """Train a captioner of Scenes into ``folder``, or take it up again where it was interrupted; nothing if it is done."""
-    if not run_folder.is_run(folder):
+    if not team().broadcast(run_folder.is_run(folder)):
         say(f"first the encoder: that of a captioner of scenes, into {folder}")
         config = captioning.config("caption", "scenes", "attention", "quick", seed, overrides)
         training.train(folder, config, show_progress=show_progress, say=say)
         return
     config, _ = run_folder.read(folder, "caption")
-    if max(checkpoint.latest_steps(folder), default=0) < config.settings.steps:
+    if team().broadcast(max(checkpoint.latest_steps(folder), default=0)) < config.settings.steps:
         training.train(folder, show_progress=show_progress, say=say)
 
 

@@ -22,6 +22,7 @@ from scratchlv.data.text import bare_words
 from scratchlv.decode import Generated
 from scratchlv.errors import UserError
 from scratchlv.metrics import CiderD
+from scratchlv.parallel.shares import ALL, WHOLE, Part, Share, share_of
 from scratchlv.tasks import asked_again, captioning, records, run_folder, training
 from scratchlv.tasks.self_critical import PictureBatch, Reward, SelfCritical
 from scratchlv.tasks.training import Job, Say
@@ -142,13 +143,20 @@ def prepare(config: captioning.Config, show_progress: bool, say: Say, folder: Pa
     learner = SelfCritical(run.model, reward, settings.samples, captioning.MOST_WORDS)
     shown = np.unique(train_set.picture_of)  # those that have captions; of a blind run, each in another's place
 
-    def batch_at(step: int) -> PictureBatch:
-        numbers, following = (
-            shown[rows_of_batch(len(shown), k, settings.batch, config.seed)] for k in (step, step + 1)
-        )
-        pictures = train_set.shown(numbers, train_set.coins(len(numbers), step, config.seed))
-        train_set.read_ahead(following, train_set.coins(len(following), step + 1, config.seed))
-        return PictureBatch(pictures, numbers, (config.seed, _SEED, step))
+    def some(step: int, share: Share) -> tuple[Array, Array | None, Part]:
+        """The pictures of a share of a batch, their coins, and which part that is."""
+        numbers = shown[rows_of_batch(len(shown), step, settings.batch, config.seed)]
+        coins = train_set.coins(len(numbers), step, config.seed)
+        rows = share.rows(len(numbers))
+        part = Part(rows.start, len(numbers), share_of(rows.stop - rows.start, len(numbers)))
+        return numbers[rows], None if coins is None else coins[rows], WHOLE if share == ALL else part
+
+    def batch_at(step: int, share: Share = ALL) -> PictureBatch:
+        (numbers, coins, part), (following, coins_after, _) = (some(k, share) for k in (step, step + 1))
+        pictures = train_set.shown(numbers, coins)
+        train_set.read_ahead(following, coins_after)
+        seed = (config.seed, _SEED, step) if share == ALL else (config.seed, _SEED, step, share.number)
+        return PictureBatch(pictures, numbers, seed, part)
 
     return Job(run, batch_at, lambda: _validate(run, val_set), learner=learner, goal=_GOALS[config.finetune_metric])
 

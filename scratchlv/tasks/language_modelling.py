@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv import decode, metrics
+from scratchlv.batches import StreamBatch
 from scratchlv.data import scenes as scenes_world
 from scratchlv.data import text as plain_text
 from scratchlv.data.formats import notes_of_text
@@ -23,6 +24,7 @@ from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.models.neural_cache import NeuralCache
 from scratchlv.models.neural_cache import parse as parse_cache
+from scratchlv.parallel.shares import ALL, Share
 from scratchlv.tasks import records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import END, SPECIALS
@@ -193,9 +195,11 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     by_character = config.argument.kind == "text" and not config.characters
     training.say_unknown(say, "the part to validate on", [val.ids], training.BY_CHARACTER if by_character else "")
     streams, unroll = run.fitted.streams, run.fitted.unroll
-    return training.job(
-        run, stream, val, batch_at=lambda step: stream.training_batch(step, streams, unroll, config.seed)
-    )
+
+    def batch_at(step: int, share: Share = ALL) -> StreamBatch:
+        return stream.training_batch(step, streams, unroll, config.seed, share)
+
+    return training.job(run, stream, val, batch_at=batch_at)
 
 
 def _fit(config: Config, train: Sentences) -> Fitted:

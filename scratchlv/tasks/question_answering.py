@@ -41,6 +41,8 @@ from scratchlv.metrics import vqa_accuracy, wups
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.parallel.shares import ALL
+from scratchlv.parallel.team import team
 from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
@@ -394,10 +396,10 @@ def _train_blind(run: Run, train_set: QuestionSet, folder: Path, say: Say) -> No
     """The twin that reads only the question, into ``folder/blind``; it learns soon all that there is to learn."""
     blind, s = folder / "blind", run.config.settings
     say("training the twin that reads only the question")
-    checkpoint.make_folder(blind)
+    team().first(lambda: checkpoint.make_folder(blind))
     trainer = Trainer(
         _question_answerer(run.config, run.fitted, "blind"),
-        lambda step: train_set.training_batch(step, s.batch, run.config.seed)._replace(pictures=None),
+        lambda step, share=ALL: train_set.training_batch(step, s.batch, run.config.seed, share)._replace(pictures=None),
         replace(training.train_settings(s), steps=s.blind_steps),
         blind,
         show_progress=False,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.errors import UserError
+from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint
 
 
@@ -29,4 +30,4 @@ def write(file: Path, key: str, ids: Sequence[int | str], name: str, texts: Iter
         UserError: it cannot be written.
     """
     found: list[dict[str, Any]] = [{key: number, name: text} for number, text in zip(ids, texts, strict=True)]
-    checkpoint.write_json_atomically(file, found)
+    team().first(lambda: checkpoint.write_json_atomically(file, found))

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from scratchlv.cache import alone_in
 from scratchlv.errors import UserError, explain, shortened
+from scratchlv.parallel.team import team
 from scratchlv.shell import command
 from scratchlv.tasks import TASKS
 from scratchlv.tasks.asked_again import MAY_CHANGE
@@ -59,9 +60,18 @@ def is_run(folder: Path) -> bool:
 def training_in(folder: Path, new: bool) -> Iterator[None]:
     """Inside the ``with`` block no other process trains into ``folder``, which is made for a ``new`` run; a killed one is out.
 
+    Of processes that work together the first holds it for all.
+
     Raises:
         UserError: another one is at it; or the folder of a new run holds something, or cannot be made.
     """
+    with ExitStack() as held:
+        team().first(lambda: held.enter_context(_held_alone(folder, new)))
+        yield
+
+
+@contextmanager
+def _held_alone(folder: Path, new: bool) -> Iterator[None]:
     if folder in _held or not new and not folder.is_dir():
         yield
         return

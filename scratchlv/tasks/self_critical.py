@@ -44,6 +44,7 @@ from scratchlv.data.vocabulary import pad
 from scratchlv.decode import Generated, explore
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.decoder import DecoderState
+from scratchlv.parallel.shares import WHOLE, Part, Ready, nobody_waits
 from scratchlv.tokens import START
 
 #: The rewards (n,) of captions, by the numbers (n,) of the pictures that they are about.
@@ -51,11 +52,15 @@ Reward = Callable[[Sequence[Generated], Array], Array]
 
 
 class PictureBatch(NamedTuple):
-    """N pictures, their numbers, by which captions are rewarded, and what the captions are drawn from."""
+    """N pictures, their numbers, by which captions are rewarded, and what the captions are drawn from.
+
+    Processes that share a batch draw each from a seed of its own: what is learned is the same on average, and in no digit.
+    """
 
     pictures: Array
     numbers: Array  # (N,)
     seed: tuple[int, ...]
+    part: Part = WHOLE
 
 
 class SelfCritical:
@@ -74,13 +79,13 @@ class SelfCritical:
         numbers = np.tile(batch.numbers, self.samples + beside)
         rewards = self.reward([*greedy, *drawn], numbers).reshape(self.samples + beside, -1)  # (k, N)
         baseline, rewards = (rewards[0], rewards[1:]) if beside else (mean_of_others(rewards), rewards)
-        captions = weighted(batch.pictures, drawn, (rewards - baseline).ravel())
+        captions = weighted(batch.pictures, drawn, batch.part.share * (rewards - baseline).ravel())
         _, cache = self.model.forward(captions, train=train)
-        return -rewards.mean(), cache
+        return -rewards.mean() * batch.part.share, cache
 
-    def backward(self, cache: Any) -> dict[str, Array]:
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
         """An estimate of the gradient of minus the expected reward, by the names of the parameters."""
-        return self.model.backward(cache)
+        return self.model.backward(cache, ready)
 
     def start(self, pictures: Array) -> DecoderState:
         """The state before the first word, from what the forward pass will see."""

@@ -12,6 +12,8 @@ from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
+from scratchlv.parallel.shares import ALL
+from scratchlv.parallel.team import SharedError, team
 from scratchlv.tasks import TASKS, run_folder, separately
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings, WordSettings
@@ -50,7 +52,7 @@ class Job(NamedTuple):
     """What a task gives the trainer."""
 
     run: Run
-    batch_at: Callable[[int], Any]
+    batch_at: Callable[..., Any]  # of a step; and of a share, where several processes work together
     validate: Callable[[], dict[str, float]]
     finish: Callable[[Path], None] | None = None  # what is left to do in the run's folder when the model is trained
     learner: Any = None  # what is trained, where it is not the run's model itself: it has the same params and buffers
@@ -63,14 +65,16 @@ def job(run: Run, train_set: Any, val_set: Any, **more: Any) -> Job:
     size, seed = run.config.settings.batch, run.config.seed
     whole = Job(
         run,
-        batch_at=lambda step: train_set.training_batch(step, size, seed),
+        batch_at=lambda step, share=ALL: train_set.training_batch(step, size, seed, share),
         validate=lambda: {"loss": val_set.mean_loss(run.model)},
     )._replace(**more)
     settings = run.config.settings
     if isinstance(settings, WordSettings) and settings.scheduled_sampling:
         batch_at = whole.batch_at
         whole = whole._replace(
-            batch_at=lambda step: batch_at(step)._replace(scheduled_sampling=settings.own_word_probability(step))
+            batch_at=lambda step, share=ALL: batch_at(step, share)._replace(
+                scheduled_sampling=settings.own_word_probability(step)
+            )
         )
     return whole
 
@@ -113,6 +117,7 @@ def train(
         UserError: the user can mend it.
         Interrupted: Ctrl-C; a checkpoint was written.
     """
+    show_progress = show_progress and team().rank == 0
     if overfit_one_batch:
         config, fitted = (config, None) if config is not None else run_folder.read(folder)
         # a smoothed loss does not fall to 0, however well the batch is known; nor does one with a penalty
@@ -124,19 +129,33 @@ def train(
     resume, fitted = config is None, None
     with run_folder.training_in(folder, new=not resume):
         if config is None:
-            config, fitted = run_folder.read(folder)
-            run_folder.restore(folder, config, fitted)
+            config, fitted = team().together(lambda: run_folder.read(folder))
+            team().first(lambda: run_folder.restore(folder, config, fitted))
+        _refuse_a_team(config)
         if config.separate:
             return separately.train(folder, config, fitted, say)
         prepare = TASKS[config.task].load().prepare
         with compiling_together(say, config.task, config.model):
             try:
-                job = prepare(config, fitted, show_progress, say, folder)
+                job = team().together(lambda: prepare(config, fitted, show_progress, say, folder))
             except (TypeError, ValueError) as error:
                 if not resume:
                     raise
                 raise UserError(f"{folder / 'config.json'} is wrong ({error}); this run cannot go on") from None
             return _train(job, folder, resume, show_progress, say)
+
+
+def _refuse_a_team(config: Config) -> None:
+    """
+    Raises:
+        UserError: several processes are to train what is several models.
+    """
+    several = config.separate or getattr(config.settings, "restarts", 1) > 1
+    if team().active and (several or getattr(config.settings, "linear_steps", 0)):
+        raise SharedError(
+            f"--data-parallel shares the batches of one model, and this run of {config.data} trains several, or one in two "
+            "parts; leave it out, or give one task and --set restarts=1 --set linear_steps=0"
+        )
 
 
 def _overfit(job: Job, show_progress: bool, say: Say) -> Run:
@@ -157,7 +176,7 @@ def _train(job: Job, folder: Path, resume: bool, show_progress: bool, say: Say) 
         trainer.resume()
         say(f"resuming {folder} at step {trainer.step} of {settings.steps}")
     else:
-        run_folder.create(folder, run.config, run.fitted)
+        team().first(lambda: run_folder.create(folder, run.config, run.fitted))
     if job.goal is not None and trainer.step == 0:
         say(trainer.validate_now())  # what it begins with may be the best that there will be
     elif not resume:

@@ -28,6 +28,7 @@ from scratchlv.device import to_host
 from scratchlv.errors import UserError
 from scratchlv.models.context import QUERIES
 from scratchlv.models.translator import Translator, TranslatorConfig
+from scratchlv.parallel.team import team
 from scratchlv.tasks import CELLS, records, training
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import UNK
@@ -267,9 +268,8 @@ class Run(training.Run[Config, Fitted]):
 
     def translate(self, data: PairSet, how: Decoding, size: int = 100) -> list[Generated]:
         """Translations of the sources."""
-        lengths = [len(source) for source in data.sources]
-        found: list[Generated | None] = [None] * len(lengths)
-        for rows in data.by_length(size):
+        found: list[tuple[list[int], list[Generated]]] = []
+        for rows in team().mine(data.by_length(size)):
             batch = data.batch(rows)
             source: tuple = (batch.source, batch.source_lengths)
             if batch.copied_from is not None:
@@ -283,9 +283,11 @@ class Run(training.Run[Config, Fitted]):
                 if how.beam == 1
                 else beam_search(self.model, source, beam=how.beam, **options)
             )
-            for k, generated in zip(rows, said, strict=True):
-                found[k] = generated
-        return [generated for generated in found if generated is not None]
+            found.append((rows.tolist(), said))
+        by_row = {
+            k: generated for rows, said in team().in_order(found) for k, generated in zip(rows, said, strict=True)
+        }
+        return [by_row[k] for k in range(len(data.sources))]
 
     @property
     def _most_said(self) -> int:

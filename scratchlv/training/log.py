@@ -61,11 +61,11 @@ def read_log(path: Path) -> list[Entry]:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return []
-    found: dict[tuple[int, bool], Entry] = {}
+    found: dict[tuple[int, bool, bool], Entry] = {}
     for line in lines:
         entry = _entry(line)
         if entry is not None:
-            found[entry["step"], "validation" in entry] = entry
+            found[entry["step"], "communication" in entry, "validation" in entry] = entry
     return [found[key] for key in sorted(found)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scratchlv.device import on_gpu, to_host
-from scratchlv.errors import UserError
+from scratchlv.parallel.team import SharedError
 
 
 class StepMetrics:
@@ -53,5 +53,5 @@ class StepMetrics:
         for what, value in (("the loss", loss), ("the norm of the gradient", norm)):
             if not math.isfinite(value):
                 kept = f"the last checkpoint in {self.folder} is untouched; " if self.folder else ""
-                raise UserError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
+                raise SharedError(f"{what} became {value} at step {step}; {kept}try a lower --set learning_rate=…")
         self.last = loss, norm

@@ -22,9 +22,11 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.device import on_gpu, to_backend, to_host
 from scratchlv.errors import UserError
+from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.averaging import Averaging, WeightAverage
 from scratchlv.training.copy_ahead import CopyAhead
+from scratchlv.training.data_parallel import SharedSteps
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
@@ -61,12 +63,15 @@ class Trainer:
     ``validate()`` returns figures by name; the parameters with the lowest ``loss`` are kept in ``folder/best``, or, where
     there is a ``goal``, those with the largest figure of that name: then a reward is learned, and the loss is minus its mean.
     ``kept`` goes into the state of each checkpoint besides: what the run is.
+
+    Processes that work together (:func:`scratchlv.parallel.team.team`) each have a trainer, with ``batch_at(step, share)`` and a
+    model whose backward pass says which gradients are final. All take the same steps; the first alone writes.
     """
 
     def __init__(
         self,
         model: Any,
-        batch_at: Callable[[int], Any],
+        batch_at: Callable[..., Any],
         settings: TrainSettings,
         folder: Path | None = None,
         validate: Callable[[], dict[str, float]] | None = None,
@@ -76,18 +81,21 @@ class Trainer:
     ) -> None:
         self.goal = goal
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
-        self.folder, self.validate, self.show_progress = folder, validate, show_progress
+        self.folder, self.validate = folder, validate
         self.flat = FlatParameters(model.params)
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
         self.optimiser = optimiser(self.flat.values, rates, **how)
-        self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) else None
         self.average = settings.averaging and WeightAverage(self.flat.values, settings.averaging)
         self.losses: list[float] = []  # of all validations
         self.metrics = StepMetrics(folder)
         self.kept = kept or {}
-        self.log = None if folder is None else Log(folder, self._warn)
+        self.team = team()
+        self.shared = SharedSteps(self.team, self.model, self.flat, folder) if self.team.active else None
+        self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) and self.shared is None else None
+        self.show_progress = show_progress and self.team.rank == 0
+        self.log = None if folder is None or self.team.rank != 0 else Log(folder, self._warn)
         self.step = 0
         self.seconds = 0.0  # of training, over all sittings
         self.best_loss = math.inf
@@ -102,18 +110,34 @@ class Trainer:
             UserError: the loss is not finite any more.
             Interrupted: Ctrl-C was pressed.
         """
+        if self.shared is None:
+            return self._run()
+        with self.shared.all_or_none():
+            loss = self._run()
+            self.shared.check_alike()
+        self._log(step=self.step, communication=self.shared.summary())
+        return loss
+
+    def _run(self) -> float:
         steps = self.settings.steps
         began = time.monotonic() - self.seconds
         saved, saved_at = self.step, time.monotonic()
+
+        def asked() -> tuple[bool, bool]:
+            """Whether to stop, and whether a checkpoint is due."""
+            return interrupted.is_set(), time.monotonic() - saved_at > self.settings.checkpoint_seconds
+
         with finish_the_step() as interrupted, Progress(steps, "step", self.show_progress, self.step) as progress:
             while self.step < steps and not self._is_patience_over():
+                if self.shared is not None:
+                    self.shared.ask(*asked())
                 rate = self.train_step()
                 self.seconds = time.monotonic() - began
                 self._report(rate, progress)
                 if self._validation_is_due():
                     progress.note(self.validate_now())
-                stop = interrupted.is_set()
-                if stop or time.monotonic() - saved_at > self.settings.checkpoint_seconds:
+                stop, due = asked() if self.shared is None else self.shared.agreed()
+                if stop or due:
                     self.save()
                     saved, saved_at = self.step, time.monotonic()
                 if stop:
@@ -129,9 +153,13 @@ class Trainer:
             UserError: the loss or the gradient is not finite; nothing was changed.
         """
         s = self.settings
-        batch_at = self._copied or self.batch_at
-        loss, cache = self.model.forward(batch_at(self.step))
-        grads, norm, scale = self.flat.collect(self.model.backward(cache), s.clip)
+        if self.shared is None:
+            batch_at = self._copied or self.batch_at
+            loss, cache = self.model.forward(batch_at(self.step))
+            gradients = self.model.backward(cache)
+        else:
+            loss, gradients = self.shared.step(self.batch_at, self.step)
+        grads, norm, scale = self.flat.collect(gradients, s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
         self.optimiser.step(grads, lr=rate, grad_scale=scale)
@@ -151,11 +179,20 @@ class Trainer:
         return self.metrics.sync()
 
     def _report(self, rate: float, progress: Progress) -> None:
+        if self.shared is not None and self.shared.notes:
+            self._name_slow(self.shared.notes.pop())
         due = self.step % 10 == 0 or self.step == self.settings.steps
         loss, norm = self.sync_metrics() if due else self.metrics.last
         progress.update(self.step, **({"loss": loss} if self.goal is None else {"reward": -loss}))
         if due:
             self._log(step=self.step, loss=loss, norm=norm, learning_rate=rate, seconds=self.seconds)
+
+    def _name_slow(self, note: dict[str, Any]) -> None:
+        self._log(step=self.step, communication=note)
+        if self.log is not None:
+            waiting = ", ".join(f"{share:.0%}" for share in note["waiting"])
+            process = f"process {note['slow']} on {note['host']}"
+            self._warn(f"{process} takes {note['times']:.1f} times as long as the others, who wait for it ({waiting})")
 
     def _validation_is_due(self) -> bool:
         every = self.settings.validate_every
@@ -183,7 +220,7 @@ class Trainer:
         self.best_loss = min(loss, self.best_loss)
         if self.folder is not None and self.waited == 0:
             state = {"step": self.step, "validation": figures, **self.kept}
-            checkpoint.save(self.folder / "best", model_tensors(self.model), state, keep=1)
+            self._write(self.folder / "best", self._tensors(), state, keep=1)
         return f"step {self.step}: validation " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items())
 
     # --- checks that learners should make a habit --------------------------------------------------------------------
@@ -213,7 +250,7 @@ class Trainer:
             return
         self.sync_metrics()
         remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
-        tensors = model_tensors(self.model) | remembered
+        tensors = self._tensors() | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss
         state = {"step": self.step, "seconds": self.seconds, "best_loss": best, "waited": self.waited, **self.kept}
         if self.average is not None:
@@ -221,13 +258,23 @@ class Trainer:
             if self.average.n:
                 mean = self.flat.views(self.average.mean)
                 tensors |= {f"{AVERAGE}{name}": to_host(array) for name, array in mean.items()}
-        checkpoint.save(self.folder, tensors, state)
+        self._write(self.folder, tensors, state)
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps of the model; of what processes have some rows of each, all."""
+        gathered = {} if self.shared is None else {f"buffers/{k}": v for k, v in self.shared.gathered_rows().items()}
+        return model_tensors(self.model) | gathered
+
+    def _write(self, folder: Path, tensors: dict[str, np.ndarray], state: dict[str, Any], **more: Any) -> None:
+        """A checkpoint, by the first process; where it cannot be written, all end."""
+        self.team.first(lambda: checkpoint.save(folder, tensors, state, **more))
 
     def resume(self, step: int | None = None) -> None:
         """Take up the newest checkpoint of ``folder`` (or that of ``step``), and drop what the log says after it."""
-        assert self.folder is not None and self.log is not None
-        if checkpoint.latest_steps(self.folder):  # else it was killed before the first: begin again
-            tensors, state = checkpoint.load(self.folder, step)
+        assert self.folder is not None
+        folder = self.folder
+        if self.team.broadcast(checkpoint.latest_steps(folder)):  # else it was killed before the first: begin again
+            tensors, state = self.team.together(lambda: checkpoint.load(folder, step))
             load_model_tensors(self.model, tensors, self.folder)
             remembered = {name: self.flat.unpacked(array) for name, array in tensors.items()}
             self.optimiser.load_state_tensors(remembered, state["step"], self.folder)
@@ -244,7 +291,10 @@ class Trainer:
             if self.average is not None and self.average.n:
                 mean = {f"{AVERAGE}{name}": array for name, array in self.flat.views(self.average.mean).items()}
                 checkpoint.restore(mean, tensors, self.folder)
-        self.log.rewind(self.step)
+        if self.shared is not None:
+            self.shared.begin()
+        if self.log is not None:
+            self.log.rewind(self.step)
 
     def _log(self, **entry: Any) -> None:
         if self.log is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.errors import UserError
 from scratchlv.ops import pack
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import efficientnet_lite, resnet, units, vgg, weight_checks
 from scratchlv.vision.units import Unit, Way
 from scratchlv.vision.weights import checksum, read_weights
@@ -66,7 +67,9 @@ class Network(Protocol):
 
     def forward(self, way: Way, x: Array, layers: Sequence[str], *, need_dx: bool = True) -> tuple[Array, list]: ...
 
-    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]: ...
+    def backward(
+        self, dx: Array, caches: list, ready: Ready = nobody_waits
+    ) -> tuple[Array | None, dict[str, Array]]: ...
 
 
 #: by the names of --backbone

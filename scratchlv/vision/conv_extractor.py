@@ -13,6 +13,8 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.initialisers import he
 from scratchlv.ops import batch_norm2d, conv2d
+from scratchlv.parallel.shares import Ready, nobody_waits
+from scratchlv.parallel.team import gather_of_batch
 
 BLOCKS = ("conv1", "conv2", "conv3")
 SIDE = 64  #: pictures are resized to this before they come here
@@ -49,6 +51,7 @@ def preprocess(images: Array, dtype: Any = np.float32) -> Array:
 def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tuple[Array, list[_BlockCache]]:
     """Features (N, 8, 8, C3) of ``x`` (N, 64, 64, 3); in training, ``buffers`` take in the statistics of this batch."""
     caches = []
+    gather = gather_of_batch() if train else None
     for name in BLOCKS:
         W, gamma, beta = (params[f"{name}.{p}"] for p in ("W", "gamma", "beta"))
         first = name == "conv1"
@@ -56,7 +59,7 @@ def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tup
             x, W, stride=2 if first else 1, padding=W.shape[0] // 2, need_dx=not first, train=train
         )
         mean, var = buffers[f"{name}.mean"], buffers[f"{name}.var"]
-        follow = {"relu": True, "pool": not first}
+        follow = {"relu": True, "pool": not first, "gather": gather}
         x, norm = batch_norm2d.forward(x, gamma, beta, running_mean=mean, running_var=var, **follow, train=train)
         if train:
             buffers[f"{name}.mean"], buffers[f"{name}.var"] = norm.running_mean, norm.running_var
@@ -64,10 +67,11 @@ def forward(params: dict, buffers: dict, x: Array, *, train: bool = True) -> tup
     return x, caches
 
 
-def backward(dx: Array, caches: list[_BlockCache]) -> dict[str, Array]:
+def backward(dx: Array, caches: list[_BlockCache], ready: Ready = nobody_waits) -> dict[str, Array]:
     """Gradients by the names of the parameters, from ``dx`` (N, 8, 8, C3)."""
-    grads = {}
+    grads: dict[str, Array] = {}
     for name, cache in zip(reversed(BLOCKS), reversed(caches), strict=True):
         dx, grads[f"{name}.gamma"], grads[f"{name}.beta"] = batch_norm2d.backward(dx, cache.norm)
         dx, grads[f"{name}.W"], _ = conv2d.backward(dx, cache.conv)
+        ready(grads)
     return grads

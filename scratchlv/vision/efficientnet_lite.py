@@ -24,6 +24,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.ops import avg_pool2d
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import units
 from scratchlv.vision.units import Unit, Way
 
@@ -141,7 +142,7 @@ class EfficientNetLite:
             caches.append((layer, cache))
         return x, caches
 
-    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]:
+    def backward(self, dx: Array, caches: list, ready: Ready = nobody_waits) -> tuple[Array | None, dict[str, Array]]:
         """The gradient of what was below, None below the stem, and those of the parameters by name."""
         grads: dict[str, Array] = {}
         for layer, cache in reversed(caches):
@@ -151,6 +152,7 @@ class EfficientNetLite:
                 dx = units.backward(dx, cache, grads)
             else:
                 dx = _backward(dx, cache, grads)
+            ready(grads)
         return dx, grads
 
 

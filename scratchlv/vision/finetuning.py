@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import units
 from scratchlv.vision.units import Unit, Way
 
@@ -71,14 +72,18 @@ def forward(
     return y, Cache(finetuned, caches) if train else None
 
 
-def backward(dy: Array, cache: Cache) -> dict[str, Array]:
-    """The gradients of the parameters, by name; nothing is learned below them."""
-    _, grads = cache.finetuned.network.backward(dy, cache.layers)
-    return {PREFIX + name: grad for name, grad in grads.items()}
+def backward(dy: Array, cache: Cache, ready: Ready = nobody_waits) -> dict[str, Array]:
+    """The gradients of the parameters, by name; nothing is learned below them. ``ready`` is told of each layer's."""
+    _, grads = cache.finetuned.network.backward(dy, cache.layers, lambda grads: ready(_with_prefix(grads)))
+    return _with_prefix(grads)
 
 
 def _prefixed(*dictionaries: dict[str, Array]) -> Any:
-    return tuple({PREFIX + name: array for name, array in arrays.items()} for arrays in dictionaries)
+    return tuple(map(_with_prefix, dictionaries))
+
+
+def _with_prefix(arrays: dict[str, Array]) -> dict[str, Array]:
+    return {PREFIX + name: array for name, array in arrays.items()}
 
 
 def _without_prefix(arrays: dict[str, Array]) -> dict[str, Array]:

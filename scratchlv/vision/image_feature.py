@@ -16,6 +16,7 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.initialisers import uniform
 from scratchlv.ops import batch_norm2d, linear, relu
+from scratchlv.parallel.team import gather_of_batch
 
 _EPS = 1e-5  # of BN
 
@@ -53,6 +54,7 @@ def forward(params: dict, buffers: dict, regions: Array, *, train: bool = True) 
         params["image.beta"],
         running_mean=buffers["image.mean"],
         running_var=buffers["image.var"],
+        gather=gather_of_batch() if train else None,
         train=train,
     )
     if train:

@@ -20,6 +20,7 @@ import numpy as np
 from scratchlv.arrays import Array, as_contiguous, empty
 from scratchlv.device import on_gpu
 from scratchlv.ops import rms_norm
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import conv_extractor, finetuning
 from scratchlv.vision.finetuning import Finetuned
 
@@ -82,15 +83,15 @@ def forward(
     return regions, Cache(layers, norm, features.shape[1:]) if train else None
 
 
-def backward(dregions: Array, cache: Cache | None) -> dict[str, Array]:
+def backward(dregions: Array, cache: Cache | None, ready: Ready = nobody_waits) -> dict[str, Array]:
     """Gradients of the encoder by the names of its parameters; places have none."""
     if cache is None:
         return {}
     dfeatures = as_contiguous(dregions[..., : cache.shape[-1]]).reshape(dregions.shape[0], *cache.shape)
     if cache.norm is None:
-        return conv_extractor.backward(dfeatures, cache.encoder)
+        return conv_extractor.backward(dfeatures, cache.encoder, ready)
     (dfeatures,) = rms_norm.backward(dfeatures, cache.norm)
-    return finetuning.backward(dfeatures, cache.encoder)
+    return finetuning.backward(dfeatures, cache.encoder, ready)
 
 
 def _with_position(

@@ -22,6 +22,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.ops import avg_pool2d, max_pool2d, relu
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import imagenet, units
 from scratchlv.vision.units import Unit, Way
 
@@ -129,7 +130,7 @@ class ResNet:
             need_dx = True
         return x, caches
 
-    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]:
+    def backward(self, dx: Array, caches: list, ready: Ready = nobody_waits) -> tuple[Array | None, dict[str, Array]]:
         """The gradient of what was below, None where nobody wants it, and those of the parameters by name."""
         grads: dict[str, Array] = {}
         for layer, cache in reversed(caches):
@@ -143,6 +144,7 @@ class ResNet:
                 dx = units.backward(dx, conv, grads)
             else:
                 dx = _backward(dx, cache, grads)
+            ready(grads)
         return dx, grads
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from scratchlv.arrays import Array, as_contiguous
 from scratchlv.initialisers import he
 from scratchlv.ops import batch_norm2d, conv2d, depthwise_conv2d, linear, relu
+from scratchlv.parallel.team import gather_of_batch
 
 #: parameters and running statistics of a batch normalisation: by our names, those of PyTorch
 NORM_PARTS = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
@@ -120,6 +121,7 @@ def forward(
             running_var=way.buffers[f"{key}.var"],
             eps=way.eps,
             frozen=not way.batch_statistics,
+            gather=gather_of_batch() if train and way.batch_statistics else None,
             **follow,
             train=train,
         )

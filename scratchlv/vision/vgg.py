@@ -20,6 +20,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.ops import max_pool2d
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import imagenet, units
 from scratchlv.vision.units import Unit, Way
 
@@ -89,7 +90,7 @@ class VGG:
                 x = np.concatenate([self._forward(way, picture, steps[:first])[0] for picture in x[:, None]])
         return self._forward(way, x, steps[first:], need_dx)
 
-    def backward(self, dx: Array, caches: list) -> tuple[Array | None, dict[str, Array]]:
+    def backward(self, dx: Array, caches: list, ready: Ready = nobody_waits) -> tuple[Array | None, dict[str, Array]]:
         """The gradient of what was below, None where nobody wants it, and those of the parameters by name."""
         grads: dict[str, Array] = {}
         for pooled, flattened, cache in reversed(caches):
@@ -98,6 +99,7 @@ class VGG:
                 dx = dx.reshape(flattened)
             if pooled is not None and dx is not None:
                 (dx,) = max_pool2d.backward(dx, pooled)
+            ready(grads)
         return dx, grads
 
     def _forward(self, way: Way, x: Array, steps: Sequence[_Step], need_dx: bool = True) -> tuple[Array, list]:

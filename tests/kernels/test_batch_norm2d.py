@@ -1,5 +1,8 @@
 """What the generic tests of the rooms do not see of batch normalisation: running statistics, inference."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,40 @@ def test_what_cannot_be_normalised(variant, inputs):
         variant.forward(x, gamma, beta, train=False)
     with pytest.raises(ValueError, match="two numbers per channel"):
         variant.forward(x[:1, :1, :1], gamma, beta)
+
+
+@pytest.mark.parametrize("variant", [reference, numba_cpu], ids=["reference", "numba_cpu"], indirect=False)
+def test_processes_that_share_a_batch_normalise_by_the_whole(variant):
+    """Each part in a thread of its own, with a gather that waits for all: y, dx and statistics are the whole batch's."""
+    rng = np.random.default_rng(0)
+    x, dy = (rng.normal(1, 2, (7, 4, 6, 5)).astype(np.float32) for _ in range(2))
+    dy = dy[:, :2, :3]
+    gamma, beta, mean, var = (rng.uniform(0.5, 2, 5).astype(np.float32) for _ in range(4))
+    how = {"running_mean": mean, "running_var": var, "relu": True, "pool": True}
+    y, cache = variant.forward(x, gamma, beta, **how)
+    whole = variant.backward(dy, cache)
+    parts, barrier, shared = [slice(0, 1), slice(1, 5), slice(5, 7)], threading.Barrier(3), {}
+
+    def run(k):
+        def gather(array):
+            shared[k] = array
+            barrier.wait()
+            found = np.stack([shared[i] for i in range(3)])
+            barrier.wait()
+            return found
+
+        y, cache = variant.forward(x[parts[k]], gamma, beta, **how, gather=gather)
+        return y, cache, variant.backward(dy[parts[k]], cache)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(run, range(3)))
+    close = {"rtol": 1e-5, "atol": 2e-6}
+    np.testing.assert_allclose(np.concatenate([part[0] for part in found]), y, **close)
+    np.testing.assert_allclose(np.concatenate([part[2].dx for part in found]), whole.dx, **close)
+    for name in ("dgamma", "dbeta"):
+        np.testing.assert_allclose(sum(getattr(part[2], name) for part in found), getattr(whole, name), rtol=1e-4)
+    for part in found:
+        np.testing.assert_allclose(part[1].running_mean, cache.running_mean, rtol=1e-6)
+        np.testing.assert_allclose(part[1].running_var, cache.running_var, rtol=1e-6)
+    with pytest.raises(ValueError, match="two numbers per channel"):
+        variant.forward(x[:1, :1, :1], gamma, beta, gather=lambda array: array[None])

@@ -109,3 +109,25 @@ def test_p_must_be_a_probability_below_one(variant, p):
 def test_a_dropped_nan_is_still_nan(variant):
     y, _ = dropout.variant(variant).forward(np.full((9,), np.nan, np.float32), p=0.5, seed=0)
     assert np.isnan(y).all()
+
+
+@variants
+@pytest.mark.parametrize("shape", [(1, 7, 3), (5, 7, 3), (2, 3, 7, 130), (7, 9001)])
+def test_parts_of_a_batch_drop_what_the_whole_drops(variant, shape):
+    """Rows are the last axis but one: (T, N, D) of sequences, (N, D) of vectors."""
+    module, N = dropout.variant(variant), shape[-2]
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    whole, cache = module.forward(x, p=0.4, seed=(3, 1))
+    dwhole = module.backward(x, cache)[0]
+    for first, last in ((0, 3), (3, 4), (4, 4), (4, 7), (0, 7)):
+        part = np.ascontiguousarray(x[..., first:last, :])
+        y, cache = module.forward(part, p=0.4, seed=(3, 1), window=(first, N))
+        np.testing.assert_array_equal(y, whole[..., first:last, :])
+        np.testing.assert_array_equal(module.backward(part, cache)[0], dwhole[..., first:last, :])
+
+
+@variants
+def test_a_window_that_does_not_hold_x_is_refused(variant):
+    for x, window in ((np.ones((3, 5), np.float32), (5, 7)), (np.ones(3, np.float32), (0, 7))):
+        with pytest.raises(ValueError, match="window"):
+            dropout.variant(variant).forward(x, p=0.5, seed=1, window=window)

@@ -52,7 +52,7 @@ class Paths:
                 path[place] = region
             self.paths.append(path)
         self.free = free
-        monkeypatch.setattr(hard_attention, "draw", lambda how, seed, T, N: self.path)
+        monkeypatch.setattr(hard_attention, "draw", lambda how, seed, T, N, window: self.path)
         one_hot = np.eye(L)
         monkeypatch.setattr(reference, "pick", lambda alpha, l: np.where(l[:, None] >= 0, one_hot[l], alpha))
         forward = hard_attention.forward
@@ -134,9 +134,9 @@ def test_an_estimate_that_is_biased_is_found(bug, monkeypatch):
     paths = Paths(monkeypatch, in_float64(captioner(how), 2), batch(), [True, True])
     right = hard_attention.forward
 
-    def biased(how, run, draws, losses, counts, baseline):
+    def biased(how, run, draws, losses, counts, baseline, share):
         b, alphas = baseline.copy(), run.alpha
-        loss, dalphas = right(how, run, draws, losses, counts, baseline)
+        loss, dalphas = right(how, run, draws, losses, counts, baseline, share)
         if bug == "the scale":
             dalphas = 1.01 * dalphas
         drawn = (run.looked / alphas) * counts[:, :, None] / counts.sum()

@@ -1,0 +1,415 @@
+"""How training scales with processes: measured here, and a model of it that says what faster networks and more of them give.
+
+    python benchmarks/scaling.py --json benchmarks/results/scaling.json --plot docs/scale.svg
+
+Each system is trained by one process (with all cores, and with one thread), and by P processes with one thread each, started by
+mpiexec: steps a second, efficiency, the share of time in which nobody could work, messages and bytes. What the model needs
+(docs/scale.md) is measured as well: seconds of a step of one process's rows, how much they vary, the part of it in which sums can
+be under way, latency and bandwidth of a message, and what a message costs its sender.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+_RESULT = "RESULT "
+BUCKET = 1 << 20  # as training/data_parallel.py has it
+SYSTEMS = ("lm", "captioner", "vgg16")
+PROCESSES = (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Network(NamedTuple):
+    """What joins the processes: seconds of a small message, bytes a second, and how much faster than a core one computes."""
+
+    name: str
+    latency: float
+    bandwidth: float
+    speed: float = 1.0
+
+
+#: the latency of TCP over Ethernet, and of NCCL over NVLink, are the round figures that are published for them; a GPU is taken to
+#: compute 300 times as fast as a core of this machine: none of these is measured here
+NETWORKS = (
+    Network("10 Gb/s", 30e-6, 1.25e9),
+    Network("100 Gb/s", 10e-6, 12.5e9),
+    Network("NVLink, a GPU each", 5e-6, 300e9, 300.0),
+)
+
+
+# --- the model -------------------------------------------------------------------------------------------------------
+
+
+class Constants(NamedTuple):
+    """Of one system, for one process with its rows."""
+
+    compute: float  # c: seconds of a step, alone
+    spread: float  # σ: standard deviation of that
+    window: float  # w: seconds of the backward pass in which sums can be under way
+    bytes: float  # b: of the gradient
+    meetings: int = 0  # s: times in a step that all wait for each other besides (batch normalisation)
+    embedding: float = 0.0  # those of b that are of an embedding, of which rows are sent alone
+    tokens: int = 0  # of a process, that it reads
+    vocabulary: int = 0
+
+    def sent(self, P: int) -> float:
+        """b(P): bytes of the gradient that P processes add up."""
+        if not self.embedding:
+            return self.bytes
+        rows = sparse_gain(self.tokens, self.vocabulary, P)
+        return self.bytes - (1 - rows) * self.embedding if rows < 0.5 else self.bytes  # as SharedSteps has it
+
+
+def exchange(of: Constants, P: int, network: Network, overhead: float) -> float:
+    """Seconds that the sum of a gradient takes: its bytes, the two halves' latencies, and what the messages cost their sender."""
+    messages = 2 * (P - 1) * -(-of.sent(P) // BUCKET)
+    return 2 * (P - 1) / P * of.sent(P) / network.bandwidth + 2 * network.latency + messages * overhead
+
+
+def step_seconds(of: Constants, P: int, network: Network, overhead: float) -> float:
+    """Seconds of a step of P processes that have as many rows each as one has alone."""
+    compute, window, spread = (seconds / network.speed for seconds in (of.compute, of.window, of.spread))
+    waits_for_slowest = spread * math.sqrt(2 * math.log(P)) if P > 1 else 0.0
+    meets = of.meetings * network.latency * math.ceil(math.log2(P)) if P > 1 else 0.0
+    shown = max(0.0, exchange(of, P, network, overhead) - window) if P > 1 else 0.0
+    return compute + waits_for_slowest + meets + shown
+
+
+def efficiency(of: Constants, P: int, network: Network, overhead: float) -> float:
+    """Of P processes: what each gets done, as a share of what one alone does."""
+    return of.compute / network.speed / step_seconds(of, P, network, overhead)
+
+
+def predictions(constants: dict[str, Constants], overhead: float) -> dict[str, dict[str, list[float]]]:
+    """Efficiency by system and network, for each of ``PROCESSES``."""
+    return {
+        system: {network.name: [efficiency(of, P, network, overhead) for P in PROCESSES] for network in NETWORKS}
+        for system, of in constants.items()
+    }
+
+
+def distinct_words(tokens: int, vocabulary: int) -> float:
+    """How many different words ``tokens`` words of a text have, where word r comes with a probability of about 1/r (Zipf)."""
+    p = 1 / np.arange(1, vocabulary + 1)
+    p /= p.sum()
+    return float((1 - (1 - p) ** tokens).sum())
+
+
+def sparse_gain(tokens: int, vocabulary: int, P: int) -> float:
+    """What of the bytes of an embedding's gradient is left if only the rows of the batch's words are sent."""
+    return distinct_words(tokens * P, vocabulary) / vocabulary
+
+
+# --- the systems -----------------------------------------------------------------------------------------------------
+
+
+class System(NamedTuple):
+    model: Any
+    batch_at: Callable[..., Any]
+    constants: dict[str, Any]  # more of the model's
+
+
+def language_model() -> System:
+    """The preset ptb quick: 10,000 words, two layers of 200, 20 streams of 35 words; the words are drawn by Zipf's law."""
+    from scratchlv.data.stream import TokenStream
+    from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
+    from scratchlv.parallel.shares import ALL
+
+    V = 10_000
+    p = 1 / np.arange(1, V + 1)
+    stream = TokenStream(np.random.default_rng(0).choice(V, 200_000, p=p / p.sum()))
+    config = LanguageModelConfig(vocabulary=V, embedding=200, hidden=200, layers=2, dropout=0.25, streams=20)
+    constants = {"embedding": 4.0 * V * config.embedding, "tokens": 700, "vocabulary": V}
+    return System(
+        LanguageModel(config), lambda step, share=ALL: stream.training_batch(step, 20, 35, 0, share), constants
+    )
+
+
+def captioner() -> System:
+    """The preset scenes quick, with its conv extractor, whose three normalisations are of the whole batch."""
+    from scratchlv.parallel.shares import ALL
+    from scratchlv.tasks import captioning, training
+
+    config = captioning.config("caption", "scenes", "attention", "quick", 0, ["n_train=400"])
+    data = captioning.scenes_set(0, "train", 400, config.settings)
+    run = training.new(config, captioning._fit(config, data, None))
+    size = config.settings.batch
+    return System(run.model, lambda step, share=ALL: data.training_batch(step, size, 0, share), {"meetings": 6})
+
+
+def vgg16() -> System:
+    """A captioner that finetunes the last three convolutions of VGG16: 4 pictures, 28 MB of gradients of convolutions."""
+    from scratchlv.batches import CaptionBatch
+    from scratchlv.models.captioner import Captioner, CaptionerConfig
+    from scratchlv.parallel.shares import ALL, WHOLE, Part
+    from scratchlv.tokens import START
+    from scratchlv.vision.finetuning import Finetuned
+    from scratchlv.vision.vgg import VGG16
+
+    layers = tuple(layer for layer in VGG16.layers if layer.startswith("conv5"))
+    config = CaptionerConfig(
+        vocabulary=2000,
+        embedding=128,
+        hidden=256,
+        attention=256,
+        feature_channels=512,
+        finetuned=Finetuned(VGG16, layers),
+    )
+    rng = np.random.default_rng(0)
+    N, T = 4, 12
+    features = np.maximum(rng.standard_normal((N, 28, 28, 512)), 0).astype(np.float16)
+    tokens = rng.integers(4, 2000, (T + 1, N))
+    tokens[0] = START
+
+    def batch_at(step: int, share: Any = ALL) -> CaptionBatch:
+        some = share.rows(N)
+        part = WHOLE if share == ALL else Part(some.start, N, (some.stop - some.start) / N)
+        return CaptionBatch(features[some], tokens[:, some], np.full(N, T)[some], step, part=part)
+
+    return System(Captioner(config), batch_at, {})
+
+
+MAKE: dict[str, Callable[[], System]] = {"lm": language_model, "captioner": captioner, "vgg16": vgg16}
+
+
+# --- one process -----------------------------------------------------------------------------------------------------
+
+
+def work(system: str, threads: int, seconds: float, part: str) -> None:
+    """Train for about so long, and print what it took; with ``part`` "K/P", alone, the rows of one of P."""
+    import scratchlv
+    from scratchlv.parallel.shares import Share
+    from scratchlv.parallel.team import Team, joined
+    from scratchlv.training.trainer import Trainer, TrainSettings
+
+    scratchlv.set_threads(threads)
+    team: Team = Team()
+    if part == "together":
+        from scratchlv.parallel import mpi
+
+        team = mpi.start()
+    if system == "ping":
+        found: dict[str, Any] = ping(team)
+    else:
+        model, batch_at, constants = MAKE[system]()
+        some = batch_at
+        if "/" in part:
+            share = Share(*map(int, part.split("/")))
+            some = lambda step: batch_at(step, share)  # noqa: E731
+        with joined(team):
+            trainer = Trainer(model, some, TrainSettings(steps=10**6, learning_rate=1e-4), show_progress=False)
+            found = timed(trainer, team, seconds) | {"constants": constants}
+    everybody = team.exchange(found)
+    if team.rank == 0:
+        print(_RESULT + json.dumps(everybody), flush=True)
+    close = getattr(team, "close", None)
+    if close is not None:
+        close()
+
+
+def timed(trainer: Any, team: Any, seconds: float) -> dict[str, Any]:
+    """What the steps of about so many seconds take, after a few that warm up."""
+    for _ in range(5):
+        trainer.train_step()
+    before, sent = list(team.sent), trainer.shared
+    if sent is not None:
+        sent.times.lately()
+        base = sent.times.under_way, sent.times.not_hidden
+    steps: list[float] = []
+    began = time.perf_counter()
+    enough = False
+    while not enough:
+        start = time.perf_counter()
+        trainer.train_step()
+        steps.append(time.perf_counter() - start)
+        if len(steps) % 5 == 0:
+            enough = bool(team.broadcast(time.perf_counter() - began > seconds))
+    found = {"steps": steps, "bytes": int(trainer.flat.values.nbytes)}
+    if sent is not None:
+        computing, waiting = sent.times.lately()
+        under_way, not_hidden = sent.times.under_way - base[0], sent.times.not_hidden - base[1]
+        found |= {"computing": computing, "waiting": waiting, "under_way": under_way, "not_hidden": not_hidden}
+        found |= {"messages": (team.sent[0] - before[0]) / len(steps), "sent": (team.sent[1] - before[1]) / len(steps)}
+    return found
+
+
+def ping(team: Any, times: int = 400) -> dict[str, Any]:
+    """Seconds of a small message, bytes a second of large ones, and seconds that a message costs its sender."""
+    comm, other = team._world, 1 - team.rank
+    found: dict[str, Any] = {}
+    for name, size in (("latency", 8), ("large", 1 << 22)):
+        data, several = np.zeros(size, np.uint8), times if size == 8 else 20
+        comm.Barrier()
+        took = []
+        for _ in range(several):
+            start = time.perf_counter()
+            first, second = (comm.Send, comm.Recv) if team.rank == 0 else (comm.Recv, comm.Send)
+            first(data, other)
+            second(data, other)
+            took.append((time.perf_counter() - start) / 2)
+        found[name] = statistics.median(took)
+    boxes = np.zeros((2, times, 8), np.uint8)
+    comm.Barrier()
+    start = time.perf_counter()
+    requests = [comm.Irecv(boxes[0, k], other, k) for k in range(times)]
+    requests += [comm.Isend(boxes[1, k], other, k) for k in range(times)]
+    type(requests[0]).Waitall(requests)
+    found["overhead"] = (time.perf_counter() - start) / times
+    found["bandwidth"] = (1 << 22) / (found["large"] - found["latency"])
+    return found
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+def measure(system: str, P: int, threads: int, seconds: float, part: str = "alone") -> list[dict[str, Any]]:
+    """What each of P processes found; P = 1 is one without MPI."""
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    launcher = [str(mpiexec if mpiexec.exists() else "mpiexec"), "-n", str(P)] if part == "together" else []
+    command = [*launcher, sys.executable, str(HERE), "--worker", system, str(threads), str(seconds), part]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(max(threads, 1))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(_RESULT)]
+    if not lines:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    found: list[dict[str, Any]] = json.loads(lines[-1][len(_RESULT) :])
+    return found
+
+
+def rate(found: list[dict[str, Any]]) -> float:
+    """Steps a second: of the median step, as the machine is also others'."""
+    return 1 / statistics.median(found[0]["steps"])
+
+
+def scaling(system: str, processes: list[int], cores: int, seconds: float, pings: dict[str, Any]) -> dict[str, Any]:
+    """What is measured of one system, and what the model says of the same."""
+    here = Network("here", pings["latency"], pings["bandwidth"])
+    whole = rate(measure(system, 1, cores, seconds))
+    single = measure(system, 1, 1, seconds)
+    rows: list[dict[str, Any]] = []
+    found: dict[str, Any] = {"one_process_all_cores": whole, "one_process_one_thread": rate(single), "processes": rows}
+    more = single[0]["constants"]
+    for P in processes:
+        together = measure(system, P, 1, seconds, "together")
+        alone = measure(system, 1, 1, seconds, f"0/{P}")[0]
+        n = len(together[0]["steps"])
+        window = statistics.mean((t["under_way"] - t["not_hidden"]) / n for t in together)
+        share = more | ({"tokens": more["tokens"] // P} if "tokens" in more else {})
+        of = Constants(*typical(alone["steps"]), window, alone["bytes"], **share)
+        if not rows:  # of a process that has all of the preset's rows: its backward pass is as much longer
+            found["constants"] = Constants(*typical(single[0]["steps"]), P * window, alone["bytes"], **more)._asdict()
+        turns = max(1.0, P / cores)  # more processes than cores take turns
+        predicted = 1 / step_seconds(of._replace(compute=of.compute * turns), P, here, pings["overhead"])
+        waits = [t["waiting"] / (t["computing"] + t["waiting"]) for t in together]
+        shown = [t["not_hidden"] / (t["computing"] + t["waiting"]) for t in together]
+        rows.append(
+            {
+                "P": P,
+                "steps_per_second": rate(together),
+                "of_all_cores": rate(together) / whole,
+                "predicted_steps_per_second": predicted,
+                "waiting": waits,
+                "not_hidden": shown,
+                "hidden": statistics.mean(1 - t["not_hidden"] / t["under_way"] for t in together),
+                "messages_per_step": together[0]["messages"],
+                "bytes_per_step": together[0]["sent"],
+                "constants": of._asdict(),
+            }
+        )
+    return found
+
+
+def typical(steps: list[float]) -> tuple[float, float]:
+    """The median, and a deviation that slow steps do not move: 1.4826 times the median one, which is the standard of a normal."""
+    middle = statistics.median(steps)
+    return middle, 1.4826 * statistics.median(abs(s - middle) for s in steps)
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The figures as lines."""
+    lines = [f"message: {1e6 * document['ping']['latency']:.1f} µs, {document['ping']['bandwidth'] / 1e9:.2f} GB/s, "
+             f"{1e6 * document['ping']['overhead']:.1f} µs of the sender"]  # fmt: skip
+    for system, found in document["systems"].items():
+        one, single = found["one_process_all_cores"], found["one_process_one_thread"]
+        lines.append(f"{system}: one process {one:.2f} steps/s with all cores, {single:.2f} with one thread")
+        for row in found["processes"]:
+            lines.append(
+                f"  P = {row['P']}: {row['steps_per_second']:.2f} steps/s, {row['of_all_cores']:.3f} of one process "
+                f"with all cores; by the model {row['predicted_steps_per_second']:.2f}; not hidden {max(row['not_hidden']):.1%}, "
+                f"waiting {max(row['waiting']):.1%}; {row['messages_per_step']:.0f} messages and "
+                f"{row['bytes_per_step'] / 1e6:.2f} MB a step"
+            )
+        for network, values in document["predicted"][system].items():
+            said = ", ".join(f"{P}: {value:.2f}" for P, value in zip(PROCESSES, values, strict=True))
+            lines.append(f"  efficiency by the model, {network}: {said}")
+    for P in (1, *PROCESSES):
+        left = sparse_gain(700, 10_000, P)
+        lines.append(f"embedding of 10,000 words, 700 words a process: P = {P}: {left:.0%} of the rows are needed")
+    return "\n".join(lines)
+
+
+def plot(document: dict[str, Any]) -> str:
+    """The predicted efficiencies over the number of processes, a power of two."""
+    from scratchlv.show.curves import curves_svg
+
+    series = {
+        f"{system}, {network.split(',')[0]}": [
+            (math.log2(P), value) for P, value in zip(PROCESSES, values, strict=True)
+        ]
+        for system, found in document["predicted"].items()
+        for network, values in found.items()
+        if network != "100 Gb/s" or system == "vgg16"
+    }
+    svg = curves_svg(series, "Predicted efficiency", "log₂ of the number of processes", "efficiency")
+    return svg.replace('role="img"', 'role="img" width="640" height="360"').replace("currentColor", "#333") + "\n"
+
+
+def main() -> None:
+    sys.path.insert(0, str(HERE.parents[1]))
+    if sys.argv[1:2] == ["--worker"]:
+        system, threads, seconds, part = sys.argv[2:]
+        work(system, int(threads), float(seconds), part)
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=SYSTEMS, action="append", help="of these systems (default: all)")
+    parser.add_argument("--processes", default="2", help="how many together: 2,3,4 (default: 2)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="and the predicted curves here")
+    options = parser.parse_args()
+    from scratchlv.bench.machine import describe
+    from scratchlv.cores import usable_cores
+
+    cores = usable_cores().n
+    pings = measure("ping", 2, 1, 0.0, "together")[0]
+    processes = [int(text) for text in options.processes.split(",")]
+    systems = {name: scaling(name, processes, cores, options.seconds, pings) for name in options.only or SYSTEMS}
+    constants = {name: Constants(**found["constants"]) for name, found in systems.items()}
+    document = {
+        "machine": describe(),
+        "ping": pings,
+        "systems": systems,
+        "predicted": predictions(constants, pings["overhead"]),
+        "networks": [network._asdict() for network in NETWORKS],
+    }
+    print(as_text(document))
+    if options.json is not None:
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    if options.plot is not None:
+        options.plot.write_text(plot(document), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
