@@ -160,6 +160,8 @@ def forward(
     ``scheduled_sampling`` a word before is the model's own, in training. ``baseline`` (1,) is hard attention's, and is moved.
     ``need_dx=False`` says that nobody wants the gradient of the source.
     """
+    if config.copy and word_weights is not None:
+        raise ValueError("a decoder that copies has no word_weights: a reward is for what was generated")
     T = tokens.shape[0] - 1
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
     keys, keys_cache = attention_keys(p, config, x, need_dx, train)
