@@ -188,6 +188,12 @@ def test_each_sentence_may_have_a_longest_length_of_its_own(way):
         way(Chain(), tables[:2], max_length=np.array([3, 0]))
 
 
+@every_way
+def test_sentences_that_do_not_end_are_cut_off_each_at_its_own_length(way):
+    endless = np.repeat(table(start={A: 1.0}, a={A: 0.5, B: 0.3, C: 0.2}, b={A: 0.6, C: 0.4}, c={B: 1.0}), 3, axis=0)
+    assert [len(g.tokens) for g in way(Chain(), endless, max_length=np.array([2, 5, 9]))] == [2, 5, 9]
+
+
 @pytest.mark.parametrize("beam", [1, 3])
 def test_an_unknown_word_is_said_where_that_is_asked_for(beam):
     tables = table(start={UNK: 0.9, A: 0.1}, a={END: 1.0})

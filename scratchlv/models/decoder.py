@@ -163,6 +163,8 @@ def forward(
     ``need_dx=False`` says that nobody wants the gradient of the source. Of a ``part`` of a batch the loss is its share of the
     batch's.
     """
+    if config.copy and word_weights is not None:
+        raise ValueError("a decoder that copies has no word_weights: a reward is for what was generated")
     T = tokens.shape[0] - 1
     counts = np.arange(T, like=lengths)[:, None] < lengths  # (T, N): padding does not count
     keys, keys_cache = attention_keys(p, config, x, need_dx, train)

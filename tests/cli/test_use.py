@@ -16,7 +16,7 @@ from scratchlv.cli import main
 from scratchlv.tasks import TASKS, run_folder
 from scratchlv.training import checkpoint
 
-from .helpers import fails, misused, picture
+from .helpers import TINY_FILES, fails, misused, picture
 
 
 def test_texts_are_written_again_by_their_seed(runs, capsys):
@@ -247,6 +247,32 @@ def test_a_text_of_many_words_is_cut_off_and_it_is_said(capsys, runs, tmp_path):
     (tmp_path / "words.txt").write_text(" ".join(f"w{i}" for i in range(150)))
     assert main(["summarize", str(runs("summarize")), str(tmp_path / "words.txt")]) == 0
     assert "and 140 more are words that this run does not know" in capsys.readouterr().err
+
+
+def test_a_summarizer_that_copies_from_training_to_its_picture(capsys, tmp_path):
+    rows = "".join(f"today name{k} met other{k % 7},name{k} other{k % 7}\n" for k in range(40))
+    (tmp_path / "news.csv").write_text("text,headline\n" + rows)
+    (tmp_path / "text.txt").write_text("today zorp met blorp\n")
+    data, run = f"csv:{tmp_path / 'news.csv'}:text:headline", str(tmp_path / "run")
+    small = [*TINY_FILES, *(f"--set={key}" for key in ("hidden=8", "embedding=8", "attention=8", "coverage=0.5"))]
+    assert main(["train", "summarize", "--data", data, "--copy", "--out", run, *small]) == 0
+    assert main(["train", "summarize", "--out", run, "--resume", "--set", "steps=8"]) == 0
+    assert main(["evaluate", run, "--beam", "2", "--max-ratio", "1.5", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert {"rouge_1", "rouge_2", "rouge_l", "rouge_1_lead", "unknown_share"} <= metrics.keys()
+    assert main(["summarize", run, str(tmp_path / "text.txt"), "--beam", "2"]) == 0
+    assert "zorp" in capsys.readouterr().err  # it is told that it is unknown
+    fails(capsys, "evaluate", run, "--replace-unknown", saying=["--replace-unknown does nothing", "copies by itself"])
+
+
+def test_how_translations_are_looked_for_is_of_translations(capsys, runs):
+    for option, value in (("--max-ratio", ["2"]), ("--replace-unknown", [])):
+        fails(capsys, "evaluate", runs("lm"), option, *value, saying=[f"{option} does not go with language modelling"])
+    translator = runs("translate")
+    fails(
+        capsys, "translate", translator, "a star", "--max-ratio", "-1", saying=["--max-ratio -1: give a number above 0"]
+    )
+    assert main(["translate", str(translator), "a zorp", "--replace-unknown", "--max-ratio", "2"]) == 0
 
 
 def test_alignments_that_cannot_be(capsys, runs, tmp_path):

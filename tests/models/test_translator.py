@@ -143,6 +143,8 @@ def test_models_that_cannot_copy(more):
         translator(copy=True, **more)
     with pytest.raises(ValueError, match="coverage"):
         translator(coverage=1.0)
+    with pytest.raises(ValueError, match="word_weights"):
+        translator(copy=True).forward(batch_to_copy()._replace(word_weights=np.ones(N)))
 
 
 def test_words_are_dropped_on_both_sides_in_training_alone():
