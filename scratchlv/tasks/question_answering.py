@@ -40,7 +40,7 @@ from scratchlv.errors import UserError
 from scratchlv.metrics import vqa_accuracy, wups
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
-from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.question_answerer import QUERIES, QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
@@ -71,8 +71,18 @@ class Settings(backbone_.Settings):
     attention_loss: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
     encoder_steps: int = 1200  # for the captioner of Scenes whose encoder it has
     min_count: int = 1  # answers that are rarer cannot be given
+    query: str = QUERIES[0]  # what a hop asks with: all that has been found so far, or words of its own
+    shared_hops: bool = False  # all look with the same weights
+    frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
     answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
+        if self.shared_hops and self.query != "words":
+            raise UserError("shared_hops=True: hops that ask the same would look the same; set query=words")
 
 
 PRESETS = {
@@ -160,7 +170,7 @@ def _idle(config: Config) -> dict[str, str]:
     kind, model = config.argument.kind, config.model
     found = {"label_smoothing": "train vqa"}
     if model != "attention":
-        found["attention"] = f"--model {model}"
+        found |= dict.fromkeys(("attention", "query", "shared_hops", "frequencies"), f"--model {model}")
     if model == "naive":
         found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
     if config.encoder is not None:
@@ -383,6 +393,9 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         dropout=s.dropout,
         regions=fitted.regions if _lent(config) else None,
         attention_loss=s.attention_loss,
+        query=s.query,
+        shared_hops=s.shared_hops,
+        frequencies=s.frequencies,
     )
     return QuestionAnswerer(widths, config.seed)
 
