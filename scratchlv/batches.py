@@ -89,6 +89,7 @@ class QuestionBatch(NamedTuple):
     answers: Array  # (N,); -1 where the true answer is none of those that can be given: it counts for nothing
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
+    hops: int | None = None  # so many are made, of all that the model has; None: all
 
     @property
     def weight(self) -> int:

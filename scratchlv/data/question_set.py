@@ -80,6 +80,7 @@ class QuestionSet(_Answered):
     attention_target: Array | None = (
         None  # (n, hops, L): where each hop ought to look, for training; see with_attention_target
     )
+    curriculum: int = 0  # steps of training at first in which only questions of one hop are asked, and one is made
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
         """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
@@ -93,9 +94,15 @@ class QuestionSet(_Answered):
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch."""
         n = len(self.pictures)
         rows = self.rows_of(np.sort(rows_of_batch(n, step, size, seed)))
+        if step < self.curriculum:
+            assert self.truth is not None
+            rows = np.array([k for k in rows if self.truth[k].hops == 1], np.int64)
         batch = self.batch(rows, dropout_seed(seed, step))
         read_ahead(self.pictures, rows_of_batch(n, step + 1, size, seed))
-        return batch if self.attention_target is None else batch._replace(attention_target=self.attention_target[rows])
+        batch = batch._replace(hops=1 if step < self.curriculum else None)
+        if self.attention_target is None:
+            return batch
+        return batch._replace(attention_target=self.attention_target[rows, : batch.hops])
 
     def rows_of(self, pictures: Array) -> Array:
         """The questions about ``pictures``."""

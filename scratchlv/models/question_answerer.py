@@ -18,13 +18,14 @@ over questions of -log ŷ[answer].
 That is stacked attention. With ``query="words"`` each hop asks with words of its own, h_t the states of the LSTM at them, as the
 control of a MAC cell does (Hudson & Manning 2018, "Compositional attention networks", section 3.2.1):
 
-    q_k   = W_q^k u_0 + b_q^k          c_k = Σ_t softmax(h_t · q_k) h_t
+    q_k   = (W_q + W_q^k) u_0 + b_q + b_q^k,  W_q^1 = 0          c_k = Σ_t softmax(h_t · q_k) h_t
     e_l   = v_k · tanh(W_x^k x_l + b^k + W_u^k c_k + W_z^k z_{k-1})          z_k = Σ_l softmax(e)_l x_l,  z_0 = 0
     u     = [u_0, z_K]
 
 so that hop k may ask of "the red circle" and hop k + 1 of "the star right of", from where hop k was; what the hops before the
 last have seen stands in no answer's way. With ``shared_hops`` all look with the weights of one, and only what they ask with
-differs: to find what a phrase describes is learned once.
+differs: to find what a phrase describes is learned once. W_q^k begin as zeros, so that a model that has learned to answer in
+one hop (``hops`` of a batch) makes each of several alike at first: a curriculum from one hop to two.
 
 Shapes: P pictures, N questions, T words, L regions of D numbers, H wide state, A wide attention, E wide embedding.
 """
@@ -121,7 +122,7 @@ class HopCache(NamedTuple):
 class WordsCache(NamedTuple):
     """What the backward pass of the words that a hop asks with takes."""
 
-    query: Any
+    query: list[Any]  # of what is asked of all hops, and of this one
     attention: Any
 
 
@@ -185,7 +186,8 @@ class QuestionAnswerer:
                 }
             if config.words:
                 for k in range(1, config.hops + 1):
-                    self.params |= {f"words{k}.W": uniform(rng, H, H), f"words{k}.b": np.zeros(H, np.float32)}
+                    W = uniform(rng, H, H) if k == 1 else np.zeros((H, H), np.float32)
+                    self.params |= {f"words{k}.W": W, f"words{k}.b": np.zeros(H, np.float32)}
                 for hop in dict.fromkeys(config.hop_names()[1:]):
                     self.params[f"{hop}.Wz"] = uniform(rng, H, A)
         encoder_params, statistics = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
@@ -294,7 +296,7 @@ class QuestionAnswerer:
         read = as_contiguous(h.swapaxes(0, 1)) if config.words else None  # (N, T, H)
         z, alphas, hops = None, [], []
         keys_of: dict[str, Any] = {}
-        for k, hop in enumerate(config.hop_names(), 1):
+        for k, hop in enumerate(config.hop_names()[: batch.hops], 1):
             if hop not in keys_of:
                 keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
                 keys_of[hop] = (*of_questions(keys, batch.picture_of, train=train), keys_cache)  # (N, L, A)
@@ -342,26 +344,37 @@ class QuestionAnswerer:
             else:
                 du_here, dread_here, words = self._words_backward(k + 1, dasks, hop.words)
                 du, dread = du + du_here, add(dread, dread_here)
-                g |= words
+                g |= {name: add(g.get(name), grad) for name, grad in words.items()}
         dx = of_questions_backward(dx, cache.gathered)
         for name, hop in {hop.name: hop for hop in cache.hops}.items():
             dkeys = of_questions_backward(dkeys_of.pop(name), hop.gathered_keys)
             dx, g[f"{name}.Wx"], g[f"{name}.b"] = linear.backward(dkeys, hop.keys, dx=dx)
         (dx,) = tanh.backward(dx, cache.tanh)
         dx, g["regions.W"], g["regions.b"] = linear.backward(dx, cache.regions)
+        for name in self.params:  # hops that were not made learn nothing
+            if name.startswith(("hop", "words")) and name not in g:
+                g[name] = np.zeros_like(self.params[name])
         return dx, du, None if dread is None else as_contiguous(dread.swapaxes(0, 1)), g
 
     def _words(self, k: int, u: Array, read: Array, lengths: Array, train: bool) -> tuple[Array, WordsCache]:
         """``c_k`` (N, H): of the words ``read`` (N, T, H) those that hop ``k`` asks with."""
-        query, query_cache = linear.forward(u, self.params[f"words{k}.W"], self.params[f"words{k}.b"], train=train)
+        p, names = self.params, self._queries(k)
+        queries = [linear.forward(u, p[f"{name}.W"], p[f"{name}.b"], train=train) for name in names]
+        query = queries[0][0] if k == 1 else queries[0][0] + queries[1][0]
         mask = place(np.arange(read.shape[1]), read) < lengths[:, None]  # (N, T)
         (asks, _), attention = dot_product_attention.forward(read, read, query, mask=mask, train=train)
-        return asks, WordsCache(query_cache, attention)
+        return asks, WordsCache([cache for _, cache in queries], attention)
 
     def _words_backward(self, k: int, dasks: Array, cache: WordsCache) -> tuple[Array, Array, dict[str, Array]]:
         grads = dot_product_attention.backward((dasks, None), cache.attention)
-        du, dW, db = linear.backward(grads.dquery, cache.query)
-        return du, grads.dx + grads.dkeys, {f"words{k}.W": dW, f"words{k}.b": db}
+        du, g = None, {}
+        for name, query in zip(self._queries(k), cache.query, strict=True):
+            du_here, g[f"{name}.W"], g[f"{name}.b"] = linear.backward(grads.dquery, query)
+            du = add(du, du_here)
+        return du, grads.dx + grads.dkeys, g
+
+    def _queries(self, k: int) -> list[str]:
+        return ["words1"] if k == 1 else ["words1", f"words{k}"]
 
 
 def placed(batch: QuestionBatch, like: Array) -> QuestionBatch:

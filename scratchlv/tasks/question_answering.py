@@ -74,6 +74,7 @@ class Settings(backbone_.Settings):
     query: str = QUERIES[0]  # what a hop asks with: all that has been found so far, or words of its own
     shared_hops: bool = False  # all look with the same weights
     frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
+    curriculum: int = 0  # steps at first in which only questions of one hop are asked, and one is made
     answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
 
@@ -83,6 +84,8 @@ class Settings(backbone_.Settings):
             raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
         if self.shared_hops and self.query != "words":
             raise UserError("shared_hops=True: hops that ask the same would look the same; set query=words")
+        if self.curriculum and self.query != "words":
+            raise UserError("curriculum: hops of their own weights have nothing of the first's; set query=words")
 
 
 PRESETS = {
@@ -170,14 +173,16 @@ def _idle(config: Config) -> dict[str, str]:
     kind, model = config.argument.kind, config.model
     found = {"label_smoothing": "train vqa"}
     if model != "attention":
-        found |= dict.fromkeys(("attention", "query", "shared_hops", "frequencies"), f"--model {model}")
+        found |= dict.fromkeys(("attention", "query", "shared_hops", "frequencies", "curriculum"), f"--model {model}")
     if model == "naive":
         found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
     if config.encoder is not None:
         found["encoder_steps"] = "--encoder"
     elif config.backbone != backbone_.CONV:
         found["encoder_steps"] = f"--backbone {config.backbone}"
-    of_others = ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
+    of_others = (
+        ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps", "curriculum")
+    )
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
@@ -308,6 +313,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         grid, _ = backbone_.fitted_channels(config, train_set.pictures)
         assert grid is not None  # of features, or of what is finetuned
         train_set = train_set.with_attention_target(settings.hops, grid)
+    train_set = replace(train_set, curriculum=settings.curriculum)
     val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found, extractor)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
@@ -320,7 +326,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         train_set,
         val_set,
         validate=lambda: val_set.validate(run.model),
-        finish=lambda folder: _train_blind(run, train_set, folder, say),
+        finish=lambda folder: _train_blind(run, replace(train_set, curriculum=0), folder, say),
     )
 
 

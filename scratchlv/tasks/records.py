@@ -37,6 +37,7 @@ _ZERO_OR_MORE = (
     "decay_from",
     "linear_steps",
     "answers",
+    "curriculum",
     "encoding",
 )
 _BELOW_ONE = (

@@ -77,6 +77,7 @@ def test_every_gradient_where_each_hop_asks_with_words_of_its_own(shared, hops):
 def test_hops_with_words_of_their_own_are_what_the_papers_lines_give(shared):
     model, data = in_float64(answerer(hops=2, query="words", shared_hops=shared)), batch()
     p = model.params
+    p["words2.W"] = np.random.default_rng(1).standard_normal((6, 6))
     with scratchlv.use("reference"):
         probabilities, alphas = model.answer(data)
         words = p["embedding.W"][data.tokens]
@@ -93,7 +94,8 @@ def test_hops_with_words_of_their_own_are_what_the_papers_lines_give(shared):
         z = np.zeros(6)
         for k in (1, 2):
             hop = "hop1" if shared else f"hop{k}"
-            weights = np.exp(states @ (u @ p[f"words{k}.W"] + p[f"words{k}.b"]))
+            q = u @ p["words1.W"] + p["words1.b"] + (u @ p["words2.W"] + p["words2.b"] if k == 2 else 0)
+            weights = np.exp(states @ q)
             c = weights / weights.sum() @ states
             query = c @ p[f"{hop}.Wu"] + (z @ p[f"{hop}.Wz"] if k == 2 else 0)
             e = np.tanh(x @ p[f"{hop}.Wx"] + p[f"{hop}.b"] + query) @ p[f"{hop}.v"]
@@ -102,6 +104,23 @@ def test_hops_with_words_of_their_own_are_what_the_papers_lines_give(shared):
             z = alpha @ x
         a = np.maximum(np.concatenate([u, z]) @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
         np.testing.assert_allclose(probabilities[n], np.exp(a) / np.exp(a).sum(), rtol=1e-6)
+
+
+def test_a_curriculum_from_one_hop_to_two():
+    """With one hop made, the second learns nothing; made afterwards, it looks where the first did, but for what that saw."""
+    model, data = in_float64(answerer(hops=2, query="words", shared_hops=True)), batch()
+    one = data._replace(hops=1)
+    report = check_gradients(model, one, max_elements=6)
+    assert report.ok, str(report)
+    with scratchlv.use("reference"):
+        _, cache = model.forward(one)
+        grads = model.backward(cache)
+        assert grads.keys() == model.params.keys()
+        assert not any(grads[name].any() for name in ("hop1.Wz", "words2.W", "words2.b"))
+        model.params["hop1.Wz"] = 0 * model.params["hop1.Wz"]
+        _, alphas = model.answer(data)
+        assert model.answer(one)[1].shape == (4, 1, 6)
+    np.testing.assert_allclose(alphas[:, 0], alphas[:, 1])
 
 
 @pytest.mark.parametrize("wrong", [{"query": "all"}, {"shared_hops": True}])
