@@ -11,10 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 from case import COMPILED, TORCH, Case, Side, Task
-from cases import captioner, decoding, language_model, question_answerer, sweeps, translation, vision
+from cases import (
+    captioner,
+    decoding,
+    language_model,
+    memory_network,
+    question_answerer,
+    sweeps,
+    translation,
+    vision,
+)
 from cases.language_model import LSTM, RNN, STEPS
 
-MODULES = (language_model, captioner, translation, question_answerer, vision, decoding, sweeps)
+MODULES = (language_model, captioner, translation, question_answerer, memory_network, vision, decoding, sweeps)
 
 
 def baseline(name: str, builder: str, *arguments: Any, kind: str = TORCH) -> Side:
@@ -62,6 +71,11 @@ BASELINES: dict[str, tuple[Side, ...]] = {
         baseline("beams share the keys, compiled attention", "translation.beam_search", True, True, kind=COMPILED),
     ),
     "stacked-attention": (baseline("nn.LSTM and nn.Linear", "question_answerer.stacked_attention"),),
+    "memory-network": (
+        baseline("each sentence", "memory_network.stories", False, False),
+        baseline("different sentences once", "memory_network.stories", True, False),
+        baseline("different sentences once, compiled", "memory_network.stories", True, True, kind=COMPILED),
+    ),
     "vgg16-n1": (
         baseline("contiguous", "vision.vgg", 1, False),
         baseline("channels-last", "vision.vgg", 1, True),

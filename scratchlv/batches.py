@@ -100,6 +100,7 @@ class QuestionBatch(NamedTuple):
     dropout_seed: int = 0
     attention_target: Array | None = None  # (N, hops, L): True where a hop ought to look, as far as it is known
     part: Part = WHOLE
+    hops: int | None = None  # so many are made, of all that the model has; None: all
 
     @property
     def weight(self) -> int:

@@ -83,6 +83,7 @@ class QuestionSet(_Answered):
     attention_target: Array | None = (
         None  # (n, hops, L): where each hop ought to look, for training; see with_attention_target
     )
+    curriculum: int = 0  # steps of training at first in which only questions of one hop are asked, and one is made
 
     def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
         """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
@@ -99,21 +100,30 @@ class QuestionSet(_Answered):
         """
         n = len(self.pictures)
         pictures, following = (np.sort(rows_of_batch(n, k, size, seed)) for k in (step, step + 1))
-        rows = self.rows_of(pictures[share.rows(len(pictures))])
-        batch = self.batch(rows, dropout_seed(seed, step))
+        hops = 1 if step < self.curriculum else None
+        rows = self._asked(pictures[share.rows(len(pictures))], hops)
+        batch = self.batch(rows, dropout_seed(seed, step))._replace(hops=hops)
         read_ahead(self.pictures, following[share.rows(len(following))])
         if self.attention_target is not None:
-            batch = batch._replace(attention_target=self.attention_target[rows])
-        return batch if share == ALL else batch._replace(part=self._part(pictures, share, rows))
+            batch = batch._replace(attention_target=self.attention_target[rows, :hops])
+        return batch if share == ALL else batch._replace(part=self._part(pictures, share, rows, hops))
 
-    def _part(self, pictures: Array, share: Share, rows: Array) -> Part:
+    def _asked(self, pictures: Array, hops: int | None) -> Array:
+        """The questions about ``pictures`` that are asked; of a curriculum's beginning, those of so many hops."""
+        rows = self.rows_of(pictures)
+        if hops is None:
+            return rows
+        assert self.truth is not None
+        return np.array([k for k in rows if self.truth[k].hops == hops], np.int64)
+
+    def _part(self, pictures: Array, share: Share, rows: Array, hops: int | None) -> Part:
         """Which part of all questions about ``pictures`` the ``rows`` of a share are."""
-        whole = self.rows_of(pictures)
-        before = self.rows_of(pictures[: share.rows(len(pictures)).start])
+        whole = self._asked(pictures, hops)
+        before = self._asked(pictures[: share.rows(len(pictures)).start], hops)
         given = [(self.answers[some] != NO_ANSWER).sum() for some in (rows, whole)]
         taught = [0, 0]
         if self.attention_target is not None:
-            taught = [self.attention_target[some].any(axis=2).sum() for some in (rows, whole)]
+            taught = [self.attention_target[some, :hops].any(axis=2).sum() for some in (rows, whole)]
         return Part(len(before), len(whole), share_of(*given), share_of(*taught))
 
     def rows_of(self, pictures: Array) -> Array:

@@ -41,19 +41,19 @@ def vqa(questions: str | Path, annotations: str | Path, images: str | Path, *, s
     asked, answered, images = Path(questions), Path(annotations), Path(images)
     if not images.is_dir():
         raise UserError(f"{images} is not a folder; give the one that holds the pictures of {asked}")
-    splits = {"train": _read(asked, answered, images)}
+    notes: list[str] = []
+    splits = {"train": _read(asked, answered, images, notes)}
     val = (sibling(asked, "val"), sibling(answered, "val"))
-    notes: tuple[str, ...] = ()
     if None not in val:
-        splits["val"] = _read(val[0] or asked, val[1], images)
+        splits["val"] = _read(val[0] or asked, val[1], images, notes)
     elif any(val):
         raise UserError(f"{val[0] or val[1]} has no counterpart beside it; copy it there, or move the other away")
     else:
         splits = _cut(splits["train"])
-        notes = (f"{asked.name} is cut into parts by chance, by picture: a tenth each is val and test",)
+        notes.append(f"{asked.name} is cut into parts by chance, by picture: a tenth each is val and test")
     for name, file in _tests(asked):
-        splits[name] = _read(file, None, images)
-    return with_pictures(splits, _above(images), skip_missing, notes)
+        splits[name] = _read(file, None, images, notes)
+    return with_pictures(splits, _above(images), skip_missing, tuple(notes))
 
 
 def _cut(questions: list[Question]) -> dict[str, list[Question]]:
@@ -85,7 +85,7 @@ class _Annotation(NamedTuple):
     group: str
 
 
-def _read(asked: Path, answered: Path | None, images: Path) -> list[Question]:
+def _read(asked: Path, answered: Path | None, images: Path, notes: list[str]) -> list[Question]:
     """The questions of a file, with the annotations of another."""
     found = formats.load_json(formats.VQA_QUESTIONS, asked)
     if formats.of_object(found) != formats.VQA_QUESTIONS:
@@ -93,17 +93,18 @@ def _read(asked: Path, answered: Path | None, images: Path) -> list[Question]:
         raise formats.malformed(formats.VQA_QUESTIONS, asked, problem, "give a file of questions")
     annotations = None if answered is None else _annotations(answered)
     pictures = _Pictures(images, asked)
-    questions: dict[int, Question] = {}
+    questions: list[Question] = []
+    seen: set[int] = set()
     without: list[int] = []
     elsewhere: list[int] = []
-    seen: set[int] = set()  # of these
     for k, item in enumerate(found["questions"]):
         number, image, text = _of(item, "question_id", "image_id", "question")
         words = [sys.intern(word) for word in bare_words(text)] if isinstance(text, str) else []
-        if not (is_number(number) and is_number(image) and words) or number in questions or number in seen:
+        if not (is_number(number) and is_number(image) and words) or number in seen:
             raise UserError(
                 f"{asked}: questions[{k}] needs a 'question_id' of its own, an 'image_id' and a 'question'; mend it"
             )
+        seen.add(number)
         about = _Annotation(image, "", (), "", "") if annotations is None else annotations.get(number)
         if about is None:
             without.append(number)
@@ -111,11 +112,15 @@ def _read(asked: Path, answered: Path | None, images: Path) -> list[Question]:
             elsewhere.append(number)
         else:
             path = pictures[image]
-            questions[number] = Question(path, words, about.answer, about.answers, number, about.type, about.group)
-            continue
-        seen.add(number)
+            questions.append(Question(path, words, about.answer, about.answers, number, about.type, about.group))
     _refuse_unmatched(asked, answered, without, elsewhere)
-    return list(questions.values())
+    unasked = [str(number) for number in (annotations or {}) if number not in seen]
+    if unasked and answered is not None:
+        notes.append(
+            f"{answered.name} has {len(unasked):,} annotations of questions that {asked.name} does not have "
+            f"({first_few(unasked)}); they are passed over"
+        )
+    return questions
 
 
 def _refuse_unmatched(asked: Path, answered: Path | None, without: list[int], elsewhere: list[int]) -> None:

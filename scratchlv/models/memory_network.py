@@ -22,8 +22,9 @@ The answers have words of their own; or they are the first of all words, and W a
 (``tied_answers``), as where adjacent hops are tied in the paper. Two things are besides:
 
     linear start      at first p = u_{k-1} · m_i, without the softmax (:mod:`scratchlv.models.linear_attention`)
-    empty memories    all S memories are asked, those that hold nothing as zeros, m_i = c_i = 0: a hop that finds nothing
-                      can look there. This is not in the paper, but in what its authors published, whose memories are always 50
+    empty memories    all memories are asked, those that hold nothing as zeros, m_i = c_i = 0: a hop that finds nothing can
+                      look there (:mod:`scratchlv.models.shared_attention`). This is not in the paper, but in what its
+                      authors published, whose memories are always 50
 
 Shapes: P pictures, N questions, S memories, J words of a sentence, T of a question, d wide memories.
 """
@@ -39,7 +40,7 @@ from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.batches import NOT_THERE, QuestionBatch, StoryBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import answer_loss, linear_attention
+from scratchlv.models import answer_loss, linear_attention, shared_attention
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
 from scratchlv.ops import dot_product_attention, embedding, linear
 from scratchlv.parallel.shares import Ready, nobody_waits
@@ -208,6 +209,11 @@ class MemoryNetwork:
             key, value = config.memory_names(hop)
             if self.linear:
                 (o, alpha), attention = linear_attention.forward(memories[value], memories[key], u, mask)
+            elif config.empty_memories:
+                assert mask is not None
+                (o, alpha), attention = shared_attention.forward(
+                    memories[value], memories[key], u, mask, config.memories, train=train
+                )
             else:
                 (o, alpha), attention = dot_product_attention.forward(
                     memories[value], memories[key], u, mask=mask, train=train
@@ -232,7 +238,13 @@ class MemoryNetwork:
         if config.tying == "layer-wise":
             g["hop.H"] = np.zeros_like(self.params["hop.H"])
         for k, (key, value, attention, mapped) in reversed(list(enumerate(cache.hops))):
-            attend = linear_attention if self.linear else dot_product_attention
+            attend = (
+                linear_attention
+                if self.linear
+                else shared_attention
+                if config.empty_memories
+                else dot_product_attention
+            )
             grads = attend.backward((du, None if dalphas is None else dalphas[:, k]), attention)
             dmemories[value] = add(dmemories[value], grads.dx)  # what is remembered serves as values here, and as keys
             dmemories[key] = add(dmemories[key], grads.dkeys)  # there: both add up
@@ -280,18 +292,15 @@ class MemoryNetwork:
         names = [name.removesuffix(".T") for name in p if name.endswith(".T")]
         memories, caches = {}, {}
         if isinstance(batch, StoryBatch):
-            told, S = self._told(batch)
-            there = told != NOT_THERE  # (N, S)
+            told, S = batch.told, batch.told.shape[1]
             l = position_encoding(batch.sentences, config.width, self._like.dtype, config.encoding)  # (U, J, d)
             for name in names:
                 bags, bag_cache = bag_of_words(batch.sentences, p[f"{name}.W"], l, train=train)  # (U, d)
                 memory, gather_cache = embedding.forward(told, bags, train=train)  # (N, S, d)
                 of_copies = memory.reshape(config.copies, -1, S, config.width)
                 of_copies += p[f"{name}.T"].reshape(config.copies, 1, -1, config.width)[:, :, :S]
-                if config.empty_memories:
-                    memory *= there[:, :, None]
                 memories[name], caches[name] = memory, (bag_cache, gather_cache)
-            return memories, None if config.empty_memories else there, (there, caches)
+            return memories, told != NOT_THERE, (None, caches)
         channels, finetuned, dtype = config.feature_channels, config.finetuned, self._like.dtype.type
         x, encoder_cache = regions.forward(
             p, self.buffers, batch.pictures, channels, dtype, finetuned=finetuned, train=train
@@ -305,23 +314,12 @@ class MemoryNetwork:
             caches[name] = (linear_cache, gather_cache)
         return memories, None, (encoder_cache, caches)
 
-    def _told(self, batch: StoryBatch) -> tuple[Array, int]:
-        """What is remembered of each story (N, S), and S: of the longest, or all memories where empty ones are asked, too."""
-        told, S = batch.told, batch.told.shape[1]
-        if not self.config.empty_memories or self.config.memories == S:
-            return told, S
-        whole = np.zeros_like(told, shape=(len(told), self.config.memories))  # of NOT_THERE
-        whole[:, :S] = told
-        return whole, self.config.memories
-
     def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
-        encoder_cache, caches = cache  # of a story, what is there stands in the place of an encoder's
+        encoder_cache, caches = cache
         g: dict[str, Array] = {}
         dx = None
         for name, dmemory in dmemories.items():
             S = dmemory.shape[1]
-            if self.config.empty_memories:
-                dmemory = dmemory * encoder_cache[:, :, None]
             R, d = self.config.copies, self.config.width
             dT = np.zeros_like(self.params[f"{name}.T"]).reshape(R, -1, d)
             dT[:, :S] = dmemory.reshape(R, -1, S, d).sum(axis=1)

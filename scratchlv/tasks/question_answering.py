@@ -40,7 +40,7 @@ from scratchlv.errors import UserError
 from scratchlv.metrics import vqa_accuracy, wups
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
-from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.question_answerer import QUERIES, QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.parallel.shares import ALL
 from scratchlv.parallel.team import team
 from scratchlv.tasks import backbone as backbone_
@@ -73,8 +73,21 @@ class Settings(backbone_.Settings):
     attention_loss: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
     encoder_steps: int = 1200  # for the captioner of Scenes whose encoder it has
     min_count: int = 1  # answers that are rarer cannot be given
+    query: str = QUERIES[0]  # what a hop asks with: all that has been found so far, or words of its own
+    shared_hops: bool = False  # all look with the same weights
+    frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
+    curriculum: int = 0  # steps at first in which only questions of one hop are asked, and one is made
     answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.query not in QUERIES:
+            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
+        if self.shared_hops and self.query != "words":
+            raise UserError("shared_hops=True: hops that ask the same would look the same; set query=words")
+        if self.curriculum and self.query != "words":
+            raise UserError("curriculum: hops of their own weights have nothing of the first's; set query=words")
 
 
 PRESETS = {
@@ -162,14 +175,16 @@ def _idle(config: Config) -> dict[str, str]:
     kind, model = config.argument.kind, config.model
     found = {"label_smoothing": "train vqa"}
     if model != "attention":
-        found["attention"] = f"--model {model}"
+        found |= dict.fromkeys(("attention", "query", "shared_hops", "frequencies", "curriculum"), f"--model {model}")
     if model == "naive":
         found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
     if config.encoder is not None:
         found["encoder_steps"] = "--encoder"
     elif config.backbone != backbone_.CONV:
         found["encoder_steps"] = f"--backbone {config.backbone}"
-    of_others = ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps")
+    of_others = (
+        ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps", "curriculum")
+    )
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
@@ -300,6 +315,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         grid, _ = backbone_.fitted_channels(config, train_set.pictures)
         assert grid is not None  # of features, or of what is finetuned
         train_set = train_set.with_attention_target(settings.hops, grid)
+    train_set = replace(train_set, curriculum=settings.curriculum)
     val_set = dataset(config, run.fitted, captioner, "val", None, show_progress, found, extractor)
     say(
         f"{len(train_set.answers):,} questions about {len(train_set.pictures):,} pictures, {run.choices} answers; "
@@ -312,7 +328,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
         train_set,
         val_set,
         validate=lambda: val_set.validate(run.model),
-        finish=lambda folder: _train_blind(run, train_set, folder, say),
+        finish=lambda folder: _train_blind(run, replace(train_set, curriculum=0), folder, say),
     )
 
 
@@ -385,6 +401,9 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         dropout=s.dropout,
         regions=fitted.regions if _lent(config) else None,
         attention_loss=s.attention_loss,
+        query=s.query,
+        shared_hops=s.shared_hops,
+        frequencies=s.frequencies,
     )
     return QuestionAnswerer(widths, config.seed)
 

@@ -41,6 +41,7 @@ _ZERO_OR_MORE = (
     "coverage",
     "linear_steps",
     "answers",
+    "curriculum",
     "encoding",
 )
 _BELOW_ONE = (

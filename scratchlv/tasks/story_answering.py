@@ -49,7 +49,7 @@ class Settings(records.Settings):
         0  # without the softmax before the others, at half the learning rate; fewer if validation says so
     )
     empty_memories: bool = False  # memories that hold nothing are asked, too
-    tied_answers: bool = False  # an answer is a word like any other, and W are rows of C_K
+    tied_answers: bool = False  # of adjacent hops: an answer is a word like any other, and W are rows of C_K
     encoding: float = 1.0  # what the position encoding is multiplied by
     init_scale: float = 0.0  # the standard deviation of all parameters at first; 0: by their kind
     joint: bool = False  # one network for all tasks
@@ -293,7 +293,7 @@ def _widths(config: Config, fitted: Fitted) -> MemoryNetworkConfig:
         tying=s.tying,
         empty_memories=s.empty_memories,
         encoding=s.encoding,
-        tied_answers=s.tied_answers,
+        tied_answers=s.tied_answers and s.tying == "adjacent",
         init_scale=s.init_scale or None,
     )
 

@@ -155,6 +155,22 @@ def test_the_attention_target_is_on_what_each_step_depends_on(scenes):
     assert scenes.training_batch(0, 4, seed=1).attention_target is None
 
 
+def test_a_curriculum_asks_in_one_hop_first(scenes):
+    taught = replace(scenes.with_attention_target(2, (8, 8)), curriculum=2)
+    hops = lambda step: taught.training_batch(step, 4, seed=1)  # noqa: E731
+    for step in (0, 1):
+        batch, whole = hops(step), scenes.training_batch(step, 4, seed=1)
+        one = [k for k in range(len(scenes.truth)) if scenes.truth[k].hops == 1]
+        asked = {tuple(scenes.questions[k]) for k in one}
+        words = [tuple(batch.tokens[: batch.lengths[n], n]) for n in range(len(batch.answers))]
+        assert batch.hops == 1
+        assert set(words) <= asked
+        assert 0 < len(words) < len(whole.answers)
+        assert batch.attention_target.shape == (len(words), 1, 64)
+    assert hops(2).hops is None
+    assert len(hops(2).answers) == len(scenes.training_batch(2, 4, seed=1).answers)
+
+
 # --- stories -----------------------------------------------------------------------------------------------------------
 
 

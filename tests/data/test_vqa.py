@@ -127,6 +127,18 @@ def test_half_of_the_validation_part(folder):
         read(folder)
 
 
+def test_annotations_without_a_question_are_named_and_passed_over(folder):
+    file = folder / "v2_OpenEnded_mscoco_val2014_questions.json"
+    found = json.loads(file.read_text())
+    dropped = found["questions"].pop()["question_id"]
+    file.write_text(json.dumps(found))
+    (note,) = read(folder).notes
+    assert note == (
+        "v2_mscoco_val2014_annotations.json has 1 annotations of questions that v2_OpenEnded_mscoco_val2014_questions.json "
+        f"does not have ({dropped}); they are passed over"
+    )
+
+
 def test_the_two_files_exchanged(folder):
     questions, annotations = (
         folder / f"v2_{kind}.json" for kind in ("OpenEnded_mscoco_train2014_questions", "mscoco_train2014_annotations")

@@ -25,6 +25,7 @@ CASES = [
     ("attention", 1, None, 0.0),
     ("attention", 3, 7, 0.4),
 ]
+WORDS = {"query": "words", "shared_hops": True, "frequencies": 1}
 
 
 def answerer(model="attention", hops=2, feature_channels=7, dropout=0.0, **more) -> QuestionAnswerer:
@@ -61,6 +62,71 @@ def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropou
     exact = in_float64(answerer(model, hops, feature_channels, dropout))
     report = check_gradients(exact, batch(feature_channels), max_elements=6)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("hops", [1, 3])
+def test_every_gradient_where_each_hop_asks_with_words_of_its_own(shared, hops):
+    exact = in_float64(answerer(hops=hops, query="words", shared_hops=shared, frequencies=2, attention_loss=0.7))
+    where = np.random.default_rng(2).random((4, hops, 6)) < 0.4
+    report = check_gradients(exact, batch()._replace(attention_target=where), max_elements=6)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_hops_with_words_of_their_own_are_what_the_papers_lines_give(shared):
+    model, data = in_float64(answerer(hops=2, query="words", shared_hops=shared)), batch()
+    p = model.params
+    p["words2.W"] = np.random.default_rng(1).standard_normal((6, 6))
+    with scratchlv.use("reference"):
+        probabilities, alphas = model.answer(data)
+        words = p["embedding.W"][data.tokens]
+        zero = np.zeros((1, 4, 6))[0]
+        h = question_answerer.layer_forward(p, "question", "lstm", words, (zero, zero), data.lengths)[0]
+    across, down = np.meshgrid([-1, 0, 1], [-1, 1])
+    for n in range(4):
+        states = h[: data.lengths[n], n]
+        u = states[-1]
+        picture = data.pictures[data.picture_of[n]]
+        picture = (picture / np.sqrt((picture**2).mean())).reshape(6, 7)
+        x = np.concatenate([picture, across.reshape(6, 1), down.reshape(6, 1)], axis=1)
+        x = np.tanh(x @ p["regions.W"] + p["regions.b"])
+        z = np.zeros(6)
+        for k in (1, 2):
+            hop = "hop1" if shared else f"hop{k}"
+            q = u @ p["words1.W"] + p["words1.b"] + (u @ p["words2.W"] + p["words2.b"] if k == 2 else 0)
+            weights = np.exp(states @ q)
+            c = weights / weights.sum() @ states
+            query = c @ p[f"{hop}.Wu"] + (z @ p[f"{hop}.Wz"] if k == 2 else 0)
+            e = np.tanh(x @ p[f"{hop}.Wx"] + p[f"{hop}.b"] + query) @ p[f"{hop}.v"]
+            alpha = np.exp(e) / np.exp(e).sum()
+            np.testing.assert_allclose(alphas[n, k - 1], alpha, rtol=1e-6)
+            z = alpha @ x
+        a = np.maximum(np.concatenate([u, z]) @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
+        np.testing.assert_allclose(probabilities[n], np.exp(a) / np.exp(a).sum(), rtol=1e-6)
+
+
+def test_a_curriculum_from_one_hop_to_two():
+    """With one hop made, the second learns nothing; made afterwards, it looks where the first did, but for what that saw."""
+    model, data = in_float64(answerer(hops=2, query="words", shared_hops=True)), batch()
+    one = data._replace(hops=1)
+    report = check_gradients(model, one, max_elements=6)
+    assert report.ok, str(report)
+    with scratchlv.use("reference"):
+        _, cache = model.forward(one)
+        grads = model.backward(cache)
+        assert grads.keys() == model.params.keys()
+        assert not any(grads[name].any() for name in ("hop1.Wz", "words2.W", "words2.b"))
+        model.params["hop1.Wz"] = 0 * model.params["hop1.Wz"]
+        _, alphas = model.answer(data)
+        assert model.answer(one)[1].shape == (4, 1, 6)
+    np.testing.assert_allclose(alphas[:, 0], alphas[:, 1])
+
+
+@pytest.mark.parametrize("wrong", [{"query": "all"}, {"shared_hops": True}])
+def test_what_hops_cannot_ask_with(wrong):
+    with pytest.raises(ValueError, match="query"):
+        answerer(**wrong)
 
 
 def test_every_gradient_where_the_attention_is_supervised():

@@ -74,6 +74,11 @@ def test_interrupted_and_resumed_it_ends_with_the_same_bits(tmp_path, monkeypatc
         np.testing.assert_array_equal(array, other[name], err_msg=name)
 
 
+def test_the_other_tying(tmp_path):
+    train(tmp_path / "run", config(babi(tmp_path / "data"), "tying=layer-wise"))
+    assert "answer.W" in training.load(tmp_path / "run", "babi").model.params
+
+
 def test_without_a_linear_start_and_with_one_network(tmp_path):
     data = babi(tmp_path / "data")
     said = train(tmp_path / "linear", config(data, "restarts=1"))
