@@ -19,9 +19,9 @@ is of sentences. Ours is of words: a long sentence is not blamed for its length.
     b ← 0.9 b + 0.1 mean ℓ        of the words whose regions were drawn; it begins at ln V
 
 and is taken as it was before the step. Two more things are the paper's: the weight λ_r of the second term, which is unbiased at
-1; and that regions are drawn only for a share of the sentences, a half, while the others see the expectation z_t = Σ_l α_l x_l,
-through which the gradient flows as in soft attention. When the model speaks, or is validated, nothing is drawn: z is the
-expectation.
+1 (a run takes 0.1, which is biased, and learns sooner); and that regions are drawn only for a share of the sentences, a half,
+while the others see the expectation z_t = Σ_l α_l x_l, through which the gradient flows as in soft attention. When the model
+speaks, or is validated, nothing is drawn: z is the expectation.
 
 Shapes: T steps, N sentences, L regions.
 """
