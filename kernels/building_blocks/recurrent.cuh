@@ -23,9 +23,9 @@
 #define FOUR 9       // float4s from four terms of a sum to the next four: of 8 rows, and one more,
                      // so that neighbours meet no bank conflict
 
-// Where the thread's own weights begin, of `slots` float4s; they lie 32 apart.
-__device__ __forceinline__ float4* own_weights(float4* weights, int slots) {
-    return weights + threadIdx.x / 32 * slots * 32 + threadIdx.x % 32;
+// Where a thread's own weights begin, of `slots` float4s; they lie 32 apart.
+__device__ __forceinline__ float4* own_weights(float4* weights, int slots, int thread) {
+    return weights + thread / 32 * slots * 32 + thread % 32;
 }
 
 // sums[4 row + c] += states[row] · weights[c], over `steps` times four terms, `stride` fours from each other. All places but one
@@ -167,10 +167,11 @@ __device__ __forceinline__ unsigned to_tf32(float) { return 0; }
 __device__ __forceinline__ void multiply_tf32(float (&)[4], const uint4&, unsigned, unsigned) {}
 #endif
 
-// The weights of 32 columns from `column` on, for eight terms from `term` on, are put where a warp's lanes multiply by them.
+// Of the weights of 32 columns from `column` on, for eight terms from `term` on, those of a warp's `lane` are put where it
+// multiplies by them.
 template <class Weights>
-__device__ __forceinline__ void set_weights_tf32(float4* slots, const Weights& weights, int term, int column) {
-    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+__device__ __forceinline__ void set_weights_tf32(float4* slots, const Weights& weights, int term, int column, int lane) {
+    int g = lane / 4, t = lane % 4;
     for (int half = 0; half < 2; ++half) {
         const int c = column + 16 * half + g, k = term + t;
         ((uint4*)slots)[32 * half] = make_uint4(to_tf32(weights(k, c)), to_tf32(weights(k, c + 8)), to_tf32(weights(k + 4, c)),
@@ -232,7 +233,7 @@ struct ForwardProduct {
         stride = tf32 ? 2 * warps : blockDim.x / quads;
         steps = ((H + 3) / 4 + stride - 1) / stride;
         fours = steps * stride;
-        own = own_weights(memory, tf32 ? steps * quads / 4 : 4 * steps);
+        own = own_weights(memory, tf32 ? steps * quads / 4 : 4 * steps, threadIdx.x);
         states = memory + fours * 4 * quads;
         parts = states + FOUR * fours;
     }
@@ -243,7 +244,7 @@ struct ForwardProduct {
         for (int i = 0; i < steps; ++i) {
             int k = 4 * (first + stride * i);
             if (tf32)
-                for (int c = 0; c < quads / 8; ++c) set_weights_tf32(own + 64 * (c * steps + i), weights, k, 32 * c);
+                for (int c = 0; c < quads / 8; ++c) set_weights_tf32(own + 64 * (c * steps + i), weights, k, 32 * c, threadIdx.x % 32);
             else set_weights(own + 128 * i, weights, k, 4 * (threadIdx.x % quads));
         }
     }
@@ -262,12 +263,12 @@ struct ForwardProduct {
 
 // On the way back: the block's own columns of da times Wh, which gives a part of dh for every unit.
 struct BackwardProduct {
-    float4 *own, *states, *end;
-    int quads, units, tf32, steps, passes, first, stride, width, own_four, fours_of_pass;
+    float4 *all, *own, *states, *end;
+    int quads, units, tf32, steps, passes, slots, first, stride, width, own_four, fours_of_pass;
 
     // `lanes` of a warp share a sum; `units` are a block's
     __device__ __forceinline__ BackwardProduct(float4* memory, int quads, int units, int lanes, int tf32)
-        : quads(quads), units(units), tf32(tf32) {
+        : all(memory), quads(quads), units(units), tf32(tf32) {
         int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
         width = 32 / lanes;
         first = tf32 ? 0 : lane / width;
@@ -276,17 +277,29 @@ struct BackwardProduct {
         own_four = tf32 ? 8 * warp : warp * width + lane % width;
         fours_of_pass = tf32 ? blockDim.x / 4 : blockDim.x / lanes;
         passes = ((int)gridDim.x * units / 4 + fours_of_pass - 1) / fours_of_pass;
-        int slots = tf32 ? 2 * passes * steps : 4 * passes * steps;
-        own = own_weights(memory, slots);
+        slots = tf32 ? 2 * passes * steps : 4 * passes * steps;
+        own = own_weights(memory, slots, threadIdx.x);
         states = memory + slots * blockDim.x;
         end = states + FOUR * quads;
     }
 
+    // A thread's weights are those of 4 rows of Wh, which lie far apart. So they are read by others: neighbouring lanes read
+    // what lies side by side, 8 units of a row, and put it where it is needed. Before it is, a barrier is.
     template <class Weights> __device__ __forceinline__ void load(const Weights& weights) const {
-        for (int slot = 0; slot < passes * steps; ++slot) {
-            int unit = 4 * (slot / steps * fours_of_pass + own_four), k = 4 * (first + stride * (slot % steps));
-            if (tf32) set_weights_tf32(own + 64 * slot, Transposed<Weights>{weights}, k, unit);
-            else set_weights(own + 128 * slot, Transposed<Weights>{weights}, k, unit);
+        int side_by_side = tf32 ? 4 : 8, fours = passes * fours_of_pass;
+        for (int e = threadIdx.x; e < passes * steps * (int)blockDim.x; e += blockDim.x) {
+            int near = e % side_by_side, far = e / side_by_side;
+            if (tf32) {
+                int thread = far % blockDim.x, slot = far / blockDim.x * side_by_side + near;
+                int unit = 4 * (slot / steps * fours_of_pass + 8 * (thread / 32));
+                set_weights_tf32(own_weights(all, slots, thread) + 64 * slot, Transposed<Weights>{weights},
+                                 8 * (slot % steps), unit, thread % 32);
+            } else {
+                int four = far % fours, quad = far / fours * side_by_side + near, own_four = four % fours_of_pass;
+                int thread = own_four / width * 32 + quad % stride * width + own_four % width;
+                int slot = four / fours_of_pass * steps + quad / stride;
+                set_weights(own_weights(all, slots, thread) + 128 * slot, Transposed<Weights>{weights}, 4 * quad, 4 * four);
+            }
         }
     }
 

@@ -27,5 +27,6 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
     return {
         "a frequent token": {"tokens": frequent, "W": rng.standard_normal((7, 8))},
         "more than two tiles": {"tokens": rng.integers(0, 300, 2100), "W": rng.standard_normal((301, 4))},
+        "rows longer than a block": {"tokens": rng.integers(0, 3, 9), "W": rng.standard_normal((3, 650))},
         "a tile, and whole pieces": {"tokens": np.repeat(np.arange(32), 32), "W": rng.standard_normal((32, 3))},
     }

@@ -17,6 +17,7 @@ VERSIONS = {
     1: "a number a thread; a block for each row of dW",
     2: "sorted by token",
     3: "sorted, in chunks of one size",
+    4: "not sorted where there are few",
 }
 TILE, CHUNK = 1024, 16  # as in embedding.cu
 
@@ -55,6 +56,11 @@ def backward(dy: Array, cache: Cache) -> tuple[Array]:
         module["scatter_1"]((V,), (128,), tokens, dy, dW, np.int32(M), np.int32(E))
         return (dW,)
     dW, sizes = zeros((V, E), dy), (np.int32(M), np.int32(V), np.int32(E))
+    if number == 4 and M <= TILE:
+        across = _threads(E)
+        groups = 512 // across
+        module["scatter_4"]((M,), (across, groups), tokens, dy, dW, *sizes, shared=16 * across * (groups - 1))
+        return (dW,)
     tokens, positions = _sort(tokens, M, V)
     if number == 2:
         module["scatter_2"]((M,), (128,), tokens, positions, dy, dW, *sizes)
