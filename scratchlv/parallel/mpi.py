@@ -25,6 +25,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.cores import usable_cores
 from scratchlv.device import on_gpu, place, to_host
 from scratchlv.errors import UserError
 from scratchlv.memory import empty
@@ -35,8 +36,8 @@ from scratchlv.parallel.team import Sum, Team, add_rows
 T = TypeVar("T")
 
 #: how launchers tell a process how many were started with it
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS")
-_TRIES = 200  # before a process that waits sleeps: what is under way takes microseconds
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+_SPIN = 2e-3  # seconds in which a process that waits looks again and again, where each has a core: most waits are shorter
 _NAP = 1e-4  # seconds
 _CHECK = 0.05  # seconds between two looks at whether the others live
 _MOST_TAGS = 32_000  # MPI promises 32,767
@@ -87,8 +88,10 @@ class MPITeam(Team):
             )
         self._world, self._sums = world.Dup(), world.Dup()  # what is in one is never taken for the other's
         self._lifeline: Lifeline | None = None
+        self._spin = 0.0
         self._looked = time.monotonic()
         self.hosts = self.exchange(socket.gethostname())
+        self._spin = _SPIN if self.on_this_host <= usable_cores().n else 0.0
         self._lifeline = Lifeline(self)
 
     @property
@@ -136,14 +139,11 @@ class MPITeam(Team):
         self.sent[1] += nbytes
 
     def wait(self, done: Callable[[], bool]) -> None:
-        began, tries = time.perf_counter(), 0
+        began = time.perf_counter()
         while not done():
-            tries += 1
-            if tries > _TRIES:
+            if time.perf_counter() - began > self._spin:
                 time.sleep(_NAP)
                 self._see_who_lives()
-            elif tries % 8 == 0:
-                os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
         self.waited += time.perf_counter() - began
 
     def _finish(self, request: Any) -> None:

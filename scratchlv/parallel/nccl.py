@@ -36,7 +36,7 @@ def start(shards: int = 0) -> NCCLTeam:
     nccl = getattr(cupy.cuda, "nccl", None)
     if nccl is None or not getattr(nccl, "available", True):
         raise UserError(
-            "--data-parallel --backend cuda needs NCCL: pip install nvidia-nccl-cu12, as your CuPy asks for it"
+            "--data-parallel --backend cuda needs NCCL: pip install 'scratchlv[nccl13]', or [nccl12] with CUDA 12"
         )
     world = start_mpi(shards)
     here = [rank for rank, host in enumerate(world.hosts) if host == world.hosts[world.rank]]

@@ -46,6 +46,11 @@ def test_the_formula_by_hand(scaling, of, slow):
     assert scaling.step_seconds(of, 8, slow, 1e-6) == pytest.approx(expected)
 
 
+def test_along_trees_latency_grows_with_the_logarithm(scaling, of, slow):
+    took = 2 * 7 / 8 * 8e6 / 1e8 + 2 * 1e-4 * 3
+    assert scaling.exchange(of, 8, slow._replace(trees=True), 1.0) == pytest.approx(took)
+
+
 def test_what_fits_into_the_backward_pass_costs_nothing(scaling, of, fast):
     assert scaling.step_seconds(of, 2, fast, 1e-9) == of.compute
 
