@@ -19,7 +19,7 @@ CAUSES = {
     "constant scale": "a scale that is missing or doubled in backward, the {number} of {where}",
     "learning rate": "a learning rate that is folded into the gradient",
     "upstream ignored": "an upstream gradient that is ignored: backward must multiply by it",
-    "regularisation": "a regularisation term that only one of forward and backward has",
+    "regularisation": "a regularisation term that only one of forward and backward has, or that they weigh differently",
     "not from zero": "a gradient that begins as a copy of {which}, and not at zero",
     "target": "a target that is not subtracted: softmax minus the one-hot target",
     # products and sums

@@ -22,10 +22,11 @@ from scratchlv.gradcheck.inputs import Inputs
 from scratchlv.gradcheck.inside import Inside, code_of
 from scratchlv.gradcheck.measured import Point
 from scratchlv.gradcheck.naming.diagnose import ONE_WAY, UNKNOWN, diagnose
+from scratchlv.gradcheck.naming.localise import FROM_THERE
 from scratchlv.gradcheck.repair import Repair, find_repairs
 from scratchlv.gradcheck.repair.residual import missing_terms
 from scratchlv.gradcheck.slices import apart
-from scratchlv.gradcheck.trials import Trial, fresh_trials, other_numbers, other_shapes, served
+from scratchlv.gradcheck.trials import Trial, fresh_trials, other_numbers, other_shapes, served, with_masks
 
 SECONDS = 10.0  # that the search for the line may take
 SECONDS_FOR_OTHERS = 5.0  # after which a name is not looked for on further inputs
@@ -50,6 +51,8 @@ def conclusions(
     named = _named(subject, evidence)
     if whole:
         particular = [each for each in named[:1] if key_of(each) in REFINED_BY[key] and ONE_WAY not in each]
+        if whole[0].cause and particular and FROM_THERE in particular[0]:
+            particular = []  # a mend with a name tells more than a place that it may be at
         if particular or (named and at_odds(key, key_of(named[0]))):
             return [*particular, whole[0].sentence(show_mend=hint == "mend")]
         return [_sentence(whole[0], hint)]
@@ -97,6 +100,7 @@ def _named(subject: Subject, evidence: Evidence) -> list[str]:
 def _others(subject: Subject, wrong: list[str]) -> Iterator[Evidence]:
     """The evidence of fresh numbers, and of other shapes: one where dimensions of one length differ, too."""
     rng, deadline = generator(subject.seed + 5), time.process_time() + SECONDS_FOR_OTHERS
+    moved = subject.make(subject.given).moved
 
     def serves(inputs: dict[str, Any]) -> bool:
         return served(subject.pair, subject.make, inputs)
@@ -107,7 +111,7 @@ def _others(subject: Subject, wrong: list[str]) -> Iterator[Evidence]:
     )
     for inputs in itertools.chain([subject.given], *shapes):
         late = time.process_time() > deadline
-        found = None if late else subject.rerun(other_numbers(inputs, serves, rng))
+        found = None if late else subject.rerun(with_masks(other_numbers(inputs, serves, rng), inputs, moved))
         if found is not None and set(found.wrong) <= set(wrong):  # else it is a shape that backward is not made for
             yield replace(found, wrong=[name for name in found.wrong if name in found.analytic])
 

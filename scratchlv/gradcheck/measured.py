@@ -20,6 +20,10 @@ _TINY_STEP, _COARSE_STEP = (
     2.0**-22,
 )  # a smooth curve is straight there, but for rounding in float64, in float32
 _FLOAT32 = 2.0**-25
+_STAIRS = (
+    2.0**-19
+)  # far above the width of the stairs that 1 - y has for a y near 1, and below the steps that are taken
+_SMOOTH = 5.0  # a third difference of a smooth curve is 8 times as large at twice the step
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,23 @@ class _Input:
             jumps = np.fmax(jumps, np.abs(right - 2 * start + left))
         return jumps
 
+    def _stairs(self) -> np.ndarray:
+        """Rounding that tiny steps do not see, output by output: the stairs of ``1 - y``, for a y near 1, are wider than those.
+
+        Differences of third order see it. They are taken to both sides of the point: a kink is at one of them, at most.
+        """
+
+        def rough(step: float) -> np.ndarray:
+            found = np.zeros(self.loss.start.shape)
+            for _ in range(3):
+                line = self._line(..., self._direction(), step, found)
+                sides = [[line.outputs(sign * k * step)[0] for k in (1, 2, 3, 4)] for sign in (1, -1)]
+                found = np.fmax(found, np.fmin(*(np.abs(d - 3 * c + 3 * b - a) for a, b, c, d in sides)))
+            return found
+
+        wide, narrow = rough(_STAIRS), rough(_STAIRS / 2)
+        return np.abs(self.loss.dy) * np.where(wide < _SMOOTH * narrow, np.fmax(wide, narrow), 0.0)
+
     def _line(self, where: Any, direction: Any, step: float, rounding: np.ndarray) -> Line:
         return Line(self.loss, self.value, where, direction, step, rounding)
 
@@ -217,9 +238,23 @@ class _Input:
 
     def refined_points(self) -> tuple[list[Point], list[Point]]:
         """The points, measured again where that was due; and those of them that should have been, and were left out."""
+        points, left_out = self._measured_points()
+        if any(self._is_odd(point) for point in points) and not self.rough:
+            stairs = self._stairs()
+            if (stairs > 4 * self.rounding).any():
+                self.rounding = np.fmax(self.rounding, stairs)
+                return self._measured_points()
+        return points, left_out
+
+    def _measured_points(self) -> tuple[list[Point], list[Point]]:
         points = list(self._points())
         self._scales(points)
         return points, self._refine(points)
+
+    def _is_odd(self, point: Point) -> bool:
+        """Wrong, or as beside a kink: rounding may look like that."""
+        kinked = point.bent or point.slope.beside_kink or point.slope.between is not None
+        return kinked or point.error(self.settings.tolerance) > self.settings.tolerance
 
     def _judged(self, points: list[Point], left_out: list[Point], slack: float = 0.0) -> Measured:
         tolerance = self.settings.tolerance

@@ -187,6 +187,15 @@ def other_numbers(inputs: dict[str, Any], serves: Serves, rng: np.random.Generat
     return others if serves(others) else _varied(inputs, rng)
 
 
+def with_masks(others: dict[str, Any], inputs: dict[str, Any], moved: Collection[str]) -> dict[str, Any]:
+    """Other numbers, but what holds zeros and one number, and has no gradient, as it is: a mask, which is known by that."""
+
+    def is_mask(value: Any) -> bool:
+        return isinstance(value, np.ndarray) and value.dtype.kind == "f" and len(np.unique(value)) == 2 and 0 in value
+
+    return others | {name: x for name, x in inputs.items() if name not in moved and is_mask(x)}
+
+
 def _varied(inputs: dict[str, Any], rng: np.random.Generator, whole: bool = False) -> dict[str, Any]:
     """Other numbers of the same sign and about the same size: zeros stay, and what is positive stays so.
 

@@ -594,6 +594,168 @@ def inputs():
     return {"x": r.normal(size=(3, 5)), "s": r.normal(size=3)}
 """
 
+WINDOWS = """
+import numpy as np
+
+def spread(parts, length, step):  # (n, windows, k): each window is added where it was taken
+    whole = np.zeros((len(parts), length))
+    for j in range(parts.shape[2]):
+        whole[:, j : j + step * parts.shape[1] : step] += parts[:, :, j]
+    return whole
+
+def forward(x, w):
+    k, step = len(w), 2
+    count = (x.shape[1] - k) // step + 1
+    parts = np.stack([x[:, j : j + step * count : step] for j in range(k)], 2)
+    return parts @ w, (parts, w, x.shape[1], step)
+
+def backward(dy, cache):
+    parts, w, length, step = cache
+    return spread(dy[..., None] * w, length, step), np.einsum("nc,nck->k", dy, parts)
+
+def inputs():
+    r = np.random.default_rng(29)
+    return {"x": r.normal(size=(2, 7)), "w": r.normal(size=3)}
+"""
+
+POOLED = """
+import numpy as np
+
+def forward(x):
+    n, length = x.shape
+    y = np.zeros((n, length // 3))
+    for i in range(n):
+        for j in range(length // 3):
+            y[i, j] = np.max(x[i, 3 * j : 3 * j + 3])
+    return y, x
+
+def backward(dy, x):
+    dx = np.zeros_like(x)
+    for i in range(dy.shape[0]):
+        for j in range(dy.shape[1]):
+            k = np.argmax(x[i, 3 * j : 3 * j + 3])
+            dx[i, 3 * j + k] += dy[i, j]
+    return dx
+
+def inputs():
+    return {"x": np.random.default_rng(30).normal(size=(2, 6))}
+"""
+
+DROPPED = """
+import numpy as np
+
+STAYS = 0.8
+
+def forward(x, W, kept):
+    a = np.tanh(x @ W)
+    return a * kept / STAYS, (x, W, a, kept)
+
+def backward(dy, cache):
+    x, W, a, kept = cache
+    da = dy * kept / STAYS
+    dz = da * (1 - a * a)
+    return dz @ W.T, x.T @ dz
+
+def inputs():
+    r = np.random.default_rng(31)
+    return {"x": r.normal(size=(5, 3)), "W": r.normal(size=(3, 4)), "kept": (r.uniform(size=(5, 4)) < 0.8) * 1.0}
+
+FIXED = ["kept"]
+"""
+
+LOGISTIC = """
+import numpy as np
+
+def forward(x, w, t):
+    p = 1 / (1 + np.exp(-(x @ w)))
+    return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p)) + 0.05 * np.sum(w * w), (x, w, t, p)
+
+def backward(dloss, cache):
+    x, w, t, p = cache
+    dz = (p - t) / len(t) * dloss
+    return np.outer(dz, w), x.T @ dz + 2 * 0.05 * w * dloss
+
+def inputs():
+    r = np.random.default_rng(32)
+    return {"x": r.normal(size=(7, 3)), "w": r.normal(size=3), "t": (r.uniform(size=7) < 0.5) * 1.0}
+
+FIXED = ["t"]
+"""
+
+MIXED = """
+import numpy as np
+
+def forward(x, W, V):
+    T = len(x)
+    h, tape = np.zeros(V.shape[1]), []
+    for t in range(T):
+        both = np.concatenate([x[t], h])
+        n = np.tanh(both @ W)
+        tape.append((both, n, h))
+        h = 0.5 * h + n @ V
+    return h, (tape, W, V, x.shape)
+
+def backward(dh, cache):
+    tape, W, V, shape = cache
+    T, D = shape
+    dx, dW, dV = np.zeros(shape), np.zeros_like(W), np.zeros_like(V)
+    for t in reversed(range(T)):
+        both, n, h = tape[t]
+        dprev = 0.5 * dh
+        dV += np.outer(n, dh)
+        dn = (V @ dh) * (1 - n * n)
+        dW += np.outer(both, dn)
+        dboth = W @ dn
+        dx[t] = dboth[:D]
+        dprev += dboth[D:]
+        dh = dprev
+    return dx, dW, dV
+
+def inputs():
+    r = np.random.default_rng(33)
+    return {"x": r.normal(size=(4, 3)), "W": r.normal(size=(5, 6)) * 0.5, "V": r.normal(size=(6, 2)) * 0.5}
+"""
+
+QUERY = """
+import numpy as np
+
+def forward(keys, query, U):
+    pre = np.tanh(keys + query @ U)
+    return pre.T @ pre.sum(1), (pre, query, U)
+
+def backward(dy, cache):
+    pre, query, U = cache
+    dpre = pre.sum(1)[:, None] * dy + (pre @ dy)[:, None]
+    da = dpre * (1 - pre**2)
+    return da, U @ da.sum(0), np.outer(query, da.sum(0))
+
+def inputs():
+    r = np.random.default_rng(34)
+    return {"keys": r.normal(size=(5, 4)), "query": r.normal(size=3), "U": r.normal(size=(3, 4))}
+"""
+
+SWISH = """
+import numpy as np
+
+def slope(u):
+    s = 1 / (1 + np.exp(-u))
+    return s + u * s * (1 - s)
+
+def forward(x, W):
+    u = x @ W
+    y = u / (1 + np.exp(-u))
+    return y, (x, W, u, y)
+
+def backward(dy, cache):
+    x, W, u, y = cache
+    du = dy * slope(u)
+    return du @ W.T, x.T @ du
+
+def inputs():
+    r = np.random.default_rng(35)
+    return {"x": r.normal(size=(4, 3)), "W": r.normal(size=(3, 5))}
+"""
+
 KINDS = {  # the operation, a text in it, what it is replaced by, and words of the first sentence
     "all pieces": (
         BEST, "np.put_along_axis(ds, best[:, None], dtop[:, None], 1)", "ds += dtop[:, None]",
@@ -663,6 +825,17 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
     ),
     "mean over too few": (GROUPED, "dmean / (c // 2 * l)", "dmean / l", ["a mean over the wrong number, a division by"]),
     "underscored": (UNDERSCORED, "d_out * b", "d_out", ["without the factor b"]),
+    "windows that overwrite each other": (WINDOWS, ": step] += parts", ": step] = parts", ["line 7", "with +=", "= for +="]),
+    "a whole window": (POOLED, "3 * j + k] +=", "3 * j : 3 * j + 3] +=", ["line 17", "given to all places"]),
+    "scale of a dropout, a constant of the file": (DROPPED, "dy * kept / STAYS", "dy * kept", ["a dropout scale"]),
+    "σ's derivative once more": (LOGISTIC, "(p - t) / len", "(p - t) * p * (1 - p) / len", ["a factor too many"]),
+    "a regularisation of another weight": (LOGISTIC, "2 * 0.05", "0.05", ["or that they weigh differently"]),
+    "what the same step has set": (MIXED, "dprev += dboth", "dprev = dboth", ["line 26", "= for +="]),
+    "a sum over no batch": (QUERY, "U @ da.sum(0)", "U @ da[0]", ["line 12", "sum over axis 0"]),
+    "a slope at the output": (SWISH, "slope(u)\n    return", "slope(y)\n    return", ["line 15", "y used for u"]),
+    "one from whole columns": (
+        LABELS, "dz[np.arange(len(y)), y] -= 1", "dz[:, y] -= 1", ["line 13", "np.arange(len(y)), y", "a wrong index"],
+    ),
 }  # fmt: skip
 
 SAYS_NOT = {
@@ -673,6 +846,11 @@ SAYS_NOT = {
     "added in each round": ["mean"],
     "argmax for the label": ["place of a maximum"],
     "underscored": ["dd_"],
+    "what the same step has set": ["dh_next", "over time"],
+    "σ's derivative once more": ["derivative"],
+    "a sum over no batch": ["batch"],
+    "a slope at the output": ["from there on"],
+    "one from whole columns": ["gradients that"],
 }
 
 
@@ -683,7 +861,8 @@ def report_of(text, folder, name, **options):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return check(module.forward, module.backward, module.inputs(), **options)
+    fixed = getattr(module, "FIXED", ())
+    return check(module.forward, module.backward, module.inputs(), fixed=fixed, **options)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -96,3 +96,19 @@ def test_a_longer_step_across_a_kink_is_not_taken(place):
     slope = measure(line, 1e-11)
     assert slope.between is None
     assert abs(slope.value + 1e-5) <= slope.error <= 1e-9
+
+
+def test_the_stairs_of_a_probability_near_one_are_rounding():
+    def forward(z, t):
+        p = 1 / (1 + np.exp(-z))
+        return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p)), (p, t)
+
+    def backward(dloss, cache):
+        p, t = cache
+        return dloss * (p - t) / len(t), None
+
+    z = np.array([-2.0, 1.0, 17.0, 18.0, 14.0, -1.0])  # 1 - p of 18 is 1.5e-8, and has but eight digits
+    t = np.zeros(6)
+    assert check(forward, backward, {"z": z, "t": t}, fixed=["t"]).verdict == "right"
+    doubled = check(forward, lambda d, cache: (2 * backward(d, cache)[0], None), {"z": z, "t": t}, fixed=["t"])
+    assert doubled.verdict == "WRONG"

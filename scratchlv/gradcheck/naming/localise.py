@@ -23,6 +23,7 @@ from scratchlv.gradcheck.trees import dot
 MOST_NUMBERS = 80
 PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide"}
 MOST_ORIGINS = 12
+FROM_THERE = "from there on wrong by a factor for each number"
 ELEMENTWISE = (
     "tanh",
     "exp",
@@ -84,7 +85,11 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         if known is not None:
             text, u, name, many = known
             words = cause("factor twice" if many else "missing factor", which=f": {text}, where u is {name}")
-            if text in ("u (1 − u)", "1 − u²") and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u):
+            if (
+                not many
+                and text in ("u (1 − u)", "1 − u²")
+                and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u)
+            ):
                 words = cause("tanh" if "²" in text else "sigmoid")
             through = operand(call, origin.j)
             return Finding(names, f"is wrong by {text}, where u is {name}, in what comes through {through}", words)
@@ -102,7 +107,7 @@ def _of_functions(simulation: Simulation, origins: Origins) -> Finding | None:
             found[function[0]] = function[1]
     if not found:
         return None
-    names, what = tuple(simulation.wrong), "and from there on wrong by a factor for each number"
+    names, what = tuple(simulation.wrong), f"and {FROM_THERE}"
     (text, words), *others = found.items()
     if others:
         words = cause("local derivative", of=f": of one of {', '.join(found)}")

@@ -173,7 +173,11 @@ def _maximum(simulation: Simulation, calls: list[int]) -> Iterator[Suspect]:
     def spread(call: Call, operands: list[Any], output: Any) -> Any:
         return call.output + (operands[0] - call.operands[0]).sum(axes).reshape(np.shape(output)) / count
 
+    def whole(call: Call, operands: list[Any], output: Any) -> Any:
+        return call.output + (operands[0] - call.operands[0]).sum(axes).reshape(np.shape(output))
+
     yield Suspect(dict.fromkeys(calls, spread), f"with a mean in {where(call)}", cause("argmax"))
+    yield Suspect(dict.fromkeys(calls, whole), f"with a sum in {where(call)}", cause("all places"))
 
 
 def _first_of(best: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

@@ -131,11 +131,31 @@ def _subscript(site: Site, node: ast.Subscript) -> Iterator[Draft]:
         order[i], order[j] = order[j], order[i]
         yield _indexed(node, order, 2.0)
     yield from _rows_of(site, node, texts)
+    yield from _chosen_place(site, node, parts)
     sliced = [number for number, part in enumerate(parts) if isinstance(part, ast.Slice)]
     for text, value in site.scope.items() if len(sliced) > 1 else ():
         if is_whole(value) and 0 < value < 8:
             crop = [f"{text}:-{text}" if number in sliced[-2:] else each for number, each in enumerate(texts)]
             yield _indexed(node, crop, 2.5, "padding")
+
+
+def _chosen_place(site: Site, node: ast.Subscript, parts: list[ast.expr]) -> Iterator[Draft]:
+    """One place of a window, by whole numbers that are found and never used: ``a[i + p]`` for ``a[i:i + k]``."""
+    names = [each for each in ast.walk(site.function.node) if isinstance(each, ast.Name)]
+    read = {each.id for each in names if isinstance(each.ctx, ast.Load)}
+    unused = [each.id for each in names if each.id not in read and is_whole(site.scope.get(each.id))]
+    unused = list(dict.fromkeys(unused))
+    windows = [part for part in parts if isinstance(part, ast.Slice) and not part.step]
+    if not unused or len(unused) != len(windows):
+        return
+    places = iter(unused)
+    texts = [_inside_of(part, next(places)) if part in windows else ast.unparse(part) for part in parts]
+    yield _indexed(node, texts, 0.5, "all places")
+
+
+def _inside_of(window: ast.expr, place: str) -> str:
+    assert isinstance(window, ast.Slice)
+    return f"{ast.unparse(window.lower)} + {place}" if window.lower else place
 
 
 def _sums(site: Site, node: ast.Subscript) -> Iterator[Draft]:
@@ -202,7 +222,8 @@ def flips(site: Site) -> Iterator[Draft]:
     if isinstance(node, ast.Call) and name_of(node.func) in ("flip", "fliplr", "flipud", "rot90", "roll") and node.args:
         key = "index by one" if name_of(node.func) == "roll" else "kernel not flipped"
         yield Draft("B", f"without {name_of(node.func)}", key, 0.5, {"B": node.args[0]})
-    if isinstance(site.facts.value(node), list) and not site.is_index:
+    two = isinstance(node, ast.List) and len(node.elts) == 2  # orders() exchanges them
+    if isinstance(site.facts.value(node), list) and not site.is_index and not two:
         stacked = site.in_call_of in ("concatenate", "hstack", "vstack", "stack", "column_stack")
         yield Draft("A[::-1]", "with [::-1]", "gates" if stacked else "reversed", 1.0)
     if not shape or site.is_index or isinstance(site.parent, ast.Attribute):

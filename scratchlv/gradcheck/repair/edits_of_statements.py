@@ -112,16 +112,26 @@ def _assigned(line: Line) -> Iterator[Edit]:
     target, value = statement.targets[0], statement.value
     if not isinstance(target, Target) or _reads(value, target):  # a = a + b adds already
         return
-    key = "= for += in time" if line.in_time else "= for +="
-    if (
-        line.in_time and isinstance(target, ast.Name) and isinstance(value, ast.Subscript)
-    ):  # dh = dy[t]: what t + 1 gave is lost
+    handed_on = line.in_time and not (isinstance(target, ast.Name) and _is_set_before(line))
+    key = "= for += in time" if handed_on else "= for +="
+    if handed_on and isinstance(target, ast.Name) and isinstance(value, ast.Subscript):
+        # dh = dy[t]: what t + 1 gave is lost
         key = {"dh": "dh_next", "dc": "dc_next"}.get(target.id.lower()[:2], key)
-    yield line.edit(partial(_augment, target, ast.Add(), value, statement), "with +=", key, 0.0 if line.loops else 1.0)
+    more = line.edit(partial(_augment, target, ast.Add(), value, statement), "with +=", key, 0.0 if line.loops else 1.0)
+    more.of_place = bool(line.loops) and isinstance(target, ast.Subscript)  # where places overlap, no one value serves
+    yield more
     yield line.edit(partial(_augment, target, ast.Sub(), value, statement), "with -=", key, 3.0)
     yield line.edit(partial(_added, target, "+", value, statement), f"with {ast.unparse(target)} +", key, 1.5, 2)
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
         yield line.edit(partial(_augment, target, ast.Sub(), value.operand, statement), "with -=", key, 1.0)
+
+
+def _is_set_before(line: Line) -> bool:
+    """Whether the same round sets the variable above this line: what is lost is then that, and no other step's."""
+    target = target_of(line.statement)
+    above = line.block[: line.index] if line.loops else []
+    stores = (each for statement in above for each in ast.walk(statement) if isinstance(each, ast.Name))
+    return any(each.id == base_of(target) and isinstance(each.ctx, ast.Store) for each in stores) if target else False
 
 
 def _reads(value: ast.expr, target: ast.expr) -> bool:

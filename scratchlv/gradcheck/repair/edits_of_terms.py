@@ -65,6 +65,11 @@ def operators(site: Site) -> Iterator[Draft]:
         yield Draft("L + R", "", "", 3.0, both)
         yield Draft("L - R", "", "", 3.0, both)
         yield Draft("R / L", "", "", 3.0, both)
+        left = node.left
+        if product and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult) and site.shape:
+            pair = f"{_shown(left.right)} * ({_shown(node.right)})"  # as in u (1 − u)
+            cost = 0.8 if _names(left.right) & _names(node.right) else 2.0
+            yield Draft("L", f"without {pair}", "too much", cost, {"L": left.left})
         if not isinstance(node.right, ast.Constant):
             yield Draft("L * R ** 2" if product else "L / R ** 2", "", "local derivative", 2.0, both)
             yield Draft("L * np.sqrt(R)" if product else "L / np.sqrt(R)", "", "scale", 2.5, both)
@@ -81,6 +86,10 @@ def _is_text(site: Site, node: ast.BinOp) -> bool:
 
 def _shown(node: ast.expr) -> str:
     return ast.unparse(node)
+
+
+def _names(node: ast.expr) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 def _dropped(site: Site, node: ast.expr, product: bool) -> str:

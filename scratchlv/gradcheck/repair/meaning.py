@@ -38,12 +38,22 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return mean
     if key == "missing term" and (_is_there(site, new) or _is_factor_of_a_product(site)):
         return "", {}
+    if key == "batch sum" and not _over_the_batch(site, new, evidence):
+        return "sum", {"axis": "axis 0"}
     if key in ("", "wrong rows"):
         return _of_place(site, new, evidence) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
         return _of_transpose(site, new, evidence, key)
     values = list(_values(site, new, added=key == "upstream ignored"))
     return (key, details) if _holds(key, values, evidence, activations) else ("", {})
+
+
+def _over_the_batch(site: Site, new: ast.expr, evidence: Evidence) -> bool:
+    """Whether the first axis of what is summed can be the batch: an output that is an array has it, too."""
+    summed = new.func.value if isinstance(new, ast.Call) and isinstance(new.func, ast.Attribute) else site.node
+    shape = site.facts.shape(summed) or site.shape
+    outputs = [np.shape(each) for each in leaves(evidence.dy)]
+    return not shape or not any(outputs) or any(shape[0] in each for each in outputs)
 
 
 def _are_gates(edit: Edit, activations: Activations) -> bool:
@@ -79,6 +89,8 @@ def _of_place(site: Site, new: ast.expr, evidence: Evidence) -> Meaning | None:
         around, shown = subscripts[-1], (site.text, ast.unparse(new))
     if isinstance(around.ctx, ast.Store):
         names = {each.id for each in ast.walk(around.slice) if isinstance(each, ast.Name)}
+        if isinstance(site.statement, ast.Assign | ast.AugAssign) and isinstance(site.statement.value, ast.Constant):
+            return "wrong place", {"which": _for(*shown)}  # a one, as of a target: no gradient
         largest = bool(names & _found_by_argmax(site)) or "argmax" in ast.unparse(around.slice)
         if largest and isinstance(new, ast.Subscript) and _chooses_labels(site, new, evidence):
             return "picked", {}
