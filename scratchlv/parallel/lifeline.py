@@ -18,10 +18,12 @@ import selectors
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 _GOODBYE, _GAVE_UP = "goodbye", "gave up"
+_MOMENT = 0.05  # seconds, in which a launcher kills the others
 _PATIENCE = 60.0  # seconds in which all have to come
 
 
@@ -33,7 +35,7 @@ class Lifeline:
         if team.rank == 0:
             where = _start_watcher(team.size, several_hosts=len(set(team.hosts)) > 1)
         host, port, token = team.broadcast(where)
-        self._socket = _first_to_close(socket.create_connection((host, port), timeout=_PATIENCE))
+        self._socket = socket.create_connection((host, port), timeout=_PATIENCE)
         self._send(token=token, rank=team.rank, host=team.hosts[team.rank], pid=os.getpid(), size=team.size)
         self._socket.setblocking(False)
 
@@ -61,17 +63,6 @@ class Lifeline:
     def _send(self, **message: Any) -> None:
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
-
-
-def _first_to_close(connection: socket.socket) -> socket.socket:
-    """The connection in the place of standard input, which nobody reads here.
-
-    The system closes the files of a process that dies in the order of their numbers. A launcher sees by one of them that its
-    process has died, and kills the others: were ours closed later, it would look as if one of these had died first.
-    """
-    os.dup2(connection.fileno(), 0, inheritable=False)
-    connection.close()
-    return socket.socket(fileno=0)
 
 
 def _start_watcher(size: int, several_hosts: bool) -> tuple[str, int, str]:
@@ -108,11 +99,15 @@ class _Process:
             data = self.connection.recv(1 << 16)
         except OSError:
             return False
+        self.take(data)
+        return bool(data)
+
+    def take(self, data: bytes) -> None:
+        """Note what it has said."""
         *lines, self.unread = (self.unread + data).split(b"\n")
         for line in lines:
             with contextlib.suppress(ValueError):
                 self.facts |= json.loads(line)
-        return bool(data)
 
 
 def watch(listener: socket.socket, size: int, token: str) -> str | None:
@@ -124,7 +119,6 @@ def watch(listener: socket.socket, size: int, token: str) -> str | None:
         for process in watched:
             selector.register(process.connection, selectors.EVENT_READ, process)
         while selector.get_map():
-            # in the order in which it happened, where the system tells: a launcher soon kills the others of a killed one
             for process in [key.data for key, _ in selector.select()]:
                 if process.read():
                     continue
@@ -137,14 +131,29 @@ def watch(listener: socket.socket, size: int, token: str) -> str | None:
 
 
 def _last_words(gone: _Process, watched: list[_Process]) -> str | None:
-    """What is said of one that is gone; nothing if another gave up, whom the launcher let no one outlive."""
-    for process in watched:
-        process.connection.settimeout(0.02)
-        while process is not gone and process.read():
-            pass
+    """What is said of one that is gone; nothing if another gave up, whom the launcher let no one outlive.
+
+    A launcher kills the others of a killed one, and which connection closed first does not tell who died first. So it is named
+    only where no other is gone a moment later.
+    """
+    time.sleep(_MOMENT)
+    there = [_survives(process) for process in watched if process is not gone]  # each hears what it said last
     if any(process.facts.get("end") == _GAVE_UP for process in watched):
         return None
-    return _epitaph(gone.facts, {k: v for process in watched for k, v in process.facts.items()})
+    return _epitaph(gone.facts, {k: v for process in watched for k, v in process.facts.items()}, all(there))
+
+
+def _survives(process: _Process) -> bool:
+    """Whether it is there, after all that it said; one that said goodbye may go."""
+    process.connection.setblocking(False)
+    try:
+        while data := process.connection.recv(1 << 16):
+            process.take(data)
+    except (BlockingIOError, InterruptedError):
+        return True
+    except OSError:
+        pass
+    return process.facts.get("end") == _GOODBYE
 
 
 def _arrivals(listener: socket.socket, size: int, token: str) -> list[_Process] | None:
@@ -163,8 +172,9 @@ def _arrivals(listener: socket.socket, size: int, token: str) -> list[_Process] 
     return found
 
 
-def _epitaph(gone: dict[str, Any], known: dict[str, Any]) -> str:
-    sentence = f"process {gone['rank']} of {gone['size']} (host {gone['host']}, pid {gone['pid']}) was killed, and the run ends"
+def _epitaph(gone: dict[str, Any], known: dict[str, Any], alone: bool) -> str:
+    named = f"process {gone['rank']} of {gone['size']} (host {gone['host']}, pid {gone['pid']})"
+    sentence = f"{named if alone else 'one of {} processes'.format(gone['size'])} was killed, and the run ends"
     if "folder" not in known:
         return sentence
     steps = [int(name[1]) for name in map(_CHECKPOINT.fullmatch, _names(Path(known["folder"]))) if name]

@@ -60,6 +60,14 @@ def test_who_is_gone_is_named_with_the_last_checkpoint(tmp_path):
     )
 
 
+def test_of_several_that_are_gone_none_is_named():
+    watched = Watched(2)
+    time.sleep(0.05)
+    for process in watched.processes:
+        process.close()
+    assert watched.end().startswith("one of 2 processes was killed, and the run ends")
+
+
 def test_without_a_checkpoint_it_begins_again(tmp_path):
     watched = Watched(1)
     Watched.send(watched.processes[0], folder=str(tmp_path / "none"), resume="go")
@@ -125,5 +133,5 @@ def test_a_killed_process_ends_the_run_within_seconds(tmp_path, victim):
     assert process.returncode != 0
     sentences = [line for line in err.splitlines() if line.startswith("scratchlv:")]
     assert len(sentences) == 1, err
-    assert f"process {victim} of 2" in sentences[0]
+    assert f"process {victim} of 2" in sentences[0] or "one of 2 processes was killed" in sentences[0]
     assert "is of step 40; go on with: the same command" in sentences[0]
