@@ -60,12 +60,15 @@ def gate(p: dict[str, Array], h: Array, z: Array, words: Array) -> tuple[Array, 
     return h @ p["copy.wh"] + z @ p["copy.wz"] + words @ p["copy.wy"] + p["copy.b"], GateCache(h, z, words)
 
 
-def gate_backward(dgate: Array, p: dict[str, Array], cache: GateCache) -> tuple[Array, Array, Array, dict[str, Array]]:
-    """``dh``, ``dz``, ``dwords`` and the gradients of the parameters, of ``dgate`` (T, N)."""
-    inputs = zip(("copy.wh", "copy.wz", "copy.wy"), cache, strict=True)
-    g = {name: (dgate[:, :, None] * x).sum(axis=(0, 1)) for name, x in inputs}
-    dh, dz, dwords = (dgate[:, :, None] * p[name] for name in g)
-    return dh, dz, dwords, {**g, "copy.b": dgate.sum()[None]}
+def gate_backward(
+    dgate: Array, p: dict[str, Array], cache: GateCache, dh: Array, dz: Array, dwords: Array
+) -> dict[str, Array]:
+    """Add what ``dgate`` (T, N) asks of the states, the contexts and the words to their gradients; those of the parameters."""
+    g = {"copy.b": dgate.sum()[None]}
+    for name, x, dx in zip(("copy.wh", "copy.wz", "copy.wy"), cache, (dh, dz, dwords), strict=True):
+        g[name] = dgate.reshape(-1) @ x.reshape(-1, x.shape[-1])
+        dx += np.multiply(dgate[:, :, None], p[name], out=empty(dx.shape, dx))
+    return g
 
 
 # --- the loss ----------------------------------------------------------------------------------------------------------

@@ -291,10 +291,7 @@ def backward(
         dz, g["output.Wz"], _ = linear.backward(ddeep if attends else ddeep.sum(axis=0), cache.from_z)
     dhs, g["output.Wh"], _ = linear.backward(ddeep, cache.from_h)  # (T, N, H)
     if config.copy:
-        dh, dz_of_gate, dwords_of_gate, of_gate = copying.gate_backward(dgate, p, cache.gate)
-        dhs, dz = dhs + dh, dz + dz_of_gate
-        ddeep = ddeep + dwords_of_gate
-        g.update(of_gate)
+        g.update(copying.gate_backward(dgate, p, cache.gate, dhs, dz, ddeep))
     ready(g)
 
     if config.context in ATTENDING:

@@ -50,9 +50,23 @@ TASKS = {
         neural_cache=True,
     ),
     "translate": Task(
-        "translation", "translation", _TRANSLATORS, ("scenes", "parallel", "multi30k", *_ROWS), "translate", True
+        "translation",
+        "translation",
+        _TRANSLATORS,
+        ("scenes", "parallel", "multi30k", *_ROWS),
+        "translate",
+        beam=True,
+        presets=("quick", "multi30k"),
     ),
-    "summarize": Task("summarization", "translation", _TRANSLATORS, ("scenes", *_ROWS, "parallel"), "summarize", True),
+    "summarize": Task(
+        "summarization",
+        "translation",
+        _TRANSLATORS,
+        ("scenes", *_ROWS, "parallel"),
+        "summarize",
+        beam=True,
+        presets=("quick", "news"),
+    ),
     "caption": Task(
         "image captioning",
         "captioning",

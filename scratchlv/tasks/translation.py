@@ -89,6 +89,27 @@ _SUMMARIZE = Settings(
     most_words=80,
     validate_every=120,
 )
+# Multi30k (29,000 pairs), with --bpe 8000: seven epochs
+_MULTI30K = replace(
+    _TRANSLATE,
+    steps=3200,
+    dropout=0.4,
+    input_dropout=0.2,
+    label_smoothing=0.1,
+    tied=True,
+    query="current",
+    validate_every=400,
+)
+# a few thousand articles and their headlines, with --copy: rare words are better copied than learned
+_NEWS = replace(
+    _SUMMARIZE,
+    steps=1600,
+    input_dropout=0.3,
+    tied=True,
+    query="current",
+    min_count=5,
+    validate_every=100,
+)
 #: the readers of pairs of texts, by kind of data
 _READERS: dict[str, Callable[..., Pairs]] = {
     "parallel": parallel,
@@ -103,10 +124,12 @@ PRESETS = {
         # without dropout the encoder remembers so well that the decoder may look anywhere
         ("scenes", "quick"): Settings(steps=1500, batch=64, learning_rate=4e-3, dropout=0.3),
         **{(kind, "quick"): _TRANSLATE for kind in _READERS},
+        **{(kind, "multi30k"): _MULTI30K for kind in ("parallel", "multi30k")},
     },
     "summarize": {
         ("scenes", "quick"): Settings(steps=2500, batch=64, learning_rate=3e-3),
         **{(kind, "quick"): _SUMMARIZE for kind in _READERS if kind != "multi30k"},
+        **{(kind, "news"): _NEWS for kind in ("csv", "tsv", "jsonl")},
     },
 }
 

@@ -60,7 +60,7 @@ def translator(at, rng, model, cell="lstm", **more):
 
 def copying_translator(at, rng):
     """With words that the vocabulary lacks, in the sources and of them in the targets."""
-    options = {"copy": True, "coverage": 0.5, "tied": True, "input_dropout": 0.2, "query": "current"}
+    options = {"copy": True, "coverage": 0.5, "tied": True, "input_dropout": 0.2}
     model, batch = translator(at, rng, "additive", **options)
     there = np.arange(len(batch.source))[:, None] < batch.source_lengths
     copied_from = np.where(there, rng.integers(4, at.vocabulary + 2, batch.source.shape), -1)
