@@ -48,8 +48,8 @@ SYSTEMS: dict[str, tuple[str, str]] = {
         "",
     ),
     "news": ("summarize --data csv:{data}/news/news.train.csv:text:headline", ""),
-    "babi-1": ("babi --data babi:{data}/babi:1", "--split test"),
-    "babi-2": ("babi --data babi:{data}/babi:2", "--split test"),
+    "babi": ("babi --data babi:{data}/babi:all", "--split test"),
+    "babi-joint": ("babi --data babi:{data}/babi:all --preset joint", "--split test"),
     "easy-vqa": ("vqa --data easy-vqa --hops 1", "--split test"),
     "daquar": ("vqa --data daquar:{data}/daquar", ""),
 }

@@ -96,7 +96,7 @@ def _train_one(folder: Path, config: Any) -> None:
         training.train(
             folder, None if run_folder.is_run(folder) else config, show_progress=False, say=lambda line: None
         )
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)
     except UserError as error:
         print(f"error: {folder.name}: {error}", file=sys.stderr)

@@ -19,7 +19,8 @@ def runs(tmp_path_factory):
         model = model or TASKS[task].models[0]
         if (task, model) not in found:
             folder = root / f"{task}-{model}"
-            data = ["--data", f"babi:{stories(root)}:1", *TINY_FILES] if task == "babi" else TINY
+            few = [*TINY_FILES, "--set", "restarts=2", "--set", "linear_steps=4"]
+            data = ["--data", f"babi:{stories(root)}:1", *few] if task == "babi" else TINY
             beside = ["--set", "blind_steps=2", "--set", "encoder_steps=2"] if task == "vqa" else []
             assert main(["train", task, "--model", model, "--out", str(folder), *data, *beside]) == 0
             found[task, model] = folder

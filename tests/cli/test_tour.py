@@ -48,7 +48,7 @@ COMMANDS = {
     "summarize, standard input": (2, "summarize {place}/summarize -"),
     "caption": (0, "caption {place}/caption {place}/picture.png --picture {place}/attention.png"),
     "caption, no picture": (2, "caption {place}/caption {place}/text.txt"),
-    "answer": (0, "answer {place}/babi {place}/text.txt {NAME}"),
+    "answer": (0, "answer {place}/babi {place}/text.txt where,{NAME}"),
     "exercise list": (0, "exercise list --folder {place}"),
     "exercise start": (0, "exercise start float32 --folder {place}"),
     "exercise check": (1, "exercise check softmax --folder {place}"),

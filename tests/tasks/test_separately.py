@@ -1,12 +1,17 @@
 """bAbI's tasks, each with a run of its own, and one network for all of them."""
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from scratchlv.cli import main
 from scratchlv.errors import UserError
 from scratchlv.tasks import separately, story_answering, training
+from scratchlv.training import checkpoint
 
 from .test_story_answering import babi, story
 
@@ -45,6 +50,35 @@ def test_each_task_has_a_run_and_a_row(data, tmp_path, capsys):
     # what is done is not done again
     assert main(["train", "babi", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert "task 4: trained" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_reaches_every_task_and_each_has_its_checkpoint(data, tmp_path):
+    settings = ["steps=100000", "batch=4", "width=8", "restarts=2", "linear_steps=20"]
+    command = [
+        sys.executable,
+        "-m",
+        "scratchlv",
+        "train",
+        "babi",
+        "--data",
+        f"babi:{data}:all",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    command += [text for setting in settings for text in ("--set", setting)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    begun = tmp_path / "run" / "task-1" / "starts" / "log.jsonl"
+    until = time.monotonic() + 120
+    while not begun.exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)  # to the parent alone, which passes it on
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted; go on with: " in said
+    assert "Traceback" not in said
+    assert checkpoint.latest_steps(begun.parent)
 
 
 def test_one_network_for_all_tasks(data, tmp_path):
