@@ -311,6 +311,13 @@ SLOW = {
 }
 
 
+@pytest.mark.parametrize("key", [1, True, (1,), 0.5, None])
+def test_the_keys_of_a_dictionary_are_texts(save, key):
+    """Of others the hash can be chosen, and a dictionary of one hash takes the square of its time."""
+    with pytest.raises(UserError, match="for a key; those of a state dictionary are texts"):
+        read_torch(save(pickle.EMPTY_DICT + code(key) + pickle.NONE + pickle.SETITEM, {}))
+
+
 @pytest.mark.parametrize("trick", SLOW)
 def test_a_pickle_made_to_take_long_is_refused_soon_and_briefly(save, trick, monkeypatch):
     """Its instructions are counted: no test of time, which would depend on the machine."""
@@ -334,12 +341,12 @@ def test_a_zip_of_very_many_members_is_refused_by_the_length_of_its_list(tmp_pat
 
 def test_members_that_overlap_are_refused(tmp_path):
     state = {name: tensor(name, (4,), (1,), count=4) for name in "ab"}
-    path = write(tmp_path / "overlapping.pth", state, {name: np.zeros(4, np.float32) for name in "ab"}, "zip")
+    path = write(tmp_path / "weights.pth", state, {name: np.zeros(4, np.float32) for name in "ab"}, "zip")
     content = path.read_bytes()
     first, second = (content.index(b"archive/data/" + name) - 30 for name in (b"a", b"b"))
     at = content.rindex(second.to_bytes(4, "little") + b"archive/data/b")
     path.write_bytes(content[:at] + (first + 2).to_bytes(4, "little") + content[at + 4 :])
-    with pytest.raises(UserError, match="overlap"):
+    with pytest.raises(UserError, match="two of its members overlap"):
         read_torch(path)
 
 
@@ -404,6 +411,12 @@ LYING = {
     "a number of many digits": b'{"w": ' + b"9" * 10_000 + b"}",
     "no UTF-8": b'{"\xff": 1}',
 }
+
+
+def test_tensors_that_lie_upon_each_other_are_refused_though_the_file_is_long_enough(tmp_path):
+    path = safetensors_file(tmp_path, {"w": described(), "v": described()}, bytes(16))
+    with pytest.raises(UserError, match="begins at byte 0, and the one before ends at 8"):
+        read_weights(path)
 
 
 @pytest.mark.parametrize("lie", LYING)
