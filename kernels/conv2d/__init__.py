@@ -47,6 +47,10 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "stride 2, one tap": case((2, 7, 6, 68), (1, 1, 68, 8), stride=2, bias=False),
         "groups by four": case((2, 6, 5, 12), (3, 2, 6, 24), padding=1, groups=2, stride=2),
         "more taps than a tile": case((1, 9, 8, 20), (3, 3, 20, 68), padding=1),
+        "steps in parts": case((1, 5, 4, 64), (3, 3, 64, 60), padding=1, relu=True, pool=True),
+        "steps in parts, stride 2, groups": case(
+            (2, 4, 3, 128), (3, 3, 64, 128), stride=2, padding=1, groups=2, relu=True
+        ),
         "pixels in parts": case((3, 15, 14, 3), (2, 2, 3, 8)),
         "groups, dilation, relu, pool": case(
             (2, 9, 8, 12), (3, 2, 4, 12), groups=3, dilation=(1, 2), relu=True, pool=True

@@ -13,7 +13,9 @@
 // a thread 8 x 4 of it in registers: 32 multiplications for 3 loads from shared memory, 21 FLOPs for a byte from global memory
 // (those bytes mostly in the second-level cache), loads of 16 bytes, the next tiles on their way while these are multiplied,
 // one barrier for 16 steps. dx with a stride meets only the taps that hit it (version 2 multiplies by zeros), and ReLU and
-// pooling end in the registers that hold the sums: the activation of full size is never written.
+// pooling end in the registers that hold the sums: the activation of full size is never written. In version 4 the steps of
+// y and dx are shared among blocks where tiles are too few for a chip, as those of dW always were, and a second launch adds up
+// the parts.
 #include "scratchlv.cuh"
 
 #define CLOSED 4  // the argmax where ReLU is closed
@@ -314,9 +316,9 @@ struct PatchTile {
     int h[2], w[2];
     Tap tap;
     float4 held[2];
-    __device__ void begin() {
+    __device__ void begin(int first) {
         tap = {0, 0, 0};
-        tap.advance(threadIdx.x % 4 * 4, source.columns, source.channels);
+        tap.advance(first + threadIdx.x % 4 * 4, source.columns, source.channels);
     }
     __device__ static int row(int half) { return threadIdx.x / 4 + half * (ROWS / 2); }
     __device__ void place(int half, const float* at, int h_, int w_) { picture[half] = at, h[half] = h_, w[half] = w_; }
@@ -396,9 +398,9 @@ struct TransposedWeightTile {
     bool exists;  // the channel
     Tap tap;
     float4 held;
-    __device__ void begin() {
+    __device__ void begin(int first) {
         tap = {0, 0, 0};
-        tap.advance(threadIdx.x % 4 * 4, taps_w, outputs);
+        tap.advance(first + threadIdx.x % 4 * 4, taps_w, outputs);
     }
     __device__ void fetch() {
         size_t place = (size_t)(first_h + step_h * tap.i) * kw + first_w + step_w * tap.j;
@@ -469,16 +471,19 @@ template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b,
 
 // 3. Tiles in registers. Rows are the pixels of y; with pooling, window by window, so that a thread holds whole windows.
 // blockIdx.x counts tiles, those of one row of tiles first (they share patches), blockIdx.z groups.
-// M / groups is a multiple of four.
+// M / groups is a multiple of four. With `parts` blockIdx.y counts parts of `span` steps each, a multiple of DEPTH, whose sums go
+// there, (parts, rows, M), for conv2d_finish.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
          unsigned char* __restrict__ argmax, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int
-         stride_h, int stride_w, int apart_h, int apart_w, int top, int left, int groups, int relu, int pool) {
+         stride_h, int stride_w, int apart_h, int apart_w, int top, int left, int groups, int relu, int pool,
+         float* __restrict__ parts, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z;
     int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
     int across = pool ? W_out / 2 : W_out, down = pool ? H_out / 2 : H_out, rows = N * down * across * (pool ? 4 : 1);
+    int first = blockIdx.y * span, last = min(first + span, s.taps());
     PatchTile a;
     a.source = {H, W, C, kh, kw, s.inputs(), apart_h, apart_w};
     for (int half = 0; half < 2; ++half) {
@@ -488,15 +493,23 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
             a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride_h - top, w * stride_w - left);
         else a.no_place(half);
     }
-    a.begin();
+    a.begin(first);
     RowTile b;
-    b.begin(weights + g * outputs, 0, s.taps(), M, column0 + RowTile::column(), outputs);
+    b.begin(weights + g * outputs, first, last, M, column0 + RowTile::column(), outputs);
     float z[8][4];
-    multiply(a, b, s.taps(), shared, z);
+    multiply(a, b, last - first, shared, z);
 
     int row = row0 + threadIdx.x / 16 * 8, m = column0 + RowTile::column();
     if (m >= outputs) return;
     m += g * outputs;
+    if (parts) {
+#pragma unroll
+        for (int r = 0; r < 8; ++r) {
+            float* to = parts + ((size_t)blockIdx.y * rows + row + r) * M + m;
+            if (row + r < rows) *(float4*)to = make_float4(z[r][0], z[r][1], z[r][2], z[r][3]);
+        }
+        return;
+    }
     float shift[4] = {0.0f, 0.0f, 0.0f, 0.0f};
     if (bias) shift[0] = bias[m], shift[1] = bias[m + 1], shift[2] = bias[m + 2], shift[3] = bias[m + 3];
 #pragma unroll
@@ -528,6 +541,42 @@ conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const f
     }
 }
 
+// 4. What the parts of conv2d_3 add up to, and what that kernel does with its sums. A thread for four channels of a number of y:
+// of a row, or with pooling of the four rows of a window.
+extern "C" __global__ void __launch_bounds__(256)
+conv2d_finish(const float* __restrict__ parts, const float* __restrict__ bias, float* __restrict__ y,
+              unsigned char* __restrict__ argmax, int count, long long numbers, int M, int relu, int pool) {
+    long long k = 4 * (blockIdx.x * (long long)blockDim.x + threadIdx.x);
+    if (k >= numbers) return;
+    int places = pool ? 4 : 1, m = k % M;
+    float v[4][4];  // by channel and place
+#pragma unroll
+    for (int place = 0; place < 4; ++place) {
+        if (place >= places) break;
+        float4 total = zero4();
+#pragma unroll 4
+        for (int part = 0; part < count; ++part) {
+            float4 own = *(const float4*)(parts + (size_t)part * numbers * places + (k / M * places + place) * M + m);
+            total = make_float4(total.x + own.x, total.y + own.y, total.z + own.z, total.w + own.w);
+        }
+        float z[4] = {total.x, total.y, total.z, total.w};
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            if (bias) z[e] += bias[m + e];
+            v[e][place] = relu && z[e] <= 0.0f ? 0.0f : z[e];
+        }
+    }
+    float best[4];
+    unsigned index = 0;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+        best[e] = v[e][0];
+        if (pool) index |= largest(v[e], relu, best[e]) << 8 * e;
+    }
+    *(float4*)(y + k) = make_float4(best[0], best[1], best[2], best[3]);
+    if (pool && argmax) *(unsigned*)(argmax + k) = index;
+}
+
 // Row u of x is seen through tap i by the output row (u + top - i apart) / stride, if that is whole. So the rows with u + top =
 // class (mod stride) see every step-th tap, from `tap` on: among themselves they are a convolution without stride, which goes
 // back by `back` output rows from one of these taps to the next. Without a dilation, a step is the stride, and back is 1.
@@ -549,18 +598,18 @@ struct Class {
     }
 };
 
-// blockIdx.z counts groups, and classes of pixels.
+// blockIdx.z counts groups, and classes of pixels; blockIdx.y parts of `span` steps, each of which has a dx of its own.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
                         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
-                        apart_w, int top, int left, int groups) {
+                        apart_w, int top, int left, int groups, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
     int inputs = s.inputs(), outputs = s.outputs(), column_tiles = (inputs + COLUMNS - 1) / COLUMNS;
     int g = blockIdx.z % groups, number_h = blockIdx.z / groups / stride_w, number_w = blockIdx.z / groups % stride_w;
     int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
     Class down(number_h, H, kh, stride_h, apart_h, top), across(number_w, W, kw, stride_w, apart_w, left);
-    int rows = N * down.rows * across.rows;
+    int rows = N * down.rows * across.rows, first = blockIdx.y * span;
     if (row0 >= rows) return;
     PatchTile a;
     a.source = {H_out, W_out, M, down.taps, across.taps, outputs, -down.back, -across.back};
@@ -570,15 +619,15 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
         if (row < rows) a.place(half, picture, h + down.start, w + across.start);
         else a.no_place(half);
     }
-    a.begin();
+    a.begin(first);
     int c = column0 + threadIdx.x / 4;
     TransposedWeightTile b;
     b.weights = weights + (size_t)c * M + g * outputs, b.exists = c < inputs;
     b.taps_h = down.taps, b.taps_w = across.taps, b.first_h = down.tap, b.first_w = across.tap;
     b.outputs = outputs, b.inputs = inputs, b.step_h = down.step, b.step_w = across.step, b.kw = kw, b.M = M;
-    b.begin();
+    b.begin(first);
     float sums[8][4];
-    multiply(a, b, down.taps * across.taps * outputs, shared, sums);
+    multiply(a, b, max(0, min(span, down.taps * across.taps * outputs - first)), shared, sums);
 
     int row = row0 + threadIdx.x / 16 * 8;
     c = column0 + threadIdx.x % 16 * 4;
@@ -590,7 +639,7 @@ conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ 
             int h = p / across.rows % down.rows * stride_h + down.first, w = p % across.rows * stride_w + across.first;
             p = (p / across.rows / down.rows * H + h) * W + w;
         }
-        float* to = dx + (size_t)p * C + g * inputs + c;
+        float* to = dx + (blockIdx.y * (size_t)(N * H * W) + p) * C + g * inputs + c;
         if (inputs % 4 == 0) *(float4*)to = make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
         else
 #pragma unroll

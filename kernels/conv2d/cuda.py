@@ -13,10 +13,18 @@ from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
 from scratchlv.kernels.conv2d.reference import Gradients, layout, pooled_size
 
-VERSIONS = {1: "a thread for each number", 2: "tiles in shared memory", 3: "tiles in registers, 16 bytes an access"}
-TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes
+VERSIONS = {
+    1: "a thread for each number",
+    2: "tiles in shared memory",
+    3: "tiles in registers, 16 bytes an access",
+    4: "steps in parts where tiles are few",
+}
+TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64), 4: (128, 64)}  # rows and columns of a product that a block makes
+DEPTH = 16  # steps between two barriers, as in conv2d.cu
+FEWEST_STEPS = 256  # of a part of y or dx: fewer would not pay for adding it to the others
 SHARED = 58368  # bytes of a block of version 3; every chip served has 64 KB
 FEWEST_PIXELS = 256  # of a part of dW: fewer would not pay for adding it to the others
+AT_ONCE = 256  # blocks of version 3 that a large chip holds; where tiles are fewer, parts make up for it
 BLOCKS = 512  # about so many are wanted; few enough that the parts of dW are small beside what is read
 
 
@@ -74,10 +82,16 @@ def forward(
     argmax = empty(y.shape, x, np.uint8) if pool and train else None
     sizes = _sizes(x.shape, M, w, groups)
     module, number = load("conv2d.cu"), _version(W, groups, x, y)
-    if number == 3:
-        rows = math.prod(y.shape[:3]) * (4 if pool else 1)
-        grid, flags = (_tiles(3, rows, M // groups), 1, groups), (np.int32(relu), np.int32(pool))
-        module["conv2d_3"](grid, (256,), x, W, b, y, argmax, *sizes, *flags, shared=SHARED)
+    if number >= 3:
+        rows, flags = math.prod(y.shape[:3]) * (4 if pool else 1), (np.int32(relu), np.int32(pool))
+        tiles = _tiles(3, rows, M // groups)
+        count, span = _parts(number, tiles * groups, math.prod(W.shape[:3]))
+        parts = empty((count, rows, M), x) if count > 1 else None
+        grid = tiles, count, groups
+        module["conv2d_3"](grid, (256,), x, W, b, y, argmax, *sizes, *flags, parts, np.int32(span), shared=SHARED)
+        if parts is not None:
+            numbers = np.int32(count), np.int64(y.size), np.int32(M), *flags
+            module["conv2d_finish"](blocks(y.size // 4, 256), (256,), parts, b, y, argmax, *numbers)
     else:
         z = empty((N, *size, M), x) if pool else y
         kernel = module[f"conv2d_{number}"]
@@ -123,14 +137,19 @@ def _input_gradient(
     dx = empty(x.shape, x)
     N, H, width, C = x.shape
     number = _version(W, groups, dz)
-    grid: tuple[int, ...]
-    block: tuple[int, ...]
-    if number == 3:
-        rows = N * -(-H // stride[0]) * -(-width // stride[1])  # of the largest class of pixels
-        grid, block = (_tiles(3, rows, C // groups), 1, groups * stride[0] * stride[1]), (256,)
-    else:
+    if number < 3:
         grid, block = _grid(number, N * H * width, C, groups)
-    module[f"conv2d_input_gradient_{number}"](grid, block, dz, W, dx, *sizes, shared=SHARED if number == 3 else 0)
+        module[f"conv2d_input_gradient_{number}"](grid, block, dz, W, dx, *sizes)
+        return dx
+    rows = N * -(-H // stride[0]) * -(-width // stride[1])  # of the largest class of pixels
+    classes, tiles = groups * stride[0] * stride[1], _tiles(3, rows, C // groups)
+    steps = math.prod(W.shape[:2]) * (W.shape[3] // groups)
+    count, span = _parts(number if stride == (1, 1) else 3, tiles * classes, steps)  # a class has fewer steps
+    parts = empty((count, *dx.shape), x) if count > 1 else dx
+    grid = tiles, count, classes
+    module["conv2d_input_gradient_3"](grid, (256,), dz, W, parts, *sizes, np.int32(span), shared=SHARED)
+    if count > 1:
+        module["conv2d_sum_partials"](blocks(dx.size, 256), (256,), parts, dx, np.int32(count), np.int64(dx.size))
     return dx
 
 
@@ -150,8 +169,8 @@ def _weight_gradient(
         span = _span(pixels, tiles * groups)
         count = -(-pixels // span)
         parts = empty((count, rows, M), x) if count > 1 else sums
-        kernel, numbers = module[f"conv2d_weight_gradient_{number}"], (*sizes, np.int32(bias), np.int32(span))
-        if number == 3:
+        kernel, numbers = module[f"conv2d_weight_gradient_{min(number, 3)}"], (*sizes, np.int32(bias), np.int32(span))
+        if number >= 3:
             kernel((tiles, count, groups), (256,), x, dz, parts, *numbers, shared=SHARED)
         else:
             kernel((-(-taps // 32), -(-(M // groups) // 32), groups * count), (32, 32), x, dz, parts, *numbers)
@@ -170,10 +189,17 @@ def _span(pixels: int, tiles: int) -> int:
     return -(-pixels // parts)
 
 
+def _parts(number: int, tiles: int, steps: int) -> tuple[int, int]:
+    """How many parts the steps of a product are cut into, and how many each has. The sizes decide, not the chip."""
+    count = 1 if number == 3 else max(1, min(AT_ONCE // max(1, tiles), steps // FEWEST_STEPS))
+    span = -(-steps // (count * DEPTH)) * DEPTH
+    return -(-steps // span), span
+
+
 def _version(W: Array, groups: int, *arrays: Array) -> int:
-    """Version 3 reads four channels of y at once: it must have so many, and all be aligned. It takes no empty weights."""
+    """Version 3 on reads four channels of y at once: it must have so many, and all be aligned. It takes no empty weights."""
     number = version(VERSIONS)
-    if number == 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
+    if number >= 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
         return 2
     return number
 

@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
+from scratchlv.device import on_gpu
 from scratchlv.ops import max_pool2d
 from scratchlv.vision import imagenet, units
 from scratchlv.vision.units import Unit, Way
 
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels out of each convolution
-_OWN_CACHE = 3  # blocks that a picture goes through by itself, so that it stays in the cache; weights are large later
+_OWN_CACHE = 3  # blocks that a picture goes through by itself on a CPU, to stay in its cache; weights are large later
 
 
 class _Step(NamedTuple):
@@ -83,7 +84,7 @@ class VGG:
         """From what is below the first of ``layers`` (preprocessed pictures, below conv1_1) to what the last makes of it."""
         steps = list(self._steps(layers))
         first = 0
-        if not way.train and len(x) > 1:
+        if not way.train and len(x) > 1 and not on_gpu(x):
             first = sum(step.layer < f"conv{_OWN_CACHE + 1}" for step in steps)
             if first:
                 x = np.concatenate([self._forward(way, picture, steps[:first])[0] for picture in x[:, None]])

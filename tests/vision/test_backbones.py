@@ -6,7 +6,7 @@ import pytest
 import scratchlv
 from scratchlv.errors import UserError
 from scratchlv.tasks import BACKBONES
-from scratchlv.vision import backbones, units
+from scratchlv.vision import backbones, units, vgg
 from scratchlv.vision.backbones import Backbone, Pixels, pretrained
 from scratchlv.vision.units import Way
 
@@ -326,3 +326,21 @@ def test_colours_are_normalised_as_torchvision_does():
     for name in ("vgg16", "resnet50"):
         found = backbones.network_of(name).preprocess(image)[0, 0, 0]
         np.testing.assert_allclose(found, [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225], rtol=1e-6)
+
+
+def test_on_a_gpu_all_pictures_go_through_vgg_at_once(monkeypatch):
+    """On a CPU one by one, to stay in its cache; the features are the same."""
+    batches, forward = [], units.forward
+
+    def note(way, layer, x, **settings):
+        batches.append(len(x))
+        return forward(way, layer, x, **settings)
+
+    monkeypatch.setattr(units, "forward", note)
+    network = Backbone(pretrained(VGG_, weights_of(VGG_)))
+    one_by_one = network.features(images(VGG_))
+    assert 1 in batches
+    batches.clear()
+    monkeypatch.setattr(vgg, "on_gpu", lambda x: True)
+    np.testing.assert_allclose(network.features(images(VGG_)), one_by_one, rtol=1e-5, atol=1e-6)
+    assert set(batches) == {3}
