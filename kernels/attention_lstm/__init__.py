@@ -62,6 +62,8 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "several pieces": pieces,
         "several pieces, dot": pieces_dot,
         "a piece left out": case(2, 2, 48, 2, 4, 3, 5, masked=True, left_out=slice(16, 32)),
+        "more rows than lanes": case(2, 35, 3, 2, 9, 5, 7),
+        "more rows than lanes, dot": case(2, 33, 3, 2, 5, 9, 9, additive=False),
         "spread by 200": exact | {"words": np.round(200 * tame["words"])},
         "plus and minus 1e4": exact | {"words": 1e4 * np.sign(tame["words"])},
     }

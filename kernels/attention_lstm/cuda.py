@@ -13,11 +13,16 @@ from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, pl
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.cuda import CHUNK, as_mask
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
+from scratchlv.kernels.building_blocks.recurrent_plan import shared_memory
 from scratchlv.kernels.linear.cuda import sum_rows
 from scratchlv.kernels.lstm.cuda import cell_backward, cell_forward
 from scratchlv.kernels.matmul.cuda import gemm
 
-VERSIONS = {1: "the launches of the rooms for each step", 2: "one launch for all steps"}
+VERSIONS = {
+    1: "the launches of the rooms for each step",
+    2: "one launch for all steps",
+    3: "one launch, the weights on the chip",
+}
 THREADS, REGIONS, DEPTH, PAD, WARPS = 256, 8, 128, 33, 8  # as in attention_lstm.cu and .cuh
 SHARED = 4 * (DEPTH * PAD + 16 * WARPS * PAD + 4 * CHUNK)  # bytes of a block of version 2
 
@@ -227,12 +232,12 @@ def _score(v: Array | None) -> str:
     return "dot" if v is None else "additive"
 
 
-# --- Version 2: all steps in one launch ------------------------------------------------------------------------------
+# --- Versions 2 and 3: all steps in one launch ------------------------------------------------------------------------
 
 
 def _one_launch(x: Array, keys: Array, h: Array, T: int) -> bool:
     """Where something is empty there is nothing to be fast at, and version 1 does it."""
-    return version(VERSIONS) == 2 and T > 0 and 0 not in (*x.shape, *keys.shape, *h.shape)
+    return version(VERSIONS) >= 2 and T > 0 and 0 not in (*x.shape, *keys.shape, *h.shape)
 
 
 def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
@@ -240,7 +245,8 @@ def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z,
     T, chunks = T - 1, -(-L // CHUNK)
     maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
     arrays = gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z
-    _launch(f"{_score(v)}_forward_2", arrays, (T, N, L, D, A, H))
+    kept = max(-(-A // 4), -(-H // 4)), 20 * H + 16 * D
+    _launch(f"{_score(v)}_forward", arrays, (T, N, L, D, A, H), *kept)
 
 
 def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
@@ -251,21 +257,31 @@ def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[A
     dalpha, dquery_partials = empty((N, L), x), empty((N, -(-L // CHUNK), A), x)
     upstream = dh_out, dz_out, dalpha_out
     arrays = gates, c, x, keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, dquery_partials
-    _launch(f"{_score(v)}_backward_2", arrays, (T, N, L, D, A, H))
+    kept = max(-(-H // 4), -(-H // 8) + -(-D // 8)), 4 * A + 32 * H
+    _launch(f"{_score(v)}_backward", arrays, (T, N, L, D, A, H), *kept)
     return da, dz, dquery, de, dh, dc
 
 
-def _launch(name: str, arrays: tuple, sizes: tuple[int, ...]) -> None:
-    """As many blocks as have something to do in the largest phase, and as the chip holds at the same time."""
+def _launch(name: str, arrays: tuple, sizes: tuple[int, ...], groups: int, kept: int) -> None:
+    """As many blocks as have something to do in the largest phase, and as the chip holds at the same time.
+
+    Version 3, if the chip holds ``groups`` blocks, one for each group of columns, that keep so many weights each.
+    """
     _, N, L, D, A, H = sizes
     rows = -(-N // 32)
     jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
     module = load("attention_lstm.cu")  # a file in its place may have all kernels
-    if name not in module:
+    if f"{name}_2" not in module:
         module = load(f"{name.split('_')[0]}_attention_lstm.cu")
-    most = module.engine(on_gpu(arrays[0])).blocks_at_once(name, (THREADS,), SHARED)
-    numbers = (np.int32(n) for n in sizes)
-    module[name]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
+    engine, numbers, shared = module.engine(on_gpu(arrays[0])), [np.int32(n) for n in sizes], SHARED + 4 * kept
+    if version(VERSIONS) == 3 and f"{name}_3" in module and shared <= shared_memory(arrays[0]):
+        most = engine.blocks_at_once(f"{name}_3", (THREADS,), shared)
+        if most >= groups:
+            grid = (max(groups, min(most, jobs)),)
+            module[f"{name}_3"](grid, (THREADS,), *arrays, *numbers, shared=shared, cooperative=True)
+            return
+    most = engine.blocks_at_once(f"{name}_2", (THREADS,), SHARED)
+    module[f"{name}_2"]((min(most, jobs),), (THREADS,), *arrays, *numbers, shared=SHARED, cooperative=True)
 
 
 # --- The last pass ---------------------------------------------------------------------------------------------------

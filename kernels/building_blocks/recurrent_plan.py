@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda.arrays import as_contiguous, on_gpu, place
+from scratchlv.cuda.launch import MOST_SHARED
 from scratchlv.cuda.precision import precision
 
 ROWS = 8  # that a block takes through a step at a time; MOST_ROWS in recurrent.cuh
@@ -96,7 +97,12 @@ def plan_for(like: Any, N: int, H: int, gates: int = 4) -> Plan | None:
     if on_gpu(like):
         processors, shared_memory, has_tf32 = _chip(like.device.id)
         return plan(N, H, processors, shared_memory, gates=gates, tf32=tf32 and has_tf32)
-    return plan(N, H, processors=4, shared_memory=227 * 1024, gates=gates, threads=64, tf32=tf32)
+    return plan(N, H, processors=4, shared_memory=MOST_SHARED, gates=gates, threads=64, tf32=tf32)
+
+
+def shared_memory(like: Any) -> int:
+    """The most bytes of shared memory that a block can have on the chip where the array ``like`` is."""
+    return _chip(like.device.id)[1] if on_gpu(like) else MOST_SHARED
 
 
 @functools.cache

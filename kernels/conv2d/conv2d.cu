@@ -553,15 +553,18 @@ conv2d_finish(const float* __restrict__ parts, const float* __restrict__ bias, f
 #pragma unroll
     for (int place = 0; place < 4; ++place) {
         if (place >= places) break;
-        float4 sum = bias ? *(const float4*)(bias + m) : zero4(), total = zero4();
+        float4 total = zero4();
 #pragma unroll 4
         for (int part = 0; part < count; ++part) {
             float4 own = *(const float4*)(parts + (size_t)part * numbers * places + (k / M * places + place) * M + m);
             total = make_float4(total.x + own.x, total.y + own.y, total.z + own.z, total.w + own.w);
         }
-        float z[4] = {total.x + sum.x, total.y + sum.y, total.z + sum.z, total.w + sum.w};
+        float z[4] = {total.x, total.y, total.z, total.w};
 #pragma unroll
-        for (int e = 0; e < 4; ++e) v[e][place] = relu && z[e] <= 0.0f ? 0.0f : z[e];
+        for (int e = 0; e < 4; ++e) {
+            if (bias) z[e] += bias[m + e];
+            v[e][place] = relu && z[e] <= 0.0f ? 0.0f : z[e];
+        }
     }
     float best[4];
     unsigned index = 0;

@@ -90,8 +90,8 @@ def forward(
         grid = tiles, count, groups
         module["conv2d_3"](grid, (256,), x, W, b, y, argmax, *sizes, *flags, parts, np.int32(span), shared=SHARED)
         if parts is not None:
-            shape = np.int32(count), np.int64(y.size), np.int32(M), *flags
-            module["conv2d_finish"](blocks(y.size // 4, 256), (256,), parts, b, y, argmax, *shape)
+            numbers = np.int32(count), np.int64(y.size), np.int32(M), *flags
+            module["conv2d_finish"](blocks(y.size // 4, 256), (256,), parts, b, y, argmax, *numbers)
     else:
         z = empty((N, *size, M), x) if pool else y
         kernel = module[f"conv2d_{number}"]

@@ -1,10 +1,19 @@
-"""What nobody may look at, in the three rooms that attend: numbers behind a mask are not read, forward or backward."""
+"""What nobody may look at, in the three rooms that attend: numbers behind a mask are not read, forward or backward.
+
+And which version of the attending LSTM serves which call.
+"""
+
+import re
 
 import numpy as np
 import pytest
 
 from scratchlv import ops
+from scratchlv.cuda.launch import Kernel
 from scratchlv.cuda.versions import use_version
+from scratchlv.gradcheck.trees import as_float32
+from scratchlv.kernels.attention_lstm.cuda import SHARED
+from scratchlv.ops import attention_lstm
 
 from ..slow import slow_unless
 from .checks import WHY_NOT, cases, versions
@@ -42,3 +51,34 @@ def test_what_is_behind_a_mask_changes_no_bit(name, number, case, value):
     with use_version(number):
         for got, expected in zip(run(name, spoiled), run(name, inputs), strict=True):
             np.testing.assert_array_equal(got, expected)
+
+
+# --- which version of the attending LSTM runs ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "most_shared", "served_by"),
+    [
+        ("odd", 227 * 1024, 3),
+        ("dot", 227 * 1024, 3),
+        ("more rows than lanes", 227 * 1024, 3),
+        ("larger than a block", 227 * 1024, 2),  # more groups of columns than blocks at once
+        ("odd", SHARED + 4, 2),  # no room for the weights
+        ("gate", 227 * 1024, 1),
+    ],
+)
+def test_the_weights_are_kept_where_blocks_and_memory_are_enough(case, most_shared, served_by, monkeypatch):
+    launched, launch = [], Kernel.__call__
+
+    def note(self, *args, **kwargs):
+        launched.append(self.signature.name)
+        return launch(self, *args, **kwargs)
+
+    monkeypatch.setattr(Kernel, "__call__", note)
+    monkeypatch.setattr(attention_lstm.variant("cuda"), "shared_memory", lambda like: most_shared)
+    room, rng = attention_lstm.room, np.random.default_rng(0)
+    given = as_float32({**room.cases(rng), **room.hard_cases(rng)}[case])
+    (h, z, alpha), cache = attention_lstm.variant("cuda").forward(**given)
+    attention_lstm.variant("cuda").backward((h, z, alpha), cache)
+    whole = {name for name in launched if re.fullmatch(r"(dot|additive)_(forward|backward)_\d", name)}
+    assert {int(name[-1]) for name in whole} == ({served_by} if served_by > 1 else set())

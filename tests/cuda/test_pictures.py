@@ -63,7 +63,7 @@ def test_the_order_of_the_threads_changes_no_bit(name):
 
 @pytest.mark.parametrize(
     ("C", "M", "groups", "served_by"),
-    [(8, 12, 1, 3), (3, 12, 1, 3), (8, 6, 1, 2), (6, 12, 2, 2), (6, 8, 2, 3), (0, 8, 1, 2)],
+    [(8, 12, 1, 4), (3, 12, 1, 4), (8, 6, 1, 2), (6, 12, 2, 2), (6, 8, 2, 4), (0, 8, 1, 2)],
 )
 def test_convolution_takes_output_channels_by_four(C, M, groups, served_by):
     W, x = off(normal(3, 3, C // groups, M), 0), off(normal(1, 4, 4, C), 0)
