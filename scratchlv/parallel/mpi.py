@@ -37,7 +37,9 @@ T = TypeVar("T")
 
 #: how launchers tell a process how many were started with it
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
-_SPIN = 2e-3  # seconds in which a process that waits looks again and again, where each has a core: most waits are shorter
+_SPIN = (
+    2e-3  # seconds in which a process that waits looks again and again, where each has a core: most waits are shorter
+)
 _NAP = 1e-4  # seconds
 _CHECK = 0.05  # seconds between two looks at whether the others live
 _MOST_TAGS = 32_000  # MPI promises 32,767
