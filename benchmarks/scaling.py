@@ -381,20 +381,45 @@ def as_text(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+TITLES = {"lm": "The language model of 10,000 words", "captioner": "The captioner", "vgg16": "VGG16, finetuned"}
+_PANEL = 640, 360
+
+
 def plot(document: dict[str, Any]) -> str:
-    """The predicted efficiencies over the number of processes, a power of two."""
+    """The predicted efficiencies over the number of processes, a power of two: a panel for each system."""
     from scratchlv.show.curves import curves_svg
 
-    series = {
-        f"{system}, {network.split(',')[0]}": [
-            (math.log2(P), value) for P, value in zip(PROCESSES, values, strict=True)
-        ]
-        for system, found in document["predicted"].items()
-        for network, values in found.items()
-        if network != "100 Gb/s" or system == "vgg16"
+    width, height = _PANEL
+    panels = []
+    for k, (system, found) in enumerate(document["predicted"].items()):
+        series = {
+            name: [(math.log2(P), e) for P, e in zip(PROCESSES, values, strict=True)] for name, values in found.items()
+        }
+        title = f"{TITLES[system]}: predicted efficiency"
+        svg = curves_svg(series, title, "log₂ of the number of processes", "efficiency").replace("currentColor", "#333")
+        panels.append(svg.replace("<svg ", f'<svg y="{k * height}" width="{width}" height="{height}" ', 1))
+    size = f'width="{width}" height="{height * len(panels)}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="Predicted efficiency">'
+    return f'{head}<rect {size} fill="#fff"/>' + "\n".join(panels) + "</svg>\n"
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """The machine, its messages, and the systems: measured now, or as earlier calls wrote them."""
+    if options.measured:
+        documents = [json.loads(file.read_text()) for file in options.measured]
+        systems = {name: found for document in documents for name, found in document["systems"].items()}
+        return {"machine": documents[0]["machine"], "ping": documents[0]["ping"], "systems": systems}
+    from scratchlv.bench.machine import describe
+    from scratchlv.cores import usable_cores
+
+    cores = usable_cores().n
+    pings = measure("ping", 2, 1, 0.0, "together")[0]
+    processes = [int(text) for text in options.processes.split(",")]
+    systems = {
+        name: scaling(name, processes, cores, options.seconds, options.rounds, pings)
+        for name in options.only or SYSTEMS
     }
-    svg = curves_svg(series, "Predicted efficiency", "log₂ of the number of processes", "efficiency")
-    return svg.replace('role="img"', 'role="img" width="640" height="360"').replace("currentColor", "#333") + "\n"
+    return {"machine": describe(), "ping": pings, "systems": systems}
 
 
 def main() -> None:
@@ -410,27 +435,20 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=3, help="of one process, and of the first number of them, by turns"
     )
+    parser.add_argument(
+        "--measured",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="do not measure: take what --json FILE wrote, of several",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="and the predicted curves here")
     options = parser.parse_args()
-    from scratchlv.bench.machine import describe
-    from scratchlv.cores import usable_cores
-
-    cores = usable_cores().n
-    pings = measure("ping", 2, 1, 0.0, "together")[0]
-    processes = [int(text) for text in options.processes.split(",")]
-    systems = {
-        name: scaling(name, processes, cores, options.seconds, options.rounds, pings)
-        for name in options.only or SYSTEMS
-    }
-    constants = {name: Constants(**found["constants"]) for name, found in systems.items()}
-    document = {
-        "machine": describe(),
-        "ping": pings,
-        "systems": systems,
-        "predicted": predictions(constants, pings["overhead"]),
-        "networks": [network._asdict() for network in NETWORKS],
-    }
+    document = measured(options)
+    constants = {name: Constants(**found["constants"]) for name, found in document["systems"].items()}
+    document |= {"predicted": predictions(constants, document["ping"]["overhead"])}
+    document |= {"networks": [network._asdict() for network in NETWORKS]}
     print(as_text(document))
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
