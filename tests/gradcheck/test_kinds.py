@@ -756,6 +756,25 @@ def inputs():
     return {"x": r.normal(size=(4, 3)), "W": r.normal(size=(3, 5))}
 """
 
+SCALED = """
+import numpy as np
+
+def forward(q, k):
+    scale = 1 / np.sqrt(q.shape[1])
+    return np.tanh(q @ k.T * scale), (q, k, scale)
+
+def backward(dy, cache):
+    q, k, scale = cache
+    a = np.tanh(q @ k.T * scale)
+    ds = dy * (1 - a**2)
+    ds = ds * scale
+    return ds @ k, ds.T @ q
+
+def inputs():
+    r = np.random.default_rng(36)
+    return {"q": r.normal(size=(3, 4)), "k": r.normal(size=(5, 4))}
+"""
+
 KINDS = {  # the operation, a text in it, what it is replaced by, and words of the first sentence
     "all pieces": (
         BEST, "np.put_along_axis(ds, best[:, None], dtop[:, None], 1)", "ds += dtop[:, None]",
@@ -833,6 +852,7 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
     "what the same step has set": (MIXED, "dprev += dboth", "dprev = dboth", ["line 26", "= for +="]),
     "a sum over no batch": (QUERY, "U @ da.sum(0)", "U @ da[0]", ["line 12", "sum over axis 0"]),
     "a slope at the output": (SWISH, "slope(u)\n    return", "slope(y)\n    return", ["line 15", "y used for u"]),
+    "a scale of an even root": (SCALED, "    ds = ds * scale\n", "", ["* scale", "a scale of 1/√d"]),
     "one from whole columns": (
         LABELS, "dz[np.arange(len(y)), y] -= 1", "dz[:, y] -= 1", ["line 13", "np.arange(len(y)), y", "a wrong index"],
     ),
