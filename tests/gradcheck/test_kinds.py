@@ -756,6 +756,67 @@ def inputs():
     return {"x": r.normal(size=(4, 3)), "W": r.normal(size=(3, 5))}
 """
 
+SCALED = """
+import numpy as np
+
+def forward(q, k):
+    scale = 1 / np.sqrt(q.shape[1])
+    return np.tanh(q @ k.T * scale), (q, k, scale)
+
+def backward(dy, cache):
+    q, k, scale = cache
+    a = np.tanh(q @ k.T * scale)
+    ds = dy * (1 - a**2)
+    ds = ds * scale
+    return ds @ k, ds.T @ q
+
+def inputs():
+    r = np.random.default_rng(36)
+    return {"q": r.normal(size=(3, 4)), "k": r.normal(size=(5, 4))}
+"""
+
+HINGE = """
+import numpy as np
+
+def forward(X, W, y):
+    s = X @ W
+    m = np.maximum(0, s - s[np.arange(len(y)), y][:, None] + 1)
+    m[np.arange(len(y)), y] = 0
+    return m.sum(), (X, W, y, m)
+
+def backward(dloss, cache):
+    X, W, y, m = cache
+    ds = (m > 0).astype(float)
+    ds[np.arange(len(y)), y] -= ds.sum(1)
+    ds *= dloss
+    return ds @ W.T, X.T @ ds
+
+def inputs():
+    r = np.random.default_rng(37)
+    return {"X": r.normal(size=(6, 4)), "W": r.normal(size=(4, 3)), "y": np.array([0, 2, 1, 1, 0, 2])}
+"""
+
+SQUEEZED = """
+import numpy as np
+
+def forward(x, W):
+    s = x.mean(axis=(2, 3))
+    g = np.tanh(s @ W)
+    return x * g[:, :, None, None], (x, s, g, W)
+
+def backward(dy, cache):
+    x, s, g, W = cache
+    dx = dy * g[:, :, None, None]
+    dz = (dy * x).sum((2, 3)) * (1 - g**2)
+    ds = dz @ W.T
+    dx += ds[:, :, None, None] / (x.shape[2] * x.shape[3])
+    return dx, s.T @ dz
+
+def inputs():
+    r = np.random.default_rng(38)
+    return {"x": r.normal(size=(2, 4, 3, 3)), "W": r.normal(size=(4, 4))}
+"""
+
 KINDS = {  # the operation, a text in it, what it is replaced by, and words of the first sentence
     "all pieces": (
         BEST, "np.put_along_axis(ds, best[:, None], dtop[:, None], 1)", "ds += dtop[:, None]",
@@ -833,6 +894,10 @@ KINDS = {  # the operation, a text in it, what it is replaced by, and words of t
     "what the same step has set": (MIXED, "dprev += dboth", "dprev = dboth", ["line 26", "= for +="]),
     "a sum over no batch": (QUERY, "U @ da.sum(0)", "U @ da[0]", ["line 12", "sum over axis 0"]),
     "a slope at the output": (SWISH, "slope(u)\n    return", "slope(y)\n    return", ["line 15", "y used for u"]),
+    "margins, one for as many as there are": (HINGE, "-= ds.sum(1)", "-= 1", ["line 13", "-= ds.sum(1)"]),
+    "margins of all": (HINGE, "(m > 0)", "(m >= 0)", ["line 12", "with > for >="]),
+    "a mean over a plane": (SQUEEZED, " / (x.shape[2] * x.shape[3])", "", ["a mean that is missing"]),
+    "a scale of an even root": (SCALED, "    ds = ds * scale\n", "", ["* scale", "a scale of 1/√d"]),
     "one from whole columns": (
         LABELS, "dz[np.arange(len(y)), y] -= 1", "dz[:, y] -= 1", ["line 13", "np.arange(len(y)), y", "a wrong index"],
     ),
@@ -848,6 +913,7 @@ SAYS_NOT = {
     "underscored": ["dd_"],
     "what the same step has set": ["dh_next", "over time"],
     "σ's derivative once more": ["derivative"],
+    "margins of all": ["ties"],
     "a sum over no batch": ["batch"],
     "a slope at the output": ["from there on"],
     "one from whole columns": ["gradients that"],

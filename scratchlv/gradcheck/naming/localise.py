@@ -56,6 +56,7 @@ def target_missing(simulation: Simulation, origins: Origins) -> Finding | None:
     y = simulation.tracer.y
     if isinstance(y, tuple | list | dict) or np.ndim(y) or not labels:
         return None
+    exponential = any("exp" in call.name or "softmax" in call.name for call in simulation.calls)
     for origin in itertools.islice(_origins(simulation, origins), MOST_ORIGINS):
         call = simulation.calls[origin.calls[-1]]
         error = (origin.wrong - origin.true)[0]
@@ -64,6 +65,8 @@ def target_missing(simulation: Simulation, origins: Origins) -> Finding | None:
         odd = np.abs(rows) > 1e-5 * np.abs(error).max()
         if rows.shape[1] < 3 or not (odd.sum(1) <= 1).all() or odd.sum() < 2 and len(origin.calls) < 2:
             continue
+        if not exponential and not odd.any(1).all():
+            continue  # as where the margins of a hinge loss are not counted
         if np.ptp(rows[odd]) <= 1e-4 * np.abs(rows[odd]).max():
             what = f"is off by one number in each row, the same everywhere, before {where(call)}"
             return Finding(tuple(simulation.wrong), what, cause("target"))

@@ -250,6 +250,12 @@ def _factor_cause(simulation: Simulation, index: int, j: int, c: float) -> str:
         count = np.size(call.operands[0]) / max(np.size(call.output), 1)
         if abs(c / count - 1) < 1e-3:
             return cause("mean missing", number=f"{count:.0f}")
+    maker = simulation.maker(index, j)
+    made = simulation.calls[maker] if maker is not None else None
+    if not known and made is not None and made.name == "mean":
+        count = np.size(made.operands[0]) / max(np.size(made.output), 1)
+        if abs(c / count - 1) < 1e-3:
+            return cause("mean missing", number=f"{count:.0f}")
     return another_count(call, c) or words
 
 

@@ -285,11 +285,27 @@ def constants(site: Site) -> Iterator[Draft]:
             if site.in_call_of == "range" and abs(each - value) == 1:
                 key = _key_of_bound(site, larger=each > value)
             yield Draft(f"{each!r}", f"with {each!r} for {value!r}", key, 0.8 + 0.15 * order)
+    yield from _sum_of_its_rows(site)
     for text, other in site.scope.items():
         plain = isinstance(other, np.ndarray) and other.dtype.kind == "f"
         if plain or is_number(other) and not (site.is_index and not is_whole(other)):
             cost = 1.0 if site.is_index and text in counted else 2.2
             yield Draft("S", f"with {text} for {value!r}", "", cost, {"S": parsed(text)})
+
+
+def _sum_of_its_rows(site: Site) -> Iterator[Draft]:
+    """``d[rows, labels] -= d.sum(1)`` for ``-= 1``: as many as there are, as of the margins of a hinge loss."""
+    statement = site.statement
+    if not isinstance(statement, ast.AugAssign) or statement.value is not site.node:
+        return
+    target = statement.target
+    whole = target.value if isinstance(target, ast.Subscript) else None
+    if isinstance(whole, ast.Name) and np.ndim(site.scope.get(whole.id)) == 2:
+        yield Draft("B.sum(1)", "", "sum", 1.0, {"B": parsed(whole.id)}, {"axis": "its rows"})
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, np.ndarray) and bool((value >= 0).all())
 
 
 def comparisons(site: Site) -> Iterator[Draft]:
@@ -303,6 +319,8 @@ def comparisons(site: Site) -> Iterator[Draft]:
             if sign != now:
                 zero = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value == 0
                 key = "ties" if "=" in sign + now and sign.strip("=") == now.strip("=") else "relu" if zero else ""
+                if key == "ties" and zero:  # x >= 0 of what a ReLU has made is all of it
+                    key = "no relu" if now == ">=" and _is_positive(site.facts.value(node.left)) else ""
                 if key == "relu" and likely[now] == sign:
                     key = "mask inverted"
                 key = key if site.shape else ""  # of numbers it tells nothing

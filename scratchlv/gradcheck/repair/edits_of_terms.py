@@ -434,3 +434,7 @@ def _lengths(site: Site) -> Iterator[tuple[str, int]]:
             yield f"{text}.shape[{axis}]", length
         if value.ndim > 1:
             yield f"{text}.size", value.size
+        if value.ndim > 2 and value.size:
+            yield f"{text}[0].size", value[0].size  # of an example, of a picture's plane
+        if value.ndim > 3 and value.size:
+            yield f"{text}[0, 0].size", value[0, 0].size

@@ -16,6 +16,7 @@ from scratchlv.gradcheck.trees import leaves
 
 ATOMS = ast.Name | ast.Attribute | ast.Subscript
 STACKS = ("concatenate", "hstack", "vstack", "stack", "column_stack")
+CLOSE = 1e-9
 SHORT = 24  # characters of a name that is shown
 Meaning = tuple[str, dict[str, str]]
 
@@ -40,6 +41,8 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return "", {}
     if key == "batch sum" and not _over_the_batch(site, new, evidence):
         return "sum", {"axis": "axis 0"}
+    if key == "factor" and _is_root(site, new):
+        return "scale", {}
     if key in ("", "wrong rows"):
         return _of_place(site, new, evidence) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
@@ -54,6 +57,19 @@ def _over_the_batch(site: Site, new: ast.expr, evidence: Evidence) -> bool:
     shape = site.facts.shape(summed) or site.shape
     outputs = [np.shape(each) for each in leaves(evidence.dy)]
     return not shape or not any(outputs) or any(shape[0] in each for each in outputs)
+
+
+def _is_root(site: Site, new: ast.expr) -> bool:
+    """Whether the factor is 1/√d, for a length d of an array in scope: a number that is called a scale, or an odd root."""
+    factor = new.right if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult | ast.Div) else None
+    text = ast.unparse(factor) if isinstance(factor, ATOMS) else ""
+    number = site.scope.get(text)
+    if not isinstance(number, int | float | np.number) or not number > 0:
+        return False
+    square = float(max(number**2, 1 / number**2))
+    lengths = {length for value in site.scope.values() for length in np.shape(value) if isinstance(value, np.ndarray)}
+    named = "scale" in text.lower() or not float(np.sqrt(square)).is_integer()
+    return named and any(length > 1 and abs(square / length - 1) < CLOSE for length in lengths)
 
 
 def _are_gates(edit: Edit, activations: Activations) -> bool:
