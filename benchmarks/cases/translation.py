@@ -27,7 +27,10 @@ def problem() -> tuple[Any, Any]:
     from scratchlv.batches import PairBatch
 
     rng, begun = np.random.default_rng(1), model()
-    for name in ("source.W", "embedding.W"):  # as what was learned: attention that does not care has gradients of rounding
+    for name in (
+        "source.W",
+        "embedding.W",
+    ):  # as what was learned: attention that does not care has gradients of rounding
         begun.params[name] *= 10
     source, tokens = rng.integers(4, V, (S, N)), rng.integers(4, V, (T + 1, N))
     return begun, PairBatch(source, np.full(N, S), tokens, np.full(N, T))
