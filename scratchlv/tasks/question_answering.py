@@ -5,7 +5,9 @@ As the lecture's CNN comes trained on ImageNet, the encoder is trained before: o
 photographs. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
-alone the second hop is not found in minutes.
+alone the second hop is not found in minutes. What may help it is there to be tried, and has not been shown to: words of its own
+for each hop (``query=words``), hops that look alike (``shared_hops``), waves of places (``frequencies``), one hop first
+(``curriculum``).
 
 Beside each score stand two that see no picture: a twin that reads only the question (trained after the model, into ``blind/``),
 and the prior, which gives the commonest answer of the training part (to questions of that type, where types are known).
