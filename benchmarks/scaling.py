@@ -235,15 +235,18 @@ def timed(trainer: Any, team: Any, seconds: float) -> dict[str, Any]:
         sent.times.lately()
         base = sent.times.under_way, sent.times.not_hidden
     steps: list[float] = []
+    processor: list[float] = []
     began = time.perf_counter()
     enough = False
     while not enough:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         trainer.train_step()
         steps.append(time.perf_counter() - start)
+        processor.append(time.process_time() - used)
         if len(steps) % 5 == 0:
             enough = bool(team.broadcast(time.perf_counter() - began > seconds))
     found = {"steps": steps, "bytes": int(trainer.flat.values.nbytes)}
+    found["processor"] = processor
     if sent is not None:
         computing, waiting = sent.times.lately()
         under_way, not_hidden = sent.times.under_way - base[0], sent.times.not_hidden - base[1]
@@ -320,17 +323,22 @@ def scaling(
     single = measure(system, 1, 1, seconds)
     rows: list[dict[str, Any]] = []
     found: dict[str, Any] = {"one_process_all_cores": whole, "one_process_one_thread": rate(single), "processes": rows}
+    found["processor_seconds"] = statistics.median(single[0]["processor"])
     more = single[0]["constants"]
     for P in processes:
         again = [] if not rows else [measure(system, P, 1, seconds, "together")]
         together = best(again or [found for _, found in turns_of])
         alone = measure(system, 1, 1, seconds, f"0/{P}")[0]
+        # of the processor's own seconds, as all that is computed: other work on the machine does not count
+        own = statistics.mean(sum(t["processor"]) / (t["computing"] + t["waiting"]) for t in together)
         n = len(together[0]["steps"])
-        window = statistics.mean((t["under_way"] - t["not_hidden"]) / n for t in together)
+        window = own * statistics.mean((t["under_way"] - t["not_hidden"]) / n for t in together)
         share = more | ({"tokens": more["tokens"] // P} if "tokens" in more else {})
-        of = Constants(*typical(alone["steps"]), window, alone["bytes"], **share)
+        of = Constants(*typical(alone["processor"]), window, alone["bytes"], **share)
         if not rows:  # of a process that has all of the preset's rows: its backward pass is as much longer
-            found["constants"] = Constants(*typical(single[0]["steps"]), P * window, alone["bytes"], **more)._asdict()
+            found["constants"] = Constants(
+                *typical(single[0]["processor"]), P * window, alone["bytes"], **more
+            )._asdict()
         turns = max(1.0, P / cores)  # more processes than cores take turns
         predicted = 1 / step_seconds(of._replace(compute=of.compute * turns), P, here, pings["overhead"])
         waits = [t["waiting"] / (t["computing"] + t["waiting"]) for t in together]
@@ -341,6 +349,7 @@ def scaling(
                 "steps_per_second": rate(together),
                 "of_all_cores": rate(together) / whole,
                 "predicted_steps_per_second": predicted,
+                "processor_seconds": statistics.median(together[0]["processor"]),
                 "waiting": waits,
                 "not_hidden": shown,
                 "hidden": statistics.mean(1 - t["not_hidden"] / t["under_way"] for t in together),
@@ -364,13 +373,14 @@ def as_text(document: dict[str, Any]) -> str:
              f"{1e6 * document['ping']['overhead']:.1f} µs of the sender"]  # fmt: skip
     for system, found in document["systems"].items():
         one, single = found["one_process_all_cores"], found["one_process_one_thread"]
-        lines.append(f"{system}: one process {one:.2f} steps/s with all cores, {single:.2f} with one thread")
+        used = f"{1e3 * found['processor_seconds']:.0f} ms of a processor a step"
+        lines.append(f"{system}: one process {one:.2f} steps/s with all cores, {single:.2f} with one thread, {used}")
         for row in found["processes"]:
             lines.append(
                 f"  P = {row['P']}: {row['steps_per_second']:.2f} steps/s, {row['of_all_cores']:.3f} of one process "
                 f"with all cores; by the model {row['predicted_steps_per_second']:.2f}; not hidden {max(row['not_hidden']):.1%}, "
                 f"waiting {max(row['waiting']):.1%}; {row['messages_per_step']:.0f} messages and "
-                f"{row['bytes_per_step'] / 1e6:.2f} MB a step"
+                f"{row['bytes_per_step'] / 1e6:.2f} MB a step, {1e3 * row['processor_seconds']:.0f} ms of each's processor"
             )
         for network, values in document["predicted"][system].items():
             said = ", ".join(f"{P}: {value:.2f}" for P, value in zip(PROCESSES, values, strict=True))
