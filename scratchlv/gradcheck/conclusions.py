@@ -51,7 +51,7 @@ def conclusions(
     named = _named(subject, evidence)
     if whole:
         particular = [each for each in named[:1] if key_of(each) in REFINED_BY[key] and ONE_WAY not in each]
-        if whole[0].cause and particular and FROM_THERE in particular[0]:
+        if whole[0].cause and any(FROM_THERE in each and key_of(each) == "local derivative" for each in particular):
             particular = []  # a mend with a name tells more than a place that it may be at
         if particular or (named and at_odds(key, key_of(named[0]))):
             return [*particular, whole[0].sentence(show_mend=hint == "mend")]

@@ -912,7 +912,7 @@ SAYS_NOT = {
     "argmax for the label": ["place of a maximum"],
     "underscored": ["dd_"],
     "what the same step has set": ["dh_next", "over time"],
-    "σ's derivative once more": ["derivative"],
+    "σ's derivative once more": ["wrong local"],
     "margins of all": ["ties"],
     "a sum over no batch": ["batch"],
     "a slope at the output": ["from there on"],

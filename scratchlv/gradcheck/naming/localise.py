@@ -88,12 +88,13 @@ def localised(simulation: Simulation, loops: Loops, origins: Origins) -> Finding
         if known is not None:
             text, u, name, many = known
             words = cause("factor twice" if many else "missing factor", which=f": {text}, where u is {name}")
-            if (
-                not many
-                and text in ("u (1 − u)", "1 − u²")
-                and _comes_out_of(simulation, "tanh" if "²" in text else "sigmoid", u)
-            ):
-                words = cause("tanh" if "²" in text else "sigmoid")
+            function = {"u (1 − u)": "sigmoid", "1 − u²": "tanh"}.get(text, "")
+            if function and _comes_out_of(simulation, function, u):
+                words = (
+                    f"{words}, the derivative of {'σ' if function == 'sigmoid' else function}"
+                    if many
+                    else cause(function)
+                )
             through = operand(call, origin.j)
             return Finding(names, f"is wrong by {text}, where u is {name}, in what comes through {through}", words)
     return _of_functions(simulation, origins)

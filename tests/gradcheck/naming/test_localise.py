@@ -41,7 +41,8 @@ def test_a_factor_of_the_derivative_too_many():
         return np.outer(dz, w), x.T @ dz
 
     inputs = {"x": normal(6, 3), "w": normal(3), "y": np.array([1, 0, 0, 1, 1, 0])}
-    assert "a wrong local derivative of σ" in diagnosed(forward, backward, inputs)
+    words = diagnosed(forward, backward, inputs)
+    assert "a factor too many in a product: u (1 − u), where u is `p`, the derivative of σ" in words
 
 
 def test_a_factor_names_no_function_that_forward_has_not():

@@ -27,7 +27,8 @@ def test_regularisation_that_backward_adds_by_itself():
 
     sentences = said(backward(1.0), {"x": n}, {"x": x}, dy=np.float64(1), backward=backward)
     assert sentences == [
-        "dx is off by 0.3 times x: consistent with a regularisation term that only one of forward and backward has"
+        "dx is off by 0.3 times x: consistent with a regularisation term that only one of forward and backward has, "
+        "or that they weigh differently"
     ]
 
 
