@@ -57,7 +57,7 @@ class Settings(records.WordSettings, backbone_.Settings):
     init_state: str = INIT_STATES[0]  # of a decoder that sees regions
     doubly_stochastic: float = 0.0  # λ of the penalty on soft attention
     drawn: float = 0.5  # of hard attention: the share of captions whose regions are drawn,
-    reinforce: float = 0.1  # the weight of REINFORCE's term: at 1 its variance is in the way (docs/results.md),
+    reinforce: float = 0.1  # the weight of REINFORCE's term: 1 is unbiased, and learns less (docs/results.md),
     entropy: float = 0.01  # and that of the entropy of α
     samples: int = 1  # of fine-tuning: captions that are drawn for each picture; of 1, the greedy one is the baseline
     # photographs
