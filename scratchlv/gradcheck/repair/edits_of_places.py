@@ -300,8 +300,7 @@ def _sum_of_its_rows(site: Site) -> Iterator[Draft]:
         return
     target = statement.target
     whole = target.value if isinstance(target, ast.Subscript) else None
-    matrix = site.scope.get(whole.id) if isinstance(whole, ast.Name) else None
-    if isinstance(whole, ast.Name) and isinstance(matrix, np.ndarray) and matrix.ndim == 2:
+    if isinstance(whole, ast.Name) and np.ndim(site.scope.get(whole.id, 0)) == 2:
         yield Draft("B.sum(1)", "", "sum", 1.0, {"B": parsed(whole.id)}, {"axis": "its rows"})
 
 
