@@ -105,11 +105,11 @@ def _of_place(site: Site, new: ast.expr, evidence: Evidence) -> Meaning | None:
         around, shown = subscripts[-1], (site.text, ast.unparse(new))
     if isinstance(around.ctx, ast.Store):
         names = {each.id for each in ast.walk(around.slice) if isinstance(each, ast.Name)}
-        if isinstance(site.statement, ast.Assign | ast.AugAssign) and isinstance(site.statement.value, ast.Constant):
-            return "wrong place", {"which": _for(*shown)}  # a one, as of a target: no gradient
         largest = bool(names & _found_by_argmax(site)) or "argmax" in ast.unparse(around.slice)
         if largest and isinstance(new, ast.Subscript) and _chooses_labels(site, new, evidence):
             return "picked", {}
+        if isinstance(site.statement, ast.Assign | ast.AugAssign) and isinstance(site.statement.value, ast.Constant):
+            return "wrong place", {"which": _for(*shown)}  # a one, as of a target: no gradient
         return ("argmax" if largest else "wrong rows"), {}
     return "wrong place", {"which": _for(*shown)}
 
