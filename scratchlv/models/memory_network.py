@@ -38,7 +38,7 @@ import numpy as np
 
 from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.batches import NOT_THERE, QuestionBatch, StoryBatch
-from scratchlv.device import place, to_host
+from scratchlv.device import on_gpu, place, to_host
 from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss, linear_attention, shared_attention
 from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
@@ -369,14 +369,19 @@ def bag_of_words_backward(dy: Array, cache: Any) -> Array:
     return dW
 
 
+_MANY = 64  # words of a sentence
+
+
 def position_encoding(tokens: Array, d: int, dtype: Any = np.float64, scale: float = 1.0) -> Array:
     """``scale · l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
     words = (tokens != PAD).sum(axis=-1)  # (…): of each, without padding
-    lengths, which = np.unique(to_host(words), return_inverse=True)  # few of them, for any number of sentences
     longest = tokens.shape[-1]
+    lengths, which = np.arange(longest + 1), words
+    if longest > _MANY and not on_gpu(words):  # a table of all lengths would be large: of those that there are
+        lengths, which = np.unique(words, return_inverse=True)
     J = lengths[:, None, None]
     j = np.arange(1, longest + 1)[:, None]  # (longest, 1)
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
     l = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0) * scale  # (lengths, longest, d)
-    return take_rows(place(l.astype(dtype), words), place(which.reshape(words.shape), words))
+    return take_rows(place(l.astype(dtype), words), which.reshape(words.shape))

@@ -92,7 +92,7 @@ _SUMMARIZE = Settings(
 # Multi30k (29,000 pairs), with --bpe 8000: seven epochs
 _MULTI30K = replace(
     _TRANSLATE,
-    steps=3200,
+    steps=6000,
     dropout=0.4,
     input_dropout=0.2,
     label_smoothing=0.1,

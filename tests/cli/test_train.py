@@ -115,7 +115,7 @@ def _fine_tuned(run, out, capsys):
 
 
 def test_overfit_one_batch_writes_nothing(tmp_path, capsys, monkeypatch):
-    data = ["--data", f"babi:{stories(tmp_path)}:1", "--set", "learning_rate=0.01"]
+    data = ["--data", f"babi:{stories(tmp_path)}:1", "--set", "optimiser=adam", "--set", "learning_rate=0.01"]
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert main(["train", "babi", "--overfit-one-batch", "--set", "batch=8", *data]) == 0
