@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,10 +13,10 @@ from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets, rows_of_batch
 from scratchlv.data.scenes import Scene
-from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.parallel.shares import ALL, WHOLE, Part, Share, share_of, words_of
+from scratchlv.data.vocabulary import Vocabulary, pad, part_of_texts
+from scratchlv.parallel.shares import ALL, WHOLE, Part, Share
 from scratchlv.parallel.team import team
-from scratchlv.tokens import END, PAD, START
+from scratchlv.tokens import END, START
 from scratchlv.vision.feature_store import read_ahead
 
 
@@ -82,10 +81,7 @@ class CaptionSet:
         if share == ALL:
             return rows, coins, WHOLE
         some = share.rows(len(rows))
-        said = [self.captions[k] for k in rows]
-        counts = np.array([len(caption) + 1 for caption in said])  # with <end>
-        read = words_of(np.array([PAD, START, END, *itertools.chain(*said)]))
-        part = Part(some.start, len(rows), share_of(counts[some].sum(), counts.sum()), words=read)
+        part = part_of_texts([self.captions[k] for k in rows], some, len(self.vocabulary))
         return rows[some], None if coins is None else coins[some], part
 
     def _rows(self, step: int, size: int, seed: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.batches import PairBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets
-from scratchlv.data.vocabulary import Vocabulary, pad
-from scratchlv.parallel.shares import ALL, Part, Share, share_of, words_of
+from scratchlv.data.vocabulary import Vocabulary, pad, part_of_texts
+from scratchlv.parallel.shares import ALL, Share
 from scratchlv.parallel.team import team
-from scratchlv.tokens import END, PAD, START, UNK
+from scratchlv.tokens import END, START
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +45,7 @@ class PairSet:
         if share == ALL:
             return self.batch(rows, seed_of_step)
         some = share.rows(len(rows))
-        said = [self.targets[k] for k in rows]
-        counts = np.array([len(target) + 1 for target in said])  # with <end>
-        all_said = np.array([PAD, START, END, *itertools.chain(*said)])
-        read = words_of(
-            np.where(all_said < len(self.vocabulary), all_said, UNK)
-        )  # others are copied, and read as <unk>
-        part = Part(some.start, len(rows), share_of(counts[some].sum(), counts.sum()), words=read)
+        part = part_of_texts([self.targets[k] for k in rows], some, len(self.vocabulary))
         return self.batch(rows[some], seed_of_step)._replace(part=part)
 
     @cached_property

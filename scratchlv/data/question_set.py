@@ -213,9 +213,8 @@ class StorySet(_Answered):
 
     def batch(self, rows: Array, dropout_seed: int = 0, noise: float = 0.0, some: slice = slice(None)) -> StoryBatch:
         """The questions ``rows``, or ``some`` of them, with their stories, the latest sentence first."""
-        told = (
-            self._with_noise(rows, noise, dropout_seed) if noise else self.told[rows]
-        )  # whoever has which of the rows
+        # noise is drawn for all rows, whoever has which of them
+        told = self._with_noise(rows, noise, dropout_seed) if noise else self.told[rows]
         rows, told = rows[some], told[some]
         # a question before any sentence still has a memory, though an empty one: it can be asked of nothing
         most = max(1, int((told != NOT_THERE).any(axis=0).nonzero()[0].max(initial=0)) + 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from scratchlv.errors import UserError
-from scratchlv.tokens import END, PAD, SPECIALS, UNK
+from scratchlv.parallel.shares import Part, share_of, words_of
+from scratchlv.tokens import END, PAD, SPECIALS, START, UNK
 
 
 class Vocabulary:
@@ -115,3 +117,14 @@ def pad(sequences: Sequence[Sequence[int]], value: int = PAD) -> tuple[np.ndarra
     for n, sequence in enumerate(sequences):
         ids[: len(sequence), n] = sequence
     return ids, lengths
+
+
+def part_of_texts(said: Sequence[Sequence[int]], some: slice, known: int) -> Part:
+    """Which part of a batch of texts, ``said`` without symbols, the rows ``some`` are.
+
+    Words from number ``known`` on are in no vocabulary: they are read as ``<unk>``.
+    """
+    counts = np.array([len(text) + 1 for text in said])  # with <end>
+    words = np.array([PAD, START, END, *itertools.chain(*said)])
+    read = words_of(np.where(words < known, words, UNK))
+    return Part(some.start, len(said), share_of(counts[some].sum(), counts.sum()), words=read)

@@ -173,8 +173,10 @@ def _arrivals(listener: socket.socket, size: int, token: str) -> list[_Process] 
 
 
 def _epitaph(gone: dict[str, Any], known: dict[str, Any], alone: bool) -> str:
-    named = f"process {gone['rank']} of {gone['size']} (host {gone['host']}, pid {gone['pid']})"
-    sentence = f"{named if alone else 'one of {} processes'.format(gone['size'])} was killed, and the run ends"
+    who = f"one of {gone['size']} processes"
+    if alone:
+        who = f"process {gone['rank']} of {gone['size']} (host {gone['host']}, pid {gone['pid']})"
+    sentence = f"{who} was killed, and the run ends"
     if "folder" not in known:
         return sentence
     steps = [int(name[1]) for name in map(_CHECKPOINT.fullmatch, _names(Path(known["folder"]))) if name]
