@@ -6,7 +6,8 @@
 
 What regularises it (Merity et al. 2018, AWD-LSTM, and what that was made of) is all optional:
 
-    tied            W_o = W_embᵀ: a word that means the same is as likely (Inan et al. 2017, Press and Wolf 2017); E = H
+    tied            W_o = W_embᵀ: a word that means the same is as likely (Inan et al. 2017, Press and Wolf 2017); the top
+                    layer is then as wide as the embedding
     variational     D drops the same units of a stream at every step (Gal and Ghahramani 2016)
     embedding       a word that is dropped is dropped wherever it stands in the batch: its row of W_emb is 0
     weight drop     some of the recurrent weights W_h are 0 for a whole batch (Wan et al. 2013, DropConnect)
@@ -15,7 +16,7 @@ The text is one long stream, read T words at a time: the state at the end of one
 but no gradient flows back across (truncated back-propagation through time). The carried state lies in ``buffers``, so that
 an interrupted training goes on with it.
 
-Shapes: N streams side by side, T steps, E wide embedding, H wide state, V words (or characters).
+Shapes: N streams side by side, T steps, E wide embedding, H wide states, V words (or characters).
 """
 
 from __future__ import annotations
@@ -66,11 +67,10 @@ class LanguageModelConfig:
     init_scale: float = 0.0  # all matrices begin uniform in ± this, and biases as 0; 0: as suits each
     own_words: str = "sample"  # of scheduled sampling
 
-    def __post_init__(self) -> None:
-        if self.tied and self.embedding != self.hidden:
-            raise ValueError(
-                f"tied weights need an embedding as wide as the state, {self.hidden}, not {self.embedding}"
-            )
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """H of each layer; the top one's meets the embedding where that is the output's as well."""
+        return (*[self.hidden] * (self.layers - 1), self.embedding if self.tied else self.hidden)
 
 
 class LanguageModelState(NamedTuple):
@@ -102,7 +102,7 @@ class LanguageModel:
         self.config = config
         self.params: dict[str, Array] = {
             "embedding.W": normal(rng, V, E, scale=0.1),
-            **init_stack(rng, "recurrent", config.cell, E, H, config.layers),
+            **init_stack(rng, "recurrent", config.cell, E, config.widths),
             **({} if config.tied else {"output.W": uniform(rng, H, V)}),
             "output.b": np.zeros(V, np.float32),
         }
@@ -117,7 +117,7 @@ class LanguageModel:
     def zero_state(self, N: int) -> State:
         """The state of N streams that have not begun."""
         like = self.params["embedding.W"]
-        return tuple(zero_state(self.config.cell, N, self.config.hidden, like) for _ in range(self.config.layers))
+        return tuple(zero_state(self.config.cell, N, width, like) for width in self.config.widths)
 
     # --- training ------------------------------------------------------------------------------------------------
 

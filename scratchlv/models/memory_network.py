@@ -40,8 +40,8 @@ from scratchlv.arrays import Array, add, as_contiguous, empty, take_rows
 from scratchlv.batches import NOT_THERE, QuestionBatch, StoryBatch
 from scratchlv.device import on_gpu, place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import answer_loss, linear_attention, shared_attention
-from scratchlv.models.question_answerer import of_questions, of_questions_backward, placed
+from scratchlv.models import answer_loss, linear_attention, of_questions, shared_attention
+from scratchlv.models.question_answerer import placed
 from scratchlv.ops import dot_product_attention, embedding, linear
 from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.tokens import PAD, SPECIALS
@@ -310,7 +310,7 @@ class MemoryNetwork:
                 x, p[f"{name}.W"], need_dx=regions.learns(channels, finetuned), train=train
             )  # (P, L, d)
             memory += p[f"{name}.T"]
-            memories[name], gather_cache = of_questions(memory, batch.picture_of, train=train)
+            memories[name], gather_cache = of_questions.forward(memory, batch.picture_of, train=train)
             caches[name] = (linear_cache, gather_cache)
         return memories, None, (encoder_cache, caches)
 
@@ -326,7 +326,7 @@ class MemoryNetwork:
             g[f"{name}.T"] = dT.reshape(-1, d)
             if self.config.pictures:
                 linear_cache, gather_cache = caches[name]
-                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions_backward(dmemory, gather_cache), linear_cache)
+                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions.backward(dmemory, gather_cache), linear_cache)
                 dx = add(dx, dx_here)
             else:
                 bag_cache, gather_cache = caches[name]

@@ -11,6 +11,8 @@ of a stack is the tuple of its layers' states. A layer's parameters are ``NAME.W
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,13 +132,11 @@ def dropout_backward(dy: Array, cache: DropoutCache | None) -> Array:
 # --- a stack -----------------------------------------------------------------------------------------------------
 
 
-def init_stack(
-    rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int, layers: int
-) -> dict[str, Array]:
-    """Layers ``NAME.0``, ``NAME.1`` …, each on top of the one before."""
+def init_stack(rng: np.random.Generator, name: str, cell: str, inputs: int, widths: Sequence[int]) -> dict[str, Array]:
+    """Layers ``NAME.0``, ``NAME.1`` …, of these widths, each on top of the one before."""
     params: dict[str, Array] = {}
-    for k in range(layers):
-        params.update(init_layer(rng, f"{name}.{k}", cell, inputs if k == 0 else hidden, hidden))
+    for k, (below, width) in enumerate(itertools.pairwise((inputs, *widths))):
+        params.update(init_layer(rng, f"{name}.{k}", cell, below, width))
     return params
 
 
@@ -192,14 +192,13 @@ class BidirectionalCache(NamedTuple):
 
 
 def init_bidirectional(
-    rng: np.random.Generator, name: str, cell: str, inputs: int, hidden: int, layers: int
+    rng: np.random.Generator, name: str, cell: str, inputs: int, widths: Sequence[int]
 ) -> dict[str, Array]:
-    """Layers ``NAME.k.forward`` and ``NAME.k.backward``; from the second on, both read both directions of the one below."""
+    """Layers ``NAME.k.forward`` and ``NAME.k.backward``, of these widths; from the second on, both read both directions below."""
     params: dict[str, Array] = {}
-    for k in range(layers):
+    for k, (below, width) in enumerate(itertools.pairwise((inputs, *widths))):
         for direction in ("forward", "backward"):
-            width = inputs if k == 0 else 2 * hidden
-            params.update(init_layer(rng, f"{name}.{k}.{direction}", cell, width, hidden))
+            params.update(init_layer(rng, f"{name}.{k}.{direction}", cell, below if k == 0 else 2 * below, width))
     return params
 
 

@@ -93,7 +93,7 @@ class Translator:
         if config.source_vocabulary is not None:
             self.params["source.W"] = normal(rng, config.source_vocabulary, config.embedding, scale=0.1)
         init = init_stack if config.model == "naive" else init_bidirectional
-        self.params.update(init(rng, "encoder", config.cell, config.embedding, config.hidden, config.layers))
+        self.params.update(init(rng, "encoder", config.cell, config.embedding, [config.hidden] * config.layers))
         self.buffers: dict[str, Array] = {}
         self.packed: dict[str, Array] = {}  # see models.inference
 

@@ -29,7 +29,12 @@ Answers = Sequence[tuple[str, float]]
 
 
 def hops_picture(
-    image: np.ndarray, question: Sequence[str], alphas: np.ndarray, answers: Answers, truth: str | None = None
+    image: np.ndarray,
+    question: Sequence[str],
+    alphas: np.ndarray,
+    answers: Answers,
+    truth: str | None = None,
+    names: Sequence[str] | None = None,
 ) -> Image.Image:
     """The picture, then the picture once for each hop, lit where the model looked; the question above, answers beside.
 
@@ -39,6 +44,7 @@ def hops_picture(
         alphas: attention weights of each hop over a grid laid over the picture, (hops, rows, cols).
         answers: the most likely answers and their probabilities, the most likely first.
         truth: the right answer where it is known; it is marked, and named if it is none of the answers.
+        names: what is written under each hop; None: "hop 1", "hop 2" …
 
     Raises:
         ValueError: the shapes do not go together, or a weight or probability is out of range.
@@ -48,8 +54,9 @@ def hops_picture(
         raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
     if alphas.ndim != 3 or not (np.isfinite(alphas).all() and (alphas >= 0).all()):
         raise ValueError(f"alphas must be (hops, rows, cols), finite and 0 or more; they are {alphas.shape}")
+    names = [f"hop {k}" for k in range(1, len(alphas) + 1)] if names is None else names
     picture = fit(Image.fromarray(image), _SIDE)
-    tiles = [tile(picture, ""), *(tile(lit(picture, alpha), f"hop {k}") for k, alpha in enumerate(alphas, 1))]
+    tiles = [tile(picture, ""), *(tile(lit(picture, alpha), name) for alpha, name in zip(alphas, names, strict=True))]
     return _sheet(question, lay_out(tiles, min(len(tiles), _COLUMNS), _GAP), _answers(answers, truth))
 
 

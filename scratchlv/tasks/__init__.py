@@ -46,7 +46,7 @@ TASKS = {
         CELLS,
         ("scenes", "ptb", "text"),
         "generate",
-        presets=("quick", "zaremba-small", "zaremba-medium"),
+        presets=("quick", "zaremba-small", "zaremba-medium", "regularised", "awd-lstm", "char-rnn"),
         neural_cache=True,
     ),
     "translate": Task(
@@ -79,10 +79,11 @@ TASKS = {
     "vqa": Task(
         "visual question answering",
         "question_answering",
-        ("attention", "naive", "memory"),
+        ("attention", "glimpses", "naive", "memory"),
         ("scenes", "easy-vqa", "daquar", "vqa", "clevr"),
         "answer",
         results=True,
+        presets=("quick", "glimpses"),
     ),
     "babi": Task(
         "questions about stories", "story_answering", ("memory",), ("babi",), "answer", presets=("quick", "joint")

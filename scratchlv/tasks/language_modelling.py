@@ -45,7 +45,7 @@ class Settings(records.WordSettings):
     hidden: int = 256
     layers: int = 1
     min_count: int = 1  # words that are rarer become <unk>
-    tied: bool = False  # the output's weights are the embedding's
+    tied: bool = False  # the output's weights are the embedding's, and the top layer is as wide
     variational: bool = False  # dropout drops the same units at every step
     embedding_dropout: float = 0.0  # the share of words that are dropped, wherever they stand in a batch
     weight_drop: float = 0.0  # the share of recurrent weights that are dropped
@@ -53,8 +53,6 @@ class Settings(records.WordSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tied and self.embedding != self.hidden:
-            raise UserError(f"tied=true: embedding and hidden must be alike, not {self.embedding} and {self.hidden}")
         if self.variational and not self.dropout:
             raise UserError("variational=true: dropout=0 drops nothing; set dropout, as dropout=0.4")
 
@@ -108,6 +106,56 @@ PRESETS = {
         decay_from=7962,  # after 6 epochs
         decay_every=1327,
         validate_every=1327,
+    ),
+    # AWD-LSTM's means (Merity et al. 2018) in what two cores do in an hour; an epoch is 1,327 steps
+    ("ptb", "regularised"): Settings(
+        steps=10_000,  # seven epochs and a half
+        batch=20,
+        unroll=35,
+        embedding=400,
+        hidden=400,
+        layers=2,
+        tied=True,
+        dropout=0.3,
+        variational=True,
+        embedding_dropout=0.05,
+        weight_drop=0.1,
+        learning_rate=2e-3,
+        warmup=500,
+        validate_every=1327,
+    ),
+    # AWD-LSTM itself, for a GPU: without its regularisation of activations and its unrolls of random length
+    ("ptb", "awd-lstm"): Settings(
+        steps=332_000,  # 500 epochs of 664 steps
+        batch=20,
+        unroll=70,
+        embedding=400,
+        hidden=1150,
+        layers=3,
+        tied=True,
+        dropout=0.4,
+        variational=True,
+        embedding_dropout=0.1,
+        weight_drop=0.5,
+        optimiser="sgd",
+        learning_rate=30.0,
+        warmup=0,
+        decay=1.0,
+        clip=0.25,
+        average_after=5,
+        validate_every=664,
+    ),
+    # with --characters, a text of a million of them: 20 epochs
+    ("text", "char-rnn"): Settings(
+        steps=6260,
+        batch=32,
+        unroll=100,
+        embedding=64,
+        hidden=256,
+        layers=2,
+        dropout=0.25,
+        learning_rate=3e-3,
+        validate_every=313,
     ),
     ("text", "quick"): Settings(
         steps=2000, batch=32, learning_rate=2e-3, unroll=50, dropout=0.1, min_count=2, validate_every=250

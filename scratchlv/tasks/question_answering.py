@@ -5,9 +5,8 @@ As the lecture's CNN comes trained on ImageNet, the encoder is trained before: o
 photographs. Only easy-VQA's pictures, with one shape each, are simple enough to learn to see from answers alone.
 
 On Scenes it is known what each step of an answer depends on, and in training the hops are taught to look there: from answers
-alone the second hop is not found in minutes. What may help it is there to be tried, and has not been shown to: words of its own
-for each hop (``query=words``), hops that look alike (``shared_hops``), waves of places (``frequencies``), one hop first
-(``curriculum``).
+alone stacked attention does not find the second hop in minutes. Glimpses do (``--model glimpses``): see
+:mod:`scratchlv.models.glimpses`, and docs/results.md for what prevents the others.
 
 Beside each score stand two that see no picture: a twin that reads only the question (trained after the model, into ``blind/``),
 and the prior, which gives the commonest answer of the training part (to questions of that type, where types are known).
@@ -15,6 +14,7 @@ and the prior, which gives the commonest answer of the training part (to questio
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ from scratchlv.errors import UserError
 from scratchlv.metrics import vqa_accuracy, wups
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
-from scratchlv.models.question_answerer import QUERIES, QuestionAnswerer, QuestionAnswererConfig
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 from scratchlv.parallel.shares import ALL
 from scratchlv.parallel.team import team
 from scratchlv.tasks import backbone as backbone_
@@ -75,26 +75,30 @@ class Settings(backbone_.Settings):
     attention_loss: float = 0.3  # the weight of the loss that teaches where to look; 0: only the answers teach
     encoder_steps: int = 1200  # for the captioner of Scenes whose encoder it has
     min_count: int = 1  # answers that are rarer cannot be given
-    query: str = QUERIES[0]  # what a hop asks with: all that has been found so far, or words of its own
-    shared_hops: bool = False  # all look with the same weights
-    frequencies: int = 0  # of the positional encoding of regions; 0: their coordinates alone
+    glimpses: int = 2  # chains of hops side by side
     curriculum: int = 0  # steps at first in which only questions of one hop are asked, and one is made
     answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.query not in QUERIES:
-            raise UserError(f"query={self.query}: there are {', '.join(QUERIES)}")
-        if self.shared_hops and self.query != "words":
-            raise UserError("shared_hops=True: hops that ask the same would look the same; set query=words")
-        if self.curriculum and self.query != "words":
-            raise UserError("curriculum: hops of their own weights have nothing of the first's; set query=words")
 
 
 PRESETS = {
     ("scenes", "quick"): Settings(
         steps=3000, batch=32, learning_rate=3e-3, hops=2, n_train=10_000, least_objects=5, most_objects=6
+    ),
+    # from answers alone: what one hop can find first, and then from there
+    ("scenes", "glimpses"): Settings(
+        steps=5000,
+        batch=32,
+        learning_rate=3e-3,
+        hops=2,
+        n_train=20_000,
+        least_objects=5,
+        most_objects=6,
+        curriculum=1500,
+        attention_loss=0.0,
     ),
     ("easy-vqa", "quick"): Settings(steps=2500, batch=16, learning_rate=2e-3, validate_every=500),
     ("daquar", "quick"): Settings(
@@ -176,8 +180,12 @@ def _idle(config: Config) -> dict[str, str]:
     """The settings that do nothing, each with what it does not go with."""
     kind, model = config.argument.kind, config.model
     found = {"label_smoothing": "train vqa"}
-    if model != "attention":
-        found |= dict.fromkeys(("attention", "query", "shared_hops", "frequencies", "curriculum"), f"--model {model}")
+    if model not in ("attention", "glimpses"):
+        found["attention"] = f"--model {model}"
+    if model != "glimpses":
+        found |= dict.fromkeys(("glimpses", "curriculum"), f"--model {model}")
+    else:
+        found["attention_loss"] = "--model glimpses"
     if model == "naive":
         found |= dict.fromkeys(("hops", "attention_loss"), "--model naive")
     if config.encoder is not None:
@@ -313,7 +321,7 @@ def prepare(config: Config, fitted: Fitted | None, show_progress: bool, say: Say
     run: Run = training.new(config, fitted or _fit(config, train_set, weights))
     run.extractor = extractor
     backbone_.begin_finetuning(run.model, config, weights)
-    if config.argument.kind == "scenes" and config.model != "naive" and settings.attention_loss > 0:
+    if config.argument.kind == "scenes" and config.model not in ("naive", "glimpses") and settings.attention_loss > 0:
         grid, _ = backbone_.fitted_channels(config, train_set.pictures)
         assert grid is not None  # of features, or of what is finetuned
         train_set = train_set.with_attention_target(settings.hops, grid)
@@ -389,7 +397,7 @@ def build(config: Config, fitted: Fitted) -> MemoryNetwork | QuestionAnswerer:
 
 
 def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAnswerer:
-    s = config.settings
+    s, side = config.settings, math.isqrt(fitted.regions)
     widths = QuestionAnswererConfig(
         vocabulary=len(fitted.vocabulary),
         answers=len(fitted.answers),
@@ -402,10 +410,9 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         finetuned=config.finetuned,
         dropout=s.dropout,
         regions=fitted.regions if _lent(config) else None,
+        grid=(side, side),
+        glimpses=s.glimpses,
         attention_loss=s.attention_loss,
-        query=s.query,
-        shared_hops=s.shared_hops,
-        frequencies=s.frequencies,
     )
     return QuestionAnswerer(widths, config.seed)
 
@@ -539,6 +546,7 @@ class Answered:
     question: list[str]
     answers: list[tuple[str, float]]  # the most likely first
     alphas: Array | None
+    looks: list[str]  # the names of the hops
     unknown: list[str]  # words that the run has never seen
     notes: tuple[str, ...] = ()  # what the reader should know besides
 
@@ -565,7 +573,17 @@ def answer(run: Run, image: Path, question: str) -> Answered:
     notes = (
         (f"{image} is of one colour all over: there is nothing to ask about",) if (shown == shown[0, 0]).all() else ()
     )
-    return Answered(shown, words, top_k(probabilities[0], run.fitted.answers), alphas, unknown, notes)
+    return Answered(
+        shown, words, top_k(probabilities[0], run.fitted.answers), alphas, _looks(run.config), unknown, notes
+    )
+
+
+def _looks(config: Config) -> list[str]:
+    """What its looks are called, in the order of their attention."""
+    hops = [f"hop {k}" for k in range(1, config.settings.hops + 1)]
+    if config.model != "glimpses":
+        return hops
+    return [f"glimpse {g}, {hop}" for g in range(1, config.settings.glimpses + 1) for hop in hops]
 
 
 def question_words(question: str, vocabulary: Vocabulary) -> list[str]:
@@ -605,4 +623,4 @@ def picture(answered: Answered) -> Any:
 
     if answered.alphas is None:
         raise UserError("this run has no attention to draw; train one with --model attention or --model memory")
-    return hops_picture(answered.image, answered.question, answered.alphas, answered.answers)
+    return hops_picture(answered.image, answered.question, answered.alphas, answered.answers, names=answered.looks)

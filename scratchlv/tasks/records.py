@@ -52,9 +52,8 @@ _BELOW_ONE = (
     "embedding_dropout",
     "input_dropout",
     "weight_drop",
-    "decay",
 )  # and 0 or more
-_SHARES = ("drawn", "scheduled_sampling")
+_SHARES = ("drawn", "scheduled_sampling", "decay")
 #: what keeps a model from learning a batch by heart
 _REGULARISERS = ("label_smoothing", "doubly_stochastic", "entropy", "scheduled_sampling", "coverage")
 _LARGEST = sys.float_info.max
@@ -76,7 +75,9 @@ class Settings:
     learning_rate: float
     warmup: int = 100  # steps
     clip: float = 1.0
-    decay: float = 0.0  # of the learning rate, by this factor in steps, and not along a cosine; 0: along a cosine
+    decay: float = (
+        0.0  # of the learning rate, by this factor in steps (1: never), and not along a cosine; 0: along a cosine
+    )
     decay_from: int = 1  # the first step of which it is lower
     decay_every: int = 1  # steps, after which it is lowered again
     average_from: int = 0  # steps, after which weights are averaged: validation and use take the mean; 0: they are not

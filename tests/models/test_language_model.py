@@ -102,8 +102,16 @@ def test_a_tied_model_decodes_with_its_embedding():
     untied = language_model(embedding=3)
     untied.params.update(model.params, **{"output.W": np.ascontiguousarray(model.params["embedding.W"].T)})
     np.testing.assert_allclose(log_probs, untied.step(untied.start(N), words)[0], rtol=1e-6)
-    with pytest.raises(ValueError, match="tied weights need an embedding as wide as the state, 3, not 4"):
-        language_model(tied=True)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_top_layer_of_a_tied_model_is_as_wide_as_its_embedding(cell):
+    model = in_float64(language_model(cell=cell, tied=True, embedding=4, layers=3))
+    assert model.config.widths == (3, 3, 4)
+    report = check_gradients(model, StreamBatch(tokens()))
+    assert report.ok, str(report)
+    log_probs, _ = model.step(model.start(N), np.array([4, 2, 5]))
+    assert log_probs.shape == (N, V)
 
 
 def test_weights_begin_within_the_scale_that_is_asked_for():

@@ -7,13 +7,8 @@ import pytest
 
 import scratchlv
 from scratchlv.batches import QuestionBatch
-from scratchlv.models import question_answerer
-from scratchlv.models.question_answerer import (
-    QuestionAnswerer,
-    QuestionAnswererConfig,
-    of_questions,
-    of_questions_backward,
-)
+from scratchlv.models import of_questions, question_answerer
+from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 
 from .helpers import check_gradients, check_kernels, check_same, in_float64, replace_backward, wrong
 
@@ -25,7 +20,6 @@ CASES = [
     ("attention", 1, None, 0.0),
     ("attention", 3, 7, 0.4),
 ]
-WORDS = {"query": "words", "shared_hops": True, "frequencies": 1}
 
 
 def answerer(model="attention", hops=2, feature_channels=7, dropout=0.0, **more) -> QuestionAnswerer:
@@ -64,51 +58,58 @@ def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropou
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("glimpses", [1, 3])
 @pytest.mark.parametrize("hops", [1, 3])
-def test_every_gradient_where_each_hop_asks_with_words_of_its_own(shared, hops):
-    exact = in_float64(answerer(hops=hops, query="words", shared_hops=shared, frequencies=2, attention_loss=0.7))
-    where = np.random.default_rng(2).random((4, hops, 6)) < 0.4
-    report = check_gradients(exact, batch()._replace(attention_target=where), max_elements=6)
+def test_every_gradient_of_glimpses(glimpses, hops):
+    exact = moving(in_float64(answerer("glimpses", hops, glimpses=glimpses, grid=(2, 3))))
+    report = check_gradients(exact, batch(), max_elements=6)
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_hops_with_words_of_their_own_are_what_the_papers_lines_give(shared):
-    model, data = in_float64(answerer(hops=2, query="words", shared_hops=shared)), batch()
+def moving(model):
+    """The model, with hops that move in ways of their own, and not yet about where they were."""
+    for name, value in model.params.items():
+        if name.endswith(".Wr"):
+            value[...] = np.random.default_rng(len(name)).standard_normal(value.shape)
+    return model
+
+
+def test_glimpses_are_what_their_lines_give():
+    model, data = moving(in_float64(answerer("glimpses", 2, glimpses=2, grid=(2, 3)))), batch()
     p = model.params
-    p["words2.W"] = np.random.default_rng(1).standard_normal((6, 6))
     with scratchlv.use("reference"):
         probabilities, alphas = model.answer(data)
-        words = p["embedding.W"][data.tokens]
-        zero = np.zeros((1, 4, 6))[0]
-        h = question_answerer.layer_forward(p, "question", "lstm", words, (zero, zero), data.lengths)[0]
     across, down = np.meshgrid([-1, 0, 1], [-1, 1])
     for n in range(4):
-        states = h[: data.lengths[n], n]
-        u = states[-1]
+        words = data.tokens[: data.lengths[n], n]
+        read = lstm_state(p, words), lstm_state(p, words[::-1], "backwards")
         picture = data.pictures[data.picture_of[n]]
         picture = (picture / np.sqrt((picture**2).mean())).reshape(6, 7)
         x = np.concatenate([picture, across.reshape(6, 1), down.reshape(6, 1)], axis=1)
         x = np.tanh(x @ p["regions.W"] + p["regions.b"])
-        z = np.zeros(6)
-        for k in (1, 2):
-            hop = "hop1" if shared else f"hop{k}"
-            q = u @ p["words1.W"] + p["words1.b"] + (u @ p["words2.W"] + p["words2.b"] if k == 2 else 0)
-            weights = np.exp(states @ q)
-            c = weights / weights.sum() @ states
-            query = c @ p[f"{hop}.Wu"] + (z @ p[f"{hop}.Wz"] if k == 2 else 0)
-            e = np.tanh(x @ p[f"{hop}.Wx"] + p[f"{hop}.b"] + query) @ p[f"{hop}.v"]
-            alpha = np.exp(e) / np.exp(e).sum()
-            np.testing.assert_allclose(alphas[n, k - 1], alpha, rtol=1e-6)
-            z = alpha @ x
-        a = np.maximum(np.concatenate([u, z]) @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
+        found, counts = [], []
+        for g, u in enumerate(read, 1):
+            first, second = (
+                np.exp(np.tanh(x @ p[f"{hop}.Wx"] + p[f"{hop}.b"] + u @ p[f"{hop}.Wu"]) @ p[f"{hop}.v"])
+                for hop in (f"glimpse{g}.hop1", f"glimpse{g}.hop2")
+            )
+            first /= first.sum()
+            r = (u @ p[f"glimpse{g}.hop2.Wr"] + p[f"glimpse{g}.hop2.br"]).reshape(3, 5)
+            for to in range(6):
+                second[to] *= sum(np.exp(r[to // 3 - k // 3 + 1, to % 3 - k % 3 + 2]) * first[k] for k in range(6))
+            second /= second.sum()
+            np.testing.assert_allclose(alphas[n, 2 * g - 2 : 2 * g], [first, second], rtol=1e-6)
+            found.append(second @ x)
+            gate = u @ p[f"glimpse{g}.Wn"] + p[f"glimpse{g}.bn"]
+            counts.append((1 / (1 + np.exp(-(x @ gate[:6] + gate[6])))).sum())
+        y = np.concatenate([*read, *found, found[0] * found[1], counts])
+        a = np.maximum(y @ p["answer.W1"] + p["answer.b1"], 0) @ p["answer.W2"] + p["answer.b2"]
         np.testing.assert_allclose(probabilities[n], np.exp(a) / np.exp(a).sum(), rtol=1e-6)
 
 
 def test_a_curriculum_from_one_hop_to_two():
-    """With one hop made, the second learns nothing; made afterwards, it looks where the first did, but for what that saw."""
-    model, data = in_float64(answerer(hops=2, query="words", shared_hops=True)), batch()
+    """With one hop made the second learns nothing; made afterwards, it looks about where the first did."""
+    model, data = in_float64(answerer("glimpses", 2, glimpses=2, grid=(2, 3))), batch()
     one = data._replace(hops=1)
     report = check_gradients(model, one, max_elements=6)
     assert report.ok, str(report)
@@ -116,17 +117,23 @@ def test_a_curriculum_from_one_hop_to_two():
         _, cache = model.forward(one)
         grads = model.backward(cache)
         assert grads.keys() == model.params.keys()
-        assert not any(grads[name].any() for name in ("hop1.Wz", "words2.W", "words2.b"))
-        model.params["hop1.Wz"] = 0 * model.params["hop1.Wz"]
-        _, alphas = model.answer(data)
-        assert model.answer(one)[1].shape == (4, 1, 6)
-    np.testing.assert_allclose(alphas[:, 0], alphas[:, 1])
+        assert all(grads[name].any() != (".hop2." in name) for name in grads if name.startswith("glimpse"))
+        assert model.answer(one)[1].shape == (4, 2, 6)
+        model.params["glimpse1.hop2.v"][...] = 0  # whatever lies there
+        first, second = model.answer(data)[1][:, :2].swapaxes(0, 1)
+    row, column = np.divmod(np.arange(6), 3)
+    near = np.exp(-np.hypot(row[:, None] - row, column[:, None] - column))
+    expected = first @ near
+    np.testing.assert_allclose(second, expected / expected.sum(axis=1, keepdims=True), rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [{"query": "all"}, {"shared_hops": True}])
-def test_what_hops_cannot_ask_with(wrong):
-    with pytest.raises(ValueError, match="query"):
-        answerer(**wrong)
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [({"glimpses": 0, "grid": (2, 3)}, "glimpses must be 1 or more"), ({}, "give its rows and columns")],
+)
+def test_glimpses_that_cannot_be(more, message):
+    with pytest.raises(ValueError, match=message):
+        answerer("glimpses", **more)
 
 
 def test_every_gradient_where_the_attention_is_supervised():
@@ -171,10 +178,10 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(input_of_attention, hop,
     assert wrong(report) == reached
 
 
-def lstm_state(p, tokens):
+def lstm_state(p, tokens, name="question"):
     h = c = np.zeros(6)
     for word in tokens:
-        a = p["embedding.W"][word] @ p["question.Wx"] + h @ p["question.Wh"] + p["question.b"]
+        a = p["embedding.W"][word] @ p[f"{name}.Wx"] + h @ p[f"{name}.Wh"] + p[f"{name}.b"]
         i, f, g, o = np.split(a, 4)
         i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
         c = f * c + i * np.tanh(g)
@@ -273,8 +280,8 @@ def test_every_question_is_given_its_own_picture(picture_of):
     """As many questions as pictures or not, in their order or not; and what comes back adds up for each picture."""
     rng = np.random.default_rng(0)
     x, dy = rng.standard_normal((3, 4, 5)), rng.standard_normal((len(picture_of), 4, 5))
-    y, cache = of_questions(x, np.array(picture_of), train=True)
+    y, cache = of_questions.forward(x, np.array(picture_of), train=True)
     np.testing.assert_array_equal(y, x[picture_of])
     expected = np.zeros_like(x)
     np.add.at(expected, picture_of, dy)
-    np.testing.assert_allclose(of_questions_backward(dy, cache), expected)
+    np.testing.assert_allclose(of_questions.backward(dy, cache), expected)

@@ -28,7 +28,7 @@ def test_a_stacks_gradients(cell, p):
         tuple(s + rng.standard_normal((N, H)) for s in recurrent.zero_state(cell, N, H, np.zeros(0))) for _ in range(3)
     )
     dh, dlast = rng.standard_normal((T, N, H)), rng.standard_normal((N, H))
-    params = in_float64({**recurrent.init_stack(rng, "stack", cell, D, H, layers=3), "x": x})
+    params = in_float64({**recurrent.init_stack(rng, "stack", cell, D, [H] * 3), "x": x})
 
     def forward(params):
         h, last, cache = recurrent.stack_forward(params, "stack", cell, params["x"], state, LENGTHS, p=p, seed=(7,))
@@ -49,7 +49,7 @@ def test_a_stacks_gradients(cell, p):
 def test_both_directions_gradients(cell, p):
     x, rng = inputs()
     dh = rng.standard_normal((T, N, 2 * H))
-    params = in_float64({**recurrent.init_bidirectional(rng, "both", cell, D, H, layers=2), "x": x})
+    params = in_float64({**recurrent.init_bidirectional(rng, "both", cell, D, [H] * 2), "x": x})
 
     def forward(params):
         h, cache = recurrent.bidirectional_forward(params, "both", cell, params["x"], LENGTHS, 2, p=p, seed=(7,))
@@ -68,7 +68,7 @@ def test_both_directions_gradients(cell, p):
 def test_dropout_leaves_the_way_through_time_alone():
     """All inputs dropped, the states still go on: what is dropped goes up, not on (Zaremba et al. 2014)."""
     x, rng = inputs()
-    params = recurrent.init_stack(rng, "stack", "rnn", D, H, layers=1)
+    params = recurrent.init_stack(rng, "stack", "rnn", D, [H])
     params = {name: value.astype(np.float64) for name, value in params.items()}
     h0 = rng.standard_normal((N, H))
     with scratchlv.use("reference"):
@@ -80,7 +80,7 @@ def test_dropout_leaves_the_way_through_time_alone():
 
 def test_the_backward_direction_reads_each_sentence_from_its_own_end():
     x, rng = inputs()
-    params = in_float64(recurrent.init_bidirectional(rng, "both", "lstm", D, H, layers=1))
+    params = in_float64(recurrent.init_bidirectional(rng, "both", "lstm", D, [H]))
     with scratchlv.use("reference"):
         h, _ = recurrent.bidirectional_forward(params, "both", "lstm", x, LENGTHS, 1, train=False)
         for n, length in enumerate(LENGTHS):

@@ -275,7 +275,7 @@ def test_settings_of_scenes_do_nothing_for_a_text(tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["tied=true"], "tied=true: embedding and hidden must be alike, not 8 and 16"),
+        (["decay=1.5"], "decay=1.5: it must be 0 to 1"),
         (["variational=true"], "variational=true: dropout=0 drops nothing"),
         (["weight_drop=1"], "weight_drop=1.0: it must be 0 or more and below 1"),
         (["embedding_dropout=-0.1"], "embedding_dropout=-0.1: it must be 0 or more and below 1"),

@@ -16,14 +16,14 @@ from scratchlv.errors import UserError
 from scratchlv.tasks import backbone, question_answering, training
 
 SMALL = ["steps=2", "batch=4", "warmup=1", "hidden=16", "embedding=8", "blind_steps=2"]
-MODELS = ("attention", "naive", "memory")
+MODELS = ("attention", "glimpses", "naive", "memory")
 
 
 def config(model="attention", data="scenes", more=(), **options):
     size = (
         ["n_train=20", "n_val=10", *([] if "encoder" in options else ["encoder_steps=2"])] if data == "scenes" else []
     )
-    size += ["attention=8"] if model == "attention" else []
+    size += ["attention=8"] if model in ("attention", "glimpses") else []
     return question_answering.config("vqa", data, model, "quick", 0, [*SMALL, *size, *more], **options)
 
 
@@ -106,7 +106,9 @@ def test_the_figures_of_every_model(image, tmp_path):
             with pytest.raises(UserError, match="--model attention"):
                 question_answering.picture(told)
         else:
-            assert told.alphas.shape == (2, 8, 8)
+            assert told.alphas.shape == (4 if model == "glimpses" else 2, 8, 8)
+            assert told.looks[-1] == ("glimpse 2, hop 2" if model == "glimpses" else "hop 2")
+            assert question_answering.picture(told).size[0] > told.image.shape[1]
             np.testing.assert_allclose(told.alphas.sum(axis=(1, 2)), 1, atol=1e-4)
             assert question_answering.picture(told).width > 300
 
