@@ -70,7 +70,7 @@ class _Lease:
 
 def empty(shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
     """A C-contiguous array whose content is undefined."""
-    shape = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    shape = (shape,) if isinstance(shape, int) else tuple(map(int, shape))
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < LARGE:

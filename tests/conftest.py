@@ -125,9 +125,10 @@ def backend(request):
 
 @pytest.fixture
 def threads(monkeypatch):
-    """Sets the number of threads that kernels use, for one test, also on a machine with fewer cores."""
+    """Sets the number of threads that kernels use, for one test, also on a machine with fewer cores, and for small arrays."""
     import numba
 
+    monkeypatch.setattr("scratchlv.kernels.building_blocks.threads.WORTH_WAKING", 0)
     monkeypatch.setattr("scratchlv.kernels.building_blocks.threads._cores", numba.config.NUMBA_NUM_THREADS)
     before = numba.get_num_threads()
     yield numba.set_num_threads

@@ -35,7 +35,7 @@ from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.simd import address, fence, scale, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import new_counter, next_item
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item, worth_waking
 from scratchlv.kernels.matmul.numba_cpu import float32_only, multiply
 from scratchlv.memory import as_contiguous, empty, empty_like
 
@@ -81,7 +81,8 @@ def forward(
     N, L, D = x.shape
     if query.ndim == 2 and not scores:
         z, alpha = empty((N, D)), empty((N, L))
-        _forward(x, keys, query, v, as_mask(mask, N), z, alpha)
+        with worth_waking(x.size + keys.size):
+            _forward(x, keys, query, v, as_mask(mask, N), z, alpha)
         return (z, alpha), Cache(x, keys, query, v, alpha) if train else None
     queries = each(query)
     T = queries.shape[1]
@@ -102,7 +103,8 @@ def backward(dy: tuple[np.ndarray | None, ...], cache: Cache, *, dx: np.ndarray 
         dz = gradient_or_zeros(dy[0], (len(x), x.shape[2]))
         dalpha = gradient_or_zeros(dy[1], alpha.shape)
         how = more, wants_nontemporal(dx), wants_nontemporal(dkeys)
-        _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
+        with worth_waking(x.size + keys.size):
+            _backward(dz, dalpha, x, keys, query, v, alpha, dx, dkeys, dquery, dv_partial, how)
     else:
         seen, dz, de, work = scores_backward(dy, x, each(alpha), seen)
         sum_over_queries(multiply.address, each(alpha), dz, seen, NOTHING, more, dx, work)

@@ -66,6 +66,11 @@ PARAMETERS: dict[str, Parameter] = {
     parameter.name: parameter
     for parameter in (
         Parameter(
+            "threads.worth_waking",
+            "numbers of a sweep for which other threads are woken",
+            lambda caches: 1 << 17,
+        ),
+        Parameter(
             "memory.larger_than_caches",
             "bytes from which an array is written past the caches",
             lambda caches: caches.last // 2,  # the other half is for what is read meanwhile

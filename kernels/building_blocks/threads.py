@@ -13,9 +13,11 @@ from numba.extending import intrinsic
 from scratchlv.cores import usable_cores
 from scratchlv.kernels.building_blocks import MOST_THREADS
 from scratchlv.kernels.building_blocks import processor as processor  # says what Numba compiles for, before it starts
+from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64
 
 _cores = usable_cores().n
+WORTH_WAKING = value("threads.worth_waking")  #: numbers of a sweep
 
 
 def n_threads() -> int:
@@ -51,6 +53,34 @@ def set_threads(n: int) -> int:
     before = numba.get_num_threads()
     numba.set_num_threads(n)
     return before
+
+
+class waking:
+    """``with waking(worth) as threads:`` the kernels called inside run on so many threads; on this one alone if not ``worth`` it.
+
+    Numba wakes all threads for any parallel loop, even for one that has nothing for them, and a thread that sleeps, as they do
+    while Python goes on for a while, comes late: on a virtual machine the loop then took 120 µs, and 2 on one thread.
+    """
+
+    def __init__(self, worth: bool) -> None:
+        self._worth = worth
+
+    def __enter__(self) -> int:
+        self._before = n_threads()
+        if self._worth or self._before == 1:
+            self._worth = True  # nothing is changed
+            return self._before
+        numba.set_num_threads(1)
+        return 1
+
+    def __exit__(self, *_: object) -> None:
+        if not self._worth:
+            numba.set_num_threads(self._before)
+
+
+def worth_waking(numbers: int) -> waking:
+    """:class:`waking` for a sweep over so many numbers."""
+    return waking(numbers >= WORTH_WAKING)
 
 
 @njit(inline="always")

@@ -26,7 +26,7 @@ from scratchlv.kernels.additive_attention.row_sums import dots_of_rows
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS
 from scratchlv.kernels.building_blocks.simd import address
-from scratchlv.kernels.building_blocks.threads import new_counter, next_item
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item, worth_waking
 from scratchlv.kernels.dot_product_attention.reference import Gradients, as_rows, check
 from scratchlv.kernels.matmul.numba_cpu import PackedMatrix, float32_only, for_backward, gemm, multiply
 from scratchlv.memory import as_contiguous, empty, empty_like
@@ -78,7 +78,8 @@ def forward(
     (N, L, D), scale, seen = x.shape, float(scale), None
     if query.ndim == 2 and not scores:
         y = z, alpha = empty((N, D)), empty((N, L))
-        _forward(x, keys, q, as_mask(mask, N), scale, z, alpha)
+        with worth_waking(x.size + keys.size):
+            _forward(x, keys, q, as_mask(mask, N), scale, z, alpha)
     else:
         T, K = each(q).shape[1:]
         z, alpha, e = empty((N, T, D)), empty((N, T, L)), empty((N, T, L) if scores else (0, 0, 0))
@@ -98,7 +99,8 @@ def backward(dy: tuple[np.ndarray | None, ...], cache: Cache) -> Gradients:
     if seen is None:
         dz = gradient_or_zeros(dy[0], (len(x), x.shape[2]))
         dalpha = gradient_or_zeros(dy[1], alpha.shape)
-        _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
+        with worth_waking(x.size + keys.size):
+            _backward(dz, dalpha, x, keys, q, scale, alpha, dx, dkeys, dq)
     else:
         seen, dz, de, work = scores_backward(dy, x, each(alpha), seen, keys.shape[2])
         _query_gradients(multiply.address, keys, scale, seen, NOTHING, de, each(dq), work)

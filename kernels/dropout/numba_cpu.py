@@ -7,6 +7,7 @@ from numba import prange, uint64
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.parameters import value
+from scratchlv.kernels.building_blocks.threads import worth_waking
 from scratchlv.kernels.dropout.reference import (
     GOLDEN,
     MASK64,
@@ -62,7 +63,9 @@ def _drop(x: np.ndarray, cache: Cache) -> np.ndarray:
     flat = as_contiguous(x).reshape(-1)
     _, run, stride, first = layout(x.shape, window)
     key = (key + first * GOLDEN) & MASK64
-    _sweep(flat, y.reshape(-1), np.uint64(key), np.uint64(threshold(p)), x.dtype.type(1 / (1 - p)), run, stride)
+    settings = np.uint64(key), np.uint64(threshold(p)), x.dtype.type(1 / (1 - p)), run, stride
+    with worth_waking(x.size):
+        _sweep(flat, y.reshape(-1), *settings)
     return y
 
 

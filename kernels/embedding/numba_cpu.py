@@ -9,11 +9,11 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import I64, WIDTH, ZERO, Emitter, address, fence, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item, pieces, share, worth_waking
 from scratchlv.kernels.embedding.reference import check_tokens
 from scratchlv.memory import as_contiguous, empty
 
-_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than copying them
+_WORTH_KERNEL = 16_384  # numbers; fewer NumPy has copied sooner
 _PREFETCH_DISTANCE = value("embedding.prefetch_rows")  # one that will be read so many rows later is asked for
 _BLOCK = 4  # vectors of a row that are added, and so many sums wait in registers
 
@@ -36,11 +36,12 @@ def forward(tokens: np.ndarray, W: np.ndarray, *, train: bool = True) -> tuple[n
     """``y = W[tokens]``: ``tokens`` (...) of integers in [0, V), ``W`` (V, E); ``y`` is (..., E)."""
     V, E = W.shape
     tokens = as_contiguous(check_tokens(tokens, V), np.int64)
-    if tokens.size * E < _WORTH_THREADS:
+    if tokens.size * E < _WORTH_KERNEL:
         y = W[tokens]
     else:
         y = empty((*tokens.shape, E))
-        _gather(tokens.reshape(-1), as_contiguous(W), y.reshape(-1, E), wants_nontemporal(y), n_threads())
+        with worth_waking(y.size) as threads:
+            _gather(tokens.reshape(-1), as_contiguous(W), y.reshape(-1, E), wants_nontemporal(y), threads)
     return y, Cache(tokens, V) if train else None
 
 
@@ -48,13 +49,14 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     """``dW`` (V, E); ``dy`` is (..., E)."""
     tokens, V = cache
     E = dy.shape[-1]
-    dW, threads = empty((V, E)), n_threads()
+    dW = empty((V, E))
     if not dy.size:
         dW.fill(0)
         return (dW,)
     ends, positions = empty(V, np.int64), empty(tokens.size + _PREFETCH_DISTANCE, np.int64)
     dy = as_contiguous(dy, np.float32).reshape(-1, E)
-    _scatter_add(tokens.reshape(-1), dy, dW, ends, positions, wants_nontemporal(dW), threads)
+    with worth_waking(dy.size + dW.size) as threads:
+        _scatter_add(tokens.reshape(-1), dy, dW, ends, positions, wants_nontemporal(dW), threads)
     return (dW,)
 
 

@@ -18,8 +18,8 @@ from scratchlv.kernels.softmax_cross_entropy.vectors import (
     largest,
     rows_of,
     sum_of_fold,
-    threads_for_rows,
     three_rows,
+    waking_for,
 )
 from scratchlv.memory import empty
 
@@ -36,7 +36,8 @@ def forward(logits: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cach
     check_classes(logits)
     y = empty(logits.shape)
     z = rows_of(logits)
-    _forward(z, rows_of(y), wants_nontemporal(y), threads_for_rows(z))
+    with waking_for(z) as threads:
+        _forward(z, rows_of(y), wants_nontemporal(y), threads)
     return y, Cache(y) if train else None
 
 
@@ -45,7 +46,8 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("logits", dy=(dy, y.shape))
     dlogits = empty(y.shape)
     rows = rows_of(dy)
-    _backward(rows, rows_of(y), rows_of(dlogits), wants_nontemporal(dlogits), threads_for_rows(rows))
+    with waking_for(rows) as threads:
+        _backward(rows, rows_of(y), rows_of(dlogits), wants_nontemporal(dlogits), threads)
     return (dlogits,)
 
 

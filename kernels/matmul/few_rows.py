@@ -27,7 +27,8 @@ from scratchlv.kernels.building_blocks.simd import I64, INDICES, REGISTERS, VECT
 from scratchlv.kernels.building_blocks.threads import share
 from scratchlv.kernels.matmul.micro_kernels import COLUMNS
 
-ROWS = 8 if REGISTERS == 32 else 4  #: rows of C in a tile: so often a vector of B is used that was read
+#: Rows of C in a tile: so often a vector of B is used that was read. 16 (12) sums, 2 vectors of B, a number of A.
+ROWS = 8 if REGISTERS == 32 else 6
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  #: of a number of B, by its kind
 MOST_ROWS = 2 * ROWS  #: past these, a panel that passes by once more is no gain over packing A as well
 _SUMS = (

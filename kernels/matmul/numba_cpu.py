@@ -19,7 +19,7 @@ from scratchlv.kernels.building_blocks.compiling import Callback, kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, tanh
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, call, float_at, pointer, store_float
-from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share, waking
 from scratchlv.kernels.matmul import few_rows
 from scratchlv.kernels.matmul.micro_kernels import (
     COLUMNS,
@@ -187,7 +187,8 @@ def gemm(
     if packed is None:
         right, b_term, b_column = _operand(right.T if transpose_b else right)
         if m == 1 and b_column == 1 and column_sums is None:
-            _one_row(as_contiguous(a), address_of(right), b_term, before, out, *last_step, threads)
+            with waking(threads > 1):
+                _one_row(as_contiguous(a), address_of(right), b_term, before, out, *last_step, threads)
             return out
     a, a_row, a_term = _operand(a)
     c, c_row = address_of(out), out.strides[0] // 4
@@ -200,12 +201,13 @@ def gemm(
     work = empty(common + threads * step)
     of_panels = -(-n // TILE_COLUMNS) * TILE_COLUMNS
     sums = None if column_sums is None else np.zeros(of_panels)  # in float64
-    _product(
-        multiply.address,
-        *(address_of(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
-        *(*last_step, m, n, k, 0 if sums is None else address_of(sums)),
-        *(*items, threads, address_of(work), common, step),
-    )
+    with waking(threads > 1):
+        _product(
+            multiply.address,
+            *(address_of(a), a_row, a_term, b_at, b_column, b_term, int(packed is not None), c, c_row, *start),
+            *(*last_step, m, n, k, 0 if sums is None else address_of(sums)),
+            *(*items, threads, address_of(work), common, step),
+        )
     if column_sums is not None and sums is not None:
         column_sums[:] = sums[:n]
     return out
@@ -236,7 +238,7 @@ def _few_rows(
 
 
 def threads_for(multiply_adds: int) -> int:
-    """How many threads a product takes, or the packing of as many numbers."""
+    """How many threads a product takes."""
     return n_threads() if multiply_adds > _WORTH_THREADS else 1
 
 
@@ -331,7 +333,8 @@ def pack(b: np.ndarray, transpose: bool = False, width: int = TILE_COLUMNS) -> n
     b, term, column = _operand(b.T if transpose else b)
     k, n = b.shape
     panels = empty((-(-n // width), k, width))
-    _pack(address_of(b), column, term, n, k, width, address_of(panels), threads_for(n * k))
+    with waking(n * k > _WORTH_THREADS) as threads:
+        _pack(address_of(b), column, term, n, k, width, address_of(panels), threads)
     return panels
 
 

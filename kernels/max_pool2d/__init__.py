@@ -44,4 +44,5 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
         "apart, padding": case(2, 9, 8, 5, size=(2, 3), stride=3, padding=((1, 0), (1, 2)), ceil_mode=True),
         "overlapping one way, gaps the other": case(2, 7, 9, 8, size=(3, 2), stride=(1, 3), padding=1),
         "more than a block in a row": case(1, 2, 40, 67),
+        "a line of channels, a vector of them, and some": case(2, 4, 6, 27),
     }

@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from scratchlv.kernels.building_blocks.parameters import value as parameter
 from scratchlv.kernels.building_blocks.simd import I32, I64, MASK, VECTOR, WIDTH, ZERO, Emitter
+from scratchlv.memory import CACHE_LINE
 
 CLOSED = 4  #: the argmax where ReLU is closed
 #: floats; two rows of pixels are more streams than the processor foresees
@@ -39,6 +40,26 @@ class PixelEmitter(Emitter):
             self.mask = self.lanes(rest)
             body(builder.mul(whole, I64(WIDTH)))
             self.mask = None
+
+    def lines(self, count, body: Callable) -> None:
+        """Emit ``body([c, …])`` for the vectors that make a cache line, then for those that are left, one by one.
+
+        A line that is written around the caches in parts, with other lines in between, is sent to the memory in parts.
+        """
+        vectors, builder = CACHE_LINE // 4 // WIDTH, self.builder
+        if vectors == 1:
+            self.channels(count, lambda c: body([c]))
+            return
+        whole = builder.sdiv(count, I64(vectors * WIDTH))
+
+        def step(i, values):
+            first = builder.mul(i, I64(vectors * WIDTH))
+            body([builder.add(first, I64(v * WIDTH)) for v in range(vectors)])
+            return values
+
+        self.loop(whole, [], step)
+        done = builder.mul(whole, I64(vectors * WIDTH))
+        self.channels(builder.sub(count, done), lambda c: body([builder.add(done, c)]))
 
     def load_lanes(self, address, kind=VECTOR):
         """Floats (or, by ``kind``, bytes) of the channels at an address; zeros in lanes that are masked."""
@@ -184,12 +205,13 @@ def unpool_pixel(typing_context, dy, argmax, top, bottom, next_pixel, channels, 
         e = PixelEmitter(builder)
         pixels = [top, e.address(top, next_pixel), bottom, e.address(bottom, next_pixel)]
 
-        def body(c):
-            gradient, place_of_best = e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)
+        def body(cs):
+            loaded = [(e.load_lanes(e.address(dy, c)), e.load_lanes(builder.add(argmax, c), BYTES)) for c in cs]
             for k, pixel in enumerate(pixels):
-                e.store_nontemporal(e.taken(gradient, place_of_best, k), e.address(pixel, c), nontemporal, e.mask)
+                for c, (gradient, place_of_best) in zip(cs, loaded, strict=True):
+                    e.store_nontemporal(e.taken(gradient, place_of_best, k), e.address(pixel, c), nontemporal, e.mask)
 
-        e.channels(channels, body)
+        e.lines(channels, body)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, types.boolean), emit

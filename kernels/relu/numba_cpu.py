@@ -7,6 +7,7 @@ from numba import prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.threads import worth_waking
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.memory import as_contiguous, empty
 
@@ -23,14 +24,16 @@ def limits(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> st
 def forward(x: np.ndarray, *, cap: float | None = None, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     x = as_contiguous(x)
     y = empty(x.shape)
-    _forward(x.reshape(-1), y.reshape(-1), _float(cap))
+    with worth_waking(y.size):
+        _forward(x.reshape(-1), y.reshape(-1), _float(cap))
     return y, Cache(y, cap) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape)
-    _backward(as_contiguous(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
+    with worth_waking(dx.size):
+        _backward(as_contiguous(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1), _float(cache.cap))
     return (dx,)
 
 

@@ -17,7 +17,7 @@ from scratchlv.kernels.softmax_cross_entropy.vectors import (
     largest,
     rows_of,
     sum_of_fold,
-    threads_for_rows,
+    waking_for,
 )
 from scratchlv.memory import empty
 
@@ -43,8 +43,9 @@ def forward(
         logits = seen
     y, V = empty(logits.shape), logits.shape[-1]
     z = rows_of(logits)
-    exponentials = empty((threads_for_rows(z), 2, -(-V // WIDTH) * WIDTH))
-    _forward(z, y.reshape(z.shape), exponentials, wants_nontemporal(y))
+    with waking_for(z) as threads:
+        exponentials = empty((threads, 2, -(-V // WIDTH) * WIDTH))
+        _forward(z, y.reshape(z.shape), exponentials, wants_nontemporal(y))
     return y, Cache(y) if train else None
 
 
@@ -53,7 +54,8 @@ def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("logits", dy=(dy, y.shape))
     dlogits = empty(y.shape)
     rows = rows_of(dy)
-    _backward(rows, rows_of(y), dlogits.reshape(rows.shape), wants_nontemporal(dlogits), threads_for_rows(rows))
+    with waking_for(rows) as threads:
+        _backward(rows, rows_of(y), dlogits.reshape(rows.shape), wants_nontemporal(dlogits), threads)
     return (dlogits,)
 
 

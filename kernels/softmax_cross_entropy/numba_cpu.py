@@ -7,9 +7,14 @@ from numba import njit, prange
 
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, fence, scale, wants_nontemporal
-from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, pieces, share
+from scratchlv.kernels.building_blocks.threads import new_counter, next_item, pieces, share
 from scratchlv.kernels.softmax_cross_entropy.reference import check_dloss, places_that_count
-from scratchlv.kernels.softmax_cross_entropy.vectors import cross_entropy_rows, largest, smoothed_rows
+from scratchlv.kernels.softmax_cross_entropy.vectors import (
+    cross_entropy_rows,
+    largest,
+    smoothed_rows,
+    waking_for,
+)
 from scratchlv.memory import as_contiguous, empty
 
 
@@ -60,10 +65,11 @@ def forward(
     if train and overwrite and z is logits:
         dlogits = logits
     losses = np.zeros(kept.size)
-    exponentials = empty((n_threads(), 2, -(-V // WIDTH) * WIDTH))
     nontemporal = train and dlogits is not logits and wants_nontemporal(dlogits)
     arrays = z.reshape(-1, V), dlogits.reshape(-1, V), counted, others, classes, weights.astype(np.float32), losses
-    _sweep(*arrays, exponentials, train, nontemporal, smoothing)
+    with waking_for(arrays[0]) as threads:
+        exponentials = empty((threads, 2, -(-V // WIDTH) * WIDTH))
+        _sweep(*arrays, exponentials, train, nontemporal, smoothing)
     if reduction == "none":
         loss = (weights * losses).astype(np.float32).reshape(kept.shape)
         return loss, Cache(dlogits, np.asarray(kept)) if train else None
@@ -84,7 +90,8 @@ def _scaled(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """The rows of x (..., V), each times its factor (...)."""
     V, y = x.shape[-1], empty(x.shape)
     rows = x.reshape(-1, V), factors.astype(np.float32).reshape(-1), y.reshape(-1, V)
-    _scale_rows(*rows, n_threads(), wants_nontemporal(y))
+    with waking_for(rows[0]) as threads:
+        _scale_rows(*rows, threads, wants_nontemporal(y))
     return y
 
 

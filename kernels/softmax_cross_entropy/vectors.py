@@ -17,12 +17,11 @@ from numba.extending import intrinsic
 from scratchlv.kernels.building_blocks.fast_math import exp_nonpositive_of_vector
 from scratchlv.kernels.building_blocks.parameters import value
 from scratchlv.kernels.building_blocks.simd import ZERO, Emitter, constant
-from scratchlv.kernels.building_blocks.threads import n_threads
+from scratchlv.kernels.building_blocks.threads import waking, worth_waking
 from scratchlv.memory import as_contiguous
 
 _PREFETCH_DISTANCE = value("softmax_cross_entropy.prefetch_distance")  # floats
 _LEAST = constant(float("-inf"))
-_WORTH_THREADS = 16_384  # numbers; waking threads for fewer takes longer than they do
 Found = types.Tuple((types.float32, types.float64))
 WeightedToo = types.Tuple((types.float32, types.float64, types.float64))
 
@@ -32,8 +31,9 @@ def rows_of(x: np.ndarray) -> np.ndarray:
     return as_contiguous(x).reshape(-1, x.shape[-1])
 
 
-def threads_for_rows(rows: np.ndarray) -> int:
-    return max(1, min(n_threads(), len(rows))) if rows.size >= _WORTH_THREADS else 1
+def waking_for(rows: np.ndarray) -> waking:
+    """The threads of a sweep over rows, which are not divided."""
+    return worth_waking(rows.size) if len(rows) > 1 else waking(False)
 
 
 def sum_of_fold(e: Emitter, size: ir.Value, body: Callable[..., list[ir.Value]]) -> ir.Value:

@@ -8,6 +8,7 @@ from numba import prange
 from scratchlv.kernels.building_blocks.compiling import kernel
 from scratchlv.kernels.building_blocks.fast_math import FLAGS, tanh
 from scratchlv.kernels.building_blocks.shapes import require
+from scratchlv.kernels.building_blocks.threads import worth_waking
 from scratchlv.kernels.matmul.numba_cpu import float32_only
 from scratchlv.memory import as_contiguous, empty
 
@@ -24,14 +25,16 @@ def limits(x: np.ndarray, *, train: bool = True) -> str | None:
 
 def forward(x: np.ndarray, *, train: bool = True) -> tuple[np.ndarray, Cache | None]:
     y = empty(x.shape)
-    _forward(as_contiguous(x).reshape(-1), y.reshape(-1))
+    with worth_waking(y.size):
+        _forward(as_contiguous(x).reshape(-1), y.reshape(-1))
     return y, Cache(y) if train else None
 
 
 def backward(dy: np.ndarray, cache: Cache) -> tuple[np.ndarray]:
     require("x", dy=(dy, cache.y.shape))
     dx = empty(dy.shape)
-    _backward(as_contiguous(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1))
+    with worth_waking(dx.size):
+        _backward(as_contiguous(dy).reshape(-1), cache.y.reshape(-1), dx.reshape(-1))
     return (dx,)
 
 

@@ -31,6 +31,7 @@ Shapes: P pictures, N questions, S memories, J words of a sentence, T of a quest
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -359,8 +360,7 @@ def by_copy_backward(dy: Array, caches: Any) -> tuple[Array, Array, Array | None
 def bag_of_words(tokens: Array, W: Array, l: Array, *, train: bool = True) -> tuple[Array, Any]:
     """``Σ_j l_j ∘ W[w_j]`` (…, d) of the words ``tokens`` (…, J), padding behind; zero where there are none."""
     words, cache = embedding.forward(tokens, W, train=train)  # (…, J, d)
-    words *= l
-    return words.sum(axis=-2, out=empty((*words.shape[:-2], words.shape[-1]), words)), (l, cache)
+    return np.einsum("...jd,...jd->...d", words, l), (l, cache)
 
 
 def bag_of_words_backward(dy: Array, cache: Any) -> Array:
@@ -376,12 +376,24 @@ def position_encoding(tokens: Array, d: int, dtype: Any = np.float64, scale: flo
     """``scale · l`` (…, J, d) for the words ``tokens`` (…, J); zero where they are padding."""
     words = (tokens != PAD).sum(axis=-1)  # (…): of each, without padding
     longest = tokens.shape[-1]
-    lengths, which = np.arange(longest + 1), words
     if longest > _MANY and not on_gpu(words):  # a table of all lengths would be large: of those that there are
         lengths, which = np.unique(words, return_inverse=True)
+        l = _of_lengths(lengths, longest, d, scale).astype(dtype)
+    else:
+        l, which = _of_all_lengths(longest, d, np.dtype(dtype), scale), words
+    return take_rows(place(l, words), which.reshape(words.shape))
+
+
+@functools.lru_cache(maxsize=16)
+def _of_all_lengths(longest: int, d: int, dtype: np.dtype, scale: float) -> np.ndarray:
+    """``scale · l`` of sentences of 0, 1, … ``longest`` words: batch after batch has the same."""
+    return _of_lengths(np.arange(longest + 1), longest, d, scale).astype(dtype)
+
+
+def _of_lengths(lengths: np.ndarray, longest: int, d: int, scale: float) -> np.ndarray:
+    """``scale · l`` (lengths, longest, d)."""
     J = lengths[:, None, None]
     j = np.arange(1, longest + 1)[:, None]  # (longest, 1)
     k = np.arange(1, d + 1)  # (d,)
     share = j / np.maximum(J, 1)
-    l = np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0) * scale  # (lengths, longest, d)
-    return take_rows(place(l.astype(dtype), words), which.reshape(words.shape))
+    return np.where(j <= J, (1 - share) - k / d * (1 - 2 * share), 0.0) * scale

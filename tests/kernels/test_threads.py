@@ -14,7 +14,7 @@ from numba import prange
 import scratchlv
 from scratchlv import ops
 from scratchlv.kernels.building_blocks.compiling import kernel
-from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item
+from scratchlv.kernels.building_blocks.threads import n_threads, new_counter, next_item, waking, worth_waking
 
 ROOT = Path(__file__).resolve().parents[2]
 can_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -46,6 +46,29 @@ def test_work_is_divided_among_as_many_threads_as_there_are_cores_and_no_more(th
         assert n_threads() == most
         threads(1)
         assert n_threads() == 1
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_is_not_worth_waking_the_others_runs_alone_and_they_are_back_afterwards(threads, most):
+    threads(most)
+    with waking(False) as n:
+        assert n == numba.get_num_threads() == 1
+        with waking(True) as n:
+            assert n == 1
+    assert numba.get_num_threads() == most
+    with waking(True) as n:
+        assert n == numba.get_num_threads() == most
+    with pytest.raises(ZeroDivisionError), waking(False):
+        1 / 0  # noqa: B018
+    assert numba.get_num_threads() == most
+
+
+def test_a_sweep_over_few_numbers_runs_alone(threads, monkeypatch):
+    monkeypatch.setattr("scratchlv.kernels.building_blocks.threads.WORTH_WAKING", 100)
+    threads(2)
+    for numbers, n in ((0, 1), (99, 1), (100, 2)):
+        with worth_waking(numbers) as found:
+            assert found == n
 
 
 def test_the_import_of_scratchlv_finds_no_other_names():
