@@ -87,7 +87,7 @@ class Settings:
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
     dropout: float = 0.0
-    label_smoothing: float = 0.0  # of the loss of words, or of answers, in training; what is reported of other data is the loss without
+    label_smoothing: float = 0.0  # in training; what is reported of other data is the loss without
     validate_every: int = 0  # steps
     # Scenes
     n_train: int = 20_000
