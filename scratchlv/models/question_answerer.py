@@ -302,8 +302,9 @@ class QuestionAnswerer:
 
     def _kept_channels(self, x: Array, seed: int) -> Array:
         """What each of the D numbers of all regions is multiplied by, (D,): 0 or 1 / (1 - p); where it is is never dropped."""
+        C = self.config.feature_channels or self.config.channels[-1]
         kept = np.ones_like(x, shape=x.shape[2:])
-        channels = kept[: -regions.of_place(self.config.waves)]
+        channels = kept[:C]
         channels[...], _ = dropout.forward(channels, p=self.config.feature_dropout, seed=(seed, _OF_CHANNELS))
         return kept
 

@@ -103,6 +103,23 @@ PRESETS = {
     ("daquar", "quick"): Settings(
         steps=600, batch=16, learning_rate=1e-3, dropout=0.5, hidden=256, attention=256, validate_every=60
     ),
+    # for --backbone efficientnet-lite2
+    ("daquar", "daquar"): Settings(
+        steps=700,
+        batch=16,
+        learning_rate=2e-3,
+        dropout=0.5,
+        input_dropout=0.3,
+        question_dropout=0.3,
+        feature_dropout=0.3,
+        label_smoothing=0.1,
+        embedding=128,
+        hidden=192,
+        attention=128,
+        average_from=400,
+        validate_every=100,
+        blind_steps=300,
+    ),
     ("vqa", "quick"): Settings(
         steps=8000,
         batch=32,
