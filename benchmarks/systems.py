@@ -52,6 +52,7 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "babi-joint": ("babi --data babi:{data}/babi:all --preset joint", "--split test"),
     "easy-vqa": ("vqa --data easy-vqa --hops 1", "--split test"),
     "daquar": ("vqa --data daquar:{data}/daquar", ""),
+    "daquar-regularised": ("vqa --data daquar:{data}/daquar --preset daquar --backbone efficientnet-lite2", ""),
 }
 
 

@@ -60,7 +60,7 @@ def add_ensemble(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="RUN",
-        help="another captioner that speaks with it, each word's probability the mean of theirs; may be given again",
+        help="another run that speaks with it, the probability of each word, or answer, the mean of theirs; may be given again",
     )
 
 
@@ -89,19 +89,21 @@ def add_of_pairs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_captioner(arguments: Arguments) -> Any:
-    """The run, or the ensemble, that a command names.
+def load_captioner(arguments: Arguments, *, questions: bool = False) -> Any:
+    """The captioner, or the ensemble, that a command names; with ``questions`` an ensemble may answer questions.
 
     Raises:
         UserError: as :func:`scratchlv.tasks.training.load`, or they do not go together.
     """
-    from scratchlv.tasks import ensembles, training
+    from scratchlv.tasks import ensembles, run_folder, training
 
     a = arguments
     if not a.ensemble:
         run = training.load(a.run, "caption", step=a.step, weights=a.weights)
     elif a.step is not None:
         raise UserError(f"--step {a.step} is a checkpoint of one run; leave it out with --ensemble")
+    elif questions and not a.no_repeat and run_folder.read(a.run)[0].task == "vqa":
+        return ensembles.load_answerers(a.run, a.ensemble, weights=a.weights)
     else:
         run = ensembles.load(a.run, a.ensemble, weights=a.weights)
     run.no_repeat = a.no_repeat

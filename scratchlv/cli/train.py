@@ -348,8 +348,8 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(arguments: Arguments) -> None:
     from scratchlv.tasks import asked_again, results, training
 
-    if arguments.ensemble or arguments.no_repeat:  # of captioners alone
-        run = load_captioner(arguments)
+    if arguments.ensemble or arguments.no_repeat:
+        run = load_captioner(arguments, questions=True)
     else:
         run = training.load(arguments.run, step=arguments.step, weights=arguments.weights)
     run.config = asked_again.with_data(arguments.run, run.config, arguments.data)

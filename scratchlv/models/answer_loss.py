@@ -14,13 +14,24 @@ from scratchlv.models import attention_loss
 from scratchlv.ops import softmax_cross_entropy
 
 
-def forward(logits: Array, alphas: Array | None, batch: Any, weight: float, *, train: bool = True) -> tuple[Any, Any]:
+def forward(
+    logits: Array,
+    alphas: Array | None,
+    batch: Any,
+    weight: float,
+    *,
+    label_smoothing: float = 0.0,
+    train: bool = True,
+) -> tuple[Any, Any]:
     """The loss of ``logits`` (N, answers) and, where ``batch.attention_target`` tells where to look, of ``alphas`` (N, hops, L).
 
     A question whose ``batch.answers`` (N,) is negative has an answer that cannot be given: it counts for nothing. Of a part of a
-    batch that is shared both losses are its shares.
+    batch that is shared both losses are its shares. Labels are smoothed in training alone: what is reported is the loss without.
     """
-    loss, answer_cache = softmax_cross_entropy.forward(logits, batch.answers, mask=batch.answers >= 0, train=train)
+    smoothing = label_smoothing if train else 0.0
+    loss, answer_cache = softmax_cross_entropy.forward(
+        logits, batch.answers, mask=batch.answers >= 0, label_smoothing=smoothing, train=train
+    )
     loss, weight = loss * batch.part.share, weight * batch.part.taught
     if not train or batch.attention_target is None or alphas is None or weight == 0:
         return loss, (answer_cache, None, weight, batch.part.share)

@@ -2,8 +2,8 @@
 
     p(y_t | y_1 … y_{t-1}, x) = 1/K Σ_k p_k(y_t | y_1 … y_{t-1}, x)
 
-Their mistakes differ, and what most of them hold likely is more often right (Vinyals et al. 2015 average captioners so). All read
-the same words, so that one beam serves them; each has a state of its own.
+and so with the answers to a question. Their mistakes differ, and what most of them hold likely is more often right (Vinyals et
+al. 2015 average captioners so). Captioners all read the same words, so that one beam serves them; each has a state of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array
-from scratchlv.batches import CaptionBatch
+from scratchlv.batches import CaptionBatch, QuestionBatch
 
 
 class EnsembleState(NamedTuple):
@@ -56,6 +56,32 @@ class Ensemble:
 
     def _each(self, inputs: Any) -> tuple:
         return inputs if isinstance(inputs, tuple) else (inputs,) * len(self.models)
+
+
+class AnswerEnsemble:
+    """Question answerers with the same words and answers, to be used; they are not trained together."""
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        answers = {model.config.answers for model in models}
+        if len(answers) != 1:
+            raise ValueError(f"an ensemble is of one model or more with the same answers, not with {sorted(answers)}")
+        self.models = tuple(models)
+
+    def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
+        """The mean of the probabilities (N, answers); of where they looked (N, hops, L), None unless all look alike often."""
+        probabilities, alphas = zip(*(model.answer(batch) for model in self.models), strict=True)
+        shapes = {None if each is None else each.shape for each in alphas}
+        together = None if None in shapes or len(shapes) > 1 else np.mean(alphas, axis=0)
+        return np.mean(probabilities, axis=0), together
+
+    def forward(self, batch: QuestionBatch, *, train: bool = False) -> tuple[float, None]:
+        """Mean loss per question, in nats, over those whose answer can be given."""
+        if train:
+            raise ValueError("the models of an ensemble are trained one by one")
+        known = np.flatnonzero(batch.answers >= 0)
+        probabilities = self.answer(batch)[0][known, batch.answers[known]].astype(np.float64)
+        with np.errstate(divide="ignore"):
+            return -float(np.log(probabilities).sum()) / max(1, len(known)), None
 
 
 def _log_mean_exp(log_probs: Sequence[Array]) -> Array:

@@ -31,13 +31,28 @@ from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
 from scratchlv.models import answer_loss, glimpses, of_questions
-from scratchlv.models.recurrent import init_layer, layer_backward, layer_forward, reversal, reverse, zero_state
+from scratchlv.models.recurrent import (
+    dropout_backward,
+    dropout_forward,
+    init_layer,
+    layer_backward,
+    layer_forward,
+    reversal,
+    reverse,
+    zero_state,
+)
 from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, tanh
 from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import conv_extractor, image_feature, regions
 from scratchlv.vision.finetuning import Finetuned
 
 MODELS = ("naive", "attention", "glimpses", "blind")
+_OF_WORDS, _OF_QUESTIONS, _OF_CHANNELS, _OF_BACKWARDS = (
+    1,
+    2,
+    3,
+    4,
+)  # what dropout is drawn for, besides what the answer is read from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +63,9 @@ class QuestionAnswererConfig:
     ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
     ``grid`` are the rows and columns of the regions, which glimpses move over.
     ``attention_loss`` is the weight, in training, of the loss that teaches where to look.
+
+    What is dropped in training: ``dropout`` of what the answer is read from, ``input_dropout`` of the words' vectors,
+    ``question_dropout`` of u_0, and ``feature_dropout`` of the channels of the features, the same ones for a whole batch.
 
     Raises:
         ValueError: there is no such model, no hop, no glimpse, or no grid to move over.
@@ -64,6 +82,10 @@ class QuestionAnswererConfig:
     feature_channels: int | None = None
     finetuned: Finetuned | None = None
     dropout: float = 0.0
+    input_dropout: float = 0.0
+    question_dropout: float = 0.0
+    feature_dropout: float = 0.0
+    label_smoothing: float = 0.0
     regions: int | None = None
     grid: tuple[int, int] | None = None
     glimpses: int = 1
@@ -114,10 +136,14 @@ class LogitsCache(NamedTuple):
     """What the backward pass from the logits takes; None where there is no such thing."""
 
     words: Any
+    dropped_words: Any
     question: Any
+    dropped_question: Any
     order: Array | None  # in which it was read backwards
     backwards: Any
+    dropped_backwards: Any
     encoder: Any
+    kept_channels: Array | None
     attention: Any
     hidden: Any
     relu: Any
@@ -180,7 +206,14 @@ class QuestionAnswerer:
         """
         batch = placed(batch, self.params["embedding.W"])
         logits, alphas, cache = self._logits(batch, train)
-        loss, loss_cache = answer_loss.forward(logits, alphas, batch, self.config.attention_loss, train=train)
+        loss, loss_cache = answer_loss.forward(
+            logits,
+            alphas,
+            batch,
+            self.config.attention_loss,
+            label_smoothing=self.config.label_smoothing,
+            train=train,
+        )
         return loss, (cache, loss_cache)
 
     def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
@@ -201,16 +234,23 @@ class QuestionAnswerer:
 
     def _logits(self, batch: QuestionBatch, train: bool) -> tuple[Array, Array | None, LogitsCache]:
         p, config = self.params, self.config
+        seed, window = batch.dropout_seed, batch.part.window
         words, words_cache = embedding.forward(batch.tokens, p["embedding.W"], train=train)  # (T, N, E)
+        words, dropped_words = dropout_forward(
+            words, config.input_dropout, (seed, _OF_WORDS), window=window, train=train
+        )
         zero = zero_state("lstm", words.shape[1], config.hidden, words)
         _, (u, _), question = layer_forward(p, "question", "lstm", words, zero, batch.lengths, train=train)  # (N, H)
-        back = order = backwards = None
+        drop: dict[str, Any] = {"window": window, "train": train}
+        u, dropped_question = dropout_forward(u, config.question_dropout, (seed, _OF_QUESTIONS), **drop)
+        back = order = backwards = dropped_backwards = None
         if config.backwards:
             order = reversal(len(words), batch.lengths)
             _, (back, _), backwards = layer_forward(
                 p, "backwards", "lstm", reverse(words, order), zero, batch.lengths, train=train
             )
-        alphas = encoder_cache = attention_cache = None
+            back, dropped_backwards = dropout_forward(back, config.question_dropout, (seed, _OF_BACKWARDS), **drop)
+        alphas = encoder_cache = kept = attention_cache = None
         if config.model != "blind":
             x, encoder_cache = regions.forward(
                 p,
@@ -221,6 +261,9 @@ class QuestionAnswerer:
                 finetuned=config.finetuned,
                 train=train,
             )  # (P, L, D)
+            if train and config.feature_dropout:
+                kept = self._kept_channels(x, seed)
+                x = x * kept
             if config.model == "naive":
                 u, alphas, attention_cache = self._whole_picture(x, u, batch.picture_of, train)
             elif config.model == "glimpses":
@@ -230,13 +273,33 @@ class QuestionAnswerer:
                 u, alphas, attention_cache = self._hops(x, u, batch, train)
         a, hidden = linear.forward(u, p["answer.W1"], p["answer.b1"], train=train)  # (N, H)
         a, relu_cache = relu.forward(a, train=train)
-        drop: dict[str, Any] = {"seed": batch.dropout_seed, "window": batch.part.window, "train": train}
-        a, dropped = dropout.forward(a, p=config.dropout, **drop)
+        a, dropped = dropout.forward(a, p=config.dropout, seed=seed, window=window, train=train)
         logits, answer = linear.forward(a, p["answer.W2"], p["answer.b2"], train=train)  # (N, answers)
         cache = LogitsCache(
-            words_cache, question, order, backwards, encoder_cache, attention_cache, hidden, relu_cache, dropped, answer
+            words_cache,
+            dropped_words,
+            question,
+            dropped_question,
+            order,
+            backwards,
+            dropped_backwards,
+            encoder_cache,
+            kept,
+            attention_cache,
+            hidden,
+            relu_cache,
+            dropped,
+            answer,
         )
         return logits, alphas, cache
+
+    def _kept_channels(self, x: Array, seed: int) -> Array:
+        """What each of the D numbers of all regions is multiplied by, (D,): 0 or 1 / (1 - p); where it is is never dropped."""
+        C = self.config.feature_channels or self.config.channels[-1]
+        kept = np.ones_like(x, shape=x.shape[2:])
+        channels = kept[:C]
+        channels[...], _ = dropout.forward(channels, p=self.config.feature_dropout, seed=(seed, _OF_CHANNELS))
+        return kept
 
     def _logits_backward(
         self, dlogits: Array, dalphas: Array | None, cache: LogitsCache, ready: Ready
@@ -257,11 +320,16 @@ class QuestionAnswerer:
             else:
                 dx, du, grads = self._hops_backward(du, dalphas, cache.attention)
             ready(grads)
+            if dx is not None and cache.kept_channels is not None:
+                dx = dx * cache.kept_channels
             g |= grads | regions.backward(dx, cache.encoder, ready)
+        du = dropout_backward(du, cache.dropped_question)
         dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), cache.question)
         if dback:
-            back_words, _, of_back = layer_backward(None, (dback[0], np.zeros_like(du)), cache.backwards)
+            back = dropout_backward(dback[0], cache.dropped_backwards)
+            back_words, _, of_back = layer_backward(None, (back, np.zeros_like(back)), cache.backwards)
             dwords, grads = dwords + reverse(back_words, cache.order), grads | of_back
+        dwords = dropout_backward(dwords, cache.dropped_words)
         (g["embedding.W"],) = embedding.backward(dwords, cache.words)
         return g | grads
 

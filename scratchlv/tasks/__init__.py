@@ -83,7 +83,7 @@ TASKS = {
         ("scenes", "easy-vqa", "daquar", "vqa", "clevr"),
         "answer",
         results=True,
-        presets=("quick", "glimpses"),
+        presets=("quick", "glimpses", "daquar"),
     ),
     "babi": Task(
         "questions about stories", "story_answering", ("memory",), ("babi",), "answer", presets=("quick", "joint")

@@ -1,4 +1,4 @@
-"""Several captioners as one run, to be evaluated and used: :mod:`scratchlv.models.ensemble`."""
+"""Several captioners, or question answerers, as one run, to be evaluated and used: :mod:`scratchlv.models.ensemble`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from scratchlv.arrays import Array
 from scratchlv.data.captions import CaptionSet, SeveralViews
 from scratchlv.errors import UserError
-from scratchlv.models.ensemble import Ensemble
-from scratchlv.tasks import training
+from scratchlv.models.ensemble import AnswerEnsemble, Ensemble
+from scratchlv.tasks import question_answering, training
 from scratchlv.tasks.captioning import Run
 
 
@@ -62,3 +62,40 @@ def load(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> E
         if run.config.blind or first.config.blind:
             raise UserError(f"--ensemble {other}: a blind run is shown other pictures; leave it out")
     return EnsembleRun(runs)
+
+
+def load_answerers(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> question_answering.Run:
+    """The question answerers in ``folder`` and in ``others`` as one; its data and its blind twin are those of the first.
+
+    Raises:
+        UserError: as :func:`scratchlv.tasks.training.load`; or they have not the same words and answers, or see otherwise.
+    """
+    runs = [training.load(each, "vqa", weights=weights) for each in (folder, *others)]
+    first = runs[0]
+    for other, run in zip(others, runs[1:], strict=True):
+        if run.vocabulary.words != first.vocabulary.words or run.fitted.answers != first.fitted.answers:
+            raise UserError(
+                f"--ensemble {other}: it has other words or answers than {folder}; give runs that were trained on the same "
+                "questions with the same min_count and answers"
+            )
+        if _sight(run) != _sight(first):
+            raise UserError(
+                f"--ensemble {other}: it does not see pictures as {folder} does; give runs with the same --backbone, --layer, "
+                "--finetune and crop, and on scenes with the same --encoder"
+            )
+    return question_answering.Run(first.config, first.fitted, AnswerEnsemble([run.model for run in runs]), folder)
+
+
+def _sight(run: question_answering.Run) -> tuple:
+    """What its pictures look like to a question answerer: the same features for runs of which this is the same."""
+    c = run.config
+    own = c.encoder or run.folder if c.argument.kind == "scenes" and c.backbone == "conv" else None
+    return (
+        c.argument.kind == "scenes",
+        c.backbone,
+        c.layer,
+        c.finetune,
+        c.settings.crop,
+        run.fitted.weights_checksum,
+        own,
+    )

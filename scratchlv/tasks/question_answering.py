@@ -79,6 +79,9 @@ class Settings(backbone_.Settings):
     curriculum: int = 0  # steps at first in which only questions of one hop are asked, and one is made
     answers: int = 0  # only so many of the most frequent answers can be given; 0: all
     blind_steps: int = 600  # for the twin that reads only the question
+    input_dropout: float = 0.0  # of the words' vectors; `dropout` is of what the answer is read from
+    question_dropout: float = 0.0  # of what was read of the question, before any hop
+    feature_dropout: float = 0.0  # of the channels of the regions' features, the same ones for a whole batch
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,6 +107,23 @@ PRESETS = {
     ("daquar", "quick"): Settings(
         steps=600, batch=16, learning_rate=1e-3, dropout=0.5, hidden=256, attention=256, validate_every=60
     ),
+    # for --backbone efficientnet-lite2
+    ("daquar", "daquar"): Settings(
+        steps=700,
+        batch=16,
+        learning_rate=2e-3,
+        dropout=0.5,
+        input_dropout=0.3,
+        question_dropout=0.3,
+        feature_dropout=0.3,
+        label_smoothing=0.1,
+        embedding=128,
+        hidden=192,
+        attention=128,
+        average_from=400,
+        validate_every=100,
+        blind_steps=300,
+    ),
     ("vqa", "quick"): Settings(
         steps=8000,
         batch=32,
@@ -119,6 +139,8 @@ PRESETS = {
         steps=8000, batch=32, learning_rate=1e-3, hops=2, embedding=128, hidden=256, attention=256, validate_every=1000
     ),
 }
+#: settings that a memory network has not
+_OF_ANSWERERS = ("label_smoothing", "input_dropout", "question_dropout", "feature_dropout")
 #: the readers of photographs (and of pictures like them), by kind of data
 _READERS: dict[str, Callable[..., Questions]] = {"daquar": daquar, "vqa": vqa, "clevr": clevr}
 
@@ -179,7 +201,9 @@ def config(
 def _idle(config: Config) -> dict[str, str]:
     """The settings that do nothing, each with what it does not go with."""
     kind, model = config.argument.kind, config.model
-    found = {"label_smoothing": "train vqa"}
+    found: dict[str, str] = {}
+    if model == "memory":
+        found |= dict.fromkeys(_OF_ANSWERERS, "--model memory")
     if model not in ("attention", "glimpses"):
         found["attention"] = f"--model {model}"
     if model != "glimpses":
@@ -409,6 +433,10 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         feature_channels=fitted.feature_channels,
         finetuned=config.finetuned,
         dropout=s.dropout,
+        input_dropout=s.input_dropout,
+        question_dropout=s.question_dropout,
+        feature_dropout=s.feature_dropout,
+        label_smoothing=s.label_smoothing,
         regions=fitted.regions if _lent(config) else None,
         grid=(side, side),
         glimpses=s.glimpses,

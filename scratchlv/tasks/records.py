@@ -51,6 +51,8 @@ _BELOW_ONE = (
     "momentum",
     "embedding_dropout",
     "input_dropout",
+    "question_dropout",
+    "feature_dropout",
     "weight_drop",
 )  # and 0 or more
 _SHARES = ("drawn", "scheduled_sampling", "decay")
@@ -86,7 +88,7 @@ class Settings:
     momentum: float = 0.0  # of sgd and rmsprop
     nesterov: bool = False  # of sgd with momentum
     dropout: float = 0.0
-    label_smoothing: float = 0.0  # of the loss of words in training; what is reported of other data is the loss without
+    label_smoothing: float = 0.0  # in training; what is reported of other data is the loss without
     validate_every: int = 0  # steps
     # Scenes
     n_train: int = 20_000

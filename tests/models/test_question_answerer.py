@@ -58,6 +58,40 @@ def test_every_gradient_of_the_whole_model(model, hops, feature_channels, dropou
     assert report.ok, str(report)
 
 
+DROPPED = {"dropout": 0.4, "input_dropout": 0.3, "question_dropout": 0.3, "feature_dropout": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("model", "feature_channels"), [("attention", 7), ("attention", None), ("glimpses", 7), ("naive", 7)]
+)
+def test_every_gradient_with_all_that_can_be_dropped(model, feature_channels):
+    more = {"glimpses": 2, "grid": (2, 3)} if model == "glimpses" else {}
+    exact = in_float64(answerer(model, 2, feature_channels, label_smoothing=0.2, **DROPPED, **more))
+    report = check_gradients(exact, batch(feature_channels), max_elements=6)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("share", ["input_dropout", "question_dropout", "feature_dropout"])
+def test_what_is_dropped_is_another_in_each_step_and_nothing_in_use(share):
+    model, data = answerer(**{share: 0.5}), batch()
+    losses = {float(model.forward(data._replace(dropout_seed=seed))[0]) for seed in range(4)}
+    assert len(losses) > 2
+    assert model.forward(data, train=False)[0] == answerer().forward(data, train=False)[0]
+
+
+def test_channels_are_dropped_for_a_whole_batch_and_places_never():
+    model = in_float64(answerer(feature_dropout=0.5))
+    kept = [model._kept_channels(np.zeros((3, 6, 7 + 2)), seed) for seed in range(200)]
+    assert all((one[7:] == 1).all() and set(one[:7]) <= {0, 2} for one in kept)
+    assert np.mean(kept, axis=0)[:7] == pytest.approx(1, abs=0.25)
+
+
+def test_smoothed_labels_are_learned_from_and_not_reported():
+    smoothed, plain = answerer(label_smoothing=0.3), answerer()
+    assert smoothed.forward(batch())[0] != plain.forward(batch())[0]
+    assert smoothed.forward(batch(), train=False)[0] == plain.forward(batch(), train=False)[0]
+
+
 @pytest.mark.parametrize("glimpses", [1, 3])
 @pytest.mark.parametrize("hops", [1, 3])
 def test_every_gradient_of_glimpses(glimpses, hops):

@@ -1,4 +1,4 @@
-"""Several captioners as one run."""
+"""Several captioners, or question answerers, as one run."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from PIL import Image
 from scratchlv import cli
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning, ensembles, training
+from scratchlv.tasks import captioning, ensembles, question_answering, training
 
 SMALL = ["steps=4", "batch=4", "n_train=12", "n_val=6", "hidden=16", "embedding=8", "learning_rate=0.02"]
 
@@ -95,3 +95,65 @@ def test_a_run_that_may_not_repeat_itself_does_not(folders, tmp_path, capsys):
             assert (len(set(words)) == len(words)) == holds, (beam, n, words)
     assert cli.main(["evaluate", str(folders[0]), "--n", "2", "--no-repeat", "-1"]) == 2
     assert "--no-repeat -1" in capsys.readouterr().err
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+
+ASKED = ["steps=4", "batch=4", "n_train=8", "n_val=6", "hidden=16", "embedding=8", "attention=8", "learning_rate=0.02"]
+
+
+def answering(folder, encoder, model="attention", seed=0, more=("hops=1",)):
+    size = [one for one in ASKED if model == "attention" or not one.startswith("attention")]
+    config = question_answering.config(
+        "vqa", "scenes", model, "quick", seed, [*size, "blind_steps=2", *more], encoder=encoder
+    )
+    training.train(folder, config, show_progress=False, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answerers(folders, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answerers")
+    return [
+        answering(folder / "a", folders[0]),
+        answering(folder / "b", folders[0], seed=1),
+        answering(folder / "two hops", folders[0], more=("hops=2",)),
+        answering(folder / "another encoder", folders[1]),
+    ]
+
+
+def test_questions_are_answered_by_the_mean_of_what_each_holds_likely(answerers):
+    together = ensembles.load_answerers(answerers[0], answerers[1:3])
+    data = together.dataset("val")
+    batch = data.batch(np.arange(20))
+    each = [training.load(folder).model.answer(batch) for folder in answerers[:3]]
+    probabilities, alphas = together.model.answer(batch)
+    np.testing.assert_allclose(probabilities, np.mean([p for p, _ in each], axis=0), rtol=1e-6)
+    assert alphas is None  # they do not look equally often
+    _, alphas = ensembles.load_answerers(answerers[0], answerers[1:2]).model.answer(batch)
+    np.testing.assert_allclose(alphas, (each[0][1] + each[1][1]) / 2, rtol=1e-6)
+    loss, _ = together.model.forward(batch)
+    assert loss == pytest.approx(-np.log(probabilities[np.arange(20), data.answers[:20]]).mean(), rel=1e-6)
+    some, _ = together.model.forward(batch._replace(answers=np.where(np.arange(20) < 5, data.answers[:20], -1)))
+    assert some == pytest.approx(-np.log(probabilities[np.arange(5), data.answers[:5]]).mean(), rel=1e-6)
+
+
+def test_answerers_by_command(answerers, capsys):
+    a, b = map(str, answerers[:2])
+    assert cli.main(["evaluate", a, "--ensemble", b, "--n", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "question_only_accuracy" in said
+    together = ensembles.load_answerers(answerers[0], answerers[1:2])
+    assert f"accuracy                   {question_answering.evaluate(together, n=4)['accuracy']:.4f}" in said
+
+
+def test_answerers_that_do_not_go_together_are_refused(answerers, monkeypatch):
+    with pytest.raises(
+        UserError, match=r"another encoder: it does not see pictures as .*a does; .* the same --encoder"
+    ):
+        ensembles.load_answerers(answerers[0], [answerers[3]])
+    a, b = (training.load(folder) for folder in answerers[:2])
+    b.fitted = replace(b.fitted, answers=a.fitted.answers[1:])
+    monkeypatch.setattr(training, "load", lambda folder, *tasks, weights: b if folder == answerers[1] else a)
+    with pytest.raises(UserError, match=r"--ensemble .*b: it has other words or answers than .*a; .* min_count"):
+        ensembles.load_answerers(answerers[0], [answerers[1]])

@@ -443,7 +443,8 @@ def test_the_package_easy_vqa_is_asked_for(monkeypatch, tmp_path):
         ("attention", "scenes", "min_count=2", "--data scenes"),
         ("attention", "easy-vqa", "questions=4", "--data easy-vqa"),
         ("attention", "easy-vqa", "n_train=4", "--data easy-vqa"),
-        ("attention", "scenes", "label_smoothing=0.1", "train vqa"),
+        ("memory", "scenes", "label_smoothing=0.1", "--model memory"),
+        ("memory", "scenes", "feature_dropout=0.1", "--model memory"),
     ],
 )
 def test_settings_that_do_nothing(model, data, setting, reason):
