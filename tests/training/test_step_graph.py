@@ -18,8 +18,8 @@ from scratchlv.training import step_graph
 from scratchlv.training.step_graph import StepGraphs, use_step_graphs
 from scratchlv.training.trainer import Trainer, TrainSettings
 
+from ..cuda import stand_in
 from ..models import every_model
-from . import stand_in
 
 SMALL = every_model.Sizes(17, 11, 3, 4, 5, 6, 7, (4, 4, 8), (16, 24), (2, 3, 8), (5, 3))
 
