@@ -11,9 +11,8 @@ from scratchlv.memory import as_contiguous
 
 __all__ = ["ROW_BYTES", "Array", "add", "as_contiguous", "empty", "row_stride", "take_rows"]
 
-ROW_BYTES = (
-    32  #: rows on a GPU had better begin at multiples of it: four numbers can be read at once, or eight in bfloat16
-)
+#: Rows on a GPU had better begin at multiples of it: four numbers can be read at once, or eight in bfloat16.
+ROW_BYTES = 32
 
 #: An array of NumPy or of CuPy. ``Any`` to the type checker: the same lines serve both, and CuPy need not be installed.
 Array: TypeAlias = Any

@@ -11,7 +11,7 @@ additive_forward_2(float* gates, const float* __restrict__ x, const float* __res
     forward_2<attention::Additive, false>(in, gates, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z, T, N, H, shared);
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2)
+extern "C" __global__ void __launch_bounds__(256, 1)
 additive_backward_2(const float* __restrict__ gates, const float* __restrict__ c, const float* __restrict__ x,
                     const float* __restrict__ keys, const float* __restrict__ v, const float* __restrict__ query,
                     const float* __restrict__ alpha, const float* __restrict__ dh_out, const float* __restrict__ dz_out,
