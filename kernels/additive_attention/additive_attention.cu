@@ -6,13 +6,13 @@ using Score = attention::Additive;
 #include "attention_queries.cuh"
 
 extern "C" __global__ void __launch_bounds__(32)
-v_backward_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
-             const float* __restrict__ v, const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dv,
-             int N, int L, int D, int A) {
+v_backward_1(const float* __restrict__ keys, const float* __restrict__ query, const float* __restrict__ v,
+             const float* __restrict__ alpha, const float* __restrict__ de, float* __restrict__ dv, int N, int L, int A) {
     attention::Gradients grads = {alpha, nullptr, nullptr, nullptr, nullptr};
     int a = 4 * (blockIdx.x * blockDim.x + threadIdx.x);
     if (a < A)
-        attention::columns_backward_1<Score>(inputs(x, keys, query, v, 1.0f, nullptr, L, D, A), grads, de, a, 0, N, nullptr, dv);
+        attention::columns_backward_1<Score>(inputs(nullptr, keys, query, v, 1.0f, nullptr, L, 0, 0, A), grads, de, a, 0, N,
+                                             nullptr, dv);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -11,7 +11,17 @@ import numpy as np
 
 from scratchlv.arrays import Array, add
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import MOST_UNASKED, as_contiguous, blocks, cannot_serve, empty, place
+from scratchlv.cuda.arrays import (
+    MOST_UNASKED,
+    as_contiguous,
+    as_strided_rows,
+    blocks,
+    cannot_serve,
+    empty,
+    empty_rows,
+    place,
+    whole_rows,
+)
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.reference import Gradients, check, each, outputs
 from scratchlv.kernels.building_blocks.shapes import require
@@ -56,7 +66,7 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, ...], Cache | None]:
     check(x, keys, query, v, mask, causal, offset)
-    x, keys, query, v = as_contiguous(x), as_contiguous(keys), as_contiguous(query), as_contiguous(v)
+    x, keys, query, v = as_strided_rows(x), as_contiguous(keys), as_contiguous(query), as_contiguous(v)
     given = load("additive_attention.cu"), x, keys, query, v, 1.0, as_mask(mask, x)
     y = attend(*given) if query.ndim == 2 and not scores else attend_by_queries(*given, causal, offset, scores)
     return y, Cache(x, keys, query, v, y[1]) if train else None
@@ -78,22 +88,23 @@ def attend(
     module: Module, x: Array, keys: Array, query: Array, v: Array | None, scale: float, mask: Array | None
 ) -> tuple[Array, Array]:
     """``z`` (N, D) and ``alpha`` (N, L), by the kernels of a score: of additive attention, or of the dot product (``v`` None)."""
-    (N, L, A), D = keys.shape, x.shape[2]
-    z, alpha, sizes = empty((N, D), x), empty((N, L), x), (np.int32(L), np.int32(D), np.int32(A))
+    (N, L, A), D, x = keys.shape, x.shape[2], whole_rows(x)
+    wide = x.shape[2]
+    z, alpha, sizes = empty((N, wide), x), empty((N, L), x), tuple(np.int32(n) for n in (L, D, wide, A))
     given = x, keys, query, v, np.float32(scale), mask
     number = _version(L)
     if number == 1:
         module["scores_1"](blocks(N * L, 256), (256,), *given, alpha, np.int64(N * L), *sizes)
         module["softmax_1"]((N,), (256,), alpha, np.int32(L))
-        module["context_1"](blocks(N * D, 256), (256,), x, alpha, mask, z, np.int64(N * D), *sizes[:2])
+        module["context_1"](blocks(N * D, 256), (256,), x, alpha, mask, z, np.int64(N * D), *sizes[:3])
     elif number == 2:
         module["attend_2"]((N,), (_threads(L),), *given, alpha, z, *sizes, shared=4 * L)
     else:
         chunks = -(-L // CHUNK)
-        maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
+        maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, wide), x)
         module["attend_3"]((N * chunks,), (128,), *given, alpha, maxima, sums, partial_z, *sizes)
-        module["combine_3"]((N,), (128,), alpha, maxima, sums, partial_z, z, *sizes[:2])
-    return z, alpha
+        module["combine_3"]((N,), (128,), alpha, maxima, sums, partial_z, z, *sizes[:3])
+    return z[:, :D], alpha
 
 
 def attend_backward(
@@ -109,21 +120,22 @@ def attend_backward(
     """``dx, dkeys, dquery, dv``; the last is None where there is no v."""
     if query.ndim == 3 or len(dy) > 2:
         return attend_by_queries_backward(module, x, keys, query, v, scale, alpha, dy)
-    (N, L, A), D = keys.shape, x.shape[2]
-    dz, dalpha_out = (None if d is None else as_contiguous(d) for d in dy)
-    dx, dkeys, dquery = empty(x.shape, x), empty(keys.shape, x), empty(query.shape, x)
+    (N, L, A), D, dx, x = keys.shape, x.shape[2], empty(x.shape, x), whole_rows(x)
+    dz, dalpha_out = None if dy[0] is None else _as_far_apart(dy[0], x), None if dy[1] is None else as_contiguous(dy[1])
+    dkeys, dquery = empty(keys.shape, x), empty(query.shape, x)
     dv = None if v is None else empty(v.shape, x)
-    given, sizes = (x, keys, query, v, np.float32(scale)), (np.int32(L), np.int32(D), np.int32(A))
+    given, sizes = (x, keys, query, v, np.float32(scale)), tuple(np.int32(n) for n in (L, D, x.shape[2], A))
     number, across = _version(L), -(-A // 32)
     if number == 1:
         de = empty((N, L), x)
-        module["softmax_backward_1"]((N,), (256,), x, alpha, dz, dalpha_out, de, *sizes[:2])
+        module["softmax_backward_1"]((N,), (256,), x, alpha, dz, dalpha_out, de, *sizes[:3])
         regions = blocks(N * L, 256), (256,)
         module["regions_backward_1"](*regions, *given, alpha, dz, de, dx, dkeys, np.int64(N * L), *sizes)
         groups = N * -(-A // 4)
         module["query_backward_1"](blocks(groups, 256), (256,), *given, alpha, de, dquery, np.int64(groups), *sizes)
         if v is not None:
-            module["v_backward_1"](blocks(A, 4 * 32), (32,), x, keys, query, v, alpha, de, dv, np.int32(N), *sizes)
+            numbers = (np.int32(n) for n in (N, L, A))
+            module["v_backward_1"](blocks(A, 4 * 32), (32,), keys, query, v, alpha, de, dv, *numbers)
     elif number == 2:
         dv_partials = None if v is None else empty((N, A), x)
         results = dx, dkeys, dquery, dv_partials
@@ -134,12 +146,22 @@ def attend_backward(
         chunks = -(-L // CHUNK)
         dalpha, dquery_partials = empty((N, L), x), empty((N, chunks, A), x)
         dv_partials = None if v is None else empty((N, chunks, A), x)
-        module["dalpha_3"]((N * chunks,), (128,), x, alpha, dz, dalpha_out, dalpha, *sizes[:2])
+        module["dalpha_3"]((N * chunks,), (128,), x, alpha, dz, dalpha_out, dalpha, *sizes[:3])
         results = dx, dkeys, dquery_partials, dv_partials
         module["attend_backward_3"]((N * chunks,), (128,), *given, alpha, dz, dalpha, *results, *sizes)
         grid, numbers = (across * (N + (v is not None)),), (np.int32(n) for n in (N, L, A, across))
         module["sum_partials_3"](grid, (32, 8), dquery_partials, dv_partials, dquery, dv, *numbers)
     return dx, dkeys, dquery, dv
+
+
+def _as_far_apart(dz: Array, x: Array) -> Array:
+    """``dz`` (N, D), its rows as far apart as those of ``x`` (N, L, wide): (N, wide)."""
+    dz, wide = as_strided_rows(dz), x.shape[2]
+    if whole_rows(dz).shape[1] == wide:
+        return whole_rows(dz)
+    rows = empty_rows(dz.shape, wide, x)
+    rows[...] = dz
+    return whole_rows(rows)
 
 
 # --- several queries -------------------------------------------------------------------------------------------------
@@ -158,7 +180,7 @@ def attend_by_queries(
     scores: bool,
 ) -> tuple[Array, ...]:
     """``z`` (N, T, D), ``alpha`` (N, T, L) and, if asked for, the scores ``e`` (N, T, L); without T for one query (N, A)."""
-    (N, L, A), D, T = keys.shape, x.shape[2], each(query).shape[1]
+    (N, L, A), D, T, x = keys.shape, x.shape[2], each(query).shape[1], whole_rows(x)
     z, alpha, e = empty((N, T, D), x), empty((N, T, L), x), empty((N, T, L), x) if scores else None
     ahead = np.int32(max(-T, min(L, offset)) if causal else L)  # how far a query may look beyond its own place
     of_mask, sizes = (mask, np.int32(1 if mask is None or mask.ndim == 2 else T)), (np.int32(T), np.int32(L))
@@ -169,9 +191,8 @@ def attend_by_queries(
     )
     module["softmax_1"]((N * T,), (256,), alpha, np.int32(L))
     count = N * T * D
-    module["context_of_queries"](
-        blocks(count, 256), (256,), x, alpha, *of_mask, z, np.int64(count), *sizes, np.int32(D), ahead
-    )
+    numbers = *sizes, np.int32(D), np.int32(x.shape[2]), ahead
+    module["context_of_queries"](blocks(count, 256), (256,), x, alpha, *of_mask, z, np.int64(count), *numbers)
     return outputs(query, z, alpha) if e is None else outputs(query, z, alpha, e)
 
 
@@ -192,7 +213,9 @@ def attend_by_queries_backward(
     dv, dv_partials = (None, None) if v is None else (empty(v.shape, x), empty((N * T, A), x))
     given, sizes = (keys, query, v, np.float32(scale)), (np.int32(T), np.int32(L))
     upstream = dz, dalpha_out, de_out
-    module["softmax_backward_of_queries"]((N * T,), (256,), x, alpha, *upstream, de, *sizes, np.int32(D))
+    given_x, numbers = whole_rows(x), (*sizes, np.int32(D))
+    wide = np.int32(given_x.shape[2])
+    module["softmax_backward_of_queries"]((N * T,), (256,), given_x, alpha, *upstream, de, *numbers, wide)
     count = N * L * -(-A // 4)
     module["keys_backward_of_queries"](
         blocks(count, 256), (256,), *given, de, dkeys, np.int64(count), *sizes, np.int32(A)

@@ -17,7 +17,7 @@ query_backward_1(const float* __restrict__ keys, const float* __restrict__ query
                  const float* __restrict__ alpha, const float* __restrict__ dalpha, float* __restrict__ de,
                  float* __restrict__ dquery_partials, int L, int A) {
     __shared__ float alphas[CHUNK], des[CHUNK];
-    attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, A};
+    attention::Inputs in = {nullptr, keys, query, v, nullptr, 1.0f, L, 0, 0, A};
     attention::Gradients grads = {alpha, nullptr, nullptr, nullptr, nullptr};
     if (v)
         attention::attend_backward_3<attention::Additive>(in, grads, dalpha, de, dquery_partials, nullptr, blockIdx.x, alphas,
@@ -32,12 +32,12 @@ extern "C" __global__ void __launch_bounds__(128)
 look_1(const float* __restrict__ x, const float* __restrict__ h, const float* __restrict__ alpha,
        const long long* __restrict__ draws, const float* __restrict__ Wg, const float* __restrict__ bg,
        float* __restrict__ looked, float* __restrict__ context, float* __restrict__ z, float* __restrict__ gate,
-       int L, int D, int H) {
+       int L, int D, int wide, int H) {
     __shared__ float sums[32];
     __shared__ int region;  // L where α is 0 everywhere, -1 where it is NaN
     int n = blockIdx.x;
     const float* weights = alpha + (size_t)n * L;
-    float* row = context + (size_t)n * D;
+    float* row = context + (size_t)n * wide;
     if (draws) {
         bool drawn = draws[n] >= 0;
         if (drawn && threadIdx.x == 0) {
@@ -56,14 +56,14 @@ look_1(const float* __restrict__ x, const float* __restrict__ h, const float* __
             looked[(size_t)n * L + l] = !drawn ? weights[l] : region < 0 ? NAN : l == region ? 1.0f : 0.0f;
         if (drawn)
             for (int d = threadIdx.x; d < D; d += blockDim.x)
-                row[d] = region < 0 ? NAN : region < L ? x[((size_t)n * L + region) * D + d] : 0.0f;
+                row[d] = region < 0 ? NAN : region < L ? x[((size_t)n * L + region) * wide + d] : 0.0f;
     }
     if (!Wg) return;
     float sum = 0.0f;
     for (int j = threadIdx.x; j < H; j += blockDim.x) sum += h[(size_t)n * H + j] * Wg[j];
     float beta = sigmoid(block_sum(sum, sums) + bg[0]);
     if (threadIdx.x == 0) gate[n] = beta;
-    for (int d = threadIdx.x; d < D; d += blockDim.x) z[(size_t)n * D + d] = beta * row[d];
+    for (int d = threadIdx.x; d < D; d += blockDim.x) z[(size_t)n * wide + d] = beta * row[d];
 }
 
 // The way back of look_1, before that of the attention: dz becomes the gradient of the context, dcontext what of it goes on to
@@ -71,10 +71,10 @@ look_1(const float* __restrict__ x, const float* __restrict__ h, const float* __
 extern "C" __global__ void __launch_bounds__(128)
 look_backward_1(const float* __restrict__ context, const float* __restrict__ gate, const long long* __restrict__ draws,
                 const float* __restrict__ Wg, float* __restrict__ dz, float* __restrict__ dcontext,
-                float* __restrict__ dgate, float* __restrict__ dh, int D, int H) {
+                float* __restrict__ dgate, float* __restrict__ dh, int D, int wide, int H) {
     __shared__ float sums[32];
     int n = blockIdx.x;
-    size_t row = (size_t)n * D;
+    size_t row = (size_t)n * wide;
     float beta = 1.0f;
     if (Wg) {
         float sum = 0.0f;
@@ -125,19 +125,20 @@ keys_backward(const float* __restrict__ keys, const float* __restrict__ query, c
     }
 }
 
-// out[n, l] = Σ_t weights[t, n, l] rows[t, n]: dx from α and dz, and without v dkeys from de and the queries.
+// out[n, l] = Σ_t weights[t, n, l] rows[t, n]: dx from α and dz, and without v dkeys from de and the queries. `rows` begin
+// `wide` floats apart.
 extern "C" __global__ void __launch_bounds__(128)
 sum_over_steps(const float* __restrict__ weights, const float* __restrict__ rows, float* __restrict__ out,
-               int T, int N, int L, int D, int tiles) {
+               int T, int N, int L, int D, int wide, int tiles) {
     int n = blockIdx.x / tiles, first = blockIdx.x % tiles * REGIONS, count = min(REGIONS, L - first);
     size_t row = (size_t)n * L + first;
-    bool vectorised = rows_aligned(rows, D) && rows_aligned(out, D);
+    bool vectorised = rows_aligned(rows, wide) && rows_aligned(out, D);
     for (int d = 4 * threadIdx.x; d < D; d += 4 * blockDim.x) {
         float4 sums[REGIONS];
 #pragma unroll
         for (int r = 0; r < REGIONS; ++r) sums[r] = splat(0.0f);
         for (int t = 0; t < T; ++t) {
-            float4 value = load4(rows + ((size_t)t * N + n) * D, d, D, vectorised);
+            float4 value = load4(rows + ((size_t)t * N + n) * wide, d, D, vectorised);
             const float* weights_t = weights + (size_t)t * N * L + row;
 #pragma unroll
             for (int r = 0; r < REGIONS; ++r)

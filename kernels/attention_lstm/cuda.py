@@ -9,7 +9,18 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
-from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty, on_gpu, place, zeros
+from scratchlv.cuda.arrays import (
+    as_contiguous,
+    as_strided_rows,
+    cannot_serve,
+    empty,
+    empty_rows,
+    on_gpu,
+    place,
+    stride_of,
+    whole_rows,
+    zeros,
+)
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.additive_attention.cuda import CHUNK, as_mask
 from scratchlv.kernels.attention_lstm.reference import Gradients, check
@@ -103,11 +114,12 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, Array, Array], Cache | None]:
     check(words, x, keys, h0, c0, Wq, v, Wx, Wh, b, mask, Wg, bg, draws)
-    words, x, keys, Wq, Wx, Wh = (as_contiguous(a) for a in (words, x, keys, Wq, Wx, Wh))
+    words, keys, Wq, Wx, Wh = (as_contiguous(a) for a in (words, keys, Wq, Wx, Wh))
+    x = as_strided_rows(x)
     v, mask = None if v is None else as_contiguous(v), as_mask(mask, x)
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     gates = gemm(words.reshape(T * N, E), Wx[:E], bias=b).reshape(T, N, 4 * H)
-    query, alpha, z = empty((T, N, A), x), empty((T, N, L), x), empty((T, N, D), x)
+    query, alpha, z = empty((T, N, A), x), empty((T, N, L), x), empty_rows((T, N, D), stride_of(x), x)
     h, c = empty((T + 1, N, H), x), empty((T + 1, N, H), x)
     h[0], c[0] = h0, c0
     extra = _extra(Wg, bg, draws, alpha, z)
@@ -127,7 +139,8 @@ def _extra(Wg: Array | None, bg: Array | None, draws: Array | None, alpha: Array
     draws = None if draws is None else as_contiguous(place(draws, alpha), np.int64)
     if Wg is None:
         return Extra(None, None, draws, looked, z, empty((0,), z))
-    return Extra(as_contiguous(Wg), as_contiguous(bg), draws, looked, empty(z.shape, z), empty(z.shape[:2], z))
+    context = empty_rows(z.shape, stride_of(z), z)
+    return Extra(as_contiguous(Wg), as_contiguous(bg), draws, looked, context, empty(z.shape[:2], z))
 
 
 def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) -> Gradients:
@@ -164,16 +177,17 @@ def backward(dy: tuple[Array | None, Array | None, Array | None], cache: Cache) 
 def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, extra) -> None:
     (N, L, A), D = keys.shape, x.shape[2]
     module, scale = _attention(v), np.float32(1)
-    sizes, chunks = (np.int32(L), np.int32(D), np.int32(A)), -(-L // CHUNK)
-    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
+    sizes, chunks = tuple(np.int32(n) for n in (L, D, stride_of(x), A)), -(-L // CHUNK)
+    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, stride_of(x)), x)
+    whole_x = whole_rows(x)
     for t in range(len(gates)):
         gemm(h[t], Wq, query[t])
-        given = x, keys, query[t], v, scale, mask
+        given = whole_x, keys, query[t], v, scale, mask
         module["attend_3"]((N * chunks,), (128,), *given, alpha[t], maxima, sums, partial_z, *sizes)
-        context = z[t] if extra is None else extra.context[t]
-        module["combine_3"]((N,), (128,), alpha[t], maxima, sums, partial_z, context, *sizes[:2])
+        context = whole_rows(z[t] if extra is None else extra.context[t])
+        module["combine_3"]((N,), (128,), alpha[t], maxima, sums, partial_z, context, *sizes[:3])
         if extra is not None:
-            _look(extra, x, h[t], alpha[t], z[t], t)
+            _look(extra, whole_x, h[t], alpha[t], z[t], t)
         gemm(h[t], Wh, gates[t], accumulate=True)
         gemm(z[t], Wz, gates[t], accumulate=True)
         cell_forward(gates[t], c[t], c[t + 1], h[t], h[t + 1], None, t)
@@ -182,10 +196,10 @@ def _forward_by_steps(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c
 def _look(extra: Extra, x: Array, h: Array, alpha: Array, z: Array, t: int) -> None:
     """A step's ``looked`` and ``context``, where a region is drawn, and its ``gate`` and ``z``, where there is one."""
     Wg, bg, draws, looked, context, gate = extra
-    (N, L, D), H = x.shape, h.shape[1]
+    (N, L, wide), D, H = x.shape, z.shape[1], h.shape[1]
     at_t = None if draws is None else draws[t]
-    results = looked[t], context[t], z, gate if Wg is None else gate[t]
-    sizes = (np.int32(n) for n in (L, D, H))
+    results = looked[t], whole_rows(context[t]), whole_rows(z), gate if Wg is None else gate[t]
+    sizes = (np.int32(n) for n in (L, D, wide, H))
     load("attention_lstm.cu")["look_1"]((N,), (128,), x, h, alpha, at_t, Wg, bg, *results, *sizes)
 
 
@@ -194,9 +208,10 @@ def _look_backward(extra: Extra, dz: Array, dcontext: Array, dgate: Array, dh: A
     Wg, _, draws, _, context, gate = extra
     (N, D), H = dz.shape, dh.shape[1]
     of_gate = (gate, dgate) if Wg is None else (gate[t], dgate[t])
-    given = context[t], of_gate[0], None if draws is None else draws[t], Wg
-    sizes = np.int32(D), np.int32(H)
-    load("attention_lstm.cu")["look_backward_1"]((N,), (128,), *given, dz, dcontext, of_gate[1], dh, *sizes)
+    given = whole_rows(context[t]), of_gate[0], None if draws is None else draws[t], Wg
+    results = whole_rows(dz), whole_rows(dcontext), of_gate[1], dh
+    sizes = (np.int32(n) for n in (D, stride_of(dz), H))
+    load("attention_lstm.cu")["look_backward_1"]((N,), (128,), *given, *results, *sizes)
     return dcontext
 
 
@@ -205,17 +220,20 @@ def _backward_by_steps(cache: Cache, dgate, dh_out, dz_out, dalpha_out) -> tuple
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
     module, query_backward = _attention(v), load("attention_lstm.cu")["query_backward_1"]
     sizes, chunks, across = (np.int32(L), np.int32(A)), -(-L // CHUNK), -(-A // 32)
-    da, dz, dquery, de = (empty(a.shape, x) for a in (gates, z, query, alpha))
+    da, dquery, de = (empty(a.shape, x) for a in (gates, query, alpha))
+    dz = empty_rows(z.shape, stride_of(x), x)
     dz[...] = 0 if dz_out is None else dz_out
-    dcontext = None if extra is None else empty((N, D), x)
+    dcontext = None if extra is None else empty_rows((N, D), stride_of(x), x)
+    whole_x, of_regions = whole_rows(x), tuple(np.int32(n) for n in (L, D, stride_of(x)))
     dh, dc, dalpha, dquery_partials = zeros((N, H), x), zeros((N, H), x), empty((N, L), x), empty((N, chunks, A), x)
     for t in reversed(range(T)):
         dh_t, dalpha_t = (None if d is None else d[t] for d in (dh_out, dalpha_out))
         cell_backward(da[t], gates[t], c[t], c[t + 1], dh_t, dh, dc, None, t)
         gemm(da[t], Wh, dh, transpose_b=True, accumulate=True)
-        gemm(da[t], Wx[E:], dz[t], transpose_b=True, accumulate=True)
+        dz[t] += gemm(da[t], Wx[E:], transpose_b=True)
         dcontext = dz[t] if extra is None else _look_backward(extra, dz[t], dcontext, dgate, dh, t)
-        module["dalpha_3"]((N * chunks,), (128,), x, alpha[t], dcontext, dalpha_t, dalpha, np.int32(L), np.int32(D))
+        given = whole_x, alpha[t], whole_rows(dcontext), dalpha_t, dalpha
+        module["dalpha_3"]((N * chunks,), (128,), *given, *of_regions)
         query_backward((N * chunks,), (128,), keys, query[t], v, alpha[t], dalpha, de[t], dquery_partials, *sizes)
         partials = dquery_partials, None, dquery[t], None
         module["sum_partials_3"]((across * N,), (32, 8), *partials, np.int32(N), *sizes, np.int32(across))
@@ -243,22 +261,25 @@ def _one_launch(x: Array, keys: Array, h: Array, T: int) -> bool:
 def _forward_in_one_launch(gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c) -> None:
     (T, N, H), (_, L, A), D = h.shape, keys.shape, x.shape[2]
     T, chunks = T - 1, -(-L // CHUNK)
-    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, D), x)
-    arrays = gates, x, keys, v, mask, Wq, Wh, Wz, query, alpha, z, h, c, maxima, sums, partial_z
+    maxima, sums, partial_z = empty((N, chunks), x), empty((N, chunks), x), empty((N, chunks, stride_of(x)), x)
+    given = whole_rows(x), keys, v, mask, Wq, Wh, Wz
+    arrays = gates, *given, query, alpha, whole_rows(z), h, c, maxima, sums, partial_z
     kept = max(-(-A // 4), -(-H // 4)), 20 * H + 16 * D
-    _launch(f"{_score(v)}_forward", arrays, (T, N, L, D, A, H), *kept)
+    _launch(f"{_score(v)}_forward", arrays, (T, N, L, D, stride_of(x), A, H), *kept)
 
 
 def _backward_in_one_launch(cache: Cache, dh_out, dz_out, dalpha_out) -> tuple[Array, ...]:
     words, x, keys, query, alpha, z, h, c, gates, Wq, v, Wx, Wh, _, _ = cache
     (T, N, E), (_, L, D), (H, A) = words.shape, x.shape, Wq.shape
-    results = da, dz, dquery, de = tuple(empty(a.shape, x) for a in (gates, z, query, alpha))
+    da, dquery, de = (empty(a.shape, x) for a in (gates, query, alpha))
+    dz = empty_rows(z.shape, stride_of(x), x)
     dh, dc = empty((N, H), x), empty((N, H), x)
     dalpha, dquery_partials = empty((N, L), x), empty((N, -(-L // CHUNK), A), x)
     upstream = dh_out, dz_out, dalpha_out
-    arrays = gates, c, x, keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:], *results, dh, dc, dalpha, dquery_partials
+    given = gates, c, whole_rows(x), keys, v, query, alpha, *upstream, Wq, Wh, Wx[E:]
+    arrays = *given, da, whole_rows(dz), dquery, de, dh, dc, dalpha, dquery_partials
     kept = max(-(-H // 4), -(-H // 8) + -(-D // 8)), 4 * A + 32 * H
-    _launch(f"{_score(v)}_backward", arrays, (T, N, L, D, A, H), *kept)
+    _launch(f"{_score(v)}_backward", arrays, (T, N, L, D, stride_of(x), A, H), *kept)
     return da, dz, dquery, de, dh, dc
 
 
@@ -267,7 +288,7 @@ def _launch(name: str, arrays: tuple, sizes: tuple[int, ...], groups: int, kept:
 
     Version 3, if the chip holds ``groups`` blocks, one for each group of columns, that keep so many weights each.
     """
-    _, N, L, D, A, H = sizes
+    _, N, L, D, _, A, H = sizes
     rows = -(-N // 32)
     jobs = max(N * -(-L // CHUNK), rows * -(-max(H, A) // 4), rows * (-(-H // 8) + -(-D // 8)))
     module = load("attention_lstm.cu")  # a file in its place may have all kernels
@@ -303,6 +324,6 @@ def _sum_over_steps(weights: Array, rows: Array) -> Array:
     (T, N, L), D = weights.shape, rows.shape[2]
     tiles = -(-L // REGIONS)
     out = empty((N, L, D), rows)
-    sizes = (np.int32(n) for n in (T, N, L, D, tiles))
-    load("attention_lstm.cu")["sum_over_steps"]((N * tiles,), (128,), weights, rows, out, *sizes)
+    sizes = (np.int32(n) for n in (T, N, L, D, stride_of(rows), tiles))
+    load("attention_lstm.cu")["sum_over_steps"]((N * tiles,), (128,), weights, whole_rows(rows), out, *sizes)
     return out

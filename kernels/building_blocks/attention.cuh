@@ -4,6 +4,10 @@
 // 1: a thread for each number that is wanted. 2: one block for a picture, softmax and all, in one launch. 3: a picture is
 // cut into chunks of 16 regions, so that a batch of 32 fills the chip; each chunk has a softmax of its
 // own, and a second launch combines them.
+//
+// Rows of x begin `wide` floats apart, D or more, and so do those of z, of its parts and of dz: where D is no multiple of four,
+// `wide` is, so that rows can be read as float4. What lies beyond D is neither read nor written: the last numbers of a row are
+// taken one by one.
 #pragma once
 #include "float4.cuh"
 
@@ -41,12 +45,12 @@ __device__ __forceinline__ float shift_of(float largest) { return largest == -IN
 __device__ __forceinline__ float divisor_of(float sum) { return sum == 0.0f ? 1.0f : sum; }
 
 struct Inputs {
-    const float *x, *keys, *query, *v;  // (N, L, D), (N, L, A), (N, A), (A,) or null
+    const float *x, *keys, *query, *v;  // (N, L, wide), (N, L, A), (N, A), (A,) or null
     const unsigned char* mask;          // (N, L), or null: all are looked at
     float scale;                        // of the score
-    int L, D, A;
+    int L, D, wide, A;
 
-    __device__ __forceinline__ const float* region(int n, int l) const { return x + ((size_t)n * L + l) * D; }
+    __device__ __forceinline__ const float* region(int n, int l) const { return x + ((size_t)n * L + l) * wide; }
     __device__ __forceinline__ const float* key(int n, int l) const { return keys + ((size_t)n * L + l) * A; }
     __device__ __forceinline__ bool masked(int n, int l) const { return mask && !mask[(size_t)n * L + l]; }
     __device__ __forceinline__ float4 v4(int a, bool vectorised) const { return v ? load4(v, a, A, vectorised) : splat(0.0f); }
@@ -54,12 +58,12 @@ struct Inputs {
         return rows_aligned(keys, A) && rows_aligned(query, A) && rows_aligned(v, A);
     }
     __device__ __forceinline__ bool regions_aligned(const void* rows) const {
-        return rows_aligned(x, D) && rows_aligned(rows, D);
+        return rows_aligned(x, wide) && rows_aligned(rows, wide);
     }
 };
 
 struct Gradients {
-    const float *alpha, *dz, *dalpha_out;  // (N, L), (N, D) or null, (N, L) or null
+    const float *alpha, *dz, *dalpha_out;  // (N, L), (N, wide) or null, (N, L) or null
     float *dx, *dkeys;                     // (N, L, D), (N, L, A)
 };
 
@@ -107,7 +111,7 @@ __device__ __forceinline__ void context_1(const Inputs& in, const float* alpha, 
     float sum = 0.0f;
     for (int l = 0; l < in.L; ++l)
         if (!in.masked(n, l)) sum += alpha[(size_t)n * in.L + l] * in.region(n, l)[d];
-    z[k] = sum;
+    z[(size_t)n * in.wide + d] = sum;
 }
 
 // A block for each picture: de of its regions.
@@ -119,7 +123,7 @@ __device__ __forceinline__ void softmax_backward_1(const Inputs& in, const Gradi
         if (alpha != 0.0f) {
             dalpha = upstream(grads, first + l);
             for (int d = 0; grads.dz && d < in.D; ++d)
-                dalpha += in.region(blockIdx.x, l)[d] * grads.dz[(size_t)blockIdx.x * in.D + d];
+                dalpha += in.region(blockIdx.x, l)[d] * grads.dz[(size_t)blockIdx.x * in.wide + d];
         }
         de[first + l] = dalpha;
         sum += alpha * dalpha;
@@ -142,7 +146,7 @@ __device__ __forceinline__ void regions_backward_1(const Inputs& in, const Gradi
         store4(grads.dkeys + row * in.A, a, in.A, false, grads.alpha[row] == 0.0f ? zero : dk);
     }
     for (int d = 0; d < in.D; ++d)
-        grads.dx[row * in.D + d] = grads.dz ? grads.alpha[row] * grads.dz[(size_t)n * in.D + d] : 0.0f;
+        grads.dx[row * in.D + d] = grads.dz ? grads.alpha[row] * grads.dz[(size_t)n * in.wide + d] : 0.0f;
 }
 
 // A thread for four columns of A: what the regions of pictures `first` to `last` - 1 say to the query, and to v.
@@ -209,10 +213,11 @@ __device__ __forceinline__ void dalpha_of_regions(const Inputs& in, const Gradie
         dalpha[r] = live[r] && threadIdx.x % 32 == 0 ? upstream(grads, (size_t)n * in.L + first + r) : 0.0f;
     }
     for (int d = 4 * (threadIdx.x % 32); grads.dz && d < in.D; d += 128) {
-        float4 dz = load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised), x[R];
+        bool four = vectorised && d + 4 <= in.D;
+        float4 dz = load4(grads.dz + (size_t)n * in.wide, d, in.D, four), x[R];
 #pragma unroll
         for (int r = 0; r < R; ++r)
-            if (live[r]) x[r] = load4(in.region(n, first + r), d, in.D, vectorised);
+            if (live[r]) x[r] = load4(in.region(n, first + r), d, in.D, four);
 #pragma unroll
         for (int r = 0; r < R; ++r)
             if (live[r]) dalpha[r] = add_dot4(dalpha[r], x[r], dz);
@@ -241,12 +246,12 @@ __device__ __forceinline__ void attend_2(const Inputs& in, float* alpha, float* 
     for (int l = threadIdx.x; l < L; l += blockDim.x) sum += e[l] = expf(e[l] - largest);
     sum = divisor_of(block_sum(sum, sums));  // its barrier also lets all see the exponentials
     for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[(size_t)n * L + l] = e[l] / sum;
-    vectorised = in.regions_aligned(z);
+    vectorised = in.regions_aligned(z) && in.D % 4 == 0;  // to ask it of each four would spill registers here
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
         float4 mean = splat(0.0f);
         for (int l = 0; l < L; ++l)
             if (!in.masked(n, l)) mean = add_scaled(mean, e[l] / sum, load4(in.region(n, l), d, in.D, vectorised));
-        store4(z + (size_t)n * in.D, d, in.D, vectorised, mean);
+        store4(z + (size_t)n * in.wide, d, in.D, vectorised, mean);
     }
 }
 
@@ -286,9 +291,9 @@ __device__ __forceinline__ void attend_backward_2(const Inputs& in, const Gradie
         store4(dquery + (size_t)n * in.A, a, in.A, vectorised, dq);
         if (dv_partials) store4(dv_partials + (size_t)n * in.A, a, in.A, vectorised, dv);
     }
-    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.D);
+    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.wide);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
-        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised) : zero;
+        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.wide, d, in.D, vectorised) : zero;
         for (int l = 0; l < L; ++l)
             store4(grads.dx + ((size_t)n * L + l) * in.D, d, in.D, vectorised, add_scaled(zero, alpha[l], dz));
     }
@@ -311,7 +316,7 @@ __device__ __forceinline__ void sum_rows(const float* rows, int count, int colum
 __device__ __forceinline__ int count_chunks(int L) { return (L + CHUNK - 1) / CHUNK; }
 
 // A block for each chunk of each picture: the scores go to `e` (N, L), the chunk's largest score, the sum of its exponentials
-// and its weighted sum of regions to maxima, sums (N, chunks) and partial_z (N, chunks, D).
+// and its weighted sum of regions to maxima, sums (N, chunks) and partial_z (N, chunks, wide).
 // `scores` is CHUNK numbers of shared memory; a warp scores R.
 template <class Score, int R = CHUNK / 4>
 __device__ __forceinline__ void attend_3(const Inputs& in, float* e, float* maxima, float* sums, float* partial_z,
@@ -335,33 +340,35 @@ __device__ __forceinline__ void attend_3(const Inputs& in, float* e, float* maxi
     for (int r = 0; r < CHUNK; ++r) weights[r] = __shfl_sync(FULL_WARP, p, r);
     bool vectorised = in.regions_aligned(partial_z);
     for (int d = 4 * threadIdx.x; d < in.D; d += 4 * blockDim.x) {
+        bool four = vectorised && d + 4 <= in.D;
         float4 partial = splat(0.0f);
 #pragma unroll
         for (int r = 0; r < CHUNK; ++r)
-            if (live >> r & 1) partial = add_scaled(partial, weights[r], load4(in.region(n, first + r), d, in.D, vectorised));
-        store4(partial_z + (size_t)block * in.D, d, in.D, vectorised, partial);
+            if (live >> r & 1) partial = add_scaled(partial, weights[r], load4(in.region(n, first + r), d, in.D, four));
+        store4(partial_z + (size_t)block * in.wide, d, in.D, four, partial);
     }
 }
 
 // A block for each picture: the scores in `alpha` become the attention, and the partial sums one z.
 // Each warp finds the softmax by itself.
 __device__ __forceinline__ void combine_3(float* alpha, const float* maxima, const float* sums, const float* partial_z, float* z,
-                                          int n, int L, int D) {
+                                          int n, int L, int D, int wide) {
     int chunks = count_chunks(L), lane = threadIdx.x % 32;
-    maxima += (size_t)n * chunks, sums += (size_t)n * chunks, partial_z += (size_t)n * chunks * D;
-    alpha += (size_t)n * L, z += (size_t)n * D;
+    maxima += (size_t)n * chunks, sums += (size_t)n * chunks, partial_z += (size_t)n * chunks * wide;
+    alpha += (size_t)n * L, z += (size_t)n * wide;
     float largest = -INFINITY, sum = 0.0f;
     for (int chunk = lane; chunk < chunks; chunk += 32) largest = larger(largest, maxima[chunk]);
     largest = shift_of(warp_max(largest));
     for (int chunk = lane; chunk < chunks; chunk += 32) sum += sums[chunk] * expf(maxima[chunk] - largest);
     sum = divisor_of(warp_sum(sum));
     for (int l = threadIdx.x; l < L; l += blockDim.x) alpha[l] = expf(alpha[l] - largest) / sum;
-    bool vectorised = rows_aligned(partial_z, D) && rows_aligned(z, D);
+    bool vectorised = rows_aligned(partial_z, wide) && rows_aligned(z, wide);
     for (int d = 4 * threadIdx.x; d < D; d += 4 * blockDim.x) {
+        bool four = vectorised && d + 4 <= D;
         float4 mean = splat(0.0f);
         for (int chunk = 0; chunk < chunks; ++chunk)
-            mean = add_scaled(mean, expf(maxima[chunk] - largest) / sum, load4(partial_z + (size_t)chunk * D, d, D, vectorised));
-        store4(z, d, D, vectorised, mean);
+            mean = add_scaled(mean, expf(maxima[chunk] - largest) / sum, load4(partial_z + (size_t)chunk * wide, d, D, four));
+        store4(z, d, D, four, mean);
     }
 }
 
@@ -422,9 +429,9 @@ __device__ __forceinline__ void attend_backward_3(const Inputs& in, const Gradie
         store4(dquery_partials + (size_t)block * in.A, a, in.A, vectorised, dq);
         if (dv_partials) store4(dv_partials + (size_t)block * in.A, a, in.A, vectorised, dv);
     }
-    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.D);
+    vectorised = rows_aligned(grads.dx, in.D) && rows_aligned(grads.dz, in.wide);
     for (int d = 4 * threadIdx.x; grads.dx && d < in.D; d += 4 * blockDim.x) {
-        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.D, d, in.D, vectorised) : zero;
+        float4 dz = grads.dz ? load4(grads.dz + (size_t)n * in.wide, d, in.D, vectorised) : zero;
 #pragma unroll 4
         for (int r = 0; r < count; ++r) store4(grads.dx + (row + r) * in.D, d, in.D, vectorised, add_scaled(zero, alphas[r], dz));
     }

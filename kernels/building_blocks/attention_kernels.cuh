@@ -13,12 +13,13 @@
 #pragma once
 
 __device__ __forceinline__ attention::Inputs inputs(const float* x, const float* keys, const float* query, const float* v,
-                                                    float scale, const unsigned char* mask, int L, int D, int A) {
-    return {x, keys, query, Score::HAS_V ? v : nullptr, mask, Score::HAS_V ? 1.0f : scale, L, D, A};
+                                                    float scale, const unsigned char* mask, int L, int D, int wide, int A) {
+    return {x, keys, query, Score::HAS_V ? v : nullptr, mask, Score::HAS_V ? 1.0f : scale, L, D, wide, A};
 }
 
-__device__ __forceinline__ attention::Inputs regions(const float* x, const unsigned char* mask, int L, int D) {
-    return {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, 0};
+__device__ __forceinline__ attention::Inputs regions(const float* x, const unsigned char* mask, int L, int D,
+                                                     int wide) {
+    return {x, nullptr, nullptr, nullptr, mask, 1.0f, L, D, wide, 0};
 }
 
 __device__ __forceinline__ float* of_v(float* dv) { return Score::HAS_V ? dv : nullptr; }
@@ -28,8 +29,8 @@ __device__ __forceinline__ float* of_v(float* dv) { return Score::HAS_V ? dv : n
 extern "C" __global__ void __launch_bounds__(256)
 scores_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
          const float* __restrict__ v, float scale, const unsigned char* __restrict__ mask, float* __restrict__ e,
-         long long count, int L, int D, int A) {
-    attention::scores_1<Score>(inputs(x, keys, query, v, scale, mask, L, D, A), e, count);
+         long long count, int L, int D, int wide, int A) {
+    attention::scores_1<Score>(inputs(x, keys, query, v, scale, mask, L, D, wide, A), e, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -40,87 +41,87 @@ softmax_1(float* __restrict__ e, int L) {
 
 extern "C" __global__ void __launch_bounds__(256)
 context_1(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask,
-          float* __restrict__ z, long long count, int L, int D) {
-    attention::context_1(regions(x, mask, L, D), alpha, z, count);
+          float* __restrict__ z, long long count, int L, int D, int wide) {
+    attention::context_1(regions(x, mask, L, D, wide), alpha, z, count);
 }
 
 extern "C" __global__ void __launch_bounds__(512)
 attend_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
          const float* __restrict__ v, float scale, const unsigned char* __restrict__ mask, float* __restrict__ alpha,
-         float* __restrict__ z, int L, int D, int A) {
+         float* __restrict__ z, int L, int D, int wide, int A) {
     DYNAMIC_SHARED(float, e);
     __shared__ float maxima[32], sums[32];
-    attention::attend_2<Score>(inputs(x, keys, query, v, scale, mask, L, D, A), alpha, z, e, maxima, sums);
+    attention::attend_2<Score>(inputs(x, keys, query, v, scale, mask, L, D, wide, A), alpha, z, e, maxima, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
 attend_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
          const float* __restrict__ v, float scale, const unsigned char* __restrict__ mask, float* __restrict__ e,
-         float* __restrict__ maxima, float* __restrict__ sums, float* __restrict__ partial_z, int L, int D, int A) {
+         float* __restrict__ maxima, float* __restrict__ sums, float* __restrict__ partial_z, int L, int D, int wide, int A) {
     __shared__ float scores[CHUNK];
-    attention::Inputs in = inputs(x, keys, query, v, scale, mask, L, D, A);
+    attention::Inputs in = inputs(x, keys, query, v, scale, mask, L, D, wide, A);
     attention::attend_3<Score>(in, e, maxima, sums, partial_z, blockIdx.x, scores);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
 combine_3(float* __restrict__ alpha, const float* __restrict__ maxima, const float* __restrict__ sums,
-          const float* __restrict__ partial_z, float* __restrict__ z, int L, int D) {
-    attention::combine_3(alpha, maxima, sums, partial_z, z, blockIdx.x, L, D);
+          const float* __restrict__ partial_z, float* __restrict__ z, int L, int D, int wide) {
+    attention::combine_3(alpha, maxima, sums, partial_z, z, blockIdx.x, L, D, wide);
 }
 
 // --- backward --------------------------------------------------------------------------------------------------------
 
 extern "C" __global__ void __launch_bounds__(256)
 softmax_backward_1(const float* __restrict__ x, const float* __restrict__ alpha, const float* __restrict__ dz,
-                   const float* __restrict__ dalpha_out, float* __restrict__ de, int L, int D) {
+                   const float* __restrict__ dalpha_out, float* __restrict__ de, int L, int D, int wide) {
     __shared__ float sums[32];
     attention::Gradients grads = {alpha, dz, dalpha_out, nullptr, nullptr};
-    attention::softmax_backward_1(regions(x, nullptr, L, D), grads, de, sums);
+    attention::softmax_backward_1(regions(x, nullptr, L, D, wide), grads, de, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 regions_backward_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
                    const float* __restrict__ v, float scale, const float* __restrict__ alpha, const float* __restrict__ dz,
                    const float* __restrict__ de, float* __restrict__ dx, float* __restrict__ dkeys,
-                   long long count, int L, int D, int A) {
+                   long long count, int L, int D, int wide, int A) {
     attention::Gradients grads = {alpha, dz, nullptr, dx, dkeys};
-    attention::regions_backward_1<Score>(inputs(x, keys, query, v, scale, nullptr, L, D, A), grads, de, count);
+    attention::regions_backward_1<Score>(inputs(x, keys, query, v, scale, nullptr, L, D, wide, A), grads, de, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 query_backward_1(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
                  const float* __restrict__ v, float scale, const float* __restrict__ alpha, const float* __restrict__ de,
-                 float* __restrict__ dquery, long long count, int L, int D, int A) {
+                 float* __restrict__ dquery, long long count, int L, int D, int wide, int A) {
     attention::Gradients grads = {alpha, nullptr, nullptr, nullptr, nullptr};
-    attention::query_backward_1<Score>(inputs(x, keys, query, v, scale, nullptr, L, D, A), grads, de, dquery, count);
+    attention::query_backward_1<Score>(inputs(x, keys, query, v, scale, nullptr, L, D, wide, A), grads, de, dquery, count);
 }
 
 extern "C" __global__ void __launch_bounds__(512)
 attend_backward_2(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
                   const float* __restrict__ v, float scale, const float* __restrict__ alpha, const float* __restrict__ dz,
                   const float* __restrict__ dalpha_out, float* __restrict__ dx, float* __restrict__ dkeys,
-                  float* __restrict__ dquery, float* __restrict__ dv_partials, int L, int D, int A) {
+                  float* __restrict__ dquery, float* __restrict__ dv_partials, int L, int D, int wide, int A) {
     DYNAMIC_SHARED(float, de);
     __shared__ float sums[32];
-    attention::Inputs in = inputs(x, keys, query, v, scale, nullptr, L, D, A);
+    attention::Inputs in = inputs(x, keys, query, v, scale, nullptr, L, D, wide, A);
     attention::Gradients grads = {alpha, dz, dalpha_out, dx, dkeys};
     attention::attend_backward_2<Score>(in, grads, dquery, of_v(dv_partials), de, sums);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
 dalpha_3(const float* __restrict__ x, const float* __restrict__ alpha, const float* __restrict__ dz,
-         const float* __restrict__ dalpha_out, float* __restrict__ dalpha, int L, int D) {
+         const float* __restrict__ dalpha_out, float* __restrict__ dalpha, int L, int D, int wide) {
     attention::Gradients grads = {alpha, dz, dalpha_out, nullptr, nullptr};
-    attention::dalpha_3<>(regions(x, nullptr, L, D), grads, dalpha, blockIdx.x);
+    attention::dalpha_3<>(regions(x, nullptr, L, D, wide), grads, dalpha, blockIdx.x);
 }
 
 extern "C" __global__ void __launch_bounds__(128)
 attend_backward_3(const float* __restrict__ x, const float* __restrict__ keys, const float* __restrict__ query,
                   const float* __restrict__ v, float scale, const float* __restrict__ alpha, const float* __restrict__ dz,
                   const float* __restrict__ dalpha, float* __restrict__ dx, float* __restrict__ dkeys,
-                  float* __restrict__ dquery_partials, float* __restrict__ dv_partials, int L, int D, int A) {
+                  float* __restrict__ dquery_partials, float* __restrict__ dv_partials, int L, int D, int wide, int A) {
     __shared__ float alphas[CHUNK], des[CHUNK];
-    attention::Inputs in = inputs(x, keys, query, v, scale, nullptr, L, D, A);
+    attention::Inputs in = inputs(x, keys, query, v, scale, nullptr, L, D, wide, A);
     attention::Gradients grads = {alpha, dz, nullptr, dx, dkeys};
     attention::attend_backward_3<Score>(in, grads, dalpha, nullptr, dquery_partials, of_v(dv_partials), blockIdx.x, alphas, des);
 }

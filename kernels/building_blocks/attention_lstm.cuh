@@ -38,22 +38,23 @@ __device__ __forceinline__ void keep_rows(float* kept, const float* W, int first
 }
 
 // A product by a block: a lane has a row, of ROWS from row0 on, and the warps share the depth. `tile` is DEPTH x PAD numbers.
-__device__ __forceinline__ void stage(float* tile, const float* rows, int row0, int N, int k0, int K) {
+// Rows of K numbers begin `wide` apart.
+__device__ __forceinline__ void stage(float* tile, const float* rows, int row0, int N, int k0, int K, int wide) {
     __syncthreads();  // the tile before has been used
     for (int i = threadIdx.x; i < ROWS * DEPTH; i += blockDim.x) {
         int row = row0 + i / DEPTH, k = k0 + i % DEPTH;
-        tile[i % DEPTH * PAD + i / DEPTH] = row < N && k < K ? rows[(size_t)row * K + k] : 0.0f;
+        tile[i % DEPTH * PAD + i / DEPTH] = row < N && k < K ? rows[(size_t)row * wide + k] : 0.0f;
     }
     __syncthreads();
 }
 
 // sums[g] += rows (N, K) times four columns of W (K, width), from `column` of the g-th group on; groups are `size` columns apart.
 template <int G>
-__device__ __forceinline__ void multiply(float4* sums, float* tile, const float* rows, int row0, int N, int K, const float* W,
-                                         int width, int column, int size) {
+__device__ __forceinline__ void multiply(float4* sums, float* tile, const float* rows, int row0, int N, int K, int wide,
+                                         const float* W, int width, int column, int size) {
     bool vectorised = rows_aligned(W, width) && size % 4 == 0;
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
-        stage(tile, rows, row0, N, k0, K);
+        stage(tile, rows, row0, N, k0, K, wide);
         int depth = min(DEPTH, K - k0);
 #pragma unroll (8 / G)
         for (int k = threadIdx.x / 32; k < depth; k += WARPS) {
@@ -71,7 +72,7 @@ __device__ __forceinline__ void multiply_transposed(float* sums, float* tile, co
                                                     const float* W, int column, int columns) {
     bool vectorised = rows_aligned(W, K);
     for (int k0 = 0; k0 < K; k0 += DEPTH) {
-        stage(tile, rows, row0, N, k0, K);
+        stage(tile, rows, row0, N, k0, K, K);
         int depth = min(DEPTH, K - k0);
 #pragma unroll 2
         for (int k = threadIdx.x / 32 * 4; k < depth; k += 4 * WARPS) {
@@ -106,7 +107,7 @@ __device__ __forceinline__ void product_2(float* out, const float* rows, const f
     for (int job = first_job<KEPT>(across, jobs); job < jobs; job = next_job<KEPT>(job, across)) {
         int row0 = job / across * ROWS, column = job % across * 4;
         float4 sum = splat(0.0f);
-        multiply<1>(&sum, tile, rows, row0, N, K, W, KEPT ? 4 : width, KEPT ? 0 : column, KEPT ? 4 : width);
+        multiply<1>(&sum, tile, rows, row0, N, K, K, W, KEPT ? 4 : width, KEPT ? 0 : column, KEPT ? 4 : width);
         store_partials(partials, (const float*)&sum, 4);
         for (int i = threadIdx.x; i < ROWS * 4; i += blockDim.x) {
             int n = row0 + i / 4, j = column + i % 4;
@@ -120,13 +121,13 @@ __device__ __forceinline__ void product_2(float* out, const float* rows, const f
 template <bool KEPT>
 __device__ __forceinline__ void cell_2(float* gates, const float* z, const float* Wz, const float* h,
                                        const float* Wh, const float* c, float* h_after, float* c_after,
-                                       int N, int D, int H, float* tile, float* partials) {
+                                       int N, int D, int wide, int H, float* tile, float* partials) {
     int across = (H + 3) / 4, jobs = across * ((N + ROWS - 1) / ROWS);
     for (int job = first_job<KEPT>(across, jobs); job < jobs; job = next_job<KEPT>(job, across)) {
         int row0 = job / across * ROWS, first = job % across * 4;
         float4 sums[4] = {splat(0.0f), splat(0.0f), splat(0.0f), splat(0.0f)};
-        multiply<4>(sums, tile, h, row0, N, H, Wh, KEPT ? 16 : 4 * H, KEPT ? 0 : first, KEPT ? 4 : H);
-        multiply<4>(sums, tile, z, row0, N, D, Wz, KEPT ? 16 : 4 * H, KEPT ? 0 : first, KEPT ? 4 : H);
+        multiply<4>(sums, tile, h, row0, N, H, H, Wh, KEPT ? 16 : 4 * H, KEPT ? 0 : first, KEPT ? 4 : H);
+        multiply<4>(sums, tile, z, row0, N, D, wide, Wz, KEPT ? 16 : 4 * H, KEPT ? 0 : first, KEPT ? 4 : H);
         store_partials(partials, (const float*)sums, 16);
         for (int i = threadIdx.x; i < ROWS * 4; i += blockDim.x) {
             int n = row0 + i / 4, unit = first + i % 4;
@@ -145,14 +146,14 @@ __device__ __forceinline__ void cell_2(float* gates, const float* z, const float
     }
 }
 
-// All steps. `gates` (T, N, 4H) enter as what the words bring, h and c (T + 1, N, H) with the state before.
+// All steps. `gates` (T, N, 4H) enter as what the words bring, h and c (T + 1, N, H) with the state before; z is (T, N, wide).
 template <class Score, bool KEPT>
 __device__ __forceinline__ void forward_2(attention::Inputs in, float* gates, const float* Wq, const float* Wh, const float* Wz,
                                           float* query, float* alpha, float* z, float* h, float* c, float* maxima, float* sums,
                                           float* partial_z, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *partials = tile + DEPTH * PAD, *scores = partials + 16 * WARPS * PAD;
-    int L = in.L, D = in.D, A = in.A, buffer = 0;
+    int L = in.L, D = in.D, wide = in.wide, A = in.A, buffer = 0;
     if (KEPT) {
         float *kept_q = shared + BESIDE, *kept_h = kept_q + 4 * H, *kept_z = kept_h + 16 * H;
         int column = 4 * blockIdx.x;
@@ -172,10 +173,10 @@ __device__ __forceinline__ void forward_2(attention::Inputs in, float* gates, co
                                                       scores + buffer * CHUNK);
         grid.sync();
         for (int n = blockIdx.x; n < N; n += gridDim.x)
-            attention::combine_3(alpha + rows * L, maxima, sums, partial_z, z + rows * D, n, L, D);
+            attention::combine_3(alpha + rows * L, maxima, sums, partial_z, z + rows * wide, n, L, D, wide);
         grid.sync();
-        cell_2<KEPT>(gates + rows * 4 * H, z + rows * D, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H,
-                     N, D, H, tile, partials);
+        cell_2<KEPT>(gates + rows * 4 * H, z + rows * wide, Wz, h_t, Wh, c_t, h_t + (size_t)N * H, c_t + (size_t)N * H,
+                     N, D, wide, H, tile, partials);
         if (t + 1 < T) grid.sync();
     }
 }
@@ -217,11 +218,12 @@ __device__ __forceinline__ void cell_backward_2(float* da, float* dh, float* dc,
     }
 }
 
-// out (N, columns) = upstream + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job
+// out (N, wide) = upstream (N, columns) + rows (N, K) Wᵀ, W (columns, K), in jobs of ROWS rows and eight columns, from job
 // `job` on; returns what is left of them. A block that keeps weights has eight columns of one product.
 template <bool KEPT>
 __device__ __forceinline__ int product_transposed_2(float* out, const float* upstream, const float* rows, const float* W,
-                                                    int N, int K, int columns, int job, float* tile, float* partials) {
+                                                    int N, int K, int columns, int wide, int job, float* tile,
+                                                    float* partials) {
     int across = (columns + 7) / 8, jobs = across * ((N + ROWS - 1) / ROWS);
     if (KEPT && (job < 0 || job >= across)) return job - across;
     for (; job < jobs; job = next_job<KEPT>(job, across)) {
@@ -232,14 +234,15 @@ __device__ __forceinline__ int product_transposed_2(float* out, const float* ups
         for (int i = threadIdx.x; i < ROWS * 8; i += blockDim.x) {
             int n = row0 + i / 8, j = column + i % 8;
             if (n >= N || j >= columns) continue;
-            size_t at = (size_t)n * columns + j;
-            out[at] = (upstream ? upstream[at] : 0.0f) + sum_partials(partials, 8, i % 8, i / 8);
+            float before = upstream ? upstream[(size_t)n * columns + j] : 0.0f;
+            out[(size_t)n * wide + j] = before + sum_partials(partials, 8, i % 8, i / 8);
         }
     }
     return KEPT ? -1 : job - jobs;
 }
 
-// All steps, from the last to the first: da (T, N, 4H), dz, dquery, de (T, N, L), and dh, dc (N, H) of the state before.
+// All steps, from the last to the first: da (T, N, 4H), dz (T, N, wide), dquery, de (T, N, L), and dh, dc (N, H) of the state
+// before.
 template <class Score, bool KEPT>
 __device__ __forceinline__ void backward_2(attention::Inputs in, const float* gates, const float* c, const float* query,
                                            const float* alpha, const float* dh_out, const float* dz_out,
@@ -248,7 +251,7 @@ __device__ __forceinline__ void backward_2(attention::Inputs in, const float* ga
                                            float* dquery_partials, int T, int N, int H, float* shared) {
     cooperative_groups::grid_group grid = cooperative_groups::this_grid();
     float *tile = shared, *partials = tile + DEPTH * PAD, *alphas = partials + 16 * WARPS * PAD, *des = alphas + 2 * CHUNK;
-    int L = in.L, D = in.D, A = in.A, chunks = attention::count_chunks(L), buffer = 0;
+    int L = in.L, D = in.D, wide = in.wide, A = in.A, chunks = attention::count_chunks(L), buffer = 0;
     if (KEPT) {
         float *kept_q = shared + BESIDE, *kept = kept_q + 4 * A;
         int across = (H + 7) / 8, column = 8 * blockIdx.x;
@@ -259,13 +262,14 @@ __device__ __forceinline__ void backward_2(attention::Inputs in, const float* ga
     }
     for (int t = T - 1; t >= -1; --t) {
         size_t rows = (size_t)max(t, 0) * N;
-        float *da_t = da + rows * 4 * H, *dz_t = dz + rows * D, *dquery_t = dquery + rows * A;
+        float *da_t = da + rows * 4 * H, *dz_t = dz + rows * wide, *dquery_t = dquery + rows * A;
         cell_backward_2<KEPT>(da_t, dh, dc, gates + rows * 4 * H, c + rows * H, dh_out ? dh_out + rows * H : nullptr,
                               dquery + (size_t)(t + 1) * N * A, Wq, N, A, H, t == T - 1, t < 0, tile, partials);
         if (t < 0) return;
         grid.sync();
-        int job = product_transposed_2<KEPT>(dh, nullptr, da_t, Wh, N, 4 * H, H, blockIdx.x, tile, partials);
-        product_transposed_2<KEPT>(dz_t, dz_out ? dz_out + rows * D : nullptr, da_t, Wz, N, 4 * H, D, job, tile, partials);
+        int job = product_transposed_2<KEPT>(dh, nullptr, da_t, Wh, N, 4 * H, H, H, blockIdx.x, tile, partials);
+        product_transposed_2<KEPT>(dz_t, dz_out ? dz_out + rows * D : nullptr, da_t, Wz, N, 4 * H, D, wide, job, tile,
+                                    partials);
         grid.sync();
         in.query = query + rows * A;
         attention::Gradients grads = {alpha + rows * L, dz_t, dalpha_out ? dalpha_out + rows * L : nullptr, nullptr, nullptr};

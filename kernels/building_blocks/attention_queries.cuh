@@ -27,7 +27,7 @@ scores_of_queries(const float* __restrict__ keys, const float* __restrict__ quer
     long long row = i / L;
     int l = (int)(i % L);
     bool looks = Look{mask, masks, T, L, offset}.at(row, l);
-    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, A);
+    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, 0, A);
     double sum = 0.0;  // one thread adds up all of a score
     if (looks || e)
         for (int a = 0; a < A; a += 4)
@@ -41,16 +41,16 @@ scores_of_queries(const float* __restrict__ keys, const float* __restrict__ quer
 // A thread for each of the `count` = N T D numbers of z.
 extern "C" __global__ void __launch_bounds__(256)
 context_of_queries(const float* __restrict__ x, const float* __restrict__ alpha, const unsigned char* __restrict__ mask,
-                   int masks, float* __restrict__ z, long long count, int T, int L, int D, int offset) {
+                   int masks, float* __restrict__ z, long long count, int T, int L, int D, int wide, int offset) {
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= count) return;
     long long row = i / D;
-    const float* region = x + row / T * L * D + i % D;
+    const float* region = x + row / T * L * wide + i % D;
     Look look = {mask, masks, T, L, offset};
     int end = look.end(row);
     float sum = 0.0f;
     for (int l = 0; l < end; ++l)
-        if (look.at(row, l)) sum += alpha[row * L + l] * region[(size_t)l * D];
+        if (look.at(row, l)) sum += alpha[row * L + l] * region[(size_t)l * wide];
     z[i] = sum;
 }
 
@@ -58,16 +58,16 @@ context_of_queries(const float* __restrict__ x, const float* __restrict__ alpha,
 extern "C" __global__ void __launch_bounds__(256)
 softmax_backward_of_queries(const float* __restrict__ x, const float* __restrict__ alpha, const float* __restrict__ dz,
                             const float* __restrict__ dalpha_out, const float* __restrict__ de_out, float* __restrict__ de,
-                            int T, int L, int D) {
+                            int T, int L, int D, int wide) {
     __shared__ float sums[32];
     size_t row = (size_t)blockIdx.x * L;
-    const float* regions = x + (size_t)(blockIdx.x / T) * L * D;
+    const float* regions = x + (size_t)(blockIdx.x / T) * L * wide;
     float sum = 0.0f;
     for (int l = threadIdx.x; l < L; l += blockDim.x) {
         float weight = alpha[row + l], dalpha = 0.0f;
         if (weight != 0.0f) {
             dalpha = dalpha_out ? dalpha_out[row + l] : 0.0f;
-            for (int d = 0; dz && d < D; ++d) dalpha += regions[(size_t)l * D + d] * dz[(size_t)blockIdx.x * D + d];
+            for (int d = 0; dz && d < D; ++d) dalpha += regions[(size_t)l * wide + d] * dz[(size_t)blockIdx.x * D + d];
         }
         de[row + l] = dalpha;
         sum += weight * dalpha;
@@ -86,7 +86,7 @@ keys_backward_of_queries(const float* __restrict__ keys, const float* __restrict
     if (i >= count) return;
     int groups = (A + 3) / 4, a = 4 * (int)(i % groups);
     long long row = i / groups, n = row / L;
-    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, A);
+    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, 0, A);
     bool vectorised = in.keys_aligned() && rows_aligned(dkeys, A);
     float4 sum = splat(0.0f), unused = sum, factor = in.v4(a, vectorised), key = sum;
     bool read = false;  // a key that nobody may look at is not
@@ -127,7 +127,7 @@ query_backward_of_queries(const float* __restrict__ keys, const float* __restric
     if (i >= count) return;
     int groups = (A + 3) / 4, a = 4 * (int)(i % groups);
     long long row = i / groups;
-    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, A);
+    attention::Inputs in = inputs(nullptr, keys, query, v, scale, nullptr, L, 0, 0, A);
     bool vectorised = in.keys_aligned() && rows_aligned(dquery, A) && rows_aligned(dv_partials, A);
     float4 dq = splat(0.0f), dv = dq, q = load4(query + row * A, a, A, vectorised), factor = in.v4(a, vectorised);
     for (int l = 0; l < L; ++l) {

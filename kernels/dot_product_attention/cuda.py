@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import as_contiguous, cannot_serve
+from scratchlv.cuda.arrays import as_contiguous, as_strided_rows, cannot_serve
 from scratchlv.kernels.additive_attention.cuda import VERSIONS, as_mask, attend, attend_backward, attend_by_queries
 from scratchlv.kernels.dot_product_attention.reference import Gradients, as_rows, check
 from scratchlv.kernels.matmul.cuda import gemm
@@ -52,7 +52,7 @@ def forward(
     train: bool = True,
 ) -> tuple[tuple[Array, ...], Cache | None]:
     check(x, keys, query, W, mask, causal, offset)
-    x, keys, query = as_contiguous(x), as_contiguous(keys), as_contiguous(query)
+    x, keys, query = as_strided_rows(x), as_contiguous(keys), as_contiguous(query)
     q = query if W is None else _through(query, W)
     given = load("dot_product_attention.cu"), x, keys, q, None, scale, as_mask(mask, x)
     y = attend(*given) if query.ndim == 2 and not scores else attend_by_queries(*given, causal, offset, scores)

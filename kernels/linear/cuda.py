@@ -7,7 +7,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import as_contiguous, cannot_serve, empty
+from scratchlv.cuda.arrays import as_contiguous, as_strided_rows, cannot_serve, empty
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.linear.reference import Gradients
@@ -39,16 +39,16 @@ def forward(
 def backward(dy: Array, cache: Cache, *, dx: Array | None = None) -> Gradients:
     x, W, bias, need_dx = cache
     require("x", dx=(dx, x.shape))
-    dy2 = _rows(dy)
+    dy2 = _rows(as_contiguous(dy))
     if need_dx:
-        before = None if dx is None else _rows(dx)
+        before = None if dx is None else _rows(as_contiguous(dx))
         dx = gemm(dy2, W, before, transpose_b=True, accumulate=before is not None).reshape(x.shape)
     return Gradients(dx if need_dx else None, gemm(_rows(x), dy2, transpose_a=True), sum_rows(dy2) if bias else None)
 
 
 def _rows(x: Array) -> Array:
-    """All rows alike, contiguous."""
-    return as_contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    """All rows alike."""
+    return as_strided_rows(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def sum_rows(x: Array) -> Array:

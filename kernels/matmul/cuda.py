@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
-from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu
+from scratchlv.cuda.arrays import as_contiguous, as_strided_rows, blocks, cannot_serve, empty, on_gpu, whole_rows
 from scratchlv.cuda.precision import precision
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul import cublas
@@ -101,13 +101,13 @@ def gemm(
         raise ValueError(f"out must be contiguous and of the shape ({M}, {N}), not {out.shape}")
     if not out.size:
         return out
-    a, b = (x if isinstance(x, Bf16Matrix) else as_contiguous(x) for x in (a, b))
     bias = None if bias is None else as_contiguous(bias)
     number = version(_ALL)
     if number == CUBLAS and on_gpu(out) and K:
         _by_cublas(a, b, out, transpose_a, transpose_b, accumulate, bias)
     else:
-        _by_our_own(number, unpacked(a), unpacked(b), out, transpose_a, transpose_b, accumulate, bias)
+        a, b = (as_contiguous(unpacked(x)) for x in (a, b))
+        _by_our_own(number, a, b, out, transpose_a, transpose_b, accumulate, bias)
     return out
 
 
@@ -118,20 +118,26 @@ def _by_cublas(a, b, out, transpose_a, transpose_b, accumulate, bias) -> None:
     if bias is not None:  # the product is then added to it: as much to move as if the bias came after
         _set_rows(out, bias, accumulate)
         accumulate = True
-    operand = _in_bf16 if precision() == "bf16" else unpacked
+    operand = _in_bf16 if precision() == "bf16" else _in_float32
     flags = {"transpose_a": transpose_a, "transpose_b": transpose_b, "accumulate": accumulate}
     cublas.multiply(operand(a), operand(b), out, **flags, tf32=precision() == "tf32")
 
 
 def _in_bf16(matrix: Array | Bf16Matrix) -> Array:
-    return matrix.rounded if isinstance(matrix, Bf16Matrix) else _rounded(matrix)
+    return matrix.rounded if isinstance(matrix, Bf16Matrix) else _rounded(as_strided_rows(matrix))
+
+
+def _in_float32(matrix: Array | Bf16Matrix) -> Array:
+    return as_strided_rows(unpacked(matrix))
 
 
 def _rounded(x: Array) -> Array:
-    """``x`` in bfloat16, as uint16."""
-    y = empty(x.shape, x, np.uint16)
-    load("matmul.cu")["round_to_bf16"](blocks(min(-(-x.size // 4), 1 << 24), 256), (256,), x, y, np.int64(x.size))
-    return y
+    """``x`` in bfloat16, as uint16, its rows as far apart."""
+    given = whole_rows(x)
+    y = empty(given.shape, x, np.uint16)
+    grid = blocks(min(-(-given.size // 4), 1 << 24), 256)
+    load("matmul.cu")["round_to_bf16"](grid, (256,), given, y, np.int64(given.size))
+    return y[:, : x.shape[1]]
 
 
 def _set_rows(out: Array, bias: Array, accumulate: bool) -> None:

@@ -64,5 +64,6 @@ def hard_cases(rng: np.random.Generator) -> dict[str, dict]:
     inputs = {"logits": 200 * rng.standard_normal((5, 301)), "targets": rng.integers(0, 301, 5), "overwrite": True}
     return {
         "the gradient takes the place of the logits": inputs,
+        "rows of whole fours": {"logits": rng.standard_normal((3, 1540)), "targets": np.array([0, 1539, 700])},
         "the same with smoothed labels": inputs | {"label_smoothing": 0.1, "class_weights": rng.random(301)},
     }

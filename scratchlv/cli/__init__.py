@@ -77,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "backend", "cpu") == "cpu":
         if getattr(arguments, "precision", "float32") != "float32":
             raise UserError(f"--precision {arguments.precision} goes with --backend cuda; the CPU computes in float32")
+        if getattr(arguments, "step_graphs", False):
+            raise UserError("--step-graphs goes with --backend cuda; a CPU has no launches to save")
         return arguments.command(arguments) or 0
     kind = getattr(arguments, "weights", None)
     if kind in ("bfloat16", "int8"):  # of commands that use a run; train's --weights are a backbone's
@@ -85,11 +87,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from scratchlv.cuda.availability import what_is_wrong
     from scratchlv.cuda.precision import use_precision
     from scratchlv.device import use_backend
+    from scratchlv.training.step_graph import use_step_graphs
 
     problem = what_is_wrong()
     if problem is not None:
         raise UserError(f"--backend {arguments.backend}: {problem}")
     use_backend(arguments.backend)
+    use_step_graphs(getattr(arguments, "step_graphs", False))
     compile_ahead()
     with use_precision(arguments.precision):
         return arguments.command(arguments) or 0

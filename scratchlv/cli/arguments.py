@@ -152,6 +152,14 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_step_graphs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--step-graphs",
+        action="store_true",
+        help="training steps as CUDA graphs where shapes repeat, with --backend cuda",
+    )
+
+
 def set_threads(n: int) -> None:
     """
     Raises:

@@ -16,6 +16,7 @@ from scratchlv.cli.arguments import (
     add_of_pairs,
     add_run,
     add_settings,
+    add_step_graphs,
     add_threads,
     load_captioner,
     refuse_twice,
@@ -103,6 +104,7 @@ def _add_train(commands: Any) -> None:
         add_settings(parser, None)
         add_threads(parser)
         add_backend(parser)
+        add_step_graphs(parser)
         parser.add_argument(
             "--resume", action="store_true", help="go on with a run, by its own settings; --set steps=N for more steps"
         )

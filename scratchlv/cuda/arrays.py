@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import ROW_BYTES, Array
 from scratchlv.cuda import emulator
 from scratchlv.device import on_gpu, place
 from scratchlv.memory import as_contiguous
@@ -16,12 +17,16 @@ from scratchlv.memory import as_contiguous
 __all__ = [
     "MOST_UNASKED",
     "as_contiguous",
+    "as_strided_rows",
     "blocks",
     "cannot_serve",
     "empty",
+    "empty_rows",
     "on_gpu",
     "place",
+    "stride_of",
     "threads_for",
+    "whole_rows",
     "zeros",
 ]
 
@@ -45,6 +50,42 @@ def zeros(shape: int | Sequence[int], like: Array, dtype: Any = np.float32) -> A
 
         return cupy.zeros(shape, dtype)
     return np.zeros(shape, dtype)
+
+
+def as_strided_rows(x: Array) -> Array:
+    """``x`` (..., n) if its rows begin at multiples of 32 bytes with no more between them than that takes; else contiguous.
+
+    So :func:`scratchlv.arrays.row_stride` lays them out, and a kernel that knows how far apart they are reads them as they lie.
+    """
+    if x.ndim < 2 or not x.size or x.flags.c_contiguous:
+        return as_contiguous(x)
+    *outer, last = x.strides
+    item, stride = x.dtype.itemsize, outer[-1]
+    evenly = all(above == below * n for (above, below), n in zip(pairwise(outer), x.shape[1:-1], strict=True))
+    of_row = -(-x.shape[-1] * item // ROW_BYTES) * ROW_BYTES
+    return x if last == item and evenly and stride == of_row else as_contiguous(x)
+
+
+def whole_rows(x: Array) -> Array:
+    """What :func:`as_strided_rows` gave, as a kernel takes it: (..., stride), contiguous, with what lies between the rows."""
+    if x.flags.c_contiguous:
+        return x
+    shape = *x.shape[:-1], stride_of(x)
+    if on_gpu(x):
+        import cupy
+
+        return cupy.lib.stride_tricks.as_strided(x, shape, x.strides)
+    return np.lib.stride_tricks.as_strided(x, shape, x.strides)
+
+
+def stride_of(x: Array) -> int:
+    """How many numbers lie from a row of what :func:`as_strided_rows` gave to the next."""
+    return x.shape[-1] if x.flags.c_contiguous else x.strides[-2] // x.dtype.itemsize
+
+
+def empty_rows(shape: tuple[int, ...], stride: int, like: Array) -> Array:
+    """An array where ``like`` is whose rows begin ``stride`` numbers apart, its content undefined."""
+    return empty((*shape[:-1], stride), like)[..., : shape[-1]]
 
 
 def blocks(n: int, threads: int) -> tuple[int]:

@@ -150,6 +150,16 @@ class Captioner:
         grads.update(self._encode_backward(dx, encoder_cache, ready))
         return grads
 
+    def repeats(self, batch: CaptionBatch) -> bool:
+        """Whether a training step of ``batch`` does what one of another batch of its shapes does, but for the arrays' numbers.
+
+        So it is over features that are not finetuned, for a model that draws nothing and normalises over no batch.
+        """
+        config = self.config
+        draws = config.dropout or config.input_dropout or config.decoder.hard is not None or batch.scheduled_sampling
+        learns = regions.learns(config.feature_channels, config.finetuned) or "image.W" in self.params
+        return not (draws or learns)
+
     def rows_read(self, batch: CaptionBatch) -> dict[str, Any]:
         """The rows of a matrix that alone have a gradient, by its name: the words'."""
         known = batch.part.words is not None and not batch.scheduled_sampling

@@ -31,6 +31,7 @@ from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
 from scratchlv.training.progress import Progress
+from scratchlv.training.step_graph import StepGraphs, step_graphs_asked_for
 from scratchlv.training.step_metrics import StepMetrics
 
 
@@ -94,6 +95,8 @@ class Trainer:
         self.team = team()
         self.shared = SharedSteps(self.team, self.model, self.flat, folder) if self.team.active else None
         self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) and self.shared is None else None
+        graphs = step_graphs_asked_for() and self._copied is not None
+        self._computed = StepGraphs(self._compute, model) if graphs else self._compute
         self.show_progress = show_progress and self.team.rank == 0
         self.log = None if folder is None or self.team.rank != 0 else Log(folder, self._warn)
         self.step = 0
@@ -155,20 +158,25 @@ class Trainer:
         s = self.settings
         if self.shared is None:
             batch_at = self._copied or self.batch_at
-            loss, cache = self.model.forward(batch_at(self.step))
-            gradients = self.model.backward(cache)
+            loss, norm, scale = self._computed(batch_at(self.step))
         else:
             loss, gradients = self.shared.step(self.batch_at, self.step)
-        grads, norm, scale = self.flat.collect(gradients, s.clip)
+            _, norm, scale = self.flat.collect(gradients, s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
-        self.optimiser.step(grads, lr=rate, grad_scale=scale)
+        self.optimiser.step(self.flat.grads, lr=rate, grad_scale=scale)
         self.step += 1
         if self._copied is not None and self.step < s.steps:
             self._copied.begin(self.step)
         if self.average is not None:
             self.average.after_step(self.step, self.losses)
         return rate
+
+    def _compute(self, batch: Any) -> tuple[Any, Any, Any]:
+        """The loss of a batch, the norm of its gradient, which goes to ``flat.grads``, and the factor that clips it."""
+        loss, cache = self.model.forward(batch)
+        _, norm, scale = self.flat.collect(self.model.backward(cache), self.settings.clip)
+        return loss, norm, scale
 
     def sync_metrics(self) -> tuple[float, float]:
         """The loss of the last step, and the norm of its gradient before it was clipped.

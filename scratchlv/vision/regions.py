@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, as_contiguous, empty
+from scratchlv.arrays import Array, as_contiguous, empty, row_stride
 from scratchlv.device import on_gpu
 from scratchlv.ops import rms_norm
 from scratchlv.parallel.shares import Ready, nobody_waits
@@ -102,13 +102,14 @@ def _with_position(
     With ``unit_size`` those of each picture get a mean square of 1, as networks' may be of any size; its cache is the second.
     """
     N, h, w, C = features.shape
-    regions, norm = empty((N, h, w, C + of_place(frequencies)), features), None
+    D = C + of_place(frequencies)
+    rows, norm = empty((N, h, w, row_stride(D, features)), features), None
     if unit_size:
-        _, norm = rms_norm.forward(features, out=regions, train=train)
+        _, norm = rms_norm.forward(features, out=rows, train=train)
     else:
-        regions[..., :C] = features
-    regions[..., C:] = _places(h, w, frequencies, regions.device.id) if on_gpu(regions) else _places(h, w, frequencies)
-    return regions.reshape(N, h * w, -1), norm
+        rows[..., :C] = features
+    rows[..., C:D] = _places(h, w, frequencies, rows.device.id) if on_gpu(rows) else _places(h, w, frequencies)
+    return rows.reshape(N, h * w, -1)[..., :D], norm
 
 
 @functools.lru_cache(maxsize=32)

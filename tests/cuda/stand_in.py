@@ -2,7 +2,8 @@
 
 It is as strict as CuPy: its arrays do not mix with NumPy's, and nothing becomes a NumPy array unless ``get`` is called. It
 counts what a step must not do: :attr:`Gpu.round_trips` (a number or an array comes back to the host) and :attr:`Gpu.allocated`
-(memory that the pool had to ask from the device). Kernels are launched on the CPU that plays the chip; ``gemmEx`` reads the
+(memory that the pool had to ask from the device). While a stream captures, all that is launched is noted, and a graph does it
+again, with the same arrays and the same numbers. Kernels are launched on the CPU that plays the chip; ``gemmEx`` reads the
 same pointers, leading dimensions and column-major order as cuBLAS does.
 
 What it has is only what is known to be in CuPy: a test compares its names with the real one's where that is installed.
@@ -11,6 +12,7 @@ What it has is only what is known to be in CuPy: a test compares its names with 
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
 import functools
 import sys
@@ -36,6 +38,7 @@ class Gpu:
     options: ClassVar[dict] = {}  # that a file was compiled with
     compiled: ClassVar[collections.Counter] = collections.Counter()  # (file, cooperatively)
     current = 0  # the device that launches go to
+    captured: ClassVar[list | None] = None  # what was launched since a stream began to capture
     processors = 4
     shared_memory = 227 * 1024
 
@@ -56,6 +59,23 @@ class _Memory:
     def __del__(self):
         if _free is not None:  # as it is when Python ends
             _free[self.size] += 1
+
+
+def _launched(compute):
+    """What ``compute`` gives, a NumPy array or some; a graph has it computed again, into the same memory."""
+    result = compute()
+    if result is NotImplemented:
+        return result
+    parts = [np.asarray(part) for part in (result if isinstance(result, tuple | list) else [result])]
+    if Gpu.captured is not None:
+
+        def again():
+            value = compute()
+            for part, new in zip(parts, value if isinstance(value, tuple | list) else [value], strict=True):
+                part[...] = new
+
+        Gpu.captured.append(again)
+    return type(result)(parts) if isinstance(result, tuple | list) else parts[0]
 
 
 def _unwrap(value):
@@ -110,6 +130,8 @@ class ndarray:  # noqa: N801 (CuPy's name)
     # --- what brings numbers back to the host ---
 
     def get(self):
+        if Gpu.captured is not None:
+            raise RuntimeError("operation not permitted when stream is capturing")
         Gpu.round_trips += 1
         return self._array.copy()
 
@@ -137,29 +159,36 @@ class ndarray:  # noqa: N801 (CuPy's name)
         parts = key if isinstance(key, tuple) else (key,)
         if any(isinstance(part, ndarray) and part.dtype == bool for part in parts):
             Gpu.round_trips += 1  # how many there are must be known
-        result = self._array[_unwrap(key)]
+        index = _unwrap(key)
+        result = self._array[index]
         shared = isinstance(result, np.ndarray) and np.shares_memory(result, self._array)
+        if Gpu.captured is not None and isinstance(result, np.ndarray) and not shared:
+            result = _launched(lambda: self._array[index])
         if isinstance(result, np.generic):  # a view without axes, as CuPy gives it
             result, shared = self._array[(*_unwrap(parts), ...)], True
         return ndarray(result, self if shared else None)
 
     def __setitem__(self, key, value):
-        self._array[_unwrap(key)] = _unwrap(value)
+        index, new = _unwrap(key), _unwrap(value)
+        _launched(lambda: (self._array.__setitem__(index, new), self._array)[1])
 
     # --- methods that make arrays ---
 
     def astype(self, dtype, copy=True):
-        return self if not copy and self.dtype == dtype else _wrap(self._array.astype(dtype))
+        return self if not copy and self.dtype == dtype else _wrap(_launched(lambda: self._array.astype(dtype)))
 
     def reshape(self, *shape):
         result = self._array.reshape(*shape)
-        return self._view(result) if np.shares_memory(result, self._array) or not self.size else _wrap(result)
+        if np.shares_memory(result, self._array) or not self.size:
+            return self._view(result)
+        return _wrap(_launched(lambda: self._array.reshape(*shape)))
 
     def view(self, dtype):
         return self._view(self._array.view(dtype))
 
     def fill(self, value):
-        self._array.fill(_unwrap(value))
+        new = _unwrap(value)
+        _launched(lambda: (self._array.fill(new), self._array)[1])
 
     def set(self, array, stream=None):
         assert array.flags.c_contiguous
@@ -174,9 +203,10 @@ class ndarray:  # noqa: N801 (CuPy's name)
         if method != "__call__":
             return NotImplemented
         if out is not None:
-            getattr(ufunc, method)(*_unwrap(inputs), out=_unwrap(out), **_unwrap(kwargs))
-            return out[0]
-        return _wrap(getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs)))
+            kwargs["out"] = out
+        function, inputs, kwargs = getattr(ufunc, method), _unwrap(inputs), _unwrap(kwargs)
+        result = _launched(lambda: function(*inputs, **kwargs))
+        return _wrap(result) if out is None else out[0]
 
     def __array_function__(self, function, types, args, kwargs):
         if function.__name__ not in _FUNCTIONS:
@@ -184,7 +214,11 @@ class ndarray:  # noqa: N801 (CuPy's name)
         out = kwargs.pop("out", None)
         like = {"like": np.empty(0)} if "like" in kwargs else {}
         args, kwargs = _unwrap(args), {**_unwrap(kwargs), **like}
-        result = function(*args, **kwargs) if out is None else function(*args, out=_unwrap(out), **kwargs)
+        if out is not None:
+            kwargs["out"] = _unwrap(out)
+        if function is np.shape:
+            return function(*args)
+        result = _launched(lambda: function(*args, **kwargs))
         return _wrap(result) if out is None else out
 
 
@@ -196,7 +230,8 @@ _FUNCTIONS = {
 
 def _operator(name):
     def operator(self, *others):
-        result = getattr(self._array, name)(*_unwrap(others))
+        others = _unwrap(others)
+        result = _launched(lambda: getattr(self._array, name)(*others))
         if name.startswith("__i") and name != "__invert__":
             return self
         return result if result is NotImplemented else _wrap(result)
@@ -222,9 +257,9 @@ for _name in ("sum", "mean", "max", "min", "argmax", "any", "all"):  # with keyw
 
     def _reduce(self, *args, out=None, _name=_name, **kwargs):
         if out is not None:
-            getattr(self._array, _name)(*args, out=out._array, **kwargs)
+            _launched(lambda: getattr(self._array, _name)(*args, out=out._array, **kwargs))
             return out
-        return _wrap(getattr(self._array, _name)(*args, **kwargs))
+        return _wrap(_launched(lambda: getattr(self._array, _name)(*args, **kwargs)))
 
     setattr(ndarray, _name, _reduce)
 ndarray.__hash__ = object.__hash__
@@ -239,6 +274,11 @@ def asarray(value, dtype=None):
     return ndarray(np.array(value, dtype))
 
 
+def array(value):
+    """A copy."""
+    return value.copy() if isinstance(value, ndarray) else ndarray(np.array(value))
+
+
 def empty(shape, dtype=np.float32):
     """NaN, so that what nobody writes shows."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -246,12 +286,20 @@ def empty(shape, dtype=np.float32):
 
 
 def zeros(shape, dtype=np.float32):
-    return ndarray(np.zeros(shape, dtype))
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array
 
 
 def ascontiguousarray(array, dtype=None):
     result = np.ascontiguousarray(array._array, dtype).reshape(array.shape)
+    if Gpu.captured is not None and not np.shares_memory(result, array._array):
+        result = _launched(lambda: np.ascontiguousarray(array._array, dtype).reshape(array.shape))
     return array if result is array._array or np.shares_memory(result, array._array) else ndarray(result)
+
+
+def as_strided(x, shape=None, strides=None):
+    return x._view(np.lib.stride_tricks.as_strided(x._array, shape, strides))
 
 
 class RawModule:
@@ -303,7 +351,8 @@ class _Function:
         assert shared_mem <= self.max_dynamic_shared_size_bytes, "more shared memory than was asked for"
         Gpu.launches[self._name] += 1
         arguments = tuple(_unwrap(argument) for argument in args)
-        self._module._module.launch(self._name, grid, block, arguments, shared_mem, self._module._cooperative)
+        launch, cooperative = self._module._module.launch, self._module._cooperative
+        _launched(lambda: (launch(self._name, grid, block, arguments, shared_mem, cooperative), ())[1])
 
 
 def _column_major(pointer, code, rows, columns, leading):
@@ -330,8 +379,13 @@ def _gemm_ex(
     a = _column_major(A, a_type, k, m, lda).T if transa else _column_major(A, a_type, m, k, lda)
     b = _column_major(B, b_type, n, k, ldb).T if transb else _column_major(B, b_type, k, n, ldb)
     c = _column_major(C, c_type, m, n, ldc)
-    product = one * (_numbers(a).astype(np.float64) @ _numbers(b).astype(np.float64))
-    c[...] = product if zero == 0 else product + zero * c
+
+    def multiply():
+        product = one * (_numbers(a).astype(np.float64) @ _numbers(b).astype(np.float64))
+        c[...] = product if zero == 0 else product + zero * c
+        return ()
+
+    _launched(multiply)
 
 
 _HANDLE = 0x5CA1AB1E
@@ -358,8 +412,44 @@ class Device:
         pass  # nothing is ever under way
 
 
+class Graph:
+    """What a stream captured."""
+
+    def __init__(self, launches):
+        self._launches = launches
+
+    def launch(self, stream=None):
+        for launch in self._launches:
+            launch()
+
+
+class MemoryPool:
+    def malloc(self, size):
+        raise AssertionError("the stand-in's arrays come from NumPy")
+
+
+@contextlib.contextmanager
+def using_allocator(allocator=None):
+    """Another pool: of what is freed in it, nothing is given to those outside."""
+    yield
+
+
 class Stream:
     """What is sent on the default stream is done at once; on another, as late as may be: when somebody waits for it."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def begin_capture(self, mode=None):
+        assert not self._null, "the default stream cannot be captured"
+        Gpu.captured = []
+
+    def end_capture(self):
+        launches, Gpu.captured = Gpu.captured, None
+        return Graph(launches)
 
     def __init__(self, null=False, non_blocking=False):
         self._null, self._sent, self._waits = null, [], []
@@ -407,9 +497,10 @@ _runtime = SimpleNamespace(
 def module() -> dict[str, ModuleType]:
     """The modules to put into ``sys.modules``."""
     cupy = ModuleType("cupy")
-    for name in ("ndarray", "asarray", "empty", "zeros", "ascontiguousarray", "RawModule"):
+    for name in ("ndarray", "array", "asarray", "empty", "zeros", "ascontiguousarray", "RawModule"):
         setattr(cupy, name, globals()[name])
     cupy.__version__ = "a stand-in"
+    cupy.lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
     driver = SimpleNamespace(occupancyMaxActiveBlocksPerMultiprocessor=lambda ptr, threads, shared: 2)
     device = SimpleNamespace(get_cublas_handle=lambda: _HANDLE)
     cuda = ModuleType("cupy.cuda")
@@ -418,6 +509,7 @@ def module() -> dict[str, ModuleType]:
     cuda.nvrtc = SimpleNamespace(getVersion=lambda: (13, 0))
     cuda.Event, cuda.get_elapsed_time, cuda.runtime = Event, get_elapsed_time, _runtime
     cuda.Stream, cuda.get_current_stream = Stream, lambda: _default_stream
+    cuda.MemoryPool, cuda.using_allocator = MemoryPool, using_allocator
     cuda.alloc_pinned_memory = lambda size: bytearray(size)
     cupy.get_default_memory_pool = lambda: SimpleNamespace(free_all_blocks=lambda: None)
     cupy.cuda = cuda
@@ -434,6 +526,7 @@ def install(monkeypatch) -> None:
         monkeypatch.setitem(sys.modules, name, fake)
     launch._load.cache_clear()
     Gpu.round_trips = Gpu.allocated = Gpu.current = 0
+    Gpu.captured = None
     Gpu.launches.clear()
     Gpu.compiled.clear()
     _free.clear()
