@@ -20,7 +20,7 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.errors import UserError
 from scratchlv.parallel import mpi
-from scratchlv.parallel.team import Sum, add_rows
+from scratchlv.parallel.team import Memory, Sum, Team, add_rows
 
 
 def start(shards: int = 0) -> NCCLTeam:
@@ -50,7 +50,9 @@ def start(shards: int = 0) -> NCCLTeam:
 
 
 class NCCLTeam(mpi.MPITeam):
-    """The processes of an MPI team, whose GPUs know each other."""
+    """The processes of an MPI team, whose GPUs know each other. All have the sum of all, and take the whole step."""
+
+    divides = False
 
     def __init__(self, world: mpi.MPITeam, cupy: Any) -> None:
         self.__dict__.update(world.__dict__)
@@ -61,7 +63,11 @@ class NCCLTeam(mpi.MPITeam):
         self._types = {np.dtype(np.float32): nccl.NCCL_FLOAT32, np.dtype(np.float64): nccl.NCCL_FLOAT64}
         self._add = nccl.NCCL_SUM
 
-    def start_sum(self, parts: Array, out: Array, number: int) -> Sum:
+    def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
+        return Team.memory(self, shape, like)
+
+    def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = True) -> Sum:
+        parts, out = rows.own[:, part], out[part]
         k, n = parts.shape
         parts = parts.copy() if k > 1 else parts[0]
         kind = self._types[parts.dtype]

@@ -12,7 +12,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,8 @@ class Trainer:
         self.goal = goal
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate = folder, validate
-        self.flat = FlatParameters(model.params)
+        self.team = team()
+        self.flat = FlatParameters(model.params, self.team.memory)
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
@@ -91,7 +91,6 @@ class Trainer:
         self.losses: list[float] = []  # of all validations
         self.metrics = StepMetrics(folder)
         self.kept = kept or {}
-        self.team = team()
         self.shared = SharedSteps(self.team, self.model, self.flat, folder) if self.team.active else None
         self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) and self.shared is None else None
         self.show_progress = show_progress and self.team.rank == 0
@@ -157,12 +156,15 @@ class Trainer:
             batch_at = self._copied or self.batch_at
             loss, cache = self.model.forward(batch_at(self.step))
             gradients = self.model.backward(cache)
+            grads, norm, scale = self.flat.collect(gradients, s.clip)
         else:
-            loss, gradients = self.shared.step(self.batch_at, self.step)
-        grads, norm, scale = self.flat.collect(gradients, s.clip)
+            loss, norm, scale = self.shared.step(self.batch_at, self.step, s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
-        self.optimiser.step(grads, lr=rate, grad_scale=scale)
+        if self.shared is None:
+            self.optimiser.step(grads, lr=rate, grad_scale=scale)
+        else:
+            self.shared.update(self.optimiser, lr=rate, grad_scale=scale)
         self.step += 1
         if self._copied is not None and self.step < s.steps:
             self._copied.begin(self.step)
@@ -206,7 +208,11 @@ class Trainer:
 
         Where weights are averaged, that is done with their mean.
         """
-        with nullcontext() if self.average is None else self.average.in_place():
+        if self.average is None:
+            return self._validate()
+        if self.shared is not None:
+            self.shared.settle()
+        with self.average.in_place():
             return self._validate()
 
     def _validate(self) -> str:
@@ -249,6 +255,8 @@ class Trainer:
         if self.folder is None:
             return
         self.sync_metrics()
+        if self.shared is not None:
+            self.shared.complete(self.optimiser)
         remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
         tensors = self._tensors() | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss

@@ -15,10 +15,12 @@ _SUMS = """
 import random, sys, time
 import numpy as np
 from scratchlv.errors import UserError
-from scratchlv.parallel import mpi
+from scratchlv.parallel import mpi, one_machine
 from scratchlv.parallel.team import SharedError
 
-shards = int(sys.argv[1])
+shards, seen = int(sys.argv[1]), sys.argv[2] == "seen"
+if not seen:
+    one_machine._FOLDER = "/nowhere"
 team = mpi.start(shards)
 rng = np.random.default_rng(7)
 k = (shards or team.size) // team.size
@@ -28,15 +30,34 @@ for n in (1, 2, 3, 1000, 300_001):
     expected = whole[0].copy()
     for row in whole[1:]:
         expected += row
+    rows = team.memory((k, n), whole)
+    assert (rows.everybody is not None) == (seen and team.size > 1)
     for turn in range(4):
-        parts = whole[team.rank * k : (team.rank + 1) * k].copy()
+        rows.own[...] = whole[team.rank * k : (team.rank + 1) * k]
         cuts = [0, n // 3, n // 2, n]
         out = np.full(n, np.nan, np.float32)
         time.sleep(random.random() * 0.003)
-        sums = [team.start_sum(parts[:, a:b], out[a:b], i) for i, (a, b) in enumerate(zip(cuts, cuts[1:]))]
+        parts = [slice(a, b) for a, b in zip(cuts, cuts[1:])]
+        sums = [team.start_sum(rows, part, out, i, to_all=turn % 2 == 0) for i, part in enumerate(parts)]
         random.shuffle(sums)
-        team.wait(lambda: all([each.advance() for each in sums]))
-        assert out.tobytes() == expected.tobytes(), (n, turn)
+        left = list(sums)
+        while left:
+            left = [each for each in left if not each.advance()]
+            time.sleep(0)
+        own = [slice(part.start + a.start, part.start + a.stop) for part in parts for a in [team.owned(part.stop - part.start)[team.rank]]]
+        for part in [slice(0, n)] if turn % 2 == 0 else own:
+            assert out[part].tobytes() == expected[part].tobytes(), (n, turn)
+        team.exchange(0)  # nobody reads the rows any more
+
+    values = team.memory((n,), whole)
+    owned = [[slice(0, 0), part] for part in team.owned(n)]
+    for turn in range(3):
+        for part in owned[team.rank]:
+            values.own[part] = expected[part] + turn
+        time.sleep(random.random() * 0.003)
+        team.share(values, owned)
+        assert values.own.tobytes() == (expected + turn).tobytes(), (n, turn)
+        team.exchange(0)
 assert team.exchange({"rank": team.rank, "long": "x" * 10_000 * team.rank})[-1]["rank"] == team.size - 1
 assert team.broadcast(list(range(team.rank, 9))) == list(range(9))
 assert team.gather(np.full((2, 3), team.rank, np.int16)).tolist() == [[[r] * 3] * 2 for r in range(team.size)]
@@ -63,8 +84,9 @@ print("well", flush=True)
 
 @needs_mpi
 @pytest.mark.parametrize("P, shards", [(1, 0), (2, 0), (3, 0), (2, 4), (3, 6)])
-def test_sums_are_in_order_and_all_hear_of_all(tmp_path, P, shards):
-    status, out, err = run(P, program(tmp_path, _SUMS), shards)
+@pytest.mark.parametrize("how", ["seen", "sent"])
+def test_sums_are_in_order_and_all_hear_of_all(tmp_path, P, shards, how):
+    status, out, err = run(P, program(tmp_path, _SUMS), shards, how)
     assert (status, "".join(out.split())) == (0, "well" * P), err  # the launcher mixes lines with their ends
 
 
