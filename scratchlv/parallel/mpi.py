@@ -20,8 +20,9 @@ import os
 import pickle
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -189,6 +190,23 @@ class MPITeam(Team):
             self._looked = now
             if self._lifeline.is_cut():
                 self._leave(2)
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(_CHECK):
+                self._see_who_lives()
+
+        watcher = threading.Thread(target=watch, daemon=True)  # nobody else looks, where no one waits for a message
+        watcher.start()
+        try:
+            with super().apart():
+                yield
+        finally:
+            done.set()
+            watcher.join()
 
     def abort(self, sentence: str, status: int = 2) -> NoReturn:
         insist(sentence)

@@ -133,6 +133,12 @@ class Team:
         yield
         self.exchanging += time.perf_counter() - began
 
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside the ``with`` block each process does what it does alone."""
+        with joined(Team()):
+            yield
+
     def abort(self, sentence: str, status: int = 2) -> NoReturn:
         """End the whole run: this process cannot go on, and the others would wait for it."""
         raise UserError(sentence)

@@ -57,6 +57,7 @@ class SharedSteps:
     def __init__(self, team: Team, model: Any, flat: FlatParameters, folder: Path | None = None) -> None:
         self.team, self.model, self.flat, self.folder = team, model, flat, folder
         self.shares = team.shares()
+        self._divides = team.divides and not hasattr(model, "clip_each")  # that wants to see the whole gradient
         self._buffer = team.memory((len(self.shares), _FRONT + flat.values.size), flat.values)
         self._sum = empty((_FRONT + flat.values.size,), flat.values)
         self._sum[...] = 0
@@ -127,11 +128,13 @@ class SharedSteps:
             moved.append({name: self.model.buffers[name] for name in common})
         with times.not_hidden():
             self.team.finish(self._sums)
-            norm, scale = self._norm_of_parts(clip) if self.team.divides else (None, None)
+            norm, scale = self._norm_of_parts(clip) if self._divides else (None, None)
         for name in self._rows_read:
             self._spread_rows(name)
-        if not self.team.divides:
-            self._grads, norm, scale = self.flat.collect(self._gradients(), clip)
+        if not self._divides:
+            gradients = self._gradients()
+            clip_parts(self.model, gradients)
+            self._grads, norm, scale = self.flat.collect(gradients, clip)
         if self.team.shards:
             self.model.buffers.update(self._mean_of_shards(moved))
         self._steps += 1
@@ -145,7 +148,7 @@ class SharedSteps:
 
     def update(self, optimiser: Optimiser, *, lr: float, grad_scale: Any) -> None:
         """The optimiser's step: of what this process owns, and then all have what all have stepped."""
-        if self.team.divides:
+        if self._divides:
             mine = self._owned[self.team.rank]
             optimiser.step_parts([(part, self._gradient(part)) for part in mine], lr=lr, grad_scale=grad_scale)
             with self.times.not_hidden():
@@ -156,7 +159,7 @@ class SharedSteps:
 
     def complete(self, optimiser: Optimiser) -> None:
         """All that ``optimiser`` remembers in every process, as a checkpoint keeps it."""
-        if self.team.divides and self._buckets:
+        if self._divides and self._buckets:
             for array in optimiser.state.values():
                 self.team.share(Memory(array), self._owned)
 
@@ -252,7 +255,7 @@ class SharedSteps:
         dense = new - self._rows_read.keys()
         for number, bucket in enumerate(self._buckets):
             if bucket.names & dense and bucket.names <= self._final:
-                self._begin_sum(bucket.part, 1 + number, number, to_all=not self.team.divides)
+                self._begin_sum(bucket.part, 1 + number, number, to_all=not self._divides)
 
     def _part_of_rows(self, name: str) -> slice:
         """Where the rows stand of a matrix of which these are sent alone."""
@@ -261,7 +264,7 @@ class SharedSteps:
 
     def _begin_sum(self, part: slice, number: int, square: int | None = None, *, to_all: bool) -> None:
         found = self.team.start_sum(self._buffer, part, self._sum, number, to_all)
-        if self.team.divides and square is not None:
+        if self._divides and square is not None:
             found = _Squared(found, lambda: self._take_squares(part, square))
         self.times.first_sent()
         self._sums.append(found)
@@ -394,6 +397,13 @@ class SharedSteps:
         if self.team.size == 1:
             raise error
         self.team.abort(f"scratchlv: process {self.team.rank}: {sentence}")
+
+
+def clip_parts(model: Any, gradients: dict[str, Array]) -> None:
+    """Clip in place what ``model`` clips by itself, the whole gradient at hand; most models do not."""
+    clip_each = getattr(model, "clip_each", None)
+    if clip_each is not None:
+        clip_each(gradients)
 
 
 class _Squared(Sum):

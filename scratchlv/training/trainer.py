@@ -25,7 +25,7 @@ from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.averaging import Averaging, WeightAverage
 from scratchlv.training.copy_ahead import CopyAhead
-from scratchlv.training.data_parallel import SharedSteps
+from scratchlv.training.data_parallel import SharedSteps, clip_parts
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
@@ -156,6 +156,7 @@ class Trainer:
             batch_at = self._copied or self.batch_at
             loss, cache = self.model.forward(batch_at(self.step))
             gradients = self.model.backward(cache)
+            clip_parts(self.model, gradients)
             grads, norm, scale = self.flat.collect(gradients, s.clip)
         else:
             loss, norm, scale = self.shared.step(self.batch_at, self.step, s.clip)
