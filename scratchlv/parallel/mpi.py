@@ -91,11 +91,15 @@ class MPITeam(Team):
                 f"--deterministic-across-P {shards}: {self.size} processes cannot share {shards} shards alike; "
                 "give a number that the processes divide"
             )
-        self._world, self.sums, self._shares = (world.Dup() for _ in range(3))  # what is in one is never taken for another's
+        self._world, self.sums, self._shares = (
+            world.Dup() for _ in range(3)
+        )  # what is in one is never taken for another's
         self._lifeline: Lifeline | None = None
         self._spin = 0.0
         self._looked = time.monotonic()
         self.hosts = self.exchange(socket.gethostname())
+        # between machines what was stepped would go by the network when there is nothing that hides it
+        self.divides = self.on_this_host == self.size
         self._spin = _SPIN if self.on_this_host <= usable_cores().n else 0.0
         self._lifeline = Lifeline(self)
 
@@ -136,7 +140,7 @@ class MPITeam(Team):
 
     def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
         found = None
-        if 1 < self.size == self.on_this_host and not on_gpu(like):
+        if self.divides and self.size > 1 and not on_gpu(like):
             found = one_machine.shared(self, shape, like.dtype)
         return found or super().memory(shape, like)
 

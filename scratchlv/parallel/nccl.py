@@ -20,7 +20,7 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.errors import UserError
 from scratchlv.parallel import mpi
-from scratchlv.parallel.team import Memory, Sum, Team, add_rows
+from scratchlv.parallel.team import Memory, Sum, add_rows, own_memory
 
 
 def start(shards: int = 0) -> NCCLTeam:
@@ -52,10 +52,9 @@ def start(shards: int = 0) -> NCCLTeam:
 class NCCLTeam(mpi.MPITeam):
     """The processes of an MPI team, whose GPUs know each other. All have the sum of all, and take the whole step."""
 
-    divides = False
-
     def __init__(self, world: mpi.MPITeam, cupy: Any) -> None:
         self.__dict__.update(world.__dict__)
+        self.divides = False
         self._cupy, nccl = cupy, cupy.cuda.nccl
         name = self.broadcast(nccl.get_unique_id())
         self._nccl = nccl.NcclCommunicator(self.size, name, self.rank)
@@ -64,7 +63,7 @@ class NCCLTeam(mpi.MPITeam):
         self._add = nccl.NCCL_SUM
 
     def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
-        return Team.memory(self, shape, like)
+        return own_memory(shape, like)
 
     def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = True) -> Sum:
         parts, out = rows.own[:, part], out[part]

@@ -40,7 +40,16 @@ class Memory(NamedTuple):
     """An array that each process has, of one shape."""
 
     own: Array
-    everybody: tuple[Array, ...] | None = None  # by rank, where all lie in one machine's memory; else those of others are not seen
+    everybody: tuple[Array, ...] | None = (
+        None  # by rank, where all are in one machine's memory; None: those of others are not seen
+    )
+
+
+def own_memory(shape: tuple[int, ...], like: Array) -> Memory:
+    """Zeros of the kind and dtype of ``like``, which no other process sees."""
+    own = empty(shape, like)
+    own[...] = 0
+    return Memory(own)
 
 
 class Team:
@@ -48,7 +57,7 @@ class Team:
 
     rank = 0
     size = 1
-    divides = True  #: whether each process takes the optimiser's step for what it owns alone
+    divides = True  #: whether each process takes the optimiser's step of what it owns, or all take all of it
 
     def __init__(self, shards: int = 0) -> None:
         self.shards = shards
@@ -80,9 +89,7 @@ class Team:
 
     def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
         """Zeros of the kind and dtype of ``like``, where :meth:`start_sum` and :meth:`share` read; all ask for it together."""
-        own = empty(shape, like)
-        own[...] = 0
-        return Memory(own)
+        return own_memory(shape, like)
 
     def exchange(self, value: T) -> list[T]:
         """Everybody's ``value``, in the order of the ranks; it is pickled."""

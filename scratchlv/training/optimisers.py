@@ -9,11 +9,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, empty
+from scratchlv.arrays import Array
 from scratchlv.device import to_host
 from scratchlv.memory import aligned_size
 from scratchlv.ops import adam, global_norm, rmsprop, sgd
-from scratchlv.parallel.team import Memory, Team
+from scratchlv.parallel.team import Memory, own_memory
 from scratchlv.training import checkpoint
 
 
@@ -28,7 +28,7 @@ class FlatParameters:
     ALIGN = 64  # numbers
 
     def __init__(
-        self, params: dict[str, Array], memory: Callable[[tuple[int, ...], Array], Memory] = Team().memory
+        self, params: dict[str, Array], memory: Callable[[tuple[int, ...], Array], Memory] = own_memory
     ) -> None:
         self.shapes = {name: array.shape for name, array in params.items()}
         first = next(iter(params.values()))

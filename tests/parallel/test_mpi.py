@@ -44,7 +44,8 @@ for n in (1, 2, 3, 1000, 300_001):
         while left:
             left = [each for each in left if not each.advance()]
             time.sleep(0)
-        own = [slice(part.start + a.start, part.start + a.stop) for part in parts for a in [team.owned(part.stop - part.start)[team.rank]]]
+        mine = [(part.start, team.owned(part.stop - part.start)[team.rank]) for part in parts]
+        own = [slice(first + part.start, first + part.stop) for first, part in mine]
         for part in [slice(0, n)] if turn % 2 == 0 else own:
             assert out[part].tobytes() == expected[part].tobytes(), (n, turn)
         team.exchange(0)  # nobody reads the rows any more
@@ -101,6 +102,7 @@ from tests.training.test_data_parallel import trained
 
 name, steps, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 team = mpi.start()
+team.divides = sys.argv[4] == "one machine"
 own = folder / str(team.rank)
 own.mkdir()
 job = make(name, own, steps)
@@ -118,16 +120,22 @@ print("well", flush=True)
 
 @needs_mpi
 @pytest.mark.parametrize(
-    "P, name, steps",
+    "P, name, steps, where",
     [
-        (2, "captioner", 2),
-        (3, "lm", 3),
-        *(pytest.param(P, name, 60, marks=pytest.mark.slow) for P in (2, 3, 4) for name in ("lm", "captioner", "vqa")),
+        (2, "captioner", 2, "one machine"),
+        (3, "lm", 3, "one machine"),
+        (2, "lm", 3, "several"),
+        *(
+            pytest.param(P, name, 60, where, marks=pytest.mark.slow)
+            for P in (2, 3, 4)
+            for name in ("lm", "captioner", "vqa")
+            for where in ("one machine", "several")
+        ),
     ],
 )
-def test_processes_compute_what_one_alone_would(tmp_path, P, name, steps):
+def test_processes_compute_what_one_alone_would(tmp_path, P, name, steps, where):
     """With batch normalisation, whose statistics are those of all, and dropout."""
-    status, out, err = run(P, program(tmp_path, _TRAINED), name, steps, tmp_path, timeout=600)
+    status, out, err = run(P, program(tmp_path, _TRAINED), name, steps, tmp_path, where, timeout=600)
     assert (status, "".join(out.split())) == (0, "well" * P), err  # the launcher mixes lines with their ends
 
 

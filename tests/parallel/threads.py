@@ -93,12 +93,13 @@ class _ThreadSum(Sum):
         return True
 
 
-def run_together(size, work, shards=0):
+def run_together(size, work, shards=0, divides=True):
     """``work(team)`` in each of ``size`` threads that are a team; what each returned."""
     meeting = _Meeting(size)
 
     def run(rank):
         team = ThreadTeam(meeting, rank, size, shards)
+        team.divides = divides
         try:
             with joined(team):
                 return work(team)

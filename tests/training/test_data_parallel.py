@@ -1,6 +1,7 @@
 """Several processes, played by threads: they compute what one alone would, and know when they do not."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from scratchlv.parallel.shares import ALL
 from scratchlv.parallel.team import SharedError, Team, team
 from scratchlv.tasks import training as tasks
 from scratchlv.training import checkpoint
+from scratchlv.training.averaging import Averaging
 from scratchlv.training.data_parallel import SharedSteps, Times
 from scratchlv.training.log import read_log
+from scratchlv.training.optimisers import OPTIMISERS
 from scratchlv.training.trainer import Trainer, TrainSettings
 from tests.parallel.small_jobs import JOBS, STEPS, make
 from tests.parallel.threads import run_together
@@ -62,6 +65,13 @@ def test_several_compute_what_one_alone_would(job, P):
     for name, array in carried.items():
         shares = np.concatenate([t.model.buffers[name] for t in together])
         np.testing.assert_allclose(shares, array, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("P, shards", [(2, 0), (3, 6)])
+def test_where_nothing_is_divided_all_take_the_whole_step(job, P, shards):
+    one, other = (run_together(P, lambda _: trained(job), shards, divides)[0] for divides in (True, False))
+    for name, array in other.model.params.items():
+        np.testing.assert_allclose(one.model.params[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
 
 
 def test_the_same_number_of_processes_computes_the_same_bits(job):
@@ -113,7 +123,9 @@ def test_of_an_embedding_only_the_rows_of_the_words_are_sent():
 
     def watch_sums(team):
         sizes, start = [], team.start_sum
-        team.start_sum = lambda rows, part, *rest, **how: sizes.append(part.stop - part.start) or start(rows, part, *rest, **how)
+        team.start_sum = lambda rows, part, *rest, **how: (
+            sizes.append(part.stop - part.start) or start(rows, part, *rest, **how)
+        )
         return sizes
 
     alone, _ = trained(Team())
@@ -208,6 +220,36 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     for name, array in whole.model.params.items():
         np.testing.assert_allclose(last.model.params[name], array, rtol=1e-10)
     np.testing.assert_allclose(last.model.buffers["seen"], whole.model.buffers["seen"], rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_checkpoint_has_all_that_every_optimiser_remembers_and_the_averaged_weights(optimiser, tmp_path):
+    """Whoever has stepped it; and validation sees the mean."""
+    momentum = 0.5 if optimiser != "adam" else 0.0
+    more = {"optimiser": optimiser, "momentum": momentum, "averaging": Averaging(first=15), "validate_every": 10}
+    settings = dataclasses.replace(SETTINGS, steps=40, **more)
+    seen = {}
+
+    def work(team):
+        model = Line()
+        folder = tmp_path / str(team.size)
+        folder.mkdir(exist_ok=True)
+
+        def validate():
+            seen.setdefault(team.size, []).append(model.params["w"][0])
+            return {"loss": 1.0}
+
+        Trainer(model, batch_at, settings, folder, validate, show_progress=False).run()
+
+    work(Team())
+    run_together(3, work)
+    (expected, _), (found, _) = (checkpoint.load(tmp_path / str(P)) for P in (1, 3))
+    assert found.keys() == expected.keys()
+    assert any(name.startswith("average/") for name in found)
+    assert any(name.startswith(optimiser) for name in found)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(sorted(seen[3]), np.repeat(sorted(seen[1]), 3), rtol=1e-9)
 
 
 def test_only_the_first_writes_and_the_log_ends_with_what_was_hidden(tmp_path, capfd):
