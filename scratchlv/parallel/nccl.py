@@ -73,17 +73,17 @@ class NCCLTeam(mpi.MPITeam):
         ready = self._cupy.cuda.Event(disable_timing=True)
         ready.record(self._cupy.cuda.get_current_stream())
         self._stream.wait_event(ready)
-        rows = None
+        gathered = None
         if self.shards:
-            rows = empty((self.size * k, n), parts)
-            self._nccl.allGather(parts.data.ptr, rows.data.ptr, k * n, kind, self._stream.ptr)
+            gathered = empty((self.size * k, n), parts)
+            self._nccl.allGather(parts.data.ptr, gathered.data.ptr, k * n, kind, self._stream.ptr)
             with self._stream:
-                add_rows(rows, out)
+                add_rows(gathered, out)
         else:
             self._nccl.allReduce(parts.data.ptr, out.data.ptr, n, kind, self._add, self._stream.ptr)
         done = self._cupy.cuda.Event(disable_timing=True)
         done.record(self._stream)
-        return NCCLSum(done, (parts, rows))
+        return NCCLSum(done, (parts, gathered))
 
     def finish(self, sums: list[Sum]) -> None:
         for each in sums:
