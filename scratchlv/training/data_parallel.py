@@ -33,7 +33,7 @@ from scratchlv.device import on_gpu, place, to_host
 from scratchlv.errors import UserError
 from scratchlv.ops import global_norm
 from scratchlv.parallel.shares import Share, TooFewRows
-from scratchlv.parallel.team import Memory, SharedError, Sum, Team, add_rows
+from scratchlv.parallel.team import Memory, SharedError, Sum, Team, add_rows, own_memory
 from scratchlv.training.optimisers import FlatParameters, Optimiser, clipping
 
 BUCKET = 1 << 20  #: bytes: large enough that a message costs its bytes, small enough that the last is soon sent
@@ -58,7 +58,9 @@ class SharedSteps:
         self.team, self.model, self.flat, self.folder = team, model, flat, folder
         self.shares = team.shares()
         self._divides = team.divides and not hasattr(model, "clip_each")  # that wants to see the whole gradient
-        self._buffer = team.memory((len(self.shares), _FRONT + flat.values.size), flat.values)
+        # where others read gradients, the next ones may be written only after all have read: as who takes over all steps knows
+        memory = team.memory if self._divides else own_memory
+        self._buffer = memory((len(self.shares), _FRONT + flat.values.size), flat.values)
         self._sum = empty((_FRONT + flat.values.size,), flat.values)
         self._sum[...] = 0
         self._places = {name: slice(_FRONT + at.start, _FRONT + at.stop) for name, at in flat.places().items()}
