@@ -31,6 +31,7 @@ HERE = Path(__file__).resolve()
 _RESULT = "RESULT "
 BUCKET = 1 << 20  # as training/data_parallel.py has it
 SYSTEMS = ("lm", "captioner", "vgg16")
+TOGETHER = ("together", "messages", "apart")  # how several processes work
 PROCESSES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -213,7 +214,7 @@ def work(system: str, threads: int, seconds: float, part: str) -> None:
 
     scratchlv.set_threads(threads)
     team: Team = Team()
-    if part in ("together", "messages", "apart"):
+    if part in TOGETHER:
         from scratchlv.parallel import mpi
 
         team = mpi.start()
@@ -314,7 +315,7 @@ def ping(team: Any, times: int = 400, at_once: int = 20) -> dict[str, Any]:
 def measure(system: str, P: int, threads: int, seconds: float, part: str = "alone") -> list[dict[str, Any]]:
     """What each of P processes found; P = 1 is one without MPI."""
     mpiexec = Path(sys.executable).with_name("mpiexec")
-    launcher = [str(mpiexec if mpiexec.exists() else "mpiexec"), "-n", str(P)] if part == "together" else []
+    launcher = [str(mpiexec if mpiexec.exists() else "mpiexec"), "-n", str(P)] if part in TOGETHER else []
     command = [*launcher, sys.executable, str(HERE), "--worker", system, str(threads), str(seconds), part]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(max(threads, 1))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -355,7 +356,7 @@ def scaling(
             ]
             alone, together, apart = (best(list(several)) for several in zip(*turns_of, strict=True))
             row |= {"one_process": rate(alone), "together": figures(together), "apart": figures(apart)}
-        sent = measure(system, P, 1, seconds, "messages")
+        sent = measure(system, P, 1, seconds, "messages") if P > 1 else single
         share = measure(system, 1, 1, seconds, f"0/{P}")[0]
         # of the processor's own seconds, as all that is computed: other work on the machine does not count
         hidden = [

@@ -138,10 +138,10 @@ class MPITeam(Team):
         self._finish(self._world.Iallgather(host, everybody))
         return place(everybody, array)
 
-    def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
+    def memory(self, shape: tuple[int, ...], like: Array, common: bool = False) -> Memory:
         found = None
         if self.divides and self.size > 1 and not on_gpu(like):
-            found = one_machine.shared(self, shape, like.dtype)
+            found = one_machine.shared(self, shape, like.dtype, common)
         return found or super().memory(shape, like)
 
     def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = False) -> Sum:
@@ -165,9 +165,10 @@ class MPITeam(Team):
         def copied() -> bool:
             for q in [q for q, request in arriving.items() if request.Test()]:
                 del arriving[q]
-                with self.at_work():
-                    for place in owned[q]:
-                        own[place] = everybody[q][place]
+                if everybody[q] is not own:
+                    with self.at_work():
+                        for place in owned[q]:
+                            own[place] = everybody[q][place]
             return not arriving and _all_done(leaving)
 
         self.wait(copied)

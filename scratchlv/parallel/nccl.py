@@ -62,7 +62,7 @@ class NCCLTeam(mpi.MPITeam):
         self._types = {np.dtype(np.float32): nccl.NCCL_FLOAT32, np.dtype(np.float64): nccl.NCCL_FLOAT64}
         self._add = nccl.NCCL_SUM
 
-    def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
+    def memory(self, shape: tuple[int, ...], like: Array, common: bool = False) -> Memory:
         return own_memory(shape, like)
 
     def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = True) -> Sum:

@@ -21,18 +21,24 @@ from scratchlv.parallel.team import Memory
 _FOLDER = "/dev/shm"  # of Linux: files that are in memory alone
 
 
-def shared(team: Any, shape: tuple[int, ...], dtype: Any) -> Memory | None:
-    """Zeros of that shape for each process of ``team``, seen by all; None where the system has no such memory, or too little."""
-    dtype = np.dtype(dtype)
+def shared(team: Any, shape: tuple[int, ...], dtype: Any, common: bool) -> Memory | None:
+    """Zeros of that shape for each process of ``team``, seen by all, or one array for all that is ``common``.
+
+    None where the system has no such memory, or too little.
+    """
+    dtype, count = np.dtype(dtype), 1 if common else team.size
     size = aligned_size(max(1, math.prod(shape) * dtype.itemsize), mmap.ALLOCATIONGRANULARITY)
-    name = team.broadcast(_new_file(size * team.size) if team.rank == 0 else None)
+    name = team.broadcast(_new_file(size * count) if team.rank == 0 else None)
     try:
-        arrays = None if name is None else _mapped(name, team.size, size, shape, dtype)
+        arrays = None if name is None else _mapped(name, count, size, shape, dtype)
         everybody = team.exchange(arrays is not None)
     finally:
         if name is not None and team.rank == 0:
             os.unlink(name)
-    return Memory(arrays[team.rank], arrays) if arrays is not None and all(everybody) else None
+    if arrays is None or not all(everybody):
+        return None
+    arrays *= team.size // count
+    return Memory(arrays[team.rank], arrays)
 
 
 def _new_file(size: int) -> str | None:
@@ -52,7 +58,7 @@ def _new_file(size: int) -> str | None:
 
 
 def _mapped(name: str, count: int, size: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, ...] | None:
-    """The arrays in the file, one for each process; None where it cannot be mapped."""
+    """The ``count`` arrays in the file; None where it cannot be mapped."""
     with contextlib.suppress(OSError):
         number = os.open(name, os.O_RDWR)
         try:

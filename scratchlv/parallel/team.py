@@ -87,8 +87,11 @@ class Team:
 
     # --- what is sent --------------------------------------------------------------------------------------------
 
-    def memory(self, shape: tuple[int, ...], like: Array) -> Memory:
-        """Zeros of the kind and dtype of ``like``, where :meth:`start_sum` and :meth:`share` read; all ask for it together."""
+    def memory(self, shape: tuple[int, ...], like: Array, common: bool = False) -> Memory:
+        """Zeros of the kind and dtype of ``like``, where :meth:`start_sum` and :meth:`share` read; all ask for it together.
+
+        Those that are ``common`` are one array for all, where that can be: then each writes what it owns, or all write the same.
+        """
         return own_memory(shape, like)
 
     def exchange(self, value: T) -> list[T]:

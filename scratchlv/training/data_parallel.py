@@ -23,6 +23,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,6 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.device import on_gpu, place, to_host
 from scratchlv.errors import UserError
-from scratchlv.ops import global_norm
 from scratchlv.parallel.shares import Share, TooFewRows
 from scratchlv.parallel.team import Memory, SharedError, Sum, Team, add_rows, own_memory
 from scratchlv.training.optimisers import FlatParameters, Optimiser, clipping
@@ -40,6 +40,7 @@ BUCKET = 1 << 20  #: bytes: large enough that a message costs its bytes, small e
 CHECK_EVERY = 100  #: steps, after which all compare what they have
 _SAID = slice(0, 3)  # before the gradients: loss, stop, checkpoint
 _FRONT = FlatParameters.ALIGN  # where the gradients begin
+_BLOCK = 8192  # numbers whose squares are added up in their own precision; no BLAS shares so few out among threads
 _REMEDY = "; raise --set batch=…, or start fewer processes"
 _SLOW = 1.3  # times what the others compute: then a process is named
 
@@ -57,7 +58,7 @@ class SharedSteps:
     def __init__(self, team: Team, model: Any, flat: FlatParameters, folder: Path | None = None) -> None:
         self.team, self.model, self.flat, self.folder = team, model, flat, folder
         self.shares = team.shares()
-        self._divides = team.divides and not hasattr(model, "clip_each")  # that wants to see the whole gradient
+        self._divides = divides(team, model)
         # where others read gradients, the next ones may be written only after all have read: as who takes over all steps knows
         memory = team.memory if self._divides else own_memory
         self._buffer = memory((len(self.shares), _FRONT + flat.values.size), flat.values)
@@ -88,7 +89,7 @@ class SharedSteps:
         ]
 
     def settle(self) -> None:
-        """Before parameters are changed by other than a step: nobody takes over what another has stepped any more."""
+        """Wait until all are here: before and after parameters, which may be all processes', are changed by other than a step."""
         self.team.exchange(None)
 
     @property
@@ -276,7 +277,8 @@ class SharedSteps:
         parts = self.team.parts(part.stop - part.start)
         for k, share in enumerate(self.shares):
             some = self._sum[part][parts[share.number]]
-            self._squares[k, number] = global_norm.step((some,), some, max_norm=1.0)[0] ** 2
+            blocks = (some[at : at + _BLOCK] for at in range(0, len(some), _BLOCK))
+            self._squares[k, number] = sum(float(block @ block) for block in blocks)
 
     def _norm_of_parts(self, clip: float) -> tuple[float, float]:
         """The norm of the gradient, and the factor that clips it."""
@@ -399,6 +401,16 @@ class SharedSteps:
         if self.team.size == 1:
             raise error
         self.team.abort(f"scratchlv: process {self.team.rank}: {sentence}")
+
+
+def divides(team: Team, model: Any) -> bool:
+    """Whether each process of ``team`` steps a part of the parameters; not of a model that clips, whole gradient at hand."""
+    return team.divides and not hasattr(model, "clip_each")
+
+
+def memory_of(team: Team, model: Any) -> Callable[[tuple[int, ...], Array], Memory]:
+    """Where the parameters lie: where each is stepped by one process, all of one machine have the same."""
+    return partial(team.memory, common=True) if divides(team, model) else own_memory
 
 
 def clip_parts(model: Any, gradients: dict[str, Array]) -> None:

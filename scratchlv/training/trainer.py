@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.averaging import Averaging, WeightAverage
 from scratchlv.training.copy_ahead import CopyAhead
-from scratchlv.training.data_parallel import SharedSteps, clip_parts
+from scratchlv.training.data_parallel import SharedSteps, clip_parts, memory_of
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
@@ -82,7 +83,7 @@ class Trainer:
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate = folder, validate
         self.team = team()
-        self.flat = FlatParameters(model.params, self.team.memory)
+        self.flat = FlatParameters(model.params, memory_of(self.team, model))
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
@@ -209,11 +210,8 @@ class Trainer:
 
         Where weights are averaged, that is done with their mean.
         """
-        if self.average is None:
-            return self._validate()
-        if self.shared is not None:
-            self.shared.settle()
-        with self.average.in_place():
+        settle = (lambda: None) if self.shared is None else self.shared.settle
+        with nullcontext() if self.average is None else self.average.in_place(settle):
             return self._validate()
 
     def _validate(self) -> str:

@@ -50,7 +50,7 @@ for n in (1, 2, 3, 1000, 300_001):
             assert out[part].tobytes() == expected[part].tobytes(), (n, turn)
         team.exchange(0)  # nobody reads the rows any more
 
-    values = team.memory((n,), whole)
+    values = team.memory((n,), whole, common=n == 1000)
     owned = [[slice(0, 0), part] for part in team.owned(n)]
     for turn in range(3):
         for part in owned[team.rank]:
@@ -59,6 +59,10 @@ for n in (1, 2, 3, 1000, 300_001):
         team.share(values, owned)
         assert values.own.tobytes() == (expected + turn).tobytes(), (n, turn)
         team.exchange(0)
+    if n == 1000 and seen and team.size > 1:
+        values.own[team.rank] = -1.0
+        team.exchange(0)
+        assert values.own[: team.size].tolist() == [-1.0] * team.size, "one array for all"
 assert team.exchange({"rank": team.rank, "long": "x" * 10_000 * team.rank})[-1]["rank"] == team.size - 1
 assert team.broadcast(list(range(team.rank, 9))) == list(range(9))
 assert team.gather(np.full((2, 3), team.rank, np.int16)).tolist() == [[[r] * 3] * 2 for r in range(team.size)]
