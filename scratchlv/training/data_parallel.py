@@ -120,6 +120,8 @@ class SharedSteps:
         times = self.times.begin(self.team)
         self._sums: list[Sum] = []
         self._agreed = (False, False)
+        if self._buckets:
+            self._squares[...] = 0
         common = {k: v for k, v in self.model.buffers.items() if k not in self._row_names}
         moved = []
         for k, share in enumerate(self.shares):
@@ -184,8 +186,7 @@ class SharedSteps:
             self._take(k, gradients, last)
 
         ready(self.model.backward(cache, ready))
-        if self._final != self._places.keys():
-            raise ValueError(f"gradients and parameters differ: {sorted(self._final ^ self._places.keys())}")
+        self._check_final(self._final == self._places.keys())
 
     def _take_front(self, k: int, loss: Any) -> None:
         """The loss, and the two questions, which a process asks once."""
@@ -199,11 +200,16 @@ class SharedSteps:
         found: dict[str, Array] = getattr(self.model, "rows_read", lambda batch: {})(batch)
         if not self._buckets:
             self._cut(found)
-        self._rows_read = {name: rows for name, rows in found.items() if 2 * len(rows) < self.flat.shapes[name][0]}
+        self._rows_read = {
+            name: rows
+            for name, rows in found.items()
+            if name in self._by_rows and 2 * len(rows) < self.flat.shapes[name][0]
+        }
 
     def _cut(self, by_rows: Iterable[str]) -> None:
         """Make the buckets; what has a part of a matrix whose rows may be sent alone has nothing else."""
         starts = {name: self._places[name].start for name in by_rows}
+        self._by_rows = frozenset(starts)
         borders = {_FRONT, len(self._sum)}.union(*((at, at + self._room[name]) for name, at in starts.items()))
         size = max(1, BUCKET // self._sum.itemsize)
         cuts = sorted(borders.union(*(range(a, b, size) for a, b in itertools.pairwise(sorted(borders)))))
@@ -223,24 +229,27 @@ class SharedSteps:
 
     def _take(self, k: int, gradients: dict[str, Array], send: bool) -> None:
         """Copy those that are new into row ``k``; begin the sums of the buckets that are full, and go on with those under way."""
-        new = [name for name in gradients if name not in self._final]
+        new = gradients.keys() - self._final
+        self._final |= new
+        self._check_final(new <= self._places.keys())
         for name in new:
-            place_ = self._places.get(name)
-            if place_ is None:
-                raise ValueError(f"gradients and parameters differ: [{name!r}]")
-            self._copy(name, gradients[name], self._buffer.own[k], place_.start)
-        self._final.update(new)
+            self._copy(name, gradients[name], self._buffer.own[k])
         if send:
-            self._send(set(new))
+            self._send(new)
             self._advance()
 
-    def _copy(self, name: str, gradient: Array, row: Array, at: int) -> None:
+    def _check_final(self, right: bool) -> None:
+        if not right:
+            raise ValueError(f"gradients and parameters differ: {sorted(self._final ^ self._places.keys())}")
+
+    def _copy(self, name: str, gradient: Array, row: Array) -> None:
         """A gradient, or the rows of it that are sent, to where it stands in a row of the buffer."""
         if name in self._rows_read:
             rows = place(self._rows_read[name], gradient)
             if self._steps == 0:
                 self._check_rows_read(name, gradient)
             gradient = gradient[rows]
+        at = self._places[name].start
         row[at : at + gradient.size] = gradient.reshape(-1)
 
     def _check_rows_read(self, name: str, gradient: Array) -> None:
@@ -267,9 +276,10 @@ class SharedSteps:
 
     def _begin_sum(self, part: slice, number: int, square: int | None = None, *, to_all: bool) -> None:
         found = self.team.start_sum(self._buffer, part, self._sum, number, to_all)
-        if self._divides and square is not None:
-            found = _Squared(found, lambda: self._take_squares(part, square))
-        self.times.first_sent()
+        if square is not None:
+            if self._divides:
+                found = _Squared(found, lambda: self._take_squares(part, square))
+            self.times.first_sent()
         self._sums.append(found)
 
     def _take_squares(self, part: slice, number: int) -> None:
@@ -311,12 +321,11 @@ class SharedSteps:
 
     def _gradients(self) -> dict[str, Array]:
         """The sums by the names of the parameters, where all have all."""
-        return {
-            name: (self._dense[name][0][: at.stop - at.start] if name in self._rows_read else self._sum[at]).reshape(
-                self.flat.shapes[name]
-            )
-            for name, at in self._places.items()
-        }
+        found = {}
+        for name, at in self._places.items():
+            flat = self._dense[name][0][: at.stop - at.start] if name in self._rows_read else self._sum[at]
+            found[name] = flat.reshape(self.flat.shapes[name])
+        return found
 
     # --- what a model carries on -------------------------------------------------------------------------------------
 

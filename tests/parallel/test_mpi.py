@@ -143,6 +143,49 @@ def test_processes_compute_what_one_alone_would(tmp_path, P, name, steps, where)
     assert (status, "".join(out.split())) == (0, "well" * P), err  # the launcher mixes lines with their ends
 
 
+_AVERAGED = """
+import dataclasses, random, time
+from scratchlv.parallel import mpi
+from scratchlv.parallel.team import Team, joined
+from scratchlv.training.averaging import Averaging
+from scratchlv.training.trainer import Trainer
+from tests.training.test_data_parallel import SETTINGS, Line, batch_at
+
+def work(team):
+    settings = dataclasses.replace(SETTINGS, steps=60, averaging=Averaging(first=5), validate_every=2)
+    model, seen = Line(), []
+
+    def validate():
+        time.sleep(random.random() * 0.004 if team.size > 1 else 0)
+        seen.append((model.params["w"][0], model.params["b"][0]))
+        return {"loss": 1.0}
+
+    with joined(team):
+        trainer = Trainer(model, batch_at, settings, None, validate, show_progress=False)
+        trainer.run()
+    return seen, trainer
+
+team = mpi.start()
+(found, together), (expected, alone) = work(team), work(Team())
+assert together.flat.memory.everybody is not None
+for one, other in zip(found, expected, strict=True):
+    assert max(abs(a - b) for a, b in zip(one, other)) < 1e-9, (one, other)
+for name, array in alone.model.params.items():
+    assert abs(together.model.params[name] - array).max() < 1e-9
+team.exchange(0)
+team.close()
+print("well", flush=True)
+"""
+
+
+@needs_mpi
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="the system has no memory that processes share as a folder")
+def test_the_mean_of_weights_takes_the_place_of_weights_that_all_have(tmp_path):
+    """None sees the last weights for the mean, or the mean for the last weights, however late it comes."""
+    status, out, err = run(3, program(tmp_path, _AVERAGED))
+    assert (status, "".join(out.split())) == (0, "well" * 3), err
+
+
 @needs_mpi
 def test_an_error_of_one_ends_all(tmp_path):
     text = """

@@ -134,6 +134,23 @@ def test_of_an_embedding_only_the_rows_of_the_words_are_sent():
         rest = alone.flat.values.size - 500 * 8
         assert rest < sent <= rest + 3 + 30 * 8
 
+    def now_and_then(some):
+        model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
+        known, step = model.rows_read, iter(range(99))
+        model.rows_read = lambda batch: known(batch) if next(step) in some else {}
+        trainer = Trainer(model, lambda step, share: stream.training_batch(step, 6, 5, 0, share), settings)
+        for _ in range(9):
+            trainer.train_step()
+        return trainer
+
+    for some in ((0, 3, 4, 7), (1, 2, 5)):
+        assert_same(
+            run_together(2, lambda _, some=some: now_and_then(some))[0].model.params,
+            alone.model.params,
+            rtol=1e-4,
+            atol=1e-6,
+        )
+
     def lies(_):
         model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
         model.rows_read = lambda batch: {"embedding.W": batch.part.words[1:]}
