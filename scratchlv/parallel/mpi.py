@@ -91,9 +91,8 @@ class MPITeam(Team):
                 f"--deterministic-across-P {shards}: {self.size} processes cannot share {shards} shards alike; "
                 "give a number that the processes divide"
             )
-        self._world, self.sums, self._shares = (
-            world.Dup() for _ in range(3)
-        )  # what is in one is never taken for another's
+        # what is in one is never taken for another's
+        self._world, self.sums, self._shares = (world.Dup() for _ in range(3))
         self._lifeline: Lifeline | None = None
         self._spin = 0.0
         self._looked = time.monotonic()
