@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -141,6 +142,37 @@ def test_processes_compute_what_one_alone_would(tmp_path, P, name, steps, where)
     """With batch normalisation, whose statistics are those of all, and dropout."""
     status, out, err = run(P, program(tmp_path, _TRAINED), name, steps, tmp_path, where, timeout=600)
     assert (status, "".join(out.split())) == (0, "well" * P), err  # the launcher mixes lines with their ends
+
+
+_BITS = """
+import sys, zlib
+from pathlib import Path
+import numpy as np
+from scratchlv.parallel import mpi
+from scratchlv.parallel.team import joined
+from tests.parallel.small_jobs import make
+from tests.training.test_data_parallel import trained
+
+team = mpi.start(6)
+own = Path(sys.argv[1]) / f"{team.size}-{team.rank}"
+own.mkdir()
+with joined(team):
+    found = trained(make("captioner", own), dtype=np.float32)
+print(f"<{zlib.crc32(found.flat.values.tobytes())}>", flush=True)
+team.close()
+"""
+
+
+@needs_mpi
+@pytest.mark.slow
+def test_with_shards_every_number_of_processes_computes_the_same_bits(tmp_path):
+    said = []
+    for P in (1, 2, 3):
+        status, out, err = run(P, program(tmp_path, _BITS), tmp_path)
+        assert status == 0, err
+        said += re.findall(r"<\d+>", out)
+    assert len(said) == 6
+    assert len(set(said)) == 1
 
 
 _AVERAGED = """
