@@ -258,25 +258,26 @@ def timed(trainer: Any, team: Any, seconds: float, step: Callable[[], object]) -
         step()
     before, sent = list(team.sent), trainer.shared
     if sent is not None:
-        sent.times.lately()
-        base = sent.times.under_way, sent.times.shown
+        base = sent.times.under_way
     steps: list[float] = []
     processor: list[float] = []
+    waits: list[tuple[float, float]] = []
     began = time.perf_counter()
     enough = False
     while not enough:
         start, used = time.perf_counter(), time.process_time()
+        waited, shown = team.waited, 0.0 if sent is None else sent.times.shown
         step()
         steps.append(time.perf_counter() - start)
         processor.append(time.process_time() - used)
+        waits.append((team.waited - waited, 0.0 if sent is None else sent.times.shown - shown))
         if len(steps) % 5 == 0:
             enough = bool(team.broadcast(time.perf_counter() - began > seconds))
     found = {"steps": steps, "bytes": int(trainer.flat.values.nbytes)}
     found["processor"] = processor
     if sent is not None:
-        computing, waiting = sent.times.lately()
-        under_way, not_hidden = sent.times.under_way - base[0], sent.times.shown - base[1]
-        found |= {"computing": computing, "waiting": waiting, "under_way": under_way, "not_hidden": not_hidden}
+        under_way = sent.times.under_way - base
+        found |= {"waiting": [w for w, _ in waits], "not_hidden": [n for _, n in waits], "under_way": under_way}
         found |= {"messages": (team.sent[0] - before[0]) / len(steps), "sent": (team.sent[1] - before[1]) / len(steps)}
     return found
 
@@ -357,10 +358,10 @@ def scaling(
             alone, together, apart = (best(list(several)) for several in zip(*turns_of, strict=True))
             row |= {"one_process": rate(alone), "together": figures(together), "apart": figures(apart)}
         sent = measure(system, P, 1, seconds, "messages") if P > 1 else single
-        share = measure(system, 1, 1, seconds, f"0/{P}")[0]
+        share = (measure(system, 1, 1, seconds, f"{P - 1}/{P}") if P > 1 else single)[0]  # the last has the most rows
         # of the processor's own seconds, as all that is computed: other work on the machine does not count
         hidden = [
-            (t["under_way"] - t["not_hidden"]) / len(t["steps"]) * sum(t["processor"]) / sum(t["steps"])
+            (t["under_way"] - sum(t["not_hidden"])) / len(t["steps"]) * sum(t["processor"]) / sum(t["steps"])
             for t in sent
             if "sent" in t
         ]
@@ -371,6 +372,9 @@ def scaling(
             found["constants"] = Constants(*own, P * window, share["bytes"], **more)._asdict()
         row |= {"messages": figures(sent), "constants": of._asdict()}
         row["predicted"] = 1 / here_seconds(of, P, cores, pings)
+        row["predicted_processor"] = here_seconds(
+            of._replace(spread=0.0), P, P, pings
+        )  # it takes part, and waits for none
         found["processes"].append(row)
     return found
 
@@ -388,10 +392,10 @@ def figures(found: list[dict[str, Any]]) -> dict[str, Any]:
         "processor_seconds": statistics.mean(statistics.median(t["processor"]) for t in found),
     }
     if "sent" in found[0]:
-        of_step = [sum(t["steps"]) for t in found]
         whole |= {
-            "waiting": [t["waiting"] / all_ for t, all_ in zip(found, of_step, strict=True)],
-            "not_hidden": [t["not_hidden"] / all_ for t, all_ in zip(found, of_step, strict=True)],
+            # of the median step, as the rate
+            "waiting": [statistics.median(t["waiting"]) / statistics.median(t["steps"]) for t in found],
+            "not_hidden": [statistics.median(t["not_hidden"]) / statistics.median(t["steps"]) for t in found],
             "messages_per_step": found[0]["messages"],
             "bytes_per_step": found[0]["sent"],
         }
@@ -434,7 +438,8 @@ def as_text(document: dict[str, Any]) -> str:
                 )
                 lines.append(f"  … if nothing were exchanged: {bound:.2f} steps/s, {bound / whole:.3f}")
             lines.append(
-                f"  P = {row['P']}, by messages: {_said(row['messages'])}; by the model {row['predicted']:.2f}"
+                f"  P = {row['P']}, by messages: {_said(row['messages'])}; by the model "
+                f"{row['predicted']:.2f} steps/s, {1e3 * row['predicted_processor']:.1f} ms of each's processor"
             )
         for network, values in document["predicted"][system].items():
             said = ", ".join(f"{P}: {value:.2f}" for P, value in zip(PROCESSES, values, strict=True))
