@@ -37,12 +37,10 @@ class Sum:
 
 
 class Memory(NamedTuple):
-    """An array that each process has, of one shape."""
+    """An array that each process has, of one shape; ``everybody`` has them by rank, where all lie in one machine's memory."""
 
     own: Array
-    everybody: tuple[Array, ...] | None = (
-        None  # by rank, where all are in one machine's memory; None: those of others are not seen
-    )
+    everybody: tuple[Array, ...] | None = None  # those of others are not seen
 
 
 def own_memory(shape: tuple[int, ...], like: Array) -> Memory:

@@ -82,7 +82,8 @@ class SharedSteps:
     def begin(self) -> None:
         """All begin with the parameters of the first process, and each with its rows of what the model carries on."""
         self.settle()
-        self.team.broadcast_array(self.flat.values)
+        if self.flat.memory.everybody is None:  # else all have one array of them
+            self.team.broadcast_array(self.flat.values)
         whole = {name: self.model.buffers[name] for name in self._row_names}
         self._carried = [
             {name: array[share.rows(len(array))].copy() for name, array in whole.items()} for share in self.shares
