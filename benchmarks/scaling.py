@@ -3,9 +3,12 @@
     python benchmarks/scaling.py --json benchmarks/results/scaling.json --plot docs/scale.svg
 
 Each system is trained by one process (with all cores, and with one thread), and by P processes with one thread each, started by
-mpiexec: steps a second, efficiency, the share of time in which nobody could work, messages and bytes. What the model needs
-(docs/scale.md) is measured as well: seconds of a step of one process's rows, how much they vary, the part of it in which sums can
-be under way, latency and bandwidth of a message, and what a message costs its sender.
+mpiexec: steps a second, efficiency, the share of time in which nobody could work, messages and bytes. Beside it stands the bound:
+P processes that each pass over their rows and step their part of the parameters, at the same time, and exchange nothing.
+
+What the model needs (docs/scale.md) is measured as well: seconds of a step of one process's rows, how much they vary, the part of
+it in which sums can be under way, latency and bandwidth of a message, and what a message costs its sender. It is checked against
+P processes that send each other messages as if they were on several machines.
 """
 
 from __future__ import annotations
@@ -28,13 +31,15 @@ HERE = Path(__file__).resolve()
 _RESULT = "RESULT "
 BUCKET = 1 << 20  # as training/data_parallel.py has it
 SYSTEMS = ("lm", "captioner", "vgg16")
+TOGETHER = ("together", "messages", "apart")  # how several processes work
 PROCESSES = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Network(NamedTuple):
     """What joins the processes: seconds of a small message, bytes a second, and how much faster than a core one computes.
 
-    ``trees``: sums are not ours but NCCL's, along trees, whose messages cost the host nothing.
+    ``trees``: sums are not ours but NCCL's, along trees, whose messages cost the host nothing. ``copied``: it is one machine,
+    whose processors themselves carry all bytes, those that go and those that come: behind nothing can they be hidden.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Network(NamedTuple):
     bandwidth: float
     speed: float = 1.0
     trees: bool = False
+    copied: bool = False
 
 
 #: the latency of TCP over Ethernet, and of NCCL over NVLink, are the round figures that are published for them; a GPU is taken to
@@ -79,7 +85,7 @@ class Constants(NamedTuple):
 def exchange(of: Constants, P: int, network: Network, overhead: float) -> float:
     """Seconds that the sum of a gradient takes: its bytes, the two halves' latencies, and what the messages cost their sender."""
     buckets = -(-of.sent(P) // BUCKET)
-    bytes_ = 2 * (P - 1) / P * of.sent(P) / network.bandwidth
+    bytes_ = 2 * (P - 1) / P * of.sent(P) / network.bandwidth * (2 if network.copied else 1)
     if network.trees:
         return bytes_ + 2 * network.latency * math.ceil(math.log2(P))
     return bytes_ + 2 * network.latency + 2 * (P - 1) * buckets * overhead
@@ -90,7 +96,8 @@ def step_seconds(of: Constants, P: int, network: Network, overhead: float) -> fl
     compute, window, spread = (seconds / network.speed for seconds in (of.compute, of.window, of.spread))
     waits_for_slowest = spread * math.sqrt(2 * math.log(P)) if P > 1 else 0.0
     meets = of.meetings * network.latency * math.ceil(math.log2(P)) if P > 1 else 0.0
-    shown = max(0.0, exchange(of, P, network, overhead) - window) if P > 1 else 0.0
+    hidden = 0.0 if network.copied else window
+    shown = max(0.0, exchange(of, P, network, overhead) - hidden) if P > 1 else 0.0
     return compute + waits_for_slowest + meets + shown
 
 
@@ -195,7 +202,11 @@ MAKE: dict[str, Callable[[], System]] = {"lm": language_model, "captioner": capt
 
 
 def work(system: str, threads: int, seconds: float, part: str) -> None:
-    """Train for about so long, and print what it took; with ``part`` "K/P", alone, the rows of one of P."""
+    """Train for about so long, and print what it took.
+
+    ``part`` is "alone"; "K/P", alone with the rows of one of P; "together", as processes of one machine do; "messages", as those
+    of several; or "apart": at the same time, each with its rows and its part of the parameters, and nothing is exchanged.
+    """
     import scratchlv
     from scratchlv.parallel.shares import Share
     from scratchlv.parallel.team import Team, joined
@@ -203,21 +214,23 @@ def work(system: str, threads: int, seconds: float, part: str) -> None:
 
     scratchlv.set_threads(threads)
     team: Team = Team()
-    if part == "together":
+    if part in TOGETHER:
         from scratchlv.parallel import mpi
 
         team = mpi.start()
+        team.divides = part == "together"
     if system == "ping":
         found: dict[str, Any] = ping(team)
     else:
         model, batch_at, constants = MAKE[system]()
         some = batch_at
-        if "/" in part:
-            share = Share(*map(int, part.split("/")))
+        if "/" in part or part == "apart":
+            share = Share(team.rank, team.size) if part == "apart" else Share(*map(int, part.split("/")))
             some = lambda step: batch_at(step, share)  # noqa: E731
-        with joined(team):
+        with joined(Team() if part == "apart" else team):
             trainer = Trainer(model, some, TrainSettings(steps=10**6, learning_rate=1e-4), show_progress=False)
-            found = timed(trainer, team, seconds) | {"constants": constants}
+            step = bare_step(trainer, team) if part == "apart" else trainer.train_step
+            found = timed(trainer, team, seconds, step) | {"constants": constants}
     everybody = team.exchange(found)
     if team.rank == 0:
         print(_RESULT + json.dumps(everybody), flush=True)
@@ -226,31 +239,45 @@ def work(system: str, threads: int, seconds: float, part: str) -> None:
         close()
 
 
-def timed(trainer: Any, team: Any, seconds: float) -> dict[str, Any]:
+def bare_step(trainer: Any, team: Any) -> Callable[[], None]:
+    """What no process of ``team`` can leave out: both passes over its rows, and the step of its part of the parameters."""
+    mine = team.owned(trainer.flat.values.size)[team.rank]
+
+    def step() -> None:
+        _, cache = trainer.model.forward(trainer.batch_at(trainer.step))
+        trainer.model.backward(cache)
+        trainer.optimiser.step_parts([(mine, trainer.flat.grads[mine])], lr=1e-4, grad_scale=1.0)
+        trainer.step += 1
+
+    return step
+
+
+def timed(trainer: Any, team: Any, seconds: float, step: Callable[[], object]) -> dict[str, Any]:
     """What the steps of about so many seconds take, after a few that warm up."""
     for _ in range(5):
-        trainer.train_step()
+        step()
     before, sent = list(team.sent), trainer.shared
     if sent is not None:
-        sent.times.lately()
-        base = sent.times.under_way, sent.times.not_hidden
+        base = sent.times.under_way
     steps: list[float] = []
     processor: list[float] = []
+    waits: list[tuple[float, float]] = []
     began = time.perf_counter()
     enough = False
     while not enough:
         start, used = time.perf_counter(), time.process_time()
-        trainer.train_step()
+        waited, shown = team.waited, 0.0 if sent is None else sent.times.shown
+        step()
         steps.append(time.perf_counter() - start)
         processor.append(time.process_time() - used)
+        waits.append((team.waited - waited, 0.0 if sent is None else sent.times.shown - shown))
         if len(steps) % 5 == 0:
             enough = bool(team.broadcast(time.perf_counter() - began > seconds))
     found = {"steps": steps, "bytes": int(trainer.flat.values.nbytes)}
     found["processor"] = processor
     if sent is not None:
-        computing, waiting = sent.times.lately()
-        under_way, not_hidden = sent.times.under_way - base[0], sent.times.not_hidden - base[1]
-        found |= {"computing": computing, "waiting": waiting, "under_way": under_way, "not_hidden": not_hidden}
+        under_way = sent.times.under_way - base
+        found |= {"waiting": [w for w, _ in waits], "not_hidden": [n for _, n in waits], "under_way": under_way}
         found |= {"messages": (team.sent[0] - before[0]) / len(steps), "sent": (team.sent[1] - before[1]) / len(steps)}
     return found
 
@@ -289,7 +316,7 @@ def ping(team: Any, times: int = 400, at_once: int = 20) -> dict[str, Any]:
 def measure(system: str, P: int, threads: int, seconds: float, part: str = "alone") -> list[dict[str, Any]]:
     """What each of P processes found; P = 1 is one without MPI."""
     mpiexec = Path(sys.executable).with_name("mpiexec")
-    launcher = [str(mpiexec if mpiexec.exists() else "mpiexec"), "-n", str(P)] if part == "together" else []
+    launcher = [str(mpiexec if mpiexec.exists() else "mpiexec"), "-n", str(P)] if part in TOGETHER else []
     command = [*launcher, sys.executable, str(HERE), "--worker", system, str(threads), str(seconds), part]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(max(threads, 1))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -314,51 +341,65 @@ def scaling(
     system: str, processes: list[int], cores: int, seconds: float, rounds: int, pings: dict[str, Any]
 ) -> dict[str, Any]:
     """What is measured of one system, and what the model says of the same; what is compared is measured by turns."""
-    here = Network("here", pings["latency"], pings["bandwidth"])
-    turns_of = [
-        (measure(system, 1, cores, seconds), measure(system, processes[0], 1, seconds, "together"))
-        for _ in range(rounds)
-    ]
-    whole = rate(best([alone for alone, _ in turns_of]))
     single = measure(system, 1, 1, seconds)
-    rows: list[dict[str, Any]] = []
-    found: dict[str, Any] = {"one_process_all_cores": whole, "one_process_one_thread": rate(single), "processes": rows}
-    found["processor_seconds"] = statistics.median(single[0]["processor"])
-    more = single[0]["constants"]
+    more, own = single[0]["constants"], typical(single[0]["processor"])
+    found: dict[str, Any] = {"one_process_one_thread": rate(single), "processor_seconds": own[0], "processes": []}
     for P in processes:
-        again = [] if not rows else [measure(system, P, 1, seconds, "together")]
-        together = best(again or [found for _, found in turns_of])
-        alone = measure(system, 1, 1, seconds, f"0/{P}")[0]
+        row: dict[str, Any] = {"P": P}
+        if 1 < P <= cores:
+            turns_of = [
+                (
+                    measure(system, 1, cores, seconds),
+                    measure(system, P, 1, seconds, "together"),
+                    measure(system, P, 1, seconds, "apart"),
+                )
+                for _ in range(rounds)
+            ]
+            alone, together, apart = (best(list(several)) for several in zip(*turns_of, strict=True))
+            row |= {"one_process": rate(alone), "together": figures(together), "apart": figures(apart)}
+        sent = measure(system, P, 1, seconds, "messages") if P > 1 else single
+        share = (measure(system, 1, 1, seconds, f"{P - 1}/{P}") if P > 1 else single)[0]  # the last has the most rows
         # of the processor's own seconds, as all that is computed: other work on the machine does not count
-        own = statistics.mean(sum(t["processor"]) / (t["computing"] + t["waiting"]) for t in together)
-        n = len(together[0]["steps"])
-        window = own * statistics.mean((t["under_way"] - t["not_hidden"]) / n for t in together)
-        share = more | ({"tokens": more["tokens"] // P} if "tokens" in more else {})
-        of = Constants(*typical(alone["processor"]), window, alone["bytes"], **share)
-        if not rows:  # of a process that has all of the preset's rows: its backward pass is as much longer
-            found["constants"] = Constants(
-                *typical(single[0]["processor"]), P * window, alone["bytes"], **more
-            )._asdict()
-        turns = max(1.0, P / cores)  # more processes than cores take turns
-        predicted = 1 / step_seconds(of._replace(compute=of.compute * turns), P, here, pings["overhead"])
-        waits = [t["waiting"] / (t["computing"] + t["waiting"]) for t in together]
-        shown = [t["not_hidden"] / (t["computing"] + t["waiting"]) for t in together]
-        rows.append(
-            {
-                "P": P,
-                "steps_per_second": rate(together),
-                "of_all_cores": rate(together) / whole,
-                "predicted_steps_per_second": predicted,
-                "processor_seconds": statistics.median(together[0]["processor"]),
-                "waiting": waits,
-                "not_hidden": shown,
-                "hidden": statistics.mean(1 - t["not_hidden"] / t["under_way"] for t in together),
-                "messages_per_step": together[0]["messages"],
-                "bytes_per_step": together[0]["sent"],
-                "constants": of._asdict(),
-            }
-        )
+        hidden = [
+            (t["under_way"] - sum(t["not_hidden"])) / len(t["steps"]) * sum(t["processor"]) / sum(t["steps"])
+            for t in sent
+            if "sent" in t
+        ]
+        window = statistics.mean(hidden or [0.0])
+        tokens = {"tokens": more["tokens"] // P} if "tokens" in more else {}
+        of = Constants(*typical(share["processor"]), window, share["bytes"], **(more | tokens))
+        if P > 1 and "constants" not in found:  # of all of the preset's rows: their backward pass is as much longer
+            found["constants"] = Constants(*own, P * window, share["bytes"], **more)._asdict()
+        row |= {"messages": figures(sent), "constants": of._asdict()}
+        row["predicted"] = 1 / here_seconds(of, P, cores, pings)
+        row["predicted_processor"] = here_seconds(
+            of._replace(spread=0.0), P, P, pings
+        )  # it takes part, and waits for none
+        found["processes"].append(row)
     return found
+
+
+def here_seconds(of: Constants, P: int, cores: int, pings: dict[str, Any]) -> float:
+    """What the model says of P processes that send each other messages here: of more than there are cores, all take turns."""
+    here = Network("here", pings["latency"], pings["bandwidth"], copied=True)
+    return max(1.0, P / cores) * step_seconds(of, P, here, pings["overhead"])
+
+
+def figures(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of P processes: their throughput, their processors' seconds, and what they exchanged."""
+    whole: dict[str, Any] = {
+        "steps_per_second": rate(found),
+        "processor_seconds": statistics.mean(statistics.median(t["processor"]) for t in found),
+    }
+    if "sent" in found[0]:
+        whole |= {
+            # of the median step, as the rate
+            "waiting": [statistics.median(t["waiting"]) / statistics.median(t["steps"]) for t in found],
+            "not_hidden": [statistics.median(t["not_hidden"]) / statistics.median(t["steps"]) for t in found],
+            "messages_per_step": found[0]["messages"],
+            "bytes_per_step": found[0]["sent"],
+        }
+    return whole
 
 
 def typical(steps: list[float]) -> tuple[float, float]:
@@ -367,20 +408,38 @@ def typical(steps: list[float]) -> tuple[float, float]:
     return middle, 1.4826 * statistics.median(abs(s - middle) for s in steps)
 
 
+def _said(of: dict[str, Any]) -> str:
+    """The figures of P processes in words."""
+    said = f"{of['steps_per_second']:.2f} steps/s, {1e3 * of['processor_seconds']:.1f} ms of each's processor"
+    if "waiting" not in of:
+        return said
+    return (
+        f"{said}, waiting {max(of['waiting']):.1%}, not hidden {max(of['not_hidden']):.1%}, "
+        f"{of['messages_per_step']:.0f} messages and {of['bytes_per_step'] / 1e6:.2f} MB a step"
+    )
+
+
 def as_text(document: dict[str, Any]) -> str:
     """The figures as lines."""
     lines = [f"message: {1e6 * document['ping']['latency']:.1f} µs, {document['ping']['bandwidth'] / 1e9:.2f} GB/s, "
              f"{1e6 * document['ping']['overhead']:.1f} µs of the sender"]  # fmt: skip
     for system, found in document["systems"].items():
-        one, single = found["one_process_all_cores"], found["one_process_one_thread"]
-        used = f"{1e3 * found['processor_seconds']:.0f} ms of a processor a step"
-        lines.append(f"{system}: one process {one:.2f} steps/s with all cores, {single:.2f} with one thread, {used}")
+        single, used = (
+            found["one_process_one_thread"],
+            f"{1e3 * found['processor_seconds']:.1f} ms of a processor a step",
+        )
+        lines.append(f"{system}: one process with one thread {single:.2f} steps/s, {used}")
         for row in found["processes"]:
+            if "together" in row:
+                whole, bound = row["one_process"], row["apart"]["steps_per_second"]
+                lines.append(f"  one process with {row['P']} threads: {whole:.2f} steps/s")
+                lines.append(
+                    f"  P = {row['P']}: {_said(row['together'])}: {row['together']['steps_per_second'] / whole:.3f} of that"
+                )
+                lines.append(f"  … if nothing were exchanged: {bound:.2f} steps/s, {bound / whole:.3f}")
             lines.append(
-                f"  P = {row['P']}: {row['steps_per_second']:.2f} steps/s, {row['of_all_cores']:.3f} of one process "
-                f"with all cores; by the model {row['predicted_steps_per_second']:.2f}; not hidden {max(row['not_hidden']):.1%}, "
-                f"waiting {max(row['waiting']):.1%}; {row['messages_per_step']:.0f} messages and "
-                f"{row['bytes_per_step'] / 1e6:.2f} MB a step, {1e3 * row['processor_seconds']:.0f} ms of each's processor"
+                f"  P = {row['P']}, by messages: {_said(row['messages'])}; by the model "
+                f"{row['predicted']:.2f} steps/s, {1e3 * row['predicted_processor']:.1f} ms of each's processor"
             )
         for network, values in document["predicted"][system].items():
             said = ", ".join(f"{P}: {value:.2f}" for P, value in zip(PROCESSES, values, strict=True))
@@ -440,10 +499,10 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=SYSTEMS, action="append", help="of these systems (default: all)")
-    parser.add_argument("--processes", default="2", help="how many together: 2,3,4 (default: 2)")
+    parser.add_argument("--processes", default="1,2,3,4", help="how many together (default: 1,2,3,4)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="of one process, and of the first number of them, by turns"
+        "--rounds", type=int, default=3, help="of one process, and of as many as there are cores, by turns"
     )
     parser.add_argument(
         "--measured",

@@ -16,13 +16,15 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.batches import NOT_THERE, StoryBatch
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
+from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.tokens import PAD
 
 
 class SideBySide:
     """``params`` and the passes of R networks, one for each of ``seeds``: the loss is their mean.
 
-    The gradient of each is clipped at the norm ``clip`` by itself; so the trainer's own clipping has nothing to do.
+    The gradient of each is clipped at the norm ``clip`` by itself (:meth:`clip_each`, which the trainer calls); so the trainer's
+    own clipping has nothing to do.
     """
 
     def __init__(self, config: MemoryNetworkConfig, seeds: Sequence[int], clip: float) -> None:
@@ -52,16 +54,18 @@ class SideBySide:
         """The mean loss per question of all, in nats, and the cache that ``backward`` takes."""
         return self.network.forward(self._for_each(batch), train=train)
 
-    def backward(self, cache: Any) -> dict[str, Array]:
-        """The gradients, each copy's of its own mean loss, clipped."""
+    def backward(self, cache: Any, ready: Ready = nobody_waits) -> dict[str, Array]:
+        """The gradients, each copy's of its own mean loss; they are small, and ``ready`` is told of none before the end."""
+        return {name: self.copies * grad for name, grad in self.network.backward(cache).items()}
+
+    def clip_each(self, grads: dict[str, Array]) -> None:
+        """Clip the gradients of each copy, in place, at the norm ``clip``."""
         R = self.copies
-        grads = {name: R * grad for name, grad in self.network.backward(cache).items()}
         squares = sum((grad.reshape(R, -1) ** 2).sum(axis=1) for grad in grads.values())  # (R,)
         scale = np.minimum(1, self.clip / np.maximum(np.sqrt(squares), np.finfo(np.float32).tiny))
         for grad in grads.values():
             of_copies = grad.reshape(R, -1)
             of_copies *= scale[:, None].astype(grad.dtype)
-        return grads
 
     def answer(self, batch: StoryBatch) -> tuple[Array, Array]:
         """The mean of their probabilities (N, answers), and of their attention."""

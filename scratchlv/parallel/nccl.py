@@ -20,7 +20,7 @@ import numpy as np
 from scratchlv.arrays import Array, empty
 from scratchlv.errors import UserError
 from scratchlv.parallel import mpi
-from scratchlv.parallel.team import Sum, add_rows
+from scratchlv.parallel.team import Memory, Sum, add_rows, own_memory
 
 
 def start(shards: int = 0) -> NCCLTeam:
@@ -50,10 +50,11 @@ def start(shards: int = 0) -> NCCLTeam:
 
 
 class NCCLTeam(mpi.MPITeam):
-    """The processes of an MPI team, whose GPUs know each other."""
+    """The processes of an MPI team, whose GPUs know each other. All have the sum of all, and take the whole step."""
 
     def __init__(self, world: mpi.MPITeam, cupy: Any) -> None:
         self.__dict__.update(world.__dict__)
+        self.divides = False
         self._cupy, nccl = cupy, cupy.cuda.nccl
         name = self.broadcast(nccl.get_unique_id())
         self._nccl = nccl.NcclCommunicator(self.size, name, self.rank)
@@ -61,24 +62,28 @@ class NCCLTeam(mpi.MPITeam):
         self._types = {np.dtype(np.float32): nccl.NCCL_FLOAT32, np.dtype(np.float64): nccl.NCCL_FLOAT64}
         self._add = nccl.NCCL_SUM
 
-    def start_sum(self, parts: Array, out: Array, number: int) -> Sum:
+    def memory(self, shape: tuple[int, ...], like: Array, common: bool = False) -> Memory:
+        return own_memory(shape, like)
+
+    def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = True) -> Sum:
+        parts, out = rows.own[:, part], out[part]
         k, n = parts.shape
         parts = parts.copy() if k > 1 else parts[0]
         kind = self._types[parts.dtype]
         ready = self._cupy.cuda.Event(disable_timing=True)
         ready.record(self._cupy.cuda.get_current_stream())
         self._stream.wait_event(ready)
-        rows = None
+        gathered = None
         if self.shards:
-            rows = empty((self.size * k, n), parts)
-            self._nccl.allGather(parts.data.ptr, rows.data.ptr, k * n, kind, self._stream.ptr)
+            gathered = empty((self.size * k, n), parts)
+            self._nccl.allGather(parts.data.ptr, gathered.data.ptr, k * n, kind, self._stream.ptr)
             with self._stream:
-                add_rows(rows, out)
+                add_rows(gathered, out)
         else:
             self._nccl.allReduce(parts.data.ptr, out.data.ptr, n, kind, self._add, self._stream.ptr)
         done = self._cupy.cuda.Event(disable_timing=True)
         done.record(self._stream)
-        return NCCLSum(done, (parts, rows))
+        return NCCLSum(done, (parts, gathered))
 
     def finish(self, sums: list[Sum]) -> None:
         for each in sums:

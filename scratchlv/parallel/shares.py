@@ -40,6 +40,12 @@ class Share(NamedTuple):
 ALL = Share()  #: the only one
 
 
+def cut(n: int, number: int, of: int, unit: int = 64) -> slice:
+    """Part ``number`` of ``of`` into which ``n`` numbers are cut, each but the last a multiple of ``unit``; some may be empty."""
+    units = -(-n // unit)
+    return slice(min(n, unit * (units * number // of)), min(n, unit * (units * (number + 1) // of)))
+
+
 class Part(NamedTuple):
     """Which part of a batch this is."""
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-from scratchlv.arrays import Array
+from scratchlv.arrays import Array, empty
 from scratchlv.errors import UserError
-from scratchlv.parallel.shares import Share
+from scratchlv.parallel.shares import Share, cut
 
 T = TypeVar("T")
 
@@ -35,15 +36,31 @@ class Sum:
         return True
 
 
+class Memory(NamedTuple):
+    """An array that each process has, of one shape; ``everybody`` has them by rank, where all lie in one machine's memory."""
+
+    own: Array
+    everybody: tuple[Array, ...] | None = None  # those of others are not seen
+
+
+def own_memory(shape: tuple[int, ...], like: Array) -> Memory:
+    """Zeros of the kind and dtype of ``like``, which no other process sees."""
+    own = empty(shape, like)
+    own[...] = 0
+    return Memory(own)
+
+
 class Team:
     """One process alone. ``shards``: a batch is cut into so many, whatever the number of processes; 0: into one for each."""
 
     rank = 0
     size = 1
+    divides = True  #: whether each process takes the optimiser's step of what it owns, or all take all of it
 
     def __init__(self, shards: int = 0) -> None:
         self.shards = shards
         self.waited = 0.0  #: seconds, so far, in which this process had to wait for others
+        self.exchanging = 0.0  #: seconds of its own work at sums, and at what others have stepped
         self.hosts = ["this machine"]  #: where the processes run, by rank
         self.sent = [0, 0]  #: messages and bytes that this process has sent, in sums and to gather
 
@@ -57,7 +74,23 @@ class Team:
         of = self.shards or self.size
         return [Share(number, of) for number in range(of * self.rank // self.size, of * (self.rank + 1) // self.size)]
 
+    def parts(self, n: int) -> list[slice]:
+        """The parts into which ``n`` numbers are cut, one for each share of a batch, with no regard to who has which shares."""
+        return [cut(n, number, self.shards or self.size) for number in range(self.shards or self.size)]
+
+    def owned(self, n: int) -> list[slice]:
+        """Which of ``n`` numbers each process owns: it adds them up, and steps them; the parts of its shares."""
+        parts, each = self.parts(n), (self.shards or self.size) // self.size
+        return [slice(parts[q * each].start, parts[(q + 1) * each - 1].stop) for q in range(self.size)]
+
     # --- what is sent --------------------------------------------------------------------------------------------
+
+    def memory(self, shape: tuple[int, ...], like: Array, common: bool = False) -> Memory:
+        """Zeros of the kind and dtype of ``like``, where :meth:`start_sum` and :meth:`share` read; all ask for it together.
+
+        Those that are ``common`` are one array for all, where that can be: then each writes what it owns, or all write the same.
+        """
+        return own_memory(shape, like)
 
     def exchange(self, value: T) -> list[T]:
         """Everybody's ``value``, in the order of the ranks; it is pickled."""
@@ -74,13 +107,17 @@ class Team:
         """Everybody's ``array``, (P, …), in the order of the ranks; all have one shape."""
         return array[None]
 
-    def start_sum(self, parts: Array, out: Array, number: int) -> Sum:
-        """Add up the rows of everybody's ``parts`` (shards, n) into ``out`` (n,), in the order of the shards.
+    def start_sum(self, rows: Memory, part: slice, out: Array, number: int, to_all: bool = False) -> Sum:
+        """Add up that part of everybody's ``rows`` (shares, n) into that part of ``out`` (n,), in the order of the shares.
 
-        ``number`` tells this sum from others that are under way; both arrays are to be left alone until it is done.
+        Each gets the sums of what it owns of the part, or, with ``to_all``, of all of it. ``number`` tells this sum from others
+        that are under way; both arrays are to be left alone until it is done.
         """
-        add_rows(parts, out)
+        add_rows(rows.own[:, part], out[part])
         return Sum()
+
+    def share(self, values: Memory, owned: Sequence[Sequence[slice]]) -> None:
+        """Fill in of ``values`` (n,) what others own: ``owned`` has the slices of each process, by rank."""
 
     def finish(self, sums: list[Sum]) -> None:
         """Wait until the sums are done; on a GPU, see to it that what is launched from now on waits for them."""
@@ -96,6 +133,19 @@ class Team:
         """Wait until ``done()``, and see to it that nobody waits for a process that has died."""
         while not done():
             pass
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Inside the ``with`` block this process works at what is exchanged, and waits for nobody."""
+        began = time.perf_counter()
+        yield
+        self.exchanging += time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Inside the ``with`` block each process does what it does alone."""
+        with joined(Team()):
+            yield
 
     def abort(self, sentence: str, status: int = 2) -> NoReturn:
         """End the whole run: this process cannot go on, and the others would wait for it."""
@@ -140,10 +190,14 @@ class Team:
         self.together(work if self.rank == 0 else lambda: None)
 
 
-def add_rows(rows: Array, out: Array) -> None:
-    """The sum of ``rows`` (k, n), one after the other, into ``out`` (n,)."""
-    out[...] = rows[0]
-    for row in rows[1:]:
+def add_rows(rows: Sequence[Array] | Array, out: Array) -> None:
+    """The sum of ``rows``, k of (n,), one after the other, into ``out`` (n,)."""
+    first, *rest = rows
+    if not rest:
+        out[...] = first
+        return
+    np.add(first, rest[0], out=out)
+    for row in rest[1:]:
         out += row
 
 

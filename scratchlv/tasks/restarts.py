@@ -5,6 +5,7 @@ initializations, and the one with the lowest training error was picked", for som
 or that figures are of, has no part in the choice.
 
 They are trained side by side in ``starts`` of the run's folder, with checkpoints there: an interrupted run goes on where it was.
+Processes that work together share the batches of all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.models.side_by_side import SideBySide
+from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Trainer, TrainSettings, load_model_tensors, model_tensors
 
@@ -28,7 +30,7 @@ class Restarts:
     """
 
     begin: Callable[[], SideBySide]
-    batch_at: Callable[[int], Any]
+    batch_at: Callable[..., Any]
     training_loss: Callable[[Any], float]
     validate: Callable[[Any], dict[str, float]]
     settings: TrainSettings
@@ -50,10 +52,10 @@ class Restarts:
     def _train_all(self, folder: Path, show_progress: bool, say: Callable[[str], None]) -> tuple[SideBySide, float]:
         """The networks, trained, and the seconds that it took."""
         networks, seconds = self.begin(), 0.0
-        checkpoint.make_folder(folder)
-        if self.linear is not None and not checkpoint.latest_steps(folder):
+        team().first(lambda: checkpoint.make_folder(folder))
+        if self.linear is not None and not team().broadcast(checkpoint.latest_steps(folder)):
             networks.linear = True
-            checkpoint.make_folder(folder / "linear")
+            team().first(lambda: checkpoint.make_folder(folder / "linear"))
             validate = lambda: self.validate(networks)  # noqa: E731
             first = Trainer(networks, self.batch_at, self.linear, folder / "linear", validate, show_progress)
             seconds = _train(first)

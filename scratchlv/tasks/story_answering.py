@@ -26,6 +26,7 @@ from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.side_by_side import SideBySide
+from scratchlv.parallel.shares import ALL
 from scratchlv.tasks import records, separately, training
 from scratchlv.tasks.question_answering import question_words, top_k
 from scratchlv.tasks.restarts import Restarts
@@ -268,7 +269,7 @@ def _restarts(config: Config, fitted: Fitted, train_set: StorySet, val_set: Stor
     )
     return Restarts(
         begin,
-        lambda step: train_set.training_batch(step, s.batch, config.seed),
+        lambda step, share=ALL: train_set.training_batch(step, s.batch, config.seed, share),
         training_loss=lambda model: train_set.mean_loss(model, most=len(train_set.answers)),
         validate=lambda networks: {"loss": val_set.mean_loss(networks)},
         settings=settings,

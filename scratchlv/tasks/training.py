@@ -13,7 +13,7 @@ from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.models.inference import make_ready
 from scratchlv.parallel.shares import ALL
-from scratchlv.parallel.team import SharedError, team
+from scratchlv.parallel.team import team
 from scratchlv.tasks import TASKS, run_folder, separately
 from scratchlv.tasks.compiling import compiling_together
 from scratchlv.tasks.records import MOST_SCENES, Config, Fitted, Settings, WordSettings
@@ -131,7 +131,6 @@ def train(
         if config is None:
             config, fitted = team().together(lambda: run_folder.read(folder))
             team().first(lambda: run_folder.restore(folder, config, fitted))
-        _refuse_a_team(config)
         if config.separate:
             return separately.train(folder, config, fitted, say)
         prepare = TASKS[config.task].load().prepare
@@ -143,19 +142,6 @@ def train(
                     raise
                 raise UserError(f"{folder / 'config.json'} is wrong ({error}); this run cannot go on") from None
             return _train(job, folder, resume, show_progress, say)
-
-
-def _refuse_a_team(config: Config) -> None:
-    """
-    Raises:
-        UserError: several processes are to train what is several models.
-    """
-    several = config.separate or getattr(config.settings, "restarts", 1) > 1
-    if team().active and (several or getattr(config.settings, "linear_steps", 0)):
-        raise SharedError(
-            f"--data-parallel shares the batches of one model, and this run of {config.data} trains several, or one in two "
-            "parts; leave it out, or give one task and --set restarts=1 --set linear_steps=0"
-        )
 
 
 def _overfit(job: Job, show_progress: bool, say: Say) -> Run:

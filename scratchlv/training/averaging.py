@@ -8,7 +8,7 @@ than the best of all but the last k before it. Training goes on with w; validati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -45,14 +45,21 @@ class WeightAverage:
             self.mean += (self.values - self.mean) / self.values.dtype.type(self.n)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Inside the ``with`` block the mean stands in the place of the values, if there is one."""
+    def in_place(self, settle: Callable[[], object] = lambda: None) -> Iterator[None]:
+        """Inside the ``with`` block the mean stands in the place of the values, if there is one.
+
+        ``settle`` waits for other processes that have the same values, and do the same.
+        """
         if not self.n:
             yield
             return
         values = self.values.copy()
+        settle()
         self.values[...] = self.mean
+        settle()
         try:
             yield
+            settle()
         finally:
             self.values[...] = values
+        settle()

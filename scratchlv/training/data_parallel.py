@@ -1,12 +1,15 @@
 """Steps that several processes take together (docs/scale.md): each computes the gradient of its share of the batch, and while its
-backward pass goes on, what is final already is added up over all.
+backward pass goes on, what is final already is added up.
 
-The gradients of a step stand one after the other in a buffer, in the order in which the backward pass finishes them; the first
-step finds that order. The buffer is cut into buckets: as soon as one is full, its sum is begun. In front stand three numbers, the
-loss and two questions that all must answer alike: whether to stop, and whether a checkpoint is due.
+The gradients of a step lie in a buffer as the parameters lie in theirs. It is cut into buckets: as soon as all of one is final,
+its sum is begun. Of every bucket each process owns a part: it alone gets the sum of that, and takes the optimiser's step there,
+with what the optimiser remembers (ZeRO, stage 1: Rajbhandari et al. 2020); then each hands all others what it has stepped.
 
-Of a matrix with a row for each word, whose gradient is 0 but for the words of the batch, those rows are sent alone: all know
-which they are, because each can see the whole batch.
+In front stand three numbers, the loss and two questions that all must answer alike: whether to stop, and whether a checkpoint is
+due.
+
+Of a matrix with a row for each word, whose gradient is 0 but for the words of the batch, those rows are sent alone, to all: all
+know which they are, because each can see the whole batch.
 
 Each share has its gradients in a row of the buffer. A process has one, or, where a batch is cut into a fixed number of shards so
 that any number of processes computes the same bits, several.
@@ -15,12 +18,14 @@ that any number of processes computes the same bits, several.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,14 +33,23 @@ from scratchlv.arrays import Array, empty
 from scratchlv.device import on_gpu, place, to_host
 from scratchlv.errors import UserError
 from scratchlv.parallel.shares import Share, TooFewRows
-from scratchlv.parallel.team import SharedError, Sum, Team, add_rows
-from scratchlv.training.optimisers import FlatParameters
+from scratchlv.parallel.team import Memory, SharedError, Sum, Team, add_rows, own_memory
+from scratchlv.training.optimisers import FlatParameters, Optimiser, clipping
 
 BUCKET = 1 << 20  #: bytes: large enough that a message costs its bytes, small enough that the last is soon sent
 CHECK_EVERY = 100  #: steps, after which all compare what they have
-_FRONT = 3  # numbers before the gradients: loss, stop, checkpoint
+_SAID = slice(0, 3)  # before the gradients: loss, stop, checkpoint
+_FRONT = FlatParameters.ALIGN  # where the gradients begin
+_BLOCK = 8192  # numbers whose squares are added up in their own precision; no BLAS shares so few out among threads
 _REMEDY = "; raise --set batch=…, or start fewer processes"
 _SLOW = 1.3  # times what the others compute: then a process is named
+
+
+class _Bucket(NamedTuple):
+    """A part of the buffer whose sum is one."""
+
+    part: slice
+    names: frozenset[str]  # of the parameters that have gradients in it
 
 
 class SharedSteps:
@@ -44,10 +58,19 @@ class SharedSteps:
     def __init__(self, team: Team, model: Any, flat: FlatParameters, folder: Path | None = None) -> None:
         self.team, self.model, self.flat, self.folder = team, model, flat, folder
         self.shares = team.shares()
-        self.names: list[str] = []  # in the order in which they become final; unknown before the first step
-        self._places: dict[str, slice] = {}  # in the buffer, in this step
+        self._divides = divides(team, model)
+        # where others read gradients, the next ones may be written only after all have read: as who takes over all steps knows
+        memory = team.memory if self._divides else own_memory
+        self._buffer = memory((len(self.shares), _FRONT + flat.values.size), flat.values)
+        self._sum = empty((_FRONT + flat.values.size,), flat.values)
+        self._sum[...] = 0
+        self._places = {name: slice(_FRONT + at.start, _FRONT + at.stop) for name, at in flat.places().items()}
+        starts = [*(place.start for place in self._places.values()), len(self._sum)]
+        self._room = dict(zip(self._places, np.diff(starts).tolist(), strict=True))  # numbers, with the gap behind
+        self._buckets: list[_Bucket] = []  # none before the first step
         self._rows_read: dict[str, Array] = {}  # of matrices of which only these rows are sent, in this step
-        self._dense: dict[str, tuple[Array, Array]] = {}  # their gradients, and the rows that are not 0
+        self._dense: dict[str, tuple[Array, Array]] = {}  # their gradients, as in flat, and the rows that are not 0
+        self._grads: Array = None  # of this step, where all have all
         self._asked = self._agreed = (False, False)
         self._steps = 0
         self._slow: list[int] = []
@@ -58,11 +81,17 @@ class SharedSteps:
 
     def begin(self) -> None:
         """All begin with the parameters of the first process, and each with its rows of what the model carries on."""
-        self.team.broadcast_array(self.flat.values)
+        self.settle()
+        if self.flat.memory.everybody is None:  # else all have one array of them
+            self.team.broadcast_array(self.flat.values)
         whole = {name: self.model.buffers[name] for name in self._row_names}
-        self._rows = [
+        self._carried = [
             {name: array[share.rows(len(array))].copy() for name, array in whole.items()} for share in self.shares
         ]
+
+    def settle(self) -> None:
+        """Wait until all are here: before and after parameters, which may be all processes', are changed by other than a step."""
+        self.team.exchange(None)
 
     @property
     def _row_names(self) -> tuple[str, ...]:
@@ -84,36 +113,61 @@ class SharedSteps:
         """Whether all stop after this step, and whether they save."""
         return self._agreed
 
-    def step(self, batch_at: Callable[[int, Share], Any], step: int) -> tuple[Any, dict[str, Array]]:
-        """The loss of batch number ``step`` and its gradients, the same in all processes."""
-        began, waited = time.perf_counter(), self.team.waited
+    def step(self, batch_at: Callable[[int, Share], Any], step: int, clip: float) -> tuple[Any, Any, Any]:
+        """The gradients of batch number ``step``: its loss, their norm, and the factor that clips it, the same in all processes.
+
+        :meth:`update` steps against them.
+        """
+        times = self.times.begin(self.team)
         self._sums: list[Sum] = []
         self._agreed = (False, False)
+        if self._buckets:
+            self._squares[...] = 0
         common = {k: v for k, v in self.model.buffers.items() if k not in self._row_names}
         moved = []
         for k, share in enumerate(self.shares):
             if self.team.shards:  # each shard begins with what was before the step; some are moved in place
                 self.model.buffers.update({name: array.copy() for name, array in common.items()})
-            self.model.buffers.update(self._rows[k])
+            self.model.buffers.update(self._carried[k])
             self._share(k, share, batch_at, step)
-            self._rows[k] = {name: self.model.buffers[name] for name in self._row_names}
+            self._carried[k] = {name: self.model.buffers[name] for name in self._row_names}
             moved.append({name: self.model.buffers[name] for name in common})
-        computed = time.perf_counter()
-        self.team.finish(self._sums)
+        with times.not_hidden():
+            self.team.finish(self._sums)
+            norm, scale = self._norm_of_parts(clip) if self._divides else (None, None)
+        for name in self._rows_read:
+            self._spread_rows(name)
+        if not self._divides:
+            gradients = self._gradients()
+            clip_parts(self.model, gradients)
+            self._grads, norm, scale = self.flat.collect(gradients, clip)
         if self.team.shards:
             self.model.buffers.update(self._mean_of_shards(moved))
-        ended = time.perf_counter()
-        waited = self.team.waited - waited
-        under_way = 0.0 if self._first_sent is None else ended - self._first_sent
-        self.times.add(ended - began - waited, waited, under_way, ended - computed)
         self._steps += 1
         if self._steps % CHECK_EVERY == 0:
             self.check_alike()
-        front = self._sum[:_FRONT]
+        front = self._sum[_SAID]
         if not on_gpu(front) or step % 10 == 9:  # a GPU is asked when it is waited for anyway
             _, stop, checkpoint = to_host(front).tolist()
             self._agreed = stop > 0, checkpoint > 0
-        return front[0].copy(), self._gradients()
+        return front[0].copy(), norm, scale
+
+    def update(self, optimiser: Optimiser, *, lr: float, grad_scale: Any) -> None:
+        """The optimiser's step: of what this process owns, and then all have what all have stepped."""
+        if self._divides:
+            mine = self._owned[self.team.rank]
+            optimiser.step_parts([(part, self._gradient(part)) for part in mine], lr=lr, grad_scale=grad_scale)
+            with self.times.not_hidden():
+                self.team.share(self.flat.memory, self._owned)
+        else:
+            optimiser.step(self._grads, lr=lr, grad_scale=grad_scale)
+        self.times.end(self.team)
+
+    def complete(self, optimiser: Optimiser) -> None:
+        """All that ``optimiser`` remembers in every process, as a checkpoint keeps it."""
+        if self._divides and self._buckets:
+            for array in optimiser.state.values():
+                self.team.share(Memory(array), self._owned)
 
     def _share(self, k: int, share: Share, batch_at: Callable[[int, Share], Any], step: int) -> None:
         """Loss and gradients of one share, into row ``k``; after the last, what is final is sent."""
@@ -123,114 +177,156 @@ class SharedSteps:
             raise SharedError(f"a batch of {error}{_REMEDY}") from None
         self._choose_rows(batch)
         loss, cache = self.model.forward(batch)
-        self._filled, self._sent, self._next = _FRONT, 0, 0
-        self._first_sent: float | None = None
-        final: dict[str, Array] = {}
+        self._final: set[str] = set()
+        last = k == len(self.shares) - 1
+        self._take_front(k, loss)
+        if last:
+            self._begin_sum(_SAID, 0, to_all=True)
 
         def ready(gradients: dict[str, Array]) -> None:
-            if not self.names:  # the first time: see in which order they come, and send all at the end
-                final.update({name: gradient for name, gradient in gradients.items() if name not in final})
-                return
-            self._take(k, gradients)
-            if k == len(self.shares) - 1:
-                self._send()
+            self._take(k, gradients, last)
 
-        if self.names:
-            self._place_all()
-            self._take_front(k, loss)
-        gradients = self.model.backward(cache, ready)
-        ready(gradients)
-        if not self.names:
-            self._lay_out(list(final))
-            self._check_rows_read(final)
-            self._place_all()
-            self._take_front(k, loss)
-            ready(final)
-        if self._next < len(self.names):
-            raise ValueError(f"the backward pass gave no gradient of {self.names[self._next]}")
+        ready(self.model.backward(cache, ready))
+        self._check_final(self._final == self._places.keys())
 
     def _take_front(self, k: int, loss: Any) -> None:
         """The loss, and the two questions, which a process asks once."""
         stop, checkpoint = self._asked if k == 0 else (False, False)
-        front = self._buffer[k, :_FRONT]
+        front = self._buffer.own[k, _SAID]
         front[...] = place(np.array([0, stop, checkpoint], front.dtype), front)
         front[0] = loss
-
-    def _lay_out(self, names: list[str]) -> None:
-        """Make the buffer, for gradients that become final in this order."""
-        if set(names) != self.flat.shapes.keys():
-            raise ValueError(f"gradients and parameters differ: {sorted(set(names) ^ self.flat.shapes.keys())}")
-        size = _FRONT + sum(math.prod(shape) for shape in self.flat.shapes.values())
-        self.names = names
-        self._buffer = empty((len(self.shares), size), self.flat.values)
-        self._sum = empty((size,), self.flat.values)
-        self._bucket = max(1, BUCKET // self._buffer.itemsize)
-
-    def _place_all(self) -> None:
-        """Where each gradient of this step goes."""
-        at = _FRONT
-        for name in self.names:
-            rows, *rest = self.flat.shapes[name]
-            size = math.prod(rest) * (len(self._rows_read[name]) if name in self._rows_read else rows)
-            self._places[name] = slice(at, at + size)
-            at += size
 
     def _choose_rows(self, batch: Any) -> None:
         """Send rows alone where that is less than half of a matrix: copying them out and in is work, too."""
         found: dict[str, Array] = getattr(self.model, "rows_read", lambda batch: {})(batch)
-        self._rows_read = {name: rows for name, rows in found.items() if 2 * len(rows) < self.flat.shapes[name][0]}
+        if not self._buckets:
+            self._cut(found)
+        self._rows_read = {
+            name: rows
+            for name, rows in found.items()
+            if name in self._by_rows and 2 * len(rows) < self.flat.shapes[name][0]
+        }
 
-    def _check_rows_read(self, gradients: dict[str, Array]) -> None:
+    def _cut(self, by_rows: Iterable[str]) -> None:
+        """Make the buckets; what has a part of a matrix whose rows may be sent alone has nothing else."""
+        starts = {name: self._places[name].start for name in by_rows}
+        self._by_rows = frozenset(starts)
+        borders = {_FRONT, len(self._sum)}.union(*((at, at + self._room[name]) for name, at in starts.items()))
+        size = max(1, BUCKET // self._sum.itemsize)
+        cuts = sorted(borders.union(*(range(a, b, size) for a, b in itertools.pairwise(sorted(borders)))))
+        for a, b in itertools.pairwise(cuts):
+            names = [name for name, place in self._places.items() if place.start < b and a < place.stop]
+            self._buckets.append(_Bucket(slice(a, b), frozenset(names)))
+        of_bucket = [self.team.owned(b - a) for a, b in itertools.pairwise(cuts)]
+        self._owned = [
+            [
+                slice(a - _FRONT + parts[rank].start, a - _FRONT + parts[rank].stop)
+                for a, parts in zip(cuts, of_bucket, strict=False)
+                if parts[rank].start < parts[rank].stop
+            ]
+            for rank in range(self.team.size)
+        ]
+        self._squares = np.zeros((len(self.shares), len(self._buckets) + len(self._places)))  # of the sums, added up
+
+    def _take(self, k: int, gradients: dict[str, Array], send: bool) -> None:
+        """Copy those that are new into row ``k``; begin the sums of the buckets that are full, and go on with those under way."""
+        new = gradients.keys() - self._final
+        self._final |= new
+        self._check_final(new <= self._places.keys())
+        for name in new:
+            self._copy(name, gradients[name], self._buffer.own[k])
+        if send:
+            self._send(new)
+            self._advance()
+
+    def _check_final(self, right: bool) -> None:
+        if not right:
+            raise ValueError(f"gradients and parameters differ: {sorted(self._final ^ self._places.keys())}")
+
+    def _copy(self, name: str, gradient: Array, row: Array) -> None:
+        """A gradient, or the rows of it that are sent, to where it stands in a row of the buffer."""
+        if name in self._rows_read:
+            rows = place(self._rows_read[name], gradient)
+            if self._steps == 0:
+                self._check_rows_read(name, gradient)
+            gradient = gradient[rows]
+        at = self._places[name].start
+        row[at : at + gradient.size] = gradient.reshape(-1)
+
+    def _check_rows_read(self, name: str, gradient: Array) -> None:
         """Once: that nothing is left out."""
-        for name, rows in self._rows_read.items():
-            rest = np.ones(self.flat.shapes[name][0], bool)
-            rest[rows] = False
-            if to_host(gradients[name])[rest].any():
-                raise ValueError(f"rows of {name} have a gradient that are not among those of the batch")
+        rest = np.ones(len(gradient), bool)
+        rest[self._rows_read[name]] = False
+        if to_host(gradient)[rest].any():
+            raise ValueError(f"rows of {name} have a gradient that are not among those of the batch")
+
+    def _send(self, new: set[str]) -> None:
+        """Begin the sums that the gradients of these names complete."""
+        for name in sorted(new & self._rows_read.keys()):
+            number = len(self._buckets) + list(self._places).index(name)
+            self._begin_sum(self._part_of_rows(name), 1 + number, number, to_all=True)
+        dense = new - self._rows_read.keys()
+        for number, bucket in enumerate(self._buckets):
+            if bucket.names & dense and bucket.names <= self._final:
+                self._begin_sum(bucket.part, 1 + number, number, to_all=not self._divides)
+
+    def _part_of_rows(self, name: str) -> slice:
+        """Where the rows stand of a matrix of which these are sent alone."""
+        start = self._places[name].start
+        return slice(start, start + len(self._rows_read[name]) * math.prod(self.flat.shapes[name][1:]))
+
+    def _begin_sum(self, part: slice, number: int, square: int | None = None, *, to_all: bool) -> None:
+        found = self.team.start_sum(self._buffer, part, self._sum, number, to_all)
+        if square is not None:
+            if self._divides:
+                found = _Squared(found, lambda: self._take_squares(part, square))
+            self.times.first_sent()
+        self._sums.append(found)
+
+    def _take_squares(self, part: slice, number: int) -> None:
+        """Σ g² of a sum, of each share's part of it: so their number does not depend on that of the processes."""
+        parts = self.team.parts(part.stop - part.start)
+        for k, share in enumerate(self.shares):
+            some = self._sum[part][parts[share.number]]
+            blocks = (some[at : at + _BLOCK] for at in range(0, len(some), _BLOCK))
+            self._squares[k, number] = sum(float(block @ block) for block in blocks)
+
+    def _norm_of_parts(self, clip: float) -> tuple[float, float]:
+        """The norm of the gradient, and the factor that clips it."""
+        norm = math.sqrt(self.team.gather(self._squares).reshape(-1).sum())
+        return norm, clipping(norm, clip)
+
+    def _advance(self) -> None:
+        """Go on with all sums."""
+        self._sums = [each for each in self._sums if not each.advance()]
+
+    def _spread_rows(self, name: str) -> None:
+        """The sums of rows where they stand in the matrix, which is 0 besides."""
+        shape = self.flat.shapes[name]
+        if name not in self._dense:
+            self._dense[name] = np.zeros_like(self._sum, shape=(self._room[name],)), np.arange(0)
+        flat, before = self._dense[name]
+        dense = flat[: math.prod(shape)].reshape(shape)
+        rows = place(self._rows_read[name], dense)
+        dense[place(before, dense)] = 0
+        dense[rows] = self._sum[self._part_of_rows(name)].reshape(-1, *shape[1:])
+        self._dense[name] = flat, rows
+
+    def _gradient(self, part: slice) -> Array:
+        """The sums of a part of the flat buffer, of which all belongs to a matrix of which rows are sent, or nothing."""
+        for name in self._rows_read:
+            first = self._places[name].start - _FRONT
+            if first <= part.start < first + self._room[name]:
+                return self._dense[name][0][part.start - first : part.stop - first]
+        return self._sum[_FRONT + part.start : _FRONT + part.stop]
 
     def _gradients(self) -> dict[str, Array]:
-        """The sums by the names of the parameters."""
+        """The sums by the names of the parameters, where all have all."""
         found = {}
         for name, at in self._places.items():
-            shape = self.flat.shapes[name]
-            if name not in self._rows_read:
-                found[name] = self._sum[at].reshape(shape)
-                continue
-            dense, before = self._dense.get(name) or (np.zeros_like(self._sum, shape=shape), slice(0))
-            rows = place(self._rows_read[name], dense)
-            dense[before] = 0
-            dense[rows] = self._sum[at].reshape(-1, *shape[1:])
-            self._dense[name] = dense, rows
-            found[name] = dense
+            flat = self._dense[name][0][: at.stop - at.start] if name in self._rows_read else self._sum[at]
+            found[name] = flat.reshape(self.flat.shapes[name])
         return found
-
-    def _take(self, k: int, gradients: dict[str, Array]) -> None:
-        """Copy those that come next into row ``k``."""
-        while self._next < len(self.names) and self.names[self._next] in gradients:
-            name = self.names[self._next]
-            gradient = gradients[name]
-            if name in self._rows_read:
-                gradient = gradient[place(self._rows_read[name], gradient)]
-            self._buffer[k, self._places[name]] = gradient.reshape(-1)
-            self._filled, self._next = self._places[name].stop, self._next + 1
-
-    def _send(self) -> None:
-        """Begin the sums of the buckets that are full, and of the last when all is there; go on with those under way."""
-        everything = self._next == len(self.names)
-        while self._filled - self._sent >= self._bucket or everything and self._sent < self._filled:
-            if self._first_sent is None:
-                self._first_sent = time.perf_counter()
-            end = min(self._sent + self._bucket, self._filled)
-            part = slice(self._sent, end)
-            number = self._sent // self._bucket
-            self._sums.append(self.team.start_sum(self._buffer[:, part], self._sum[part], number))
-            self._sent = end
-        self._advance()
-
-    def _advance(self) -> bool:
-        """Go on with all sums; whether they are done."""
-        self._sums = [each for each in self._sums if not each.advance()]
-        return not self._sums
 
     # --- what a model carries on -------------------------------------------------------------------------------------
 
@@ -248,7 +344,7 @@ class SharedSteps:
         """What each process carries of its rows, put together: as one process alone would have it."""
         if not self._row_names:
             return {}
-        own = [{name: to_host(array) for name, array in rows.items()} for rows in self._rows]
+        own = [{name: to_host(array) for name, array in rows.items()} for rows in self._carried]
         everybody = [rows for found in self.team.exchange(own) for rows in found]
         return {name: np.concatenate([rows[name] for rows in everybody]) for name in self._row_names}
 
@@ -317,24 +413,81 @@ class SharedSteps:
         self.team.abort(f"scratchlv: process {self.team.rank}: {sentence}")
 
 
+def divides(team: Team, model: Any) -> bool:
+    """Whether each process of ``team`` steps a part of the parameters; not of a model that clips, whole gradient at hand."""
+    return team.divides and not hasattr(model, "clip_each")
+
+
+def memory_of(team: Team, model: Any) -> Callable[[tuple[int, ...], Array], Memory]:
+    """Where the parameters lie: where each is stepped by one process, all of one machine have the same."""
+    return partial(team.memory, common=True) if divides(team, model) else own_memory
+
+
+def clip_parts(model: Any, gradients: dict[str, Array]) -> None:
+    """Clip in place what ``model`` clips by itself, the whole gradient at hand; most models do not."""
+    clip_each = getattr(model, "clip_each", None)
+    if clip_each is not None:
+        clip_each(gradients)
+
+
+class _Squared(Sum):
+    """A sum, and what is done with it at once, while it is in the cache."""
+
+    def __init__(self, found: Sum, then: Callable[[], None]) -> None:
+        self._sum, self._then = found, then
+
+    def advance(self) -> bool:
+        if not self._sum.advance():
+            return False
+        self._then()
+        return True
+
+
 class Times:
     """Where the time of the steps goes."""
 
     def __init__(self) -> None:
         self.steps = 0
-        self.computing = self.waiting = self.under_way = self.not_hidden = 0.0  #: seconds, in all but the first step
+        self.computing = self.waiting = self.under_way = self.shown = 0.0  #: seconds, in all but the first step
         self._lately = 0.0, 0.0
+        self._first: float | None = None
 
-    def add(self, computing: float, waiting: float, under_way: float, not_hidden: float) -> None:
+    def begin(self, team: Team) -> Times:
+        """A step begins."""
+        self._began, self._waited, self._first = time.perf_counter(), team.waited, None
+        self._under_way = self._shown = 0.0
+        return self
+
+    def first_sent(self) -> None:
+        """A sum is begun."""
+        if self._first is None:
+            self._first = time.perf_counter()
+
+    @contextlib.contextmanager
+    def not_hidden(self) -> Iterator[None]:
+        """Inside the ``with`` block nothing else goes on than to exchange."""
+        began = time.perf_counter()
+        yield
+        ended = time.perf_counter()
+        self._shown += ended - began
+        self._under_way += ended - (began if self._first is None else self._first)
+        self._first = None
+
+    def end(self, team: Team) -> None:
+        """The step is done."""
+        waited = team.waited - self._waited
+        self.add(time.perf_counter() - self._began - waited, waited, self._under_way, self._shown)
+
+    def add(self, computing: float, waiting: float, under_way: float, shown: float) -> None:
         """Of a step: seconds of its own work, and those that it waited; seconds that gradients were under way, and of those
         the ones in which there was nothing else to do."""
         self.steps += 1
-        if self.steps == 1:  # compiles, and finds the order
+        if self.steps == 1:  # compiles
             return
         self.computing += computing
         self.waiting += waiting
         self.under_way += under_way
-        self.not_hidden += not_hidden
+        self.shown += shown
 
     def lately(self) -> tuple[float, float]:
         """Seconds of own work and of waiting since it was asked last."""
@@ -344,7 +497,7 @@ class Times:
     def totals(self) -> tuple[float, float]:
         """The share of the time that gradients were under way in which work went on, and that of all time in which it waited."""
         whole = self.computing + self.waiting
-        hidden = 1 - self.not_hidden / self.under_way if self.under_way else 1.0
+        hidden = 1 - self.shown / self.under_way if self.under_way else 1.0
         return hidden, self.waiting / whole if whole else 0.0
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, empty
+from scratchlv.arrays import Array
 from scratchlv.device import to_host
 from scratchlv.memory import aligned_size
 from scratchlv.ops import adam, global_norm, rmsprop, sgd
+from scratchlv.parallel.team import Memory, own_memory
 from scratchlv.training import checkpoint
 
 
@@ -21,17 +22,19 @@ class FlatParameters:
 
     Each part begins at a multiple of 256 bytes, as a GPU's own allocations do: kernels that read four numbers at once, and
     cuBLAS, want them so, and one bias of 13 numbers would move all that follow. What lies between the parts is 0 and stays 0.
-    ``params`` is changed in place: its arrays become the views.
+    ``params`` is changed in place: its arrays become the views. ``memory`` makes the buffer: see :meth:`Team.memory`.
     """
 
     ALIGN = 64  # numbers
 
-    def __init__(self, params: dict[str, Array]) -> None:
+    def __init__(
+        self, params: dict[str, Array], memory: Callable[[tuple[int, ...], Array], Memory] = own_memory
+    ) -> None:
         self.shapes = {name: array.shape for name, array in params.items()}
         first = next(iter(params.values()))
         size = sum(aligned_size(math.prod(shape), self.ALIGN) for shape in self.shapes.values())
-        self.values = empty((size,), first)
-        self.values[...] = 0
+        self.memory = memory((size,), first)
+        self.values = self.memory.own
         self.grads = np.zeros_like(self.values)
         views = self.views(self.values)
         for name, array in params.items():
@@ -40,19 +43,19 @@ class FlatParameters:
 
     def views(self, flat: Array) -> dict[str, Array]:
         """``flat``, cut into arrays by name."""
-        return {name: flat[place].reshape(self.shapes[name]) for name, place in self._places().items()}
+        return {name: flat[place].reshape(self.shapes[name]) for name, place in self.places().items()}
 
     def rates(self, prefix: str, share: float) -> list[Rate]:
         """The learning rates of an optimiser: parameters whose names begin with ``prefix`` have this share of all others'."""
         found: list[Rate] = []
-        for name, place in self._places().items():
+        for name, place in self.places().items():
             rate = share if name.startswith(prefix) else 1.0
             if found and found[-1].share == rate:
                 place = slice(found.pop().part.start, place.stop)
             found.append(Rate(place, rate))
         return found
 
-    def _places(self) -> dict[str, slice]:
+    def places(self) -> dict[str, slice]:
         """Where each parameter stands in the buffer."""
         places, at = {}, 0
         for name, shape in self.shapes.items():
@@ -119,6 +122,17 @@ class Rate(NamedTuple):
     share: float
 
 
+def clipping(norm: float, most: float) -> float:
+    """What gradients of that ``norm`` are multiplied by, so that it is at most ``most``; NaN where it is not finite."""
+    return most / max(norm, most) if math.isfinite(norm) else math.nan
+
+
+def _overlap(one: slice, other: slice, n: int) -> tuple[int, int]:
+    """From where to where two parts of ``n`` numbers are both."""
+    (a, b, _), (c, d, _) = one.indices(n), other.indices(n)
+    return max(a, c), min(b, d)
+
+
 class Optimiser:
     """Changes ``params``, a flat buffer, in place; what it remembers of the steps before is its own.
 
@@ -134,9 +148,17 @@ class Optimiser:
 
     def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
         """One step against ``grads``, scaled by ``grad_scale``: a number, or an array without axes on a GPU."""
-        for part, share in self.rates:
-            state = [array[part] for array in self.state.values()]
-            self._step(self.params[part], grads[part], *state, lr=share * lr, grad_scale=grad_scale)
+        self.step_parts([(slice(0, len(self.params)), grads)], lr=lr, grad_scale=grad_scale)
+
+    def step_parts(self, parts: Iterable[tuple[slice, Array]], *, lr: float, grad_scale: Any) -> None:
+        """One step of some ``parts`` of the parameters alone, each with its gradients."""
+        for whole, grads in parts:
+            for rate, share in self.rates:
+                part = slice(*_overlap(whole, rate, len(self.params)))
+                if part.start < part.stop:
+                    some = grads[part.start - whole.start : part.stop - whole.start]
+                    state = [array[part] for array in self.state.values()]
+                    self._step(self.params[part], some, *state, lr=share * lr, grad_scale=grad_scale)
 
     def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
         """The same of a part of everything."""
@@ -196,9 +218,9 @@ class Adam(Optimiser):
         self.t = 0
         self.state = {name: np.zeros_like(params) for name in ("adam/m", "adam/v")}
 
-    def step(self, grads: Array, *, lr: float, grad_scale: Any) -> None:
+    def step_parts(self, parts: Iterable[tuple[slice, Array]], *, lr: float, grad_scale: Any) -> None:
         self.t += 1
-        super().step(grads, lr=lr, grad_scale=grad_scale)
+        super().step_parts(parts, lr=lr, grad_scale=grad_scale)
 
     def _step(self, params: Array, grads: Array, *state: Array, lr: float, grad_scale: Any) -> None:
         adam.step(params, grads, *state, self.t, lr=lr, grad_scale=grad_scale)

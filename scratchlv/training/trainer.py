@@ -26,7 +26,7 @@ from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint, old_runs
 from scratchlv.training.averaging import Averaging, WeightAverage
 from scratchlv.training.copy_ahead import CopyAhead
-from scratchlv.training.data_parallel import SharedSteps
+from scratchlv.training.data_parallel import SharedSteps, clip_parts, memory_of
 from scratchlv.training.interrupts import finish_the_step
 from scratchlv.training.log import Log
 from scratchlv.training.optimisers import OPTIMISERS, Decay, FlatParameters, learning_rate
@@ -83,7 +83,8 @@ class Trainer:
         self.goal = goal
         self.model, self.batch_at, self.settings = to_backend(model), batch_at, settings
         self.folder, self.validate = folder, validate
-        self.flat = FlatParameters(model.params)
+        self.team = team()
+        self.flat = FlatParameters(model.params, memory_of(self.team, model))
         optimiser = OPTIMISERS[settings.optimiser]
         how = {name: getattr(settings, name) for name in optimiser.SETTINGS}
         rates = None if settings.slow is None else self.flat.rates(*settings.slow)
@@ -92,7 +93,6 @@ class Trainer:
         self.losses: list[float] = []  # of all validations
         self.metrics = StepMetrics(folder)
         self.kept = kept or {}
-        self.team = team()
         self.shared = SharedSteps(self.team, self.model, self.flat, folder) if self.team.active else None
         self._copied = CopyAhead(batch_at) if on_gpu(self.flat.values) and self.shared is None else None
         graphs = step_graphs_asked_for() and self._copied is not None
@@ -160,11 +160,13 @@ class Trainer:
             batch_at = self._copied or self.batch_at
             loss, norm, scale = self._computed(batch_at(self.step))
         else:
-            loss, gradients = self.shared.step(self.batch_at, self.step)
-            _, norm, scale = self.flat.collect(gradients, s.clip)
+            loss, norm, scale = self.shared.step(self.batch_at, self.step, s.clip)
         self.metrics.add(self.step + 1, loss, norm)
         rate = learning_rate(self.step, s.steps, s.learning_rate, s.warmup, s.decay)
-        self.optimiser.step(self.flat.grads, lr=rate, grad_scale=scale)
+        if self.shared is None:
+            self.optimiser.step(self.flat.grads, lr=rate, grad_scale=scale)
+        else:
+            self.shared.update(self.optimiser, lr=rate, grad_scale=scale)
         self.step += 1
         if self._copied is not None and self.step < s.steps:
             self._copied.begin(self.step)
@@ -175,7 +177,9 @@ class Trainer:
     def _compute(self, batch: Any) -> tuple[Any, Any, Any]:
         """The loss of a batch, the norm of its gradient, which goes to ``flat.grads``, and the factor that clips it."""
         loss, cache = self.model.forward(batch)
-        _, norm, scale = self.flat.collect(self.model.backward(cache), self.settings.clip)
+        gradients = self.model.backward(cache)
+        clip_parts(self.model, gradients)
+        _, norm, scale = self.flat.collect(gradients, self.settings.clip)
         return loss, norm, scale
 
     def sync_metrics(self) -> tuple[float, float]:
@@ -214,7 +218,8 @@ class Trainer:
 
         Where weights are averaged, that is done with their mean.
         """
-        with nullcontext() if self.average is None else self.average.in_place():
+        settle = (lambda: None) if self.shared is None else self.shared.settle
+        with nullcontext() if self.average is None else self.average.in_place(settle):
             return self._validate()
 
     def _validate(self) -> str:
@@ -257,6 +262,8 @@ class Trainer:
         if self.folder is None:
             return
         self.sync_metrics()
+        if self.shared is not None:
+            self.shared.complete(self.optimiser)
         remembered = {name: self.flat.packed(array) for name, array in self.optimiser.state_tensors().items()}
         tensors = self._tensors() | remembered
         best = None if math.isinf(self.best_loss) else self.best_loss

@@ -46,6 +46,14 @@ def test_the_formula_by_hand(scaling, of, slow):
     assert scaling.step_seconds(of, 8, slow, 1e-6) == pytest.approx(expected)
 
 
+def test_on_one_machine_the_processors_carry_the_bytes_and_take_turns(scaling, of):
+    pings = {"latency": 1e-4, "bandwidth": 1e8, "overhead": 1e-6}
+    took = 2 * 2 * 3 / 4 * 8e6 / 1e8 + 2e-4 + 2 * 3 * 8 * 1e-6
+    assert scaling.here_seconds(of, 4, 4, pings) == pytest.approx(0.2 + took), "nothing is hidden"
+    assert scaling.here_seconds(of, 4, 2, pings) == pytest.approx(2 * (0.2 + took))
+    assert scaling.here_seconds(of, 1, 2, pings) == 0.2
+
+
 def test_along_trees_latency_grows_with_the_logarithm(scaling, of, slow):
     took = 2 * 7 / 8 * 8e6 / 1e8 + 2 * 1e-4 * 3
     assert scaling.exchange(of, 8, slow._replace(trees=True), 1.0) == pytest.approx(took)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from scratchlv.parallel import mpi
 from scratchlv.training import checkpoint
 from scratchlv.training.log import read_log
 from tests.parallel.mpi import needs_mpi, run, start
+from tests.tasks.test_story_answering import babi
 
 _SMALL = ["n_train=60", "n_val=20", "embedding=8", "hidden=12", "batch=7", "unroll=8", "dropout=0.2", "warmup=2"]
 
@@ -104,6 +106,23 @@ def test_ctrl_c_reaches_all_and_is_resumed(tmp_path):
     assert err.count("interrupted; go on with: mpiexec -n 2 scratchlv train lm") == 1
     assert "was killed" not in err
     assert checkpoint.latest_steps(tmp_path / "run")
+
+
+@needs_mpi
+@pytest.mark.parametrize("of", ["1", "all"])
+def test_restarts_and_tasks_by_themselves(tmp_path, of):
+    data = babi(tmp_path / "data")
+    shutil.copy(data / "qa1_single-supporting-fact_train.txt", data / "qa3_single-supporting-fact_train.txt")
+    small = ["steps=3", "batch=4", "width=8", "restarts=2", "linear_steps=2"]
+    status, out, err = run(
+        2, *words(task="babi", small=small), "--data", f"babi:{data}:{of}", "--out", tmp_path / "run"
+    )
+    assert status == 0, err
+    lines = ["training losses of 2:"] if of == "1" else ["task 1: trained", "task 3: trained"]
+    assert [out.count(line) for line in lines] == [1] * len(lines)
+    status, out, err = run(2, "-m", "scratchlv", "evaluate", tmp_path / "run", "--json", "--data-parallel")
+    assert status == 0, err
+    assert json.loads(out.splitlines()[-1])["metrics"]["n"] > 0
 
 
 def _children(pid, word):

@@ -10,7 +10,7 @@ import pytest
 from scratchlv.errors import UserError
 from scratchlv.parallel import mpi, nccl
 from scratchlv.parallel.nccl import NCCLTeam
-from scratchlv.parallel.team import joined
+from scratchlv.parallel.team import Memory, joined
 from scratchlv.training.trainer import Trainer, TrainSettings
 from tests.parallel.threads import ThreadTeam, run_together
 from tests.training.test_data_parallel import Line, batch_at
@@ -126,8 +126,8 @@ def test_gpus_compute_what_one_process_would(P, shards, monkeypatch):
 def test_a_sum_is_not_there_before_it_is_waited_for():
     def work(team):
         gpu_team = OfThreads(team, stand_in(team))
-        parts, out = on_gpu(np.full((1, 5), team.rank + 1.0)), on_gpu(np.zeros(5))
-        under_way = gpu_team.start_sum(parts, out, 0)
+        rows, out = Memory(on_gpu(np.full((1, 5), team.rank + 1.0))), on_gpu(np.zeros(5))
+        under_way = gpu_team.start_sum(rows, slice(0, 5), out, 0)
         before = out.tolist()
         assert not under_way.advance()
         gpu_team.finish([under_way])

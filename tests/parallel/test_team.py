@@ -5,7 +5,7 @@ import pytest
 
 from scratchlv.errors import UserError
 from scratchlv.parallel.shares import Share
-from scratchlv.parallel.team import SharedError, Team, gather_of_batch, joined, sum_of_batch, team
+from scratchlv.parallel.team import Memory, SharedError, Team, gather_of_batch, joined, sum_of_batch, team
 from tests.parallel.threads import run_together
 
 
@@ -17,9 +17,9 @@ def test_alone_everything_is_its_own():
     assert alone.broadcast(5) == 5
     assert alone.in_order([1, 2]) == [1, 2]
     assert list(alone.mine(range(4))) == [0, 1, 2, 3]
-    out = np.empty(3)
-    assert alone.start_sum(np.arange(6.0).reshape(2, 3), out, 0).advance()
-    np.testing.assert_array_equal(out, [3, 5, 7])
+    out = np.zeros(4)
+    assert alone.start_sum(Memory(np.arange(8.0).reshape(2, 4)), slice(1, 4), out, 0).advance()
+    np.testing.assert_array_equal(out, [0, 6, 8, 10])
     assert gather_of_batch() is None
     np.testing.assert_array_equal(sum_of_batch(out), out)
     with pytest.raises(UserError, match="enough"):

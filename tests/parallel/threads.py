@@ -46,9 +46,17 @@ class ThreadTeam(Team):
     def gather(self, array):
         return np.stack(self.exchange(np.array(array)))
 
-    def start_sum(self, parts, out, number):
+    def start_sum(self, rows, part, out, number, to_all=False):
         self._turn[number] = turn = self._turn.get(number, -1) + 1
-        return _ThreadSum(self, parts, out, (number, turn))
+        mine = slice(None) if to_all else self.owned(part.stop - part.start)[self.rank]
+        out[part] = np.nan  # of what is not its own nobody may read a sum
+        return _ThreadSum(self, rows.own[:, part], out[part], (number, turn), mine)
+
+    def share(self, values, owned):
+        found = self.exchange([values.own[part].copy() for part in owned[self.rank]])
+        for parts, arrays in zip(owned, found, strict=True):
+            for part, array in zip(parts, arrays, strict=True):
+                values.own[part] = array
 
     def wait(self, done):
         began = time.perf_counter()
@@ -64,8 +72,8 @@ class ThreadTeam(Team):
 
 
 class _ThreadSum(Sum):
-    def __init__(self, team, parts, out, key):
-        self.team, self.out, self.key, self.parts = team, out, key, parts.copy()
+    def __init__(self, team, parts, out, key, mine):
+        self.team, self.out, self.key, self.parts, self.mine = team, out, key, parts.copy(), mine
         self.lazy = random.randrange(3)
         self._post()
 
@@ -81,16 +89,17 @@ class _ThreadSum(Sum):
         found = self.team._meeting.sums.get(self.key, {})
         if len(found) < self.team.size:
             return False
-        add_rows(np.concatenate([found[rank] for rank in range(self.team.size)]), self.out)
+        add_rows(np.concatenate([found[rank] for rank in range(self.team.size)])[:, self.mine], self.out[self.mine])
         return True
 
 
-def run_together(size, work, shards=0):
+def run_together(size, work, shards=0, divides=True):
     """``work(team)`` in each of ``size`` threads that are a team; what each returned."""
     meeting = _Meeting(size)
 
     def run(rank):
         team = ThreadTeam(meeting, rank, size, shards)
+        team.divides = divides
         try:
             with joined(team):
                 return work(team)

@@ -6,6 +6,7 @@ import pytest
 from scratchlv.tasks import story_answering, training
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Interrupted, Trainer
+from tests.parallel.threads import run_together
 
 from .test_story_answering import babi
 
@@ -85,3 +86,17 @@ def test_without_a_linear_start_and_with_one_network(tmp_path):
     assert any(line.startswith("the softmax is put back after 10 steps") for line in said)
     said = train(tmp_path / "plain", config(data, "restarts=1", "linear_steps=0"))
     assert not any("softmax" in line or "training losses" in line for line in said)
+
+
+@pytest.mark.parametrize("P", [2, 3])
+def test_processes_share_the_batches_of_all_networks(tmp_path, P):
+    """The linear start ends at the same step, the same network is kept, and it has the same parameters."""
+    asked = config(babi(tmp_path / "data"), "clip=0.05")
+    expected = train(tmp_path / "alone", asked)
+    said = run_together(P, lambda _: train(tmp_path / "together", asked))[0]
+    words = ("the softmax is put back", "training losses")
+    assert [line for line in said if line.startswith(words)] == [line for line in expected if line.startswith(words)]
+    alone, together = (checkpoint.load(tmp_path / which) for which in ("alone", "together"))
+    assert alone[1]["step"] == together[1]["step"] == 12
+    for name, array in alone[0].items():
+        np.testing.assert_allclose(together[0][name], array, rtol=1e-3, atol=1e-5, err_msg=name)

@@ -10,8 +10,10 @@ import pytest
 
 from scratchlv.cli import main
 from scratchlv.errors import UserError
+from scratchlv.parallel.team import SharedError
 from scratchlv.tasks import separately, story_answering, training
 from scratchlv.training import checkpoint
+from tests.parallel.threads import run_together
 
 from .test_story_answering import babi, story
 
@@ -50,6 +52,26 @@ def test_each_task_has_a_run_and_a_row(data, tmp_path, capsys):
     # what is done is not done again
     assert main(["train", "babi", "--resume", "--out", str(tmp_path / "run")]) == 0
     assert "task 4: trained" in capsys.readouterr().out
+
+
+def test_processes_that_work_together_have_some_of_the_tasks_each(data, tmp_path, capfd):
+    def train(where):
+        said = []
+        training.train(tmp_path / where, config(data), show_progress=False, say=said.append)
+        return said
+
+    train("alone")
+    said = run_together(2, lambda _: train("together"))
+    assert [line.split(",")[0] for line in said[0][1:]] == [f"task {name}: trained" for name in (1, 2, 4)]
+    for task in ("task-1", "task-2", "task-4"):
+        (alone, _), (together, _) = (checkpoint.load(tmp_path / which / task) for which in ("alone", "together"))
+        for name, array in alone.items():
+            assert array.tobytes() == together[name].tobytes(), name
+    shutil.rmtree(tmp_path / "together" / "task-4")
+    (data / "qa4_single-supporting-fact_train.txt").write_text("1 Mary went to the hall.\n")
+    with pytest.raises(SharedError, match="not trained: 4 of babi"):
+        run_together(2, lambda _: training.train(tmp_path / "together", show_progress=False))
+    assert "task-4: " in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Several processes, played by threads: they compute what one alone would, and know when they do not."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from scratchlv.data.stream import TokenStream
 from scratchlv.errors import UserError
 from scratchlv.models.language_model import LanguageModel, LanguageModelConfig
 from scratchlv.parallel.shares import ALL
-from scratchlv.parallel.team import SharedError, team
+from scratchlv.parallel.team import SharedError, Team, team
 from scratchlv.tasks import training as tasks
 from scratchlv.training import checkpoint
+from scratchlv.training.averaging import Averaging
 from scratchlv.training.data_parallel import SharedSteps, Times
 from scratchlv.training.log import read_log
+from scratchlv.training.optimisers import OPTIMISERS
 from scratchlv.training.trainer import Trainer, TrainSettings
 from tests.parallel.small_jobs import JOBS, STEPS, make
 from tests.parallel.threads import run_together
@@ -64,6 +67,13 @@ def test_several_compute_what_one_alone_would(job, P):
         np.testing.assert_allclose(shares, array, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("P, shards", [(2, 0), (3, 6)])
+def test_where_nothing_is_divided_all_take_the_whole_step(job, P, shards):
+    one, other = (run_together(P, lambda _: trained(job), shards, divides)[0] for divides in (True, False))
+    for name, array in other.model.params.items():
+        np.testing.assert_allclose(one.model.params[name], array, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
 def test_the_same_number_of_processes_computes_the_same_bits(job):
     first, second = (run_together(3, lambda _: trained(job, dtype=np.float32)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
@@ -97,29 +107,46 @@ def test_gradients_that_are_said_to_be_final_do_not_change(job):
     assert sum(map(np.size, seen.values())) > 0
 
 
-def test_what_a_model_is_not_told_to_send_early_is_sent_at_the_end(job):
-    found = run_together(2, lambda _: trained(job))
-    assert set(found[0].shared.names) == set(found[0].model.params)
-
-
 def test_of_an_embedding_only_the_rows_of_the_words_are_sent():
     """A text of many words, of which a batch has few: fewer bytes, the same parameters."""
     stream = TokenStream(np.random.default_rng(0).integers(4, 500, 3000))
     settings = TrainSettings(steps=9, learning_rate=0.01, warmup=1)
 
-    def trained(_):
+    def trained(team):
         model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
         trainer = Trainer(model, lambda step, share=ALL: stream.training_batch(step, 6, 5, 0, share), settings)
+        sizes = [watch_sums(team)]
+        for _ in range(9):
+            sizes[0].clear()
+            trainer.train_step()
+        return trainer, sum(sizes[0])
+
+    def watch_sums(team):
+        sizes, start = [], team.start_sum
+        team.start_sum = lambda rows, part, *rest, **how: (
+            sizes.append(part.stop - part.start) or start(rows, part, *rest, **how)
+        )
+        return sizes
+
+    alone, _ = trained(Team())
+    for trainer, sent in run_together(3, trained):
+        assert_same(trainer.model.params, alone.model.params, rtol=1e-4, atol=1e-6)
+        rest = alone.flat.values.size - 500 * 8
+        assert rest < sent <= rest + 3 + 30 * 8
+
+    def now_and_then(some):
+        model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
+        known, step = model.rows_read, iter(range(99))
+        model.rows_read = lambda batch: known(batch) if next(step) in some else {}
+        trainer = Trainer(model, lambda step, share: stream.training_batch(step, 6, 5, 0, share), settings)
         for _ in range(9):
             trainer.train_step()
         return trainer
 
-    alone = trained(None)
-    for trainer in run_together(3, trained):
+    for some in ((0, 3, 4, 7), (1, 2, 5)):
+        trainer = run_together(2, lambda _, some=some: now_and_then(some))[0]
         assert_same(trainer.model.params, alone.model.params, rtol=1e-4, atol=1e-6)
-        sent = trainer.shared._places["embedding.W"]
-        assert sent.stop - sent.start <= 30 * 8
-        assert trainer.shared._filled < alone.flat.values.size - 400 * 8
+        assert trainer.metrics.last == pytest.approx(alone.metrics.last, rel=1e-4)
 
     def lies(_):
         model = LanguageModel(LanguageModelConfig(vocabulary=500, embedding=8, hidden=6, streams=6))
@@ -209,6 +236,36 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     np.testing.assert_allclose(last.model.buffers["seen"], whole.model.buffers["seen"], rtol=1e-10)
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_a_checkpoint_has_all_that_every_optimiser_remembers_and_the_averaged_weights(optimiser, tmp_path):
+    """Whoever has stepped it; and validation sees the mean."""
+    momentum = 0.5 if optimiser != "adam" else 0.0
+    more = {"optimiser": optimiser, "momentum": momentum, "averaging": Averaging(first=15), "validate_every": 10}
+    settings = dataclasses.replace(SETTINGS, steps=40, **more)
+    seen = {}
+
+    def work(team):
+        model = Line()
+        folder = tmp_path / str(team.size)
+        folder.mkdir(exist_ok=True)
+
+        def validate():
+            seen.setdefault(team.size, []).append(model.params["w"][0])
+            return {"loss": 1.0}
+
+        Trainer(model, batch_at, settings, folder, validate, show_progress=False).run()
+
+    work(Team())
+    run_together(3, work)
+    (expected, _), (found, _) = (checkpoint.load(tmp_path / str(P)) for P in (1, 3))
+    assert found.keys() == expected.keys()
+    assert any(name.startswith("average/") for name in found)
+    assert any(name.startswith(optimiser) for name in found)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-9, err_msg=name)
+    np.testing.assert_allclose(sorted(seen[3]), np.repeat(sorted(seen[1]), 3), rtol=1e-9)
+
+
 def test_only_the_first_writes_and_the_log_ends_with_what_was_hidden(tmp_path, capfd):
     def work(_):
         trainer = line(tmp_path, validate=lambda: {"loss": 1.0})
@@ -231,9 +288,9 @@ def test_a_difference_stops_all_and_is_named(tmp_path, monkeypatch):
     def work(team):
         trainer = line(tmp_path)
         for step in range(30):
-            if team.rank == 1 and step == 4:
-                trainer.model.params["b"] += 1e-9  # a bit in a damaged memory
             trainer.train_step()
+            if team.rank == 1 and step == 8:
+                trainer.model.params["b"] += 1e-9  # a bit in a damaged memory
 
     with pytest.raises(SharedError, match=r"after step 10 .* different b: process 1 differ"):
         run_together(3, work)
@@ -341,7 +398,7 @@ def test_times():
 
 
 def test_buckets_are_begun_while_the_backward_pass_goes_on(monkeypatch):
-    monkeypatch.setattr("scratchlv.training.data_parallel.BUCKET", 16)
+    monkeypatch.setattr("scratchlv.training.data_parallel.BUCKET", 64 * 8)
 
     def work(team):
         begun = []
@@ -349,9 +406,9 @@ def test_buckets_are_begun_while_the_backward_pass_goes_on(monkeypatch):
         trainer = Trainer(model, batch_at, SETTINGS, show_progress=False)
         start, backward = team.start_sum, model.backward
 
-        def seen(parts, out, number):
+        def seen(rows, part, out, number, to_all=False):
             begun.append(number)
-            return start(parts, out, number)
+            return start(rows, part, out, number, to_all)
 
         def watched(cache, ready):
             found = backward(cache, ready)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from scratchlv.errors import UserError
+from scratchlv.ops import global_norm
 from scratchlv.training import checkpoint
-from scratchlv.training.optimisers import OPTIMISERS
+from scratchlv.training.optimisers import OPTIMISERS, Rate, clipping
 from scratchlv.training.trainer import Trainer, TrainSettings
 
 SETTINGS = TrainSettings(steps=12, learning_rate=0.1, warmup=2)
@@ -53,6 +54,23 @@ def test_one_that_was_loaded_goes_on_with_the_same_bits(name, how):
     resumed.load_state_tensors(part.state_tensors(), 4, WHERE)
     walk(resumed, 9, first=4)
     assert resumed.params.tobytes() == whole.params.tobytes()
+
+
+@pytest.mark.parametrize(("name", "how"), [*((name, {}) for name in OPTIMISERS), *WITH_MOMENTUM])
+def test_parts_that_are_stepped_by_themselves_are_stepped_as_the_whole(name, how):
+    """Each by who owns it, with the learning rates of its parts."""
+    rates = [Rate(slice(0, 150), 1.0), Rate(slice(150, 300), 0.1)]
+    whole, *owners = (OPTIMISERS[name](np.ones(300, np.float32), rates, **how) for _ in range(3))
+    owned = [[slice(0, 64), slice(192, 300)], [slice(64, 192)]]
+    for step in range(5):
+        grads = np.random.default_rng(step).standard_normal(300).astype(np.float32)
+        whole.step(grads, lr=0.1, grad_scale=0.5)
+        for owner, parts in zip(owners, owned, strict=True):
+            owner.step_parts([(part, grads[part]) for part in parts], lr=0.1, grad_scale=0.5)
+    for owner, parts in zip(owners, owned, strict=True):
+        for part in parts:
+            np.testing.assert_allclose(owner.params[part], whole.params[part], rtol=1e-6)
+    assert (owners[0].params[owned[1][0]] == 1).all(), "what another owns is left alone"
 
 
 def test_the_steps_that_adam_has_taken_count():
@@ -136,3 +154,10 @@ def test_one_batch_is_learnt_with_the_optimiser_of_the_run_and_leaves_the_run_as
     assert t.step == 0
     assert t.model.params["w"].tolist() == [1, 2, 3, 4, 5]
     assert t.settings == dataclasses.replace(SETTINGS, optimiser="sgd")
+
+
+def test_the_factor_that_clips_is_that_of_the_global_norm():
+    for gradient, most in ((3.0, 1.0), (3.0, 5.0), (0.0, 1.0), (np.inf, 1.0), (np.nan, 1.0)):
+        array = np.float32([gradient])
+        norm, factor = global_norm.step((array,), array.copy(), max_norm=most)
+        assert clipping(float(norm), most) == pytest.approx(float(factor), nan_ok=True)
