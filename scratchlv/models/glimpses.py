@@ -113,7 +113,8 @@ def forward(
 ) -> tuple[Array, Array, Cache | None]:
     """``y`` (N, :func:`width`) from ``x`` (P, L, H) of pictures and ``questions``, S times (N, H); the attention (N, G K, L)."""
     x_of, gathered = of_questions.forward(x, picture_of, train=train)
-    found, counts, alphas, caches = [], [], [], []
+    alphas: list[Array] = []
+    found, counts, caches = [], [], []
     for g in range(1, glimpses + 1):
         chain, u = [], questions[(g - 1) % len(questions)]
         for k in range(1, hops + 1):
