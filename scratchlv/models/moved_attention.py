@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array, as_contiguous
+from scratchlv.device import place
 from scratchlv.ops import embedding
 
 _LEAST = 1e-9  # ε
@@ -71,7 +72,7 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     """``beta`` (N, L) of ``alpha`` and ``before`` (N, L), and of ``r`` (N, R), by regions ``grid`` (h, w)."""
     kernel = as_contiguous(np.exp(r - r.max(axis=1, keepdims=True)).T)  # (R, N); a factor for all is lost in s
-    weights, lookup = embedding.forward(of_pairs(*grid), kernel, train=train)  # (L, L, N)
+    weights, lookup = embedding.forward(place(of_pairs(*grid), kernel), kernel, train=train)  # (L, L, N)
     before = as_contiguous(before.T)
     moved = as_contiguous((weights * before).sum(axis=1).T)  # (N, L)
     both = alpha * moved

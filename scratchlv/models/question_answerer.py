@@ -206,6 +206,8 @@ class QuestionAnswerer:
         """
         batch = placed(batch, self.params["embedding.W"])
         logits, alphas, cache = self._logits(batch, train)
+        if self.config.model == "glimpses":
+            alphas = None  # nobody teaches them where to look
         loss, loss_cache = answer_loss.forward(
             logits,
             alphas,

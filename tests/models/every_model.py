@@ -71,8 +71,9 @@ def copying_translator(at, rng):
 
 def question_answerer(at, rng, model, own_encoder=False):
     sizes = {"answers": at.answers, "attention": at.attention, "hops": 2, "attention_loss": 0.5}
-    config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model)
     height, width = (size // 8 for size in at.picture) if own_encoder else at.features[:2]
+    sizes |= {"grid": (height, width), "glimpses": 2}
+    config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model)
     return QuestionAnswerer(config), _questions(at, rng, own_encoder, height * width)
 
 
@@ -141,7 +142,10 @@ MODELS = {
     **{f"translator, {model}": (translator, model) for model in TRANSLATORS},
     **{f"translator of {cell} cells": (translator, "additive", cell) for cell in ("gru", "rnn")},
     "translator that copies": (copying_translator,),
-    **{f"question answerer, {model}": (question_answerer, model) for model in ("blind", "naive", "attention")},
+    **{
+        f"question answerer, {model}": (question_answerer, model)
+        for model in ("blind", "naive", "attention", "glimpses")
+    },
     "question answerer with a conv net of its own": (question_answerer, "attention", True),
     "memory network, adjacent": (memory_network, "adjacent"),
     "memory network, layer-wise": (memory_network, "layer-wise"),
