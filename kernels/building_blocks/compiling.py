@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
@@ -99,22 +100,28 @@ def compiled() -> int:
 def when_compiling(begins: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
     """Call ``begins`` before the first kernel that is compiled inside the ``with`` block, and ``at_once``, if given, right now.
 
-    A block within a block calls nothing: the outer one does, or has.
+    A block within a block calls nothing: the outer one does, or has; nor does one that another thread begins meanwhile, whichever
+    of the two ends first.
     """
 
     def first() -> None:
         _compiler.begins = _has_begun
         begins()
 
-    before = _compiler.begins
-    if before is None:
-        _compiler.begins = first
+    with _compiler.lock:
+        outer = _compiler.blocks == 0
+        _compiler.blocks += 1
+        if outer:
+            _compiler.begins = first
     try:
-        if before is None and at_once is not None:
+        if outer and at_once is not None:
             at_once()
         yield
     finally:
-        _compiler.begins = before
+        with _compiler.lock:
+            _compiler.blocks -= 1
+            if _compiler.blocks == 0:
+                _compiler.begins = None
 
 
 def _has_begun() -> None:
@@ -180,6 +187,8 @@ class _Compiler(event.Listener):
         self.kernels: set[Callable] = set()
         self.compiled = 0
         self.begins: Callable[[], None] | None = None
+        self.blocks = 0  # that are told when it begins, of all threads
+        self.lock = threading.Lock()  # of these two
         self.noted: dict[Call, None] | None = None  # in a rehearsal
         self.waits = True  # for kernels that other processes are compiling
         self.loads = False  # at this moment, what was kept

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -66,6 +66,8 @@ _MOST_WORDS = 1000  # of a question
 @dataclass(frozen=True, kw_only=True)
 class Settings(backbone_.Settings):
     """``batch`` counts pictures, each with all its questions."""
+
+    GONE: ClassVar[dict[str, Any]] = {"query": "question", "shared_hops": False, "frequencies": 0}
 
     hops: int = 1
     embedding: int = 64

@@ -300,6 +300,8 @@ def to_json(record: Any) -> Any:
 def from_json(kind: type[Record], found: Any) -> Record:
     """The record of this ``kind`` that :func:`to_json` made ``found`` of; what it leaves out has its default.
 
+    Fields that there were once are in the kind's ``GONE``, with the values at which they did nothing: those are passed over.
+
     Raises:
         ValueError: something is missing, is not known, or is of another type.
         UserError: a value is none that the record can have.
@@ -307,6 +309,8 @@ def from_json(kind: type[Record], found: Any) -> Record:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if not isinstance(found, dict):
         raise ValueError(f"{kind.__name__} is missing")
+    gone = getattr(kind, "GONE", {})
+    found = {name: value for name, value in found.items() if name not in gone or value != gone[name]}
     for name in found.keys() - fields.keys():
         raise ValueError(f"{name!r} is not known")
     for name, field in fields.items():

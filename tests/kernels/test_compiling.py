@@ -47,6 +47,18 @@ def use(**environment):
     return said, int(compiled), Path(folder)
 
 
+def test_blocks_of_two_threads_may_end_in_any_order():
+    said = []
+    first, second = (compiling.when_compiling(lambda: None, lambda: said.append("at once")) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert said == ["at once"]
+    with compiling.when_compiling(lambda: None, lambda: said.append("and the next")):
+        assert said == ["at once", "and the next"]
+
+
 def test_every_block_is_told_of_its_first_kernel_but_for_those_within_it():
     said = []
 

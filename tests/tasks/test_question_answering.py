@@ -13,7 +13,7 @@ from scratchlv.data import scenes as scenes_world
 from scratchlv.data.question_set import QuestionSet
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.tasks import backbone, question_answering, training
+from scratchlv.tasks import backbone, question_answering, records, training
 
 SMALL = ["steps=2", "batch=4", "warmup=1", "hidden=16", "embedding=8", "blind_steps=2"]
 MODELS = ("attention", "glimpses", "naive", "memory")
@@ -45,6 +45,15 @@ def trained(tmp_path_factory):
 def image(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8)).save(tmp_path / "x.png")
     return tmp_path / "x.png"
+
+
+def test_a_run_that_was_asked_for_what_is_no_longer_there():
+    """Where it did nothing, nothing is missing."""
+    asked = records.to_json(config().settings)
+    gone = {"query": "question", "shared_hops": False, "frequencies": 0}
+    assert records.from_json(question_answering.Settings, asked | gone) == config().settings
+    with pytest.raises(ValueError, match="'query' is not known"):
+        records.from_json(question_answering.Settings, asked | gone | {"query": "words"})
 
 
 # --- figures -----------------------------------------------------------------------------------------------------
