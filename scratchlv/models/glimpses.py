@@ -37,19 +37,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array, add, as_contiguous
-from scratchlv.initialisers import normal, uniform
-from scratchlv.models import moved_attention, of_questions
-from scratchlv.ops import additive_attention, linear, sigmoid
+from scratchlv.initialisers import uniform
+from scratchlv.models import hop, moved_attention, of_questions
+from scratchlv.ops import linear, sigmoid
 
 _NEAR = 3.0  # regions, from which on a displacement is as unlikely at first as any other
 
 
 class HopCache(NamedTuple):
-    name: str
-    keys: Any
-    gathered_keys: Any
-    query: Any
-    attention: Any
+    look: hop.Cache
     displaced: Any  # of r; None of the first hop
     moved: Any
 
@@ -88,15 +84,10 @@ def init(rng: np.random.Generator, glimpses: int, hops: int, H: int, A: int, gri
     for g in range(1, glimpses + 1):
         params |= {f"glimpse{g}.Wn": uniform(rng, H, H + 1), f"glimpse{g}.bn": np.zeros(H + 1, np.float32)}
         for k in range(1, hops + 1):
-            hop = _hop(g, k)
-            params |= {
-                f"{hop}.Wx": uniform(rng, H, A),
-                f"{hop}.b": np.zeros(A, np.float32),
-                f"{hop}.Wu": uniform(rng, H, A),
-                f"{hop}.v": normal(rng, A, scale=A**-0.5),
-            }
+            name = _hop(g, k)
+            params |= hop.init(rng, name, H, A)
             if k > 1:
-                params |= {f"{hop}.Wr": np.zeros((H, stay.size), np.float32), f"{hop}.br": stay.copy()}
+                params |= {f"{name}.Wr": np.zeros((H, stay.size), np.float32), f"{name}.br": stay.copy()}
     return params
 
 
@@ -156,19 +147,16 @@ def _hop(g: int, k: int) -> str:
 
 
 def _look(
-    p: dict, hop: str, x: Array, x_of: Array, u: Array, picture_of: Array, before: Array | None, grid: Any, train: bool
+    p: dict, name: str, x: Array, x_of: Array, u: Array, picture_of: Array, before: Array | None, grid: Any, train: bool
 ) -> tuple[Array, Array, HopCache]:
     """``z`` (N, H) and ``alpha`` (N, L) of one hop, which begins where the one ``before`` (N, L) was."""
-    keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
-    keys, gathered = of_questions.forward(keys, picture_of, train=train)  # (N, L, A)
-    query, query_cache = linear.forward(u, p[f"{hop}.Wu"], train=train)  # (N, A)
-    (z, alpha), attention = additive_attention.forward(x_of, keys, query, p[f"{hop}.v"], train=train)
+    (z, alpha), look = hop.forward(p, name, x, x_of, u, picture_of, train=train)
     displaced = moved = None
     if before is not None:
-        r, displaced = linear.forward(u, p[f"{hop}.Wr"], p[f"{hop}.br"], train=train)  # (N, R)
+        r, displaced = linear.forward(u, p[f"{name}.Wr"], p[f"{name}.br"], train=train)  # (N, R)
         alpha, moved = moved_attention.forward(alpha, before, r, grid, train=train)
         z = np.einsum("nl,nlh->nh", alpha, x_of)
-    return z, alpha, HopCache(hop, keys_cache, gathered, query_cache, attention, displaced, moved)
+    return z, alpha, HopCache(look, displaced, moved)
 
 
 def _chain_backward(
@@ -181,18 +169,16 @@ def _chain_backward(
         dalpha = np.einsum("nh,nlh->nl", dz, x_of)
         dx_of = add(dx_of, glimpse.alpha[:, :, None] * dz[:, None])
         dz = None
-    for hop in reversed(glimpse.hops):
+    for look, displaced, moved in reversed(glimpse.hops):
         dbefore = None
-        if hop.moved is not None:
-            dalpha, dbefore, dr = moved_attention.backward(dalpha, hop.moved)
-            du_here, g[f"{hop.name}.Wr"], g[f"{hop.name}.br"] = linear.backward(dr, hop.displaced)
+        if moved is not None:
+            dalpha, dbefore, dr = moved_attention.backward(dalpha, moved)
+            du_here, g[f"{look.name}.Wr"], g[f"{look.name}.br"] = linear.backward(dr, displaced)
             du = add(du, du_here)
-        grads = additive_attention.backward((dz, dalpha), hop.attention, dx=dx_of)
-        dx_of, g[f"{hop.name}.v"] = grads.dx, grads.dv
-        du_here, g[f"{hop.name}.Wu"], _ = linear.backward(grads.dquery, hop.query)
+        dx_of, dkeys, du_here, of_look = hop.backward(dz, dalpha, look, dx_of)
         du = add(du, du_here)
-        dkeys = of_questions.backward(grads.dkeys, hop.gathered_keys)
-        dx, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys, dx=dx)
+        dx, of_keys = hop.keys_backward(dkeys, look, dx)
+        g |= of_look | of_keys
         dz, dalpha = None, dbefore
     return dx_of, dx, du, g
 

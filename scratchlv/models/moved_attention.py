@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scratchlv.arrays import Array, as_contiguous
-from scratchlv.device import place
+from scratchlv.device import on_gpu
 from scratchlv.ops import embedding
 
 _LEAST = 1e-9  # ε
@@ -52,8 +52,12 @@ def displacements(h: int, w: int) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def of_pairs(h: int, w: int) -> np.ndarray:
-    """The number of the displacement from region l' to region l, ``[l, l']`` (L, L); read-only."""
+def of_pairs(h: int, w: int, gpu: int | None = None) -> Array:
+    """The number of the displacement from region l' to region l, ``[l, l']`` (L, L); on that GPU, or on the CPU, read-only."""
+    if gpu is not None:
+        import cupy
+
+        return cupy.asarray(of_pairs(h, w))
     row, column = np.divmod(np.arange(h * w), w)
     down, right = row[:, None] - row, column[:, None] - column
     numbers = (down + h - 1) * (2 * w - 1) + right + w - 1
@@ -72,7 +76,8 @@ def forward(
 ) -> tuple[Array, Cache | None]:
     """``beta`` (N, L) of ``alpha`` and ``before`` (N, L), and of ``r`` (N, R), by regions ``grid`` (h, w)."""
     kernel = as_contiguous(np.exp(r - r.max(axis=1, keepdims=True)).T)  # (R, N); a factor for all is lost in s
-    weights, lookup = embedding.forward(place(of_pairs(*grid), kernel), kernel, train=train)  # (L, L, N)
+    pairs = of_pairs(*grid, kernel.device.id) if on_gpu(kernel) else of_pairs(*grid)
+    weights, lookup = embedding.forward(pairs, kernel, train=train)  # (L, L, N)
     before = as_contiguous(before.T)
     moved = as_contiguous((weights * before).sum(axis=1).T)  # (N, L)
     both = alpha * moved

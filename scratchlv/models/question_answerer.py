@@ -30,7 +30,7 @@ from scratchlv.arrays import Array, as_contiguous
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import answer_loss, glimpses, of_questions
+from scratchlv.models import answer_loss, glimpses, hop, of_questions
 from scratchlv.models.recurrent import (
     dropout_backward,
     dropout_forward,
@@ -41,7 +41,7 @@ from scratchlv.models.recurrent import (
     reverse,
     zero_state,
 )
-from scratchlv.ops import additive_attention, dropout, embedding, linear, relu, tanh
+from scratchlv.ops import dropout, embedding, linear, relu, tanh
 from scratchlv.parallel.shares import Ready, nobody_waits
 from scratchlv.vision import conv_extractor, image_feature, regions
 from scratchlv.vision.finetuning import Finetuned
@@ -114,22 +114,12 @@ class QuestionAnswererConfig:
         return 2 * self.hidden if self.model == "naive" else self.hidden
 
 
-class HopCache(NamedTuple):
-    """What the backward pass of one hop takes."""
-
-    name: str
-    keys: Any
-    gathered_keys: Any
-    query: Any
-    attention: Any
-
-
 class HopsCache(NamedTuple):
     """What the backward pass of all hops takes."""
 
     regions: Any
     gathered: Any
-    hops: list[HopCache]
+    hops: list[hop.Cache]
 
 
 class LogitsCache(NamedTuple):
@@ -187,12 +177,7 @@ class QuestionAnswerer:
                 self.params |= glimpses.init(rng, config.glimpses, config.hops, H, A, config.grid)
             else:
                 for k in range(1, config.hops + 1):
-                    self.params |= {
-                        f"hop{k}.Wx": uniform(rng, H, A),
-                        f"hop{k}.b": np.zeros(A, np.float32),
-                        f"hop{k}.Wu": uniform(rng, H, A),
-                        f"hop{k}.v": normal(rng, A, scale=A**-0.5),
-                    }
+                    self.params |= hop.init(rng, f"hop{k}", H, A)
         encoder_params, statistics = regions.init(rng, config.channels, config.feature_channels, config.finetuned)
         self.params |= encoder_params
         self.buffers |= statistics
@@ -368,19 +353,14 @@ class QuestionAnswerer:
 
     def _hops(self, x: Array, u: Array, batch: QuestionBatch, train: bool) -> tuple[Array, Array, HopsCache | None]:
         """``u_K`` (N, H), and the attention of each hop (N, K, L)."""
-        p = self.params
         x, region_cache = self._regions(x, train)  # (P, L, H)
         x_of, gather_cache = of_questions.forward(x, batch.picture_of, train=train)  # (N, L, H)
         alphas, hops = [], []
         for k in range(1, self.config.hops + 1):
-            hop = f"hop{k}"
-            keys, keys_cache = linear.forward(x, p[f"{hop}.Wx"], p[f"{hop}.b"], train=train)  # (P, L, A)
-            keys, keys_gather_cache = of_questions.forward(keys, batch.picture_of, train=train)  # (N, L, A)
-            query, query_cache = linear.forward(u, p[f"{hop}.Wu"], train=train)  # (N, A)
-            (z, alpha), attention = additive_attention.forward(x_of, keys, query, p[f"{hop}.v"], train=train)
+            (z, alpha), cache = hop.forward(self.params, f"hop{k}", x, x_of, u, batch.picture_of, train=train)
             u = u + z
             alphas.append(alpha)
-            hops.append(HopCache(hop, keys_cache, keys_gather_cache, query_cache, attention))
+            hops.append(cache)
         return u, np.stack(alphas, axis=1), HopsCache(region_cache, gather_cache, hops) if train else None
 
     def _hops_backward(
@@ -388,16 +368,15 @@ class QuestionAnswerer:
     ) -> tuple[Array | None, Array, dict[str, Array]]:
         g: dict[str, Array] = {}
         dkeys_of, dx = {}, None  # x is looked at in every hop, and makes its keys
-        for k, hop in reversed(list(enumerate(cache.hops))):
+        for k, of_hop in reversed(list(enumerate(cache.hops))):
             dalpha = None if dalphas is None else dalphas[:, k]
-            grads = additive_attention.backward((du, dalpha), hop.attention, dx=dx)
-            dx, dkeys_of[hop.name], g[f"{hop.name}.v"] = grads.dx, grads.dkeys, grads.dv
-            du_here, g[f"{hop.name}.Wu"], _ = linear.backward(grads.dquery, hop.query)
+            dx, dkeys_of[of_hop.name], du_here, grads = hop.backward(du, dalpha, of_hop, dx)
             du = du + du_here  # u went on as it was, and asked
+            g |= grads
         dx = of_questions.backward(dx, cache.gathered)
-        for hop in cache.hops:
-            dkeys = of_questions.backward(dkeys_of.pop(hop.name), hop.gathered_keys)
-            dx, g[f"{hop.name}.Wx"], g[f"{hop.name}.b"] = linear.backward(dkeys, hop.keys, dx=dx)
+        for of_hop in cache.hops:
+            dx, grads = hop.keys_backward(dkeys_of.pop(of_hop.name), of_hop, dx)
+            g |= grads
         dx, grads = self._regions_backward(dx, cache.regions)
         return dx, du, g | grads
 

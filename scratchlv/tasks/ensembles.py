@@ -89,7 +89,7 @@ def load_answerers(folder: Path, others: Sequence[Path], *, weights: str = "floa
 def _sight(run: question_answering.Run) -> tuple:
     """What its pictures look like to a question answerer: the same features for runs of which this is the same."""
     c = run.config
-    own = c.encoder or run.folder if c.argument.kind == "scenes" and c.backbone == "conv" else None
+    own = c.encoder or run.folder if question_answering.lent(c) else None
     return (
         c.argument.kind == "scenes",
         c.backbone,

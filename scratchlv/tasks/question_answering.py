@@ -234,7 +234,7 @@ class Run(backbone_.Run[Config, Fitted]):
     @cached_property
     def encoder(self) -> Captioner | None:
         """The captioner of Scenes whose encoder it has; None where it sees with its own, or with a pretrained network."""
-        if not _lent(self.config):
+        if not lent(self.config):
             return None
         assert self.folder is not None
         return encoder_.load(Path(self.config.encoder or run_folder.encoder(self.folder)))
@@ -244,7 +244,7 @@ class Run(backbone_.Run[Config, Fitted]):
         return dataset(self.config, self.fitted, self.encoder, split, n, show_progress, extractor=self.extractor)
 
 
-def _lent(config: Config) -> bool:
+def lent(config: Config) -> bool:
     """Whether the pictures are seen with the conv extractor of a captioner."""
     return config.argument.kind == "scenes" and config.backbone == backbone_.CONV
 
@@ -392,7 +392,7 @@ def _fit(config: Config, train_set: QuestionSet, weights: Pretrained | None) -> 
 
 def _encoder(config: Config, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
     """The encoder for Scenes: the one that the config names, or a new one, in the run's folder."""
-    if not _lent(config):
+    if not lent(config):
         return None
     if config.encoder:
         return encoder_.load(Path(config.encoder))
@@ -439,7 +439,7 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         question_dropout=s.question_dropout,
         feature_dropout=s.feature_dropout,
         label_smoothing=s.label_smoothing,
-        regions=fitted.regions if _lent(config) else None,
+        regions=fitted.regions if lent(config) else None,
         grid=(side, side),
         glimpses=s.glimpses,
         attention_loss=s.attention_loss,

@@ -7,7 +7,7 @@ import pytest
 
 import scratchlv
 from scratchlv.batches import QuestionBatch
-from scratchlv.models import question_answerer
+from scratchlv.models import hop as one_hop
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
 
 from .helpers import check_gradients, check_kernels, check_same, in_float64, replace_backward, wrong
@@ -128,7 +128,7 @@ def test_a_way_of_the_gradient_that_is_missing_is_found(input_of_attention, hop,
     def without(grads):
         return [0 * grad if i == place else grad for i, grad in enumerate(grads)] if next(hops) == hop else grads
 
-    replace_backward(monkeypatch, question_answerer, "additive_attention", without)
+    replace_backward(monkeypatch, one_hop, "additive_attention", without)
     report = check_gradients(in_float64(answerer()), batch(), max_elements=6)
     assert not report.ok
     assert wrong(report) == reached
