@@ -289,23 +289,54 @@ class MemoryNetwork:
 
     def _memories(self, batch: QuestionBatch | StoryBatch, train: bool) -> tuple[dict[str, Array], Array | None, Any]:
         """The memories (N, S, d) by name, and which of them are there (N, S), None for all."""
-        p, config = self.params, self.config
-        names = [name.removesuffix(".T") for name in p if name.endswith(".T")]
-        memories, caches = {}, {}
+        names = [name.removesuffix(".T") for name in self.params if name.endswith(".T")]
         if isinstance(batch, StoryBatch):
-            told, S = batch.told, batch.told.shape[1]
-            l = position_encoding(batch.sentences, config.width, self._like.dtype, config.encoding)  # (U, J, d)
-            for name in names:
-                bags, bag_cache = bag_of_words(batch.sentences, p[f"{name}.W"], l, train=train)  # (U, d)
-                memory, gather_cache = embedding.forward(told, bags, train=train)  # (N, S, d)
-                of_copies = memory.reshape(config.copies, -1, S, config.width)
-                of_copies += p[f"{name}.T"].reshape(config.copies, 1, -1, config.width)[:, :, :S]
-                memories[name], caches[name] = memory, (bag_cache, gather_cache)
-            return memories, told != NOT_THERE, (None, caches)
+            told, cache = self._told(names, batch, train)
+            return dict(zip(names, told, strict=True)), batch.told != NOT_THERE, cache
+        memories, cache = self._seen(names, batch, train)
+        return memories, None, cache
+
+    def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
+        return self._seen_backward(dmemories, cache, ready) if self.config.pictures else self._told_backward(dmemories, cache)
+
+    def _told(self, names: list[str], batch: StoryBatch, train: bool) -> tuple[Array, Any]:
+        """What ``names`` make of the sentences, (names, N, S, d): all at once, as if each name's words followed the last one's."""
+        p, config = self.params, self.config
+        (N, S), d, of = batch.told.shape, config.width, np.arange(len(names))[:, None, None]
+        W = np.concatenate([p[f"{name}.W"] for name in names])
+        T = np.stack([p[f"{name}.T"] for name in names]).reshape(len(names), config.copies, 1, -1, d)
+        l = position_encoding(batch.sentences, d, self._like.dtype, config.encoding)  # (U, J, d)
+        words = batch.sentences + place(of * (len(W) // len(names)), batch.sentences)  # (names, U, J)
+        bags, bag_cache = bag_of_words(words, W, l, train=train)  # (names, U, d)
+        sentences = batch.told + place(of * len(batch.sentences), batch.told)  # (names, N, S)
+        memories, gather_cache = embedding.forward(sentences, bags.reshape(-1, d), train=train)  # (names, N, S, d)
+        of_copies = memories.reshape(len(names), config.copies, -1, S, d)
+        of_copies += T[:, :, :, :S]
+        return memories, (bag_cache, gather_cache)
+
+    def _told_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
+        bag_cache, gather_cache = cache
+        d, R = self.config.width, self.config.copies
+        dmemory = np.stack(list(dmemories.values()))  # (names, N, S, d)
+        names, _, S, _ = dmemory.shape
+        dT = np.zeros((names, R, self.config.memories, d), dmemory.dtype)
+        dT[:, :, :S] = dmemory.reshape(names, R, -1, S, d).sum(axis=2)
+        (dbags,) = embedding.backward(dmemory, gather_cache)
+        dW = bag_of_words_backward(dbags.reshape(names, -1, d), bag_cache)
+        return {
+            f"{name}.{kind}": d_of.reshape(-1, d)
+            for kind, grads in (("T", dT), ("W", dW.reshape(names, -1, d)))
+            for name, d_of in zip(dmemories, grads, strict=True)
+        }
+
+    def _seen(self, names: list[str], batch: QuestionBatch, train: bool) -> tuple[dict[str, Array], Any]:
+        """What each of ``names`` makes of the regions of the questions' pictures, (N, L, d)."""
+        p, config = self.params, self.config
         channels, finetuned, dtype = config.feature_channels, config.finetuned, self._like.dtype.type
         x, encoder_cache = regions.forward(
             p, self.buffers, batch.pictures, channels, dtype, finetuned=finetuned, train=train
         )  # (P, L, D)
+        memories, caches = {}, {}
         for name in names:
             memory, linear_cache = linear.forward(
                 x, p[f"{name}.W"], need_dx=regions.learns(channels, finetuned), train=train
@@ -313,27 +344,18 @@ class MemoryNetwork:
             memory += p[f"{name}.T"]
             memories[name], gather_cache = of_questions.forward(memory, batch.picture_of, train=train)
             caches[name] = (linear_cache, gather_cache)
-        return memories, None, (encoder_cache, caches)
+        return memories, (encoder_cache, caches)
 
-    def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
+    def _seen_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
         encoder_cache, caches = cache
         g: dict[str, Array] = {}
         dx = None
         for name, dmemory in dmemories.items():
-            S = dmemory.shape[1]
-            R, d = self.config.copies, self.config.width
-            dT = np.zeros_like(self.params[f"{name}.T"]).reshape(R, -1, d)
-            dT[:, :S] = dmemory.reshape(R, -1, S, d).sum(axis=1)
-            g[f"{name}.T"] = dT.reshape(-1, d)
-            if self.config.pictures:
-                linear_cache, gather_cache = caches[name]
-                dx_here, g[f"{name}.W"], _ = linear.backward(of_questions.backward(dmemory, gather_cache), linear_cache)
-                dx = add(dx, dx_here)
-            else:
-                bag_cache, gather_cache = caches[name]
-                (dbags,) = embedding.backward(dmemory, gather_cache)
-                g[f"{name}.W"] = bag_of_words_backward(dbags, bag_cache)
-        return g | (regions.backward(dx, encoder_cache, ready) if self.config.pictures else {})
+            linear_cache, gather_cache = caches[name]
+            g[f"{name}.T"] = dmemory.sum(axis=0)
+            dx_here, g[f"{name}.W"], _ = linear.backward(of_questions.backward(dmemory, gather_cache), linear_cache)
+            dx = add(dx, dx_here)
+        return g | regions.backward(dx, encoder_cache, ready)
 
 
 # --- copies side by side ---------------------------------------------------------------------------------------------
@@ -365,7 +387,8 @@ def bag_of_words(tokens: Array, W: Array, l: Array, *, train: bool = True) -> tu
 
 def bag_of_words_backward(dy: Array, cache: Any) -> Array:
     l, words_cache = cache
-    (dW,) = embedding.backward(np.multiply(dy[..., None, :], l, out=empty(l.shape, dy)), words_cache)
+    dwords = empty((*dy.shape[:-1], *l.shape[-2:]), dy)
+    (dW,) = embedding.backward(np.multiply(dy[..., None, :], l, out=dwords), words_cache)
     return dW
 
 
