@@ -68,7 +68,7 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "threads.worth_waking",
             "numbers of a sweep for which other threads are woken",
-            lambda caches: 1 << 17,
+            lambda caches: 3 << 17,
         ),
         Parameter(
             "memory.larger_than_caches",
