@@ -252,11 +252,37 @@ def bare_step(trainer: Any, team: Any) -> Callable[[], None]:
     return step
 
 
+class Meetings:
+    """When this process came to each of its waits for the others, and what it then waited: ``team.wait`` is watched.
+
+    All processes wait at the same places, and on one machine they read one clock: so beside the others' lists it can be told
+    what was waiting for the last one to come, and what the messages themselves took.
+    """
+
+    def __init__(self, team: Any) -> None:
+        self._team, self._wait = team, team.wait
+        self.times: list[tuple[float, float]] = []
+        team.wait = self._watched
+
+    def _watched(self, done: Callable[[], bool]) -> None:
+        came, before = time.perf_counter(), self._team.waited
+        self._wait(done)
+        self.times.append((came, self._team.waited - before))
+
+    def of_messages(self) -> list[float]:
+        """Seconds that each wait went on after the last process had come; the last to be asked for."""
+        self._team.wait = self._wait
+        came = [max(times) for times in zip(*self._team.exchange([came for came, _ in self.times]), strict=True)]
+        return [max(0.0, own + waited - last) for (own, waited), last in zip(self.times, came, strict=True)]
+
+
 def timed(trainer: Any, team: Any, seconds: float, step: Callable[[], object]) -> dict[str, Any]:
     """What the steps of about so many seconds take, after a few that warm up."""
     for _ in range(5):
         step()
     before, sent = list(team.sent), trainer.shared
+    meetings = Meetings(team)
+    met: list[slice] = []
     if sent is not None:
         base = sent.times.under_way
     steps: list[float] = []
@@ -265,17 +291,20 @@ def timed(trainer: Any, team: Any, seconds: float, step: Callable[[], object]) -
     began = time.perf_counter()
     enough = False
     while not enough:
-        start, used = time.perf_counter(), time.process_time()
+        start, used, first = time.perf_counter(), time.process_time(), len(meetings.times)
         waited, shown = team.waited, 0.0 if sent is None else sent.times.shown
         step()
         steps.append(time.perf_counter() - start)
         processor.append(time.process_time() - used)
         waits.append((team.waited - waited, 0.0 if sent is None else sent.times.shown - shown))
+        met.append(slice(first, len(meetings.times)))
         if len(steps) % 5 == 0:
             enough = bool(team.broadcast(time.perf_counter() - began > seconds))
     found = {"steps": steps, "bytes": int(trainer.flat.values.nbytes)}
     found["processor"] = processor
     if sent is not None:
+        of_messages = meetings.of_messages()
+        found["in_messages"] = [sum(of_messages[waits_of_step]) for waits_of_step in met]
         under_way = sent.times.under_way - base
         found |= {"waiting": [w for w, _ in waits], "not_hidden": [n for _, n in waits], "under_way": under_way}
         found |= {"messages": (team.sent[0] - before[0]) / len(steps), "sent": (team.sent[1] - before[1]) / len(steps)}
@@ -395,6 +424,7 @@ def figures(found: list[dict[str, Any]]) -> dict[str, Any]:
         whole |= {
             # of the median step, as the rate
             "waiting": [statistics.median(t["waiting"]) / statistics.median(t["steps"]) for t in found],
+            "in_messages": [statistics.median(t["in_messages"]) / statistics.median(t["steps"]) for t in found],
             "not_hidden": [statistics.median(t["not_hidden"]) / statistics.median(t["steps"]) for t in found],
             "messages_per_step": found[0]["messages"],
             "bytes_per_step": found[0]["sent"],
@@ -414,7 +444,8 @@ def _said(of: dict[str, Any]) -> str:
     if "waiting" not in of:
         return said
     return (
-        f"{said}, waiting {max(of['waiting']):.1%}, not hidden {max(of['not_hidden']):.1%}, "
+        f"{said}, waiting {max(of['waiting']):.1%} (for messages {max(of['in_messages']):.1%}, else for the last process to "
+        f"come), not hidden {max(of['not_hidden']):.1%}, "
         f"{of['messages_per_step']:.0f} messages and {of['bytes_per_step'] / 1e6:.2f} MB a step"
     )
 

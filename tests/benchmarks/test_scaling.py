@@ -91,3 +91,22 @@ def test_buckets_are_the_trainers(scaling):
 
 def test_steps_that_are_slow_do_not_move_what_is_typical(scaling):
     assert scaling.typical([1.0, 1.1, 0.9, 50.0, 1.0]) == (1.0, pytest.approx(0.14826))
+
+
+def test_what_is_waited_for_the_last_to_come_is_told_from_messages(scaling, monkeypatch):
+    class Team:
+        waited = 0.0
+
+        def wait(self, took):
+            self.waited += took
+
+        def exchange(self, came):
+            return [came, [15.0, 10.0, 31.0]]  # the other process is later, earlier, and later than this one's wait
+
+    team, clock = Team(), iter([10.0, 20.0, 30.0])
+    monkeypatch.setattr(scaling.time, "perf_counter", lambda: next(clock))
+    meetings = scaling.Meetings(team)
+    for took in (6.0, 3.0, 0.5):
+        team.wait(took)
+    assert meetings.of_messages() == [1.0, 3.0, 0.0]
+    assert team.wait == meetings._wait, "the team is as it was"
