@@ -68,6 +68,7 @@ class Case:
     goal: Goal = field(default_factory=Goal)
     winograd: bool = False  # convolutions may take fewer operations than were counted
     tolerance: float = 1e-4  # of a result, relative to its largest number; of a loss, a tenth of it
+    by_norm: bool = False  # relative to the norm, instead: ‖ours - theirs‖ / ‖theirs‖
     baselines: tuple[Side, ...] = ()  # handed in by the table
 
     @property

@@ -17,11 +17,13 @@ class Refused(Exception):
 
 
 def difference(case: Case, way: Any, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
-    """The largest difference of a result, relative to its largest number; ``way.name`` is whose ``theirs`` are.
+    """The largest difference of a result, relative to its largest number, or to its norm; ``way.name`` is whose ``theirs`` are.
 
     Raises:
         Refused: it is larger than the case allows, or a result is missing.
     """
+    if case.by_norm:
+        return norm_difference(way.name, ours, theirs, case.tolerance, case.tolerance / 10)
     worst = 0.0
     for name, value, other in pairs(way.name, ours, theirs):
         with np.errstate(invalid="ignore"):  # an infinity makes it NaN, which is refused
@@ -36,7 +38,8 @@ def difference(case: Case, way: Any, ours: dict[str, np.ndarray], theirs: dict[s
 def norm_difference(
     whose: str, ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], most: float, most_loss: float
 ) -> float:
-    """The largest ‖ours - theirs‖ / ‖theirs‖ of a result: for products whose operands were rounded.
+    """The largest ‖ours - theirs‖ / ‖theirs‖ of a result: for products whose operands were rounded, and
+    for gradients where a number so near to 0 that ReLU is open to one and closed to another adds or takes a large summand.
 
     Raises:
         Refused: it is larger than ``most`` (``most_loss`` for the loss), or a result is missing.

@@ -263,6 +263,9 @@ CASES = (
         _finetuning_phases(),
         Goal(ratio=2.0),
         winograd=True,
-        tolerance=3e-2,  # where a number is nearly 0, ReLU is open to one and closed to another, and sums of 784 have it or not
+        # where a number is nearly 0, ReLU is open to one and closed to another, and sums of 784 have it or not: against
+        # gradients in float64 ours are 0.06% away in norm, PyTorch's 0.17% and, contiguous, 0.30%
+        tolerance=1e-2,
+        by_norm=True,
     ),
 )

@@ -30,6 +30,16 @@ def test_other_results_are_refused(comparing, case, side, wrong):
             comparing.difference(case, side, ours, theirs)
 
 
+def test_where_relus_may_differ_the_norm_decides(comparing, benchmarks, side):
+    case = benchmarks("table").all_cases()["finetune-resnet50"]
+    ours = {"W": np.ones(100_000)}
+    one, all_ = ours["W"].copy(), ours["W"] + 0.05
+    one[7] = 1.5  # half of the largest number
+    assert comparing.difference(case, side, ours, {"W": one}) < 0.01
+    with pytest.raises(comparing.Refused, match="norm"):
+        comparing.difference(case, side, ours, {"W": all_})
+
+
 def test_missing_results_and_other_shapes_are_refused(comparing, case, side):
     ours = {"W": np.ones((2, 3))}
     with pytest.raises(comparing.Refused, match="b"):
