@@ -68,7 +68,8 @@ PARAMETERS: dict[str, Parameter] = {
         Parameter(
             "threads.worth_waking",
             "numbers of a sweep for which other threads are woken",
-            lambda caches: 3 << 17,
+            lambda caches: 3 << 17,  # waking is the system's, and no cache says what it costs
+            tried=(1 << 15, 1 << 17, 1 << 19, 1 << 20),
         ),
         Parameter(
             "memory.larger_than_caches",

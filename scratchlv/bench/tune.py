@@ -33,6 +33,7 @@ from scratchlv.kernels.building_blocks.processor import caches
 from scratchlv.kernels.building_blocks.simd import WIDTH, address, fence, scale, total_of_pairs, wants_nontemporal
 from scratchlv.kernels.building_blocks.threads import n_threads, share
 from scratchlv.memory import zeros
+from scratchlv.ops import relu, tanh
 from scratchlv.training.checkpoint import write_json_atomically
 
 SECONDS = 30.0  #: of measuring, for each parameter
@@ -41,6 +42,7 @@ _LARGEST = 1 << 26  # bytes; a room's larger workloads are left out: so many pro
 _LEAST_GAIN = 0.02
 _LEAST_SHARE = 0.9  # of the rounds that confirm
 _FEWEST_ROUNDS = 6
+_PAUSE = 1e-4  # seconds, after which threads that spin no longer sleep
 
 Calls = dict[str, Callable[[], Any]]
 
@@ -244,4 +246,28 @@ def _write_and_read(source, target, sums, nontemporal):
         sums[thread] = total_of_pairs(address(target) + 8 * WIDTH * first, last - first)
 
 
-OF_ITS_OWN: dict[str, Callable[[], Calls]] = {"memory.larger_than_caches": written_then_read}
+def sweeps_after_a_pause() -> Calls:
+    """Sweeps that find the threads asleep, as they are when Python has gone on for a while: waking them is what it costs."""
+    rng = np.random.default_rng(0)
+
+    def call(sweep: Callable[[np.ndarray], Any], x: np.ndarray) -> Callable[[], None]:
+        def after_a_pause() -> None:
+            end = time.perf_counter() + _PAUSE
+            while time.perf_counter() < end:
+                pass
+            sweep(x)
+
+        return after_a_pause
+
+    sizes = [1 << k for k in range(15, 22)]  # on both sides of each size that is tried
+    return {
+        f"{room} {size}": call(op.forward, rng.standard_normal((1, size)).astype(np.float32))
+        for size in sizes
+        for room, op in (("relu", relu), ("tanh", tanh))
+    }
+
+
+OF_ITS_OWN: dict[str, Callable[[], Calls]] = {
+    "memory.larger_than_caches": written_then_read,
+    "threads.worth_waking": sweeps_after_a_pause,
+}

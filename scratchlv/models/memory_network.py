@@ -297,7 +297,11 @@ class MemoryNetwork:
         return memories, None, cache
 
     def _memories_backward(self, dmemories: dict[str, Array], cache: Any, ready: Ready) -> dict[str, Array]:
-        return self._seen_backward(dmemories, cache, ready) if self.config.pictures else self._told_backward(dmemories, cache)
+        return (
+            self._seen_backward(dmemories, cache, ready)
+            if self.config.pictures
+            else self._told_backward(dmemories, cache)
+        )
 
     def _told(self, names: list[str], batch: StoryBatch, train: bool) -> tuple[Array, Any]:
         """What ``names`` make of the sentences, (names, N, S, d): all at once, as if each name's words followed the last one's."""

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -181,6 +182,25 @@ def test_each_parameter_that_can_be_tuned_has_something_to_time():
     for name, parameter in PARAMETERS.items():
         if parameter.tried:
             assert name in tune.OF_ITS_OWN or name.partition(".")[0] in tune.ROOMS
+
+
+def test_sweeps_find_the_threads_asleep(monkeypatch):
+    slept = []
+    monkeypatch.setattr(tune, "relu", types.SimpleNamespace(forward=lambda x: slept.append(clock["now"])))
+    clock = {"now": 0.0}
+
+    def tick():
+        clock["now"] += tune._PAUSE / 10
+        return clock["now"]
+
+    monkeypatch.setattr(tune.time, "perf_counter", tick)
+    calls = tune.workload("threads.worth_waking")
+    before = clock["now"]
+    calls["relu 32768"]()
+    assert slept[0] - before > tune._PAUSE
+    numbers = sorted(int(name.split()[1]) for name in calls)
+    for tried in PARAMETERS["threads.worth_waking"].tried[1:]:
+        assert numbers[0] < tried <= numbers[-1], f"nothing that is timed depends on {tried}"
 
 
 @pytest.mark.slow
