@@ -304,9 +304,9 @@ class MemoryNetwork:
         )
 
     def _told(self, names: list[str], batch: StoryBatch, train: bool) -> tuple[Array, Any]:
-        """What ``names`` make of the sentences, (names, N, S, d): all at once, as if each name's words followed the last one's."""
+        """What ``names`` make of the sentences, (names, N, S, d): all at once, as if their vocabularies were one."""
         p, config = self.params, self.config
-        (N, S), d, of = batch.told.shape, config.width, np.arange(len(names))[:, None, None]
+        S, d, of = batch.told.shape[1], config.width, np.arange(len(names))[:, None, None]
         W = np.concatenate([p[f"{name}.W"] for name in names])
         T = np.stack([p[f"{name}.T"] for name in names]).reshape(len(names), config.copies, 1, -1, d)
         l = position_encoding(batch.sentences, d, self._like.dtype, config.encoding)  # (U, J, d)

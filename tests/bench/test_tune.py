@@ -130,7 +130,10 @@ def test_ctrl_c_leaves_all_as_it_was(measured, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "adam.blocks"], "--only adam.blocks: there is no such parameter; memory.larger_than_caches"),
+        (
+            ["--only", "adam.blocks"],
+            "--only adam.blocks: there is no such parameter; threads.worth_waking, memory",
+        ),
         (["--only", "conv2d.band"], "--only conv2d.band: it is derived, with nothing to try"),
         (["--seconds", "0"], "--seconds 0: give more than 0"),
         (["--seconds", "nan"], "--seconds nan: give more than 0"),
