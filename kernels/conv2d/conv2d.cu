@@ -16,21 +16,7 @@
 // pooling end in the registers that hold the sums: the activation of full size is never written. In version 4 the steps of
 // y and dx are shared among blocks where tiles are too few for a chip, as those of dW always were, and a second launch adds up
 // the parts.
-#include "scratchlv.cuh"
-
-#define CLOSED 4  // the argmax where ReLU is closed
-
-struct Conv {
-    int N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups;  // apart: the taps
-    __device__ int inputs() const { return C / groups; }   // of a group
-    __device__ int outputs() const { return M / groups; }
-    __device__ int pixels() const { return N * H_out * W_out; }
-    __device__ int taps() const { return kh * kw * inputs(); }  // products for a number of y
-};
-
-__device__ __forceinline__ bool inside(int h, int w, int H, int W) {
-    return (unsigned)h < (unsigned)H && (unsigned)w < (unsigned)W;
-}
+#include "conv2d.cuh"
 
 // The number k = (i, j, c) of the patch that pixel p of y sees; zero in the padding, and outside the matrix.
 __device__ __forceinline__ float patch(const float* x, const Conv& s, int g, int p, int k) {
@@ -108,16 +94,6 @@ conv2d_weight_gradient_1(const float* __restrict__ x, const float* __restrict__ 
 }
 
 // --- what stands around the products ---------------------------------------------------------------------------------
-
-// The largest of four, and its place; the first of equals, and NaN is largest. With ReLU, CLOSED where nothing came through.
-__device__ __forceinline__ unsigned largest(const float (&v)[4], int relu, float& best) {
-    unsigned index = 0;
-    best = v[0];
-#pragma unroll
-    for (int place = 1; place < 4; ++place)
-        if (v[place] > best || (v[place] != v[place] && best == best)) best = v[place], index = place;
-    return relu && best <= 0.0f ? CLOSED : index;
-}
 
 // 2x2 windows of z (N, H, W, M), after versions 1 and 2: a thread for a number of y.
 extern "C" __global__ void __launch_bounds__(256)
@@ -265,153 +241,7 @@ conv2d_weight_gradient_2(const float* __restrict__ x, const float* __restrict__ 
 
 // --- version 3 -------------------------------------------------------------------------------------------------------
 
-#define ROWS 128          // of a block's tile
-#define COLUMNS 64
-#define DEPTH 16          // steps of the inner sum between two barriers
-#define PITCH_A (ROWS + 4)  // a tile lies in shared memory with its rows side by side, step by step
-#define PITCH_B (COLUMNS + 4)
-#define BUFFER_A (DEPTH * PITCH_A)
-#define BUFFER_B (DEPTH * PITCH_B)
-#define RUN 4  // tiles whose products are added to one sum;
-               // 2 (BUFFER_A + BUFFER_B) + 256 * 32 floats of shared memory in all: 58,368 bytes
-
-__device__ __forceinline__ float4 zero4() { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
-
-// Walks through (i, j, c): the taps, and in each the channels. Where the channels are a multiple of four, so is c.
-struct Tap {
-    int i, j, c;
-    __device__ void advance(int by, int columns, int channels) {
-        c += by;
-        while (c >= channels) {
-            c -= channels;
-            if (++j == columns) j = 0, ++i;
-        }
-    }
-};
-
-// Four numbers of a row of patches: from `tap` on, of the window that begins at (h, w) of a picture and goes on by `step`s.
-struct Source {
-    int H, W, pitch, rows, columns, channels, step_h, step_w;  // of the picture; taps each way, and their channels
-    __device__ float4 four(const float* picture, int h, int w, Tap tap) const {
-        if (channels % 4 == 0) {
-            int u = h + step_h * tap.i, v = w + step_w * tap.j;
-            if (tap.i >= rows || !inside(u, v, H, W)) return zero4();
-            return *(const float4*)(picture + ((size_t)u * W + v) * pitch + tap.c);
-        }
-        float to[4];
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            int u = h + step_h * tap.i, v = w + step_w * tap.j;
-            to[e] = tap.i < rows && inside(u, v, H, W) ? picture[((size_t)u * W + v) * pitch + tap.c] : 0.0f;
-            tap.advance(1, columns, channels);
-        }
-        return make_float4(to[0], to[1], to[2], to[3]);
-    }
-};
-
-// Tiles of 128 rows of patches and 16 steps: a thread brings four steps of two rows.
-struct PatchTile {
-    Source source;
-    const float* picture[2];
-    int h[2], w[2];
-    Tap tap;
-    float4 held[2];
-    __device__ void begin(int first) {
-        tap = {0, 0, 0};
-        tap.advance(first + threadIdx.x % 4 * 4, source.columns, source.channels);
-    }
-    __device__ static int row(int half) { return threadIdx.x / 4 + half * (ROWS / 2); }
-    __device__ void place(int half, const float* at, int h_, int w_) { picture[half] = at, h[half] = h_, w[half] = w_; }
-    __device__ void no_place(int half) { place(half, nullptr, -(1 << 29), 0); }
-    __device__ void fetch() {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) held[half] = source.four(picture[half], h[half], w[half], tap);
-        tap.advance(DEPTH, source.columns, source.channels);
-    }
-    __device__ void put(float* tile) const {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            float* to = tile + threadIdx.x % 4 * 4 * PITCH_A + row(half);
-            to[0] = held[half].x, to[PITCH_A] = held[half].y, to[2 * PITCH_A] = held[half].z, to[3 * PITCH_A] = held[half].w;
-        }
-    }
-};
-
-// The same tiles of the transposed matrix: rows are taps, steps are pixels of y. A thread brings four taps of two pixels.
-struct TransposedPatchTile {
-    Source source;
-    const float* x;
-    Tap tap;
-    int p[2], n[2], h[2], w[2], last, H_out, W_out, stride_h, stride_w, top, left;
-    size_t picture;  // numbers
-    float4 held[2];
-    __device__ void begin(int row0, int first) {
-        tap = {0, 0, 0};
-        tap.advance(row0 + threadIdx.x % 32 * 4, source.columns, source.channels);
-        for (int half = 0; half < 2; ++half) {
-            p[half] = first + threadIdx.x / 32 + half * (DEPTH / 2);
-            w[half] = p[half] % W_out, h[half] = p[half] / W_out % H_out, n[half] = p[half] / W_out / H_out;
-        }
-    }
-    __device__ void fetch() {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            int u = h[half] * stride_h - top, v = w[half] * stride_w - left;
-            held[half] = p[half] < last ? source.four(x + n[half] * picture, u, v, tap) : zero4();
-            p[half] += DEPTH;
-            w[half] += DEPTH;
-            while (w[half] >= W_out) {
-                w[half] -= W_out;
-                if (++h[half] == H_out) h[half] = 0, ++n[half];
-            }
-        }
-    }
-    __device__ void put(float* tile) const {
-#pragma unroll
-        for (int half = 0; half < 2; ++half)
-            *(float4*)(tile + (threadIdx.x / 32 + half * (DEPTH / 2)) * PITCH_A + threadIdx.x % 32 * 4) = held[half];
-    }
-};
-
-// Tiles of 16 rows and 64 columns of a matrix whose rows lie in memory: a thread brings four columns of a row.
-struct RowTile {
-    const float* from;  // the thread's first four numbers
-    int row, rows, pitch;
-    bool exists;  // its columns
-    float4 held;
-    __device__ void begin(const float* matrix, int first, int last, int pitch_, int column, int columns) {
-        row = first + threadIdx.x / 16, rows = last, pitch = pitch_, exists = column < columns;
-        from = matrix + (size_t)row * pitch + column;
-    }
-    __device__ static int column() { return threadIdx.x % 16 * 4; }
-    __device__ void fetch() {
-        held = exists && row < rows ? *(const float4*)from : zero4();
-        row += DEPTH, from += (size_t)DEPTH * pitch;
-    }
-    __device__ void put(float* tile) const { *(float4*)(tile + threadIdx.x / 16 * PITCH_B + column()) = held; }
-};
-
-// Tiles of 16 steps (i, j, m) and 64 input channels of the weights: a thread brings four m of one channel.
-struct TransposedWeightTile {
-    const float* weights;  // of the group and the channel
-    int taps_h, taps_w, outputs, first_h, first_w, step_h, step_w, kw, inputs, M;
-    bool exists;  // the channel
-    Tap tap;
-    float4 held;
-    __device__ void begin(int first) {
-        tap = {0, 0, 0};
-        tap.advance(first + threadIdx.x % 4 * 4, taps_w, outputs);
-    }
-    __device__ void fetch() {
-        size_t place = (size_t)(first_h + step_h * tap.i) * kw + first_w + step_w * tap.j;
-        held = exists && tap.i < taps_h ? *(const float4*)(weights + place * inputs * M + tap.c) : zero4();
-        tap.advance(DEPTH, taps_w, outputs);
-    }
-    __device__ void put(float* tile) const {
-        float* to = tile + threadIdx.x % 4 * 4 * PITCH_B + threadIdx.x / 4;
-        to[0] = held.x, to[PITCH_B] = held.y, to[2 * PITCH_B] = held.z, to[3 * PITCH_B] = held.w;
-    }
-};
+#define RUN 4  // tiles whose products are added to one sum
 
 // Adds the sums so far to the totals (the first time, they are the totals) and begins anew. Each thread has its own.
 __device__ __forceinline__ void put_aside(float (&sums)[8][4], float4* totals, bool add) {
@@ -428,117 +258,69 @@ __device__ __forceinline__ void add_product(float (&sum)[4], float u, float4 v) 
     sum[0] += u * v.x, sum[1] += u * v.y, sum[2] += u * v.z, sum[3] += u * v.w;
 }
 
-// sums = the thread's 8 x 4 numbers of the product: rows from 8 (threadIdx.x / 16) on, columns from 4 (threadIdx.x % 16).
+// A thread multiplies its 8 x 4 numbers in registers.
 // Each tile has two buffers, so that one barrier parts the reading of a tile from the writing of the next but one.
 // Every 64 steps the sums are put aside, in shared memory, and added up among themselves: a long sum would lose digits,
 // and the registers have no room for a second set.
-template <class A, class B> __device__ __forceinline__ void multiply(A& a, B& b, int steps, float* shared, float (&sums)[8][4]) {
-    float *tile_a = shared, *tile_b = tile_a + 2 * BUFFER_A;
-    float4* totals = (float4*)(tile_b + 2 * BUFFER_B);
-    int tiles = (steps + DEPTH - 1) / DEPTH;
-#pragma unroll
-    for (int r = 0; r < 8; ++r)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) sums[r][e] = 0.0f;
-    if (tiles == 0) return;
-    a.fetch(), b.fetch();
-    a.put(tile_a), b.put(tile_b);
-    __syncthreads();
-    for (int t = 0; t < tiles; ++t) {
-        const float* at = tile_a + t % 2 * BUFFER_A + threadIdx.x / 16 * 8;
-        const float* bt = tile_b + t % 2 * BUFFER_B + threadIdx.x % 16 * 4;
-        bool more = t + 1 < tiles;
-        if (more) a.fetch(), b.fetch();
-#pragma unroll
-        for (int k = 0; k < DEPTH; ++k) {
-            float4 upper = *(const float4*)(at + k * PITCH_A), lower = *(const float4*)(at + k * PITCH_A + 4);
-            float4 v = *(const float4*)(bt + k * PITCH_B);
-            add_product(sums[0], upper.x, v), add_product(sums[1], upper.y, v), add_product(sums[2], upper.z, v);
-            add_product(sums[3], upper.w, v), add_product(sums[4], lower.x, v), add_product(sums[5], lower.y, v);
-            add_product(sums[6], lower.z, v), add_product(sums[7], lower.w, v);
-        }
-        if (more && t % RUN == RUN - 1) put_aside(sums, totals, t >= RUN);
-        if (more) a.put(tile_a + (t + 1) % 2 * BUFFER_A), b.put(tile_b + (t + 1) % 2 * BUFFER_B);
-        __syncthreads();
-    }
-    if (tiles <= RUN) return;
-#pragma unroll
-    for (int r = 0; r < 8; ++r) {
-        float4 total = totals[r * 256 + threadIdx.x];
-        sums[r][0] += total.x, sums[r][1] += total.y, sums[r][2] += total.z, sums[r][3] += total.w;
-    }
-}
+struct InRegisters {
+    static constexpr int PITCH_A = ROWS + 4, PITCH_B = COLUMNS + 4;
+    static constexpr int BUFFER_A = DEPTH * PITCH_A, BUFFER_B = DEPTH * PITCH_B;
+    // 2 (BUFFER_A + BUFFER_B) + 256 * 32 floats of shared memory in all: 58,368 bytes
+    static __device__ __forceinline__ int place_a(int step, int i) { return step * PITCH_A + i; }
+    static __device__ __forceinline__ int place_b(int step, int i) { return step * PITCH_B + i; }
+    static __device__ __forceinline__ float4 kept(float4 v) { return v; }
 
-// 3. Tiles in registers. Rows are the pixels of y; with pooling, window by window, so that a thread holds whole windows.
-// blockIdx.x counts tiles, those of one row of tiles first (they share patches), blockIdx.z groups.
-// M / groups is a multiple of four. With `parts` blockIdx.y counts parts of `span` steps each, a multiple of DEPTH, whose sums go
-// there, (parts, rows, M), for conv2d_finish.
+    template <class A, class B> static __device__ __forceinline__ void
+    multiply(A& a, B& b, int steps, float* shared, float (&sums)[8][4]) {
+        float *tile_a = shared, *tile_b = tile_a + 2 * BUFFER_A;
+        float4* totals = (float4*)(tile_b + 2 * BUFFER_B);
+        int tiles = (steps + DEPTH - 1) / DEPTH;
+#pragma unroll
+        for (int r = 0; r < 8; ++r)
+#pragma unroll
+            for (int e = 0; e < 4; ++e) sums[r][e] = 0.0f;
+        if (tiles == 0) return;
+        a.fetch(), b.fetch();
+        a.template put<InRegisters>(tile_a), b.template put<InRegisters>(tile_b);
+        __syncthreads();
+        for (int t = 0; t < tiles; ++t) {
+            const float* at = tile_a + t % 2 * BUFFER_A + threadIdx.x / 16 * 8;
+            const float* bt = tile_b + t % 2 * BUFFER_B + threadIdx.x % 16 * 4;
+            bool more = t + 1 < tiles;
+            if (more) a.fetch(), b.fetch();
+#pragma unroll
+            for (int k = 0; k < DEPTH; ++k) {
+                float4 upper = *(const float4*)(at + k * PITCH_A), lower = *(const float4*)(at + k * PITCH_A + 4);
+                float4 v = *(const float4*)(bt + k * PITCH_B);
+                add_product(sums[0], upper.x, v), add_product(sums[1], upper.y, v), add_product(sums[2], upper.z, v);
+                add_product(sums[3], upper.w, v), add_product(sums[4], lower.x, v), add_product(sums[5], lower.y, v);
+                add_product(sums[6], lower.z, v), add_product(sums[7], lower.w, v);
+            }
+            if (more && t % RUN == RUN - 1) put_aside(sums, totals, t >= RUN);
+            if (more) {
+                a.template put<InRegisters>(tile_a + (t + 1) % 2 * BUFFER_A);
+                b.template put<InRegisters>(tile_b + (t + 1) % 2 * BUFFER_B);
+            }
+            __syncthreads();
+        }
+        if (tiles <= RUN) return;
+#pragma unroll
+        for (int r = 0; r < 8; ++r) {
+            float4 total = totals[r * 256 + threadIdx.x];
+            sums[r][0] += total.x, sums[r][1] += total.y, sums[r][2] += total.z, sums[r][3] += total.w;
+        }
+    }
+};
+
+// 3. Tiles in registers.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_3(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ bias, float* __restrict__ y,
          unsigned char* __restrict__ argmax, int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int
-         stride_h, int stride_w, int apart_h, int apart_w, int top, int left, int groups, int relu, int pool,
-         float* __restrict__ parts, int span) {
+         stride_h, int stride_w, int apart_h, int apart_w, int top, int left, int groups, int relu, int pool, float*
+         __restrict__ parts, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
-    int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z;
-    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
-    int across = pool ? W_out / 2 : W_out, down = pool ? H_out / 2 : H_out, rows = N * down * across * (pool ? 4 : 1);
-    int first = blockIdx.y * span, last = min(first + span, s.taps());
-    PatchTile a;
-    a.source = {H, W, C, kh, kw, s.inputs(), apart_h, apart_w};
-    for (int half = 0; half < 2; ++half) {
-        int row = row0 + PatchTile::row(half), p = pool ? row / 4 : row, h = p / across % down, w = p % across;
-        if (pool) h = 2 * h + row % 4 / 2, w = 2 * w + row % 2;
-        if (row < rows)
-            a.place(half, x + (size_t)(p / across / down) * H * W * C + g * s.inputs(), h * stride_h - top, w * stride_w - left);
-        else a.no_place(half);
-    }
-    a.begin(first);
-    RowTile b;
-    b.begin(weights + g * outputs, first, last, M, column0 + RowTile::column(), outputs);
-    float z[8][4];
-    multiply(a, b, last - first, shared, z);
-
-    int row = row0 + threadIdx.x / 16 * 8, m = column0 + RowTile::column();
-    if (m >= outputs) return;
-    m += g * outputs;
-    if (parts) {
-#pragma unroll
-        for (int r = 0; r < 8; ++r) {
-            float* to = parts + ((size_t)blockIdx.y * rows + row + r) * M + m;
-            if (row + r < rows) *(float4*)to = make_float4(z[r][0], z[r][1], z[r][2], z[r][3]);
-        }
-        return;
-    }
-    float shift[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (bias) shift[0] = bias[m], shift[1] = bias[m + 1], shift[2] = bias[m + 2], shift[3] = bias[m + 3];
-#pragma unroll
-    for (int r = 0; r < 8; ++r)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            z[r][e] += shift[e];
-            if (relu && z[r][e] <= 0.0f) z[r][e] = 0.0f;
-        }
-    if (!pool) {
-#pragma unroll
-        for (int r = 0; r < 8; ++r)
-            if (row + r < rows) *(float4*)(y + (size_t)(row + r) * M + m) = make_float4(z[r][0], z[r][1], z[r][2], z[r][3]);
-        return;
-    }
-#pragma unroll
-    for (int r = 0; r < 8; r += 4) {
-        if (row + r >= rows) return;
-        float best[4];
-        unsigned index = 0;
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-            float places[4] = {z[r][e], z[r + 1][e], z[r + 2][e], z[r + 3][e]};
-            index |= largest(places, relu, best[e]) << 8 * e;
-        }
-        size_t at = (size_t)((row + r) / 4) * M + m;
-        *(float4*)(y + at) = make_float4(best[0], best[1], best[2], best[3]);
-        if (argmax) *(unsigned*)(argmax + at) = index;
-    }
+    tile_of_y<InRegisters>(x, weights, bias, y, argmax, s, relu, pool, parts, span, shared);
 }
 
 // 4. What the parts of conv2d_3 add up to, and what that kernel does with its sums. A thread for four channels of a number of y:
@@ -577,102 +359,20 @@ conv2d_finish(const float* __restrict__ parts, const float* __restrict__ bias, f
     if (pool && argmax) *(unsigned*)(argmax + k) = index;
 }
 
-// Row u of x is seen through tap i by the output row (u + top - i apart) / stride, if that is whole. So the rows with u + top =
-// class (mod stride) see every step-th tap, from `tap` on: among themselves they are a convolution without stride, which goes
-// back by `back` output rows from one of these taps to the next. Without a dilation, a step is the stride, and back is 1.
-struct Class {
-    int first, rows;  // the first row of x, and how many there are, stride apart
-    int tap, taps, step, start, back;  // start: the output row that sees the first row through its first tap
-    __device__ Class(int number, int size, int kernel, int stride, int apart, int before)
-        : tap(number), step(stride), back(1) {
-        if (apart > 1) {
-            for (step = 1; step * apart % stride; ++step) continue;
-            back = step * apart / stride;
-            for (tap = 0; tap < step && (number - tap * apart) % stride; ++tap) continue;
-            if (tap == step) tap = kernel;  // no tap sees them
-        }
-        first = ((number - before) % stride + stride) % stride;
-        rows = first < size ? (size - first + stride - 1) / stride : 0;
-        taps = tap < kernel ? (kernel - tap + step - 1) / step : 0;
-        start = (first + before - tap * apart) / stride;
-    }
-};
-
-// blockIdx.z counts groups, and classes of pixels; blockIdx.y parts of `span` steps, each of which has a dx of its own.
 extern "C" __global__ void __launch_bounds__(256, 2)
 conv2d_input_gradient_3(const float* __restrict__ dy, const float* __restrict__ weights, float* __restrict__ dx, int N, int H,
                         int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
                         apart_w, int top, int left, int groups, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
-    int inputs = s.inputs(), outputs = s.outputs(), column_tiles = (inputs + COLUMNS - 1) / COLUMNS;
-    int g = blockIdx.z % groups, number_h = blockIdx.z / groups / stride_w, number_w = blockIdx.z / groups % stride_w;
-    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
-    Class down(number_h, H, kh, stride_h, apart_h, top), across(number_w, W, kw, stride_w, apart_w, left);
-    int rows = N * down.rows * across.rows, first = blockIdx.y * span;
-    if (row0 >= rows) return;
-    PatchTile a;
-    a.source = {H_out, W_out, M, down.taps, across.taps, outputs, -down.back, -across.back};
-    for (int half = 0; half < 2; ++half) {
-        int row = row0 + PatchTile::row(half), h = row / across.rows % down.rows, w = row % across.rows;
-        const float* picture = dy + (size_t)(row / across.rows / down.rows) * H_out * W_out * M + g * outputs;
-        if (row < rows) a.place(half, picture, h + down.start, w + across.start);
-        else a.no_place(half);
-    }
-    a.begin(first);
-    int c = column0 + threadIdx.x / 4;
-    TransposedWeightTile b;
-    b.weights = weights + (size_t)c * M + g * outputs, b.exists = c < inputs;
-    b.taps_h = down.taps, b.taps_w = across.taps, b.first_h = down.tap, b.first_w = across.tap;
-    b.outputs = outputs, b.inputs = inputs, b.step_h = down.step, b.step_w = across.step, b.kw = kw, b.M = M;
-    b.begin(first);
-    float sums[8][4];
-    multiply(a, b, max(0, min(span, down.taps * across.taps * outputs - first)), shared, sums);
-
-    int row = row0 + threadIdx.x / 16 * 8;
-    c = column0 + threadIdx.x % 16 * 4;
-#pragma unroll
-    for (int r = 0; r < 8; ++r) {
-        if (row + r >= rows || c >= inputs) return;
-        int p = row + r;  // without a stride, pixels are rows
-        if (stride_h > 1 || stride_w > 1) {
-            int h = p / across.rows % down.rows * stride_h + down.first, w = p % across.rows * stride_w + across.first;
-            p = (p / across.rows / down.rows * H + h) * W + w;
-        }
-        float* to = dx + (blockIdx.y * (size_t)(N * H * W) + p) * C + g * inputs + c;
-        if (inputs % 4 == 0) *(float4*)to = make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
-        else
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                if (c + e < inputs) to[e] = sums[r][e];
-    }
+    tile_of_input_gradient<InRegisters>(dy, weights, dx, s, span, shared);
 }
 
-// The sums over `span` pixels: part blockIdx.y of (taps + bias) x M numbers. blockIdx.z is the group.
 extern "C" __global__ void __launch_bounds__(256, 2)
-conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts,
-                         int N, int H, int W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w,
-                         int apart_h, int apart_w, int top, int left, int groups, int bias, int span) {
+conv2d_weight_gradient_3(const float* __restrict__ x, const float* __restrict__ dy, float* __restrict__ parts, int N, int H, int
+                         W, int C, int M, int kh, int kw, int H_out, int W_out, int stride_h, int stride_w, int apart_h, int
+                         apart_w, int top, int left, int groups, int bias, int span) {
     DYNAMIC_SHARED(float, shared);
     Conv s = {N, H, W, C, M, kh, kw, H_out, W_out, stride_h, stride_w, apart_h, apart_w, top, left, groups};
-    int outputs = s.outputs(), column_tiles = (outputs + COLUMNS - 1) / COLUMNS, g = blockIdx.z, part = blockIdx.y;
-    int row0 = blockIdx.x / column_tiles * ROWS, column0 = blockIdx.x % column_tiles * COLUMNS;
-    int first = part * span, last = min(s.pixels(), first + span);
-    TransposedPatchTile a;
-    a.source = {H, W, C, kh, kw, s.inputs(), apart_h, apart_w};
-    a.x = x + g * s.inputs(), a.picture = (size_t)H * W * C, a.last = last;
-    a.H_out = H_out, a.W_out = W_out, a.stride_h = stride_h, a.stride_w = stride_w, a.top = top, a.left = left;
-    a.begin(row0, first);
-    RowTile b;
-    b.begin(dy + g * outputs, first, last, M, column0 + RowTile::column(), outputs);
-    float sums[8][4];
-    multiply(a, b, last - first, shared, sums);
-
-    int k = row0 + threadIdx.x / 16 * 8, m = column0 + RowTile::column();
-    if (m >= outputs) return;
-#pragma unroll
-    for (int r = 0; r < 8; ++r)
-        if (k + r < s.taps())
-            *(float4*)(parts + ((size_t)part * (s.taps() + bias) + k + r) * M + g * outputs + m) =
-                make_float4(sums[r][0], sums[r][1], sums[r][2], sums[r][3]);
+    tile_of_weight_gradient<InRegisters>(x, dy, parts, s, bias, span, shared);
 }

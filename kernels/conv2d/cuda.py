@@ -1,4 +1,5 @@
-"""Convolution on a GPU: the launches of ``conv2d.cu``. Plain sums in float32, with or without ``exact``."""
+"""Convolution on a GPU: the launches of ``conv2d.cu``, plain sums in float32, and of ``conv2d_tensor_cores.cu``, whose operands are
+rounded to the :func:`~scratchlv.cuda.precision.precision` TF32 or bfloat16. ``exact`` asks for float32."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.cuda import Module, load
 from scratchlv.cuda.arrays import as_contiguous, blocks, cannot_serve, empty, on_gpu, zeros
+from scratchlv.cuda.precision import has_tensor_cores, precision
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.building_blocks.shapes import require
 from scratchlv.kernels.building_blocks.windows import Padding, Pair, Windows
@@ -19,10 +21,13 @@ VERSIONS = {
     3: "tiles in registers, 16 bytes an access",
     4: "steps in parts where tiles are few",
 }
-TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64), 4: (128, 64)}  # rows and columns of a product that a block makes
+TENSOR_CORES = 5  #: in TF32 and bfloat16 there is one more: version 4, whose tiles tensor cores multiply
+_ALL = VERSIONS | {TENSOR_CORES: "tensor cores"}
+TILES = {1: (1, 1), 2: (32, 32), 3: (128, 64)}  # rows and columns of a product that a block makes; 3 and later versions
 DEPTH = 16  # steps between two barriers, as in conv2d.cu
 FEWEST_STEPS = 256  # of a part of y or dx: fewer would not pay for adding it to the others
 SHARED = 58368  # bytes of a block of version 3; every chip served has 64 KB
+SHARED_OF_TENSOR_CORES = 34816  # of version 5
 FEWEST_PIXELS = 256  # of a part of dW: fewer would not pay for adding it to the others
 AT_ONCE = 256  # blocks of version 3 that a large chip holds; where tiles are fewer, parts make up for it
 BLOCKS = 512  # about so many are wanted; few enough that the parts of dW are small beside what is read
@@ -38,6 +43,7 @@ class Cache(NamedTuple):
     bias: bool
     windows: Windows
     groups: int
+    exact: bool
     need_dx: bool
 
 
@@ -81,14 +87,14 @@ def forward(
     y = empty((N, *(pooled_size(size) if pool else size), M), x)
     argmax = empty(y.shape, x, np.uint8) if pool and train else None
     sizes = _sizes(x.shape, M, w, groups)
-    module, number = load("conv2d.cu"), _version(W, groups, x, y)
+    module, number = load("conv2d.cu"), _version(W, groups, exact, x, y)
     if number >= 3:
         rows, flags = math.prod(y.shape[:3]) * (4 if pool else 1), (np.int32(relu), np.int32(pool))
         tiles = _tiles(3, rows, M // groups)
         count, span = _parts(number, tiles * groups, math.prod(W.shape[:3]))
         parts = empty((count, rows, M), x) if count > 1 else None
         grid = tiles, count, groups
-        module["conv2d_3"](grid, (256,), x, W, b, y, argmax, *sizes, *flags, parts, np.int32(span), shared=SHARED)
+        _launch_tiles("conv2d", number, grid, x, W, b, y, argmax, *sizes, *flags, parts, np.int32(span))
         if parts is not None:
             numbers = np.int32(count), np.int64(y.size), np.int32(M), *flags
             module["conv2d_finish"](blocks(y.size // 4, 256), (256,), parts, b, y, argmax, *numbers)
@@ -101,18 +107,20 @@ def forward(
             module["conv2d_pool"](blocks(y.size, 256), (256,), z, y, argmax, *shape)
     if not train:
         return y, None
-    return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, w, groups, need_dx)
+    return y, Cache(x, W, y if relu and not pool else None, argmax, b is not None, w, groups, exact, need_dx)
 
 
 def backward(dy: Array, cache: Cache) -> Gradients:
-    x, W, y, argmax, bias, w, groups, need_dx = cache
+    x, W, y, argmax, bias, w, groups, exact, need_dx = cache
     size, M = w.grid, W.shape[3]
     require("x and W", dy=(dy, (x.shape[0], *(size if argmax is None else pooled_size(size)), M)))
     module = load("conv2d.cu")
     dz = _before_relu_and_pool(module, as_contiguous(dy), cache, (x.shape[0], *size, M))
     sizes = _sizes(x.shape, M, w, groups)
-    dW, db = _weight_gradient(module, x, W, dz, sizes, groups, bias)
-    dx = _input_gradient(module, x, W, dz, sizes, groups, w.stride) if need_dx else None
+    dW, db = _weight_gradient(module, _version(W, groups, exact, x, dz), x, W, dz, sizes, groups, bias)
+    dx = None
+    if need_dx:
+        dx = _input_gradient(module, _version(W, groups, exact, dz), x, W, dz, sizes, groups, w.stride)
     return Gradients(dx, dW, db)
 
 
@@ -131,12 +139,20 @@ def _before_relu_and_pool(module: Module, dy: Array, cache: Cache, shape: tuple)
     return dz
 
 
+def _launch_tiles(product: str, number: int, grid: tuple[int, int, int], *arguments: Any) -> None:
+    """One of the three products in tiles of 128 x 64, by whoever multiplies them."""
+    if number == TENSOR_CORES:
+        kernel = load("conv2d_tensor_cores.cu")[f"{product}_{precision()}"]
+        kernel(grid, (256,), *arguments, shared=SHARED_OF_TENSOR_CORES)
+    else:
+        load("conv2d.cu")[f"{product}_3"](grid, (256,), *arguments, shared=SHARED)
+
+
 def _input_gradient(
-    module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: tuple[int, int]
+    module: Module, number: int, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, stride: tuple[int, int]
 ) -> Array:
     dx = empty(x.shape, x)
     N, H, width, C = x.shape
-    number = _version(W, groups, dz)
     if number < 3:
         grid, block = _grid(number, N * H * width, C, groups)
         module[f"conv2d_input_gradient_{number}"](grid, block, dz, W, dx, *sizes)
@@ -147,33 +163,34 @@ def _input_gradient(
     count, span = _parts(number if stride == (1, 1) else 3, tiles * classes, steps)  # a class has fewer steps
     parts = empty((count, *dx.shape), x) if count > 1 else dx
     grid = tiles, count, classes
-    module["conv2d_input_gradient_3"](grid, (256,), dz, W, parts, *sizes, np.int32(span), shared=SHARED)
+    _launch_tiles("conv2d_input_gradient", number, grid, dz, W, parts, *sizes, np.int32(span))
     if count > 1:
         module["conv2d_sum_partials"](blocks(dx.size, 256), (256,), parts, dx, np.int32(count), np.int64(dx.size))
     return dx
 
 
 def _weight_gradient(
-    module: Module, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, bias: bool
+    module: Module, number: int, x: Array, W: Array, dz: Array, sizes: tuple, groups: int, bias: bool
 ) -> tuple[Array, Array | None]:
     """dW and db, the last row of one matrix: in parts of the pixels, which are added up in their order."""
     M, taps, pixels = W.shape[3], math.prod(W.shape[:3]), math.prod(dz.shape[:3])
     rows = taps + bias
-    sums, number = empty((rows, M), x), _version(W, groups, x, dz)
+    sums = empty((rows, M), x)
     if pixels == 0:
         sums = zeros((rows, M), x)
     elif number == 1:
         module["conv2d_weight_gradient_1"](blocks(sums.size, 256), (256,), x, dz, sums, *sizes, np.int32(bias))
     else:
-        tiles = _tiles(number, taps, M // groups)
+        tiles = _tiles(min(number, 3), taps, M // groups)
         span = _span(pixels, tiles * groups)
         count = -(-pixels // span)
         parts = empty((count, rows, M), x) if count > 1 else sums
-        kernel, numbers = module[f"conv2d_weight_gradient_{min(number, 3)}"], (*sizes, np.int32(bias), np.int32(span))
+        numbers = *sizes, np.int32(bias), np.int32(span)
         if number >= 3:
-            kernel((tiles, count, groups), (256,), x, dz, parts, *numbers, shared=SHARED)
+            _launch_tiles("conv2d_weight_gradient", number, (tiles, count, groups), x, dz, parts, *numbers)
         else:
-            kernel((-(-taps // 32), -(-(M // groups) // 32), groups * count), (32, 32), x, dz, parts, *numbers)
+            grid = -(-taps // 32), -(-(M // groups) // 32), groups * count
+            module["conv2d_weight_gradient_2"](grid, (32, 32), x, dz, parts, *numbers)
         if bias:
             shape = np.int32(pixels), np.int32(M), np.int32(span), np.int32(taps)
             module["conv2d_bias_gradient"]((-(-M // 32), count), (32, 8), dz, parts, *shape)
@@ -196,9 +213,11 @@ def _parts(number: int, tiles: int, steps: int) -> tuple[int, int]:
     return -(-steps // span), span
 
 
-def _version(W: Array, groups: int, *arrays: Array) -> int:
+def _version(W: Array, groups: int, exact: bool, *arrays: Array) -> int:
     """Version 3 on reads four channels of y at once: it must have so many, and all be aligned. It takes no empty weights."""
-    number = version(VERSIONS)
+    number = version(_ALL)
+    if number == TENSOR_CORES and (exact or precision() == "float32" or not has_tensor_cores(W)):
+        number = max(VERSIONS)
     if number >= 3 and (not W.size or W.shape[3] // groups % 4 or any(_address(array) % 16 for array in (W, *arrays))):
         return 2
     return number

@@ -10,7 +10,7 @@ import numpy as np
 from scratchlv.arrays import Array
 from scratchlv.cuda import load
 from scratchlv.cuda.arrays import as_contiguous, as_strided_rows, blocks, cannot_serve, empty, on_gpu, whole_rows
-from scratchlv.cuda.precision import precision
+from scratchlv.cuda.precision import has_tensor_cores, precision
 from scratchlv.cuda.versions import version
 from scratchlv.kernels.matmul import cublas
 
@@ -152,7 +152,7 @@ def _set_rows(out: Array, bias: Array, accumulate: bool) -> None:
 
 def _by_our_own(number, a, b, out, transpose_a, transpose_b, accumulate, bias) -> None:
     (M, N), K = out.shape, a.shape[0 if transpose_a else 1]
-    number = min(number, TENSOR_CORES if precision() != "float32" and _has_tensor_cores(out) else max(VERSIONS))
+    number = min(number, TENSOR_CORES if precision() != "float32" and has_tensor_cores(out) else max(VERSIONS))
     side, sizes = _SIDES[number], (np.int32(M), np.int32(N), np.int32(K))
     tiles, block = (-(-N // side), -(-M // side)), (32, 32) if number < 3 else (256,)
     operands, transposes = (a, b), (np.int32(transpose_a), np.int32(transpose_b))
@@ -166,8 +166,3 @@ def _by_our_own(number, a, b, out, transpose_a, transpose_b, accumulate, bias) -
     kernel((*tiles, parts), block, *operands, None, work, *sizes, *transposes, np.int32(False))
     numbers = np.int64(n), np.int32(N), np.int32(parts), np.int32(accumulate)
     load("matmul.cu")["sum_partials"](blocks(min(n, 1 << 24), 256), (256,), work, bias, out, *numbers)
-
-
-def _has_tensor_cores(array: Array) -> bool:
-    """Those that multiply TF32 and bfloat16."""
-    return not on_gpu(array) or int(array.device.compute_capability) >= 80

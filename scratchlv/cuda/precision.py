@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from scratchlv.arrays import Array
+from scratchlv.cuda.arrays import on_gpu
+
 PRECISIONS = ("float32", "tf32", "bf16")
 
 _precision = "float32"
@@ -28,3 +31,8 @@ def use_precision(name: str) -> Iterator[None]:
 
 def precision() -> str:
     return _precision
+
+
+def has_tensor_cores(array: Array) -> bool:
+    """Whether where ``array`` lies there are those that multiply TF32 and bfloat16; a CPU plays them."""
+    return not on_gpu(array) or int(array.device.compute_capability) >= 80

@@ -12,7 +12,7 @@ import pytest
 
 from scratchlv import ops
 from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
-from scratchlv.cuda.precision import use_precision
+from scratchlv.cuda.precision import has_tensor_cores, use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.building_blocks.simd import WIDTH
 from scratchlv.kernels.matmul import cublas, cuda, numba_cpu
@@ -22,6 +22,7 @@ from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.memory import LARGE, empty
 from scratchlv.ops import matmul
 
+from ..rounding import rounded
 from ..slow import slow_unless
 
 rng = np.random.default_rng(0)
@@ -409,16 +410,6 @@ SHAPES = [(1, 1, 1), (3, 0, 4), (0, 3, 4), (5, 33, 131), (130, 9, 7), (36, 20, 1
 COMBINATIONS = list(itertools.product((False, True), repeat=4))  # transpose_a, transpose_b, accumulate, a bias
 
 
-def rounded(x, precision):
-    """To 11 significant bits (TF32, ties away from zero) or 8 (bfloat16, ties to even)."""
-    if precision == "float32":
-        return x
-    mantissa, exponent = np.frexp(x.astype(np.float64))
-    if precision == "bf16":
-        return np.ldexp(np.rint(mantissa * 2**8), exponent - 8)
-    return np.ldexp(np.sign(mantissa) * np.floor(np.abs(mantissa) * 2**11 + 0.5), exponent - 11)
-
-
 def check_product(a, b, start, bias, combination, precision, tolerance, **arguments):
     """``gemm`` on operands that lie transposed, or not, against float64."""
     transpose_a, transpose_b, accumulate, with_bias = combination
@@ -650,7 +641,7 @@ def test_cuda_a_packed_weight_stands_for_the_array(name, precision, number):
 @pytest.mark.parametrize(("capability", "has"), [("75", False), ("80", True), ("90", True), ("120", True)])
 def test_cuda_an_older_chip_multiplies_in_float32(gpu, capability, has):
     array = types.SimpleNamespace(device=types.SimpleNamespace(compute_capability=capability))
-    assert cuda._has_tensor_cores(array) == has
+    assert has_tensor_cores(array) == has
 
 
 @pytest.mark.parametrize("transpose", [False, True])
