@@ -302,9 +302,13 @@ def _add_probe(commands: Any) -> None:
 
 def _probe(arguments: Arguments) -> None:
     from scratchlv.bench.text import aligned
-    from scratchlv.tasks import probe, probe_report
+    from scratchlv.tasks import probe, probe_report, results
 
     a = arguments
+    if a.json is not None:  # to probe takes minutes: that a file cannot be written is said before
+        results.check(a.json, "--json")
+    if a.out is not None and a.out.is_dir():
+        raise UserError(f"--out {a.out} is a folder; give the name of a file")
     found = probe.probe(a.runs, split=a.split, n=a.n, data=a.data, load={"step": a.step})
     rows = probe.rows(found)
     lines = [probe.header(found)]

@@ -12,14 +12,15 @@ from scratchlv.errors import UserError
 
 
 class Format(NamedTuple):
-    """``name`` is what one calls it, ``use`` how it is used."""
+    """``name`` is what one calls it, ``use`` how it is used; ``data``: it is a format of data, read as it is."""
 
     name: str
     use: str
+    data: bool = False
 
 
 def _data(name: str, form: str) -> Format:
-    return Format(name, f"give it by --data {form}")
+    return Format(name, f"give it by --data {form}", True)
 
 
 KARPATHY = _data("a Karpathy split", "karpathy:JSON:IMAGES")

@@ -52,7 +52,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             yield from decoded_lines(file, str(path))
     except _NotUTF8 as error:
         seen = looks_like(path)
-        if seen is None:
+        if seen is None or seen.data:  # of data only the encoding is wrong, whatever it was given as
             raise
         raise UserError(f"{error.problem}: it looks like {seen.name}; {seen.use}") from None
 

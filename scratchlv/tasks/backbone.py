@@ -97,7 +97,8 @@ def chosen(
 
         if weights is None:
             needs_file(backbone)
-        layer = layer or (network.vector if asked.model in _VECTORS else network.regions)
+        if layer is None:
+            layer = network.vector if asked.model in _VECTORS else network.regions
         _check_layer(network, asked.model, layer, finetune)
         asked = replace(asked, layer=layer, finetune=finetune)
     records.refuse_idle(asked, overrides, _idle(asked))

@@ -173,6 +173,7 @@ def photographs_set(
     words = [cut(text) for text in texts]
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(words, config.settings.min_count)
+        _refuse_no_words(vocabulary, words, config)
     assert extractor is not None
     paths = [path for path, _ in items]
     features = features_of(paths, extractor, show_progress)
@@ -182,6 +183,20 @@ def photographs_set(
     captions = [vocabulary.encode(w) for w in words]
     more: dict[str, Any] = {"mirrored": mirrored, "by_length": config.settings.by_length}
     return CaptionSet(features, captions, picture_of, vocabulary, names, texts=texts, **more)
+
+
+def _refuse_no_words(vocabulary: Vocabulary, captions: Iterable[Sequence[str]], config: Config) -> None:
+    """
+    Raises:
+        UserError: there is nothing that a captioner could learn to say.
+    """
+    if len(vocabulary) > len(SPECIALS):
+        return
+    if not any(captions):
+        raise UserError(f"--data {config.data}: its captions to train on have no words; give another")
+    raise UserError(
+        f"min_count={config.settings.min_count}: no word of the captions occurs so often; choose a lower one"
+    )
 
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -354,6 +369,8 @@ def sets(
     if found is None:
         say(f"drawing {config.settings.n_train} scenes")
     else:
+        for split in ("train", "val"):  # what is wrong with the lists is said before features are made, for minutes
+            found.split(split, skip_missing=config.skip_missing)
         _say_photographs(found, config.skip_missing, say)
     mirror = config.settings.mirror
     train_set = dataset(config, vocabulary, "train", None, show_progress, found, extractor, mirror)

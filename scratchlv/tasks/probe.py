@@ -95,7 +95,8 @@ FIGURES = {
     "pointing_chance": Figure("… its chance", "that of a random region", True),
 }
 _OF_ATTENTION = tuple(name for name in FIGURES if name.startswith(("attention", "occlusion", "pointing")))
-_OF_SCENES = ("true_share", "pointing_accuracy", "pointing_chance")
+_POINTING = ("pointing_accuracy", "pointing_chance")
+_OF_SCENES = ("true_share", *_POINTING)
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,8 @@ def _probed(
     figures |= _diversity(words, known)
     if data.scenes is not None:
         found = captioning.truth_of(run, data.scenes, generated)
+        if found["true_share"] == 0:  # a share of nothing, and not 0%
+            missing = dict.fromkeys(_POINTING, "no true captions, whose words would point") | missing
         figures |= {key: found[key] for key in _OF_SCENES if key in found and key not in missing}
     reach, passed = _reach(parts)
     return Probed(

@@ -11,16 +11,16 @@ from scratchlv.parallel.team import team
 from scratchlv.training import checkpoint
 
 
-def check(file: Path) -> None:
-    """Refuse a file that cannot be written, before the work begins.
+def check(file: Path, option: str = "--results") -> None:
+    """Refuse a file that cannot be written, before the work begins; ``option`` is the one that it was given by.
 
     Raises:
         UserError: its folder is not there, or it is a folder itself.
     """
     if file.is_dir():
-        raise UserError(f"--results {file} is a folder; give the name of a file that ends in .json")
+        raise UserError(f"{option} {file} is a folder; give the name of a file")
     if not file.parent.is_dir():
-        raise UserError(f"--results {file}: there is no folder {file.parent}; make it first")
+        raise UserError(f"{option} {file}: there is no folder {file.parent}; make it first")
 
 
 def write(file: Path, key: str, ids: Sequence[int | str], name: str, texts: Iterable[str]) -> None:

@@ -225,7 +225,10 @@ def _read(reader: _ZipReader | _LegacyReader, file_size: int) -> dict[str, np.nd
         _check_view(name, tensor)
     total = sum(math.prod(max(n, 1) for n in t.shape) * t.storage.dtype.itemsize for t in tensors.values())
     if total > _MAX_EXPANSION * file_size:
-        raise _Refusal(f"its tensors would take {total:,} bytes, and the file has {file_size:,}; it is not trusted")
+        raise _Refusal(
+            f"its tensors would take {total:,} bytes, and the file has {file_size:,}: it is cut off, or not to be trusted; "
+            "download or copy it again"
+        )
     names: dict[str, list[str]] = {}  # of the tensors that share a block
     for name, tensor in tensors.items():
         names.setdefault(tensor.storage.key, []).append(name)

@@ -72,6 +72,13 @@ def test_what_is_no_text_is_named(tmp_path):
             list(read_lines(tmp_path / name))
 
 
+def test_of_data_in_another_encoding_only_the_encoding_is_wrong(tmp_path):
+    file = tmp_path / "Flickr8k.token.txt"
+    file.write_bytes("a.jpg#0\tun café\n".encode("latin-1"))
+    with pytest.raises(UserError, match="byte 0xe9 at position 14 .*; convert it, e.g. with iconv$"):
+        list(read_lines(file))
+
+
 def test_what_is_read_as_plain_text_but_looks_like_something_else(tmp_path):
     for name, text in (TEXT | {"PLAIN": "A sentence.\nAnother.\n"}).items():
         (tmp_path / name).write_text(text)

@@ -60,6 +60,7 @@ def config(kind="scenes", model="attention", more=(), task="caption", **options)
         ({"backbone": "vgg16"}, "no package brings the weights of vgg16; give --weights FILE"),
         ({"backbone": "vgg19"}, "--backbone vgg19: there are efficientnet-lite0"),
         ({"backbone": "efficientnet-lite0", "layer": "stage8"}, "has no layer 'stage8'; .* stem, stage1, .* fc"),
+        ({"backbone": "efficientnet-lite0", "layer": ""}, "has no layer ''; .* stem, stage1, .* fc"),
         (
             {"backbone": "efficientnet-lite0", "layer": "avgpool"},
             "is one vector for the whole picture, .* one of stem, ",

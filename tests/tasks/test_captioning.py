@@ -264,6 +264,27 @@ def test_captions_that_are_longer_than_any_that_is_said(photographs, monkeypatch
     assert any("have 200 characters or more" in line for line in said)
 
 
+def test_captions_without_a_word_that_could_be_learned(photographs):
+    folder = photographs[0]
+    with pytest.raises(UserError, match="min_count=99: no word of the captions occurs so often; choose a lower one"):
+        of_photographs(folder, "min_count=99")
+    file = folder / "Flickr8k.token.txt"
+    file.write_text("".join(line.partition("\t")[0] + "\t. !\n" for line in file.read_text().splitlines()))
+    with pytest.raises(UserError, match="captions to train on have no words; give another"):
+        of_photographs(folder, "min_count=1")
+
+
+def test_what_is_wrong_with_a_list_is_said_before_features_are_made(photographs):
+    folder, asked = photographs
+    (folder / "images" / "9.jpg").unlink()  # of those to validate on
+    with pytest.raises(UserError, match="lists 1 of 4 pictures that are not in"):
+        of_photographs(folder)
+    (folder / "Flickr_8k.devImages.txt").unlink()
+    with pytest.raises(UserError, match="has no Flickr_8k.devImages.txt"):
+        of_photographs(folder)
+    assert asked == []
+
+
 def test_markers_around_captions_are_said(photographs):
     folder, said = photographs[0], []
     file = folder / "Flickr8k.token.txt"
