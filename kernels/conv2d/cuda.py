@@ -1,5 +1,8 @@
-"""Convolution on a GPU: the launches of ``conv2d.cu``, plain sums in float32, and of ``conv2d_tensor_cores.cu``, whose operands are
-rounded to the :func:`~scratchlv.cuda.precision.precision` TF32 or bfloat16. ``exact`` asks for float32."""
+"""Convolution on a GPU: the launches of ``conv2d.cu``, plain sums in float32, and of ``conv2d_tensor_cores.cu``.
+
+What tensor cores multiply is rounded to the :func:`~scratchlv.cuda.precision.precision`, TF32 or bfloat16; ``exact`` asks for
+float32.
+"""
 
 import math
 from typing import Any, NamedTuple
