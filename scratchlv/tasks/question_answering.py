@@ -32,8 +32,8 @@ from scratchlv.data.clevr import clevr
 from scratchlv.data.daquar import daquar
 from scratchlv.data.easy_vqa import easy_vqa
 from scratchlv.data.picture_questions import Question as Asked
-from scratchlv.data.picture_questions import Questions
-from scratchlv.data.question_set import NO_ANSWER, QuestionSet
+from scratchlv.data.picture_questions import Questions, in_mirror
+from scratchlv.data.question_set import NO_ANSWER, InMirror, QuestionSet
 from scratchlv.data.text import bare_words, first_few
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.data.vqa import vqa
@@ -49,7 +49,7 @@ from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
 from scratchlv.tasks import results as results_
-from scratchlv.tasks.pictures import as_seen, features_of, pictures_of
+from scratchlv.tasks.pictures import Mirrored, as_seen, features_of, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Trainer, load_model_tensors
@@ -84,6 +84,7 @@ class Settings(backbone_.Settings):
     input_dropout: float = 0.0  # of the words' vectors; `dropout` is of what the answer is read from
     question_dropout: float = 0.0  # of what was read of the question, before any hop
     feature_dropout: float = 0.0  # of the channels of the regions' features, the same ones for a whole batch
+    mirror: bool = False  # half of the time photographs are shown in a mirror, and "left" and "right" are exchanged
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,6 +222,8 @@ def _idle(config: Config) -> dict[str, str]:
     of_others = (
         ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps", "curriculum")
     )
+    if kind in backbone_.DRAWN:
+        found["mirror"] = f"--data {kind}"
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
@@ -312,15 +315,24 @@ def _picture_questions(
         answers = question_set.answers_of(
             [q.answer for q in items], config.settings.min_count, config.settings.answers or None
         )
+    texts = [_answer(q, answers) if learned else q.answer for q in items]
+    mirrored = None
+    if learned and config.settings.mirror and extractor is not None:
+        mirrored = InMirror(
+            features_of(paths, Mirrored(extractor), show_progress, "mirrored photograph"),
+            [vocabulary.encode([in_mirror(word) for word in q.words]) for q in items],
+            question_set.numbers_of([in_mirror(text) for text in texts], answers),
+        )
     return QuestionSet(
         pictures,
         [vocabulary.encode(q.words) for q in items],
         np.array([place[q.image] for q in items], np.int64),
-        question_set.numbers_of([_answer(q, answers) if learned else q.answer for q in items], answers),
+        question_set.numbers_of(texts, answers),
         vocabulary,
         answers,
         [str(path) for path in paths],
         asked=items,
+        in_mirror=mirrored,
     )
 
 
