@@ -40,6 +40,7 @@ from scratchlv.data.vqa import vqa
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.metrics import vqa_accuracy, wups
+from scratchlv.models import word_pairs
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
@@ -84,6 +85,7 @@ class Settings(backbone_.Settings):
     input_dropout: float = 0.0  # of the words' vectors; `dropout` is of what the answer is read from
     question_dropout: float = 0.0  # of what was read of the question, before any hop
     feature_dropout: float = 0.0  # of the channels of the regions' features, the same ones for a whole batch
+    pairs: int = 0  # pairs of words that occur so often in the questions are read as such, too; 0: none are
     mirror: bool = False  # half of the time photographs are shown in a mirror, and "left" and "right" are exchanged
 
     def __post_init__(self) -> None:
@@ -143,7 +145,7 @@ PRESETS = {
     ),
 }
 #: settings that a memory network has not
-_OF_ANSWERERS = ("label_smoothing", "input_dropout", "question_dropout", "feature_dropout")
+_OF_ANSWERERS = ("label_smoothing", "input_dropout", "question_dropout", "feature_dropout", "pairs")
 #: the readers of photographs (and of pictures like them), by kind of data
 _READERS: dict[str, Callable[..., Questions]] = {"daquar": daquar, "vqa": vqa, "clevr": clevr}
 
@@ -160,6 +162,7 @@ class Fitted(backbone_.Fitted):
     answers: tuple[str, ...]
     prior: dict[str, int]  # the commonest answer, by the type of question
     regions: int  # of a picture
+    pairs: tuple[int, ...] = ()  # of words, that are read as such: see models.word_pairs
 
 
 def config(
@@ -399,7 +402,19 @@ def _fit(config: Config, train_set: QuestionSet, weights: Pretrained | None) -> 
         feature_channels=channels,
         weights_checksum=None if weights is None else weights.checksum,
         regions=conv_extractor.GRID**2 if grid is None else grid[0] * grid[1],
+        pairs=_pairs(config.settings.pairs, train_set),
     )
+
+
+def _pairs(least: int, data: QuestionSet) -> tuple[int, ...]:
+    """The pairs of words of which there are enough; those of questions asked in a mirror are counted with the others."""
+    if not least:
+        return ()
+    mirrored = [] if data.in_mirror is None else data.in_mirror.questions
+    found = word_pairs.frequent([*data.questions, *mirrored], len(data.vocabulary), least)
+    if not found:
+        raise UserError(f"pairs={least}: no pair of words is asked with so often; choose a lower one, or 0 for none")
+    return found
 
 
 def _encoder(config: Config, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
@@ -455,6 +470,7 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         grid=(side, side),
         glimpses=s.glimpses,
         attention_loss=s.attention_loss,
+        pairs=fitted.pairs,
     )
     return QuestionAnswerer(widths, config.seed)
 
