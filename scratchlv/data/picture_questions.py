@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,13 @@ from typing import NamedTuple
 from scratchlv.data.photographs import present_in
 from scratchlv.data.text import first_few
 from scratchlv.errors import UserError
+
+_SIDE = re.compile(r"(?<![a-z])(left|right)(?=most|hand|ward|[^a-z]|$)")
+
+
+def in_mirror(text: str) -> str:
+    """What a text says of a picture that is seen in a mirror: "left" for "right", and "right" for "left"."""
+    return _SIDE.sub(lambda side: "right" if side[0] == "left" else "left", text)
 
 
 class Question(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from scratchlv.tokens import PAD
 from scratchlv.vision.feature_store import read_ahead
 
 NO_ANSWER = -1  #: the number of an answer that is none of those that can be given
+_NONE = np.zeros(0, np.int64)  # of no picture
 
 
 class _Answered:
@@ -63,11 +64,20 @@ class _Answered:
         return float(self.rights(predicted).mean()) if len(predicted) else float("nan")
 
 
+class InMirror(NamedTuple):
+    """The same pictures seen in a mirror, and what is then asked and answered: left is right there."""
+
+    pictures: Array
+    questions: list[list[int]]
+    answers: Array
+
+
 @dataclass(frozen=True)
 class QuestionSet(_Answered):
     """``pictures`` (P, …): images or features, in memory or on disk.
 
-    Question k is about ``pictures[picture_of[k]]``, and these never fall.
+    Question k is about ``pictures[picture_of[k]]``, and these never fall. Where there is an ``in_mirror``, training is shown half
+    of the pictures so, with the questions that go with them.
     """
 
     pictures: Array
@@ -84,14 +94,42 @@ class QuestionSet(_Answered):
         None  # (n, hops, L): where each hop ought to look, for training; see with_attention_target
     )
     curriculum: int = 0  # steps of training at first in which only questions of one hop are asked, and one is made
+    in_mirror: InMirror | None = None
 
-    def batch(self, rows: Array, dropout_seed: int = 0) -> QuestionBatch:
-        """The questions ``rows``, and their pictures, each once: what it costs to look is shared."""
+    def batch(self, rows: Array, dropout_seed: int = 0, mirrored: Array = _NONE) -> QuestionBatch:
+        """The questions ``rows``, and their pictures, each once: what it costs to look is shared.
+
+        Those of the pictures whose numbers are among ``mirrored`` are as in a mirror.
+        """
         pictures, picture_of = np.unique(self.picture_of[rows], return_inverse=True)
-        tokens, lengths = pad([self.questions[k] for k in rows])  # (T, N), (N,)
+        turned = np.isin(self.picture_of[rows], mirrored)
+        of = (self.questions, self.in_mirror.questions if self.in_mirror else [])
+        tokens, lengths = pad([of[int(there)][k] for k, there in zip(rows, turned, strict=True)])  # (T, N), (N,)
         return QuestionBatch(
-            np.asarray(self.pictures[pictures]), picture_of, tokens, lengths, self.answers[rows], dropout_seed
+            self._shown(pictures, mirrored), picture_of, tokens, lengths, self._answers(rows, mirrored), dropout_seed
         )
+
+    def _shown(self, pictures: Array, mirrored: Array) -> Array:
+        """The ``pictures`` by number, in memory, those among ``mirrored`` as in a mirror."""
+        turned = np.isin(pictures, mirrored)
+        if self.in_mirror is None or not turned.any():
+            return np.asarray(self.pictures[pictures])
+        shown = np.empty((len(pictures), *self.pictures.shape[1:]), self.pictures.dtype)
+        shown[~turned] = np.asarray(self.pictures[pictures[~turned]])
+        shown[turned] = np.asarray(self.in_mirror.pictures[pictures[turned]])
+        return shown
+
+    def _answers(self, rows: Array, mirrored: Array) -> Array:
+        """The answers to the questions ``rows``, where those about pictures among ``mirrored`` are as in a mirror."""
+        if self.in_mirror is None:
+            return self.answers[rows]
+        return np.where(np.isin(self.picture_of[rows], mirrored), self.in_mirror.answers[rows], self.answers[rows])
+
+    def _mirrored(self, pictures: Array, step: int, seed: int) -> Array:
+        """Which of the ``pictures`` of batch number ``step`` are shown in a mirror, by number: half, by chance, or none."""
+        if self.in_mirror is None:
+            return _NONE
+        return pictures[np.random.default_rng([seed, 3, step]).random(len(pictures)) < 0.5]
 
     def training_batch(self, step: int, size: int, seed: int, share: Share = ALL) -> QuestionBatch:
         """Batch ``step`` of an endless shuffle: ``size`` pictures with all their questions, every picture once an epoch.
@@ -100,13 +138,21 @@ class QuestionSet(_Answered):
         """
         n = len(self.pictures)
         pictures, following = (np.sort(rows_of_batch(n, k, size, seed)) for k in (step, step + 1))
+        mirrored, mirrored_after = self._mirrored(pictures, step, seed), self._mirrored(following, step + 1, seed)
         hops = 1 if step < self.curriculum else None
         rows = self._asked(pictures[share.rows(len(pictures))], hops)
-        batch = self.batch(rows, dropout_seed(seed, step))._replace(hops=hops)
-        read_ahead(self.pictures, following[share.rows(len(following))])
+        batch = self.batch(rows, dropout_seed(seed, step), mirrored)._replace(hops=hops)
+        self._read_ahead(following[share.rows(len(following))], mirrored_after)
         if self.attention_target is not None:
             batch = batch._replace(attention_target=self.attention_target[rows, :hops])
-        return batch if share == ALL else batch._replace(part=self._part(pictures, share, rows, hops))
+        return batch if share == ALL else batch._replace(part=self._part(pictures, share, rows, hops, mirrored))
+
+    def _read_ahead(self, pictures: Array, mirrored: Array) -> None:
+        """What :meth:`_shown` will be asked for soon."""
+        turned = np.isin(pictures, mirrored)
+        read_ahead(self.pictures, pictures[~turned])
+        if self.in_mirror is not None:
+            read_ahead(self.in_mirror.pictures, pictures[turned])
 
     def _asked(self, pictures: Array, hops: int | None) -> Array:
         """The questions about ``pictures`` that are asked; of a curriculum's beginning, those of so many hops."""
@@ -116,11 +162,11 @@ class QuestionSet(_Answered):
         assert self.truth is not None
         return np.array([k for k in rows if self.truth[k].hops == hops], np.int64)
 
-    def _part(self, pictures: Array, share: Share, rows: Array, hops: int | None) -> Part:
+    def _part(self, pictures: Array, share: Share, rows: Array, hops: int | None, mirrored: Array) -> Part:
         """Which part of all questions about ``pictures`` the ``rows`` of a share are."""
         whole = self._asked(pictures, hops)
         before = self._asked(pictures[: share.rows(len(pictures)).start], hops)
-        given = [(self.answers[some] != NO_ANSWER).sum() for some in (rows, whole)]
+        given = [(self._answers(some, mirrored) != NO_ANSWER).sum() for some in (rows, whole)]
         taught = [0, 0]
         if self.attention_target is not None:
             taught = [self.attention_target[some, :hops].any(axis=2).sum() for some in (rows, whole)]

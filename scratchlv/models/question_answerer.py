@@ -13,6 +13,8 @@ The question is read by an LSTM, whose last state is u_0; what it is then asked 
 
     ŷ = softmax(W_2 relu(W_1 u + b_1) + b_2)
 
+With ``pairs`` vectors of pairs of words are added to u_0: see :mod:`.word_pairs`.
+
 The first hop finds what the question speaks of, the next looks from there: u_1 knows where that was. The loss is the mean
 over questions of -log ŷ[answer].
 
@@ -30,7 +32,7 @@ from scratchlv.arrays import Array, as_contiguous
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
-from scratchlv.models import answer_loss, glimpses, hop, of_questions
+from scratchlv.models import answer_loss, glimpses, hop, of_questions, word_pairs
 from scratchlv.models.recurrent import (
     dropout_backward,
     dropout_forward,
@@ -62,7 +64,8 @@ class QuestionAnswererConfig:
     ``feature_channels`` is None when it has its own conv extractor; of a backbone that is ``finetuned`` they are what comes out.
     ``regions`` is the number of regions that the image feature of features is fully connected to; None takes their mean.
     ``grid`` are the rows and columns of the regions, which glimpses move over.
-    ``attention_loss`` is the weight, in training, of the loss that teaches where to look.
+    ``attention_loss`` is the weight, in training, of the loss that teaches where to look. ``pairs`` are the pairs of words, by
+    number, that have a vector of their own.
 
     What is dropped in training: ``dropout`` of what the answer is read from, ``input_dropout`` of the words' vectors,
     ``question_dropout`` of u_0, and ``feature_dropout`` of the channels of the features, the same ones for a whole batch.
@@ -90,6 +93,7 @@ class QuestionAnswererConfig:
     grid: tuple[int, int] | None = None
     glimpses: int = 1
     attention_loss: float = 0.0
+    pairs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -128,6 +132,7 @@ class LogitsCache(NamedTuple):
     words: Any
     dropped_words: Any
     question: Any
+    pairs: Any
     dropped_question: Any
     order: Array | None  # in which it was read backwards
     backwards: Any
@@ -157,6 +162,8 @@ class QuestionAnswerer:
             "answer.b2": np.zeros(config.answers, np.float32),
         }
         self.buffers: dict[str, Array] = {}
+        if config.pairs:
+            self.params |= word_pairs.init(rng, len(config.pairs), H)
         if config.model == "blind":
             return
         if config.backwards:
@@ -228,6 +235,10 @@ class QuestionAnswerer:
         )
         zero = zero_state("lstm", words.shape[1], config.hidden, words)
         _, (u, _), question = layer_forward(p, "question", "lstm", words, zero, batch.lengths, train=train)  # (N, H)
+        pairs = None
+        if config.pairs:
+            of_pairs, pairs = word_pairs.forward(p, batch.tokens, config.pairs, config.vocabulary, train=train)
+            u = u + of_pairs
         drop: dict[str, Any] = {"window": window, "train": train}
         u, dropped_question = dropout_forward(u, config.question_dropout, (seed, _OF_QUESTIONS), **drop)
         back = order = backwards = dropped_backwards = None
@@ -266,6 +277,7 @@ class QuestionAnswerer:
             words_cache,
             dropped_words,
             question,
+            pairs,
             dropped_question,
             order,
             backwards,
@@ -311,6 +323,8 @@ class QuestionAnswerer:
                 dx = dx * cache.kept_channels
             g |= grads | regions.backward(dx, cache.encoder, ready)
         du = dropout_backward(du, cache.dropped_question)
+        if cache.pairs is not None:
+            g |= word_pairs.backward(du, cache.pairs)
         dwords, _, grads = layer_backward(None, (du, np.zeros_like(du)), cache.question)
         if dback:
             back = dropout_backward(dback[0], cache.dropped_backwards)

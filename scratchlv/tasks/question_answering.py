@@ -32,14 +32,15 @@ from scratchlv.data.clevr import clevr
 from scratchlv.data.daquar import daquar
 from scratchlv.data.easy_vqa import easy_vqa
 from scratchlv.data.picture_questions import Question as Asked
-from scratchlv.data.picture_questions import Questions
-from scratchlv.data.question_set import NO_ANSWER, QuestionSet
+from scratchlv.data.picture_questions import Questions, in_mirror
+from scratchlv.data.question_set import NO_ANSWER, InMirror, QuestionSet
 from scratchlv.data.text import bare_words, first_few
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.data.vqa import vqa
 from scratchlv.device import to_backend
 from scratchlv.errors import UserError
 from scratchlv.metrics import vqa_accuracy, wups
+from scratchlv.models import word_pairs
 from scratchlv.models.captioner import Captioner
 from scratchlv.models.memory_network import MemoryNetwork, MemoryNetworkConfig
 from scratchlv.models.question_answerer import QuestionAnswerer, QuestionAnswererConfig
@@ -49,7 +50,7 @@ from scratchlv.tasks import backbone as backbone_
 from scratchlv.tasks import encoder as encoder_
 from scratchlv.tasks import records, run_folder, training
 from scratchlv.tasks import results as results_
-from scratchlv.tasks.pictures import as_seen, features_of, pictures_of
+from scratchlv.tasks.pictures import Mirrored, as_seen, features_of, pictures_of
 from scratchlv.tasks.training import Job, Say
 from scratchlv.training import checkpoint
 from scratchlv.training.trainer import Trainer, load_model_tensors
@@ -84,6 +85,8 @@ class Settings(backbone_.Settings):
     input_dropout: float = 0.0  # of the words' vectors; `dropout` is of what the answer is read from
     question_dropout: float = 0.0  # of what was read of the question, before any hop
     feature_dropout: float = 0.0  # of the channels of the regions' features, the same ones for a whole batch
+    pairs: int = 0  # pairs of words that occur so often in the questions are read as such, too; 0: none are
+    mirror: bool = False  # half of the time photographs are shown in a mirror, and "left" and "right" are exchanged
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,20 +114,24 @@ PRESETS = {
     ),
     # for --backbone efficientnet-lite2
     ("daquar", "daquar"): Settings(
-        steps=700,
+        steps=1000,
         batch=16,
-        learning_rate=2e-3,
+        learning_rate=4e-3,
+        warmup=50,
         dropout=0.5,
-        input_dropout=0.3,
-        question_dropout=0.3,
+        input_dropout=0.2,
+        question_dropout=0.4,
         feature_dropout=0.3,
         label_smoothing=0.1,
-        embedding=128,
-        hidden=192,
-        attention=128,
-        average_from=400,
-        validate_every=100,
-        blind_steps=300,
+        embedding=64,
+        hidden=128,
+        attention=64,
+        min_count=2,
+        pairs=6,
+        mirror=True,
+        average_from=450,
+        validate_every=500,
+        blind_steps=500,
     ),
     ("vqa", "quick"): Settings(
         steps=8000,
@@ -142,7 +149,7 @@ PRESETS = {
     ),
 }
 #: settings that a memory network has not
-_OF_ANSWERERS = ("label_smoothing", "input_dropout", "question_dropout", "feature_dropout")
+_OF_ANSWERERS = ("label_smoothing", "input_dropout", "question_dropout", "feature_dropout", "pairs")
 #: the readers of photographs (and of pictures like them), by kind of data
 _READERS: dict[str, Callable[..., Questions]] = {"daquar": daquar, "vqa": vqa, "clevr": clevr}
 
@@ -159,6 +166,7 @@ class Fitted(backbone_.Fitted):
     answers: tuple[str, ...]
     prior: dict[str, int]  # the commonest answer, by the type of question
     regions: int  # of a picture
+    pairs: tuple[int, ...] = ()  # of words, that are read as such: see models.word_pairs
 
 
 def config(
@@ -221,6 +229,8 @@ def _idle(config: Config) -> dict[str, str]:
     of_others = (
         ("min_count", "answers") if kind == "scenes" else ("questions", "attention_loss", "encoder_steps", "curriculum")
     )
+    if kind in backbone_.DRAWN:
+        found["mirror"] = f"--data {kind}"
     return found | dict.fromkeys(of_others, f"--data {kind}")
 
 
@@ -312,15 +322,24 @@ def _picture_questions(
         answers = question_set.answers_of(
             [q.answer for q in items], config.settings.min_count, config.settings.answers or None
         )
+    texts = [_answer(q, answers) if learned else q.answer for q in items]
+    mirrored = None
+    if learned and config.settings.mirror and extractor is not None:
+        mirrored = InMirror(
+            features_of(paths, Mirrored(extractor), show_progress, "mirrored photograph"),
+            [vocabulary.encode([in_mirror(word) for word in q.words]) for q in items],
+            question_set.numbers_of([in_mirror(text) for text in texts], answers),
+        )
     return QuestionSet(
         pictures,
         [vocabulary.encode(q.words) for q in items],
         np.array([place[q.image] for q in items], np.int64),
-        question_set.numbers_of([_answer(q, answers) if learned else q.answer for q in items], answers),
+        question_set.numbers_of(texts, answers),
         vocabulary,
         answers,
         [str(path) for path in paths],
         asked=items,
+        in_mirror=mirrored,
     )
 
 
@@ -387,7 +406,19 @@ def _fit(config: Config, train_set: QuestionSet, weights: Pretrained | None) -> 
         feature_channels=channels,
         weights_checksum=None if weights is None else weights.checksum,
         regions=conv_extractor.GRID**2 if grid is None else grid[0] * grid[1],
+        pairs=_pairs(config.settings.pairs, train_set),
     )
+
+
+def _pairs(least: int, data: QuestionSet) -> tuple[int, ...]:
+    """The pairs of words of which there are enough; those of questions asked in a mirror are counted with the others."""
+    if not least:
+        return ()
+    mirrored = [] if data.in_mirror is None else data.in_mirror.questions
+    found = word_pairs.frequent([*data.questions, *mirrored], len(data.vocabulary), least)
+    if not found:
+        raise UserError(f"pairs={least}: no pair of words is asked with so often; choose a lower one, or 0 for none")
+    return found
 
 
 def _encoder(config: Config, folder: Path, show_progress: bool, say: Say) -> Captioner | None:
@@ -443,6 +474,7 @@ def _question_answerer(config: Config, fitted: Fitted, model: str) -> QuestionAn
         grid=(side, side),
         glimpses=s.glimpses,
         attention_loss=s.attention_loss,
+        pairs=fitted.pairs,
     )
     return QuestionAnswerer(widths, config.seed)
 

@@ -42,6 +42,7 @@ _ZERO_OR_MORE = (
     "linear_steps",
     "answers",
     "curriculum",
+    "pairs",
     "encoding",
 )
 _BELOW_ONE = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scratchlv.data.picture_questions import Question, with_pictures
+from scratchlv.data.picture_questions import Question, in_mirror, with_pictures
 from scratchlv.errors import UserError
 
 
@@ -33,3 +33,19 @@ def test_missing_pictures_are_named_or_skipped(splits, tmp_path):
     (tmp_path / "val" / "c.png").unlink()
     with pytest.raises(UserError, match="no picture that a question of val is about"):
         with_pictures(splits, tmp_path, skip_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("what is on the left side", "what is on the right side"),
+        ("left of the right door", "right of the left door"),
+        ("the leftmost cup, right_hand drawer", "the rightmost cup, left_hand drawer"),
+        ("rightward lefthand", "leftward righthand"),
+        ("a bright cleft leftover", "a bright cleft leftover"),
+        ("", ""),
+    ],
+)
+def test_in_a_mirror_left_is_right(text, mirrored):
+    assert in_mirror(text) == mirrored
+    assert in_mirror(mirrored) == text

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from scratchlv.data import question_set
-from scratchlv.data.question_set import NO_ANSWER, QuestionSet, StorySet, answers_of, numbers_of, scenes_questions
+from scratchlv.data.question_set import (
+    NO_ANSWER,
+    InMirror,
+    QuestionSet,
+    StorySet,
+    answers_of,
+    numbers_of,
+    scenes_questions,
+)
 from scratchlv.data.scenes import ANSWERS, World, answer, draw
 from scratchlv.data.vocabulary import Vocabulary
+from scratchlv.parallel.shares import Share
 from scratchlv.vision.feature_store import FeatureStore
 
 
@@ -74,6 +83,44 @@ def test_a_batch_is_a_function_of_its_step(data):
 
 def test_a_batch_larger_than_the_set_is_the_set(data):
     assert data.training_batch(3, size=100, seed=0).tokens.shape[1] == 6
+
+
+@pytest.fixture
+def both(data):
+    """The same, and in a mirror: other pictures, words and answers."""
+    turned = InMirror(
+        255 - data.pictures, [[6 - (w - 4) for w in q] for q in data.questions], np.array([2, 0, 1, 1, 0, 0])
+    )
+    return replace(data, in_mirror=turned)
+
+
+def test_half_of_the_pictures_are_asked_about_in_a_mirror(data, both):
+    """A picture goes into the mirror with all its questions; chance is of a step, and the share of a batch has the same."""
+    turned = 0
+    data, both = (replace(each, picture_of=np.array([0, 0, 1, 2, 2, 3])) for each in (data, both))
+    for step in range(40):
+        batch, plain = (each.training_batch(step, size=3, seed=5) for each in (both, data))
+        mirrored = (batch.pictures == 255 - plain.pictures).all(axis=(1, 2, 3))
+        assert ((batch.pictures == plain.pictures).all(axis=(1, 2, 3)) ^ mirrored).all()
+        of = mirrored[batch.picture_of]
+        rows = [data.questions.index([t for t in words if t]) for words in plain.tokens.T.tolist()]
+        for n, k in enumerate(rows):
+            side = both.in_mirror if of[n] else data
+            assert batch.tokens[: batch.lengths[n], n].tolist() == side.questions[k]
+            assert batch.answers[n] == side.answers[k]
+        turned += mirrored.mean()
+        parts = [both.training_batch(step, 3, 5, Share(i, 2)) for i in range(2)]
+        np.testing.assert_array_equal(np.concatenate([part.answers for part in parts]), batch.answers)
+        np.testing.assert_array_equal(np.concatenate([part.pictures for part in parts]), batch.pictures)
+        given = [(part.answers != NO_ANSWER).sum() for part in parts]
+        assert [part.part.share for part in parts] == pytest.approx([n / max(1, sum(given)) for n in given])
+    assert 8 < turned < 32
+
+
+def test_what_is_validated_on_is_seen_as_it_is(data, both):
+    a, b = (each.batch(np.arange(6)) for each in (data, both))
+    np.testing.assert_array_equal(a.pictures, b.pictures)
+    np.testing.assert_array_equal(a.tokens, b.tokens)
 
 
 class Says:

@@ -39,6 +39,9 @@ def answerer(model="attention", hops=2, feature_channels=7, dropout=0.0, **more)
     return QuestionAnswerer(config, seed=3)
 
 
+PAIRS = {"pairs": tuple(sorted({a * V + b for a in (0, 4, 5, 7, 9) for b in (0, 4, 6, 8, 10)}))}  # a third of all or so
+
+
 def batch(feature_channels=7, seed=0) -> QuestionBatch:
     """Four questions about three pictures; one picture has two of them, one has none."""
     rng = np.random.default_rng(seed)
@@ -69,6 +72,25 @@ def test_every_gradient_with_all_that_can_be_dropped(model, feature_channels):
     exact = in_float64(answerer(model, 2, feature_channels, label_smoothing=0.2, **DROPPED, **more))
     report = check_gradients(exact, batch(feature_channels), max_elements=6)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("model", ["attention", "glimpses", "naive", "blind"])
+def test_every_gradient_with_pairs_of_words(model):
+    more = {"glimpses": 2, "grid": (2, 3)} if model == "glimpses" else {}
+    exact = in_float64(answerer(model, 2, question_dropout=0.3, **PAIRS, **more))
+    report = check_gradients(exact, batch(), max_elements=6)
+    assert report.ok, str(report)
+    assert exact.backward(exact.forward(batch())[1])["pairs.P"].any()
+
+
+def test_pairs_of_words_are_read_beside_the_words():
+    """Without their vectors it is the model without them."""
+    model, plain = answerer(**PAIRS), answerer()
+    assert model.params["pairs.P"].shape == (25, 6)
+    model.params.update(plain.params)
+    assert model.forward(batch(), train=False)[0] != plain.forward(batch(), train=False)[0]
+    model.params["pairs.P"][:] = 0
+    assert model.forward(batch(), train=False)[0] == plain.forward(batch(), train=False)[0]
 
 
 @pytest.mark.parametrize("share", ["input_dropout", "question_dropout", "feature_dropout"])

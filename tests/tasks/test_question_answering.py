@@ -222,6 +222,55 @@ def test_of_several_answers_that_are_too_rare_together_the_first_is_learned(tmp_
     assert figures["accuracy"] <= 1 - figures["answers_out_of_vocabulary"]
 
 
+def test_photographs_in_a_mirror_are_for_training_alone(tmp_path, monkeypatch):
+    """What was left of the lamp is right of it."""
+    asked = []
+
+    def features(paths, extractor, show_progress, what="photograph"):
+        asked.append((what, len(paths)))
+        return np.full((len(paths), 7, 7, 12), what.startswith("mirrored"), np.float32)
+
+    monkeypatch.setattr(question_answering, "features_of", features)
+    monkeypatch.setattr(question_answering, "Mirrored", lambda extractor: extractor)
+    without_weights(monkeypatch)
+    folder = daquar(tmp_path / "daquar")
+    text = (folder / "qa.train.txt").read_text()
+    (folder / "qa.train.txt").write_text(
+        text.replace("left of the lamp in the image5", "right of the lamp in the image5")
+    )
+    run = made(tmp_path / "run", data=f"daquar:{folder}", more=["mirror=true"])
+    train, val = (run.dataset(split) for split in ("train", "val"))
+    n = len(train.pictures)
+    assert asked == 2 * [("photograph", n), ("mirrored photograph", n), ("photograph", len(val.pictures))]
+    assert val.in_mirror is None
+    assert train.in_mirror.pictures.all()
+    words = [run.vocabulary.decode(question) for question in train.in_mirror.questions]
+    assert sorted(map(" ".join, words)) == ["what is left of the lamp"] + ["what is right of the lamp"] * (n - 1)
+    np.testing.assert_array_equal(train.in_mirror.answers, train.answers)
+    assert made(tmp_path / "other", data=f"daquar:{folder}").dataset("train").in_mirror is None
+
+
+def test_pairs_of_words_that_are_asked_with_often_enough(tmp_path, features):
+    """Those of one question alone are not; of a question in a mirror they are counted as well."""
+    folder = daquar(tmp_path / "daquar")
+    text = (folder / "qa.train.txt").read_text()
+    (folder / "qa.train.txt").write_text(text.replace("of the lamp in the image5", "of a lamp in the image5"))
+    data = f"daquar:{folder}"
+    runs = {n: made(tmp_path / str(n), data=data, more=[f"pairs={n}"]) for n in (0, 1, 2)}
+    known = {n: {"_".join(pair_of(run, pair)) for pair in run.fitted.pairs} for n, run in runs.items()}
+    assert known[0] == set()
+    assert known[1] - known[2] == {"of_a", "a_lamp"}
+    assert known[2] == {"<pad>_what", "what_is", "is_left", "left_of", "of_the", "the_lamp", "lamp_<pad>"}
+    assert len(runs[2].model.params["pairs.P"]) == 7
+    assert np.isfinite(question_answering.evaluate(runs[2])["loss"])
+    with pytest.raises(UserError, match="pairs=99: no pair of words is asked with so often"):
+        made(tmp_path / "x", data=data, more=["pairs=99"])
+
+
+def pair_of(run, pair):
+    return [run.vocabulary.words[token] for token in divmod(pair, len(run.vocabulary))]
+
+
 def test_daquar_is_judged_by_wups_too(tmp_path, features, monkeypatch):
     run = made(tmp_path / "run", data=f"daquar:{daquar(tmp_path / 'daquar')}")
     monkeypatch.setattr(question_answering.wups, "wordnet_similarity", lambda: None)
@@ -454,6 +503,9 @@ def test_the_package_easy_vqa_is_asked_for(monkeypatch, tmp_path):
         ("attention", "easy-vqa", "n_train=4", "--data easy-vqa"),
         ("memory", "scenes", "label_smoothing=0.1", "--model memory"),
         ("memory", "scenes", "feature_dropout=0.1", "--model memory"),
+        ("memory", "scenes", "pairs=2", "--model memory"),
+        ("attention", "scenes", "mirror=true", "--data scenes"),
+        ("attention", "easy-vqa", "mirror=true", "--data easy-vqa"),
     ],
 )
 def test_settings_that_do_nothing(model, data, setting, reason):
