@@ -323,7 +323,8 @@ class MemoryNetwork:
         d, R = self.config.width, self.config.copies
         dmemory = np.stack(list(dmemories.values()))  # (names, N, S, d)
         names, _, S, _ = dmemory.shape
-        dT = np.zeros((names, R, self.config.memories, d), dmemory.dtype)
+        dT = empty((names, R, self.config.memories, d), dmemory)
+        dT[:, :, S:] = 0
         dT[:, :, :S] = dmemory.reshape(names, R, -1, S, d).sum(axis=2)
         (dbags,) = embedding.backward(dmemory, gather_cache)
         dW = bag_of_words_backward(dbags.reshape(names, -1, d), bag_cache)

@@ -639,7 +639,8 @@ def test_cuda_a_packed_weight_stands_for_the_array(name, precision, number):
 
 
 @pytest.mark.parametrize(("capability", "has"), [("75", False), ("80", True), ("90", True), ("120", True)])
-def test_cuda_an_older_chip_multiplies_in_float32(gpu, capability, has):
+def test_cuda_an_older_chip_multiplies_in_float32(monkeypatch, capability, has):
+    monkeypatch.setattr("scratchlv.cuda.precision.on_gpu", lambda array: True)
     array = types.SimpleNamespace(device=types.SimpleNamespace(compute_capability=capability))
     assert has_tensor_cores(array) == has
 
