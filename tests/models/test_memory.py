@@ -28,7 +28,19 @@ FEW = ("captioner, attention", "captioner with a conv net of its own", "language
 KEPT = [name for name in MODELS if name not in STEP_BY_STEP]
 
 
-@pytest.fixture(params=[name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in KEPT])
+_NOT_YET = pytest.mark.xfail(
+    strict=True, reason="its hops make arrays of the size of the regions anew, 4.5 MB in a step"
+)
+
+
+def marks(name):
+    return [
+        *([] if name in FEW else [pytest.mark.slow]),
+        *([_NOT_YET] if name == "question answerer, glimpses" else []),
+    ]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=marks(name)) for name in KEPT])
 def trainer(request):
     model, batch = make(request.param, LARGE)
     return Trainer(model, lambda step: batch, TrainSettings(steps=100), show_progress=False)
