@@ -5,12 +5,13 @@ import types
 import numpy as np
 import pytest
 
-from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, why_not
 from scratchlv.cuda.precision import use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.conv2d import cuda
 from scratchlv.ops import conv2d
 
+from ..barriers import assert_each_is_needed
 from ..rounding import rounded
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -95,16 +96,7 @@ def test_every_barrier_is_needed(precision):
         with use_precision(precision):
             return all(map(np.array_equal, passes(cuda, *arrays, **settings), exact))
 
-    engine.barriers_met()
-    assert is_right()
-    barriers = engine.barriers_met()
-    assert len(barriers) == 3
-    for site in barriers:
-        missed = []
-        for order in ORDERS:
-            with turns(order, seed=7), without_barrier(*site):
-                missed.append(not is_right())
-        assert any(missed), site
+    assert_each_is_needed(engine, is_right, 3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scratchlv import ops
-from scratchlv.cuda.emulator import ORDERS, turns, why_not, without_barrier
+from scratchlv.cuda.emulator import ORDERS, turns, why_not
 from scratchlv.cuda.precision import has_tensor_cores, use_precision
 from scratchlv.cuda.versions import use_version
 from scratchlv.kernels.building_blocks.simd import WIDTH
@@ -22,6 +22,7 @@ from scratchlv.kernels.matmul.versions import VERSIONS
 from scratchlv.memory import LARGE, empty
 from scratchlv.ops import matmul
 
+from ..barriers import assert_each_is_needed
 from ..rounding import rounded
 from ..slow import slow_unless
 
@@ -472,16 +473,7 @@ def test_cuda_tensor_cores_need_every_barrier(precision):
         with use_precision(precision):
             return np.array_equal(cuda.gemm(a, b), a @ b)
 
-    engine.barriers_met()
-    assert is_right()
-    barriers = engine.barriers_met()
-    assert len(barriers) == 2
-    for site in barriers:
-        missed = []
-        for order in ORDERS:
-            with turns(order, seed=7), without_barrier(*site):
-                missed.append(not is_right())
-        assert any(missed), site
+    assert_each_is_needed(engine, is_right, 2)
 
 
 @needs_compiler
