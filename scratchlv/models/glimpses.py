@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, add, as_contiguous
+from scratchlv.arrays import Array, add, as_contiguous, empty
 from scratchlv.initialisers import uniform
 from scratchlv.models import hop, moved_attention, of_questions
 from scratchlv.ops import linear, sigmoid
@@ -118,7 +118,8 @@ def forward(
         counts.append(n)
         caches.append(GlimpseCache(f"glimpse{g}", chain, alphas[-1], gate, counted))
     alike = [a * b for a, b in zip(found, found[1:], strict=False)]
-    y = np.concatenate([*questions, *found, *alike, *counts], axis=1)
+    parts = [*questions, *found, *alike, *counts]
+    y = np.concatenate(parts, axis=1, out=empty((len(picture_of), sum(part.shape[1] for part in parts)), found[0]))
     return y, np.stack(alphas, axis=1), Cache(x_of, gathered, caches, found) if train else None
 
 
@@ -167,7 +168,7 @@ def _chain_backward(
     du, dalpha = None, None
     if glimpse.hops[-1].moved is not None:
         dalpha = np.einsum("nh,nlh->nl", dz, x_of)
-        dx_of = add(dx_of, glimpse.alpha[:, :, None] * dz[:, None])
+        dx_of = add(dx_of, _for_each_region(glimpse.alpha, dz))
         dz = None
     for look, displaced, moved in reversed(glimpse.hops):
         dbefore = None
@@ -196,7 +197,12 @@ def _count_backward(
 ) -> tuple[Array, Array, dict[str, Array]]:
     q, gated = glimpse.counted
     (de,) = sigmoid.backward(np.repeat(dn, x_of.shape[1], axis=1), gated)  # (N, L)
-    dx_of = add(dx_of, de[:, :, None] * q[:, None])
+    dx_of = add(dx_of, _for_each_region(de, q))
     dgate = np.concatenate([np.einsum("nl,nlh->nh", de, x_of), de.sum(axis=1, keepdims=True)], axis=1)
     du, dW, db = linear.backward(dgate, glimpse.gate)
     return dx_of, du, {f"{glimpse.name}.Wn": dW, f"{glimpse.name}.bn": db}
+
+
+def _for_each_region(weight: Array, row: Array) -> Array:
+    """``weight`` (N, L) times ``row`` (N, H): (N, L, H)."""
+    return np.multiply(weight[:, :, None], row[:, None], out=empty((*weight.shape, row.shape[1]), row))

@@ -307,7 +307,8 @@ class MemoryNetwork:
         """What ``names`` make of the sentences, (names, N, S, d): all at once, as if their vocabularies were one."""
         p, config = self.params, self.config
         S, d, of = batch.told.shape[1], config.width, np.arange(len(names))[:, None, None]
-        W = np.concatenate([p[f"{name}.W"] for name in names])
+        each = [p[f"{name}.W"] for name in names]
+        W = np.concatenate(each, out=empty((sum(map(len, each)), d), each[0]))
         T = np.stack([p[f"{name}.T"] for name in names]).reshape(len(names), config.copies, 1, -1, d)
         l = position_encoding(batch.sentences, d, self._like.dtype, config.encoding)  # (U, J, d)
         words = batch.sentences + place(of * (len(W) // len(names)), batch.sentences)  # (names, U, J)
@@ -321,7 +322,8 @@ class MemoryNetwork:
     def _told_backward(self, dmemories: dict[str, Array], cache: Any) -> dict[str, Array]:
         bag_cache, gather_cache = cache
         d, R = self.config.width, self.config.copies
-        dmemory = np.stack(list(dmemories.values()))  # (names, N, S, d)
+        each = list(dmemories.values())
+        dmemory = np.stack(each, out=empty((len(each), *each[0].shape), each[0]))  # (names, N, S, d)
         names, _, S, _ = dmemory.shape
         dT = empty((names, R, self.config.memories, d), dmemory)
         dT[:, :, S:] = 0

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, as_contiguous
+from scratchlv.arrays import Array, as_contiguous, empty
 from scratchlv.device import on_gpu
 from scratchlv.ops import embedding
 
@@ -79,7 +79,8 @@ def forward(
     pairs = of_pairs(*grid, kernel.device.id) if on_gpu(kernel) else of_pairs(*grid)
     weights, lookup = embedding.forward(pairs, kernel, train=train)  # (L, L, N)
     before = as_contiguous(before.T)
-    moved = as_contiguous((weights * before).sum(axis=1).T)  # (N, L)
+    there = np.multiply(weights, before, out=empty(weights.shape, weights))
+    moved = as_contiguous(there.sum(axis=1).T)  # (N, L)
     both = alpha * moved
     total = both.sum(axis=1, keepdims=True) + both.dtype.type(_LEAST)
     beta = both / total
@@ -90,6 +91,7 @@ def backward(dbeta: Array, cache: Cache) -> tuple[Array, Array, Array]:
     """``dalpha``, ``dbefore`` (N, L) and ``dr`` (N, R)."""
     dboth = (dbeta - (dbeta * cache.beta).sum(axis=1, keepdims=True)) / cache.total
     dmoved = as_contiguous((dboth * cache.alpha).T)[:, None]  # (L, 1, N)
-    dbefore = (dmoved * cache.weights).sum(axis=0).T
-    (dkernel,) = embedding.backward(dmoved * cache.before, cache.lookup)  # (R, N)
+    pairs = empty(cache.weights.shape, cache.weights)  # (L, L, N)
+    dbefore = np.multiply(dmoved, cache.weights, out=pairs).sum(axis=0).T
+    (dkernel,) = embedding.backward(np.multiply(dmoved, cache.before, out=pairs), cache.lookup)  # (R, N)
     return dboth * cache.moved, as_contiguous(dbefore), as_contiguous((dkernel * cache.kernel).T)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchlv.arrays import Array, as_contiguous
+from scratchlv.arrays import Array, add, as_contiguous, empty
 from scratchlv.batches import QuestionBatch
 from scratchlv.device import place, to_host
 from scratchlv.initialisers import normal, uniform
@@ -261,7 +261,7 @@ class QuestionAnswerer:
             )  # (P, L, D)
             if train and config.feature_dropout:
                 kept = self._kept_channels(x, seed)
-                x = x * kept
+                x = np.multiply(x, kept, out=empty(x.shape, x))
             if config.model == "naive":
                 u, alphas, attention_cache = self._whole_picture(x, u, batch.picture_of, train)
             elif config.model == "glimpses":
@@ -320,7 +320,7 @@ class QuestionAnswerer:
                 dx, du, grads = self._hops_backward(du, dalphas, cache.attention)
             ready(grads)
             if dx is not None and cache.kept_channels is not None:
-                dx = dx * cache.kept_channels
+                dx *= cache.kept_channels
             g |= grads | regions.backward(dx, cache.encoder, ready)
         du = dropout_backward(du, cache.dropped_question)
         if cache.pairs is not None:
@@ -329,7 +329,7 @@ class QuestionAnswerer:
         if dback:
             back = dropout_backward(dback[0], cache.dropped_backwards)
             back_words, _, of_back = layer_backward(None, (back, np.zeros_like(back)), cache.backwards)
-            dwords, grads = dwords + reverse(back_words, cache.order), grads | of_back
+            dwords, grads = add(dwords, reverse(back_words, cache.order)), grads | of_back
         dwords = dropout_backward(dwords, cache.dropped_words)
         (g["embedding.W"],) = embedding.backward(dwords, cache.words)
         return g | grads

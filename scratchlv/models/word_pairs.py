@@ -13,14 +13,15 @@ Shapes: T words, N questions, H wide state.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from scratchlv.arrays import Array
-from scratchlv.device import place
+from scratchlv.arrays import Array, empty
+from scratchlv.device import on_gpu
 from scratchlv.initialisers import normal
 from scratchlv.ops import embedding
 from scratchlv.tokens import PAD
@@ -45,17 +46,29 @@ def forward(
     params: dict, tokens: Array, pairs: tuple[int, ...], vocabulary: int, *, train: bool = True
 ) -> tuple[Array, Any]:
     """The sum of the vectors of the pairs in each question of ``tokens`` (T, N), padding behind: (N, H)."""
-    nothing = np.full_like(tokens[:1], PAD)
+    nothing = np.zeros_like(tokens[:1])  # PAD
     numbers = np.concatenate([nothing, tokens]) * vocabulary + np.concatenate([tokens, nothing])  # (T + 1, N)
-    known = place(np.array(pairs, np.int64), tokens)
+    known = _array(pairs, tokens.device.id if on_gpu(tokens) else None)
     at = np.minimum(np.searchsorted(known, numbers), len(pairs) - 1)
     vectors, cache = embedding.forward(at, params["pairs.P"], train=train)  # (T + 1, N, H)
     there = (known[at] == numbers)[:, :, None].astype(vectors.dtype)
-    return (vectors * there).sum(axis=0), (there, cache)
+    vectors *= there
+    return vectors.sum(axis=0), (there, cache)
 
 
 def backward(du: Array, cache: Any) -> dict[str, Array]:
     """The gradient of the vectors."""
     there, looked_up = cache
-    (dP,) = embedding.backward(du * there, looked_up)
+    dvectors = np.multiply(du, there, out=empty((len(there), *du.shape), du))
+    (dP,) = embedding.backward(dvectors, looked_up)
     return {"pairs.P": dP}
+
+
+@functools.lru_cache(maxsize=4)
+def _array(pairs: tuple[int, ...], gpu: int | None) -> Array:
+    """The numbers of the pairs, on that GPU, or on the CPU."""
+    if gpu is None:
+        return np.array(pairs, np.int64)
+    import cupy
+
+    return cupy.asarray(np.array(pairs, np.int64))

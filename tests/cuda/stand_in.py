@@ -224,7 +224,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
 _FUNCTIONS = {
     "arange", "argmax", "ascontiguousarray", "concatenate", "cumsum", "einsum", "empty_like", "max", "maximum", "mean",
-    "ones_like", "ravel", "repeat", "shape", "split", "stack", "sum", "swapaxes", "where", "zeros_like",
+    "ones_like", "ravel", "repeat", "searchsorted", "shape", "split", "stack", "sum", "swapaxes", "where", "zeros_like",
 }  # fmt: skip
 
 

@@ -69,12 +69,19 @@ def copying_translator(at, rng):
     return model, batch._replace(tokens=tokens, copied_from=copied_from)
 
 
-def question_answerer(at, rng, model, own_encoder=False):
+def question_answerer(at, rng, model, own_encoder=False, **more):
     sizes = {"answers": at.answers, "attention": at.attention, "hops": 2, "attention_loss": 0.5}
     height, width = (size // 8 for size in at.picture) if own_encoder else at.features[:2]
     sizes |= {"grid": (height, width), "glimpses": 2}
-    config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model)
+    config = QuestionAnswererConfig(**widths(at), **encoder(at, own_encoder), **sizes, model=model, **more)
     return QuestionAnswerer(config), _questions(at, rng, own_encoder, height * width)
+
+
+def regularised_question_answerer(at, rng):
+    """With pairs of words, and dropout of all that is dropped."""
+    dropped = {"input_dropout": 0.2, "question_dropout": 0.2, "feature_dropout": 0.2}
+    pairs = tuple(range(0, at.vocabulary**2, 3))
+    return question_answerer(at, rng, "attention", pairs=pairs, label_smoothing=0.1, **dropped)
 
 
 def memory_network(at, rng, tying, pictures=False):
@@ -147,6 +154,7 @@ MODELS = {
         for model in ("blind", "naive", "attention", "glimpses")
     },
     "question answerer with a conv net of its own": (question_answerer, "attention", True),
+    "question answerer with pairs and dropout": (regularised_question_answerer,),
     "memory network, adjacent": (memory_network, "adjacent"),
     "memory network, layer-wise": (memory_network, "layer-wise"),
     "memory network over pictures": (memory_network, "adjacent", True),
