@@ -86,7 +86,7 @@ def failures(said):
     return found
 
 
-@pytest.mark.parametrize("options", [(), ("--assert=plain",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--assert=plain",), marks=pytest.mark.slow)])
 def test_failed_asserts_show_the_report(run, options):
     said = run(TESTS, *options)
     assert "6 failed, 1 passed" in said

@@ -38,6 +38,7 @@ def problems(benchmarks, tmp_path, monkeypatch):
     return {name: make(tmp_path, options) for name, make in module.PROBLEMS.items()}
 
 
+@pytest.mark.slow
 def test_ours_trains_an_epoch_and_says_where_the_time_went(problems, running):
     problem = problems["lm"]
     found = running.train_ours(problem, problem.epoch)

@@ -109,7 +109,7 @@ def test_ctrl_c_reaches_all_and_is_resumed(tmp_path):
 
 
 @needs_mpi
-@pytest.mark.parametrize("of", ["1", "all"])
+@pytest.mark.parametrize("of", ["all", pytest.param("1", marks=pytest.mark.slow)])
 def test_restarts_and_tasks_by_themselves(tmp_path, of):
     data = babi(tmp_path / "data")
     shutil.copy(data / "qa1_single-supporting-fact_train.txt", data / "qa3_single-supporting-fact_train.txt")

@@ -341,7 +341,7 @@ def test_no_picture_of_where_nobody_looks(capsys, runs, tmp_path, model):
 # --- weights in fewer bits -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_weights_in_fewer_bits_say_and_are_evaluated(runs, capsys, kind):
     assert main(["generate", str(runs("lm")), "--weights", kind, "--greedy", "--max-length", "3"]) == 0
     assert main(["evaluate", str(runs("lm")), "--weights", kind, "--n", "3", "--json"]) == 0

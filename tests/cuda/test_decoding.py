@@ -281,7 +281,7 @@ every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
     ],
     ids=str,
 )
-@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("looks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_same_is_said(gpu, way, options, looks):
     tables = chains(7)
     wanted, found = way(ChainOnHost(looks), tables, **options), way(ChainOnGpu(looks), tables, **options)

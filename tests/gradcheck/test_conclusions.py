@@ -53,6 +53,7 @@ def test_a_mend_that_tells_the_cause_is_all_that_is_said():
     assert sentence.endswith("every gradient is right: consistent with W used for Wᵀ")
 
 
+@pytest.mark.slow
 def test_a_mend_that_tells_less_stands_behind_the_name():
     named, mended = check(forward, no_square, INPUTS).diagnosis
     assert named.endswith("consistent with a wrong local derivative of tanh: it is 1 − tanh²")
@@ -117,6 +118,7 @@ def leaves_out_the_last(dy, cache):
     return dx
 
 
+@pytest.mark.slow
 def test_a_round_that_is_left_out_is_not_one_too_many():
     said = " ".join(check(two_loops, leaves_out_the_last, {"x": normal(4, 3)}).diagnosis)
     assert "`for t in range(len(x) - 1, 0, -1):`" in said
@@ -188,6 +190,7 @@ def added_in_place_order(dy, cache):
     return dy * b[rows], db
 
 
+@pytest.mark.slow
 def test_rows_that_are_looked_up_get_their_own_gradients():
     inputs = {"a": normal(5, 3), "b": normal(5, 3), "rows": np.array([3, 0, 0, 4, 1])}
     (sentence,) = check(gathered, added_in_place_order, inputs).diagnosis
@@ -228,6 +231,7 @@ def the_upper_layer_twice(dy, cache):
     return dx, dW + more
 
 
+@pytest.mark.slow
 def test_what_another_layer_kept_is_found():
     said = str(check(two_layers, the_upper_layer_twice, {"x": normal(4, 3), "W": normal(3, 3)}))
     assert "`dx, more = _layer(dh, upper, W)`: with lower for upper" in said
@@ -253,6 +257,7 @@ def starts_with_the_last(dy, cache):
     return dh
 
 
+@pytest.mark.slow
 def test_a_factor_of_zeros_mends_nothing():
     said = str(check(last_steps, starts_with_the_last, {"h": normal(4, 3)}))
     assert "total" not in said
@@ -269,6 +274,7 @@ def without_the_diagonal(dy, cache):
     return ds @ k, ds.T @ q
 
 
+@pytest.mark.slow
 def test_an_offset_has_no_sign():
     said = str(check(attends, without_the_diagonal, {"q": normal(4, 3), "k": normal(4, 3)}))
     assert "with 0 for -1" in said
@@ -301,6 +307,7 @@ def with_a_constant_length(dy, cache):
     return (dy @ v) / length, dy[:, None] * k / length
 
 
+@pytest.mark.slow
 def test_a_number_that_nobody_sets_is_no_regularisation():
     """The gradient lacks a multiple of k: that of its length, and of no λ."""
     said = str(check(cosine, with_a_constant_length, {"k": normal(4), "v": normal(3, 4)}))
@@ -317,6 +324,7 @@ def as_of_a_softmax(dy, p):
     return p * (da - (da * p).sum(1, keepdims=True))
 
 
+@pytest.mark.slow
 def test_a_sum_too_many_is_not_over_the_wrong_axis():
     said = str(check(counts, as_of_a_softmax, {"a": normal(4, 3)}))
     assert "without .sum" in said

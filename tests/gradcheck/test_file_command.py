@@ -73,6 +73,7 @@ def test_json_comes_last(file):
     assert result["reports"][0]["subject"] == path
 
 
+@pytest.mark.slow
 def test_seed_fixed_and_state_are_handed_on(file):
     text = "def forward(x, m, s):  # x: (N, D), m: (N, D), s: (D,)\n    s += 1\n    return x * m, m\n"
     path = file(text + "def backward(dy, m):\n    return dy * m\n")

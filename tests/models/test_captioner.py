@@ -1,5 +1,7 @@
 """The captioner's backward pass, whole, against numerical derivatives; and its forward pass against the lecture's lines."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from scratchlv.models import context, decoder, doubly_stochastic
 from scratchlv.models.captioner import CONTEXT, Captioner, CaptionerConfig
 from scratchlv.tokens import END
 
+from ..slow import one_of
 from .helpers import check_gradients, check_kernels, check_same, in_float64, sentences, wrong
 
 V = 11
@@ -80,8 +83,10 @@ def test_every_gradient_where_words_are_dropped(name):
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize(("feature_channels", "dropout"), [(None, 0.0), (7, 0.0), (7, 0.4)])
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize(
+    ("name", "feature_channels", "dropout"),
+    one_of(2, [(name, *of) for name, of in product(DIFFERENTIABLE, [(None, 0.0), (7, 0.0), (7, 0.4)])]),
+)
 def test_every_gradient_of_the_whole_model(name, feature_channels, dropout):
     size = (64, 64) if name in ("naive", "shortcut") else (16, 24)  # a fully connected layer knows one size of picture
     model = in_float64(captioner(name, feature_channels, dropout))
@@ -112,7 +117,7 @@ OPTIONS = {
 options = pytest.mark.parametrize("option", OPTIONS)
 
 
-@pytest.mark.parametrize("own_encoder", [True, False])
+@pytest.mark.parametrize("own_encoder", [False, pytest.param(True, marks=pytest.mark.slow)])
 @options
 def test_every_gradient_of_the_whole_model_with(option, own_encoder):
     features = None if own_encoder else 7

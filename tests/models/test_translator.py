@@ -1,5 +1,7 @@
 """The translator: gradients with and without attention, and what padding and sentence order may not change."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from scratchlv.batches import PairBatch
 from scratchlv.decode import beam_search, greedy, sample
 from scratchlv.models.translator import CONTEXT, Translator, TranslatorConfig
 
+from ..slow import one_of
 from .helpers import check_gradients, check_kernels, check_same, in_float64, sentences
 
 V, S, N = 9, 6, 3
@@ -38,18 +41,19 @@ def batch() -> PairBatch:
     return PairBatch(source, source_lengths, sentences(rng, V, lengths), lengths, dropout_seed=5)
 
 
-@pytest.mark.parametrize("model", CONTEXT)
+KINDS = [(1, "lstm", 0.0, False), (2, "rnn", 0.0, True), (2, "gru", 0.0, False), (2, "lstm", 0.3, False)]
+
+
 @pytest.mark.parametrize(
-    ("layers", "cell", "dropout", "shared"),
-    [(1, "lstm", 0.0, False), (2, "rnn", 0.0, True), (2, "gru", 0.0, False), (2, "lstm", 0.3, False)],
+    ("model", "layers", "cell", "dropout", "shared"),
+    one_of(3, [(model, *kind) for model, kind in product(CONTEXT, KINDS)]),
 )
 def test_every_gradient_of_the_whole_model(model, layers, cell, dropout, shared):
     report = check_gradients(in_float64(translator(model, layers, cell, dropout, shared)), batch())
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("model", CONTEXT)
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(("cell", "model"), one_of(2, product(["lstm", "gru"], CONTEXT)))
 def test_gradients_with_tied_weights_dropped_words_and_input_feeding(model, cell):
     query = "previous" if model == "naive" else "current"
     made = translator(model, 2, cell, dropout=0.2, shared=True, tied=True, input_dropout=0.3, query=query)

@@ -13,6 +13,8 @@ from scratchlv.tasks import self_critical
 from scratchlv.tasks.self_critical import PictureBatch, SelfCritical, mean_of_others, weighted
 from scratchlv.tokens import END, START
 
+from ..slow import one_of
+
 MODELS = ("attention", "hard-attention", "naive", "shortcut", "uniform")
 V, LONGEST = 5, 2  # the four symbols and a word: 1 + 4 · 5 captions
 CAPTIONS = [[END], *([first, second] for first in range(V) if first != END for second in range(V))]
@@ -97,7 +99,7 @@ def assert_is_the_gradient(model, pictures, grads):
     assert max(map(abs, slopes)) > 0.1
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("model",), one_of(2, zip(MODELS)))
 def test_on_average_it_is_the_gradient_of_the_expected_reward(monkeypatch, model):
     made = captioner(model)
     grads = on_average(made, monkeypatch, TWO, greedy=[CAPTIONS[3], CAPTIONS[8]])

@@ -9,6 +9,7 @@ from scratchlv.vision import finetuning, units
 from scratchlv.vision.finetuning import Finetuned
 from scratchlv.vision.units import Way
 
+from ..slow import one_of
 from .small_networks import LITE, NETWORKS, RESNET, VGG_, weights_of
 
 CASES = [(name, statistics) for name in NETWORKS for statistics in (False, True) if name != VGG_.name or not statistics]
@@ -18,7 +19,7 @@ def pictures(network, n=3, seed=0):
     return np.random.default_rng(seed).uniform(0, 255, (n, network.side, network.side, 3))
 
 
-@pytest.mark.parametrize(("name", "statistics"), CASES)
+@pytest.mark.parametrize(("name", "statistics"), one_of(2, CASES))
 def test_every_gradient_of_a_whole_network(name, statistics):
     """All layers, from the pictures to the classes, in float64."""
     network = NETWORKS[name]
