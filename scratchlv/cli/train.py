@@ -334,7 +334,10 @@ def _add_evaluate(commands: Any) -> None:
     add_ensemble(evaluate)
     add_of_pairs(evaluate)
     evaluate.add_argument(
-        "--results", type=Path, metavar="FILE.json", help="write what it says, in COCO's or VQA's format for results"
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="write what it says: captions and answers as JSON in COCO's or VQA's format, translations and summaries a line each",
     )
     evaluate.add_argument(
         "--neural-cache",

@@ -25,7 +25,7 @@ from scratchlv.errors import UserError
 from scratchlv.output import unread
 from scratchlv.shell import path_of
 
-_FEW = 16  # pictures that need no progress to be shown
+_FEW = 16  # pictures, or texts, that need no progress to be shown
 _MOST_TEXTS = 1_000_000
 
 
@@ -47,6 +47,11 @@ def _add_translating(parser: Any) -> None:
     """What translations and summaries are looked for with."""
     _add_beam(parser)
     add_of_pairs(parser)
+    parser.add_argument(
+        "--lines",
+        action="store_true",
+        help="read files (- is standard input) of a text each line, and print a line for each",
+    )
     parser.add_argument(
         "--alignment", type=Path, metavar="OUT.png", help="draw the attention, word by word; what is copied is red"
     )
@@ -108,7 +113,7 @@ def _generate(arguments: Arguments) -> None:
 def _add_translate(commands: Any) -> None:
     translate = commands.add_parser("translate", help="translate texts")
     add_run(translate)
-    translate.add_argument("texts", nargs="+", metavar="TEXT", help="a sentence each")
+    translate.add_argument("texts", nargs="+", metavar="TEXT", help="a sentence each; with --lines a file each")
     _add_translating(translate)
     translate.set_defaults(command=_translate)
 
@@ -126,14 +131,19 @@ def _add_summarize(commands: Any) -> None:
 
 
 def _summarize(arguments: Arguments) -> None:
-    _say_translations(arguments, "summarize", [_read(name) for name in arguments.files])
+    texts = arguments.files if arguments.lines else [_read(name) for name in arguments.files]
+    _say_translations(arguments, "summarize", texts)
 
 
-def _read(name: str) -> str:
+def _read_lines(name: str) -> list[str]:
     from scratchlv.data.text import decoded_lines, read_lines
 
     lines = decoded_lines(sys.stdin.buffer, "standard input") if name == "-" else read_lines(path_of(name))
-    text = " ".join(line for _, line in lines)
+    return [line for _, line in lines]
+
+
+def _read(name: str) -> str:
+    text = " ".join(_read_lines(name))
     if not text.strip():
         raise UserError(f"{'standard input' if name == '-' else name} is empty; give a file with a text")
     return text
@@ -148,6 +158,9 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
             f"--alignment: {arguments.run} has no attention to draw; train one with --model additive or dot"
         )
     decoding = translation.Decoding(arguments.beam, arguments.max_ratio, arguments.replace_unknown)
+    if arguments.lines:
+        _say_lines(run, [line for name in texts for line in _read_lines(name)], decoding, arguments.alignment)
+        return
     said = [translation.translate_text(run, text, decoding) for text in texts]
     say_unknown(sorted({word for t in said for word in t.unknown}), run.config.characters)
     for i, t in enumerate(said, 1):
@@ -159,6 +172,29 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
         print(t)
         if arguments.alignment:
             save_picture(translation.alignment_of(t), numbered(arguments.alignment, i, len(said)))
+
+
+def _say_lines(run: Any, texts: list[str], decoding: Any, alignment: Path | None) -> None:
+    """A line each, as soon as it is said; at the end what is to be noted of them."""
+    from scratchlv.tasks import translation
+
+    if alignment:
+        raise UserError("--alignment draws one text a picture, and --lines reads many: leave one of the two out")
+    if not texts:
+        raise UserError("--lines: there is no line to read; give a file with a text in each line")
+    unknown: set[str] = set()
+    cut = empty = 0
+    for text, line in zip(texts, translation.translate_lines(run, texts, decoding, len(texts) > _FEW), strict=True):
+        print(line.text, flush=True)
+        if unread(sys.stdout):  # nothing else is left of it
+            return
+        unknown.update(line.unknown)
+        cut, empty = cut + (line.cut > 0), empty + (not text.strip())
+    say_unknown(sorted(unknown), run.config.characters)
+    most = run.config.settings.most_words
+    for n, are in ((cut, f"longer than the {most} {run.config.units} that this run reads"), (empty, "empty")):
+        if n:
+            print(f"note: {n:,} of {len(texts):,} lines {'is' if n == 1 else 'are'} {are}", file=sys.stderr)
 
 
 # --- caption -------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ TASKS = {
         ("scenes", "parallel", "multi30k", *_ROWS),
         "translate",
         beam=True,
+        results=True,
         presets=("quick", "multi30k"),
     ),
     "summarize": Task(
@@ -65,6 +66,7 @@ TASKS = {
         ("scenes", *_ROWS, "parallel"),
         "summarize",
         beam=True,
+        results=True,
         presets=("quick", "news"),
     ),
     "caption": Task(

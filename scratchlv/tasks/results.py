@@ -23,6 +23,16 @@ def check(file: Path, option: str = "--results") -> None:
         raise UserError(f"{option} {file}: there is no folder {file.parent}; make it first")
 
 
+def write_lines(file: Path, texts: Iterable[str]) -> None:
+    """A text each line, in UTF-8; the file appears as a whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    whole = "".join(f"{' '.join(text.splitlines())}\n" for text in texts)
+    team().first(lambda: checkpoint.write_atomically(file, whole.encode(errors="backslashreplace")))
+
+
 def write(file: Path, key: str, ids: Sequence[int | str], name: str, texts: Iterable[str]) -> None:
     """A list of ``{key: id, name: text}``; the file appears as a whole.
 

@@ -6,11 +6,12 @@ Both are one system; they differ in the data, and in that a summary shares one v
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,12 +31,14 @@ from scratchlv.models.context import QUERIES
 from scratchlv.models.translator import Translator, TranslatorConfig
 from scratchlv.parallel.team import team
 from scratchlv.tasks import CELLS, records, training
+from scratchlv.tasks import results as results_
 from scratchlv.tasks.training import Job, Say
 from scratchlv.tokens import UNK
 from scratchlv.training.progress import Progress
 
 _MOST_SAID = 60  # words, at which a text that was not ended is cut off
 _PIECES = 2  # of a word, at the most, on average
+_AT_ONCE = 500  # lines that are translated before the first of them is printed
 _LETTERS = 5  # of a word, about: by character texts are so many times as long
 
 
@@ -432,13 +435,19 @@ def build(config: Config, fitted: Fitted) -> Translator:
 
 
 def evaluate(
-    run: Run, split: str = "val", n: int | None = None, show_progress: bool = False, **how: Any
+    run: Run,
+    split: str = "val",
+    n: int | None = None,
+    show_progress: bool = False,
+    results: Path | None = None,
+    **how: Any,
 ) -> dict[str, float]:
     """Figures by name: ``loss``, ``perplexity``, ``exact_match``, and ``bleu`` of translations or ``rouge_1``, ``rouge_2`` and
     ``rouge_l`` of summaries; ``how`` are the fields of :class:`Decoding`.
 
     ``rouge_l_lead`` is that of the first words of the source, as many as summaries have on average; ``unknown_share`` that of
     the target's words that the run cannot say. Of a run by character, BLEU and ROUGE-L are of characters, and named so.
+    Into the file ``results`` goes what is said, a text each line.
     """
     training.check_n(n)
     decoding = Decoding(**how)
@@ -454,6 +463,8 @@ def evaluate(
         progress.update(len(chosen))
     units = [run.units_said(g, run.units(source)) for g, (source, _) in zip(generated, chosen, strict=True)]
     said = [run.joined(each) for each in units]
+    if results is not None:
+        results_.write_lines(results, (_typeset(run, words) for words in said))
     figures = {"loss": loss, "perplexity": metrics.perplexity(loss)}
     figures["exact_match"] = metrics.exact_match(said, data.words)
     of = "_of_characters" if run.config.characters else ""
@@ -502,7 +513,6 @@ def translate_text(run: Run, text: str, decoding: Decoding | None = None) -> Tra
     units = run.units(words)
     source = units[: run.config.settings.most_words]
     (generated,) = run.translate(run.encode([(words, [])]), decoding)
-    unknown = sorted({word for word in words if any(unit not in run.source_vocabulary for unit in run.units([word]))})
     said = run.units_said(generated, source)
     alphas = None if generated.alphas is None else generated.alphas[: len(said), : len(source)]
     copied = None
@@ -510,7 +520,43 @@ def translate_text(run: Run, text: str, decoding: Decoding | None = None) -> Tra
         pair = run.encode([(words, [])])
         told = replace(pair, targets=[generated.tokens[: len(said)].tolist()])
         copied = to_host(run.model.copied(told.batch(np.zeros(1, np.int64))))[: len(said), 0]
-    return Translated(source, said, alphas, copied, unknown, _typeset(run, run.joined(said)), len(units) - len(source))
+    cut = len(units) - len(source)
+    return Translated(source, said, alphas, copied, _unknown(run, words), _typeset(run, run.joined(said)), cut)
+
+
+def _unknown(run: Run, words: list[str]) -> list[str]:
+    """Those of them that the run has never seen."""
+    return sorted({word for word in words if any(unit not in run.source_vocabulary for unit in run.units([word]))})
+
+
+class Line(NamedTuple):
+    """What was said of one of many texts."""
+
+    text: str
+    unknown: list[str]  # words of the source that the run has never seen
+    cut: int  # words, or pieces, at its end that were left away
+
+
+def translate_lines(
+    run: Run, texts: Sequence[str], decoding: Decoding | None = None, show_progress: bool = False
+) -> Iterator[Line]:
+    """Translations, or summaries, of many texts, in their order and a few hundred at a time; of a text without a word none."""
+    decoding = decoding or Decoding()
+    decoding.check(run)
+    most = run.config.settings.most_words
+    with Progress(len(texts), "text", show_progress, bar=not sys.stdout.isatty()) as progress:
+        for first in range(0, len(texts), _AT_ONCE):
+            some = [run.config.cut(text) for text in texts[first : first + _AT_ONCE]]
+            with_words = [words for words in some if words]
+            said = iter(run.translate(run.encode([(words, []) for words in with_words]), decoding))
+            for words in some:
+                if not words:
+                    yield Line("", [], 0)
+                    continue
+                units = run.units(words)
+                text = _typeset(run, run.joined(run.units_said(next(said), units)))
+                yield Line(text, _unknown(run, words), max(0, len(units) - most))
+            progress.update(min(first + _AT_ONCE, len(texts)))
 
 
 def alignment_of(t: Translated) -> Any:

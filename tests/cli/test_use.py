@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from scratchlv.cli import main
-from scratchlv.tasks import TASKS, run_folder
+from scratchlv.data.text import spaced_words
+from scratchlv.tasks import TASKS, run_folder, training, translation
 from scratchlv.training import checkpoint
 
 from .helpers import TINY_FILES, fails, misused, picture
@@ -80,6 +81,49 @@ def test_files_and_standard_input_are_summarized(runs, capsys, tmp_path, monkeyp
         said = capsys.readouterr()
         assert said.out == from_file
         assert said.err == ""
+
+
+def test_a_file_of_lines_is_translated_line_by_line(runs, capsys, tmp_path, monkeypatch):
+    """Batches change nothing; what is empty stays so, and a long text is cut as alone."""
+    texts = ["a large red star", "", "the cross is left of the zorp", "a star " * 150, "the cross"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
+    run = str(runs("translate"))
+    capsys.readouterr()
+    assert main(["translate", run, *(text for text in texts if text), "--beam", "2"]) == 0
+    alone = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(translation, "_AT_ONCE", 2)
+    assert main(["translate", run, str(tmp_path / "texts.txt"), "--lines", "--beam", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [alone[0], "", *alone[1:]]
+    assert "zorp is a word" in said.err
+    assert "1 of 5 lines is empty" in said.err
+    assert "1 of 5 lines is longer than the 200 words" in said.err
+    fails(capsys, "translate", run, tmp_path / "no.txt", "--lines", saying=["no.txt"])
+    (tmp_path / "empty.txt").touch()
+    fails(capsys, "translate", run, tmp_path / "empty.txt", "--lines", saying=["no line to read"])
+    options = ["--lines", "--alignment", tmp_path / "x.png"]
+    fails(capsys, "translate", run, tmp_path / "texts.txt", *options, saying=["leave one of the two out"])
+
+
+def test_lines_of_standard_input_are_summarized(runs, capsys, monkeypatch):
+    texts = ["a large red star is at the top .", "it is left of the last ."]
+    run = str(runs("summarize"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(texts).encode()), encoding="utf-8"))
+    capsys.readouterr()
+    assert main(["summarize", run, "-", "--lines"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_what_is_said_of_a_split_is_written_a_line_each(runs, capsys, tmp_path):
+    """As BLEU is counted on it."""
+    run, out = training.load(runs("translate")), tmp_path / "said.txt"
+    capsys.readouterr()
+    assert main(["evaluate", str(run.folder), "--n", "6", "--results", str(out), "--json"]) == 0
+    said = [spaced_words(line) for line in out.read_text("utf-8").splitlines()]
+    pairs = translation.pairs(run.config).val[:6]
+    assert len(said) == 6
+    sentences = [" ".join(source) for source, _ in pairs]
+    assert said == [spaced_words(translation.translate_text(run, sentence).text) for sentence in sentences]
 
 
 @pytest.mark.parametrize("model", TASKS["vqa"].models)
