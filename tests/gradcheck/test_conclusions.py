@@ -329,3 +329,95 @@ def test_a_sum_too_many_is_not_over_the_wrong_axis():
     said = str(check(counts, as_of_a_softmax, {"a": normal(4, 3)}))
     assert "without .sum" in said
     assert "wrong axis" not in said
+
+
+def log_mean_exp(x, r):
+    """log Σ e^{r x} / r over the first axis: y stands for the output here."""
+    e = np.exp(r * x)
+    y = np.log(e.mean(0)) / r
+    return y, (x, r, y, e / e.sum(0))
+
+
+def without_its_own_division(dy, cache):
+    x, r, y, w = cache
+    mean_x = (w * x).sum(0)
+    return dy * w, (dy * mean_x / r).sum()
+
+
+def test_what_is_called_y_is_no_target_for_its_name():
+    said = str(check(log_mean_exp, without_its_own_division, {"x": normal(5, 3), "r": 1.3}))
+    assert "- y" in said
+    assert "target" not in said
+
+
+def sequence_loss(x, W, lengths):
+    keep = np.arange(len(x)) < lengths
+    y = np.tanh(x @ W) * keep[:, None]
+    return y, (x, W, y, keep)
+
+
+def all_are_kept(dy, cache):
+    x, W, y, keep = cache
+    da = dy * (1 - y**2)
+    return da @ W.T, x.T @ da, None
+
+
+def test_a_mask_of_rows_that_count_is_not_one_of_dropout():
+    (said,) = check(sequence_loss, all_are_kept, {"x": normal(5, 3), "W": normal(3, 4), "lengths": 3}).diagnosis
+    assert "a mask that is missing" in said
+    assert "dropout" not in said
+
+
+def mean_of_windows(x):
+    rows, columns = (n - 2 for n in x.shape[1:])
+    y = [[x[:, i : i + 3, j : j + 3].mean((1, 2)) for j in range(columns)] for i in range(rows)]
+    return np.array(y).transpose(2, 0, 1), x
+
+
+def divided_by_one_side(dy, x):
+    dx = np.zeros_like(x)
+    _, rows, columns = dy.shape
+    for i in range(rows):
+        for j in range(columns):
+            dx[:, i : i + 3, j : j + 3] += dy[:, i, j][:, None, None] / 3
+    return dx
+
+
+def test_a_number_that_others_equal_by_chance_claims_no_more_than_a_factor():
+    """3 is the side of the windows, the rounds of a loop, and the root of how many elements a window has."""
+    said = str(check(mean_of_windows, divided_by_one_side, {"x": normal(4, 5, 4)}))
+    assert "every gradient is right" in said
+    assert "each round" not in said and "√d" not in said
+
+
+def run_through(x, U):
+    h = np.zeros((len(x) + 1, x.shape[1]))
+    for t in range(len(x)):
+        h[t + 1] = np.tanh(x[t] + h[t] @ U)
+
+    def back(dh):
+        dx, dU, carry = np.zeros_like(x), np.zeros_like(U), np.zeros(x.shape[1])
+        for t in range(len(x) - 1, -1, -1):
+            dx[t] = (dh[t] + carry) * (1 - h[t + 1] ** 2)
+            dU += np.outer(h[t], dx[t])
+            carry = U.T @ dx[t]
+        return dx, dU
+
+    return h[1:], back
+
+
+def both_ways(x, U):
+    forth, back_forth = run_through(x, U)
+    back, back_back = run_through(x[::-1], U)
+    return forth + back[::-1], (back_forth, back_back)
+
+
+def both_ways_backward(dy, cache):
+    forth, back = (each(d) for each, d in zip(cache, (dy, dy[::-1]), strict=True))
+    return forth[0] + back[0][::-1], forth[1] + back[1]
+
+
+def test_a_line_of_what_forward_leaves_behind_to_be_called_is_mended():
+    """The mend must hold for the closures that a new call of forward makes."""
+    (said,) = check(both_ways, both_ways_backward, {"x": normal(5, 3), "U": normal(3, 3)}).diagnosis
+    assert "`carry = U.T @ dx[t]`: without .T (`carry = U @ dx[t]`) every gradient is right" in said

@@ -9,20 +9,22 @@ import numpy as np
 
 from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.tracing import is_float
+from scratchlv.gradcheck.trees import same_numbers
 
 Span = tuple[int, int, int]  # the first call, the last call, and which operand of the first goes in
 
 
-def sigmoids(simulation: Simulation) -> Iterator[list[tuple[int, int, int]]]:
+def sigmoids(simulation: Simulation) -> list[list[Span]]:
     """(first call, last call, operand) of each σ, as the rounds of one place: from −z, exp(z) or tanh(z/2) to 1/(1 + e⁻ᶻ)."""
-    yield from _composites(
-        simulation, lambda z: 1 / (1 + np.exp(-z)), ("negative", "exp", "multiply", "divide", "expit")
-    )
+    if simulation.sigmoids is None:
+        starts = ("negative", "exp", "multiply", "divide", "expit")
+        simulation.sigmoids = list(_composites(simulation, lambda z: 1 / (1 + np.exp(-z)), starts))
+    return simulation.sigmoids
 
 
 def _composites(
     simulation: Simulation, function: Callable[[Any], Any], starts: tuple[str, ...], within: int = 12
-) -> Iterator[list[tuple[int, int, int]]]:
+) -> Iterator[list[Span]]:
     for calls in list(simulation.rounds.values()):
         call = simulation.calls[calls[0]]
         if call.name not in starts:
@@ -37,7 +39,7 @@ def _composites(
                 if last >= len(simulation.calls):
                     break
                 result = simulation.calls[last].output
-                if np.shape(result) == np.shape(wanted) and np.allclose(result, wanted, rtol=1e-9, atol=1e-12):
+                if same_numbers(result, wanted):
                     spans = [(index, index + length, j) for index in calls]
                     if all(last < len(simulation.calls) for _, last, _ in spans):
                         yield spans
@@ -85,9 +87,9 @@ def _end_of_softmax(simulation: Simulation, start: int, z: np.ndarray, axis: int
         if start + ahead >= len(simulation.calls):
             break
         result = np.asarray(simulation.calls[start + ahead].output)
-        if result.shape == p.shape and np.allclose(result, p, rtol=1e-9, atol=1e-12):
+        if same_numbers(result, p):
             return ahead, False
         with np.errstate(all="ignore"):
-            if result.shape == p.shape and np.allclose(np.exp(result), p, rtol=1e-9, atol=1e-12):
+            if same_numbers(np.exp(result), p):
                 return ahead, True
     return None

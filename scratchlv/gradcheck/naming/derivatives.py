@@ -106,7 +106,7 @@ def elementwise(simulation: Simulation, loops: Loops) -> Iterator[Suspect]:
         elif call.name in OTHERS:
             words = cause("local derivative", of=f" of {call.name}")
             yield from _with_slopes(simulation, calls, OTHERS[call.name], call.name, words)
-    found = list(sigmoids(simulation))
+    found = sigmoids(simulation)
     for spans in found:
         for text, slope in SIGMOID.items():
             changes: Changes = {}

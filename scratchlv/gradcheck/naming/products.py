@@ -15,6 +15,7 @@ from scratchlv.gradcheck.naming.simulation import Simulation
 from scratchlv.gradcheck.naming.suspects import Changes, Suspect, float_operands
 from scratchlv.gradcheck.naming.tracing import Call, Change, is_float
 from scratchlv.gradcheck.naming.wording import operand_text, ordinal, where
+from scratchlv.gradcheck.trees import same_numbers
 
 PRODUCTS = MATRIX_PRODUCTS | {"multiply", "divide", "true_divide", "outer"}
 MOST_PAIRS = 60
@@ -182,21 +183,19 @@ def _wrong_array(simulation: Simulation, calls: list[int], other: int, values: l
     """One gate, or 1 − a gate, for another; an old state for the new one; or just the wrong array."""
     gates = [np.asarray(simulation.calls[spans[0][1]].output) for spans in sigmoids(simulation)]
     own = np.asarray(simulation.calls[calls[0]].operands[other])
-    if all(any(_same(x, gate) or _same(x, 1 - gate) for gate in gates) for x in (own, values[0])):
+    if all(any(same_numbers(x, gate) or same_numbers(x, 1 - gate) for gate in gates) for x in (own, values[0])):
         return f"{cause('gates')}: one gate, or 1 − a gate, for another"
     makers = {}
     for (name, place), rounds in simulation.rounds.items():
         if len(rounds) == len(calls) > 1:
             makers[name, place] = [np.asarray(simulation.calls[index].output) for index in rounds]
     for outputs in makers.values():
-        now = all(_same(simulation.calls[i].operands[other], output) for i, output in zip(calls, outputs, strict=True))
-        if now and all(_same(value, output) for value, output in zip(values[1:], outputs, strict=False)):
+        now = all(
+            same_numbers(simulation.calls[i].operands[other], output) for i, output in zip(calls, outputs, strict=True)
+        )
+        if now and all(same_numbers(value, output) for value, output in zip(values[1:], outputs, strict=False)):
             return cause("h_{t−1}")
     return cause("wrong array")
-
-
-def _same(x: Any, y: Any) -> bool:
-    return np.shape(x) == np.shape(y) and bool(np.allclose(x, y, rtol=1e-9, atol=1e-12))
 
 
 def _exchanged(simulation: Simulation) -> Iterator[Suspect]:

@@ -50,6 +50,7 @@ class Simulation:
         self.rounds: dict[tuple, list[int]] = defaultdict(list)  # the calls at one place of the code, in order
         for index, call in enumerate(self.calls):
             self.rounds[(call.name, call.place)].append(index)
+        self.sigmoids: list[list[tuple[int, int, int]]] | None = None  # once they are found, see composites.py
         self._made_by: dict[Any, list[int]] = defaultdict(list)  # the calls that make a value
         for index, call in enumerate(self.calls):
             self._made_by[fingerprint(call.output)].append(index)

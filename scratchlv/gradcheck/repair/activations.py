@@ -9,6 +9,7 @@ import numpy as np
 
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.naming.tracing import Call, Tracer, is_float
+from scratchlv.gradcheck.trees import same_numbers
 
 NEAR = 8  # operations from an exp to the σ that it is a part of
 MOST = 400  # values of one function that are kept
@@ -43,7 +44,7 @@ class Activations:
                 wanted = [1 / (1 + np.exp(-inputs[0])), 1 / (1 + np.exp(inputs[0]))]
             outputs = [np.asarray(each.output) for each in following]
             for result in outputs:
-                if any(_same(result, each) for each in wanted):
+                if any(same_numbers(result, each) for each in wanted):
                     self.of["sigmoid"] += [result, inputs[0], -inputs[0]]
 
     @property
@@ -54,11 +55,7 @@ class Activations:
     def uses(self, function: str, values: Iterable[Any]) -> bool:
         """One of the values goes into the function, or comes out of it; it may be a mask of where that is positive."""
         held = self.of[function][:MOST]
-        return any(_same(value, each) or _is_mask_of(value, each) for value in values for each in held)
-
-
-def _same(a: Any, b: np.ndarray) -> bool:
-    return np.shape(a) == b.shape and bool(np.allclose(a, b, rtol=1e-9, atol=1e-12))
+        return any(same_numbers(value, each) or _is_mask_of(value, each) for value in values for each in held)
 
 
 def _is_mask_of(a: Any, b: np.ndarray) -> bool:

@@ -79,7 +79,7 @@ def indices(site: Site) -> Iterator[Draft]:
         if is_whole(other) and text != site.text:
             near = 0.0 if bound or site.loops else 1.0
             nodes = {"S": parsed(text)}
-            key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
+            key = _key_of_number(text)
             named = -0.7 if key else 0.0
             yield Draft("A * S", f"with {site.text} * {text}", key, 1.7 + near + named, nodes)
             key = "" if key == "stride" else key
@@ -90,6 +90,11 @@ def indices(site: Site) -> Iterator[Draft]:
     if not isinstance(node, ast.Constant):
         yield Draft("2 * A", f"with 2 * {site.text}", "", 2.0)
         yield Draft("-A", f"with -{site.text}", "", 2.5)
+
+
+def _key_of_number(text: str) -> str:
+    name = text.lower()
+    return "stride" if "stride" in name or name == "s" else "padding" if "pad" in name or name == "p" else ""
 
 
 def _key_of_shift(site: Site, sign: str, time: bool) -> str:
@@ -466,7 +471,7 @@ def scaled(site: Site) -> Iterator[Draft]:
         return
     for text, value in site.scope.items():
         if is_whole(value):
-            key = "stride" if "stride" in text or text == "s" else "padding" if "pad" in text or text == "p" else ""
+            key = _key_of_number(text)
             for sign, cost in (("*", 1.0 if key else 1.5), ("+", 2.0), ("-", 2.0)):
                 elements = [build(f"E {sign} S", each, {"E": each, "S": parsed(text)}) for each in node.elts]
                 yield Draft("D", "", key, cost, {"D": _with(node, elements)})

@@ -407,8 +407,9 @@ def _by_number(text: str, number: float, whole: bool, cost: float) -> Iterator[D
     yield Draft("A / S", f"with / {text}", divided, cost, nodes, details)
     yield Draft("A * S", f"with * {text}", multiplied, cost + 0.5, nodes, details)
     if number > 0:
-        yield Draft("A / np.sqrt(S)", f"with / √{text}", "scale", cost + 1.0, nodes)
-        yield Draft("A * np.sqrt(S)", f"with * √{text}", "scale", cost + 1.5, nodes)
+        root = "factor" if text.endswith(".size") else "scale"  # d is a length, not how many elements there are
+        yield Draft("A / np.sqrt(S)", f"with / √{text}", root, cost + 1.0, nodes)
+        yield Draft("A * np.sqrt(S)", f"with * √{text}", root, cost + 1.5, nodes)
     if 0 < number < 1:
         key = "dropout scale" if _is_probability(text) else "factor"
         yield Draft("A / (1 - S)", f"with / (1 - {text})", key, cost, nodes)

@@ -60,7 +60,7 @@ def _strided(line: Line, node: ast.Subscript, numbers: list[str], counted: set[s
     for other in [*numbers, "2", "3"] if slots else ():
         changes: Changes = [(slot, partial(parsed, f"({name.id} * {other})")) for slot, name in slots]
         if other not in counted:
-            cost = 2.4 if other.isdigit() else 1.7 if other.split(".")[-1] in ("s", "stride") else 2.0
+            cost = 2.4 if other.isdigit() else 1.7 if other.split(".")[-1].lower() in ("s", "stride") else 2.0
             yield line.edits(changes, f"with each index of a window times {other}", "stride", cost)
 
 

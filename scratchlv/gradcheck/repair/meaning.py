@@ -34,7 +34,9 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
     if not isinstance(new, ast.expr):
         return key, details
     if key == "mean missing" and _counts_rounds(site, details.get("number", "")):
-        return "each round", {}
+        return ("factor" if _is_another_number(site, details["number"]) else "each round"), {}
+    if key == "dropout mask" and _is_of_rows(new):
+        return "mask", {}
     if key == "missing factor" and (mean := _of_division(site, new)) is not None:
         return mean
     if key == "missing term" and (_is_there(site, new) or _is_factor_of_a_product(site)):
@@ -47,7 +49,7 @@ def meaning(edit: Edit, evidence: Evidence, activations: Activations) -> Meaning
         return _of_place(site, new, evidence) or _of_division(site, new) or _of_name(site, new) or (key, details)
     if key.startswith("W for Wᵀ"):
         return _of_transpose(site, new, evidence, key)
-    values = list(_values(site, new, added=key == "upstream ignored"))
+    values = list(_values(site, new, added=key in ("upstream ignored", "target", "regularisation")))
     return (key, details) if _holds(key, values, evidence, activations) else ("", {})
 
 
@@ -166,6 +168,25 @@ def _counts_rounds(site: Site, number: str) -> bool:
     )
 
 
+def _is_another_number(site: Site, number: str) -> bool:
+    """Whether something else in the statement is as large as the rounds of the loop: then it may be that which is meant."""
+    rounds = site.scope.get(number)
+    others = {ast.unparse(each) for each in ast.walk(site.statement) if isinstance(each, ATOMS | ast.Constant)} - {
+        number
+    }
+    return any(_equal(site.scope.get(text, int(text) if text.isdigit() else None), rounds) for text in others)
+
+
+def _is_of_rows(new: ast.expr) -> bool:
+    """A mask of what is kept with a number for each row, as of sentences that end and of targets that do not count."""
+    return any(
+        isinstance(each, ast.Subscript)
+        and "None" in ast.unparse(each.slice)
+        and "keep" in ast.unparse(each.value).lower()
+        for each in ast.walk(new)
+    )
+
+
 def _is_factor_of_a_product(site: Site) -> bool:
     """What is mended is a factor, such as an array of the cache: that another one is needed there does not make it a term."""
     products = ast.Mult | ast.Div | ast.MatMult
@@ -219,6 +240,8 @@ def _holds(key: str, values: list[Any], evidence: Evidence, activations: Activat
         return activations.uses(key, values)
     if key == "no relu" and activations.known:
         return activations.uses("relu", values)
+    if key == "target" and any(map(_is_distribution, values)):  # of an input: one-hot, or smoothed
+        return True
     if key in ("target", "regularisation"):
         return any(_equal(value, each) for value in values for each in evidence.inputs.values())
     if key == "softmax":

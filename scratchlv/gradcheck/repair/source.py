@@ -40,7 +40,9 @@ class Function:
     lines: list[str]
     code: CodeType  # as it is
     objects: list[FunctionType]  # all that have this code
+    makers: list[FunctionType] = field(default_factory=list)  # functions that it is defined in: they make new ones
     own: bool = True  # it is backward itself, not something that backward calls
+    now: CodeType | None = None  # what stands in its place
     path: tuple[str, ...] = ()  # names of the code objects that lead to it
     tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
 
@@ -61,6 +63,9 @@ class Function:
     def put(self, code: CodeType) -> None:
         for function in self.objects:
             function.__code__ = code
+        for maker in self.makers:
+            maker.__code__ = _with_inner(maker.__code__, {self.code, self.now}, code)
+        self.now = code
 
     @property
     def statement(self) -> ast.stmt:
@@ -69,6 +74,24 @@ class Function:
         while statement is not self.node and isinstance(statement, ast.FunctionDef | ast.ClassDef):
             statement = statement.body[-1]
         return statement
+
+
+def _with_inner(code: CodeType, old: set[CodeType | None], new: CodeType) -> CodeType:
+    """The code of a function, with another code for what is defined in it, however deep."""
+    inner = [
+        (new if const in old else _with_inner(const, old, new)) if isinstance(const, CodeType) else const
+        for const in code.co_consts
+    ]
+    same = all(a is b for a, b in zip(inner, code.co_consts, strict=True))
+    return code if same else code.replace(co_consts=tuple(inner))
+
+
+def _inner(code: CodeType) -> Iterator[CodeType]:
+    """What is defined in a function, however deep."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield const
+            yield from _inner(const)
 
 
 @contextmanager
@@ -137,10 +160,15 @@ def functions(codes: Iterable[CodeType], roots: Iterable[CodeType] = ()) -> list
     """Those whose source can be read; what is defined inside of another of them is edited with it."""
     roots, codes = set(roots), list(codes)
     objects: dict[CodeType, list[FunctionType]] = {}
-    wanted = set(codes)
+    makers: dict[CodeType, list[FunctionType]] = {}
+    wanted, files = set(codes), {code.co_filename for code in codes}
     for each in gc.get_objects():
-        if type(each) is FunctionType and each.__code__ in wanted:
+        if type(each) is not FunctionType or each.__code__.co_filename not in files:
+            continue
+        if each.__code__ in wanted:
             objects.setdefault(each.__code__, []).append(each)
+        for inner in wanted.intersection(_inner(each.__code__)):
+            makers.setdefault(inner, []).append(each)
     found: dict[int, tuple[Function, list[Scope]]] = {}
     for code in codes:
         lines = linecache.getlines(code.co_filename)
@@ -148,7 +176,9 @@ def functions(codes: Iterable[CodeType], roots: Iterable[CodeType] = ()) -> list
         if located is None or code not in objects:
             continue
         node, scopes = located
-        function = Function(copy.deepcopy(node), code.co_filename, lines, code, objects[code], code in roots)
+        function = Function(
+            copy.deepcopy(node), code.co_filename, lines, code, objects[code], makers.get(code, []), code in roots
+        )
         _prepare(function, scopes)
         new = function.compiled()
         if new is not None and new.co_varnames[: new.co_argcount] == code.co_varnames[: code.co_argcount]:
