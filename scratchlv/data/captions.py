@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,29 +12,12 @@ from scratchlv.arrays import Array
 from scratchlv.batches import CaptionBatch, dropout_seed, mean_loss
 from scratchlv.data.epochs import LengthBuckets, rows_of_batch
 from scratchlv.data.scenes import Scene
+from scratchlv.data.views import in_memory
 from scratchlv.data.vocabulary import Vocabulary, pad, part_of_texts
 from scratchlv.parallel.shares import ALL, WHOLE, Part, Share
 from scratchlv.parallel.team import team
 from scratchlv.tokens import END, START
 from scratchlv.vision.feature_store import read_ahead
-
-
-class SeveralViews:
-    """The same pictures as several models see them, by backbones of their own: an index picks some of each."""
-
-    def __init__(self, views: Sequence[Any]) -> None:
-        self.views = tuple(views)
-
-    def __len__(self) -> int:
-        return len(self.views[0])
-
-    def __getitem__(self, rows: slice | Array) -> SeveralViews:
-        return SeveralViews([view[rows] for view in self.views])
-
-
-def in_memory(pictures: Any) -> Any:
-    """Pictures that may be on disk as a model takes them: an array; of several views a tuple of arrays."""
-    return tuple(map(np.asarray, pictures.views)) if isinstance(pictures, SeveralViews) else np.asarray(pictures)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.epochs import rows_of_batch
 from scratchlv.data.picture_questions import Question as Asked
 from scratchlv.data.scenes import Question, Scene, World
+from scratchlv.data.views import in_memory
 from scratchlv.data.vocabulary import Vocabulary, pad
 from scratchlv.parallel.shares import ALL, Part, Share, share_of
 from scratchlv.parallel.team import team
@@ -109,11 +110,11 @@ class QuestionSet(_Answered):
             self._shown(pictures, mirrored), picture_of, tokens, lengths, self._answers(rows, mirrored), dropout_seed
         )
 
-    def _shown(self, pictures: Array, mirrored: Array) -> Array:
-        """The ``pictures`` by number, in memory, those among ``mirrored`` as in a mirror."""
+    def _shown(self, pictures: Array, mirrored: Array) -> Any:
+        """The ``pictures`` by number, in memory, those among ``mirrored`` as in a mirror; of several views a tuple."""
         turned = np.isin(pictures, mirrored)
         if self.in_mirror is None or not turned.any():
-            return np.asarray(self.pictures[pictures])
+            return in_memory(self.pictures[pictures])
         shown = np.empty((len(pictures), *self.pictures.shape[1:]), self.pictures.dtype)
         shown[~turned] = np.asarray(self.pictures[pictures[~turned]])
         shown[turned] = np.asarray(self.in_mirror.pictures[pictures[turned]])

@@ -68,8 +68,13 @@ class AnswerEnsemble:
         self.models = tuple(models)
 
     def answer(self, batch: QuestionBatch) -> tuple[Array, Array | None]:
-        """The mean of the probabilities (N, answers); of where they looked (N, hops, L), None unless all look alike often."""
-        probabilities, alphas = zip(*(model.answer(batch) for model in self.models), strict=True)
+        """The mean of the probabilities (N, answers); of where they looked (N, hops, L), None unless all look alike often.
+
+        The pictures are for all of them, or a tuple with each one's own.
+        """
+        views = batch.pictures if isinstance(batch.pictures, tuple) else (batch.pictures,) * len(self.models)
+        each = [model.answer(batch._replace(pictures=own)) for model, own in zip(self.models, views, strict=True)]
+        probabilities, alphas = zip(*each, strict=True)
         shapes = {None if each is None else each.shape for each in alphas}
         together = None if None in shapes or len(shapes) > 1 else np.mean(alphas, axis=0)
         return np.mean(probabilities, axis=0), together

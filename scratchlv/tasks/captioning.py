@@ -13,13 +13,14 @@ from scratchlv import metrics
 from scratchlv.arrays import Array
 from scratchlv.data import coco
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.captions import CaptionSet, in_memory
+from scratchlv.data.captions import CaptionSet
 from scratchlv.data.drawn import draw_scenes
 from scratchlv.data.flickr8k import Flickr8k
 from scratchlv.data.karpathy import Karpathy
 from scratchlv.data.photographs import Photographs
 from scratchlv.data.scenes import Scene
 from scratchlv.data.text import bare_words, clean, has_markers, spaced_characters
+from scratchlv.data.views import in_memory
 from scratchlv.data.vocabulary import Vocabulary, unknown_share
 from scratchlv.decode import Generated, beam_search, greedy
 from scratchlv.errors import UserError

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from scratchlv.arrays import Array
-from scratchlv.data.captions import CaptionSet, SeveralViews
+from scratchlv.data.captions import CaptionSet
+from scratchlv.data.question_set import QuestionSet
+from scratchlv.data.views import SeveralViews
 from scratchlv.errors import UserError
 from scratchlv.models.ensemble import AnswerEnsemble, Ensemble
 from scratchlv.tasks import question_answering, training
@@ -64,11 +66,30 @@ def load(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> E
     return EnsembleRun(runs)
 
 
+class AnswererEnsembleRun(question_answering.Run):
+    """Its data and its blind twin are those of the first; of photographs each sees what its own backbone makes."""
+
+    def __init__(self, runs: Sequence[question_answering.Run]) -> None:
+        first = runs[0]
+        super().__init__(first.config, first.fitted, AnswerEnsemble([run.model for run in runs]), first.folder)
+        self.runs = tuple(runs)
+
+    def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> QuestionSet:
+        first = super().dataset(split, n, show_progress)
+        if len({_sight(run) for run in self.runs}) == 1:
+            return first  # one view serves all
+        for run in self.runs:  # the data that the first one is asked about now
+            run.config = replace(run.config, data=self.config.data, skip_missing=self.config.skip_missing)
+        others = [run.dataset(split, n, show_progress).pictures for run in self.runs[1:]]
+        return replace(first, pictures=SeveralViews([first.pictures, *others]))
+
+
 def load_answerers(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> question_answering.Run:
     """The question answerers in ``folder`` and in ``others`` as one; its data and its blind twin are those of the first.
 
     Raises:
-        UserError: as :func:`scratchlv.tasks.training.load`; or they have not the same words and answers, or see otherwise.
+        UserError: as :func:`scratchlv.tasks.training.load`; or they have not the same words and answers, or not the same kind of
+            data, or see drawn scenes otherwise.
     """
     runs = [training.load(each, "vqa", weights=weights) for each in (folder, *others)]
     first = runs[0]
@@ -78,12 +99,12 @@ def load_answerers(folder: Path, others: Sequence[Path], *, weights: str = "floa
                 f"--ensemble {other}: it has other words or answers than {folder}; give runs that were trained on the same "
                 "questions with the same min_count and answers"
             )
-        if _sight(run) != _sight(first):
+        if _sight(run) != _sight(first) and "scenes" in (run.config.argument.kind, first.config.argument.kind):
             raise UserError(
-                f"--ensemble {other}: it does not see pictures as {folder} does; give runs with the same --backbone, --layer, "
-                "--finetune and crop, and on scenes with the same --encoder"
+                f"--ensemble {other}: it does not see scenes as {folder} does; give runs with the same --backbone, --layer, "
+                "--finetune and --encoder"
             )
-    return question_answering.Run(first.config, first.fitted, AnswerEnsemble([run.model for run in runs]), folder)
+    return AnswererEnsembleRun(runs)
 
 
 def _sight(run: question_answering.Run) -> tuple:

@@ -18,7 +18,8 @@ import numpy as np
 from scratchlv import metrics
 from scratchlv.arrays import Array
 from scratchlv.data import scenes as scenes_world
-from scratchlv.data.captions import CaptionSet, in_memory
+from scratchlv.data.captions import CaptionSet
+from scratchlv.data.views import in_memory
 from scratchlv.decode import Generated, Reading
 from scratchlv.errors import UserError
 from scratchlv.metrics.grounding import Estimate, attention_entropy, estimate, larger_share

@@ -10,7 +10,7 @@ from PIL import Image
 from scratchlv import cli
 from scratchlv.data.vocabulary import Vocabulary
 from scratchlv.errors import UserError
-from scratchlv.tasks import captioning, ensembles, question_answering, training
+from scratchlv.tasks import backbone, captioning, ensembles, question_answering, training
 
 SMALL = ["steps=4", "batch=4", "n_train=12", "n_val=6", "hidden=16", "embedding=8", "learning_rate=0.02"]
 
@@ -147,10 +147,59 @@ def test_answerers_by_command(answerers, capsys):
     assert f"accuracy                   {question_answering.evaluate(together, n=4)['accuracy']:.4f}" in said
 
 
+def daquar(folder, n=30):
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for k in range(1, n + 1):
+        Image.new("RGB", (30, 20), (k, 0, 0)).save(folder / "images" / f"image{k}.png")
+        lines += [f"what is left of the lamp in the image{k} ?", "chair" if k % 3 else "table"]
+    (folder / "qa.train.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def about_photographs(folder, data, name, seed, monkeypatch):
+    """A run on features that say which layer and which photograph they are of."""
+    wide = {"stage7": (7, 320), "stage5": (14, 112)}
+
+    def features(paths, extractor, show_progress, what="photograph"):
+        side, channels = wide[extractor]
+        values = np.array([int(path.stem.removeprefix("image")) for path in paths], np.float32)
+        return np.resize(values[:, None] % np.arange(1, channels), (len(paths), side, side, channels)).astype(
+            np.float32
+        )
+
+    monkeypatch.setattr(question_answering, "features_of", features)
+    monkeypatch.setattr(backbone, "pretrained", lambda config, fitted: None)
+    monkeypatch.setattr(backbone, "extractor", lambda config, weights: config.layer)
+    size = ["steps=2", "batch=4", "warmup=1", "hidden=16", "embedding=8", "attention=8", "blind_steps=2"]
+    config = question_answering.config("vqa", f"daquar:{data}", "attention", "quick", seed, size, layer=name)
+    training.train(folder, config, show_progress=False, say=lambda line: None)
+    return folder
+
+
+def test_of_photographs_each_answerer_sees_what_its_own_backbone_makes(tmp_path, monkeypatch):
+    data = daquar(tmp_path / "data")
+    layers = ("stage7", "stage5", "stage7")
+    folders = [about_photographs(tmp_path / f"{k}", data, name, k, monkeypatch) for k, name in enumerate(layers)]
+    runs = [training.load(folder, "vqa") for folder in folders]
+    together = ensembles.load_answerers(folders[0], folders[1:])
+    seen = together.dataset("val")
+    every = np.arange(len(seen.answers))
+    batch = seen.batch(every)
+    assert [view.shape[1:] for view in batch.pictures] == [(7, 7, 320), (14, 14, 112), (7, 7, 320)]
+    each = [run.model.answer(run.dataset("val").batch(every))[0] for run in runs]
+    probabilities, alphas = together.model.answer(batch)
+    np.testing.assert_allclose(probabilities, np.mean(each, axis=0), rtol=1e-5)
+    assert alphas is None  # their grids differ
+    figures = question_answering.evaluate(together)
+    assert figures["accuracy"] == (np.mean(each, axis=0).argmax(axis=1) == seen.answers).mean()
+    assert "question_only_accuracy" in figures
+    alike = ensembles.load_answerers(folders[0], folders[2:]).dataset("val").batch(every)
+    assert alike.pictures.shape[1:] == (7, 7, 320)  # one view serves both
+
+
 def test_answerers_that_do_not_go_together_are_refused(answerers, monkeypatch):
-    with pytest.raises(
-        UserError, match=r"another encoder: it does not see pictures as .*a does; .* the same --encoder"
-    ):
+    with pytest.raises(UserError, match=r"another encoder: it does not see scenes as .*a does; .* --encoder"):
         ensembles.load_answerers(answerers[0], [answerers[3]])
     a, b = (training.load(folder) for folder in answerers[:2])
     b.fitted = replace(b.fitted, answers=a.fitted.answers[1:])
