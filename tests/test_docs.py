@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import io
 import itertools
@@ -35,6 +36,8 @@ PAGES = sorted(
 )
 # What stands for a number in a command, and a number of its kind; other capitals stand for names and may stay.
 NUMBERS = {"N": "3", "K": "3", "B": "3", "X": "0.5", "P": "0.5"}
+
+parser = functools.cache(build_parser)  # making one takes longer than all that it parses
 
 pytestmark = pytest.mark.skipif(not LECTURE.is_file(), reason="the tests are not in a checkout")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -138,7 +141,7 @@ def refused(command: str) -> bool:
 
 def is_accepted(arguments: list[str]) -> bool:
     try:
-        build_parser().parse_args(arguments)
+        parser().parse_args(arguments)
     except SystemExit as stopped:
         return not stopped.code  # --help
     return True
@@ -146,12 +149,12 @@ def is_accepted(arguments: list[str]) -> bool:
 
 def is_a_name(words: list[str]) -> bool:
     """Whether these are the words of a command, ``train lm``, and nothing else."""
-    parser = build_parser()
+    found = parser()
     for word in words:
-        below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        below = [action.choices for action in found._actions if isinstance(action, argparse._SubParsersAction)]
         if not below or word not in below[0]:
             return False
-        parser = below[0][word]
+        found = below[0][word]
     return True
 
 
@@ -190,7 +193,7 @@ def wrong_settings(command: str) -> list[str]:
     found = []
     for words in spelt_out(command):
         if words[:1] == ["train"] and not is_a_name(words) and not {"--help", "--resume", "--start-from"} & {*words}:
-            arguments = build_parser().parse_args(words)
+            arguments = parser().parse_args(words)
             try:
                 new_config(arguments, overrides_of(arguments))
             except UserError as error:
