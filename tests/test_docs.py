@@ -29,7 +29,7 @@ PAGES = sorted(
         "CONTRIBUTING.md",
         "docs/*.md",
         "docs/notebooks/*.md",
-    "docs/photographs/README.md",
+        "docs/photographs/README.md",
         "notebooks/README.md",
         "kernels/*/README.md",
     )
