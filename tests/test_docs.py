@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import io
 import itertools
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from scratchlv.cli import build_parser, main
+from scratchlv.cli.train import new_config, overrides_of
+from scratchlv.errors import UserError
 from scratchlv.gradcheck import check, compare
 from scratchlv.tasks import TASKS
 
@@ -26,6 +29,7 @@ PAGES = sorted(
         "CONTRIBUTING.md",
         "docs/*.md",
         "docs/notebooks/*.md",
+        "docs/photographs/README.md",
         "notebooks/README.md",
         "kernels/*/README.md",
     )
@@ -33,6 +37,8 @@ PAGES = sorted(
 )
 # What stands for a number in a command, and a number of its kind; other capitals stand for names and may stay.
 NUMBERS = {"N": "3", "K": "3", "B": "3", "X": "0.5", "P": "0.5"}
+
+parser = functools.cache(build_parser)  # making one takes longer than all that it parses
 
 pytestmark = pytest.mark.skipif(not LECTURE.is_file(), reason="the tests are not in a checkout")
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -104,12 +110,22 @@ def test_no_path_that_is_named_is_gone(page):
 
 
 def commands(text: str) -> list[str]:
-    """All commands of a page: code spans that begin with ``scratchlv``, and lines of fenced blocks that call it."""
-    spans = [" ".join(span.split()) for span in re.findall(r"`(scratchlv [^`]+)`", prose(text))]
+    """All commands of a page: code spans that begin with ``scratchlv`` or loop over it, and lines of fenced blocks with it."""
+    written = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))]
+    spans = [command for span in written for command in looped(span) if command.startswith("scratchlv ")]
     blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in re.split(r"\n|&&", block.replace("\\\n", " "))]
     calls = [re.sub(r"^\S*/", "", line.strip()) for line in lines if re.match(r" *(\S*/)?scratchlv\s", line + " ")]
     return spans + calls
+
+
+def looped(span: str) -> list[str]:
+    """What a span says: itself, or the commands of a loop of the shell, once for each of its values."""
+    loop = re.fullmatch(r"for (\w+) in (.+?); do (.+); done", span)
+    if loop is None:
+        return [span]
+    name, values, body = loop.groups()
+    return [part.strip().replace(f"${name}", value) for value in values.split() for part in body.split(";")]
 
 
 def spelt_out(command: str) -> list[list[str]]:
@@ -126,7 +142,7 @@ def refused(command: str) -> bool:
 
 def is_accepted(arguments: list[str]) -> bool:
     try:
-        build_parser().parse_args(arguments)
+        parser().parse_args(arguments)
     except SystemExit as stopped:
         return not stopped.code  # --help
     return True
@@ -134,12 +150,12 @@ def is_accepted(arguments: list[str]) -> bool:
 
 def is_a_name(words: list[str]) -> bool:
     """Whether these are the words of a command, ``train lm``, and nothing else."""
-    parser = build_parser()
+    found = parser()
     for word in words:
-        below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        below = [action.choices for action in found._actions if isinstance(action, argparse._SubParsersAction)]
         if not below or word not in below[0]:
             return False
-        parser = below[0][word]
+        found = below[0][word]
     return True
 
 
@@ -167,6 +183,41 @@ scratchlv generate RUN --top-k K \\
         "scratchlv translate RUN",
         "scratchlv data scenes --task vqa|gone --out OUT.png",
         "scratchlv generate RUN --top-k K      --top-p P -n many",
+    ]
+
+
+def wrong_settings(command: str) -> list[str]:
+    """What a new run says against the options and settings of a command, which the parser accepts.
+
+    A command that goes on from a run is left out: there is no such run.
+    """
+    found = []
+    for words in spelt_out(command):
+        if words[:1] == ["train"] and not is_a_name(words) and not {"--help", "--resume", "--start-from"} & {*words}:
+            arguments = parser().parse_args(words)
+            try:
+                new_config(arguments, overrides_of(arguments))
+            except UserError as error:
+                found.append(f"{command}: {error}")
+    return found
+
+
+@each_page
+def test_every_setting_is_one(page):
+    accepted = [command for command in commands(page.read_text("utf-8")) if not refused(command)]
+    assert not [error for command in accepted for error in wrong_settings(command)]
+
+
+def test_a_wrong_setting_is_found():
+    page = """`scratchlv train lm --set gone=3 --out RUN`, `for MODEL in naive attention; do scratchlv train caption
+    --model $MODEL --set query=current --out runs/$MODEL; scratchlv evaluate runs/$MODEL; done`,
+    `scratchlv train caption --layer gone --out RUN`"""
+    found = commands(page)
+    assert len(found) == 6
+    assert [command for command in found if wrong_settings(command)] == [
+        "scratchlv train lm --set gone=3 --out RUN",
+        "scratchlv train caption --model naive --set query=current --out runs/naive",
+        "scratchlv train caption --layer gone --out RUN",
     ]
 
 

@@ -222,9 +222,7 @@ def _train_here(arguments: Arguments) -> int | None:
     from scratchlv.tasks import run_folder, training
     from scratchlv.training.trainer import Interrupted
 
-    given = vars(arguments)
-    overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]
-    refuse_twice(overrides)
+    overrides = overrides_of(arguments)
     if arguments.overfit_one_batch:
         _refuse_with_overfitting(arguments, overrides)
     elif arguments.out is None:
@@ -236,13 +234,25 @@ def _train_here(arguments: Arguments) -> int | None:
                 team().first(lambda: _change_run(arguments, overrides))
                 training.train(folder)
         else:
-            config = team().together(lambda: _config(arguments, overrides))
+            config = team().together(lambda: new_config(arguments, overrides))
             training.train(folder, config, overfit_one_batch=arguments.overfit_one_batch)
     except Interrupted:
         return _interrupted(arguments.task, arguments.out)
     if not arguments.overfit_one_batch:
         print(f"trained: {arguments.out}; now: {command('evaluate', arguments.out)}")
     return None
+
+
+def overrides_of(arguments: Arguments) -> list[str]:
+    """What the command sets of the preset's settings, by ``--set`` or by an option of its own, as KEY=VALUE.
+
+    Raises:
+        UserError: a setting is given twice.
+    """
+    given = vars(arguments)
+    overrides = arguments.set + [f"{name}={given[name]}" for name in _SETTINGS if given.get(name) is not None]
+    refuse_twice(overrides)
+    return overrides
 
 
 def _refuse_with_overfitting(arguments: Arguments, overrides: list[str]) -> None:
@@ -287,7 +297,12 @@ def _options(arguments: Arguments) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names if name not in _SETTINGS}
 
 
-def _config(arguments: Arguments, overrides: list[str]) -> Any:
+def new_config(arguments: Arguments, overrides: list[str]) -> Any:
+    """The config of the run that the command begins; nothing of its data is read.
+
+    Raises:
+        UserError: an option or a setting is wrong, or would do nothing.
+    """
     a, task = arguments, TASKS[arguments.task]
     options = _options(a)
     if options.get("start_from") or options.get("finetune_metric"):
