@@ -177,6 +177,7 @@ def _say_translations(arguments: Arguments, task: str, texts: list[str]) -> None
 def _say_lines(run: Any, texts: list[str], decoding: Any, alignment: Path | None) -> None:
     """A line each, as soon as it is said; at the end what is to be noted of them."""
     from scratchlv.tasks import translation
+    from scratchlv.training.progress import Progress
 
     if alignment:
         raise UserError("--alignment draws one text a picture, and --lines reads many: leave one of the two out")
@@ -184,12 +185,14 @@ def _say_lines(run: Any, texts: list[str], decoding: Any, alignment: Path | None
         raise UserError("--lines: there is no line to read; give a file with a text in each line")
     unknown: set[str] = set()
     cut = empty = 0
-    for text, line in zip(texts, translation.translate_lines(run, texts, decoding, len(texts) > _FEW), strict=True):
-        print(line.text, flush=True)
-        if unread(sys.stdout):  # nothing else is left of it
-            return
-        unknown.update(line.unknown)
-        cut, empty = cut + (line.cut > 0), empty + (not text.strip())
+    with Progress(len(texts), "text", len(texts) > _FEW, bar=not sys.stdout.isatty()) as progress:
+        for done, line in enumerate(translation.translate_lines(run, texts, decoding), 1):
+            print(line.text, flush=True)
+            if unread(sys.stdout):  # nothing else is left of it
+                return
+            unknown.update(line.unknown)
+            cut, empty = cut + (line.cut > 0), empty + (not texts[done - 1].strip())
+            progress.update(done)
     say_unknown(sorted(unknown), run.config.characters)
     most = run.config.settings.most_words
     for n, are in ((cut, f"longer than the {most} {run.config.units} that this run reads"), (empty, "empty")):

@@ -137,9 +137,8 @@ def same_numbers(a: Any, b: Any) -> bool:
         return False
     if a.dtype.kind != "f" or b.dtype.kind != "f":
         return bool(np.allclose(a, b, rtol=1e-9, atol=1e-12))
-    with np.errstate(
-        all="ignore"
-    ):  # by hand, for it is asked tens of thousands of times: allclose takes six times as long
+    # by hand, for it is asked tens of thousands of times: allclose takes six times as long
+    with np.errstate(all="ignore"):
         return bool(((a == b) | (np.abs(a - b) <= 1e-12 + 1e-9 * np.abs(b))).all())
 
 

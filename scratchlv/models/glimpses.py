@@ -118,8 +118,8 @@ def forward(
         counts.append(n)
         caches.append(GlimpseCache(f"glimpse{g}", chain, alphas[-1], gate, counted))
     alike = [a * b for a, b in zip(found, found[1:], strict=False)]
-    parts = [*questions, *found, *alike, *counts]
-    y = np.concatenate(parts, axis=1, out=empty((len(picture_of), sum(part.shape[1] for part in parts)), found[0]))
+    y = empty((len(x_of), width(glimpses, x.shape[2])), x_of)
+    np.concatenate([*questions, *found, *alike, *counts], axis=1, out=y)
     return y, np.stack(alphas, axis=1), Cache(x_of, gathered, caches, found) if train else None
 
 

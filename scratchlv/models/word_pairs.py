@@ -67,8 +67,9 @@ def backward(du: Array, cache: Any) -> dict[str, Array]:
 @functools.lru_cache(maxsize=4)
 def _array(pairs: tuple[int, ...], gpu: int | None) -> Array:
     """The numbers of the pairs, on that GPU, or on the CPU."""
+    numbers = np.array(pairs, np.int64)
     if gpu is None:
-        return np.array(pairs, np.int64)
+        return numbers
     import cupy
 
-    return cupy.asarray(np.array(pairs, np.int64))
+    return cupy.asarray(numbers)

@@ -30,8 +30,7 @@ class EnsembleRun(Run):
         return all(run.looks for run in self.runs)
 
     def dataset(self, split: str, n: int | None = None, show_progress: bool = False) -> CaptionSet:
-        for run in self.runs:  # the data that the first one is asked about now
-            run.config = replace(run.config, data=self.config.data, skip_missing=self.config.skip_missing)
+        _ask_about(self.config, self.runs)
         sets = [run.dataset(split, n, show_progress) for run in self.runs]
         return replace(sets[0], pictures=SeveralViews([data.pictures for data in sets]))
 
@@ -40,6 +39,12 @@ class EnsembleRun(Run):
 
     def seen_image(self, path: Path) -> Array:
         return self.runs[0].seen_image(path)
+
+
+def _ask_about(config: Any, runs: Sequence[Any]) -> None:
+    """The data that the first one is asked about now is that of all."""
+    for run in runs:
+        run.config = replace(run.config, data=config.data, skip_missing=config.skip_missing)
 
 
 def load(folder: Path, others: Sequence[Path], *, weights: str = "float32") -> EnsembleRun:
@@ -78,8 +83,7 @@ class AnswererEnsembleRun(question_answering.Run):
         first = super().dataset(split, n, show_progress)
         if len({_sight(run) for run in self.runs}) == 1:
             return first  # one view serves all
-        for run in self.runs:  # the data that the first one is asked about now
-            run.config = replace(run.config, data=self.config.data, skip_missing=self.config.skip_missing)
+        _ask_about(self.config, self.runs)
         others = [run.dataset(split, n, show_progress).pictures for run in self.runs[1:]]
         return replace(first, pictures=SeveralViews([first.pictures, *others]))
 

@@ -6,7 +6,6 @@ Both are one system; they differ in the data, and in that a summary shares one v
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -537,26 +536,22 @@ class Line(NamedTuple):
     cut: int  # words, or pieces, at its end that were left away
 
 
-def translate_lines(
-    run: Run, texts: Sequence[str], decoding: Decoding | None = None, show_progress: bool = False
-) -> Iterator[Line]:
+def translate_lines(run: Run, texts: Sequence[str], decoding: Decoding | None = None) -> Iterator[Line]:
     """Translations, or summaries, of many texts, in their order and a few hundred at a time; of a text without a word none."""
     decoding = decoding or Decoding()
     decoding.check(run)
     most = run.config.settings.most_words
-    with Progress(len(texts), "text", show_progress, bar=not sys.stdout.isatty()) as progress:
-        for first in range(0, len(texts), _AT_ONCE):
-            some = [run.config.cut(text) for text in texts[first : first + _AT_ONCE]]
-            with_words = [words for words in some if words]
-            said = iter(run.translate(run.encode([(words, []) for words in with_words]), decoding))
-            for words in some:
-                if not words:
-                    yield Line("", [], 0)
-                    continue
-                units = run.units(words)
-                text = _typeset(run, run.joined(run.units_said(next(said), units)))
-                yield Line(text, _unknown(run, words), max(0, len(units) - most))
-            progress.update(min(first + _AT_ONCE, len(texts)))
+    for first in range(0, len(texts), _AT_ONCE):
+        some = [run.config.cut(text) for text in texts[first : first + _AT_ONCE]]
+        with_words = [words for words in some if words]
+        said = iter(run.translate(run.encode([(words, []) for words in with_words]), decoding))
+        for words in some:
+            if not words:
+                yield Line("", [], 0)
+                continue
+            units = run.units(words)
+            text = _typeset(run, run.joined(run.units_said(next(said), units)))
+            yield Line(text, _unknown(run, words), max(0, len(units) - most))
 
 
 def alignment_of(t: Translated) -> Any:

@@ -10,6 +10,8 @@ import pytest
 
 from scratchlv.gradcheck import check
 
+from ..slow import one_of
+
 BEST = """
 import numpy as np
 
@@ -931,10 +933,7 @@ def report_of(text, folder, name, **options):
     return check(module.forward, module.backward, module.inputs(), fixed=fixed, **options)
 
 
-# each takes seconds: every third is checked each time, the others are slow tests
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow if n % 3 else ()) for n, kind in enumerate(KINDS)]
-)
+@pytest.mark.parametrize(("kind",), one_of(3, zip(KINDS)))  # each takes seconds
 def test_is_named_or_its_line_found(kind, tmp_path):
     text, right, wrong, words = KINDS[kind]
     assert text.count(right) == 1

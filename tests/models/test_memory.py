@@ -29,11 +29,7 @@ FEW = ("captioner, attention", "captioner with a conv net of its own", "language
 KEPT = [name for name in MODELS if name not in STEP_BY_STEP]
 
 
-def marks(name):
-    return [] if name in FEW else [pytest.mark.slow]
-
-
-@pytest.fixture(params=[pytest.param(name, marks=marks(name)) for name in KEPT])
+@pytest.fixture(params=[name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in KEPT])
 def trainer(request):
     model, batch = make(request.param, LARGE)
     return Trainer(model, lambda step: batch, TrainSettings(steps=100), show_progress=False)

@@ -11,7 +11,7 @@ import numpy as np
 from scratchlv.gradcheck.evidence import Evidence
 from scratchlv.gradcheck.repair.edits import Edit, Slot
 from scratchlv.gradcheck.repair.edits_of_statements import lines
-from scratchlv.gradcheck.repair.facts import Facts, is_whole, moved
+from scratchlv.gradcheck.repair.facts import Facts, moved
 from scratchlv.gradcheck.repair.needed import Inquiry, Need
 from scratchlv.gradcheck.repair.source import Function
 
@@ -37,7 +37,6 @@ class Guilt:
         self.needs: list[tuple[Slot, ast.expr, ast.stmt, Need]] = []  # where another value would make everything right
         self._could: set[ast.AST] = set()
         self._innocent: set[ast.AST] = set()
-        self._serves: dict[ast.AST, list[ast.stmt]] = {}  # whole numbers, and where they choose a place
         try:
             before = {name: np.array(grad) for name, grad in gradients().items()}
         except Exception:  # the line that raised, or one that made what it could not use
@@ -45,7 +44,6 @@ class Guilt:
             return
         self._right = set(before) - wrong
         slots = list(_slots(function, facts))
-        self._serves = _numbers_for(function, facts, slots)
         for slot, held, _ in slots:
             self._moves[held] = moved(function, slot, before, gradients)
         if set(evidence.analytic) >= wrong:
@@ -93,11 +91,6 @@ class Guilt:
         return min(inside, default=UNKNOWN)
 
     def _cost(self, node: ast.AST) -> float:
-        """Of a number that chooses places, that of the lines where it does: it is as guilty as they are."""
-        moved_by = [each for user in self._serves.get(node, ()) for each in _own(user) if each in self._moves]
-        return min([self._cost_of_value(node), *(self._cost_of_value(each) for each in moved_by)])
-
-    def _cost_of_value(self, node: ast.AST) -> float:
         if node in self._could:
             return 0.0
         if node in self._innocent:
@@ -109,23 +102,6 @@ class Guilt:
         if not moves & self._wrong:
             return INNOCENT
         return (2.5 if self._wrong - moves else 0.0) + (2.0 if moves & self._right else 0.0) + doubt
-
-
-def _numbers_for(
-    function: Function, facts: Facts, slots: list[tuple[Slot, ast.expr, ast.stmt]]
-) -> dict[ast.AST, list[ast.stmt]]:
-    """Of the whole numbers that get a name, the statements with a place that the name is in."""
-    chosen: dict[str, list[ast.stmt]] = {}
-    for line in lines(function, facts):
-        places = [node.slice for node in _own(line.statement) if isinstance(node, ast.Subscript)]
-        for name in {each.id for place in places for each in ast.walk(place) if isinstance(each, ast.Name)}:
-            chosen.setdefault(name, []).append(line.statement)
-    found: dict[ast.AST, list[ast.stmt]] = {}
-    for _, held, statement in slots:
-        if isinstance(statement, ast.Assign) and is_whole(facts.value(held)):
-            names = {each.id for target in statement.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
-            found[held] = [user for name in names for user in chosen.get(name, ())]
-    return found
 
 
 def _own(statement: ast.stmt) -> Iterator[ast.AST]:

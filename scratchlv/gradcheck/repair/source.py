@@ -42,7 +42,7 @@ class Function:
     objects: list[FunctionType]  # all that have this code
     makers: list[FunctionType] = field(default_factory=list)  # functions that it is defined in: they make new ones
     own: bool = True  # it is backward itself, not something that backward calls
-    now: CodeType | None = None  # what stands in its place
+    now: CodeType | None = None  # what stands in its place, once something has
     path: tuple[str, ...] = ()  # names of the code objects that lead to it
     tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
 
@@ -64,7 +64,7 @@ class Function:
         for function in self.objects:
             function.__code__ = code
         for maker in self.makers:
-            maker.__code__ = _with_inner(maker.__code__, {self.code, self.now}, code)
+            maker.__code__ = _with_inner(maker.__code__, self.now or self.code, code)
         self.now = code
 
     @property
@@ -76,10 +76,10 @@ class Function:
         return statement
 
 
-def _with_inner(code: CodeType, old: set[CodeType | None], new: CodeType) -> CodeType:
+def _with_inner(code: CodeType, old: CodeType, new: CodeType) -> CodeType:
     """The code of a function, with another code for what is defined in it, however deep."""
     inner = [
-        (new if const in old else _with_inner(const, old, new)) if isinstance(const, CodeType) else const
+        (new if const == old else _with_inner(const, old, new)) if isinstance(const, CodeType) else const
         for const in code.co_consts
     ]
     same = all(a is b for a, b in zip(inner, code.co_consts, strict=True))
